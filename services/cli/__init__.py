@@ -1,0 +1,1 @@
+"""The command `lockstep`: it runs, migrates and inspects everything on one machine."""

@@ -1,0 +1,49 @@
+"""A real PostgreSQL for tests: one server a pytest process, one database a test."""
+
+import itertools
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+from psycopg import sql
+
+from services.cli.postgres import THROWAWAY, EmbeddedPostgres
+
+_numbers = itertools.count(1)
+
+
+@contextmanager
+def shared_postgres() -> Iterator[EmbeddedPostgres]:
+    """Run a throwaway server; each xdist worker has its own, started in less than a second."""
+    with tempfile.TemporaryDirectory(prefix="lockstep-tests-") as folder:
+        server = EmbeddedPostgres(Path(folder) / "postgres", options=THROWAWAY)
+        try:
+            server.start()
+            yield server
+        finally:
+            server.destroy()
+
+
+def make_template(server: EmbeddedPostgres, name: str, fill: Callable[[str], None]) -> str:
+    """Make the database `name` once, filled by `fill(url)`, for `fresh_database`."""
+    server.create_databases([name])
+    fill(server.url(name))
+    return name
+
+
+@contextmanager
+def fresh_database(server: EmbeddedPostgres, template: str = "template1") -> Iterator[str]:
+    """Give the URL of a copy of `template`, dropped afterwards even when still in use."""
+    name = f"{template}_{next(_numbers)}"
+    _run(server, "CREATE DATABASE {} TEMPLATE {} STRATEGY FILE_COPY", name, template)
+    try:
+        yield server.url(name)
+    finally:
+        _run(server, "DROP DATABASE IF EXISTS {} WITH (FORCE)", name)
+
+
+def _run(server: EmbeddedPostgres, statement: str, *names: str) -> None:
+    with psycopg.connect(server.url("postgres"), autocommit=True) as connection:
+        connection.execute(sql.SQL(statement).format(*map(sql.Identifier, names)))
