@@ -1,0 +1,1 @@
+"""Call Lockstep over gRPC with its deadlines, retries, credentials and typed errors."""
