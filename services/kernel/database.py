@@ -1,0 +1,299 @@
+"""The way to PostgreSQL: statements compiled once, transactions, time limits, retries.
+
+Statements are written in SQLAlchemy Core, compiled at import, and run by psycopg's
+pool. This is the one place where connections are lost, transactions are repeated
+(40001, 40P01) and commits are left unknown, so it is also where a test can stand in
+the way: see `Observer`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Protocol, TypeVar
+
+import psycopg
+from psycopg.rows import AsyncRowFactory, namedtuple_row
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.sql.base import Executable
+from sqlalchemy.sql.elements import ClauseElement
+
+from services.kernel.errors import CommitUnknown, DatabaseUnavailable
+
+T = TypeVar("T")
+Row = Any  # a named tuple whose fields are the statement's columns
+Work = Callable[["Transaction"], Awaitable[T]]
+Observer = Callable[[str], Awaitable[None]]
+
+DIALECT = postgresql.psycopg.dialect()  # type: ignore[attr-defined]
+TRANSACTION_TRIES = 6
+RETRY_PAUSE_SECONDS = 0.02
+
+# Server-side, so that they hold even when the client is paused (a zombie) or gone.
+SERVER_LIMITS = {
+    "statement_timeout": "5s",
+    "lock_timeout": "2s",
+    "idle_in_transaction_session_timeout": "5s",
+}
+# What libpq does with a peer that swallows bytes, in seconds and milliseconds.
+SOCKET_LIMITS = {
+    "connect_timeout": 3,
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 6000,
+}
+
+_REPEATABLE = (psycopg.errors.SerializationFailure, psycopg.errors.DeadlockDetected)
+_NOT_NOW = (
+    PoolTimeout,
+    psycopg.OperationalError,
+    psycopg.InterfaceError,
+    psycopg.errors.QueryCanceled,
+    psycopg.errors.LockNotAvailable,
+    psycopg.errors.ReadOnlySqlTransaction,
+)
+
+
+class Statement:
+    """A SQLAlchemy Core statement, compiled once for psycopg."""
+
+    __slots__ = ("constants", "sql")
+
+    def __init__(self, clause: Executable) -> None:
+        """Compile; `in_()` leaves a mark that psycopg can't read, so use `= any_()`."""
+        assert isinstance(clause, ClauseElement)
+        compiled = clause.compile(dialect=DIALECT)
+        self.sql = str(compiled).encode()
+        self.constants = {name: value for name, value in compiled.params.items() if value is not None}
+        if b"POSTCOMPILE" in self.sql:
+            raise TypeError(f"expands at execution, use any_() instead: {clause}")
+
+
+class Reader(Protocol):
+    """What runs statements: a transaction, or the database for a single one."""
+
+    async def all(self, statement: Statement, /, **parameters: Any) -> list[Row]:
+        """Return every row."""
+
+    async def first(self, statement: Statement, /, **parameters: Any) -> Row | None:
+        """Return the first row, or None."""
+
+
+class Transaction:
+    """A transaction under way."""
+
+    __slots__ = ("_connection", "_name", "_observer", "_sent")
+
+    def __init__(
+        self, connection: psycopg.AsyncConnection[Row], name: str, observer: Observer | None
+    ) -> None:
+        """Work on a connection on which BEGIN was sent."""
+        self._connection = connection
+        self._name = name
+        self._observer = observer
+        self._sent = 0
+
+    async def all(self, statement: Statement, /, **parameters: Any) -> list[Row]:
+        """Return every row."""
+        cursor = await self._run(statement, parameters)
+        return await cursor.fetchall()
+
+    async def first(self, statement: Statement, /, **parameters: Any) -> Row | None:
+        """Return the first row, or None."""
+        cursor = await self._run(statement, parameters)
+        return await cursor.fetchone()
+
+    async def execute(self, statement: Statement, /, **parameters: Any) -> int:
+        """Return how many rows the statement touched."""
+        return (await self._run(statement, parameters)).rowcount
+
+    @property
+    def connection(self) -> psycopg.AsyncConnection[Row]:
+        """The connection itself, for what a statement can't say (COPY)."""
+        return self._connection
+
+    async def _run(
+        self, statement: Statement, parameters: dict[str, Any]
+    ) -> psycopg.AsyncCursor[Row]:
+        if self._observer is not None:
+            self._sent += 1
+            await self._observer(f"{self._name}.statement#{self._sent}")
+        return await self._connection.execute(statement.sql, {**statement.constants, **parameters})
+
+
+class Database:
+    """A pool of connections to one database.
+
+    Args:
+        url: A PostgreSQL URL.
+        name: For logs and the observer: auth, profile, ...
+        connections: The most connections held; as many statements run at once.
+        observer: Awaited at every edge (a statement or a commit sent, a commit
+            acknowledged); a test may pause, crash or break things there.
+    """
+
+    def __init__(
+        self, url: str, *, name: str, connections: int = 10, observer: Observer | None = None
+    ) -> None:
+        """See the class."""
+        self.name = name
+        self._observer = observer
+        self._running: set[asyncio.Task[Any]] = set()
+        self._pool: AsyncConnectionPool[psycopg.AsyncConnection[Row]] = AsyncConnectionPool(
+            url,
+            min_size=1,
+            max_size=connections,
+            open=False,
+            timeout=2.0,
+            max_waiting=connections * 20,
+            reconnect_timeout=5.0,
+            name=name,
+            kwargs={
+                **SOCKET_LIMITS,
+                "autocommit": True,
+                "row_factory": _row_factory(),
+                "options": " ".join(f"-c {key}={value}" for key, value in SERVER_LIMITS.items()),
+            },
+        )
+
+    async def open(self) -> None:
+        """Start connecting; a database that is down does not stop the service."""
+        await self._pool.open(wait=False)
+
+    async def close(self) -> None:
+        """Let running transactions end (the server bounds them), then disconnect."""
+        if self._running:
+            await asyncio.wait(self._running, timeout=10.0)
+        await self._pool.close(timeout=5.0)
+
+    async def all(self, statement: Statement, /, **parameters: Any) -> list[Row]:
+        """Run one reading statement and return every row.
+
+        Raises:
+            DatabaseUnavailable: No answer in time.
+        """
+        return await self._read(statement, parameters)
+
+    async def first(self, statement: Statement, /, **parameters: Any) -> Row | None:
+        """Run one reading statement and return the first row, or None.
+
+        Raises:
+            DatabaseUnavailable: No answer in time.
+        """
+        rows = await self._read(statement, parameters)
+        return rows[0] if rows else None
+
+    async def transact(self, name: str, work: Work[T]) -> T:
+        """Run `work` in a transaction of its own and commit it.
+
+        The transaction runs in a task of its own: a caller that is cancelled stops
+        waiting, while the transaction ends as it would have (psycopg may need ten
+        seconds to cancel a statement, and a cancelled COMMIT may have committed).
+        Serialization failures, deadlocks and connections lost before COMMIT are
+        repeated, so `work` may run more than once.
+
+        Raises:
+            DatabaseUnavailable: Nothing was committed.
+            CommitUnknown: The connection was lost during COMMIT.
+        """
+        return await self._owned(self._tries(name, work))
+
+    async def _owned(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        task = asyncio.ensure_future(coroutine)
+        self._running.add(task)
+        task.add_done_callback(self._forget)
+        return await asyncio.shield(task)
+
+    def _forget(self, task: asyncio.Task[Any]) -> None:
+        self._running.discard(task)
+        if not task.cancelled():
+            task.exception()  # seen here, when the waiter has gone
+
+    async def _tries(self, name: str, work: Work[T]) -> T:
+        for left in reversed(range(TRANSACTION_TRIES)):
+            try:
+                return await self._attempt(name, work)
+            except CommitUnknown:
+                raise
+            except _REPEATABLE as error:
+                if not left:
+                    raise DatabaseUnavailable from error
+            except _NOT_NOW as error:
+                if not left or not _connection_was_lost(error):
+                    raise DatabaseUnavailable from error
+                await self._drop_dead_connections()
+            await asyncio.sleep(random.uniform(0, RETRY_PAUSE_SECONDS * (TRANSACTION_TRIES - left)))
+        raise AssertionError("unreachable")
+
+    async def _attempt(self, name: str, work: Work[T]) -> T:
+        connection = await self._pool.getconn()
+        try:
+            await connection.execute(b"BEGIN")
+            result = await work(Transaction(connection, f"{self.name}.{name}", self._observer))
+            await self._commit(connection, name)
+            return result
+        except BaseException:
+            await _roll_back(connection)
+            raise
+        finally:
+            await self._pool.putconn(connection)
+
+    async def _commit(self, connection: psycopg.AsyncConnection[Row], name: str) -> None:
+        if self._observer is not None:
+            await self._observer(f"{self.name}.{name}.commit.sent")
+        try:
+            await connection.execute(b"COMMIT")
+        except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+            raise CommitUnknown from error
+        if self._observer is not None:
+            await self._observer(f"{self.name}.{name}.commit.acked")
+
+    async def _read(self, statement: Statement, parameters: dict[str, Any]) -> list[Row]:
+        for left in reversed(range(TRANSACTION_TRIES)):
+            try:
+                return await self._read_once(statement, parameters)
+            except _NOT_NOW as error:
+                if not left or not _connection_was_lost(error):
+                    raise DatabaseUnavailable from error
+                await self._drop_dead_connections()
+        raise AssertionError("unreachable")
+
+    async def _read_once(self, statement: Statement, parameters: dict[str, Any]) -> list[Row]:
+        async with self._pool.connection() as connection:
+            cursor = await connection.execute(
+                statement.sql, {**statement.constants, **parameters}
+            )
+            return await cursor.fetchall()
+
+    async def _drop_dead_connections(self) -> None:
+        # After a restart of the server every pooled connection fails once.
+        with contextlib.suppress(*_NOT_NOW):
+            await self._pool.check()
+
+
+def _row_factory() -> AsyncRowFactory[Row]:
+    return namedtuple_row  # type: ignore[return-value]
+
+
+async def _roll_back(connection: psycopg.AsyncConnection[Row]) -> None:
+    if connection.closed:
+        return
+    try:
+        await connection.execute(b"ROLLBACK")
+    except psycopg.Error:
+        await connection.close()
+
+
+def _connection_was_lost(error: Exception) -> bool:
+    if isinstance(error, PoolTimeout):
+        return False
+    sqlstate = getattr(error, "sqlstate", None)
+    # 57P01..57P03: the server shuts down or starts; 08xxx: the connection broke.
+    return sqlstate is None or sqlstate.startswith("08") or sqlstate in _SHUTDOWN
+
+
+_SHUTDOWN = {"57P01", "57P02", "57P03", "25P03"}

@@ -1,0 +1,109 @@
+"""What other services ask Auth: which keys sign tokens, and which sessions live."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Protocol
+from uuid import UUID
+
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
+from jwt.algorithms import ECAlgorithm
+from lockstep.auth.v1 import auth_service_pb2 as auth_pb
+from lockstep_clients.errors import LockstepError
+
+from services.kernel.access import Session
+from services.kernel.errors import AuthUnavailable
+
+SESSION_KEPT_SECONDS = 60.0
+SESSIONS_KEPT = 10_000
+KEYS_ASKED_EVERY_SECONDS = 5.0
+
+
+class AuthStub(Protocol):
+    """The part of Auth's stub that is used here."""
+
+    async def CheckSession(self, request: auth_pb.CheckSessionRequest) -> auth_pb.CheckSessionResponse:  # noqa: N802 - the RPC's name
+        """See the proto."""
+
+    async def GetJwks(self, request: auth_pb.GetJwksRequest) -> auth_pb.GetJwksResponse:  # noqa: N802 - the RPC's name
+        """See the proto."""
+
+
+class RemoteSessions:
+    """Asks Auth about sessions and keeps the answers for 60 seconds.
+
+    So a logout, a new password, a change of role or a disabled account takes effect
+    everywhere within that time.
+    """
+
+    def __init__(self, auth: AuthStub) -> None:
+        """Ask this Auth."""
+        self._auth = auth
+        self._kept: dict[UUID, tuple[Session | None, float]] = {}
+        self._asking: dict[UUID, asyncio.Task[Session | None]] = {}
+
+    async def check(self, session_id: UUID, *, fresh: bool) -> Session | None:
+        """See `access.Sessions`."""
+        kept = self._kept.get(session_id)
+        if kept is not None and kept[1] > time.monotonic() and not fresh:
+            return kept[0]
+        return await self._ask_once(session_id)
+
+    async def _ask_once(self, session_id: UUID) -> Session | None:
+        task = self._asking.get(session_id)
+        if task is None:
+            task = asyncio.create_task(self._ask(session_id))
+            self._asking[session_id] = task
+            task.add_done_callback(lambda _: self._asking.pop(session_id, None))
+        return await asyncio.shield(task)
+
+    async def _ask(self, session_id: UUID) -> Session | None:
+        try:
+            answer = await self._auth.CheckSession(auth_pb.CheckSessionRequest(sid=str(session_id)))
+        except LockstepError as error:
+            raise AuthUnavailable from error
+        session = Session(role=answer.role) if answer.active else None
+        if len(self._kept) >= SESSIONS_KEPT:
+            del self._kept[next(iter(self._kept))]
+        self._kept[session_id] = (session, time.monotonic() + SESSION_KEPT_SECONDS)
+        return session
+
+
+class RemoteKeys:
+    """Gets Auth's public keys when a token first needs one.
+
+    Lazily, so that no service waits for another to start; one request at a time, and
+    not for every made-up key id.
+    """
+
+    def __init__(self, auth: AuthStub) -> None:
+        """Ask this Auth."""
+        self._auth = auth
+        self._keys: dict[str, EllipticCurvePublicKey] = {}
+        self._asked_at = -KEYS_ASKED_EVERY_SECONDS
+        self._lock = asyncio.Lock()
+
+    async def find(self, key_id: str) -> EllipticCurvePublicKey | None:
+        """See `access.TokenKeys`."""
+        if key_id not in self._keys:
+            async with self._lock:
+                await self._refresh(key_id)
+        return self._keys.get(key_id)
+
+    async def _refresh(self, key_id: str) -> None:
+        recently = time.monotonic() - self._asked_at < KEYS_ASKED_EVERY_SECONDS
+        if key_id in self._keys or recently:
+            return
+        try:
+            answer = await self._auth.GetJwks(auth_pb.GetJwksRequest())
+        except LockstepError as error:
+            raise AuthUnavailable from error
+        self._asked_at = time.monotonic()
+        self._keys = {key.kid: _public_key(key) for key in answer.keys}
+
+
+def _public_key(key: auth_pb.Jwk) -> EllipticCurvePublicKey:
+    public = ECAlgorithm.from_jwk({"kty": key.kty, "crv": key.crv, "x": key.x, "y": key.y})
+    assert isinstance(public, EllipticCurvePublicKey)
+    return public

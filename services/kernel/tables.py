@@ -1,0 +1,115 @@
+"""The kernel's own tables, which a service takes over into its model.
+
+    METADATA = new_metadata()
+    SAGAS = tables.SAGAS.to_metadata(METADATA)
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    DDL,
+    CheckConstraint,
+    Column,
+    DateTime,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    Uuid,
+    event,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+NAMES = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+# The one clock of leases and deadlines: the database's, read anew at every call
+# (now() is the transaction's start), and movable by a session that tests time.
+SAGA_NOW = """
+CREATE OR REPLACE FUNCTION saga_now() RETURNS timestamptz LANGUAGE sql VOLATILE AS $$
+  SELECT clock_timestamp()
+    + coalesce(nullif(current_setting('lockstep.clock_offset', true), ''), '0')::interval
+$$
+"""
+
+
+def new_metadata() -> MetaData:
+    """Make a service's metadata: one convention of names, and the clock."""
+    metadata = MetaData(naming_convention=NAMES)
+    event.listen(metadata, "before_create", DDL(SAGA_NOW.replace("%", "%%")))
+    return metadata
+
+
+def timestamp(name: str, *, nullable: bool = False, default: bool = False) -> Column[object]:
+    """Return a column for a moment, with the time of insertion as its default."""
+    return Column(
+        name,
+        DateTime(timezone=True),
+        nullable=nullable,
+        server_default=func.clock_timestamp() if default else None,
+    )
+
+
+_KERNEL = MetaData(naming_convention=NAMES)
+
+SAGAS = Table(
+    "sagas",
+    _KERNEL,
+    Column("id", Uuid, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("payload", JSONB, nullable=False),
+    Column("result", JSONB),
+    Column("error", JSONB),
+    Column("user_id", Uuid),
+    Column("attempts", Integer, nullable=False, server_default="1"),
+    Column("last_error", Text),
+    Column("lease_owner", Text),
+    Column("lease_epoch", Integer, nullable=False, server_default="1"),
+    timestamp("next_run_at"),
+    timestamp("deadline_at", nullable=True),
+    timestamp("parked_at", nullable=True),
+    timestamp("create_time", default=True),
+    timestamp("update_time", default=True),
+    CheckConstraint("state IN ('RUNNING', 'COMPENSATING', 'DONE', 'ABORTED')", name="state"),
+    Index("ix_sagas_due", "next_run_at", postgresql_where=text("state IN ('RUNNING', 'COMPENSATING')")),
+    Index("ix_sagas_user_id", "user_id"),
+    Index("ix_sagas_create_time", "create_time", "id"),
+)
+
+SAGA_BARRIERS = Table(
+    "saga_barriers",
+    _KERNEL,
+    Column("saga_id", Uuid, primary_key=True),
+    Column("branch", Text, primary_key=True),
+    Column("state", Text, nullable=False),
+    Column("reply", JSONB),
+    timestamp("not_after", nullable=True),
+    timestamp("create_time", default=True),
+    CheckConstraint("state IN ('DONE', 'REJECTED', 'CANCELLED')", name="state"),
+    Index("ix_saga_barriers_create_time", "create_time"),
+)
+
+IDEMPOTENCY = Table(
+    "idempotency",
+    _KERNEL,
+    Column("scope", Text, primary_key=True),
+    Column("method", Text, primary_key=True),
+    Column("key_hmac", LargeBinary, primary_key=True),
+    Column("fingerprint", LargeBinary, nullable=False),
+    Column("saga_id", Uuid),
+    Column("reply", JSONB),
+    Column("error", JSONB),
+    timestamp("expire_time"),
+    Index("ix_idempotency_saga_id", "saga_id"),
+    Index("ix_idempotency_expire_time", "expire_time"),
+)
