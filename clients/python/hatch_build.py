@@ -47,13 +47,23 @@ def _protos(root: Path) -> Path:
 def _protoc(protos: Path, output: Path, descriptors: Path) -> None:
     command = [sys.executable, "-m", "grpc_tools.protoc", f"-I{protos}"]
     command += [f"-I{folder}" for folder in _annotation_protos()]
-    command += [f"--{plugin}_out={output}" for plugin in ("python", "grpc_python", "mypy", "mypy_grpc")]
+    command += [
+        f"--{plugin}_out={output}" for plugin in ("python", "grpc_python", "mypy", "mypy_grpc")
+    ]
     # The gateway makes its API document from the comments: keep the source info.
     command += ["--include_imports", "--include_source_info", f"--descriptor_set_out={descriptors}"]
     command += sorted(str(path.relative_to(protos)) for path in protos.rglob("*.proto"))
     # protoc finds its plugins on PATH only, and a build environment need not be active.
-    path = os.pathsep.join([sysconfig.get_path("scripts"), str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-    result = subprocess.run(command, env=os.environ | {"PATH": path}, capture_output=True, text=True, check=False)
+    path = os.pathsep.join(
+        [
+            sysconfig.get_path("scripts"),
+            str(Path(sys.executable).parent),
+            os.environ.get("PATH", ""),
+        ]
+    )
+    result = subprocess.run(
+        command, env=os.environ | {"PATH": path}, capture_output=True, text=True, check=False
+    )
     if result.returncode:
         raise RuntimeError(f"protoc failed:\n{result.stderr}")
 

@@ -1,0 +1,225 @@
+"""Errors as types: what a call raises.
+
+Lockstep describes its errors by google.rpc.Status with the details of AIP-193. Branch on
+the class or on the reason, never on the message.
+"""
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import ClassVar, TypeVar
+
+import grpc
+from google.protobuf.any_pb2 import Any as AnyMessage
+from google.protobuf.message import DecodeError, Message
+from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
+from google.rpc.status_pb2 import Status
+
+Request = TypeVar("Request")
+Response = TypeVar("Response")
+Detail = TypeVar("Detail", bound=Message)
+
+
+@dataclass(frozen=True, slots=True)
+class FieldViolation:
+    """One wrong field: its path in the request, and what would be right."""
+
+    field: str
+    description: str
+
+
+class LockstepError(Exception):
+    """A call that failed. Raised as the subclass of its status code.
+
+    Attributes:
+        code: The gRPC status code.
+        reason: A name of `lockstep.errors.v1.ErrorReason`; empty when the answer did not
+            come from Lockstep, such as when the service was not reached.
+        message: For people.
+        metadata: Facts about the failure, by name.
+        violations: The wrong fields, all of them.
+        retry_after_seconds: How long to wait before another try can help; None: not said.
+        trace_id: Leads to the service's log; empty when there is none.
+    """
+
+    code: ClassVar[grpc.StatusCode] = grpc.StatusCode.UNKNOWN
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        reason: str = "",
+        metadata: Mapping[str, str] | None = None,
+        violations: Iterable[FieldViolation] = (),
+        retry_after_seconds: float | None = None,
+    ) -> None:
+        """See the class."""
+        self.message = message
+        self.reason = reason
+        self.metadata = dict(metadata or {})
+        self.violations = list(violations)
+        self.retry_after_seconds = retry_after_seconds
+        self.trace_id = self.metadata.get("trace_id", "")
+        super().__init__(message)
+
+    def __str__(self) -> str:
+        """Return one line with the code, the reason and the message."""
+        name = " ".join(part for part in (self.code.name, self.reason) if part)
+        return f"{name}: {self.message}" if self.message else name
+
+
+class Cancelled(LockstepError):
+    """CANCELLED."""
+
+    code = grpc.StatusCode.CANCELLED
+
+
+class Unknown(LockstepError):
+    """UNKNOWN."""
+
+
+class InvalidArgument(LockstepError):
+    """INVALID_ARGUMENT: `violations` names the wrong fields."""
+
+    code = grpc.StatusCode.INVALID_ARGUMENT
+
+
+class DeadlineExceeded(LockstepError):
+    """DEADLINE_EXCEEDED: what was asked for may have happened all the same."""
+
+    code = grpc.StatusCode.DEADLINE_EXCEEDED
+
+
+class NotFound(LockstepError):
+    """NOT_FOUND."""
+
+    code = grpc.StatusCode.NOT_FOUND
+
+
+class AlreadyExists(LockstepError):
+    """ALREADY_EXISTS."""
+
+    code = grpc.StatusCode.ALREADY_EXISTS
+
+
+class PermissionDenied(LockstepError):
+    """PERMISSION_DENIED."""
+
+    code = grpc.StatusCode.PERMISSION_DENIED
+
+
+class ResourceExhausted(LockstepError):
+    """RESOURCE_EXHAUSTED: `retry_after_seconds` says how long to wait."""
+
+    code = grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+class FailedPrecondition(LockstepError):
+    """FAILED_PRECONDITION: the same request fails again until something else has changed."""
+
+    code = grpc.StatusCode.FAILED_PRECONDITION
+
+
+class Aborted(LockstepError):
+    """ABORTED: something else got in the way; try again from the start."""
+
+    code = grpc.StatusCode.ABORTED
+
+
+class OutOfRange(LockstepError):
+    """OUT_OF_RANGE."""
+
+    code = grpc.StatusCode.OUT_OF_RANGE
+
+
+class Unimplemented(LockstepError):
+    """UNIMPLEMENTED."""
+
+    code = grpc.StatusCode.UNIMPLEMENTED
+
+
+class Internal(LockstepError):
+    """INTERNAL: `trace_id` leads to the log."""
+
+    code = grpc.StatusCode.INTERNAL
+
+
+class Unavailable(LockstepError):
+    """UNAVAILABLE: try again."""
+
+    code = grpc.StatusCode.UNAVAILABLE
+
+
+class DataLoss(LockstepError):
+    """DATA_LOSS."""
+
+    code = grpc.StatusCode.DATA_LOSS
+
+
+class Unauthenticated(LockstepError):
+    """UNAUTHENTICATED."""
+
+    code = grpc.StatusCode.UNAUTHENTICATED
+
+
+_CLASSES = {kind.code: kind for kind in LockstepError.__subclasses__()}
+
+
+def from_rpc_error(error: grpc.aio.AioRpcError) -> LockstepError:
+    """Return the typed form of a gRPC error. Details of unknown types are left out."""
+    status = _status(error)
+    info = _detail(status, ErrorInfo)
+    request = _detail(status, BadRequest)
+    retry = _detail(status, RetryInfo)
+    return _CLASSES.get(error.code(), Unknown)(
+        error.details() or "",
+        reason=info.reason if info else "",
+        metadata=info.metadata if info else None,
+        violations=[
+            FieldViolation(violation.field, violation.description)
+            for violation in (request.field_violations if request else ())
+        ],
+        retry_after_seconds=retry.retry_delay.ToNanoseconds() / 1e9 if retry else None,
+    )
+
+
+def _status(error: grpc.aio.AioRpcError) -> Status:
+    for key, value in error.trailing_metadata() or ():
+        if key == "grpc-status-details-bin" and isinstance(value, bytes):
+            try:
+                return Status.FromString(value)
+            except DecodeError:
+                break
+    return Status()
+
+
+def _detail(status: Status, kind: type[Detail]) -> Detail | None:
+    return next((d for any_ in status.details if (d := _unpacked(any_, kind)) is not None), None)
+
+
+def _unpacked(packed: AnyMessage, kind: type[Detail]) -> Detail | None:
+    message = kind()
+    try:
+        return message if packed.Unpack(message) else None
+    except DecodeError:
+        return None
+
+
+class ErrorInterceptor(grpc.aio.UnaryUnaryClientInterceptor):
+    """Makes calls raise `LockstepError`; the gRPC error is its cause."""
+
+    async def intercept_unary_unary(
+        self,
+        continuation: Callable[
+            [grpc.aio.ClientCallDetails, Request],
+            Awaitable[grpc.aio.UnaryUnaryCall[Request, Response]],
+        ],
+        client_call_details: grpc.aio.ClientCallDetails,
+        request: Request,
+    ) -> grpc.aio.UnaryUnaryCall[Request, Response]:
+        """Wait for the answer, because the error comes with it."""
+        call = await continuation(client_call_details, request)
+        try:
+            await call
+        except grpc.aio.AioRpcError as error:
+            raise from_rpc_error(error) from error
+        return call

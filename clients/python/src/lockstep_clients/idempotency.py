@@ -1,0 +1,42 @@
+"""Keys that make it harmless to send a request again."""
+
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+from uuid import uuid4
+
+import grpc
+from lockstep_clients.details import path_of, with_metadata
+from lockstep_clients.methods import methods
+
+Request = TypeVar("Request")
+Response = TypeVar("Response")
+
+HEADER = "idempotency-key"
+
+
+class IdempotencyInterceptor(grpc.aio.UnaryUnaryClientInterceptor):
+    """Gives a key to each call of a method that takes one, unless the caller chose it.
+
+    Only a caller's own key covers calls that the caller itself repeats.
+    """
+
+    async def intercept_unary_unary(
+        self,
+        continuation: Callable[
+            [grpc.aio.ClientCallDetails, Request],
+            Awaitable[grpc.aio.UnaryUnaryCall[Request, Response]],
+        ],
+        client_call_details: grpc.aio.ClientCallDetails,
+        request: Request,
+    ) -> grpc.aio.UnaryUnaryCall[Request, Response]:
+        """Add the key."""
+        if _needs_key(client_call_details):
+            client_call_details = with_metadata(client_call_details, HEADER, str(uuid4()))
+        return await continuation(client_call_details, request)
+
+
+def _needs_key(details: grpc.aio.ClientCallDetails) -> bool:
+    method = methods().get(path_of(details))
+    if method is None or not method.takes_idempotency_key:
+        return False
+    return all(key != HEADER for key, _ in details.metadata or ())

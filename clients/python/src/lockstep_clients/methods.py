@@ -1,0 +1,59 @@
+"""What the descriptors say about each method, as far as a caller cares."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from types import MappingProxyType
+
+from google.protobuf.descriptor_pb2 import FileDescriptorSet, MethodDescriptorProto, MethodOptions
+from lockstep.options.v1 import options_pb2 as options_pb
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """One method.
+
+    Attributes:
+        service: The full name of its service, such as `lockstep.auth.v1.AuthService`.
+        name: Its name.
+        is_safe: Whether it changes nothing, so that anybody may repeat it at any time.
+        takes_idempotency_key: Whether a key makes repeating it harmless.
+    """
+
+    service: str
+    name: str
+    is_safe: bool
+    takes_idempotency_key: bool
+
+    @property
+    def path(self) -> str:
+        """The method as gRPC spells it: `/lockstep.auth.v1.AuthService/Login`."""
+        return f"/{self.service}/{self.name}"
+
+
+@cache
+def methods() -> Mapping[str, Method]:
+    """Return every Lockstep method by its path."""
+    found = (
+        _method(f"{file.package}.{service.name}", method)
+        for file in descriptors().file
+        for service in file.service
+        for method in service.method
+    )
+    return MappingProxyType({method.path: method for method in found})
+
+
+def descriptors() -> FileDescriptorSet:
+    """Read the descriptors of all protos, imports and comments included."""
+    content = files("lockstep_clients").joinpath("lockstep.binpb").read_bytes()
+    return FileDescriptorSet.FromString(content)
+
+
+def _method(service: str, method: MethodDescriptorProto) -> Method:
+    return Method(
+        service=service,
+        name=method.name,
+        is_safe=method.options.idempotency_level == MethodOptions.NO_SIDE_EFFECTS,
+        takes_idempotency_key=method.options.Extensions[options_pb.method].idempotency_key,
+    )
