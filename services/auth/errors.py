@@ -1,0 +1,48 @@
+"""Auth's errors."""
+
+from __future__ import annotations
+
+from services.kernel.errors import Aborted, AlreadyExists, NotFound, Unavailable
+
+
+class EmailTaken(AlreadyExists):
+    """An account has this e-mail address."""
+
+    reason = "EMAIL_TAKEN"
+    text = "An account with this e-mail address exists. Log in, or use another address."
+
+
+class PhoneTaken(AlreadyExists):
+    """A profile has this phone number."""
+
+    reason = "PHONE_TAKEN"
+    text = "This phone number belongs to another account. Use another number."
+
+
+class RegistrationInProgress(Aborted):
+    """The same e-mail address is being registered, or that is being undone."""
+
+    reason = "REGISTRATION_IN_PROGRESS"
+    text = "This e-mail address is being registered. Try again in a moment."
+
+    def __init__(self) -> None:
+        """Ask to wait a second."""
+        super().__init__(retry_after_seconds=1.0)
+
+
+class ProfileUnavailable(Unavailable):
+    """Profile could not be asked, or did not answer in time."""
+
+    reason = "PROFILE_UNAVAILABLE"
+    text = "Registration is not possible right now; nothing was registered. Try again."
+
+    def __init__(self) -> None:
+        """Ask to wait a second."""
+        super().__init__(retry_after_seconds=1.0)
+
+
+class UserNotFound(NotFound):
+    """There is no such user."""
+
+    reason = "USER_NOT_FOUND"
+    text = "There is no such user."

@@ -1,0 +1,137 @@
+"""Passwords: what a good one is, and hashing them without holding anybody up."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import secrets
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+import bcrypt
+
+from services.kernel.errors import TooManyRequests
+
+T = TypeVar("T")
+
+BYTES_MAX = 72  # what bcrypt takes in; more would be cut off or refused
+LENGTH_MIN = 8
+WAITING_PER_THREAD = 32
+
+_RULES = (
+    (re.compile(r"[a-z]"), "must have a lower-case letter"),
+    (re.compile(r"[A-Z]"), "must have an upper-case letter"),
+    (re.compile(r"[0-9]"), "must have a digit"),
+    (re.compile(r"[^A-Za-z0-9]"), "must have a character that is neither letter nor digit"),
+)
+
+# Those of the lists of leaked passwords that satisfy the rules (OWASP ASVS 5, 6.2.4).
+_COMMON = frozenset(
+    """
+    p@ssw0rd p@ssw0rd1 p@ssw0rd! p@ssw0rd1! p@ssw0rd123 p@ssw0rd123! p@$$w0rd p@$$w0rd1 pa$$w0rd pa$$w0rd1
+    pa$$word1 p@ssword1 p@ssword12 p@ssword123 p@55w0rd p4$$w0rd passw0rd! passw0rd1! passw0rd@ passw0rd123!
+    passw0rd@123 password1! password1@ password1# password12! password123! password123@ password123# password1234!
+    password@1 password@12 password@123 password@1234 password!1 password#1 password#123 password.1 password_1
+    password2023! password2024! password2025! password2026! welcome1! welcome1@ welcome12! welcome123! welcome@1
+    welcome@12 welcome@123 welcome@1234 welcome!1 welcome#1 welcome2024! welcome2025! welcome2026! qwerty1! qwerty12!
+    qwerty123! qwerty123@ qwerty1234! qwerty@1 qwerty@123 qwerty!1 qwertyuiop1! qwer1234! qwer!234 q1w2e3r4!
+    q1w2e3r4t5! 1q2w3e4r! 1q2w3e4r5t! 1qaz@wsx 1qaz!qaz !qaz2wsx !qaz1qaz @wsx1qaz zaq1@wsx zaq12wsx! zaq!2wsx
+    1qaz2wsx! 1qazxsw@ admin123! admin@123 admin@1234 admin1234! admin!23 administrator1! abc123!@ abc123!@#
+    abcd1234! abcd@1234 abcd!234 abc@1234 abc@12345 abc12345! aa123456! aa123456@ aa@123456 a1234567! aa12345678!
+    test1234! test@123 test@1234 test123! testing123! letmein1! letmein123! iloveyou1! iloveyou123! monkey123! dragon123!
+    football1! baseball1! sunshine1! princess1! superman1! batman123! master123! shadow123! michael1! jordan23!
+    summer2024! summer2025! summer2026! winter2024! winter2025! winter2026! spring2025! spring2026! autumn2025!
+    changeme1! changeme123! secret123! login123! hello123! hello@123 india@123 pass@123 pass@1234 pass123! pass1234!
+    google123! samsung1! computer1! internet1! trustno1! starwars1! whatever1! charlie1! 123456aa! 12345678aa!
+    """.split()
+)
+
+
+def faults(password: str, *, email: str | None) -> list[str]:
+    """Say everything that is wrong with a new password.
+
+    Args:
+        password: The password.
+        email: The canonical address of its owner, which it must not be.
+    """
+    found = [text for pattern, text in _RULES if not pattern.search(password)]
+    if len(password) < LENGTH_MIN:
+        found.append(f"must have {LENGTH_MIN} characters at least")
+    if len(password.encode(errors="surrogatepass")) > BYTES_MAX:
+        found.append(f"must have {BYTES_MAX} bytes at most in UTF-8")
+    if "\0" in password:
+        found.append("must not contain NUL")
+    if password.lower() in _COMMON:
+        found.append("is one of the most common passwords; choose another")
+    if email is not None and password.lower() == email:
+        found.append("must not be the e-mail address")
+    return found
+
+
+class Hasher:
+    """Hashes passwords with bcrypt, in threads (it releases the GIL), a bounded number
+    at a time and a bounded number waiting.
+
+    Args:
+        cost: The binary logarithm of the rounds.
+        threads: How many hash at a time; as many as there are cores by default.
+    """
+
+    def __init__(self, cost: int, *, threads: int | None = None) -> None:
+        """See the class."""
+        self.cost = cost
+        self._threads = threads or os.cpu_count() or 1
+        self._waiting = 0
+        self._pool = ThreadPoolExecutor(
+            self._threads, thread_name_prefix="bcrypt", initializer=_be_nice
+        )
+        # Somebody to compare with when there is no such account: equal work.
+        self._nobody = bcrypt.hashpw(secrets.token_bytes(16), bcrypt.gensalt(cost)).decode()
+
+    async def hash(self, password: str) -> str:
+        """Hash a password that has no faults.
+
+        Raises:
+            TooManyRequests: Too many are waiting.
+        """
+        raw = password.encode()
+        return await self._run(lambda: bcrypt.hashpw(raw, bcrypt.gensalt(self.cost)).decode())
+
+    async def verify(self, password: str, hashed: str | None) -> bool:
+        """Compare a password with a hash; without a hash, as slowly, in vain.
+
+        A password that is too long or has a NUL is a wrong one, and takes as long.
+
+        Raises:
+            TooManyRequests: Too many are waiting.
+        """
+        raw = password.encode(errors="surrogatepass")
+        possible = hashed is not None and len(raw) <= BYTES_MAX and b"\0" not in raw
+        candidate = raw if possible else b"wrong"
+        against = (hashed if possible and hashed else self._nobody).encode()
+        return await self._run(lambda: bcrypt.checkpw(candidate, against)) and possible
+
+    def is_outdated(self, hashed: str) -> bool:
+        """Say whether a hash has another cost than new ones get."""
+        return not hashed.startswith(f"$2b${self.cost:02d}$")
+
+    def close(self) -> None:
+        """Give the threads back."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    async def _run(self, work: Callable[[], T]) -> T:
+        if self._waiting >= self._threads * WAITING_PER_THREAD:
+            raise TooManyRequests(retry_after_seconds=2.0)
+        self._waiting += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+        finally:
+            self._waiting -= 1
+
+
+def _be_nice() -> None:
+    # On Linux a thread has a niceness of its own: hashing yields to answering.
+    if hasattr(os, "setpriority"):
+        os.setpriority(os.PRIO_PROCESS, 0, 5)

@@ -1,0 +1,1 @@
+"""All of Auth's SQL, a file for each aggregate."""

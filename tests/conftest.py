@@ -1,0 +1,85 @@
+"""What all tests stand on: a real PostgreSQL, fresh databases, keys."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+import services
+from services.cli.postgres import EmbeddedPostgres
+from services.kernel import keys as key_files
+from services.kernel.migrations import upgrade
+from tests.postgres import fresh_database, make_template, shared_postgres
+
+SERVICES = Path(services.__file__).parent
+
+
+class Databases:
+    """Makes fresh databases of a service, from a template that is migrated once."""
+
+    def __init__(self, server: EmbeddedPostgres) -> None:
+        self._server = server
+        self._templates: dict[str, str] = {}
+
+    def template(self, service: str) -> str:
+        """Return the name of a service's migrated template."""
+        if service not in self._templates:
+            self._templates[service] = make_template(
+                self._server,
+                f"{service}_template",
+                lambda url: upgrade(url, SERVICES / service / "migrations"),
+            )
+        return self._templates[service]
+
+    def fresh(self, stack: ExitStack, service: str) -> str:
+        """Return the URL of a database that lives as long as the stack."""
+        return stack.enter_context(fresh_database(self._server, self.template(service)))
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[EmbeddedPostgres]:
+    """A PostgreSQL server for this test process."""
+    with shared_postgres() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def databases(postgres: EmbeddedPostgres) -> Databases:
+    """Makes databases on that server."""
+    return Databases(postgres)
+
+
+@pytest.fixture
+def stack() -> Iterator[ExitStack]:
+    """What a test has opened, closed after it."""
+    with ExitStack() as stack:
+        yield stack
+
+
+@pytest.fixture
+def auth_url(databases: Databases, stack: ExitStack) -> str:
+    """A fresh database of Auth."""
+    return databases.fresh(stack, "auth")
+
+
+@pytest.fixture
+def profile_url(databases: Databases, stack: ExitStack) -> str:
+    """A fresh database of Profile."""
+    return databases.fresh(stack, "profile")
+
+
+@pytest.fixture
+def commerce_url(databases: Databases, stack: ExitStack) -> str:
+    """A fresh database of Commerce."""
+    return databases.fresh(stack, "commerce")
+
+
+@pytest.fixture(scope="session")
+def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the keys of all services."""
+    folder = tmp_path_factory.mktemp("lockstep") / "keys"
+    key_files.initialise(folder)
+    return folder
