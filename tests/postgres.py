@@ -26,9 +26,7 @@ def shared_postgres() -> Iterator[EmbeddedPostgres]:
             server.destroy()
 
 
-def make_template(
-    server: EmbeddedPostgres, name: str, fill: Callable[[str], None]
-) -> str:
+def make_template(server: EmbeddedPostgres, name: str, fill: Callable[[str], None]) -> str:
     """Make the database `name` once, filled by `fill(url)`, for `fresh_database`."""
     server.create_databases([name])
     fill(server.url(name))
@@ -36,9 +34,7 @@ def make_template(
 
 
 @contextmanager
-def fresh_database(
-    server: EmbeddedPostgres, template: str = "template1"
-) -> Iterator[str]:
+def fresh_database(server: EmbeddedPostgres, template: str = "template1") -> Iterator[str]:
     """Give the URL of a copy of `template`, dropped afterwards even when still in use."""
     name = f"{template}_{next(_numbers)}"
     _run(server, "CREATE DATABASE {} TEMPLATE {} STRATEGY FILE_COPY", name, template)

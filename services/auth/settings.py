@@ -23,7 +23,7 @@ class AuthSettings(CommonSettings):
     mail_port: Port = Field(default=50025, description="SMTP port of the mail sink")
     smtp_url: SmtpUrl = Field(
         default_factory=lambda data: f"smtp://127.0.0.1:{data['mail_port']}",
-        description="where mail goes, smtp:// or smtps://user:password@host:port; the sink by default",
+        description="where mail goes, smtp(s)://user:password@host:port; the sink by default",
     )
     mail_from: str = Field(
         default="Lockstep <no-reply@lockstep.example>", description="sender of mail"

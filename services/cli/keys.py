@@ -1,0 +1,65 @@
+"""`lockstep keys`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(no_args_is_help=True, help="Make and change keys.")
+
+
+@app.command()
+def init() -> None:
+    """Make the keys that are missing; those that exist stay as they are."""
+    from services.kernel.keys import initialise
+
+    folder = _folder()
+    made = initialise(folder)
+    typer.echo(f"{folder}: made keys for {', '.join(made)}" if made else f"{folder}: complete")
+
+
+@app.command(name="list")
+def list_keys() -> None:
+    """List the keys that sign and verify access tokens, newest first."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from services.kernel.keys import list_token_keys
+
+    table = Table("Key", "State", "Made", "Verifies until")
+    for key in list_token_keys(_folder()):
+        state = "signs" if key.active else "verifies"
+        until = "" if key.verify_until is None else _local_time(key.verify_until)
+        table.add_row(key.kid, state, _local_time(key.create_time), until)
+    Console().print(table)
+
+
+@app.command()
+def rotate() -> None:
+    """Sign with a new key from now on; the old one verifies until its tokens have expired."""
+    from services.kernel.keys import rotate_token_key
+
+    typer.echo(f"new tokens are signed by {rotate_token_key(_folder())}")
+
+
+@app.command()
+def retire(
+    kid: Annotated[str, typer.Argument(help="key, as shown by `lockstep keys list`")],
+) -> None:
+    """Refuse the tokens of a key at once, for one that has leaked."""
+    from services.kernel.keys import retire_token_key
+
+    retire_token_key(_folder(), kid)
+    typer.echo(f"{kid} is retired: its tokens are refused from now on")
+
+
+def _folder() -> Path:
+    from services.kernel.settings import CommonSettings, load
+
+    return load(CommonSettings).keys
+
+
+def _local_time(seconds: float) -> str:
+    from datetime import UTC, datetime
+
+    return datetime.fromtimestamp(seconds, UTC).astimezone().isoformat(" ", "seconds")

@@ -1,0 +1,74 @@
+"""`lockstep mail`: what the mail sink of `lockstep up` has caught."""
+
+from email.message import EmailMessage
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(no_args_is_help=True, help="Read the mail that was caught by the sink.")
+
+
+@app.command(name="list")
+def list_mail(
+    limit: Annotated[int, typer.Option(min=1, help="how many at most, newest first")] = 20,
+) -> None:
+    """List mail, newest first."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("Mail", "To", "Subject", "Sent")
+    for path in _newest_first()[:limit]:
+        message = _read(path)
+        table.add_row(path.stem, message["to"], message["subject"], message["date"])
+    Console().print(table)
+
+
+@app.command()
+def show(
+    name: Annotated[
+        str | None, typer.Argument(help="mail, as shown by `lockstep mail list`")
+    ] = None,
+    to: Annotated[str | None, typer.Option(help="the newest to this address")] = None,
+    *,
+    latest: Annotated[bool, typer.Option("--latest", help="the newest")] = False,
+) -> None:
+    """Print a mail as text."""
+    from services.cli.errors import CommandError
+
+    if name is None and not latest and to is None:
+        raise CommandError("which mail? Give a name, --to ADDRESS or --latest")
+    for path in _newest_first():
+        message = _read(path)
+        if path.stem == (name or path.stem) and (to or "").lower() in message["to"].lower():
+            _print(message)
+            return
+    raise CommandError(f"no such mail in {_folder()}")
+
+
+def _print(message: EmailMessage) -> None:
+    for header in ("From", "To", "Subject", "Date"):
+        typer.echo(f"{header}: {message[header] or ''}")
+    body = message.get_body(("plain", "html"))
+    typer.echo("")
+    typer.echo(body.get_content() if body is not None else "")
+
+
+def _newest_first() -> list[Path]:
+    return sorted(_folder().glob("*.eml"), reverse=True)
+
+
+def _read(path: Path) -> EmailMessage:
+    from email import message_from_bytes, policy
+
+    message = message_from_bytes(path.read_bytes(), policy=policy.default)
+    for header in ("To", "Subject", "Date"):
+        if message[header] is None:
+            message[header] = ""
+    return message
+
+
+def _folder() -> Path:
+    from services.kernel.settings import CommonSettings, load
+
+    return load(CommonSettings).home / "mail"

@@ -1,0 +1,69 @@
+"""A real SMTP server that writes every mail into a folder: `python -m services.cli.mailsink`."""
+
+import argparse
+import asyncio
+import os
+import secrets
+import signal
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from aiosmtpd.smtp import SMTP, Envelope, Session
+
+MAIL_BYTES_MAX: Final = 10 * 1024 * 1024
+FOR_OWNER_ONLY: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+
+
+class Sink:
+    """Write mail as `<time>-<random>.eml`; a file with that name is always whole."""
+
+    def __init__(self, folder: Path) -> None:
+        """Write into `folder`, which must exist."""
+        self._folder: Final = folder
+
+    async def handle_DATA(  # noqa: N802 - the name that aiosmtpd calls
+        self, _server: SMTP, _session: Session, envelope: Envelope
+    ) -> str:
+        """Take a mail (aiosmtpd calls this) and answer the client when it is on disk."""
+        await asyncio.to_thread(self._write, envelope.original_content or b"")
+        return "250 OK"
+
+    def _write(self, content: bytes) -> None:
+        name = f"{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}-{secrets.token_hex(4)}"
+        partial = self._folder / f".{name}.tmp"
+        with os.fdopen(os.open(partial, FOR_OWNER_ONLY, 0o600), "wb") as file:
+            file.write(content)
+        partial.rename(self._folder / f"{name}.eml")
+
+
+async def serve(folder: Path, host: str, port: int) -> None:
+    """Take mail until SIGTERM or SIGINT."""
+    loop, stop = asyncio.get_running_loop(), asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    sink = Sink(folder)
+    server = await loop.create_server(
+        lambda: SMTP(sink, data_size_limit=MAIL_BYTES_MAX, enable_SMTPUTF8=True, loop=loop),
+        host,
+        port,
+    )
+    async with server:
+        taken = server.sockets[0].getsockname()[1]
+        print(f"mail to {host}:{taken} goes to {folder}", flush=True)
+        await stop.wait()
+
+
+def main() -> None:
+    """Read the arguments and serve."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--folder", type=Path, required=True)
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=50025, help="0: any free one")
+    arguments = parser.parse_args()
+    arguments.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    asyncio.run(serve(arguments.folder, arguments.host, arguments.port))
+
+
+if __name__ == "__main__":
+    main()

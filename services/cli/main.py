@@ -1,0 +1,47 @@
+"""The command `lockstep`. What a command needs is imported when it runs, so that help is fast."""
+
+import sys
+
+import typer
+
+from services.cli import health, keys, mail, migrate, psql, sagas, settings, up
+
+app = typer.Typer(
+    name="lockstep",
+    help="Run and look after Lockstep on one machine.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+app.command()(up.up)
+app.command()(migrate.migrate)
+app.add_typer(keys.app, name="keys")
+app.command()(settings.settings)
+app.command(context_settings=psql.PASS_ON)(psql.psql)
+app.add_typer(sagas.app, name="sagas")
+app.add_typer(mail.app, name="mail")
+app.command()(health.health)
+
+
+def main() -> None:
+    """Run a command; an expected failure is told in a line each and ends with code 1."""
+    try:
+        app()
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(1)
+    except Exception as error:
+        if not _is_expected(error):
+            raise
+        for line in str(error).splitlines():
+            print(f"lockstep: {line}", file=sys.stderr)
+        sys.exit(1)
+
+
+def _is_expected(error: Exception) -> bool:
+    from services.cli.errors import CommandError
+    from services.kernel.keys import KeysError
+    from services.kernel.settings import SettingsError
+
+    return isinstance(error, CommandError | KeysError | SettingsError)

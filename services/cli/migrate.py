@@ -1,0 +1,73 @@
+"""`lockstep migrate`."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from services.cli.system import System
+
+
+def migrate(
+    services: Annotated[
+        list[str] | None, typer.Argument(help="auth, profile, commerce; all when none is given")
+    ] = None,
+    to: Annotated[str, typer.Option(help="revision to go forward to")] = "head",
+    down_to: Annotated[
+        str | None, typer.Option(help="revision to go back to; base is before the first")
+    ] = None,
+    *,
+    status: Annotated[bool, typer.Option("--status", help="only show the revisions")] = False,
+) -> None:
+    """Make the databases and bring their tables up to date.
+
+    Services never migrate by themselves: replicas would race.
+    """
+    from services.cli.errors import CommandError
+    from services.cli.system import DATABASES, System, migrations_of
+
+    wrong = sorted(set(services or ()) - DATABASES.keys())
+    if wrong:
+        raise CommandError(f"no database for {', '.join(wrong)}: use {', '.join(DATABASES)}")
+    system = System()
+    with system.running_postgres():
+        system.make_databases()
+        for service in services or DATABASES:
+            history = migrations_of(service)
+            if history is not None:
+                if not status:
+                    _move(system, service, history, to, down_to)
+                _show(system, service, history)
+
+
+def _move(system: "System", service: str, history: "Path", to: str, down_to: str | None) -> None:
+    from alembic.util import CommandError as AlembicError
+    from sqlalchemy.exc import DBAPIError
+
+    from services.cli.errors import CommandError
+    from services.kernel import migrations
+    from services.kernel.settings import variable
+
+    url = system.database_url(service)
+    try:
+        if down_to is None:
+            migrations.upgrade(url, history, to)
+        else:
+            migrations.downgrade(url, history, down_to)
+    except DBAPIError as error:
+        reason = str(error.orig).strip().replace("\n", " ")
+        name = variable(f"{service}_database_url")
+        raise CommandError(f"cannot migrate {service}: {reason} (see {name})") from error
+    except AlembicError as error:
+        raise CommandError(f"cannot migrate {service}: {error}") from error
+
+
+def _show(system: "System", service: str, history: "Path") -> None:
+    from services.kernel import migrations
+
+    found = migrations.current(system.database_url(service)) or "base"
+    newest = migrations.head(history) or "base"
+    note = "" if found == newest else f", the newest is {newest}"
+    typer.echo(f"{service}: at {found}{note}")

@@ -1,0 +1,184 @@
+"""A program kept running: started, its output passed on, restarted when it crashes, stopped."""
+
+import asyncio
+import contextlib
+import logging
+import signal
+import sys
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+from typing import Final
+
+import psutil
+
+from services.cli import attached
+
+BACKOFF_SECONDS_MIN: Final = 0.2
+BACKOFF_SECONDS_MAX: Final = 5.0
+HEALTHY_SECONDS: Final = 10.0
+LINE_BYTES_MAX: Final = 1024 * 1024
+LOG_BYTES_MAX: Final = 10 * 1024 * 1024
+
+Say = Callable[[str, str], None]
+"""Shows a line of a program: its name, the line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """What to run and how to tell that it works."""
+
+    name: str
+    argv: Sequence[str]
+    probe: Callable[[], Awaitable[bool]]  # tells whether it works
+    environment: Mapping[str, str] = field(repr=False)
+    stop_signal: signal.Signals = signal.SIGTERM
+    kill_signal: signal.Signals = signal.SIGKILL
+    is_attached: bool = False  # argv ties the process to this one already
+
+
+class Runner:
+    """Keep one program running until it is stopped."""
+
+    def __init__(self, program: Program, *, home: Path, say: Say) -> None:
+        """Prepare; nothing runs before `start`."""
+        self.program: Final = program
+        self.crashes = 0
+        self.is_ready = False
+        self._pid_file: Final = home / "run" / f"{program.name}.pid"
+        self._log: Final = _log_file(home / "logs" / f"{program.name}.log")
+        self._say: Final = say
+        self._stopping: Final = asyncio.Event()
+        self._process: asyncio.subprocess.Process | None = None
+        self.task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Run the program from now on, again whenever it ends."""
+        self.task = asyncio.create_task(self._run(), name=self.program.name)
+
+    async def stop(self, grace_seconds: float) -> None:
+        """Ask the program to stop, kill it after `grace_seconds`, and wait for its end."""
+        self._stopping.set()
+        if self.task is None:
+            return
+        self._signal(self.program.stop_signal)
+        done, _ = await asyncio.wait([self.task], timeout=grace_seconds)
+        if not done:
+            self._say(self.program.name, f"did not stop in {grace_seconds:.0f} s: killed")
+            self.kill()
+            await asyncio.wait([self.task], timeout=5.0)
+
+    def kill(self) -> None:
+        """End the program at once."""
+        self._stopping.set()
+        self._signal(self.program.kill_signal)
+
+    async def _run(self) -> None:
+        backoff = BACKOFF_SECONDS_MIN
+        while not self._stopping.is_set():
+            begin = time.monotonic()
+            code = await self._run_once()
+            if self._stopping.is_set():
+                break
+            self.crashes += 1
+            if time.monotonic() - begin > HEALTHY_SECONDS:
+                backoff = BACKOFF_SECONDS_MIN
+            self._say(self.program.name, f"{_ending(code)}; restarting in {backoff:.1f} s")
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), backoff)
+            backoff = min(backoff * 2, BACKOFF_SECONDS_MAX)
+        self._pid_file.unlink(missing_ok=True)
+        self._log.close()
+
+    async def _run_once(self) -> int:
+        argv = self.program.argv
+        if not self.program.is_attached:
+            argv = attached.command(list(argv), death_signal=signal.SIGTERM)
+        self._process = process = await asyncio.create_subprocess_exec(
+            *argv,
+            env=dict(self.program.environment),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            limit=LINE_BYTES_MAX,
+            # Ctrl-C in a terminal reaches this process only, which stops the rest in order.
+            start_new_session=True,
+        )
+        _write_pid(self._pid_file, process.pid)
+        if self._stopping.is_set():
+            self._signal(self.program.stop_signal)
+        if process.stdout is not None:
+            await self._pass_on(process.stdout)
+        return await process.wait()
+
+    async def _pass_on(self, output: asyncio.StreamReader) -> None:
+        while True:
+            try:
+                line = await output.readline()
+            except ValueError:
+                continue  # longer than LINE_BYTES_MAX: dropped
+            if not line:
+                return
+            text = line.decode(errors="replace").rstrip()
+            self._log.emit(logging.LogRecord("", 0, "", 0, text, None, None))
+            self._say(self.program.name, text)
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self._process is not None and self._process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.send_signal(number)
+
+
+def python(module: str, *arguments: str) -> list[str]:
+    """Give the command that runs a module with this interpreter."""
+    return [sys.executable, "-m", module, *arguments]
+
+
+def stop_leftovers(home: Path, grace_seconds: float) -> list[str]:
+    """Stop the programs that a killed run left behind and return their names."""
+    found = {path: process for path in _pid_files(home) if (process := _recorded(path))}
+    for process in found.values():
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.terminate()
+    _, alive = psutil.wait_procs(found.values(), timeout=grace_seconds)
+    for process in alive:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(alive, timeout=5.0)
+    for path in _pid_files(home):
+        path.unlink(missing_ok=True)
+    return sorted(path.stem for path in found)
+
+
+def _pid_files(home: Path) -> list[Path]:
+    return list((home / "run").glob("*.pid"))
+
+
+def _write_pid(path: Path, pid: int) -> None:
+    path.parent.mkdir(mode=0o700, exist_ok=True)
+    with contextlib.suppress(psutil.NoSuchProcess):
+        path.write_text(f"{pid} {psutil.Process(pid).create_time()}")
+
+
+def _recorded(path: Path) -> psutil.Process | None:
+    """Find the process of a pid file; the start time tells it from a later one with its id."""
+    try:
+        pid, create_time = path.read_text().split()
+        process = psutil.Process(int(pid))
+        same = abs(process.create_time() - float(create_time)) < 1.0
+    except (psutil.NoSuchProcess, ValueError):
+        return None
+    return process if same else None
+
+
+def _log_file(path: Path) -> RotatingFileHandler:
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return RotatingFileHandler(path, maxBytes=LOG_BYTES_MAX, backupCount=1)
+
+
+def _ending(code: int) -> str:
+    if code >= 0:
+        return f"ended with code {code}"
+    return f"was ended by {signal.Signals(-code).name}"

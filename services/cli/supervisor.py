@@ -1,0 +1,110 @@
+"""Run programs together: start them in stages, wait until all work, stop them in reverse."""
+
+import asyncio
+import signal
+import time
+from collections.abc import Awaitable
+from pathlib import Path
+from typing import Final, Self, TypeVar
+
+from services.cli.errors import CommandError
+from services.cli.program import Program, Runner, Say
+
+READY_POLL_SECONDS: Final = 0.1
+READY_SECONDS_MAX: Final = 60.0
+CRASHES_AT_START_MAX: Final = 3
+
+T = TypeVar("T")
+
+
+class Stopped(Exception):
+    """Ctrl-C or SIGTERM came before everything ran."""
+
+
+class Supervisor:
+    """Own the programs of one `lockstep up`."""
+
+    def __init__(self, *, home: Path, say: Say, grace_seconds: float) -> None:
+        """Prepare; use as `async with`, which stops everything at its end."""
+        self._home: Final = home
+        self._say: Final = say
+        self._grace_seconds: Final = grace_seconds
+        self._stages: Final[list[list[Runner]]] = []
+        self._stop: Final = asyncio.Event()
+
+    async def __aenter__(self) -> Self:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            loop.add_signal_handler(number, self._on_signal)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Stop everything, the last stage first."""
+        self._stop.set()
+        for stage in reversed(self._stages):
+            await asyncio.gather(*(runner.stop(self._grace_seconds) for runner in stage))
+
+    def start(self, *programs: Program) -> None:
+        """Start a stage: programs that may start together, after the earlier stages."""
+        runners = [Runner(program, home=self._home, say=self._say) for program in programs]
+        self._stages.append(runners)
+        for runner in runners:
+            runner.start()
+
+    async def wait_ready(self) -> None:
+        """Wait until every program works. Raises CommandError naming the one that does not."""
+        runners = [runner for stage in self._stages for runner in stage]
+        await self.unless_stopped(self._wait_all(runners))
+
+    async def unless_stopped(self, work: Awaitable[T]) -> T:
+        """Await `work`, or raise Stopped as soon as a signal comes."""
+        task, stop = asyncio.ensure_future(work), asyncio.create_task(self._stop.wait())
+        try:
+            await asyncio.wait([task, stop], return_when=asyncio.FIRST_COMPLETED)
+            if not task.done():
+                raise Stopped
+            return task.result()
+        finally:
+            for pending in (task, stop):
+                pending.cancel()
+
+    async def wait_stopped(self) -> None:
+        """Wait for Ctrl-C or SIGTERM; raise what a runner cannot cope with (a full disk)."""
+        stop = asyncio.create_task(self._stop.wait())
+        running = {runner.task for stage in self._stages for runner in stage if runner.task}
+        done, _ = await asyncio.wait({stop, *running}, return_when=asyncio.FIRST_COMPLETED)
+        stop.cancel()
+        for task in done:
+            task.result()
+
+    async def _wait_all(self, runners: list[Runner]) -> None:
+        try:
+            async with asyncio.TaskGroup() as group:
+                for runner in runners:
+                    group.create_task(self._wait_one(runner))
+        except* CommandError as failures:
+            raise failures.exceptions[0] from None
+
+    async def _wait_one(self, runner: Runner) -> None:
+        program, begin = runner.program, time.monotonic()
+        if runner.is_ready:
+            return
+        while not await program.probe():
+            if runner.crashes >= CRASHES_AT_START_MAX:
+                raise CommandError(f"{program.name} does not start: its last lines are above")
+            if time.monotonic() - begin > READY_SECONDS_MAX:
+                raise CommandError(
+                    f"{program.name} was not ready after {READY_SECONDS_MAX:.0f} s: "
+                    f"see {self._home / 'logs' / program.name}.log"
+                )
+            await asyncio.sleep(READY_POLL_SECONDS)
+        runner.is_ready = True
+        self._say(program.name, f"ready after {time.monotonic() - begin:.1f} s")
+
+    def _on_signal(self) -> None:
+        """Stop in order at the first signal, at once at the second."""
+        if self._stop.is_set():
+            for stage in reversed(self._stages):
+                for runner in stage:
+                    runner.kill()
+        self._stop.set()

@@ -1,0 +1,115 @@
+"""What there is to run: the services in this tree, their settings, databases and histories."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Final
+
+import psycopg
+
+from services.auth.settings import AuthSettings
+from services.cli.errors import CommandError
+from services.cli.postgres import EmbeddedPostgres, create_databases
+from services.commerce.settings import CommerceSettings
+from services.gateway.settings import GatewaySettings
+from services.kernel.settings import (
+    CommonSettings,
+    as_environment,
+    embedded_url,
+    load_all,
+    on_database,
+)
+from services.profile.settings import ProfileSettings
+
+SETTINGS: Final[dict[str, type[CommonSettings]]] = {
+    "auth": AuthSettings,
+    "profile": ProfileSettings,
+    "commerce": CommerceSettings,
+    "gateway": GatewaySettings,
+}
+DATABASES: Final = {"auth": "authdb", "profile": "profiledb", "commerce": "commercedb"}
+
+
+class System:
+    """The settings of every service, valid as a whole."""
+
+    def __init__(self) -> None:
+        """Read the environment. Raises SettingsError with everything that is wrong."""
+        self.settings: Final = dict(zip(SETTINGS, load_all(*SETTINGS.values()), strict=True))
+        self.home: Final = self.settings["auth"].home
+        self.postgres: Final = EmbeddedPostgres(self.home / "postgres")
+
+    @property
+    def values(self) -> dict[str, str]:
+        """Every setting by the name of its variable, unmasked; unset ones are left out."""
+        merged: dict[str, str] = {}
+        for settings in self.settings.values():
+            merged |= as_environment(settings)
+        return merged
+
+    @property
+    def is_embedded(self) -> bool:
+        """Tell whether any database is one of the embedded PostgreSQL."""
+        return any(
+            self.database_url(service) == embedded_url(self.postgres.folder, name)
+            for service, name in DATABASES.items()
+        )
+
+    def database_url(self, service: str) -> str:
+        """Give the URL of a service's database."""
+        return str(getattr(self.settings[service], f"{service}_database_url"))
+
+    def make_databases(self) -> None:
+        """Create the databases that do not exist yet, where we may."""
+        for service in DATABASES:
+            url = self.database_url(service)
+            name = psycopg.conninfo.conninfo_to_dict(url)["dbname"]
+            # Without access to the maintenance database they must have been made by somebody.
+            with suppress(psycopg.OperationalError, psycopg.errors.InsufficientPrivilege):
+                create_databases(on_database(url, "postgres"), [str(name)])
+
+    @contextmanager
+    def running_postgres(self) -> Iterator[None]:
+        """Make sure that the embedded PostgreSQL runs, if it is used at all, while in use."""
+        if not self.is_embedded or self.postgres.is_ready():
+            yield
+            return
+        with home_lock(self.home), self.postgres:
+            yield
+
+
+def migrations_of(service: str) -> Path | None:
+    """Find a service's history; None when it has none."""
+    spec = find_spec(f"services.{service}")
+    if spec is None or not spec.submodule_search_locations:
+        return None
+    folder = Path(spec.submodule_search_locations[0]) / "migrations"
+    return folder if (folder / "env.py").exists() else None
+
+
+def is_installed(service: str) -> bool:
+    """Tell whether a service can be run with `python -m`."""
+    return find_spec(f"services.{service}.__main__") is not None
+
+
+@contextmanager
+def home_lock(home: Path) -> Iterator[None]:
+    """Own a data folder, or raise CommandError naming the process that does."""
+    import fcntl
+    import os
+
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with (home / "up.lock").open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            raise CommandError(
+                f"{home} is in use by process {lock.read().strip() or 'unknown'}: "
+                "stop it, or set LOCKSTEP_HOME to another folder"
+            ) from None
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        yield
