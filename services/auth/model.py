@@ -8,16 +8,21 @@ from enum import StrEnum
 from uuid import UUID
 
 from sqlalchemy import (
+    ARRAY,
     BigInteger,
     CheckConstraint,
     Column,
+    DateTime,
     ForeignKey,
     Index,
+    Integer,
+    LargeBinary,
     Table,
     Text,
     UniqueConstraint,
     Uuid,
 )
+from sqlalchemy.dialects.postgresql import JSONB
 
 from services.kernel import tables
 from services.kernel.tables import new_metadata, timestamp
@@ -55,6 +60,97 @@ USERS = Table(
     CheckConstraint("status IN ('PENDING', 'ACTIVE', 'DISABLED', 'DELETING')", name="status"),
     Index("ix_users_create_time", "create_time", "id"),
     Index("ix_users_role_id", "role_id"),
+)
+
+# A session lives as long as its row. Of refresh tokens there is only a hash.
+SESSIONS = Table(
+    "sessions",
+    METADATA,
+    Column("id", Uuid, primary_key=True),
+    Column("user_id", Uuid, ForeignKey(USERS.c.id, ondelete="CASCADE"), nullable=False),
+    Column("generation", Integer, nullable=False),
+    Column("refresh_hash", LargeBinary, nullable=False),
+    timestamp("rotate_time", default=True),
+    timestamp("create_time", default=True),
+    timestamp("expire_time"),
+    Index("ix_sessions_user_id", "user_id"),
+    Index("ix_sessions_expire_time", "expire_time"),
+)
+
+# Wrong passwords for each address, whether or not it has an account.
+LOGIN_FAILURES = Table(
+    "login_failures",
+    METADATA,
+    Column("account_hmac", LargeBinary, primary_key=True),
+    Column("failures", Integer, nullable=False),
+    timestamp("wait_until"),
+    timestamp("update_time", default=True),
+    Index("ix_login_failures_update_time", "update_time"),
+)
+
+# The id is the flow's. A flow whose code_hmac is NULL has no right code: it stands for
+# an address that gets none. The payload of a sign-up holds the hash of its password.
+CODES = Table(
+    "codes",
+    METADATA,
+    Column("id", Uuid, primary_key=True),
+    Column("purpose", Text, nullable=False),
+    Column("email", Text, nullable=False),
+    Column("user_id", Uuid, ForeignKey(USERS.c.id, ondelete="CASCADE")),
+    Column("code_hmac", LargeBinary),
+    Column("tries", Integer, nullable=False, server_default="0"),
+    Column("payload", JSONB),
+    Column("saga_id", Uuid),
+    timestamp("spend_time", nullable=True),
+    timestamp("create_time", default=True),
+    timestamp("expire_time"),
+    CheckConstraint(
+        "purpose IN ('signup', 'verification', 'reset', 'email_change')", name="purpose"
+    ),
+    Index("ix_codes_email_purpose", "email", "purpose"),
+    Index("ix_codes_user_id", "user_id"),
+    Index("ix_codes_saga_id", "saga_id"),
+    Index("ix_codes_expire_time", "expire_time"),
+)
+
+# When codes were sent and when wrong ones came, for each address and purpose.
+CODE_LIMITS = Table(
+    "code_limits",
+    METADATA,
+    Column("key_hmac", LargeBinary, primary_key=True),
+    Column("send_times", ARRAY(DateTime(timezone=True)), nullable=False),
+    Column("failure_times", ARRAY(DateTime(timezone=True)), nullable=False),
+    timestamp("update_time", default=True),
+    Index("ix_code_limits_update_time", "update_time"),
+)
+
+# Mail to be sent. Letters hold codes and are sealed: a dump of the table gives nothing away.
+OUTBOX = Table(
+    "outbox",
+    METADATA,
+    Column("id", Uuid, primary_key=True),
+    Column("sealed", LargeBinary, nullable=False),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("last_error", Text),
+    timestamp("next_try_time", default=True),
+    timestamp("create_time", default=True),
+    timestamp("expire_time"),
+    Index("ix_outbox_next_try_time", "next_try_time"),
+)
+
+AUDIT_LOG = Table(
+    "audit_log",
+    METADATA,
+    Column("id", Uuid, primary_key=True),
+    Column("event", Text, nullable=False),
+    Column("user_id", Uuid),
+    Column("account", Text),
+    Column("actor", Text),
+    Column("address", Text),
+    Column("detail", JSONB, nullable=False),
+    timestamp("create_time", default=True),
+    Index("ix_audit_log_create_time", "create_time", "id"),
+    Index("ix_audit_log_user_id", "user_id"),
 )
 
 

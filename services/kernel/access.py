@@ -19,6 +19,7 @@ from lockstep.options.v1 import options_pb2 as options_pb
 
 from services.kernel.call import ADMIN, Call, Method, Principal, Service, User
 from services.kernel.errors import Forbidden, InvalidToken, SessionEnded
+from services.kernel.ids import parse_id
 
 ALGORITHMS = ["ES256"]  # fixed: never what a token's header asks for (RFC 8725, 3.1)
 ISSUER = "lockstep"
@@ -132,6 +133,21 @@ class Access:
         return User(id=claims.user_id, session_id=claims.session_id, role=session.role)
 
 
+def owned_id(text: str, caller: User, *, field: str = "user_id") -> UUID:
+    """Read the id of a user's own thing: `me`, one's own id, or any for administrators.
+
+    Raises:
+        InvalidField: It is no id.
+        Forbidden: It is somebody else's.
+    """
+    if text == "me":
+        return caller.id
+    user_id = parse_id(text, field=field)
+    if user_id != caller.id and not caller.is_admin:
+        raise Forbidden
+    return user_id
+
+
 @dataclass(frozen=True, slots=True)
 class Claims:
     """What an access token says."""
@@ -223,11 +239,11 @@ class ServiceTokens:
             name = jwt.get_unverified_header(token).get("kid")
         except jwt.PyJWTError as error:
             raise InvalidToken("The service token is malformed.") from error
-        key = self._trusted.get(name) if isinstance(name, str) else None
-        if key is None:
+        if not isinstance(name, str) or name not in self._trusted:
             raise InvalidToken("The service token is not of a trusted service.")
+        key = self._trusted[name]
         claims = _decoded(token, key, audience=self._audience, issuer=name)
-        return Service(name=str(name)), float(claims["exp"]) + CLOCK_SKEW_SECONDS
+        return Service(name=name), float(claims["exp"]) + CLOCK_SKEW_SECONDS
 
 
 def _decoded(
@@ -254,5 +270,3 @@ def _client_address(call: Call, caller: Service | None) -> str | None:
     if caller is not None:
         return call.metadata.get("x-lockstep-client-address")
     return call.peer
-
-

@@ -52,7 +52,7 @@ class Method:
     path: str
     name: str
     request: type[Message]
-    access: options_pb.Access
+    access: options_pb.Access.ValueType
     callers: frozenset[str]
     takes_idempotency_key: bool
 
@@ -68,7 +68,9 @@ class Method:
         rule = options.Extensions[options_pb.method]
         service = descriptor.containing_service.full_name
         if rule.access == options_pb.ACCESS_UNSPECIFIED:
-            raise TypeError(f"{service}.{descriptor.name} declares no access: add the method option")
+            raise TypeError(
+                f"{service}.{descriptor.name} declares no access: add the method option"
+            )
         if rule.access == options_pb.ACCESS_SERVICE and not rule.callers:
             raise TypeError(f"{service}.{descriptor.name} is for services but names no callers")
         return cls(

@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Protocol, TypeVar
 
 import psycopg
-from psycopg.rows import AsyncRowFactory, namedtuple_row
+from psycopg.rows import namedtuple_row
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.sql.base import Executable
@@ -28,7 +28,7 @@ Row = Any  # a named tuple whose fields are the statement's columns
 Work = Callable[["Transaction"], Awaitable[T]]
 Observer = Callable[[str], Awaitable[None]]
 
-DIALECT = postgresql.psycopg.dialect()  # type: ignore[attr-defined]
+DIALECT = postgresql.psycopg.dialect()  # type: ignore[no-untyped-call]
 TRANSACTION_TRIES = 6
 RETRY_PAUSE_SECONDS = 0.02
 
@@ -68,7 +68,9 @@ class Statement:
         assert isinstance(clause, ClauseElement)
         compiled = clause.compile(dialect=DIALECT)
         self.sql = str(compiled).encode()
-        self.constants = {name: value for name, value in compiled.params.items() if value is not None}
+        self.constants = {
+            name: value for name, value in compiled.params.items() if value is not None
+        }
         if b"POSTCOMPILE" in self.sql:
             raise TypeError(f"expands at execution, use any_() instead: {clause}")
 
@@ -155,7 +157,7 @@ class Database:
             kwargs={
                 **SOCKET_LIMITS,
                 "autocommit": True,
-                "row_factory": _row_factory(),
+                "row_factory": namedtuple_row,
                 "options": " ".join(f"-c {key}={value}" for key, value in SERVER_LIMITS.items()),
             },
         )
@@ -264,19 +266,13 @@ class Database:
 
     async def _read_once(self, statement: Statement, parameters: dict[str, Any]) -> list[Row]:
         async with self._pool.connection() as connection:
-            cursor = await connection.execute(
-                statement.sql, {**statement.constants, **parameters}
-            )
+            cursor = await connection.execute(statement.sql, {**statement.constants, **parameters})
             return await cursor.fetchall()
 
     async def _drop_dead_connections(self) -> None:
         # After a restart of the server every pooled connection fails once.
         with contextlib.suppress(*_NOT_NOW):
             await self._pool.check()
-
-
-def _row_factory() -> AsyncRowFactory[Row]:
-    return namedtuple_row  # type: ignore[return-value]
 
 
 async def _roll_back(connection: psycopg.AsyncConnection[Row]) -> None:

@@ -124,8 +124,7 @@ _CLAIM = Statement(
             "expire_time": _INSERT.excluded.expire_time,
         },
         where=KEYS.c.expire_time < func.saga_now(),
-    )
-    .returning(KEYS.c.scope)
+    ).returning(KEYS.c.scope)
 )
 _FIND = Statement(
     select(KEYS.c.fingerprint, KEYS.c.saga_id, KEYS.c.reply, KEYS.c.error).where(
@@ -146,9 +145,7 @@ async def claim(tx: Transaction, key: RequestKey, *, saga_id: UUID | None = None
     Raises:
         IdempotencyKeyReused: The key belongs to another request.
     """
-    taken = await tx.first(
-        _CLAIM, **_named(key), fingerprint=key.fingerprint, saga_id=saga_id
-    )
+    taken = await tx.first(_CLAIM, **_named(key), fingerprint=key.fingerprint, saga_id=saga_id)
     return None if taken is not None else await find(tx, key)
 
 
@@ -217,9 +214,7 @@ def _replayed(kept: Kept, codec: TypeAdapter[T]) -> T:
     return codec.validate_python(kept.reply)
 
 
-async def _keep_refusal(
-    database: Database, name: str, key: RequestKey, error: DomainError
-) -> None:
+async def _keep_refusal(database: Database, name: str, key: RequestKey, error: DomainError) -> None:
     async def body(tx: Transaction) -> None:
         if await claim(tx, key) is None:
             await _store(tx, key, error=error.record())

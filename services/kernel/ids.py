@@ -27,5 +27,7 @@ def parse_id(text: str, *, field: str) -> UUID:
     except ValueError:
         value = None
     if value is None or str(value) != text.lower():
-        raise InvalidField(Violation(field, "must be a UUID such as 01890a5d-ac96-774b-bcce-b302099a8057"))
+        raise InvalidField(
+            Violation(field, "must be a UUID such as 01890a5d-ac96-774b-bcce-b302099a8057")
+        )
     return value

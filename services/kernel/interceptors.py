@@ -220,5 +220,3 @@ def _caller(call: Call) -> str:
             return name
         case _:
             return "anonymous"
-
-

@@ -255,7 +255,9 @@ class SagaEngine:
             return
         await self._drive(saga, self._database)
 
-    async def _commit_surely(self, name: str, work: Callable[[Transaction], Awaitable[Saga]]) -> Saga:
+    async def _commit_surely(
+        self, name: str, work: Callable[[Transaction], Awaitable[Saga]]
+    ) -> Saga:
         for pause in _pauses(tries=5):
             try:
                 return await self._database.transact(name, work)

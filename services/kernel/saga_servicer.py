@@ -41,7 +41,9 @@ class SagaServicer:
         response = saga_pb.ListSagasResponse(sagas=[_message(saga) for saga in found[:size]])
         if len(found) > size:
             last = found[size - 1]
-            response.next_page_token = self._tokens.after(last.create_time, last.id, listing=listing)
+            response.next_page_token = self._tokens.after(
+                last.create_time, last.id, listing=listing
+            )
         return response
 
     async def GetSaga(self, request: saga_pb.GetSagaRequest, call: Call) -> saga_pb.Saga:  # noqa: N802
@@ -94,11 +96,11 @@ def _message(saga: Saga) -> saga_pb.Saga:
     return message
 
 
-def _wire_state(state: State) -> saga_pb.SagaState:
+def _wire_state(state: State) -> saga_pb.SagaState.ValueType:
     return saga_pb.SagaState.Value(f"SAGA_STATE_{state}")
 
 
-def _state(wire: saga_pb.SagaState) -> State | None:
+def _state(wire: saga_pb.SagaState.ValueType) -> State | None:
     if wire == saga_pb.SAGA_STATE_UNSPECIFIED:
         return None
     return State(saga_pb.SagaState.Name(wire).removeprefix("SAGA_STATE_"))

@@ -183,15 +183,22 @@ _GET = Statement(select(*_COLUMNS).where(_BY_ID))
 _LIST = Statement(
     select(*_COLUMNS)
     .where(
-        or_(bindparam("state", type_=Text).is_(None), SAGAS.c.state == bindparam("state", type_=Text)),
+        or_(
+            bindparam("state", type_=Text).is_(None),
+            SAGAS.c.state == bindparam("state", type_=Text),
+        ),
         or_(bindparam("kind", type_=Text).is_(None), SAGAS.c.kind == bindparam("kind", type_=Text)),
         or_(bindparam("any_parked", type_=Boolean), SAGAS.c.parked_at.is_not(None)),
         tuple_(SAGAS.c.create_time, SAGAS.c.id)
-        < tuple_(bindparam("before_time", type_=SAGAS.c.create_time.type), bindparam("before_id", type_=SAGAS.c.id.type)),
+        < tuple_(
+            bindparam("before_time", type_=SAGAS.c.create_time.type),
+            bindparam("before_id", type_=SAGAS.c.id.type),
+        ),
     )
     .order_by(SAGAS.c.create_time.desc(), SAGAS.c.id.desc())
     .limit(bindparam("most"))
 )
+
 
 async def insert_saga(
     tx: Transaction,

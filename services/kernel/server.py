@@ -14,12 +14,12 @@ from google.protobuf.descriptor import ServiceDescriptor
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1._async import HealthServicer
 from grpc_reflection.v1alpha import reflection
+from sqlalchemy import literal, select
 
 from services.kernel.access import Access
 from services.kernel.call import Method
 from services.kernel.database import Database, Statement
 from services.kernel.interceptors import chain, decode
-from sqlalchemy import literal, select
 
 MESSAGE_BYTES_MAX = 4 * 1024 * 1024
 CONCURRENT_RPCS_MAX = 1000
@@ -67,9 +67,7 @@ class Server:
         Raises:
             TypeError: A method declares no access, or a servicer lacks a method.
         """
-        self._server = grpc.aio.server(
-            options=OPTIONS, maximum_concurrent_rpcs=CONCURRENT_RPCS_MAX
-        )
+        self._server = grpc.aio.server(options=OPTIONS, maximum_concurrent_rpcs=CONCURRENT_RPCS_MAX)
         self._names = [descriptor.full_name for descriptor, _ in servicers]
         self._health = HealthServicer()
         self._probe = probe
@@ -91,9 +89,12 @@ class Server:
         try:
             port = self._server.add_insecure_port(address)
         except RuntimeError as error:
-            raise OSError(f"cannot listen on {address}: is another process using the port?") from error
+            raise OSError(
+                f"cannot listen on {address}: is another process using the port?"
+            ) from error
         await self._server.start()
         self._poll = asyncio.create_task(self._poll_health(), name="health")
+        log.info("listening", address=address, port=port)
         return port
 
     async def stop(self, grace_seconds: float = STOP_GRACE_SECONDS) -> None:
@@ -138,19 +139,14 @@ def database_probe(database: Database) -> Probe:
     return probe
 
 
-async def run_until_stopped(server: Server, address: str) -> None:
-    """Serve until SIGTERM or SIGINT."""
+async def until_stopped() -> None:
+    """Wait for SIGTERM or SIGINT."""
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
-    port = await server.start(address)
-    log.info("listening", address=address, port=port)
-    try:
-        await stopped.wait()
-    finally:
-        log.info("stopping")
-        await server.stop()
+    await stopped.wait()
+    log.info("stopping")
 
 
 @contextlib.asynccontextmanager
@@ -165,8 +161,8 @@ async def opened(*databases: Database) -> AsyncIterator[None]:
 
 def _handlers(
     descriptor: ServiceDescriptor, servicer: Servicer, access: Access
-) -> grpc.GenericRpcHandler[bytes, bytes]:
-    handlers = {}
+) -> grpc.GenericRpcHandler:
+    handlers: dict[str, grpc.RpcMethodHandler[bytes, bytes]] = {}
     for each in descriptor.methods:
         method = Method.of(each)
         behaviour = getattr(servicer, method.name, None)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Protocol
 from uuid import UUID
 
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 from jwt.algorithms import ECAlgorithm
 from lockstep.auth.v1 import auth_service_pb2 as auth_pb
+from lockstep.auth.v1 import auth_service_pb2_grpc as auth_grpc
 from lockstep_clients.errors import LockstepError
 
 from services.kernel.access import Session
@@ -20,16 +20,6 @@ SESSIONS_KEPT = 10_000
 KEYS_ASKED_EVERY_SECONDS = 5.0
 
 
-class AuthStub(Protocol):
-    """The part of Auth's stub that is used here."""
-
-    async def CheckSession(self, request: auth_pb.CheckSessionRequest) -> auth_pb.CheckSessionResponse:  # noqa: N802 - the RPC's name
-        """See the proto."""
-
-    async def GetJwks(self, request: auth_pb.GetJwksRequest) -> auth_pb.GetJwksResponse:  # noqa: N802 - the RPC's name
-        """See the proto."""
-
-
 class RemoteSessions:
     """Asks Auth about sessions and keeps the answers for 60 seconds.
 
@@ -37,7 +27,7 @@ class RemoteSessions:
     everywhere within that time.
     """
 
-    def __init__(self, auth: AuthStub) -> None:
+    def __init__(self, auth: auth_grpc.AuthServiceAsyncStub) -> None:
         """Ask this Auth."""
         self._auth = auth
         self._kept: dict[UUID, tuple[Session | None, float]] = {}
@@ -77,7 +67,7 @@ class RemoteKeys:
     not for every made-up key id.
     """
 
-    def __init__(self, auth: AuthStub) -> None:
+    def __init__(self, auth: auth_grpc.AuthServiceAsyncStub) -> None:
         """Ask this Auth."""
         self._auth = auth
         self._keys: dict[str, EllipticCurvePublicKey] = {}

@@ -1,7 +1,7 @@
 """The kernel's own tables, which a service takes over into its model.
 
-    METADATA = new_metadata()
-    SAGAS = tables.SAGAS.to_metadata(METADATA)
+METADATA = new_metadata()
+SAGAS = tables.SAGAS.to_metadata(METADATA)
 """
 
 from __future__ import annotations
@@ -45,7 +45,8 @@ $$
 def new_metadata() -> MetaData:
     """Make a service's metadata: one convention of names, and the clock."""
     metadata = MetaData(naming_convention=NAMES)
-    event.listen(metadata, "before_create", DDL(SAGA_NOW.replace("%", "%%")))
+    clock = DDL(SAGA_NOW.replace("%", "%%"))  # type: ignore[no-untyped-call]
+    event.listen(metadata, "before_create", clock)
     return metadata
 
 
@@ -81,7 +82,9 @@ SAGAS = Table(
     timestamp("create_time", default=True),
     timestamp("update_time", default=True),
     CheckConstraint("state IN ('RUNNING', 'COMPENSATING', 'DONE', 'ABORTED')", name="state"),
-    Index("ix_sagas_due", "next_run_at", postgresql_where=text("state IN ('RUNNING', 'COMPENSATING')")),
+    Index(
+        "ix_sagas_due", "next_run_at", postgresql_where=text("state IN ('RUNNING', 'COMPENSATING')")
+    ),
     Index("ix_sagas_user_id", "user_id"),
     Index("ix_sagas_create_time", "create_time", "id"),
 )

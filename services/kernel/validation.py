@@ -1,9 +1,6 @@
 """Checking requests: every wrong field is found before anything is said.
 
-    wrong = Problems()
-    name = wrong.text(request.name, "name", longest=100)
-    ...
-    wrong.raise_any()
+wrong = Problems(); name = wrong.text(request.name, "name", longest=100); wrong.raise_any()
 """
 
 from __future__ import annotations
@@ -43,7 +40,13 @@ class Problems:
             raise InvalidField(*self.violations)
 
     def text(
-        self, value: str | None, field: str, *, longest: int, required: bool = False, lines: bool = False
+        self,
+        value: str | None,
+        field: str,
+        *,
+        longest: int,
+        required: bool = False,
+        lines: bool = False,
     ) -> str | None:
         """Check a text and return it trimmed and in NFC, or None when it is empty.
 

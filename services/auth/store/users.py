@@ -17,6 +17,7 @@ from services.kernel.ids import new_id
 _ADD_ROLE = Statement(
     insert(ROLES).values(id=bindparam("role_id"), name=bindparam("role")).on_conflict_do_nothing()
 )
+_ROLE_EXISTS = Statement(select(ROLES.c.id).where(ROLES.c.name == bindparam("role")))
 _INSERT = Statement(
     insert(USERS).values(
         id=bindparam("user_id"),
@@ -60,6 +61,11 @@ _GET = Statement(
     .join(ROLES)
     .where(USERS.c.id == bindparam("user_id"), USERS.c.status != "PENDING")
 )
+
+
+async def role_exists(reader: Reader, role: str) -> bool:
+    """Say whether a role has a row."""
+    return await reader.first(_ROLE_EXISTS, role=role) is not None
 
 
 async def ensure_role(tx: Transaction, role: str) -> None:

@@ -1,0 +1,1 @@
+"""The sagas that Auth coordinates, one a file."""

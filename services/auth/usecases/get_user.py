@@ -1,0 +1,30 @@
+"""Get a user: one's own, or any for administrators."""
+
+from __future__ import annotations
+
+from services.auth.errors import UserNotFound
+from services.auth.model import User
+from services.auth.store import users
+from services.kernel import call
+from services.kernel.access import owned_id
+from services.kernel.database import Database
+
+
+class GetUser:
+    """Gets users from the database."""
+
+    def __init__(self, database: Database) -> None:
+        """Look there."""
+        self._database = database
+
+    async def __call__(self, *, caller: call.User, user_id: str) -> User:
+        """Return a user.
+
+        Raises:
+            Forbidden: It is somebody else, and the caller is no administrator.
+            UserNotFound: There is none.
+        """
+        user = await users.get(self._database, owned_id(user_id, caller))
+        if user is None:
+            raise UserNotFound
+        return user
