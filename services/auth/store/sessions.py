@@ -1,0 +1,156 @@
+"""The SQL of sessions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from sqlalchemy import Interval, and_, bindparam, delete, func, or_, select, update
+from sqlalchemy.dialects.postgresql import insert
+
+from services.auth.model import ROLES, SESSIONS, USERS
+from services.kernel.access import Session
+from services.kernel.database import Database, Reader, Statement, Transaction
+
+IDLE = timedelta(days=30)  # a session that is not refreshed for so long has ended
+LIFE = timedelta(days=90)  # and none lives longer (OWASP ASVS 5, 7.3)
+GRACE = timedelta(seconds=10)
+
+
+@dataclass(frozen=True, slots=True)
+class Refreshable:
+    """A session whose row is locked.
+
+    Attributes:
+        rotated_lately: Whether it was refreshed within the last ten seconds.
+    """
+
+    user_id: UUID
+    email: str
+    role: str
+    generation: int
+    refresh_hash: bytes
+    rotated_lately: bool
+
+
+_BY_ID = SESSIONS.c.id == bindparam("session_id")
+_LIVES = SESSIONS.c.expire_time > func.saga_now()
+# The sessions of a user who is DELETING live until the deletion can't be refused any more.
+_USER_LIVES = or_(USERS.c.status == "ACTIVE", USERS.c.status == "DELETING")
+
+_INSERT = Statement(
+    insert(SESSIONS).values(
+        id=bindparam("session_id"),
+        user_id=bindparam("user_id"),
+        generation=0,
+        refresh_hash=bindparam("refresh_hash"),
+        expire_time=func.saga_now() + bindparam("idle", IDLE, Interval),
+    )
+)
+_CHECK = Statement(
+    select(ROLES.c.name.label("role"))
+    .select_from(SESSIONS.join(USERS).join(ROLES))
+    .where(_BY_ID, _LIVES, _USER_LIVES)
+)
+_LOCK = Statement(
+    select(
+        SESSIONS.c.user_id,
+        USERS.c.email_as_typed,
+        ROLES.c.name.label("role"),
+        SESSIONS.c.generation,
+        SESSIONS.c.refresh_hash,
+        (SESSIONS.c.rotate_time > func.saga_now() - bindparam("grace", GRACE, Interval)).label(
+            "rotated_lately"
+        ),
+    )
+    .select_from(SESSIONS.join(USERS).join(ROLES))
+    .where(_BY_ID, _LIVES, _USER_LIVES)
+    .with_for_update(of=SESSIONS)
+)
+_ROTATE = Statement(
+    update(SESSIONS)
+    .where(_BY_ID)
+    .values(
+        generation=SESSIONS.c.generation + 1,
+        refresh_hash=bindparam("refresh_hash"),
+        rotate_time=func.saga_now(),
+        expire_time=func.least(
+            func.saga_now() + bindparam("idle", IDLE, Interval),
+            SESSIONS.c.create_time + bindparam("life", LIFE, Interval),
+        ),
+    )
+)
+_END = Statement(delete(SESSIONS).where(_BY_ID))
+_END_ALL = Statement(
+    delete(SESSIONS).where(
+        and_(
+            SESSIONS.c.user_id == bindparam("user_id"),
+            SESSIONS.c.id.is_distinct_from(bindparam("but", type_=SESSIONS.c.id.type)),
+        )
+    )
+)
+EXPIRED = Statement(
+    delete(SESSIONS).where(
+        SESSIONS.c.id.in_(
+            select(SESSIONS.c.id)
+            .where(SESSIONS.c.expire_time <= func.saga_now())
+            .limit(bindparam("most"))
+        )
+    )
+)
+
+
+class LocalSessions:
+    """Answers Auth's own access checks from its database, always (`access.Sessions`)."""
+
+    def __init__(self, database: Database) -> None:
+        """Ask there."""
+        self._database = database
+
+    async def check(self, session_id: UUID, *, fresh: bool) -> Session | None:  # noqa: ARG002 - it is always
+        """See `access.Sessions`."""
+        return await check(self._database, session_id)
+
+
+async def insert_session(
+    tx: Transaction, *, session_id: UUID, user_id: UUID, refresh_hash: bytes
+) -> None:
+    """Begin a session; the user's row has to be locked against a change of status."""
+    await tx.execute(_INSERT, session_id=session_id, user_id=user_id, refresh_hash=refresh_hash)
+
+
+async def check(reader: Reader, session_id: UUID) -> Session | None:
+    """Return a session, or None when it or its user's access has ended."""
+    row = await reader.first(_CHECK, session_id=session_id)
+    return None if row is None else Session(role=row.role)
+
+
+async def lock(tx: Transaction, session_id: UUID) -> Refreshable | None:
+    """Lock a session, or return None when it or its user's access has ended."""
+    row = await tx.first(_LOCK, session_id=session_id)
+    if row is None:
+        return None
+    return Refreshable(
+        user_id=row.user_id,
+        email=row.email_as_typed,
+        role=row.role,
+        generation=row.generation,
+        refresh_hash=bytes(row.refresh_hash),
+        rotated_lately=row.rotated_lately,
+    )
+
+
+async def rotate(tx: Transaction, session_id: UUID, *, refresh_hash: bytes) -> None:
+    """Go on to the next generation of a session that is locked."""
+    await tx.execute(_ROTATE, session_id=session_id, refresh_hash=refresh_hash)
+
+
+async def end(tx: Transaction, session_id: UUID) -> None:
+    """End a session; nothing when it has ended."""
+    await tx.execute(_END, session_id=session_id)
+
+
+async def end_all(tx: Transaction, user_id: UUID, *, but: UUID | None = None) -> int:
+    """End the sessions of a user, except one, and return how many."""
+    return await tx.execute(_END_ALL, user_id=user_id, but=but)
