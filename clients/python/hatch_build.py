@@ -1,7 +1,8 @@
 """Generate the package `lockstep` and its descriptors from the protos.
 
 Hatchling runs this for every wheel, editable ones too; `python hatch_build.py` does the same
-in place. An sdist carries the protos with it, a checkout has them two folders up.
+in place, and `python hatch_build.py PROTOS IMAGE` only describes other protos. An sdist carries
+the protos with it, a checkout has them two folders up.
 """
 
 import os
@@ -15,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+
+PLUGINS = ("python", "grpc_python", "mypy", "mypy_grpc")
 
 
 class StubsHook(BuildHookInterface[Any]):
@@ -30,11 +33,21 @@ def generate(root: Path) -> None:
     with tempfile.TemporaryDirectory(dir=source, prefix=".generated-") as scratch:
         output, descriptors = Path(scratch, "python"), Path(scratch, "lockstep.binpb")
         output.mkdir()
-        _protoc(protos, output, descriptors)
+        describe(protos, descriptors)
+        _protoc(protos, *(f"--{plugin}_out={output}" for plugin in PLUGINS))
         _make_packages(output / "lockstep")
         shutil.rmtree(source / "lockstep", ignore_errors=True)
         (output / "lockstep").rename(source / "lockstep")
         descriptors.replace(source / "lockstep_clients" / "lockstep.binpb")
+
+
+def describe(protos: Path, descriptors: Path) -> None:
+    """Write the descriptors of the protos and of what they import, as one FileDescriptorSet.
+
+    The gateway makes its API document from the comments, so they are kept.
+    """
+    options = ["--include_imports", "--include_source_info"]
+    _protoc(protos, *options, f"--descriptor_set_out={descriptors}")
 
 
 def _protos(root: Path) -> Path:
@@ -44,26 +57,15 @@ def _protos(root: Path) -> Path:
     raise FileNotFoundError(f"no protos/lockstep in {root} nor two folders above it")
 
 
-def _protoc(protos: Path, output: Path, descriptors: Path) -> None:
+def _protoc(protos: Path, *outputs: str) -> None:
     command = [sys.executable, "-m", "grpc_tools.protoc", f"-I{protos}"]
     command += [f"-I{folder}" for folder in _annotation_protos()]
-    command += [
-        f"--{plugin}_out={output}" for plugin in ("python", "grpc_python", "mypy", "mypy_grpc")
-    ]
-    # The gateway makes its API document from the comments: keep the source info.
-    command += ["--include_imports", "--include_source_info", f"--descriptor_set_out={descriptors}"]
+    command += outputs
     command += sorted(str(path.relative_to(protos)) for path in protos.rglob("*.proto"))
     # protoc finds its plugins on PATH only, and a build environment need not be active.
-    path = os.pathsep.join(
-        [
-            sysconfig.get_path("scripts"),
-            str(Path(sys.executable).parent),
-            os.environ.get("PATH", ""),
-        ]
-    )
-    result = subprocess.run(
-        command, env=os.environ | {"PATH": path}, capture_output=True, text=True, check=False
-    )
+    path = os.pathsep.join([sysconfig.get_path("scripts"), os.environ.get("PATH", "")])
+    environment = os.environ | {"PATH": path}
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if result.returncode:
         raise RuntimeError(f"protoc failed:\n{result.stderr}")
 
@@ -82,4 +84,7 @@ def _make_packages(package: Path) -> None:
 
 
 if __name__ == "__main__":
-    generate(Path(__file__).resolve().parent)
+    if sys.argv[1:]:
+        describe(*map(Path, sys.argv[1:]))
+    else:
+        generate(Path(__file__).resolve().parent)

@@ -1,0 +1,119 @@
+# `make` prints what can be done. Everything below needs Python 3.11 or newer and nothing else:
+# the environment is made in .venv, once, and made anew when the lock or the Python changes.
+
+VENV        := .venv
+BIN         := $(VENV)/bin
+PYTHON      := $(BIN)/python
+INSTALLED   := $(VENV)/.installed
+DESCRIPTORS := clients/python/src/lockstep_clients/lockstep.binpb
+# Folders too: they change when a proto is removed.
+PROTOS      := $(shell find protos/lockstep -type d -o -name '*.proto')
+
+ARGS    ?=
+WORKERS ?= -n 2 --dist loadfile
+FAULTS  ?= long
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check lint format bench bench-quick faults protos lock clean setup stale
+
+help:  ## print this
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: setup  ## start everything on this machine (ARGS="..." goes to `lockstep up`)
+	@exec $(BIN)/lockstep up $(ARGS)
+
+test: setup  ## run the tests (ARGS="tests/auth -k login" for some, WORKERS= for one process)
+	$(PYTHON) -m pytest $(WORKERS) $(ARGS)
+
+check: lint test  ## what CI runs: format, lint, types, import rules, protos, tests
+
+lint: setup  ## all of check but the tests
+	$(PYTHON) -m ruff format --check
+	$(PYTHON) -m ruff check
+	$(PYTHON) -m mypy
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/buf format --diff --exit-code protos
+	$(BIN)/buf lint $(DESCRIPTORS) --path lockstep
+	@$(BREAKING)
+
+format: setup  ## format the code and the protos
+	$(PYTHON) -m ruff format
+	$(PYTHON) -m ruff check --fix
+	$(BIN)/buf format --write protos
+
+bench: setup  ## measure the speed
+	$(PYTHON) -m tests.bench $(ARGS)
+
+bench-quick: setup  ## measure the speed in under three minutes
+	$(PYTHON) -m tests.bench --quick $(ARGS)
+
+faults: setup  ## run the schedules of faults (FAULTS=short for what the tests run)
+	FAULTS=$(FAULTS) $(PYTHON) -m pytest tests/faults $(ARGS)
+
+protos: setup  ## generate the stubs, which happens by itself when a proto changes
+	$(PYTHON) clients/python/hatch_build.py
+
+lock: setup  ## lock the versions anew (ARGS=--upgrade for the newest)
+	$(PYTHON) -c "$$BUILD_REQUIREMENTS" | $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
+		--generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-package lockstep-clients \
+		--extra dev $(ARGS) -o requirements.lock pyproject.toml clients/python/pyproject.toml -
+
+clean:  ## remove what make made; the data in .lockstep stays
+	rm -rf $(VENV) $(DESCRIPTORS) clients/python/src/lockstep build dist clients/python/dist
+	rm -rf .pytest_cache .ruff_cache .mypy_cache .hypothesis .import_linter_cache
+	find services clients tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+setup: $(INSTALLED) $(DESCRIPTORS)
+
+$(INSTALLED): requirements.lock pyproject.toml clients/python/pyproject.toml
+	@$(MAKE_VENV)
+	@echo "Installing into $(VENV); the first time takes a minute or two."
+	@$(PYTHON) -m pip --version >/dev/null 2>&1 || $(PYTHON) -m ensurepip
+	@$(PIP_INSTALL) --require-hashes -r requirements.lock
+	@# Without isolation: the stubs must come from the grpcio-tools of the lock.
+	@$(PIP_INSTALL) --no-build-isolation --no-deps -e clients/python -e .
+	@$(FINGERPRINT) > $@
+
+$(DESCRIPTORS): $(PROTOS) clients/python/hatch_build.py | $(INSTALLED)
+	$(PYTHON) clients/python/hatch_build.py
+	@touch $@
+
+PIP_INSTALL = $(PYTHON) -m pip install --quiet --no-input --disable-pip-version-check
+
+# The stamp holds which Python the environment was made for, and where. A checkout that was
+# moved, or a Python that was removed, gives another fingerprint or none.
+FINGERPRINT = $(PYTHON) -c 'import sys; print(sys.version_info[:2], sys.prefix)'
+ifneq ($(shell cat $(INSTALLED) 2>/dev/null),$(shell $(FINGERPRINT) 2>/dev/null))
+$(INSTALLED): stale
+endif
+
+define MAKE_VENV
+usable='import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))'; \
+if $(PYTHON) -c "$$usable" 2>/dev/null && grep -qF '$(CURDIR)/$(VENV)' $(BIN)/activate; then exit 0; fi; \
+for python in python3 python3.14 python3.13 python3.12 python3.11; do \
+	if $$python -c "$$usable" 2>/dev/null; then exec $$python -m venv --clear $(VENV); fi; \
+done; \
+echo "Lockstep needs Python 3.11 or newer with its venv module (on Debian: apt-get install python3-venv)." >&2; \
+exit 1
+endef
+
+define BREAKING
+base=$$(git merge-base HEAD origin/main 2>/dev/null); \
+if [ -z "$$base" ] || [ "$$base" = "$$(git rev-parse HEAD)" ]; then base=$$(git rev-parse --verify --quiet HEAD~1); fi; \
+if [ -z "$$base" ] || ! git cat-file -e "$$base:protos" 2>/dev/null; then \
+	echo "buf breaking: left out, there is no earlier commit to compare the protos with"; exit 0; \
+fi; \
+scratch=$$(mktemp -d) && trap 'rm -rf "$$scratch"' EXIT && \
+git archive "$$base" protos | tar -x -C "$$scratch" && \
+$(PYTHON) clients/python/hatch_build.py "$$scratch/protos" "$$scratch/base.binpb" && \
+echo "buf breaking: against $$base" && \
+$(BIN)/buf breaking $(DESCRIPTORS) --against "$$scratch/base.binpb" --path lockstep
+endef
+
+define BUILD_REQUIREMENTS
+import tomllib
+for path in ("pyproject.toml", "clients/python/pyproject.toml"):
+    with open(path, "rb") as file:
+        print(*tomllib.load(file)["build-system"]["requires"], sep="\n")
+endef
+export BUILD_REQUIREMENTS
