@@ -1,0 +1,69 @@
+"""Folders, ports and the command itself for the tests of the command."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PORTS = ("GATEWAY", "AUTH", "PROFILE", "COMMERCE", "MAIL")
+
+Lockstep = Callable[..., "subprocess.Popen[str]"]
+
+
+@pytest.fixture
+def home() -> Iterator[Path]:
+    """A data folder with a short path that other users may enter as far as /tmp."""
+    with tempfile.TemporaryDirectory(prefix="lockstep-cli-") as folder:
+        yield Path(folder) / "home"
+
+
+@pytest.fixture
+def environment(home: Path) -> dict[str, str]:
+    """An environment in which nothing is shared with other runs on this machine."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("LOCKSTEP_")}
+    ports = {f"LOCKSTEP_{name}_PORT": str(free_port()) for name in PORTS}
+    return kept | ports | {"LOCKSTEP_HOME": str(home), "COLUMNS": "200", "PYTHONPATH": str(ROOT)}
+
+
+@pytest.fixture
+def lockstep(environment: dict[str, str]) -> Iterator[Lockstep]:
+    """Start `lockstep` with arguments; what still runs at the end is killed."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(*arguments: str, **changes: str) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "services.cli", *arguments],
+            env=environment | changes,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        if process.poll() is None:
+            process.send_signal(signal.SIGKILL)
+        process.communicate(timeout=10)
+
+
+def free_port() -> int:
+    """Ask the system for a port that nobody listens on."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def finish(process: "subprocess.Popen[str]") -> tuple[int, str, str]:
+    """Wait for the end of a command and give its code, output and errors."""
+    output, errors = process.communicate(timeout=60)
+    return process.returncode, output, errors

@@ -1,0 +1,89 @@
+"""Every command explains itself, quickly, and fails in one line."""
+
+import os
+import time
+
+import pytest
+from typer.main import get_command
+
+from services.cli.main import app
+from services.kernel.settings import embedded_socket_folder
+from tests.cli.conftest import Lockstep, finish
+
+
+def names(command: object, *path: str) -> list[tuple[str, ...]]:
+    found = [path]
+    for name, child in getattr(command, "commands", {}).items():
+        found += names(child, *path, name)
+    return found
+
+
+@pytest.mark.parametrize("path", names(get_command(app)), ids=" ".join)
+def test_every_command_has_help(path: tuple[str, ...]) -> None:
+    command = get_command(app)
+    for name in path:
+        command = command.commands[name]  # type: ignore[attr-defined]
+
+    assert command.help
+    for parameter in command.params:
+        assert getattr(parameter, "help", None) or parameter.name == "help"
+
+
+def test_help_does_not_wait_for_what_commands_need(lockstep: Lockstep) -> None:
+    finish(lockstep("--help"))  # compiles
+    begin = time.process_time_ns(), os.times().children_user
+
+    code, output, _ = finish(lockstep("--help"))
+
+    assert code == 0
+    assert "Run and look after Lockstep" in output
+    assert os.times().children_user - begin[1] < 0.8
+
+
+def test_an_unknown_command_is_refused(lockstep: Lockstep) -> None:
+    code, _, errors = finish(lockstep("fly"))
+
+    assert code == 2
+    assert "No such command 'fly'" in errors
+
+
+def test_psql_runs_on_a_service_database_without_its_password_in_the_arguments(
+    lockstep: Lockstep, environment: dict[str, str]
+) -> None:
+    url = "postgresql://u:hunter2@127.0.0.1:1/authdb"
+
+    code, _, errors = finish(
+        lockstep("psql", "auth", "-c", "SELECT 1", LOCKSTEP_AUTH_DATABASE_URL=url)
+    )
+
+    assert code == 2  # psql's own: the connection failed
+    assert "hunter2" not in errors
+    assert "127.0.0.1" in errors
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("psql", "nothing"),
+        ("health", "127.0.0.1:1"),
+        ("health", "http://127.0.0.1:1"),
+        ("health", "auth"),
+    ],
+)
+def test_what_is_not_there_is_one_line(lockstep: Lockstep, arguments: tuple[str, ...]) -> None:
+    code, output, errors = finish(lockstep(*arguments))
+
+    assert (code, output, errors.count("\n")) == (1, "", 1)
+    assert errors.startswith("lockstep: ")
+
+
+def test_no_socket_folder_is_made_by_asking_for_settings(
+    lockstep: Lockstep, environment: dict[str, str]
+) -> None:
+    from pathlib import Path
+
+    finish(lockstep("settings", "--json"))
+
+    home = Path(environment["LOCKSTEP_HOME"])
+    assert not home.exists()
+    assert not embedded_socket_folder(home / "postgres").exists()

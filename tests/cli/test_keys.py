@@ -1,0 +1,189 @@
+"""Keys: made once, by one, for the owner only; token keys rotate without a gap."""
+
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from services.kernel.keys import (
+    SERVICES,
+    TOKEN_OVERLAP_SECONDS,
+    KeyRing,
+    KeysError,
+    TokenKeys,
+    initialise,
+    list_token_keys,
+    retire_token_key,
+    rotate_token_key,
+)
+from tests.cli.conftest import ROOT, Lockstep, finish
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    initialise(tmp_path / "keys")
+    return tmp_path / "keys"
+
+
+def contents(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_what_a_service_signs_the_others_can_verify(folder: Path) -> None:
+    message, algorithm = b"it is me", ec.ECDSA(hashes.SHA256())
+    auth, profile = KeyRing.load(folder, "auth"), KeyRing.load(folder, "profile")
+
+    profile.trusted["auth"].verify(auth.private_key.sign(message, algorithm), message, algorithm)
+
+    assert set(profile.trusted) == set(SERVICES)
+    assert auth.secret == profile.secret
+    assert len(auth.secret) >= 32
+
+
+def test_only_the_owner_can_read_the_keys(folder: Path) -> None:
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    for path in (*folder.rglob("*.pem"), folder / "secret"):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_a_second_initialisation_changes_nothing(folder: Path) -> None:
+    before = contents(folder)
+
+    assert initialise(folder) == []
+    assert contents(folder) == before
+
+
+def test_a_new_service_gets_a_key_and_the_others_keep_theirs(folder: Path) -> None:
+    before = contents(folder)
+
+    assert initialise(folder, [*SERVICES, "shipping"]) == ["shipping"]
+
+    assert "shipping" in KeyRing.load(folder, "auth").trusted
+    assert (
+        contents(folder).items()
+        >= {path: text for path, text in before.items() if path.suffix == ".pem"}.items()
+    )
+
+
+def test_a_trusted_service_whose_private_key_is_elsewhere_gets_no_new_one(folder: Path) -> None:
+    (folder / "profile.pem").unlink()
+
+    assert initialise(folder) == []
+    assert not (folder / "profile.pem").exists()
+
+
+def test_processes_that_race_end_with_one_set_of_keys(tmp_path: Path) -> None:
+    script = (
+        "import sys, pathlib; from services.kernel.keys import initialise; sys.stdin.read(1); "
+        "print(','.join(initialise(pathlib.Path(sys.argv[1]))))"
+    )
+    racers = [
+        subprocess.Popen(
+            [sys.executable, "-c", script, str(tmp_path / "keys")],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(2)
+    ]
+
+    for racer in racers:
+        assert racer.stdin is not None
+        racer.stdin.write("!")
+        racer.stdin.flush()
+    made = [racer.communicate(timeout=30)[0].strip() for racer in racers]
+
+    assert sorted(made) == ["", ",".join(SERVICES)]
+    for service in SERVICES:
+        ring = KeyRing.load(tmp_path / "keys", service)
+        assert ring.private_key.public_key() == ring.trusted[service]
+
+
+def test_missing_keys_are_one_line_that_says_what_to_run(tmp_path: Path) -> None:
+    with pytest.raises(KeysError, match=r"auth.pem is missing: run `lockstep keys init`"):
+        KeyRing.load(tmp_path, "auth")
+    with pytest.raises(KeysError, match="run `lockstep keys init`"):
+        TokenKeys.load(tmp_path)
+
+
+def test_a_broken_key_is_told_without_its_content(folder: Path) -> None:
+    (folder / "auth.pem").write_text("-----BEGIN PRIVATE KEY-----\nc2VjcmV0\n")
+
+    with pytest.raises(KeysError, match="holds no valid key") as caught:
+        KeyRing.load(folder, "auth")
+    assert "c2VjcmV0" not in str(caught.value)
+
+
+def test_a_running_service_sees_a_rotation(folder: Path) -> None:
+    running = TokenKeys.load(folder)
+    old, _ = running.signing
+
+    new = rotate_token_key(folder)
+
+    assert running.signing[0] == new
+    assert set(running.verifying) == {old, new}
+
+
+def test_a_rotated_key_verifies_until_its_last_token_has_expired(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running = TokenKeys.load(folder)
+    old, _ = running.signing
+    begin = time.time()
+    rotate_token_key(folder)
+
+    monkeypatch.setattr("time.time", lambda: begin + 6 * 3600)
+    assert old in running.verifying
+    monkeypatch.setattr("time.time", lambda: begin + TOKEN_OVERLAP_SECONDS + 60)
+    assert old not in running.verifying
+
+
+def test_a_rotation_forgets_keys_that_no_longer_verify(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = TokenKeys.load(folder).signing[0]
+    second = rotate_token_key(folder)
+    later = time.time() + TOKEN_OVERLAP_SECONDS + 60
+    monkeypatch.setattr("time.time", lambda: later)
+
+    third = rotate_token_key(folder)
+
+    assert [key.kid for key in list_token_keys(folder)] == [third, second]
+    assert not (folder / "tokens" / f"{old}.pem").exists()
+
+
+def test_a_retired_key_is_refused_at_once(folder: Path) -> None:
+    running = TokenKeys.load(folder)
+    old, _ = running.signing
+    new = rotate_token_key(folder)
+
+    retire_token_key(folder, old)
+
+    assert set(running.verifying) == {new}
+
+
+def test_the_key_that_signs_cannot_be_retired(folder: Path) -> None:
+    active = TokenKeys.load(folder).signing[0]
+
+    with pytest.raises(KeysError, match="run `lockstep keys rotate` first"):
+        retire_token_key(folder, active)
+    with pytest.raises(KeysError, match="there is no token key nonsense"):
+        retire_token_key(folder, "nonsense")
+
+
+def test_the_command_makes_lists_rotates_and_retires(lockstep: Lockstep) -> None:
+    assert "made keys for auth, profile" in finish(lockstep("keys", "init"))[1]
+    rotated = finish(lockstep("keys", "rotate"))[1].split()[-1]
+    listed = finish(lockstep("keys", "list"))[1]
+    active = next(line for line in listed.splitlines() if rotated in line)
+    code, _, errors = finish(lockstep("keys", "retire", rotated))
+
+    assert "signs" in active
+    assert listed.count("verifies") == 1
+    assert (code, errors.count("\n")) == (1, 1)

@@ -1,0 +1,165 @@
+"""The Alembic runner: one history a service, run once however many run it."""
+
+import textwrap
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+
+import psycopg
+import pytest
+from sqlalchemy.exc import OperationalError
+
+from services.cli.postgres import EmbeddedPostgres
+from services.kernel.migrations import current, downgrade, head, upgrade
+from tests.cli.conftest import Lockstep, finish
+from tests.postgres import fresh_database
+
+ENV = """
+    from sqlalchemy import MetaData
+    from services.kernel.migrations import run
+    run(MetaData())
+"""
+REVISION = """
+    from alembic import op
+    revision, down_revision = {revision!r}, {down!r}
+    def upgrade():
+        op.execute("CREATE TABLE {table} (id int)")
+        op.execute("SELECT pg_sleep(0.2)")
+    def downgrade():
+        op.execute("DROP TABLE {table}")
+"""
+
+
+@pytest.fixture
+def history(tmp_path: Path) -> Path:
+    folder = tmp_path / "100%" / "migrations"
+    (folder / "versions").mkdir(parents=True)
+    (folder / "env.py").write_text(textwrap.dedent(ENV))
+    add(folder, "0001", None, "first")
+    add(folder, "0002", "0001", "second")
+    return folder
+
+
+def add(folder: Path, revision: str, down: str | None, table: str) -> None:
+    text = textwrap.dedent(REVISION).format(revision=revision, down=down, table=table)
+    (folder / "versions" / f"{revision}_{table}.py").write_text(text)
+
+
+@pytest.fixture
+def url(postgres: EmbeddedPostgres) -> Iterator[str]:
+    with fresh_database(postgres) as found:
+        yield found
+
+
+def tables(url: str) -> set[str]:
+    with psycopg.connect(url) as connection:
+        rows = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+        return {row[0] for row in rows} - {"alembic_version"}
+
+
+def test_a_new_database_goes_to_the_newest_revision(url: str, history: Path) -> None:
+    assert current(url) is None
+
+    upgrade(url, history)
+
+    assert current(url) == head(history) == "0002"
+    assert tables(url) == {"first", "second"}
+
+
+def test_a_migration_can_stop_on_the_way_and_go_back(url: str, history: Path) -> None:
+    upgrade(url, history, "0001")
+    assert tables(url) == {"first"}
+
+    upgrade(url, history)
+    downgrade(url, history, "base")
+
+    assert current(url) is None
+    assert tables(url) == set()
+
+
+def test_runners_at_the_same_time_migrate_once(url: str, history: Path) -> None:
+    # Alembic keeps its context in module globals: replicas are processes, so are these.
+
+    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
+        for done in [pool.submit(upgrade, url, history) for _ in range(2)]:
+            done.result(timeout=60)
+
+    assert tables(url) == {"first", "second"}
+
+
+def test_a_failed_revision_leaves_the_ones_before_it(url: str, history: Path) -> None:
+    add(history, "0003", "0002", "first")  # exists already
+
+    with pytest.raises(Exception, match="already exists"):
+        upgrade(url, history)
+
+    assert current(url) == "0002"
+    upgrade(url, history, "0002")  # the lock is free again
+
+
+def test_a_busy_table_fails_the_migration_instead_of_blocking_everybody(
+    url: str, history: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.kernel.migrations.DDL_LOCK_TIMEOUT", "100ms")
+    upgrade(url, history)
+
+    with psycopg.connect(url) as busy:
+        busy.execute("LOCK TABLE first IN ACCESS SHARE MODE")
+        with pytest.raises(OperationalError, match="lock timeout"):
+            downgrade(url, history, "base")
+
+
+def test_the_command_makes_all_databases_and_shows_where_they_are(
+    postgres: EmbeddedPostgres, lockstep: Lockstep
+) -> None:
+    server = postgres.url("postgres")
+    names = {"authdb", "profiledb", "commercedb"}
+    try:
+        code, output, errors = finish(lockstep("migrate", LOCKSTEP_DATABASE_URL=server))
+
+        assert (code, errors) == (0, "")
+        with psycopg.connect(server) as connection:
+            found = {row[0] for row in connection.execute("SELECT datname FROM pg_database")}
+        assert found >= names
+        again = finish(lockstep("migrate", "--status", LOCKSTEP_DATABASE_URL=server))
+        assert again[1] == output
+    finally:
+        with psycopg.connect(server, autocommit=True) as connection:
+            for name in names:
+                connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)".encode())
+
+
+def test_without_a_database_server_the_command_starts_the_embedded_one_meanwhile(
+    home: Path, lockstep: Lockstep
+) -> None:
+    embedded = EmbeddedPostgres(home / "postgres")
+    try:
+        code, _, errors = finish(lockstep("migrate"))
+
+        assert (code, errors) == (0, "")
+        assert not embedded.is_ready()
+        embedded.start()
+        with psycopg.connect(embedded.url("commercedb")) as connection:
+            assert connection.execute("SELECT 1").fetchone() == (1,)
+    finally:
+        embedded.destroy()
+
+
+def test_an_unreachable_database_is_one_line_that_names_the_setting(lockstep: Lockstep) -> None:
+    url = "postgresql://u:hunter2@127.0.0.1:1/x"
+
+    code, _, errors = finish(lockstep("migrate", LOCKSTEP_DATABASE_URL=url))
+
+    assert (code, errors.count("\n")) == (1, 1)
+    assert "LOCKSTEP_" in errors
+    assert "hunter2" not in errors
+
+
+def test_a_service_without_a_database_is_refused(lockstep: Lockstep) -> None:
+    code, _, errors = finish(lockstep("migrate", "gateway"))
+
+    assert (code, errors) == (
+        1,
+        "lockstep: no database for gateway: use auth, profile, commerce\n",
+    )

@@ -1,0 +1,290 @@
+"""Programs run together: restarted when they crash, stopped in order, left behind by nobody."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from services.cli.errors import CommandError
+from services.cli.program import BACKOFF_SECONDS_MAX, Program, stop_leftovers
+from services.cli.supervisor import Stopped, Supervisor
+from tests.cli.conftest import ROOT, free_port
+
+GRPC_SERVICE = """
+    import signal, sys
+    from concurrent.futures import ThreadPoolExecutor
+    import grpc
+    from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+    server = grpc.server(ThreadPoolExecutor(2), options=[("grpc.so_reuseport", 0)])
+    servicer = health.HealthServicer()
+    servicer.set("", health_pb2.HealthCheckResponse.SERVING)
+    health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
+    server.add_insecure_port(f"127.0.0.1:{sys.argv[1]}")
+    signal.signal(signal.SIGTERM, lambda *_: server.stop(1))
+    server.start()
+    print("fake service", flush=True)
+    server.wait_for_termination()
+"""
+OBEDIENT = """
+    import signal
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    print("up", flush=True)
+    signal.sigwait({signal.SIGTERM})
+    print("down", flush=True)
+"""
+STUBBORN = """
+    import signal
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    print("up", flush=True)
+    while True: signal.pause()
+"""
+CRASHING = "import sys; print('cannot work', flush=True); sys.exit(3)"
+
+Lines = list[tuple[str, str]]
+
+
+class Stage:
+    """A supervisor whose lines can be waited for."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.lines: Lines = []
+        self._news = asyncio.Event()
+        self.supervisor = Supervisor(home=home, say=self._say, grace_seconds=2.0)
+
+    def _say(self, name: str, text: str) -> None:
+        self.lines.append((name, text))
+        self._news.set()
+
+    async def shows(self, name: str, text: str, times: int = 1) -> None:
+        async with asyncio.timeout(20):
+            while sum(text in line for who, line in self.lines if who == name) < times:
+                self._news.clear()
+                await self._news.wait()
+
+    def program(self, name: str, script: str, *arguments: str) -> Program:
+        async def is_up() -> bool:
+            return (name, "up") in self.lines
+
+        argv = [sys.executable, "-c", textwrap.dedent(script), *arguments]
+        return Program(name=name, argv=argv, probe=is_up, environment=dict(os.environ))
+
+
+@pytest.fixture
+async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
+    stage = Stage(tmp_path)
+    async with stage.supervisor:
+        yield stage
+
+
+def pid_of(stage: Stage, name: str) -> int:
+    return int((stage.home / "run" / f"{name}.pid").read_text().split()[0])
+
+
+def has_ended(pid: int) -> bool:
+    """Wait for a process that is no child of ours; one that nobody reaps stays a zombie."""
+    try:
+        process = psutil.Process(pid)
+    except psutil.NoSuchProcess:
+        return True
+    gone, _ = psutil.wait_procs([process], timeout=10)
+    return bool(gone) or process.status() == psutil.STATUS_ZOMBIE
+
+
+async def test_lines_of_a_program_are_shown_and_kept(stage: Stage) -> None:
+    stage.supervisor.start(stage.program("auth", OBEDIENT))
+
+    await stage.supervisor.wait_ready()
+
+    assert ("auth", "up") in stage.lines
+    assert (stage.home / "logs" / "auth.log").read_text() == "up\n"
+
+
+async def test_a_killed_program_is_restarted_and_said_so(stage: Stage) -> None:
+    stage.supervisor.start(stage.program("auth", OBEDIENT))
+    await stage.shows("auth", "up")
+    first = pid_of(stage, "auth")
+
+    os.kill(first, signal.SIGKILL)
+
+    await stage.shows("auth", "was ended by SIGKILL; restarting in 0.2 s")
+    await stage.shows("auth", "up", times=2)
+    assert pid_of(stage, "auth") != first
+
+
+async def test_restarts_slow_down_and_never_end(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.cli.program.BACKOFF_SECONDS_MIN", 0.01)
+    monkeypatch.setattr("services.cli.program.BACKOFF_SECONDS_MAX", 0.05)
+    stage.supervisor.start(stage.program("auth", CRASHING))
+
+    await stage.shows("auth", "ended with code 3; restarting", times=6)
+
+    pauses = [line.split()[-2] for _, line in stage.lines if "restarting" in line]
+    assert pauses[:2] == ["0.0", "0.0"]
+    assert pauses[-1] == "0.1"
+    assert BACKOFF_SECONDS_MAX == 5.0
+
+
+async def test_a_program_that_cannot_start_ends_the_start(stage: Stage) -> None:
+    stage.supervisor.start(stage.program("auth", CRASHING), stage.program("mail", OBEDIENT))
+
+    with pytest.raises(CommandError, match="auth does not start"):
+        await stage.supervisor.wait_ready()
+
+
+async def test_stages_stop_last_first_and_nothing_is_restarted(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+    async with stage.supervisor:
+        for name in ("postgres", "auth", "gateway"):
+            stage.supervisor.start(stage.program(name, OBEDIENT))
+        await stage.supervisor.wait_ready()
+
+    ends = [name for name, line in stage.lines if line == "down"]
+    assert ends == ["gateway", "auth", "postgres"]
+    assert not any("restarting" in line for _, line in stage.lines)
+    assert list((tmp_path / "run").iterdir()) == []
+
+
+async def test_a_program_that_ignores_the_signal_is_killed_after_its_grace(
+    tmp_path: Path,
+) -> None:
+    stage = Stage(tmp_path)
+    stage.supervisor._grace_seconds = 0.2  # type: ignore[misc]
+    async with stage.supervisor:
+        stage.supervisor.start(stage.program("auth", STUBBORN))
+        await stage.supervisor.wait_ready()
+        pid = pid_of(stage, "auth")
+
+    assert ("auth", "did not stop in 0 s: killed") in stage.lines
+    assert not psutil.pid_exists(pid)
+
+
+async def test_a_signal_ends_the_waiting_and_a_second_one_hurries(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+    stage.supervisor._grace_seconds = 60.0  # type: ignore[misc]
+    async with asyncio.timeout(20):
+        async with stage.supervisor:
+            stage.supervisor.start(stage.program("auth", STUBBORN))
+            await stage.supervisor.wait_ready()
+            os.kill(os.getpid(), signal.SIGINT)
+            await stage.supervisor.wait_stopped()
+            asyncio.get_running_loop().call_later(0.1, os.kill, os.getpid(), signal.SIGINT)
+
+    assert not any("restarting" in line for _, line in stage.lines)
+
+
+async def test_a_signal_during_the_start_ends_the_start(stage: Stage) -> None:
+    stage.supervisor.start(stage.program("auth", "import time; time.sleep(60)"))
+    asyncio.get_running_loop().call_later(0.1, os.kill, os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(Stopped):
+        await stage.supervisor.wait_ready()
+
+
+async def test_an_endless_line_does_not_stop_the_reading(stage: Stage) -> None:
+    script = "import time; print('x' * 3_000_000); print('up', flush=True); time.sleep(60)"
+    stage.supervisor.start(stage.program("auth", script))
+
+    await stage.supervisor.wait_ready()
+
+
+async def test_a_grpc_service_is_ready_when_it_reports_serving(stage: Stage) -> None:
+    from services.cli.health import is_serving
+
+    port = str(free_port())
+
+    async def probe() -> bool:
+        return await is_serving(f"127.0.0.1:{port}")
+
+    assert not await probe()
+    argv = [sys.executable, "-c", textwrap.dedent(GRPC_SERVICE), port]
+    stage.supervisor.start(
+        Program(name="auth", argv=argv, probe=probe, environment=dict(os.environ))
+    )
+    await stage.supervisor.wait_ready()
+
+    assert await probe()
+
+
+async def test_the_gateway_is_ready_when_readyz_says_so() -> None:
+    from services.cli.health import is_serving
+
+    answers = iter([b"HTTP/1.1 503 Service Unavailable\r\n\r\n", b"HTTP/1.1 200 OK\r\n\r\n"])
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        request = await reader.readuntil(b"\r\n\r\n")
+        assert request.startswith(b"GET /readyz HTTP/1.1\r\n")
+        writer.write(next(answers))
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        assert [await is_serving(url), await is_serving(url)] == [False, True]
+
+
+def killed_supervisor(home: Path, script: str) -> int:
+    """Kill a supervisor whose program runs, and give the program's id."""
+    source = f"""
+        import asyncio, os, pathlib, signal, sys
+        sys.path.insert(0, {str(ROOT)!r})
+        from services.cli.program import Program
+        from services.cli.supervisor import Supervisor
+        async def main():
+            home, up = pathlib.Path({str(home)!r}), asyncio.Event()
+            argv = [sys.executable, "-c", {textwrap.dedent(script)!r}]
+            async with Supervisor(home=home, say=lambda *_: up.set(), grace_seconds=1) as it:
+                it.start(Program("auth", argv, up.wait, dict(os.environ)))
+                await up.wait()
+                print((home / "run" / "auth.pid").read_text().split()[0], flush=True)
+                os.kill(os.getpid(), signal.SIGKILL)
+        asyncio.run(main())
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(source)],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    return int(done.stdout)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="prctl(2) is Linux's")
+def test_programs_end_with_a_supervisor_that_is_killed(tmp_path: Path) -> None:
+    pid = killed_supervisor(tmp_path, OBEDIENT)
+
+    assert has_ended(pid)
+
+
+def test_a_program_left_over_by_a_killed_supervisor_is_stopped_by_the_next(
+    tmp_path: Path,
+) -> None:
+    pid = killed_supervisor(tmp_path, STUBBORN)
+    assert psutil.pid_exists(pid)
+
+    assert stop_leftovers(tmp_path, grace_seconds=0.2) == ["auth"]
+
+    assert has_ended(pid)
+    assert stop_leftovers(tmp_path, grace_seconds=0.2) == []
+
+
+def test_a_pid_file_of_a_process_that_is_gone_harms_nobody(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    with subprocess.Popen(["sleep", "60"]) as bystander:
+        (tmp_path / "run" / "auth.pid").write_text(f"{bystander.pid} 12345.0")
+        (tmp_path / "run" / "mail.pid").write_text("nonsense")
+
+        assert stop_leftovers(tmp_path, grace_seconds=0.2) == []
+
+        assert bystander.poll() is None
+        bystander.kill()

@@ -1,0 +1,153 @@
+"""`lockstep up`, the real command with real processes."""
+
+import os
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from services.cli.postgres import EmbeddedPostgres
+from services.cli.system import SETTINGS, home_lock, is_installed
+from tests.cli.conftest import Lockstep, finish
+
+pytestmark = pytest.mark.processes
+
+
+@pytest.fixture(autouse=True)
+def cluster(home: Path) -> Iterator[EmbeddedPostgres]:
+    """What `up` leaves on disk goes at the end."""
+    server = EmbeddedPostgres(home / "postgres")
+    yield server
+    server.destroy()
+
+
+class Up:
+    """A running `lockstep up` whose lines can be waited for."""
+
+    def __init__(self, process: "subprocess.Popen[str]") -> None:
+        self.process = process
+        self.lines: list[str] = []
+        self._news = threading.Condition()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            with self._news:
+                self.lines.append(line.rstrip())
+                self._news.notify_all()
+
+    def shows(self, text: str, times: int = 1) -> None:
+        with self._news:
+            found = self._news.wait_for(
+                lambda: sum(text in line for line in self.lines) >= times, timeout=60
+            )
+        assert found, "\n".join(self.lines)
+
+    def stop(self) -> int:
+        self.process.send_signal(signal.SIGTERM)
+        code = self.process.wait(60)
+        self._reader.join(10)
+        return code
+
+
+def programs(home: Path) -> dict[str, psutil.Process]:
+    return {
+        path.stem: psutil.Process(int(path.read_text().split()[0]))
+        for path in (home / "run").glob("*.pid")
+    }
+
+
+def has_ended(process: psutil.Process) -> bool:
+    return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+
+
+def test_up_runs_everything_restarts_what_crashes_and_stops_in_order(
+    lockstep: Lockstep, home: Path
+) -> None:
+    up = Up(lockstep("up"))
+    up.shows("Ctrl-C stops everything")
+    running = programs(home)
+    expected = {"postgres", "mail", *filter(is_installed, SETTINGS)}
+    assert set(running) == expected
+
+    running["mail"].kill()
+    up.shows("mail       | was ended by SIGKILL; restarting in 0.2 s")
+    up.shows("mail to 127.0.0.1", times=2)
+
+    last = programs(home)
+    assert up.stop() == 0
+    assert up.lines[-1] == "stopped"
+    assert all(has_ended(process) for process in last.values())
+    assert list((home / "run").iterdir()) == []
+
+
+def test_up_after_a_kill_of_the_whole_supervisor_starts_again(
+    lockstep: Lockstep, home: Path
+) -> None:
+    first = Up(lockstep("up"))
+    first.shows("Ctrl-C stops everything")
+    left_over = programs(home)
+    first.process.kill()
+    first.process.wait(10)
+
+    begin = time.monotonic()
+    second = Up(lockstep("up"))
+    second.shows("Ctrl-C stops everything")
+
+    print(f"warm start after a kill: {time.monotonic() - begin:.1f} s")
+    assert all(has_ended(process) for process in left_over.values())
+    assert second.stop() == 0
+
+
+def test_a_second_up_on_the_same_home_is_refused_in_one_line(
+    lockstep: Lockstep, home: Path
+) -> None:
+    with home_lock(home):
+        code, output, errors = finish(lockstep("up"))
+
+    assert (code, output) == (1, "")
+    assert errors == (
+        f"lockstep: {home} is in use by process {os.getpid()}: "
+        "stop it, or set LOCKSTEP_HOME to another folder\n"
+    )
+
+
+def test_a_taken_port_is_named_with_its_setting(
+    lockstep: Lockstep, environment: dict[str, str]
+) -> None:
+    port = environment["LOCKSTEP_MAIL_PORT"]
+    with socket.create_server(("127.0.0.1", int(port))):
+        code, output, errors = finish(lockstep("up"))
+
+    assert (code, output) == (1, "")
+    assert errors == (
+        f"lockstep: port {port} is taken: stop what listens there, "
+        "or set LOCKSTEP_MAIL_PORT to another\n"
+    )
+
+
+def test_a_database_that_cannot_be_reached_is_one_line(lockstep: Lockstep) -> None:
+    url = "postgresql://u:hunter2@127.0.0.1:1/x"
+
+    code, output, errors = finish(lockstep("up", LOCKSTEP_DATABASE_URL=url))
+
+    assert (code, errors.count("\n")) == (1, 1)
+    assert "LOCKSTEP_AUTH_DATABASE_URL" in errors
+    assert "hunter2" not in output + errors
+
+
+def test_ctrl_c_before_everything_runs_stops_what_does(lockstep: Lockstep, home: Path) -> None:
+    up = Up(lockstep("up"))
+    up.shows("mail       | ready")
+    running = programs(home)
+
+    assert up.stop() == 0
+    assert all(has_ended(process) for process in running.values())
