@@ -5,25 +5,11 @@ from typing import Any
 from lockstep.auth.v1 import auth_service_pb2 as auth_pb
 
 from services.auth.servicer import AuthServicer
-from services.kernel.access import Access
 from services.kernel.errors import Forbidden
-from services.kernel.keys import KeyRing
 
 
 async def issue_code(tx: Any, **_: Any) -> None:
     return None
-
-
-class Nothing:
-    async def find(self, key_id: str) -> None:
-        return None
-
-    async def check(self, session_id: Any, *, fresh: bool) -> None:
-        return None
-
-
-def access(keys: KeyRing) -> Access:
-    return Access(service="auth", keys=Nothing(), sessions=Nothing(), trusted=keys.trusted)
 
 
 async def missing(self: Any, request: Any, call: Any) -> Any:

@@ -1,0 +1,118 @@
+"""The SQL of the audit log."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from psycopg.types.json import Jsonb
+from sqlalchemy import Text, bindparam, delete, func, literal_column, or_, select, update
+from sqlalchemy.dialects.postgresql import insert
+
+from services.auth.model import AUDIT_LOG
+from services.kernel.database import Reader, Statement, Transaction
+from services.kernel.ids import new_id
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A line of the audit log."""
+
+    event: str
+    user_id: UUID | None
+    account: str | None
+    actor: str | None
+    address: str | None
+    detail: dict[str, Any]
+    create_time: datetime
+
+
+_INSERT = Statement(
+    insert(AUDIT_LOG).values(
+        id=bindparam("entry_id"),
+        event=bindparam("event"),
+        user_id=bindparam("user_id"),
+        account=bindparam("account"),
+        actor=bindparam("actor"),
+        address=bindparam("address"),
+        detail=bindparam("detail"),
+    )
+)
+_LATEST = Statement(
+    select(AUDIT_LOG)
+    .where(
+        or_(
+            bindparam("event", type_=Text).is_(None),
+            AUDIT_LOG.c.event == bindparam("event", type_=Text),
+        ),
+        or_(
+            bindparam("user_id", type_=AUDIT_LOG.c.user_id.type).is_(None),
+            AUDIT_LOG.c.user_id == bindparam("user_id", type_=AUDIT_LOG.c.user_id.type),
+        ),
+    )
+    .order_by(AUDIT_LOG.c.create_time.desc(), AUDIT_LOG.c.id.desc())
+    .limit(bindparam("most"))
+)
+_FORGET_ADDRESSES = Statement(
+    update(AUDIT_LOG)
+    .where(AUDIT_LOG.c.user_id == bindparam("user_id"))
+    .values(address=literal_column("NULL"))
+)
+OLD = Statement(
+    delete(AUDIT_LOG).where(
+        AUDIT_LOG.c.id.in_(
+            select(AUDIT_LOG.c.id)
+            .where(AUDIT_LOG.c.create_time < func.saga_now() - literal_column("interval '1 year'"))
+            .limit(bindparam("most"))
+        )
+    )
+)
+
+
+async def insert_event(
+    tx: Transaction,
+    *,
+    event: str,
+    user_id: UUID | None,
+    account: str | None,
+    actor: str | None,
+    address: str | None,
+    detail: dict[str, Any],
+) -> None:
+    """Add a line."""
+    await tx.execute(
+        _INSERT,
+        entry_id=new_id(),
+        event=event,
+        user_id=user_id,
+        account=account,
+        actor=actor,
+        address=address,
+        detail=Jsonb(detail),
+    )
+
+
+async def latest(
+    reader: Reader, *, event: str | None, user_id: UUID | None, most: int
+) -> list[Entry]:
+    """Return lines, newest first."""
+    rows = await reader.all(_LATEST, event=event, user_id=user_id, most=most)
+    return [
+        Entry(
+            event=row.event,
+            user_id=row.user_id,
+            account=row.account,
+            actor=row.actor,
+            address=row.address,
+            detail=row.detail,
+            create_time=row.create_time,
+        )
+        for row in rows
+    ]
+
+
+async def forget_addresses(tx: Transaction, user_id: UUID) -> None:
+    """Remove where a user was from what is told of the user, who is deleted."""
+    await tx.execute(_FORGET_ADDRESSES, user_id=user_id)

@@ -1,0 +1,174 @@
+"""The SQL of passwords and of the wrong ones."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from sqlalchemy import (
+    Integer,
+    Interval,
+    bindparam,
+    case,
+    delete,
+    extract,
+    func,
+    literal_column,
+    select,
+    update,
+)
+from sqlalchemy.dialects.postgresql import insert
+
+from services.auth.model import LOGIN_FAILURES, ROLES, USERS, Status
+from services.kernel.database import Reader, Row, Statement, Transaction
+
+FREE_FAILURES = 5
+WAIT_SECONDS_MAX = 900
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What a user is recognised by.
+
+    Attributes:
+        email: The canonical address.
+        email_as_typed: For display.
+    """
+
+    user_id: UUID
+    email: str
+    email_as_typed: str
+    password_hash: str
+    status: Status
+    role: str
+
+
+_SELECT = (
+    select(
+        USERS.c.id.label("user_id"),
+        USERS.c.email,
+        USERS.c.email_as_typed,
+        USERS.c.password_hash,
+        USERS.c.status,
+        ROLES.c.name.label("role"),
+    )
+    .select_from(USERS.join(ROLES))
+    .where(USERS.c.status != "PENDING")
+)
+_BY_EMAIL = Statement(_SELECT.where(USERS.c.email == bindparam("email")))
+_BY_ID = Statement(_SELECT.where(USERS.c.id == bindparam("user_id")))
+_HOLD = Statement(
+    _SELECT.where(USERS.c.id == bindparam("user_id")).with_for_update(read=True, of=USERS)
+)
+_REPLACE = Statement(
+    update(USERS)
+    .where(
+        USERS.c.id == bindparam("user_id"),
+        USERS.c.password_hash == bindparam("old_hash"),
+        USERS.c.status == "ACTIVE",
+    )
+    .values(password_hash=bindparam("new_hash"), update_time=func.saga_now())
+)
+
+_MATCHES = LOGIN_FAILURES.c.account_hmac == bindparam("account_hmac")
+_NEXT = case(
+    (LOGIN_FAILURES.c.update_time < func.saga_now() - literal_column("interval '1 day'"), 1),
+    else_=LOGIN_FAILURES.c.failures + 1,
+)
+_WAIT_SECONDS = case(
+    (
+        _NEXT > FREE_FAILURES,
+        func.least(WAIT_SECONDS_MAX, func.power(2, func.least(_NEXT - FREE_FAILURES, 10))),
+    ),
+    else_=0,
+)
+_LEFT = extract("epoch", LOGIN_FAILURES.c.wait_until - func.saga_now()).label("seconds_left")
+_FAIL = Statement(
+    insert(LOGIN_FAILURES)
+    .values(
+        account_hmac=bindparam("account_hmac"),
+        failures=literal_column("1", Integer),
+        wait_until=func.saga_now(),
+    )
+    .on_conflict_do_update(
+        constraint="pk_login_failures",
+        set_={
+            "failures": _NEXT,
+            "wait_until": func.saga_now()
+            + literal_column("interval '1 s'", Interval) * _WAIT_SECONDS,
+            "update_time": func.saga_now(),
+        },
+        where=LOGIN_FAILURES.c.wait_until <= func.saga_now(),
+    )
+    .returning(LOGIN_FAILURES.c.failures)
+)
+_WAIT = Statement(select(_LEFT).where(_MATCHES))
+_FORGIVE = Statement(delete(LOGIN_FAILURES).where(_MATCHES).returning(_LEFT))
+OLD_FAILURES = Statement(
+    delete(LOGIN_FAILURES).where(
+        LOGIN_FAILURES.c.account_hmac.in_(
+            select(LOGIN_FAILURES.c.account_hmac)
+            .where(
+                LOGIN_FAILURES.c.update_time < func.saga_now() - literal_column("interval '1 day'")
+            )
+            .limit(bindparam("most"))
+        )
+    )
+)
+
+
+async def by_email(reader: Reader, email: str) -> Credentials | None:
+    """Return the credentials of a canonical address, or None; PENDING users have none."""
+    return _credentials(await reader.first(_BY_EMAIL, email=email))
+
+
+async def by_id(reader: Reader, user_id: UUID) -> Credentials | None:
+    """Return the credentials of a user, or None; PENDING users have none."""
+    return _credentials(await reader.first(_BY_ID, user_id=user_id))
+
+
+async def hold(tx: Transaction, user_id: UUID) -> Credentials | None:
+    """Return the credentials as they stay until the transaction ends, or None."""
+    return _credentials(await tx.first(_HOLD, user_id=user_id))
+
+
+async def replace(tx: Transaction, user_id: UUID, *, old_hash: str, new_hash: str) -> bool:
+    """Replace a password's hash; False when it has changed since, or the user's status."""
+    return await tx.execute(_REPLACE, user_id=user_id, old_hash=old_hash, new_hash=new_hash) == 1
+
+
+async def count_failure(tx: Transaction, account_hmac: bytes) -> int | None:
+    """Count a wrong password and return how many that makes; None while it has to wait.
+
+    From the sixth on each makes the account wait, twice as long as the one before. A
+    day without any, and the counting begins anew.
+    """
+    row = await tx.first(_FAIL, account_hmac=account_hmac)
+    return None if row is None else int(row.failures)
+
+
+async def seconds_to_wait(reader: Reader, account_hmac: bytes) -> float:
+    """Return how long an account has to wait; zero or less when it hasn't."""
+    return _seconds(await reader.first(_WAIT, account_hmac=account_hmac))
+
+
+async def forgive(tx: Transaction, account_hmac: bytes) -> float:
+    """Forget the failures of an account, and return how long it would have to wait."""
+    return _seconds(await tx.first(_FORGIVE, account_hmac=account_hmac))
+
+
+def _seconds(row: Row | None) -> float:
+    return 0.0 if row is None else float(row.seconds_left)
+
+
+def _credentials(row: Row | None) -> Credentials | None:
+    if row is None:
+        return None
+    return Credentials(
+        user_id=row.user_id,
+        email=row.email,
+        email_as_typed=row.email_as_typed,
+        password_hash=row.password_hash,
+        status=Status(row.status),
+        role=row.role,
+    )

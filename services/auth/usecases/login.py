@@ -1,0 +1,118 @@
+"""Open a session for an e-mail address and its password."""
+
+from __future__ import annotations
+
+import contextlib
+
+from services.auth.attempts import Attempts
+from services.auth.audit import Audit, Event
+from services.auth.emails import parse_email
+from services.auth.errors import AccountDisabled, InvalidCredentials
+from services.auth.model import Status
+from services.auth.passwords import Hasher
+from services.auth.sessions import Sessions, Tokens
+from services.auth.store import credentials
+from services.auth.store.credentials import Credentials
+from services.kernel.database import Database, Transaction
+from services.kernel.errors import TooManyRequests
+from services.kernel.validation import Problems
+
+
+class Login:
+    """Lets people in.
+
+    Args:
+        database: Auth's.
+        hasher: Compares passwords.
+        attempts: Counts the wrong ones.
+        sessions: Makes the tokens.
+        audit: Hears of it.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        hasher: Hasher,
+        attempts: Attempts,
+        sessions: Sessions,
+        audit: Audit,
+    ) -> None:
+        """See the class."""
+        self._database = database
+        self._hasher = hasher
+        self._attempts = attempts
+        self._sessions = sessions
+        self._audit = audit
+
+    async def __call__(self, *, email: str, password: str, address: str | None) -> Tokens:
+        """Open a session.
+
+        Known and unknown addresses get the same answer after the same work.
+
+        Args:
+            email: As it was typed.
+            password: Any text; one that could be no password is a wrong one.
+            address: Where the caller is.
+
+        Raises:
+            InvalidField: One of them is empty.
+            InvalidCredentials: Wrong address or password.
+            AccountDisabled: The right ones, of a disabled account.
+            TooManyRequests: The account has to wait, or too many are hashing.
+        """
+        _check(email, password)
+        parsed = parse_email(email)
+        account = parsed.canonical if parsed else email.strip().lower()
+        await self._attempts.ensure_allowed(account)
+        found = await credentials.by_email(self._database, account)
+        right = await self._hasher.verify(password, found.password_hash if found else None)
+        if found is None or not right:
+            await self._attempts.fail(
+                account,
+                event=Event.LOGIN_FAIL,
+                user_id=found.user_id if found else None,
+                address=address,
+            )
+            raise InvalidCredentials
+        tokens = await self._open(found, address)
+        await self._update_hash(found, password)
+        return tokens
+
+    async def _open(self, found: Credentials, address: str | None) -> Tokens:
+        async def work(tx: Transaction) -> Tokens:
+            # Held, so that no session outlives a deletion, a disabling or a new
+            # password that is under way.
+            now = await credentials.hold(tx, found.user_id)
+            await self._attempts.succeed(tx, found.email)
+            if now is None or now.password_hash != found.password_hash:
+                raise InvalidCredentials
+            if now.status is Status.DISABLED:
+                raise AccountDisabled
+            if now.status is not Status.ACTIVE:
+                raise InvalidCredentials
+            await self._audit.write(tx, Event.LOGIN_SUCCESS, user_id=found.user_id, address=address)
+            return await self._sessions.open(tx, now)
+
+        return await self._database.transact("login", work)
+
+    async def _update_hash(self, found: Credentials, password: str) -> None:
+        if not self._hasher.is_outdated(found.password_hash):
+            return
+        with contextlib.suppress(TooManyRequests):  # the next login may have the time
+            new_hash = await self._hasher.hash(password)
+
+            async def work(tx: Transaction) -> None:
+                await credentials.replace(
+                    tx, found.user_id, old_hash=found.password_hash, new_hash=new_hash
+                )
+
+            await self._database.transact("rehash", work)
+
+
+def _check(email: str, password: str) -> None:
+    wrong = Problems()
+    if not email.strip():
+        wrong.add("email", "is required")
+    if not password:
+        wrong.add("password", "is required")
+    wrong.raise_any()

@@ -1,0 +1,29 @@
+"""End a session, or all sessions of a user."""
+
+from __future__ import annotations
+
+from services.auth.audit import Audit, Event
+from services.auth.store import sessions
+from services.kernel import call
+from services.kernel.database import Database, Transaction
+
+
+class Logout:
+    """Ends sessions."""
+
+    def __init__(self, database: Database, audit: Audit) -> None:
+        """End those of this database, and write it down."""
+        self._database = database
+        self._audit = audit
+
+    async def __call__(self, *, caller: call.User, all_sessions: bool, address: str | None) -> None:
+        """End the caller's session, or all of the caller's."""
+
+        async def work(tx: Transaction) -> None:
+            if all_sessions:
+                await sessions.end_all(tx, caller.id)
+            else:
+                await sessions.end(tx, caller.session_id)
+            await self._audit.write(tx, Event.SESSION_REVOKED, user_id=caller.id, address=address)
+
+        await self._database.transact("logout", work)

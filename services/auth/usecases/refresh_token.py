@@ -1,0 +1,78 @@
+"""Exchange a refresh token for the next tokens of its session."""
+
+from __future__ import annotations
+
+import hmac
+
+from services.auth.audit import Audit, Event
+from services.auth.sessions import Sessions, Tokens
+from services.auth.store import sessions as store
+from services.auth.tokens import Refresh, RefreshTokens
+from services.kernel.database import Database, Transaction
+from services.kernel.errors import InvalidField, InvalidToken, SessionEnded, Violation
+
+
+class RefreshToken:
+    """Renews sessions (RFC 9700, 4.14: rotation with detection of reuse).
+
+    Args:
+        database: Auth's.
+        tokens: Reads refresh tokens.
+        sessions: Makes the next ones.
+        audit: Hears of it.
+    """
+
+    def __init__(
+        self, database: Database, tokens: RefreshTokens, sessions: Sessions, audit: Audit
+    ) -> None:
+        """See the class."""
+        self._database = database
+        self._tokens = tokens
+        self._sessions = sessions
+        self._audit = audit
+
+    async def __call__(self, *, refresh_token: str, address: str | None) -> Tokens:
+        """Renew a session.
+
+        Callers that come with the same token within ten seconds get the same successor:
+        they are one client whose requests crossed, or whose answer was lost.
+
+        Raises:
+            InvalidField: There is no token.
+            InvalidToken: It is not one of ours.
+            SessionEnded: The session is over, or is now, because a spent token came back.
+        """
+        if not refresh_token:
+            raise InvalidField(Violation("refresh_token", "is required"))
+        read = self._tokens.read(refresh_token)
+        if read is None:
+            raise InvalidToken("The refresh token is not valid. Log in again.")
+        presented = self._tokens.hash(refresh_token)
+
+        async def work(tx: Transaction) -> Tokens | None:
+            return await self._renew(tx, read, presented, address)
+
+        tokens = await self._database.transact("refresh", work)
+        if tokens is None:
+            raise SessionEnded
+        return tokens
+
+    async def _renew(
+        self, tx: Transaction, read: Refresh, presented: bytes, address: str | None
+    ) -> Tokens | None:
+        """Return None when the session is over; that it ends here has to be committed."""
+        session = await store.lock(tx, read.session_id)
+        if session is None:
+            return None
+        if read.generation == session.generation:
+            if not hmac.compare_digest(presented, session.refresh_hash):
+                return None
+            await self._audit.write(
+                tx, Event.SESSION_RENEWED, user_id=session.user_id, address=address
+            )
+            return await self._sessions.renew(tx, read.session_id, session)
+        if read.generation == session.generation - 1 and session.rotated_lately:
+            return self._sessions.repeat(read.session_id, session)
+        await store.end(tx, read.session_id)
+        await self._audit.write(tx, Event.REFRESH_REUSE, user_id=session.user_id, address=address)
+        return None
