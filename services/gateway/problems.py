@@ -1,0 +1,40 @@
+"""What is wrong with a request, field by field."""
+
+from __future__ import annotations
+
+from typing import Final
+
+PROBLEMS_MAX: Final = 50
+"""More are not listed: an answer is for reading."""
+
+
+class Problems:
+    """Collects the wrong fields of a request, by their JSON names."""
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self.found: list[tuple[str, str]] = []
+
+    def add(self, field: str, description: str) -> None:
+        """Note that a field is wrong; `description` reads on from its name."""
+        if len(self.found) < PROBLEMS_MAX:
+            self.found.append((field, description))
+
+    def raise_any(self) -> None:
+        """Raise BadRequest if there is a problem."""
+        if self.found:
+            raise BadRequest(self.found)
+
+
+class BadRequest(ValueError):
+    """The request has wrong fields: pairs of a JSON name and what is wrong with it."""
+
+    def __init__(self, fields: list[tuple[str, str]]) -> None:
+        """Keep the fields."""
+        super().__init__("; ".join(f"{name} {reason}" for name, reason in fields))
+        self.fields: Final = fields
+
+
+def joined(path: str, name: str) -> str:
+    """Name a member of what `path` names."""
+    return f"{path}.{name}" if path else name

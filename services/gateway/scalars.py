@@ -1,0 +1,176 @@
+"""Single values: what a field of each type takes, as JSON and as text in a path or query.
+
+Both give the JSON value that the codec takes: numbers as numbers, enums as they came.
+Errors say what is wrong in words that read on from the field's name.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import math
+import re
+import struct
+from collections.abc import Callable
+from typing import Any, Final
+
+from protobuf import DescEnum, ScalarType
+
+_INTEGER = re.compile(r"-?[0-9]{1,40}", re.ASCII)
+_NUMBER = re.compile(r"-?[0-9]{1,400}(\.[0-9]{1,400})?([eE][+-]?[0-9]{1,4})?", re.ASCII)
+_INFINITE: Final = ("NaN", "Infinity", "-Infinity")
+
+_INT32 = (-(2**31), 2**31 - 1)
+_INT64 = (-(2**63), 2**63 - 1)
+_UINT32 = (0, 2**32 - 1)
+_UINT64 = (0, 2**64 - 1)
+RANGES: Final = {
+    ScalarType.INT32: _INT32,
+    ScalarType.SINT32: _INT32,
+    ScalarType.SFIXED32: _INT32,
+    ScalarType.INT64: _INT64,
+    ScalarType.SINT64: _INT64,
+    ScalarType.SFIXED64: _INT64,
+    ScalarType.UINT32: _UINT32,
+    ScalarType.FIXED32: _UINT32,
+    ScalarType.UINT64: _UINT64,
+    ScalarType.FIXED64: _UINT64,
+}
+
+Check = Callable[[Any], Any]
+"""Takes a JSON value and gives it back in one form. Raises ValueError."""
+
+FromText = Callable[[str], Any]
+"""Takes text and gives the JSON value that it stands for. Raises ValueError."""
+
+
+def check_of(kind: ScalarType | DescEnum) -> Check:
+    """Return what checks the JSON values of a type."""
+    if isinstance(kind, DescEnum):
+        return _enum_check(kind)
+    if kind in RANGES:
+        return _integer_check(*RANGES[kind])
+    return _CHECKS[kind]
+
+
+def from_text_of(kind: ScalarType | DescEnum) -> FromText:
+    """Return what reads a type from text."""
+    check = check_of(kind)
+    if isinstance(kind, DescEnum):
+        return lambda text: check(int(text) if _INTEGER.fullmatch(text) else text)
+    if kind in RANGES:
+        return lambda text: check(_plain_integer(text))
+    if kind is ScalarType.BOOL:
+        return _bool_from_text
+    return check
+
+
+def _plain_integer(text: str) -> int:
+    """Read ASCII digits with an optional minus, and nothing that `int` takes beside them."""
+    if not _INTEGER.fullmatch(text):
+        raise ValueError("has to be a whole number")
+    return int(text)
+
+
+def _bool_from_text(text: str) -> bool:
+    if text not in ("true", "false"):
+        raise ValueError("has to be true or false")
+    return text == "true"
+
+
+def _integer_check(least: int, most: int) -> Check:
+    def check(value: Any) -> int:
+        number = value if type(value) is int else _whole(value)
+        if not least <= number <= most:
+            raise ValueError(f"has to be between {least} and {most}")
+        return number
+
+    return check
+
+
+def _whole(value: Any) -> int:
+    """Read a whole number in the other forms that ProtoJSON knows: 1.0, 1e2, "1"."""
+    if isinstance(value, str):
+        if _INTEGER.fullmatch(value):
+            return int(value)
+        value = _number_from(value)
+    if not isinstance(value, float) or not value.is_integer():
+        raise ValueError("has to be a whole number")
+    return int(value)
+
+
+def _number_from(text: str) -> float:
+    if not _NUMBER.fullmatch(text):
+        raise ValueError("has to be a number")
+    return float(text)
+
+
+def _double(value: Any) -> float | str:
+    if isinstance(value, str):
+        if value in _INFINITE:
+            return value
+        value = _number_from(value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError("has to be a number")
+    number = float(value)
+    if math.isinf(number):
+        raise ValueError("is too large")
+    return number
+
+
+def _float(value: Any) -> float | str:
+    number = _double(value)
+    if isinstance(number, str):
+        return number
+    try:
+        rounded: float = struct.unpack("f", struct.pack("f", number))[0]
+    except OverflowError:
+        raise ValueError("is too large") from None
+    return rounded
+
+
+def _bool(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError("has to be true or false")
+    return value
+
+
+def _string(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError("has to be a string")
+    return value
+
+
+def _bytes(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError("has to be a string in base64")
+    standard = value.replace("-", "+").replace("_", "/").rstrip("=")
+    padded = standard + "=" * (-len(standard) % 4)
+    try:
+        return base64.b64encode(base64.b64decode(padded, validate=True)).decode()
+    except (binascii.Error, ValueError):
+        raise ValueError("has to be a string in base64") from None
+
+
+def _enum_check(enum: DescEnum) -> Check:
+    numbers = {value.name: value.number for value in enum.values}
+    known = set(numbers.values())
+    least, most = _INT32
+
+    def check(value: Any) -> int:
+        if isinstance(value, str) and value in numbers:
+            return numbers[value]
+        if type(value) is int and (value in known or (enum.open and least <= value <= most)):
+            return value
+        raise ValueError(f"has to be one of {', '.join(numbers)}")
+
+    return check
+
+
+_CHECKS: Final[dict[ScalarType, Check]] = {
+    ScalarType.DOUBLE: _double,
+    ScalarType.FLOAT: _float,
+    ScalarType.BOOL: _bool,
+    ScalarType.STRING: _string,
+    ScalarType.BYTES: _bytes,
+}

@@ -1,0 +1,103 @@
+"""JSON, read strictly (RFC 8259, I-JSON): what lenient readers let through is refused.
+
+The codec behind it takes the last of two equal members and crashes on deep nesting, so
+nothing reaches it that was not read here.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from itertools import accumulate
+from typing import Any, Final, NoReturn
+
+DEPTH_MAX: Final = 100
+DIGITS_MAX: Final = 40
+"""More digits than this in a whole number make it a float: no integer field is as wide."""
+
+_STRING = re.compile(r'"(?:[^"\\]|\\.)*"?', re.DOTALL)
+_NO_BRACKET = re.compile(r"[^\[\]{}]+")
+_STEP: Final = {"{": 1, "[": 1, "}": -1, "]": -1}
+
+
+class JsonError(ValueError):
+    """Say what is wrong with a JSON text; `member` names the place if there is one."""
+
+    def __init__(self, reason: str, member: str = "") -> None:
+        """Keep both."""
+        super().__init__(reason)
+        self.member: Final = member
+
+
+def read(body: bytes) -> Any:
+    """Read a JSON text.
+
+    Raises:
+        JsonError: It is no JSON, has text behind it, a member twice, a lone surrogate,
+            NaN or an infinite number, or is nested deeper than 100.
+    """
+    try:
+        text = body.decode()
+    except UnicodeDecodeError:
+        raise JsonError("the body is not UTF-8") from None
+    return read_text(text)
+
+
+def read_text(text: str) -> Any:
+    """Read a JSON text; see `read`."""
+    if text.count("{") + text.count("[") > DEPTH_MAX and _depth(text) > DEPTH_MAX:
+        raise JsonError(f"nested deeper than {DEPTH_MAX}")
+    try:
+        value = _DECODER.decode(text)
+    except json.JSONDecodeError as error:
+        raise JsonError(f"no JSON: {error.msg} at position {error.pos}") from None
+    except RecursionError:
+        raise JsonError(f"nested deeper than {DEPTH_MAX}") from None
+    if "\\u" in text:
+        _refuse_lone_surrogates(value)
+    return value
+
+
+def _depth(text: str) -> int:
+    brackets = _NO_BRACKET.sub("", _STRING.sub("", text))
+    return max(accumulate(map(_STEP.__getitem__, brackets)), default=0)
+
+
+def _refuse_lone_surrogates(value: Any) -> None:
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise JsonError("a string with half a surrogate pair") from None
+
+
+def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise JsonError("is given twice", twice)
+    return members
+
+
+def _integer(text: str) -> int | float:
+    return int(text) if len(text) <= DIGITS_MAX else _float(text)
+
+
+def _float(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise JsonError("a number that is too large")
+    return number
+
+
+def _constant(name: str) -> NoReturn:
+    raise JsonError(f"no JSON: {name}")
+
+
+_DECODER: Final = json.JSONDecoder(
+    object_pairs_hook=_members,
+    parse_int=_integer,
+    parse_float=_float,
+    parse_constant=_constant,
+)
