@@ -38,6 +38,7 @@ SERVER_LIMITS = {
     "lock_timeout": "2s",
     "idle_in_transaction_session_timeout": "5s",
 }
+_LIMITS = " ".join(f"-c {name}={value}" for name, value in SERVER_LIMITS.items())
 # What libpq does with a peer that swallows bytes, in seconds and milliseconds.
 SOCKET_LIMITS = {
     "connect_timeout": 3,
@@ -69,7 +70,9 @@ class Statement:
         compiled = clause.compile(dialect=DIALECT)
         self.sql = str(compiled).encode()
         self.constants = {
-            name: value for name, value in compiled.params.items() if value is not None
+            name: value
+            for name, value in compiled.params.items()
+            if not compiled.binds[name].required
         }
         if b"POSTCOMPILE" in self.sql:
             raise TypeError(f"expands at execution, use any_() instead: {clause}")
@@ -136,10 +139,17 @@ class Database:
         connections: The most connections held; as many statements run at once.
         observer: Awaited at every edge (a statement or a commit sent, a commit
             acknowledged); a test may pause, crash or break things there.
+        options: More settings of the sessions, as `-c name=value`.
     """
 
     def __init__(
-        self, url: str, *, name: str, connections: int = 10, observer: Observer | None = None
+        self,
+        url: str,
+        *,
+        name: str,
+        connections: int = 10,
+        observer: Observer | None = None,
+        options: str = "",
     ) -> None:
         """See the class."""
         self.name = name
@@ -158,7 +168,7 @@ class Database:
                 **SOCKET_LIMITS,
                 "autocommit": True,
                 "row_factory": namedtuple_row,
-                "options": " ".join(f"-c {key}={value}" for key, value in SERVER_LIMITS.items()),
+                "options": f"{_LIMITS} {options}",
             },
         )
 

@@ -29,6 +29,7 @@ from uuid import UUID
 
 import structlog
 from lockstep_clients import deadlines
+from lockstep_clients.errors import LockstepError
 
 from services.kernel import idempotency, saga_store
 from services.kernel.database import Database, Transaction
@@ -327,7 +328,8 @@ class SagaEngine:
                 if saga.state is State.COMPENSATING or time.monotonic() + pause > lease_ends:
                     await self._give_back(saga, error)
                     return
-                log.info("saga step repeated", error=_named(error))
+                unexpected = not isinstance(error, (DomainError, LockstepError))
+                log.info("saga step repeated", error=_named(error), exc_info=unexpected)
                 await self._sleep(pause)
         self._tell(saga)
 

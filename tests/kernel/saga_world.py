@@ -1,0 +1,356 @@
+"""A coordinator and a participant for testing the saga engine: two real databases,
+and a wire between them that loses, repeats and delays what it is told to.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from uuid import UUID
+
+import psycopg
+from sqlalchemy import (
+    Column,
+    Table,
+    Text,
+    UniqueConstraint,
+    Uuid,
+    bindparam,
+    create_engine,
+    delete,
+    insert,
+    make_url,
+    select,
+    update,
+)
+
+from services.kernel import barrier, saga, tables
+from services.kernel.database import Database, Observer, Statement, Transaction
+from services.kernel.errors import AlreadyExists, DomainError, Unavailable
+from services.kernel.ids import new_id
+from services.kernel.saga import Outcome, Rejected, SagaEngine
+from services.kernel.saga_store import Json, Saga
+
+METADATA = tables.new_metadata()
+for table in (tables.SAGAS, tables.SAGA_BARRIERS, tables.IDEMPOTENCY):
+    table.to_metadata(METADATA)
+THINGS = Table(
+    "things",
+    METADATA,
+    Column("id", Uuid, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    UniqueConstraint("name"),
+)
+PARTS = Table("parts", METADATA, Column("saga_id", Uuid, primary_key=True))
+
+INSERT_THING = Statement(
+    insert(THINGS).values(id=bindparam("thing"), name=bindparam("thing_name"), status="PENDING")
+)
+ACTIVATE = Statement(
+    update(THINGS)
+    .where(THINGS.c.id == bindparam("thing"), THINGS.c.status == "PENDING")
+    .values(status="ACTIVE")
+)
+DELETE_THING = Statement(
+    delete(THINGS).where(THINGS.c.id == bindparam("thing"), THINGS.c.status == "PENDING")
+)
+INSERT_PART = Statement(insert(PARTS).values(saga_id=bindparam("saga_id")))
+DELETE_PART = Statement(delete(PARTS).where(PARTS.c.saga_id == bindparam("saga_id")))
+ALL_THINGS = Statement(select(THINGS.c.id, THINGS.c.status, THINGS.c.name))
+ALL_PARTS = Statement(select(PARTS.c.saga_id))
+ALL_SAGAS = Statement(select(tables.SAGAS))
+
+
+class Lost(Exception):
+    """The wire gave no answer."""
+
+
+class TooLate(Unavailable):
+    """What callers of this saga are told when time is up."""
+
+    reason = "PROFILE_UNAVAILABLE"
+    text = "Not now."
+
+
+class Refused(AlreadyExists):
+    """What the participant says when it refuses."""
+
+    reason = "PHONE_TAKEN"
+    text = "Taken."
+
+
+@dataclass
+class Participant:
+    """Makes a part for each saga, once."""
+
+    database: Database
+    refuses: bool = False
+    calls: list[str] = field(default_factory=list)
+
+    async def create(self, saga_id: UUID, saga: Saga) -> Json:
+        """Do the branch."""
+        self.calls.append("create")
+
+        async def pa(tx: Transaction) -> Json:
+            async def work() -> Json:
+                if self.refuses:
+                    raise Refused
+                await tx.execute(INSERT_PART, saga_id=saga_id)
+                return {"part": str(saga_id)}
+
+            return await barrier.once(
+                tx, saga_id=saga_id, branch="part", not_after=saga.not_after, work=work
+            )
+
+        return await self.database.transact("PA", pa)
+
+    async def cancel(self, saga_id: UUID) -> None:
+        """Undo the branch."""
+        self.calls.append("cancel")
+
+        async def pc(tx: Transaction) -> None:
+            await barrier.cancel(tx, saga_id=saga_id, branch="part")
+            await tx.execute(DELETE_PART, saga_id=saga_id)
+
+        await self.database.transact("PC", pc)
+
+
+Fault = str  # "lose request" | "lose reply" | "late" | "twice"
+
+
+class Wire:
+    """Carries calls to the participant, with a fault for each of the next ones."""
+
+    def __init__(self, participant: Participant) -> None:
+        """Carry calls to this participant."""
+        self.participant = participant
+        self.create_faults: list[Fault] = []
+        self.cancel_faults: list[Fault] = []
+        self.late: list[Callable[[], Awaitable[Json]]] = []
+        self.before_create: Callable[[], Awaitable[None]] | None = None
+        self.after_create: Callable[[], Awaitable[None]] | None = None
+
+    async def create(self, saga: Saga) -> Json:
+        """Carry a create."""
+        if self.before_create is not None:
+            await self.before_create()
+        fault = self.create_faults.pop(0) if self.create_faults else ""
+        if fault == "lose request":
+            raise Lost
+        if fault == "late":
+            self.late.append(lambda: self.participant.create(saga.id, saga))
+            raise Lost
+        if fault == "twice":
+            both = [self.participant.create(saga.id, saga) for _ in range(2)]
+            replies = await asyncio.gather(*both)
+            assert replies[0] == replies[1]
+            return replies[0]
+        reply = await self.participant.create(saga.id, saga)
+        if self.after_create is not None:
+            await self.after_create()
+        if fault == "lose reply":
+            raise Lost
+        return reply
+
+    async def cancel(self, saga: Saga) -> None:
+        """Carry a cancel."""
+        fault = self.cancel_faults.pop(0) if self.cancel_faults else ""
+        if fault == "lose request":
+            raise Lost
+        await self.participant.cancel(saga.id)
+        if fault == "twice":
+            await self.participant.cancel(saga.id)
+        if fault == "lose reply":
+            raise Lost
+
+
+class ThingSaga:
+    """A thing here and a part there, both or neither."""
+
+    kind = "thing"
+
+    def __init__(self, wire: Wire, *, deadline_seconds: float | None = 5.0) -> None:
+        """Ask the participant over this wire."""
+        self.wire = wire
+        self.deadline_seconds = deadline_seconds
+        self.poisoned = False
+
+    async def forward(self, saga: Saga) -> Json:
+        """Make the part."""
+        if self.poisoned:
+            raise KeyError("payload")
+        try:
+            return await self.wire.create(saga)
+        except DomainError as error:
+            if isinstance(error, Unavailable):
+                raise
+            raise Rejected(error) from error
+
+    async def complete(self, tx: Transaction, saga: Saga, replies: Json) -> Json:
+        """Make the thing final."""
+        await tx.execute(ACTIVATE, thing=saga.user_id)
+        return {"thing": str(saga.user_id), **replies}
+
+    async def compensate(self, saga: Saga) -> None:
+        """Unmake the part."""
+        await self.wire.cancel(saga)
+
+    async def undo(self, tx: Transaction, saga: Saga) -> None:
+        """Unmake the thing."""
+        await tx.execute(DELETE_THING, thing=saga.user_id)
+
+    def unavailable(self) -> DomainError:
+        """Say that time was up."""
+        return TooLate()
+
+
+@dataclass
+class World:
+    """Everything that a test of the engine needs."""
+
+    coordinator_url: str
+    coordinator: Database
+    participant: Participant
+    wire: Wire
+    stack: contextlib.AsyncExitStack
+
+    async def engine(
+        self,
+        *,
+        observer: Observer | None = None,
+        deadline_seconds: float | None = 5.0,
+        clock_offset: str = "0",
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        application: str = "engine",
+    ) -> SagaEngine:
+        """Make another replica of the coordinator; it recovers nothing until started.
+
+        Args:
+            observer: See `Database`.
+            deadline_seconds: When its sagas turn back.
+            clock_offset: How far ahead its database clock is.
+            sleep: How it waits.
+            application: How PostgreSQL names its sessions.
+        """
+        options = f"-c lockstep.clock_offset={clock_offset.replace(' ', chr(92) + ' ')}"
+        url = psycopg.conninfo.make_conninfo(self.coordinator_url, application_name=application)
+        database = Database(url, name="auth", connections=4, observer=observer, options=options)
+        recovery = Database(url, name="auth", connections=2, observer=observer, options=options)
+        for each in (database, recovery):
+            await each.open()
+            self.stack.push_async_callback(each.close)
+        engine = SagaEngine(
+            database,
+            recovery=recovery,
+            definitions=[ThingSaga(self.wire, deadline_seconds=deadline_seconds)],
+            owner=application,
+            sleep=sleep,
+        )
+        self.stack.push_async_callback(engine.stop)
+        return engine
+
+    async def run(
+        self, engine: SagaEngine, name: str = "a", *, saga_id: UUID | None = None
+    ) -> Outcome:
+        """Run a saga that makes the thing `name`."""
+        thing = new_id()
+
+        async def opening(tx: Transaction) -> None:
+            await tx.execute(INSERT_THING, thing=thing, thing_name=name)
+
+        return await engine.run(
+            saga_id=saga_id or new_id(), kind="thing", payload={}, user_id=thing, opening=opening
+        )
+
+    async def things(self) -> list[str]:
+        """Return the status of every thing."""
+        return sorted(row.status for row in await self.coordinator.all(ALL_THINGS))
+
+    async def parts(self) -> int:
+        """Return how many parts there are."""
+        return len(await self.participant.database.all(ALL_PARTS))
+
+    async def states(self) -> list[str]:
+        """Return the state of every saga."""
+        return sorted(row.state for row in await self.coordinator.all(ALL_SAGAS))
+
+    async def settled(self, *, seconds: float = 10.0) -> None:
+        """Wait until no saga is unfinished."""
+        async with asyncio.timeout(seconds):
+            while not set(await self.states()) <= {"DONE", "ABORTED"}:
+                pass  # every look asks the database, which lets the others run
+
+    async def agree(self) -> None:
+        """Check the invariants of a world at rest."""
+        things = await self.things()
+        assert "PENDING" not in things
+        assert len(things) == await self.parts()
+
+    async def make_due(self) -> None:
+        """Let every lease run out."""
+        async with await psycopg.AsyncConnection.connect(
+            self.coordinator_url, autocommit=True
+        ) as connection:
+            await connection.execute("UPDATE sagas SET next_run_at = saga_now()")
+
+    async def kill_sessions(self, application: str) -> None:
+        """Do to a replica's sessions what the operating system does when it is killed."""
+        async with await psycopg.AsyncConnection.connect(
+            self.coordinator_url, autocommit=True
+        ) as connection:
+            await connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE application_name = %s",
+                [application],
+            )
+
+
+@contextlib.asynccontextmanager
+async def world(coordinator_url: str, participant_url: str) -> AsyncIterator[World]:
+    """Make a world on two databases that have METADATA's tables."""
+    async with contextlib.AsyncExitStack() as stack:
+        databases = []
+        for url in (coordinator_url, participant_url):
+            database = Database(url, name="test", connections=4)
+            await database.open()
+            stack.push_async_callback(database.close)
+            databases.append(database)
+        participant = Participant(databases[1])
+        inner = await stack.enter_async_context(contextlib.AsyncExitStack())
+        yield World(coordinator_url, databases[0], participant, Wire(participant), inner)
+
+
+def create_tables(url: str) -> None:
+    """Fill an empty database with METADATA's tables."""
+    engine = create_engine(make_url(url).set(drivername="postgresql+psycopg"))
+    METADATA.create_all(engine)
+    engine.dispose()
+
+
+class Stop:
+    """An observer that stops whoever reaches an edge, for ever or until released.
+
+    A process that is killed runs no `finally`: it just never goes on.
+    """
+
+    def __init__(self, edge: str, *, times: int = 1) -> None:
+        """Stop at an edge, the first `times` times."""
+        self.edge = edge
+        self.times = times
+        self.reached = asyncio.Event()
+        self.released = asyncio.Event()
+        self.seen: list[str] = []
+
+    async def __call__(self, edge: str) -> None:
+        """Observe."""
+        self.seen.append(edge)
+        if edge == self.edge and self.times:
+            self.times -= 1
+            self.reached.set()
+            await self.released.wait()
+
+
+__all__ = ["Outcome", "Stop", "World", "create_tables", "saga", "world"]

@@ -1,0 +1,231 @@
+"""The way to PostgreSQL, with a server that breaks connections and restarts."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import psycopg
+import pytest
+from sqlalchemy import (
+    Column,
+    Integer,
+    MetaData,
+    Table,
+    bindparam,
+    func,
+    insert,
+    literal,
+    select,
+    update,
+)
+
+from services.cli.postgres import THROWAWAY, EmbeddedPostgres
+from services.kernel.database import Database, Statement, Transaction
+from services.kernel.errors import CommitUnknown, DatabaseUnavailable
+from tests.kernel.saga_world import Stop
+from tests.postgres import fresh_database, make_template
+
+ROWS = Table("rows", MetaData(), Column("id", Integer, primary_key=True), Column("n", Integer))
+COUNT = Statement(select(func.count().label("total")).select_from(ROWS))
+INSERT = Statement(insert(ROWS).values(id=bindparam("row"), n=0))
+ADD = Statement(update(ROWS).where(ROWS.c.id == bindparam("row")).values(n=ROWS.c.n + 1))
+SUM = Statement(select(func.sum(ROWS.c.n).label("total")))
+
+
+def fill(url: str) -> None:
+    with psycopg.connect(url) as connection:
+        connection.execute("CREATE TABLE rows (id integer PRIMARY KEY, n integer)")
+
+
+@pytest.fixture(scope="session")
+def template(postgres: EmbeddedPostgres) -> str:
+    return make_template(postgres, "database_template", fill)
+
+
+@pytest.fixture
+def url(postgres: EmbeddedPostgres, template: str, stack: ExitStack) -> str:
+    return stack.enter_context(fresh_database(postgres, template))
+
+
+@pytest.fixture
+async def database(url: str) -> AsyncIterator[Database]:
+    database = Database(url, name="test", connections=4)
+    await database.open()
+    yield database
+    await database.close()
+
+
+async def kill_others(url: str) -> None:
+    async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
+        await connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+
+
+async def test_what_was_committed_is_read_back(database: Database) -> None:
+    async def work(tx: Transaction) -> int:
+        return await tx.execute(INSERT, row=1)
+
+    assert await database.transact("insert", work) == 1
+    row = await database.first(COUNT)
+    assert row is not None
+    assert row.total == 1
+
+
+async def test_an_error_rolls_everything_back(database: Database) -> None:
+    async def work(tx: Transaction) -> None:
+        await tx.execute(INSERT, row=1)
+        raise KeyError("oops")
+
+    with pytest.raises(KeyError):
+        await database.transact("insert", work)
+    assert (await database.all(COUNT))[0].total == 0
+
+
+async def test_a_statement_that_expands_at_execution_is_refused_when_it_is_written() -> None:
+    with pytest.raises(TypeError, match="any_"):
+        Statement(select(ROWS).where(ROWS.c.id.in_([1, 2])))
+
+
+async def test_reads_survive_connections_that_were_cut(database: Database, url: str) -> None:
+    await asyncio.gather(*(database.first(COUNT) for _ in range(8)))
+    await kill_others(url)
+    assert (await database.all(COUNT))[0].total == 0
+
+
+async def test_transactions_survive_connections_that_were_cut(database: Database, url: str) -> None:
+    async def work(tx: Transaction) -> None:
+        await tx.execute(ADD, row=1)
+
+    async def begin(tx: Transaction) -> None:
+        await tx.execute(INSERT, row=1)
+
+    await database.transact("begin", begin)
+    await asyncio.gather(*(database.transact("add", work) for _ in range(8)))
+    await kill_others(url)
+    await database.transact("add", work)
+    assert (await database.all(SUM))[0].total == 9
+
+
+async def test_a_connection_lost_in_the_middle_repeats_the_whole_transaction(url: str) -> None:
+    cuts = 0
+
+    async def cut_once(edge: str) -> None:
+        nonlocal cuts
+        if edge == "test.insert.statement#2" and not cuts:
+            cuts += 1
+            await kill_others(url)
+
+    database = Database(url, name="test", connections=2, observer=cut_once)
+    await database.open()
+
+    async def work(tx: Transaction) -> None:
+        await tx.execute(INSERT, row=1)
+        await tx.execute(ADD, row=1)
+
+    await database.transact("insert", work)
+    assert (await database.all(SUM))[0].total == 1
+    await database.close()
+
+
+async def test_a_connection_lost_in_commit_is_unknown_and_not_repeated(url: str) -> None:
+    async def cut(edge: str) -> None:
+        if edge.endswith("commit.sent"):
+            await kill_others(url)
+
+    database = Database(url, name="test", connections=2, observer=cut)
+    await database.open()
+    runs = 0
+
+    async def work(tx: Transaction) -> None:
+        nonlocal runs
+        runs += 1
+        await tx.execute(INSERT, row=1)
+
+    with pytest.raises(CommitUnknown):
+        await database.transact("insert", work)
+    assert runs == 1
+    await database.close()
+
+
+async def test_deadlocks_are_repeated_until_both_are_through(database: Database) -> None:
+    async def begin(tx: Transaction) -> None:
+        await tx.execute(INSERT, row=1)
+        await tx.execute(INSERT, row=2)
+
+    await database.transact("begin", begin)
+    both_hold_one = asyncio.Barrier(2)
+    first_tries = {1: True, 2: True}
+
+    async def cross(tx: Transaction, first: int, second: int) -> None:
+        await tx.execute(ADD, row=first)
+        if first_tries[first]:
+            first_tries[first] = False
+            await both_hold_one.wait()
+        await tx.execute(ADD, row=second)
+
+    await asyncio.gather(
+        database.transact("a", lambda tx: cross(tx, 1, 2)),
+        database.transact("b", lambda tx: cross(tx, 2, 1)),
+    )
+    assert (await database.all(SUM))[0].total == 4
+
+
+async def test_a_cancelled_caller_does_not_interrupt_the_transaction(url: str) -> None:
+    """[R18 R19]"""
+    stop = Stop("test.insert.commit.sent")
+    database = Database(url, name="test", connections=2, observer=stop)
+    await database.open()
+
+    async def work(tx: Transaction) -> None:
+        await tx.execute(INSERT, row=1)
+
+    caller = asyncio.create_task(database.transact("insert", work))
+    await stop.reached.wait()
+    caller.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await caller
+    stop.released.set()
+    await database.close()  # waits for what is running
+    again = Database(url, name="test")
+    await again.open()
+    assert (await again.all(COUNT))[0].total == 1
+    await again.close()
+
+
+async def test_a_statement_that_takes_too_long_is_unavailable(url: str) -> None:
+    database = Database(url, name="test", options="-c statement_timeout=20ms")
+    await database.open()
+    slow = Statement(select(func.pg_sleep(literal(5))))
+    with pytest.raises(DatabaseUnavailable):
+        await database.all(slow)
+    await database.close()
+
+
+async def test_a_restart_of_the_server_is_survived(tmp_path: Path) -> None:
+    server = EmbeddedPostgres(tmp_path / "postgres", options=THROWAWAY)
+    server.start()
+    try:
+        server.create_databases(["restarted"])
+        fill(server.url("restarted"))
+        database = Database(server.url("restarted"), name="test", connections=4)
+        await database.open()
+        await asyncio.gather(*(database.first(COUNT) for _ in range(8)))
+        await asyncio.to_thread(server.stop)
+        with pytest.raises(DatabaseUnavailable):
+            await database.first(COUNT)
+        await asyncio.to_thread(server.start)
+        async with asyncio.timeout(10):
+            while True:
+                try:
+                    assert (await database.all(COUNT))[0].total == 0
+                    break
+                except DatabaseUnavailable:
+                    continue
+        await database.close()
+    finally:
+        server.destroy()
