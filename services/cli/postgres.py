@@ -19,6 +19,7 @@ from psycopg import errors, sql
 
 from services.cli import attached
 from services.cli.errors import CommandError
+from services.cli.processes import end, is_alive
 from services.kernel.settings import embedded_socket_folder, embedded_url
 
 SUPERUSER: Final = "lockstep"
@@ -228,12 +229,9 @@ def stop_leftover(data: Path) -> None:
     try:
         pid = int((data / "postmaster.pid").read_text().split("\n", 1)[0])
         process = psutil.Process(pid)
-        if process.name() != "postgres" or Path(process.cwd()) != data:
+        if not is_alive(process) or process.name() != "postgres" or Path(process.cwd()) != data:
             return
-        for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL):
-            process.send_signal(number)
-            if psutil.wait_procs([process], timeout=STOP_SECONDS_MAX)[0]:
-                return
+        end([process], (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL), STOP_SECONDS_MAX)
     except (FileNotFoundError, ValueError, psutil.NoSuchProcess):
         return
 

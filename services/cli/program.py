@@ -15,6 +15,7 @@ from typing import Final
 import psutil
 
 from services.cli import attached
+from services.cli.processes import end, is_alive
 
 BACKOFF_SECONDS_MIN: Final = 0.2
 BACKOFF_SECONDS_MAX: Final = 5.0
@@ -139,14 +140,7 @@ def python(module: str, *arguments: str) -> list[str]:
 def stop_leftovers(home: Path, grace_seconds: float) -> list[str]:
     """Stop the programs that a killed run left behind and return their names."""
     found = {path: process for path in _pid_files(home) if (process := _recorded(path))}
-    for process in found.values():
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process.terminate()
-    _, alive = psutil.wait_procs(found.values(), timeout=grace_seconds)
-    for process in alive:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process.kill()
-    psutil.wait_procs(alive, timeout=5.0)
+    end(found.values(), (signal.SIGTERM, signal.SIGKILL), grace_seconds)
     for path in _pid_files(home):
         path.unlink(missing_ok=True)
     return sorted(path.stem for path in found)
@@ -170,7 +164,7 @@ def _recorded(path: Path) -> psutil.Process | None:
         same = abs(process.create_time() - float(create_time)) < 1.0
     except (psutil.NoSuchProcess, ValueError):
         return None
-    return process if same else None
+    return process if same and is_alive(process) else None
 
 
 def _log_file(path: Path) -> RotatingFileHandler:

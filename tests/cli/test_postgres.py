@@ -1,5 +1,6 @@
 """The embedded PostgreSQL: started, stopped, adopted, and nobody else's folders touched."""
 
+import contextlib
 import os
 import shutil
 import signal
@@ -17,6 +18,7 @@ import pytest
 from services.cli import postgres
 from services.cli.errors import CommandError
 from services.cli.postgres import THROWAWAY, EmbeddedPostgres, stop_leftover
+from services.cli.processes import is_alive, wait
 from services.kernel.settings import on_database
 from tests.cli.conftest import ROOT
 
@@ -93,7 +95,8 @@ def test_a_server_ends_in_order_when_its_parent_is_killed(
 ) -> None:
     pid = start_and_die(home)
 
-    psutil.wait_procs([psutil.Process(pid)] if psutil.pid_exists(pid) else [], timeout=10)
+    with contextlib.suppress(psutil.NoSuchProcess):
+        assert wait([psutil.Process(pid)], 10) == []
     server.start()
 
     assert "not properly shut down" not in (server.data.parent / "postgres.log").read_text()
@@ -108,7 +111,7 @@ def test_a_server_left_over_is_stopped_and_its_data_adopted(server: EmbeddedPost
     adopter.start()
     try:
         assert one(adopter.url("authdb"), "SELECT current_database()") == "authdb"
-        assert not left_over.is_running() or left_over.status() == psutil.STATUS_ZOMBIE
+        assert not is_alive(left_over)
     finally:
         adopter.stop()
 

@@ -1,6 +1,7 @@
 """Programs run together: restarted when they crash, stopped in order, left behind by nobody."""
 
 import asyncio
+import contextlib
 import os
 import signal
 import subprocess
@@ -13,6 +14,7 @@ import psutil
 import pytest
 
 from services.cli.errors import CommandError
+from services.cli.processes import wait
 from services.cli.program import BACKOFF_SECONDS_MAX, Program, stop_leftovers
 from services.cli.supervisor import Stopped, Supervisor
 from tests.cli.conftest import ROOT, free_port
@@ -89,13 +91,11 @@ def pid_of(stage: Stage, name: str) -> int:
 
 
 def has_ended(pid: int) -> bool:
-    """Wait for a process that is no child of ours; one that nobody reaps stays a zombie."""
-    try:
+    """Give a process that was told to end the time to do so."""
+    with contextlib.suppress(psutil.NoSuchProcess):
         process = psutil.Process(pid)
-    except psutil.NoSuchProcess:
-        return True
-    gone, _ = psutil.wait_procs([process], timeout=10)
-    return bool(gone) or process.status() == psutil.STATUS_ZOMBIE
+        return wait([process], 10) == []
+    return True
 
 
 async def test_lines_of_a_program_are_shown_and_kept(stage: Stage) -> None:

@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from services.cli.postgres import EmbeddedPostgres
+from services.cli.processes import is_alive
 from services.cli.system import SETTINGS, home_lock, is_installed
 from tests.cli.conftest import Lockstep, finish
 
@@ -65,10 +66,6 @@ def programs(home: Path) -> dict[str, psutil.Process]:
     }
 
 
-def has_ended(process: psutil.Process) -> bool:
-    return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
-
-
 def test_up_runs_everything_restarts_what_crashes_and_stops_in_order(
     lockstep: Lockstep, home: Path
 ) -> None:
@@ -85,7 +82,7 @@ def test_up_runs_everything_restarts_what_crashes_and_stops_in_order(
     last = programs(home)
     assert up.stop() == 0
     assert up.lines[-1] == "stopped"
-    assert all(has_ended(process) for process in last.values())
+    assert not any(is_alive(process) for process in last.values())
     assert list((home / "run").iterdir()) == []
 
 
@@ -103,7 +100,7 @@ def test_up_after_a_kill_of_the_whole_supervisor_starts_again(
     second.shows("Ctrl-C stops everything")
 
     print(f"warm start after a kill: {time.monotonic() - begin:.1f} s")
-    assert all(has_ended(process) for process in left_over.values())
+    assert not any(is_alive(process) for process in left_over.values())
     assert second.stop() == 0
 
 
@@ -150,4 +147,4 @@ def test_ctrl_c_before_everything_runs_stops_what_does(lockstep: Lockstep, home:
     running = programs(home)
 
     assert up.stop() == 0
-    assert all(has_ended(process) for process in running.values())
+    assert not any(is_alive(process) for process in running.values())

@@ -1,0 +1,41 @@
+"""Ending processes that are not our children: nobody tells us of their end."""
+
+import signal
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+from typing import Final
+
+import psutil
+
+POLL_SECONDS: Final = 0.02
+
+
+def is_alive(process: psutil.Process) -> bool:
+    """Tell whether a process runs; a zombie, which a lazy init never reaps, does not."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def end(
+    processes: Iterable[psutil.Process], signals: Iterable[signal.Signals], seconds: float
+) -> None:
+    """Send the first signal, wait `seconds` at most, send the next to those that still run."""
+    alive = list(processes)
+    for number in signals:
+        for process in alive:
+            with suppress(psutil.NoSuchProcess):
+                process.send_signal(number)
+        alive = wait(alive, seconds)
+
+
+def wait(processes: list[psutil.Process], seconds: float) -> list[psutil.Process]:
+    """Wait and return those that still run."""
+    deadline = time.monotonic() + seconds
+    alive = [process for process in processes if is_alive(process)]
+    while alive and time.monotonic() < deadline:
+        time.sleep(POLL_SECONDS)
+        alive = [process for process in alive if is_alive(process)]
+    return alive
