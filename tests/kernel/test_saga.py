@@ -9,6 +9,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import ExitStack
+from typing import Any
 
 import psycopg
 import pytest
@@ -488,10 +489,8 @@ def lose_answer_of_commit(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let an armed COMMIT happen and break its connection before the answer is read."""
     original = psycopg.AsyncConnection.execute
 
-    async def execute(
-        self: psycopg.AsyncConnection, query: object, *args: object, **kwargs: object
-    ):  # type: ignore[no-untyped-def]
-        result = await original(self, query, *args, **kwargs)  # type: ignore[arg-type]
+    async def execute(self: Any, query: Any, *args: Any, **kwargs: Any) -> Any:
+        result = await original(self, query, *args, **kwargs)
         if query == b"COMMIT" and raise_after_commit.armed:
             raise_after_commit.armed = False
             await self.close()
