@@ -90,7 +90,11 @@ async def running(
         stack.callback(hasher.close)
         await stack.enter_async_context(opened(database, recovery))
         channel = await stack.enter_async_context(
-            connect(settings.profile_address, identity=ServiceIdentity("auth", keys.private_key))
+            connect(
+                settings.profile_address,
+                identity=ServiceIdentity("auth", keys.private_key),
+                audience="profile",
+            )
         )
         profile_stub = profile_grpc.ProfileServiceStub(channel)
         profiles = RemoteProfiles(profile_stub, health_pb2_grpc.HealthStub(channel))

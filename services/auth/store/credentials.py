@@ -7,7 +7,6 @@ from uuid import UUID
 
 from sqlalchemy import (
     Integer,
-    Interval,
     bindparam,
     case,
     delete,
@@ -94,8 +93,7 @@ _FAIL = Statement(
         constraint="pk_login_failures",
         set_={
             "failures": _NEXT,
-            "wait_until": func.saga_now()
-            + literal_column("interval '1 s'", Interval) * _WAIT_SECONDS,
+            "wait_until": func.saga_now() + func.make_interval(0, 0, 0, 0, 0, 0, _WAIT_SECONDS),
             "update_time": func.saga_now(),
         },
         where=LOGIN_FAILURES.c.wait_until <= func.saga_now(),

@@ -1,0 +1,65 @@
+"""Auth, with stand-ins for the services that take part in its sagas, and a mail sink."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.auth.world import Sink, World, serving_auth, serving_mail, settings_for
+from tests.fakes.participants import FakeOrders, FakeProfile, serving_orders, serving_profile
+
+
+@pytest.fixture
+def profile() -> FakeProfile:
+    """What stands for Profile."""
+    return FakeProfile()
+
+
+@pytest.fixture
+def orders() -> FakeOrders:
+    """What stands for Commerce."""
+    return FakeOrders()
+
+
+@pytest.fixture
+async def profile_address(profile: FakeProfile, keys: Path) -> AsyncIterator[str]:
+    """Where it is."""
+    async with serving_profile(profile, keys) as address:
+        yield address
+
+
+@pytest.fixture
+async def commerce_address(orders: FakeOrders, keys: Path) -> AsyncIterator[str]:
+    """Where it is."""
+    async with serving_orders(orders, keys) as address:
+        yield address
+
+
+@pytest.fixture
+async def mail() -> AsyncIterator[tuple[Sink, int]]:
+    """A mail sink and its port."""
+    async with serving_mail() as sink:
+        yield sink
+
+
+@pytest.fixture
+async def world(
+    auth_url: str,
+    keys: Path,
+    mail: tuple[Sink, int],
+    profile_address: str,
+    commerce_address: str,
+) -> AsyncIterator[World]:
+    """An Auth that runs."""
+    sink, port = mail
+    settings = settings_for(
+        auth_url,
+        keys,
+        profile=profile_address,
+        commerce=commerce_address,
+        smtp_url=f"smtp://127.0.0.1:{port}",
+    )
+    async with serving_auth(settings, sink) as world:
+        yield world

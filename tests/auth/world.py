@@ -1,0 +1,185 @@
+"""Auth as a caller meets it: the real process's parts, gRPC on loopback, a real mail sink."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from email import message_from_bytes, policy
+from email.message import EmailMessage
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from aiosmtpd.smtp import SMTP, Envelope, Session
+from lockstep.auth.v1 import auth_service_pb2 as auth_pb
+from lockstep.auth.v1 import auth_service_pb2_grpc as auth_grpc
+from lockstep_clients import ServiceIdentity, bearer, connect
+from psycopg.rows import namedtuple_row
+
+from services.auth.__main__ import Running, running
+from services.auth.settings import AuthSettings
+from services.kernel.keys import KeyRing
+
+PASSWORD = "Correct-horse-7"
+MAIL_SECONDS = 10.0
+
+_CODE = re.compile(r"\b\d{6}\b")
+
+
+class Sink:
+    """Takes mail over SMTP and remembers it."""
+
+    def __init__(self) -> None:
+        self.messages: list[EmailMessage] = []
+        self._arrived = asyncio.Condition()
+
+    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
+        message = message_from_bytes(envelope.content or b"", policy=policy.default)
+        async with self._arrived:
+            self.messages.append(message)
+            self._arrived.notify_all()
+        return "250 OK"
+
+    async def wait_for(self, to: str, *, count: int = 1) -> EmailMessage:
+        """Return the count-th mail to an address, as soon as it is there."""
+        async with self._arrived, asyncio.timeout(MAIL_SECONDS):
+            await self._arrived.wait_for(lambda: len(self.to(to)) >= count)
+        return self.to(to)[count - 1]
+
+    def to(self, address: str) -> list[EmailMessage]:
+        return [message for message in self.messages if address in message["to"]]
+
+    async def code(self, to: str, *, count: int = 1) -> str:
+        """Return the code in the count-th mail to an address."""
+        return code_in(await self.wait_for(to, count=count))
+
+
+def code_in(message: EmailMessage) -> str:
+    """Return the code where a phone shows it: in the subject."""
+    match = _CODE.search(message["subject"])
+    assert match is not None, message["subject"]
+    return match[0]
+
+
+@dataclass
+class World:
+    """An Auth that runs, and what a test needs around it."""
+
+    url: str
+    keys: Path
+    sink: Sink
+    auth: auth_grpc.AuthServiceStub
+    running: Running
+    numbers: dict[str, int] = field(default_factory=dict)
+
+    async def login(self, email: str, password: str = PASSWORD) -> auth_pb.LoginResponse:
+        return await self.auth.Login(auth_pb.LoginRequest(email=email, password=password))
+
+    async def sql(self, statement: str, *parameters: Any) -> list[Any]:
+        """Run a statement on Auth's database."""
+        async with await psycopg.AsyncConnection.connect(
+            self.url, autocommit=True, row_factory=namedtuple_row
+        ) as connection:
+            cursor = await connection.execute(statement.encode(), parameters)
+            return await cursor.fetchall() if cursor.description else []
+
+    async def register(self, email: str, **fields: str) -> auth_pb.RegisterResponse:
+        """Register a student, who has to give the least."""
+        given = {"full_name": "Ada Lovelace", "course": "Analysis", **fields}
+        request = auth_pb.RegisterRequest(email=email, password=PASSWORD, **given)
+        return await self.auth.Register(request)
+
+    async def member(self, email: str) -> Member:
+        """Register and log in."""
+        await self.register(email)
+        return self.of(await self.login(email))
+
+    async def admin(self, email: str) -> Member:
+        """Register, make an administrator, and log in."""
+        user = (await self.register(email)).user
+        await self.sql(
+            "INSERT INTO roles (id, name) VALUES (gen_random_uuid(), 'admin') "
+            "ON CONFLICT DO NOTHING"
+        )
+        await self.sql(
+            "UPDATE users SET role_id = (SELECT id FROM roles WHERE name = 'admin') WHERE id = %s",
+            user.id,
+        )
+        return self.of(await self.login(email))
+
+    def of(self, tokens: auth_pb.LoginResponse) -> Member:
+        return Member(
+            id=tokens.user_id,
+            email=tokens.email,
+            token=tokens.token,
+            refresh_token=tokens.refresh_token,
+        )
+
+
+@dataclass(frozen=True)
+class Member:
+    """Somebody who is logged in."""
+
+    id: str
+    email: str
+    token: str
+    refresh_token: str
+
+    @property
+    def proof(self) -> tuple[tuple[str, str]]:
+        return bearer(self.token)
+
+
+@contextlib.asynccontextmanager
+async def serving_mail() -> AsyncIterator[tuple[Sink, int]]:
+    """Run a mail sink; gives its port."""
+    sink, loop = Sink(), asyncio.get_running_loop()
+    server = await loop.create_server(
+        lambda: SMTP(sink, enable_SMTPUTF8=True, loop=loop), "127.0.0.1", 0
+    )
+    async with server:
+        yield sink, server.sockets[0].getsockname()[1]
+
+
+def settings_for(
+    url: str, keys: Path, *, profile: str, commerce: str, smtp_url: str, **more: Any
+) -> AuthSettings:
+    return AuthSettings(
+        env="test",
+        bcrypt_cost=4,
+        keys=keys,
+        auth_database_url=url,
+        profile_address=profile,
+        commerce_address=commerce,
+        smtp_url=smtp_url,
+        **more,
+    )
+
+
+@contextlib.asynccontextmanager
+async def serving_auth(settings: AuthSettings, sink: Sink) -> AsyncIterator[World]:
+    """Run Auth; gives the world around it."""
+    async with (
+        running(settings, address="127.0.0.1:0") as auth,
+        connect(f"127.0.0.1:{auth.port}") as channel,
+    ):
+        stub = auth_grpc.AuthServiceStub(channel)
+        await stub.GetJwks(auth_pb.GetJwksRequest(), wait_for_ready=True)  # until it is healthy
+        yield World(
+            url=settings.auth_database_url,
+            keys=settings.keys,
+            sink=sink,
+            auth=stub,
+            running=auth,
+        )
+
+
+@contextlib.asynccontextmanager
+async def calling_as(world: World, service: str) -> AsyncIterator[auth_grpc.AuthServiceStub]:
+    """Call Auth as a service."""
+    identity = ServiceIdentity(service, KeyRing.load(world.keys, service).private_key)
+    async with connect(f"127.0.0.1:{world.running.port}", identity=identity) as channel:
+        yield auth_grpc.AuthServiceStub(channel)
