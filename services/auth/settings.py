@@ -13,6 +13,11 @@ from services.kernel.settings import (
 BCRYPT_COST_MIN = {"prod": 10, "test": 4}
 
 
+def sink_url(port: int | str) -> str:
+    """Give the address of the mail sink of `lockstep up`."""
+    return f"smtp://127.0.0.1:{port}"
+
+
 class AuthSettings(CommonSettings):
     """What Auth understands beside the common settings."""
 
@@ -22,7 +27,7 @@ class AuthSettings(CommonSettings):
     )
     mail_port: Port = Field(default=50025, description="SMTP port of the mail sink")
     smtp_url: SmtpUrl = Field(
-        default_factory=lambda data: f"smtp://127.0.0.1:{data['mail_port']}",
+        default_factory=lambda data: sink_url(data["mail_port"]),
         description="where mail goes, smtp(s)://user:password@host:port; the sink by default",
     )
     mail_from: str = Field(

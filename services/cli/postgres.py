@@ -35,6 +35,7 @@ DEFAULTS: Final = {
     "timezone": "UTC",
     "log_timezone": "UTC",
     "log_checkpoints": "off",
+    "log_line_prefix": "%m ",
     # Details and statements of failed commands carry personal data.
     "log_error_verbosity": "terse",
     "log_min_error_statement": "panic",

@@ -48,6 +48,7 @@ class Runner:
         self.program: Final = program
         self.crashes = 0
         self.is_ready = False
+        self.begin = 0.0
         self._pid_file: Final = home / "run" / f"{program.name}.pid"
         self._log: Final = _log_file(home / "logs" / f"{program.name}.log")
         self._say: Final = say
@@ -57,6 +58,7 @@ class Runner:
 
     def start(self) -> None:
         """Run the program from now on, again whenever it ends."""
+        self.begin = time.monotonic()
         self.task = asyncio.create_task(self._run(), name=self.program.name)
 
     async def stop(self, grace_seconds: float) -> None:

@@ -29,6 +29,8 @@ MIGRATION_SECONDS_MAX: Final = 300.0
 
 def prepare(system: System, screen: Screen) -> None:
     """Do what comes before any program runs. Raises CommandError when they could not."""
+    for line in system.unknown_variables():
+        screen.line("lockstep", line)
     for name in stop_leftovers(system.home, grace_seconds(system)):
         screen.line(name, "was left over by an earlier run: stopped")
     refuse_taken_ports(system)
@@ -53,8 +55,9 @@ async def run(system: System, screen: Screen) -> None:
 async def _start(system: System, supervisor: Supervisor) -> None:
     if system.is_embedded:
         supervisor.start(postgres(system))
-    supervisor.start(mail_sink(system))
-    await supervisor.wait_ready()
+        await supervisor.wait_ready()
+    if system.has_mail_sink:
+        supervisor.start(mail_sink(system))
     await supervisor.unless_stopped(_migrate())
     services = [
         worker for name in DATABASES if is_installed(name) for worker in workers(system, name)
@@ -112,7 +115,10 @@ def workers(system: System, name: str) -> list[Program]:
 def refuse_taken_ports(system: System) -> None:
     """Raise CommandError naming every port that somebody else listens on, and its setting."""
     host = system.settings["auth"].host
-    wanted = [("127.0.0.1", int(system.values["LOCKSTEP_MAIL_PORT"]), "LOCKSTEP_MAIL_PORT")]
+    wanted = []
+    if system.has_mail_sink:
+        port = int(system.values["LOCKSTEP_MAIL_PORT"])
+        wanted.append(("127.0.0.1", port, "LOCKSTEP_MAIL_PORT"))
     for name in filter(is_installed, SETTINGS):
         first = getattr(system.settings[name], f"{name}_port")
         wanted += [
@@ -189,6 +195,7 @@ def _addresses(system: System) -> list[tuple[str, str]]:
     for name in filter(is_installed, DATABASES):
         rows.append((f"{name} (gRPC)", system.values[variable(f"{name}_address")]))
         rows.append((f"{name} database", masked(system.database_url(name))))
-    rows.append(("mail", f"{system.home / 'mail'} (lockstep mail list)"))
+    if system.has_mail_sink:
+        rows.append(("mail", f"{system.home / 'mail'} (lockstep mail list)"))
     rows.append(("logs", str(system.home / "logs")))
     return rows

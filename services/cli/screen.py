@@ -5,7 +5,7 @@ from itertools import cycle
 from typing import Final
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 NAME_WIDTH: Final = 11
 COLOURS: Final = (36, 33, 35, 32, 34, 96, 93, 95)
@@ -38,10 +38,10 @@ class Screen:
 
     def addresses(self, rows: list[tuple[str, str]], gateway: str) -> None:
         """Show where everything is, and a first request."""
-        table = Table("What", "Where", title="Lockstep is running", title_justify="left")
+        table = Table("What", Column("Where", overflow="fold"), title="Lockstep is running")
         for row in rows:
             table.add_row(*row)
-        self._console.print(table, soft_wrap=True)
+        self._console.print(table)
         print(
             f"Try:\n{FIRST_REQUEST.format(gateway=gateway)}\n\nCtrl-C stops everything.", flush=True
         )

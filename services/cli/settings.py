@@ -17,7 +17,10 @@ def settings(
     from services.cli.system import System
     from services.kernel.settings import masked
 
-    values = System().values
+    system = System()
+    for line in system.unknown_variables():
+        typer.echo(f"lockstep: {line}", err=True)
+    values = system.values
     if as_json:
         shown = {
             name: value if name.endswith("DATABASE_URL") else masked(value)
@@ -32,12 +35,12 @@ def _print_table(values: dict[str, str]) -> None:
     import os
 
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
 
     from services.cli.system import SETTINGS
     from services.kernel.settings import variable
 
-    table = Table("Setting", "Value", "From", "Meaning")
+    table = Table("Setting", Column("Value", overflow="fold"), "From", "Meaning")
     fields = {name: field for cls in SETTINGS.values() for name, field in cls.model_fields.items()}
     for name, field in fields.items():
         source = "environment" if os.environ.get(variable(name)) else "default"

@@ -86,7 +86,7 @@ class Supervisor:
             raise failures.exceptions[0] from None
 
     async def _wait_one(self, runner: Runner) -> None:
-        program, begin = runner.program, time.monotonic()
+        program, begin = runner.program, runner.begin
         if runner.is_ready:
             return
         while not await program.probe():

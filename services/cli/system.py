@@ -1,24 +1,29 @@
 """What there is to run: the services in this tree, their settings, databases and histories."""
 
+import fcntl
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from difflib import get_close_matches
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
 import psycopg
 
-from services.auth.settings import AuthSettings
+from services.auth.settings import AuthSettings, sink_url
 from services.cli.errors import CommandError
 from services.cli.postgres import EmbeddedPostgres, create_databases
 from services.commerce.settings import CommerceSettings
 from services.gateway.settings import GatewaySettings
 from services.kernel.settings import (
+    PREFIX,
     CommonSettings,
     as_environment,
     embedded_url,
     load_all,
     on_database,
+    variable,
 )
 from services.profile.settings import ProfileSettings
 
@@ -55,6 +60,22 @@ class System:
             self.database_url(service) == embedded_url(self.postgres.folder, name)
             for service, name in DATABASES.items()
         )
+
+    @property
+    def has_mail_sink(self) -> bool:
+        """Tell whether mail goes to the sink."""
+        return self.values["LOCKSTEP_SMTP_URL"] == sink_url(self.values["LOCKSTEP_MAIL_PORT"])
+
+    def unknown_variables(self) -> list[str]:
+        """Describe variables that look like settings and are none, such as misspelt ones."""
+        known = {variable(name) for cls in SETTINGS.values() for name in cls.model_fields}
+        lines = []
+        for name in sorted(name for name in os.environ if name.startswith(PREFIX)):
+            if name not in known:
+                close = get_close_matches(name, known, n=1)
+                hint = f"; did you mean {close[0]}?" if close else ""
+                lines.append(f"{name} is no setting{hint}")
+        return lines
 
     def database_url(self, service: str) -> str:
         """Give the URL of a service's database."""
@@ -96,9 +117,6 @@ def is_installed(service: str) -> bool:
 @contextmanager
 def home_lock(home: Path) -> Iterator[None]:
     """Own a data folder, or raise CommandError naming the process that does."""
-    import fcntl
-    import os
-
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
     with (home / "up.lock").open("a+") as lock:
         try:

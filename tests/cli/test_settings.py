@@ -157,6 +157,15 @@ def test_the_table_masks_what_json_gives_to_programs(lockstep: Lockstep) -> None
     assert values["LOCKSTEP_SMTP_URL"] == "smtp://u:***@h:25"
 
 
+def test_a_misspelt_setting_is_pointed_out(lockstep: Lockstep) -> None:
+    code, output, errors = finish(lockstep("settings", "--json", LOCKSTEP_AUHT_PORT="1"))
+
+    assert (code, json.loads(output)["LOCKSTEP_HOST"]) == (0, "127.0.0.1")
+    assert errors == (
+        "lockstep: LOCKSTEP_AUHT_PORT is no setting; did you mean LOCKSTEP_AUTH_PORT?\n"
+    )
+
+
 def test_wrong_settings_are_lines_not_a_traceback(lockstep: Lockstep) -> None:
     code, output, errors = finish(
         lockstep("settings", LOCKSTEP_AUTH_PORT="x", LOCKSTEP_PROFILE_PORT="-1")
