@@ -7,6 +7,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -92,6 +93,8 @@ class EmbeddedPostgres:
         uid = self._make_folder()
         _make_private(self.socket_folder, uid)
         stop_leftover(self.data)
+        for leftover in self.socket_folder.glob(".s.PGSQL.*"):
+            leftover.unlink()
         if not self.data.exists():
             self._initdb()
         self._check_version()
@@ -227,14 +230,13 @@ def create_databases(server_url: str, names: Iterable[str]) -> None:
 
 def stop_leftover(data: Path) -> None:
     """Stop the server that an earlier, killed run left on this cluster, if any."""
-    try:
-        pid = int((data / "postmaster.pid").read_text().split("\n", 1)[0])
-        process = psutil.Process(pid)
-        if not is_alive(process) or process.name() != "postgres" or Path(process.cwd()) != data:
-            return
-        end([process], (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL), STOP_SECONDS_MAX)
-    except (FileNotFoundError, ValueError, psutil.NoSuchProcess):
-        return
+    pid_file = data / "postmaster.pid"
+    with suppress(FileNotFoundError, ValueError, psutil.NoSuchProcess):
+        process = psutil.Process(int(pid_file.read_text().split("\n", 1)[0]))
+        if is_alive(process) and process.name() == "postgres" and str(data) in process.cmdline():
+            end([process], (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL), STOP_SECONDS_MAX)
+    # PostgreSQL would take a zombie, or whoever has the number now, for a running server.
+    pid_file.unlink(missing_ok=True)
 
 
 def binaries(uid: int | None = None) -> Path:

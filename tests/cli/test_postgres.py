@@ -116,6 +116,22 @@ def test_a_server_left_over_is_stopped_and_its_data_adopted(server: EmbeddedPost
         adopter.stop()
 
 
+def test_a_server_that_was_killed_and_never_reaped_does_not_keep_the_next_from_starting(
+    server: EmbeddedPostgres,
+) -> None:
+    server.start()
+    server.create_databases(["authdb"])
+    assert server._process is not None
+    server._process.kill()  # and not waited for: a zombie
+
+    adopter = EmbeddedPostgres(server.folder, options=THROWAWAY)
+    adopter.start()
+    try:
+        assert one(adopter.url("authdb"), "SELECT current_database()") == "authdb"
+    finally:
+        adopter.stop()
+
+
 def test_a_stale_pid_file_that_names_another_process_harms_nobody(
     server: EmbeddedPostgres,
 ) -> None:
