@@ -71,6 +71,7 @@ class Server:
         self._names = [descriptor.full_name for descriptor, _ in servicers]
         self._health = HealthServicer()
         self._probe = probe
+        self._serving = False
         self._poll: asyncio.Task[None] | None = None
         self._server.add_generic_rpc_handlers(
             [_handlers(descriptor, servicer, access) for descriptor, servicer in servicers]
@@ -85,7 +86,8 @@ class Server:
         Raises:
             OSError: The address can't be had.
         """
-        await self._report(serving=False)
+        self._serving = await self._is_working()
+        await self._report(serving=self._serving)
         try:
             port = self._server.add_insecure_port(address)
         except RuntimeError as error:
@@ -105,14 +107,13 @@ class Server:
         await self._server.stop(grace_seconds)
 
     async def _poll_health(self) -> None:
-        was = None
         while True:
+            await asyncio.sleep(HEALTH_POLL_SECONDS)
             serving = await self._is_working()
-            if serving is not was:
+            if serving is not self._serving:
                 log.info("health", serving=serving)
                 await self._report(serving=serving)
-                was = serving
-            await asyncio.sleep(HEALTH_POLL_SECONDS)
+                self._serving = serving
 
     async def _is_working(self) -> bool:
         try:

@@ -1,0 +1,127 @@
+"""Runs a service as its own process that is killed, or stops, at a named edge.
+
+    python -m tests.faulty auth auth.T2.commit.acked KILL
+
+Without an edge it just runs. It prints its port when it listens.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import services
+from services.kernel.logging import configure
+from services.kernel.server import until_stopped
+from services.kernel.settings import CommonSettings, as_environment, load
+
+
+class Strike:
+    """An observer that sends this process a signal, the first time at an edge."""
+
+    def __init__(self, edge: str, number: signal.Signals) -> None:
+        self.edge, self.number = edge, number
+
+    async def __call__(self, edge: str) -> None:
+        if edge == self.edge:
+            self.edge = ""
+            os.kill(os.getpid(), self.number)
+
+
+async def serve(service: str, observer: Callable[[str], object] | None, address: str) -> None:
+    main = importlib.import_module(f"services.{service}.__main__")
+    settings = load(getattr(main, f"{service.capitalize()}Settings"))
+    configure(service=service, form="console")
+    async with main.running(settings, address=address, observer=observer) as running:
+        print(f"PORT {running.port}", flush=True)
+        await until_stopped()
+
+
+class Process:
+    """A service in a process of its own."""
+
+    def __init__(self, process: asyncio.subprocess.Process, port: int) -> None:
+        self.process, self.port = process, port
+
+    async def gone(self, *, seconds: float = 20.0) -> None:
+        """Wait until it has died."""
+        async with asyncio.timeout(seconds):
+            await self.process.wait()
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+        self.process.send_signal(number)
+
+
+@contextlib.asynccontextmanager
+async def started(
+    service: str,
+    settings: CommonSettings,
+    log: Path,
+    *,
+    edge: str = "",
+    strike: str = "KILL",
+    address: str = "127.0.0.1:0",
+) -> AsyncIterator[Process]:
+    """Start a service in a process of its own, and kill it in the end.
+
+    Args:
+        service: auth, profile or commerce.
+        settings: What it is told.
+        log: Where its output goes.
+        edge: Where it is struck; nowhere when empty.
+        strike: KILL or STOP.
+        address: Where it listens.
+    """
+    environment = {
+        **{k: v for k, v in os.environ.items() if not k.startswith("LOCKSTEP_")},
+        **as_environment(settings),
+    }
+    with log.open("ab") as output:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            *("-m", "tests.faulty", service, edge, strike, address),
+            cwd=Path(services.__file__).parent.parent,
+            env=environment,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=output,
+        )
+    try:
+        port = await _port(process, log)
+        drain = asyncio.create_task(_drain(process, log))
+        yield Process(process, port)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
+        drain.cancel()
+
+
+async def _port(process: asyncio.subprocess.Process, log: Path) -> int:
+    assert process.stdout is not None
+    async with asyncio.timeout(30):
+        while line := await process.stdout.readline():
+            if line.startswith(b"PORT "):
+                return int(line.split()[1])
+            with log.open("ab") as output:
+                output.write(line)
+    raise RuntimeError(f"the service did not start:\n{log.read_text()}")
+
+
+async def _drain(process: asyncio.subprocess.Process, log: Path) -> None:
+    assert process.stdout is not None
+    with log.open("ab") as output:
+        while line := await process.stdout.readline():
+            output.write(line)
+
+
+if __name__ == "__main__":
+    name, at, with_what, where = sys.argv[1:5]
+    struck = Strike(at, signal.Signals[f"SIG{with_what}"]) if at else None
+    asyncio.run(serve(name, struck, where))
