@@ -1,0 +1,308 @@
+"""What Profile keeps: the tables, and what is read from them."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+from sqlalchemy import (
+    DDL,
+    BigInteger,
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Index,
+    Table,
+    Text,
+    UniqueConstraint,
+    Uuid,
+    event,
+    text,
+)
+
+from services.kernel import tables
+from services.kernel.tables import new_metadata, timestamp
+
+ROLES = ("customer", "creator", "brand", "student", "admin")
+STATUSES = ("pending", "active", "suspended")
+BRAND_TYPES = ("agency", "direct", "platform")
+COMPANY_SIZES = ("1-10", "11-50", "51-200", "201-1000", "1000+")
+
+METADATA = new_metadata()
+SAGA_BARRIERS = tables.SAGA_BARRIERS.to_metadata(METADATA)
+IDEMPOTENCY = tables.IDEMPOTENCY.to_metadata(METADATA)
+
+PROFILES = Table(
+    "profiles",
+    METADATA,
+    Column("id", Uuid, primary_key=True),
+    Column("user_id", Uuid, nullable=False),
+    Column("saga_id", Uuid),
+    Column("display_name", Text),
+    Column("phone_number", Text),
+    Column("address", Text),
+    Column("bio", Text),
+    Column("avatar_url", Text),
+    Column("course", Text),
+    Column("status", Text, nullable=False, server_default="pending"),
+    Column("status_version", BigInteger, nullable=False, server_default="0"),
+    Column("revision", BigInteger, nullable=False, server_default="1"),
+    timestamp("create_time", default=True),
+    timestamp("update_time", default=True),
+    Column("first_name", Text),
+    Column("last_name", Text),
+    UniqueConstraint("user_id"),
+    UniqueConstraint("saga_id"),
+    UniqueConstraint("phone_number"),
+    CheckConstraint("status IN ('pending', 'active', 'suspended')", name="status"),
+    Index(None, "create_time", "id"),
+    Index(None, "status", "create_time", "id"),
+)
+
+BRANDS = Table(
+    "brands",
+    METADATA,
+    Column("id", Uuid, primary_key=True),
+    Column("profile_id", Uuid, ForeignKey(PROFILES.c.id, ondelete="CASCADE")),
+    Column("name", Text, nullable=False),
+    Column("description", Text),
+    Column("website_url", Text),
+    Column("logo_url", Text),
+    Column("brand_type", Text),
+    timestamp("create_time", default=True),
+    timestamp("update_time", default=True),
+    Column("company_size", Text),
+    Column("user_role", Text),
+    UniqueConstraint("profile_id"),
+    CheckConstraint("brand_type IN ('agency', 'direct', 'platform')", name="brand_type"),
+    CheckConstraint(
+        "company_size IN ('1-10', '11-50', '51-200', '201-1000', '1000+')", name="company_size"
+    ),
+)
+
+# Accounts and transfers have TigerBeetle's shape. A wallet is the account of a user;
+# it loses its user when it is closed. System accounts store no balance, because it
+# would be the one row that every checkout waits for.
+ACCOUNTS = Table(
+    "accounts",
+    METADATA,
+    Column("id", Uuid, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("user_id", Uuid),
+    Column("balance", BigInteger),
+    timestamp("create_time", default=True),
+    timestamp("update_time", default=True),
+    UniqueConstraint("user_id"),
+    CheckConstraint(
+        "kind IN ('wallet', 'treasury', 'sales', 'suspense', 'forfeited')", name="kind"
+    ),
+    CheckConstraint("balance >= 0", name="balance"),
+    CheckConstraint("(kind = 'wallet') = (balance IS NOT NULL)", name="stored_balance"),
+    CheckConstraint("kind = 'wallet' OR user_id IS NULL", name="owner"),
+    Index(
+        "uq_accounts_system_kind", "kind", unique=True, postgresql_where=text("kind <> 'wallet'")
+    ),
+)
+
+TREASURY = UUID("00000000-0000-8000-8000-000000000001")
+SALES = UUID("00000000-0000-8000-8000-000000000002")
+SUSPENSE = UUID("00000000-0000-8000-8000-000000000003")
+FORFEITED = UUID("00000000-0000-8000-8000-000000000004")
+
+TRANSFERS = Table(
+    "transfers",
+    METADATA,
+    Column("id", Uuid, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("debit_account_id", Uuid, ForeignKey(ACCOUNTS.c.id)),
+    Column("credit_account_id", Uuid, ForeignKey(ACCOUNTS.c.id)),
+    Column("amount", BigInteger, nullable=False),
+    Column("reference", Text, nullable=False),
+    Column("original_id", Uuid, ForeignKey("transfers.id")),
+    Column("refusal_reason", Text),
+    Column("fingerprint", Text, nullable=False),
+    timestamp("create_time", default=True),
+    CheckConstraint("kind IN ('top_up', 'debit', 'refund', 'void', 'forfeit')", name="kind"),
+    CheckConstraint("state IN ('posted', 'refused', 'voided')", name="state"),
+    CheckConstraint(
+        "amount > 0 OR amount = 0 AND (kind = 'void' OR state = 'voided')", name="amount"
+    ),
+    CheckConstraint(
+        "state <> 'posted' OR coalesce(debit_account_id <> credit_account_id, false)",
+        name="accounts",
+    ),
+    CheckConstraint("(state = 'refused') = (refusal_reason IS NOT NULL)", name="refusal_reason"),
+    CheckConstraint("(kind IN ('refund', 'void')) = (original_id IS NOT NULL)", name="original_id"),
+    Index(None, "debit_account_id", "create_time", "id"),
+    Index(None, "credit_account_id", "create_time", "id"),
+    Index(None, "original_id", postgresql_where=text("original_id IS NOT NULL")),
+    Index("uq_transfers_void", "original_id", unique=True, postgresql_where=text("kind = 'void'")),
+)
+
+# A tombstone (state voided) has moved nothing and is removed when its time is over.
+TRANSFERS_STAY = """
+CREATE FUNCTION transfers_stay() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  RAISE EXCEPTION 'transfers are never changed or removed' USING ERRCODE = 'restrict_violation';
+END
+$$;
+CREATE TRIGGER transfers_stay BEFORE UPDATE OR DELETE ON transfers
+  FOR EACH ROW WHEN (OLD.state <> 'voided') EXECUTE FUNCTION transfers_stay()
+"""
+event.listen(TRANSFERS, "after_create", DDL(TRANSFERS_STAY))  # type: ignore[no-untyped-call]
+
+
+@dataclass(frozen=True, slots=True)
+class Brand:
+    """A company or brand, as everybody may see it."""
+
+    id: UUID
+    name: str
+    description: str | None = None
+    website_url: str | None = None
+    logo_url: str | None = None
+    brand_type: str | None = None
+    company_size: str | None = None
+    user_role: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """What is known of a person."""
+
+    id: UUID
+    user_id: UUID
+    first_name: str | None
+    last_name: str | None
+    display_name: str | None
+    phone_number: str | None
+    address: str | None
+    bio: str | None
+    avatar_url: str | None
+    course: str | None
+    status: str
+    revision: int
+    create_time: datetime
+    update_time: datetime
+    brand: Brand | None = None
+
+    @property
+    def etag(self) -> str:
+        """What changes whenever the profile does."""
+        return f"{self.revision}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewProfile:
+    """What a registration says of a person."""
+
+    user_id: UUID
+    status: str
+    first_name: str | None = None
+    last_name: str | None = None
+    phone_number: str | None = None
+    address: str | None = None
+    course: str | None = None
+    brand: NewBrand | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewBrand:
+    """What a registration says of a brand."""
+
+    name: str
+    company_size: str | None = None
+    user_role: str | None = None
+
+
+def display_name(first: str | None, last: str | None) -> str | None:
+    """Return "first last", or None when neither is known."""
+    return " ".join(name for name in (first, last) if name) or None
+
+
+class Kind(StrEnum):
+    """What a transfer is for."""
+
+    TOP_UP = "top_up"
+    DEBIT = "debit"
+    REFUND = "refund"
+    VOID = "void"
+    FORFEIT = "forfeit"
+
+
+class State(StrEnum):
+    """What became of a transfer."""
+
+    POSTED = "posted"
+    REFUSED = "refused"
+    VOIDED = "voided"
+
+
+@dataclass(frozen=True, slots=True)
+class Wallet:
+    """What a user can spend, in minor units."""
+
+    id: UUID
+    user_id: UUID
+    balance: int
+    update_time: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewTransfer:
+    """A transfer that is asked for.
+
+    Attributes:
+        id: Chosen by the caller; means this content for ever.
+        kind: What it is for.
+        amount: Minor units, above zero.
+        user_id: Whose wallet it moves; None for a refund, where the debit says it.
+        reference: What it refers to.
+        original_id: The debit that a refund belongs to.
+    """
+
+    id: UUID
+    kind: Kind
+    amount: int
+    user_id: UUID | None = None
+    reference: str = ""
+    original_id: UUID | None = None
+
+    @property
+    def fingerprint(self) -> str:
+        """The content in short; it stays comparable when the wallet has lost its user."""
+        content = (self.kind, self.amount, self.user_id, self.reference, self.original_id)
+        return hashlib.sha256("\0".join(map(str, content)).encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """A transfer as it is in the ledger.
+
+    Attributes:
+        id: Chosen by the caller.
+        user_id: Whose wallet it moves; None when nobody's, or not any more.
+        wallet_id: That wallet; None for a tombstone or when there was none.
+        kind: What it is for.
+        amount: Minor units; 0 for a tombstone.
+        state: What became of it; a debit that was taken back is VOIDED.
+        reference: What it refers to.
+        refusal_reason: Why it was refused.
+        fingerprint: The content that the id stands for; empty when none came.
+        create_time: When it was made.
+    """
+
+    id: UUID
+    user_id: UUID | None
+    wallet_id: UUID | None
+    kind: Kind
+    amount: int
+    state: State
+    reference: str
+    refusal_reason: str | None
+    fingerprint: str
+    create_time: datetime

@@ -1,0 +1,23 @@
+"""What the second transfer with an id is told."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from services.kernel.errors import InvalidField, SagaCancelled, Violation
+from services.profile.model import Kind, NewTransfer, State, Transfer
+
+
+def repeated(found: Transfer, new: NewTransfer) -> Transfer:
+    """Return the first transfer, if the second one asks for the same.
+
+    Raises:
+        InvalidField: It asks for something else.
+        SagaCancelled: It is a debit that was voided, perhaps in advance.
+    """
+    is_tombstone = not found.fingerprint
+    if found.kind != new.kind or not (is_tombstone or found.fingerprint == new.fingerprint):
+        raise InvalidField(Violation("transfer_id", "was used for another transfer: make a new id"))
+    if found.state is State.VOIDED and found.kind is Kind.DEBIT:
+        raise SagaCancelled("This transfer was voided.")
+    return replace(found, user_id=new.user_id or found.user_id)

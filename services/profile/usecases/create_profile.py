@@ -1,0 +1,70 @@
+"""Create the profile of a registration, with its wallet and brand."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+from uuid import UUID
+
+from pydantic import TypeAdapter
+
+from services.kernel import barrier
+from services.kernel.barrier import Json
+from services.kernel.database import Database, Transaction
+from services.kernel.errors import SagaCancelled
+from services.profile.errors import PhoneTaken
+from services.profile.model import NewProfile, Profile
+from services.profile.store import brands, profiles, wallets
+
+BRANCH = "CreateProfile"
+
+_CODEC = TypeAdapter(Profile)
+
+
+class CreateProfile:
+    """Does its step of a registration once; a repeat gets the first answer."""
+
+    def __init__(self, database: Database) -> None:
+        """Create there."""
+        self._database = database
+
+    async def __call__(self, *, saga_id: UUID, not_after: datetime, new: NewProfile) -> Profile:
+        """Create profile, wallet and brand in one transaction.
+
+        Raises:
+            PhoneTaken: Another profile has the number; a repeat is refused for that as
+                well, even when the number is free again.
+            SagaCancelled: The saga was cancelled, its time is over, or the user forgotten.
+            IllegalState: The user has a profile of another saga.
+        """
+
+        async def create(tx: Transaction) -> Json | PhoneTaken:
+            try:
+                return await barrier.once(
+                    tx,
+                    saga_id=saga_id,
+                    branch=BRANCH,
+                    not_after=not_after,
+                    work=lambda: _create(tx, saga_id, new),
+                )
+            except PhoneTaken as refusal:
+                # Committed, so that no repeat can succeed later.
+                await barrier.reject(tx, saga_id=saga_id, branch=BRANCH, error=refusal)
+                return refusal
+
+        reply = await self._database.transact("CreateProfile", create)
+        if isinstance(reply, PhoneTaken):
+            raise reply
+        return _CODEC.validate_python(reply)
+
+
+async def _create(tx: Transaction, saga_id: UUID, new: NewProfile) -> Json:
+    if await profiles.is_forgotten(tx, new.user_id):
+        raise SagaCancelled("The user of this saga was deleted.")
+    profile = await profiles.insert_new(tx, new, saga_id=saga_id)
+    await wallets.open_new(tx, new.user_id)
+    if new.brand is not None:
+        brand = await brands.insert_new(tx, new.brand, profile_id=profile.id)
+        profile = replace(profile, brand=brand)
+    reply: Json = _CODEC.dump_python(profile, mode="json")
+    return reply

@@ -1,0 +1,32 @@
+"""Erase what is known of a person whose account is deleted."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from services.kernel import barrier
+from services.kernel.database import Database, Transaction
+from services.profile.store import profiles, wallets
+from services.profile.usecases import create_profile
+
+
+class ForgetProfile:
+    """Erases profiles; repeating it changes nothing."""
+
+    def __init__(self, database: Database) -> None:
+        """Erase there."""
+        self._database = database
+
+    async def __call__(self, *, user_id: UUID) -> None:
+        """Erase profile, brand and kept replies, close the wallet, and leave tombstones."""
+
+        async def forget(tx: Transaction) -> None:
+            await barrier.cancel(tx, saga_id=user_id, branch=profiles.FORGOTTEN)
+            saga_id = await profiles.saga_of(tx, user_id)
+            if saga_id is not None:
+                # The stored reply of the registration goes with it.
+                await barrier.cancel(tx, saga_id=saga_id, branch=create_profile.BRANCH)
+            await profiles.delete_of_user(tx, user_id)
+            await wallets.close(tx, user_id)
+
+        await self._database.transact("ForgetProfile", forget)

@@ -1,0 +1,52 @@
+"""Take a debit back."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from uuid import UUID
+
+from services.kernel.database import Database, Transaction
+from services.kernel.errors import InvalidField, Violation
+from services.kernel.ids import new_id
+from services.profile.model import Kind, NewTransfer, State, Transfer
+from services.profile.store import transfers
+
+
+class VoidTransfer:
+    """Undoes DebitWallet; succeeds as often as it is asked, also when there was nothing."""
+
+    def __init__(self, database: Database) -> None:
+        """Undo there."""
+        self._database = database
+
+    async def __call__(self, *, transfer_id: UUID) -> Transfer:
+        """Give back what is left of a debit, or refuse it in advance; return the debit.
+
+        Raises:
+            InvalidField: The id belongs to something else than a debit.
+        """
+
+        async def void(tx: Transaction) -> Transfer:
+            await transfers.bury(tx, transfer_id)
+            debit = await transfers.lock(tx, transfer_id)
+            assert debit is not None
+            if debit.kind is not Kind.DEBIT:
+                raise InvalidField(Violation("transfer_id", "must be the id of a debit"))
+            if debit.state is State.POSTED:
+                await _reverse(tx, debit)
+                return replace(debit, state=State.VOIDED)
+            return debit
+
+        return await self._database.transact("VoidTransfer", void)
+
+
+async def _reverse(tx: Transaction, debit: Transfer) -> None:
+    assert debit.wallet_id is not None
+    reversal = NewTransfer(
+        id=new_id(),
+        kind=Kind.VOID,
+        amount=debit.amount - await transfers.given_back(tx, debit.id),
+        reference=debit.reference,
+        original_id=debit.id,
+    )
+    await transfers.give_back(tx, reversal, wallet_id=debit.wallet_id)
