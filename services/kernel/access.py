@@ -92,7 +92,7 @@ class Access:
         self._services = ServiceTokens(service, trusted)
         self._fresh_methods = fresh_methods
 
-    def layer(self, method: Method, handler: Handler) -> Handler:
+    def layer(self, method: Method, handler: Handler) -> Handler:  # noqa: ARG002 - every layer has both
         """Surround a method with its rule."""
 
         async def handle(call: Call) -> bytes:
@@ -152,13 +152,14 @@ def owned_id(text: str, caller: User, *, field: str = "user_id") -> UUID:
 class Claims:
     """What an access token says."""
 
+    key_id: str
     user_id: UUID
     session_id: UUID
     expires_at: float
 
 
 class AccessTokens:
-    """Verifies access tokens, each once until it expires."""
+    """Verifies access tokens, each once until it expires or its key is retired."""
 
     def __init__(self, keys: TokenKeys) -> None:
         """Verify with these keys."""
@@ -182,6 +183,8 @@ class AccessTokens:
         if claims is None:
             claims = await self._verify(token)
             self._remember(token, claims)
+        elif await self._keys.find(claims.key_id) is None:  # retired since
+            raise InvalidToken
         if claims.expires_at <= time.time():
             raise InvalidToken("The access token has expired. Refresh it or log in again.")
         return claims
@@ -191,14 +194,14 @@ class AccessTokens:
             key_id = jwt.get_unverified_header(token).get("kid")
         except jwt.PyJWTError as error:
             raise InvalidToken from error
-        key = await self._keys.find(key_id) if isinstance(key_id, str) else None
-        if key is None:
+        if not isinstance(key_id, str) or (key := await self._keys.find(key_id)) is None:
             raise InvalidToken
         claims = _decoded(token, key, audience=AUDIENCE, issuer=ISSUER)
         try:
             return Claims(
+                key_id=key_id,
                 user_id=UUID(claims["sub"]),
-                session_id=UUID(claims["sid"]),
+                session_id=UUID(str(claims["sid"])),
                 expires_at=float(claims["exp"]) + CLOCK_SKEW_SECONDS,
             )
         except (KeyError, TypeError, ValueError) as error:

@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 import grpc
 
 DOMAIN = "lockstep"
+FIELDS_NAMED_MAX = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +135,9 @@ class InvalidField(InvalidArgument):
 
     def __init__(self, *violations: Violation) -> None:
         """See the class."""
-        named = ", ".join(dict.fromkeys(v.field for v in violations))
+        names = list(dict.fromkeys(v.field for v in violations))
+        more = ", ..." if len(names) > FIELDS_NAMED_MAX else ""
+        named = ", ".join(names[:FIELDS_NAMED_MAX]) + more
         super().__init__(f"Invalid: {named}. See the field violations.", violations=violations)
 
 

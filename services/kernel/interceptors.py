@@ -11,7 +11,7 @@ import asyncio
 import re
 import secrets
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 import structlog
 from google.protobuf.any_pb2 import Any as AnyMessage
@@ -42,10 +42,14 @@ RpcHandler = Callable[[bytes, ServicerContext[bytes, bytes]], Awaitable[bytes]]
 DEADLINE_FLOOR_SECONDS = 0.05
 DEADLINE_DEFAULT_SECONDS = 10.0
 DEADLINE_LONGEST_SECONDS = 30.0
+# A status travels in the trailing metadata, of which gRPC takes 8 KiB by default;
+# a larger one would reach the caller as RESOURCE_EXHAUSTED. Texts may quote a request.
+VIOLATIONS_BYTES_MAX = 4096
+TEXT_LENGTH_MAX = 300
 
 log = structlog.get_logger("lockstep.call")
 
-_TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 _REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
 
 
@@ -99,7 +103,7 @@ def errors(method: Method, handler: Handler) -> RpcHandler:
     return handle
 
 
-def trace(method: Method, handler: Handler) -> Handler:
+def trace(method: Method, handler: Handler) -> Handler:  # noqa: ARG001 - every layer has both
     """Give the call its request id and trace id, for the log and for the caller."""
 
     async def handle(call: Call) -> bytes:
@@ -144,7 +148,7 @@ def access_log(method: Method, handler: Handler) -> Handler:
     return handle
 
 
-def deadline(method: Method, handler: Handler) -> Handler:
+def deadline(method: Method, handler: Handler) -> Handler:  # noqa: ARG001 - as trace
     """Refuse hopeless calls, end late ones, and tell calls further on what is left."""
 
     async def handle(call: Call) -> bytes:
@@ -154,10 +158,13 @@ def deadline(method: Method, handler: Handler) -> Handler:
             raise DeadlineExceeded
         call.deadline = time.monotonic() + seconds
         token = deadlines.budget.set(call.deadline)
+        limit = asyncio.timeout(seconds)
         try:
-            async with asyncio.timeout(seconds):
+            async with limit:
                 return await handler(call)
         except TimeoutError as error:
+            if not limit.expired():  # a socket's, say: not what the caller waited for
+                raise
             raise DeadlineExceeded from error
         finally:
             deadlines.budget.reset(token)
@@ -187,18 +194,34 @@ def status_of(error: DomainError, trace_id: str) -> Status:
     info = ErrorInfo(reason=error.reason, domain=DOMAIN, metadata={**error.metadata})
     if trace_id:
         info.metadata["trace_id"] = trace_id
-    status = Status(code=error.code.value[0], message=error.message, details=[_packed(info)])
+    request = _bad_request(error.violations)
+    if len(request.field_violations) < len(error.violations):
+        info.metadata["violations"] = str(len(error.violations))
+    text = error.message[:TEXT_LENGTH_MAX]
+    status = Status(code=error.code.value[0], message=text, details=[_packed(info)])
     if error.violations:
-        fields = [
-            BadRequest.FieldViolation(field=v.field, description=v.description)
-            for v in error.violations
-        ]
-        status.details.append(_packed(BadRequest(field_violations=fields)))
+        status.details.append(_packed(request))
     if error.retry_after_seconds is not None:
         delay = Duration()
         delay.FromMilliseconds(max(1, round(error.retry_after_seconds * 1000)))
         status.details.append(_packed(RetryInfo(retry_delay=delay)))
     return status
+
+
+def _bad_request(violations: Sequence[Violation]) -> BadRequest:
+    """Name the wrong fields, as many of the first ones as a status has room for."""
+    request = BadRequest()
+    left = VIOLATIONS_BYTES_MAX
+    for violation in violations:
+        field = request.field_violations.add(
+            field=violation.field[:TEXT_LENGTH_MAX],
+            description=violation.description[:TEXT_LENGTH_MAX],
+        )
+        left -= field.ByteSize()
+        if left < 0:
+            del request.field_violations[-1]
+            break
+    return request
 
 
 def _packed(message: ErrorInfo | BadRequest | RetryInfo) -> AnyMessage:

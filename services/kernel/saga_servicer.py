@@ -24,7 +24,7 @@ class SagaServicer:
         self._database = database
         self._tokens = tokens
 
-    async def ListSagas(  # noqa: N802 - the RPC's name
+    async def ListSagas(
         self, request: saga_pb.ListSagasRequest, call: Call
     ) -> saga_pb.ListSagasResponse:
         """List sagas, newest first."""
@@ -46,14 +46,14 @@ class SagaServicer:
             )
         return response
 
-    async def GetSaga(self, request: saga_pb.GetSagaRequest, call: Call) -> saga_pb.Saga:  # noqa: N802
+    async def GetSaga(self, request: saga_pb.GetSagaRequest, call: Call) -> saga_pb.Saga:
         """Get a saga."""
         saga = await saga_store.get(self._database, parse_id(request.saga_id, field="saga_id"))
         if saga is None:
             raise SagaNotFound
         return _message(saga)
 
-    async def RetrySaga(self, request: saga_pb.RetrySagaRequest, call: Call) -> saga_pb.Saga:  # noqa: N802
+    async def RetrySaga(self, request: saga_pb.RetrySagaRequest, call: Call) -> saga_pb.Saga:
         """Make a saga due now."""
         saga_id = parse_id(request.saga_id, field="saga_id")
 
@@ -67,7 +67,7 @@ class SagaServicer:
             raise IllegalState("The saga has ended; there is nothing to retry.")
         return _message(saga)
 
-    async def GetSagaOutcome(  # noqa: N802
+    async def GetSagaOutcome(
         self, request: saga_pb.GetSagaOutcomeRequest, call: Call
     ) -> saga_pb.GetSagaOutcomeResponse:
         """Say how a saga ended."""

@@ -119,7 +119,7 @@ class Server:
         try:
             async with asyncio.timeout(HEALTH_POLL_SECONDS * 2):
                 await self._probe()
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, the service cannot work
             log.warning("not serving", error=type(error).__name__)
             return False
         return True
