@@ -38,6 +38,7 @@ _PRINTABLE = re.compile(r"[\x20-\x7e]{1,255}")
 # What would be the same at any time is not worth keeping; what may pass must not be.
 _NEVER_KEPT = {
     grpc.StatusCode.INVALID_ARGUMENT,
+    grpc.StatusCode.UNAUTHENTICATED,
     grpc.StatusCode.UNAVAILABLE,
     grpc.StatusCode.DEADLINE_EXCEEDED,
     grpc.StatusCode.RESOURCE_EXHAUSTED,
@@ -203,23 +204,29 @@ async def once(
     except RecordedError:
         raise
     except DomainError as error:
-        if error.code not in _NEVER_KEPT:
-            await _keep_refusal(database, name, key, error)
+        await keep_refusal(database, name, key, error)
         raise
+
+
+async def keep_refusal(database: Database, name: str, key: RequestKey, error: DomainError) -> None:
+    """Keep a business refusal for a key, so that a repeat gets the same answer.
+
+    Does nothing for refusals that may pass, or when the key is taken by now.
+    """
+    if error.code in _NEVER_KEPT:
+        return
+
+    async def body(tx: Transaction) -> None:
+        if await claim(tx, key) is None:
+            await _store(tx, key, error=error.record())
+
+    await database.transact(f"{name}.refusal", body)
 
 
 def _replayed(kept: Kept, codec: TypeAdapter[T]) -> T:
     if kept.error is not None:
         raise RecordedError(kept.error)
     return codec.validate_python(kept.reply)
-
-
-async def _keep_refusal(database: Database, name: str, key: RequestKey, error: DomainError) -> None:
-    async def body(tx: Transaction) -> None:
-        if await claim(tx, key) is None:
-            await _store(tx, key, error=error.record())
-
-    await database.transact(f"{name}.refusal", body)
 
 
 async def _store(

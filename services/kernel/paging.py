@@ -55,7 +55,8 @@ class PageTokens:
             position: The sort key of the last row, as JSON values.
             listing: What is listed, with every filter: the token is good for nothing else.
         """
-        body = json.dumps(position, separators=(",", ":")).encode()
+        # As UTF-8: escaped, a long name would make a token longer than is read back.
+        body = json.dumps(position, separators=(",", ":"), ensure_ascii=False).encode()
         return base64.urlsafe_b64encode(self._sign(body, listing) + body).rstrip(b"=").decode()
 
     def read(self, token: str, *, listing: str, field: str = "page_token") -> list[Any]:

@@ -1,0 +1,354 @@
+"""Commerce's tables, and what it knows of products, carts and orders."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    Computed,
+    ForeignKey,
+    Index,
+    Integer,
+    Table,
+    Text,
+    Uuid,
+    text,
+)
+from sqlalchemy.dialects.postgresql import TSVECTOR
+
+from services.kernel import tables
+from services.kernel.money import MINOR_UNITS_MAX
+from services.kernel.tables import new_metadata, timestamp
+
+QUANTITY_MAX = 9999
+LINES_MAX = 100
+PRODUCT_NAME_MAX = 200
+STOCK_MAX = 2**31 - 1
+TOTAL_MAX = MINOR_UNITS_MAX
+
+# How names are sorted and searched: without case, by rules that PostgreSQL brings
+# along, so that no upgrade of the system's locales can disorder an index.
+NAME_KEY = 'lower(name COLLATE "pg_c_utf8")'
+WORDS = f"to_tsvector('simple', regexp_replace({NAME_KEY}, '[^[:alnum:]]+', ' ', 'g'))"
+LISTED = text("delete_time IS NULL")
+
+METADATA = new_metadata()
+SAGAS = tables.SAGAS.to_metadata(METADATA)
+SAGA_BARRIERS = tables.SAGA_BARRIERS.to_metadata(METADATA)
+IDEMPOTENCY = tables.IDEMPOTENCY.to_metadata(METADATA)
+
+CATEGORIES = Table(
+    "categories",
+    METADATA,
+    Column("id", Uuid, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("name_key", Text(collation="C"), Computed(NAME_KEY, persisted=True), nullable=False),
+    Column("description", Text, nullable=False),
+    timestamp("create_time", default=True),
+    Index("uq_categories_name_key", "name_key", unique=True),
+)
+
+# `taken` counts what orders hold that are not undone: stock + taken is what was
+# ever there, so a lost or doubled return of goods shows.
+PRODUCTS = Table(
+    "products",
+    METADATA,
+    Column("id", Uuid, primary_key=True),
+    Column("category_id", Uuid, ForeignKey(CATEGORIES.c.id), nullable=False),
+    Column("seller_id", Uuid),
+    Column("name", Text, nullable=False),
+    Column("name_key", Text(collation="C"), Computed(NAME_KEY, persisted=True), nullable=False),
+    Column("words", TSVECTOR, Computed(WORDS, persisted=True), nullable=False),
+    Column("description", Text, nullable=False),
+    Column("price", BigInteger, nullable=False),
+    Column("stock", Integer, nullable=False),
+    Column("taken", BigInteger, nullable=False, server_default="0"),
+    Column("image_url", Text, nullable=False),
+    Column("version", Integer, nullable=False, server_default="1"),
+    timestamp("create_time", default=True),
+    timestamp("update_time", default=True),
+    timestamp("delete_time", nullable=True),
+    CheckConstraint(f"price BETWEEN 0 AND {MINOR_UNITS_MAX}", name="price"),
+    CheckConstraint("stock >= 0", name="stock"),
+    CheckConstraint("taken >= 0", name="taken"),
+    Index("ix_products_newest", "create_time", "id", postgresql_where=LISTED),
+    Index("ix_products_price", "price", "id", postgresql_where=LISTED),
+    Index("ix_products_name", "name_key", "id", postgresql_where=LISTED),
+    Index(
+        "ix_products_category_newest", "category_id", "create_time", "id", postgresql_where=LISTED
+    ),
+    Index("ix_products_category_price", "category_id", "price", "id", postgresql_where=LISTED),
+    Index("ix_products_category_name", "category_id", "name_key", "id", postgresql_where=LISTED),
+    Index("ix_products_words", "words", postgresql_using="gin", postgresql_where=LISTED),
+)
+
+# The row is the lock of everything that a user writes here.
+CARTS = Table(
+    "carts",
+    METADATA,
+    Column("user_id", Uuid, primary_key=True),
+    Column("version", Integer, nullable=False, server_default="1"),
+    timestamp("create_time", default=True),
+    timestamp("update_time", default=True),
+)
+
+# `position` is the cart's version when the line was added: the order of adding.
+CART_ITEMS = Table(
+    "cart_items",
+    METADATA,
+    Column("user_id", Uuid, ForeignKey(CARTS.c.user_id, ondelete="CASCADE"), primary_key=True),
+    Column("product_id", Uuid, ForeignKey(PRODUCTS.c.id), primary_key=True),
+    Column("position", Integer, nullable=False),
+    Column("quantity", Integer, nullable=False),
+    Column("known_price", BigInteger, nullable=False),
+    CheckConstraint(f"quantity BETWEEN 1 AND {QUANTITY_MAX}", name="quantity"),
+)
+
+# `debit_id` is the wallet's transfer and the checkout saga's id, `refund_id` those
+# of the cancellation. `user_id` is absent once the user was forgotten.
+ORDERS = Table(
+    "orders",
+    METADATA,
+    Column("id", Uuid, primary_key=True),
+    Column("user_id", Uuid),
+    Column("state", Text, nullable=False),
+    Column("total", BigInteger, nullable=False),
+    Column("failure_reason", Text),
+    Column("debit_id", Uuid, nullable=False),
+    Column("refund_id", Uuid),
+    timestamp("create_time", default=True),
+    timestamp("update_time", default=True),
+    CheckConstraint(
+        "state IN ('PENDING', 'PAID', 'FAILED', 'CANCELLING', 'CANCELLED')", name="state"
+    ),
+    CheckConstraint(f"total BETWEEN 0 AND {TOTAL_MAX}", name="total"),
+    CheckConstraint("(state = 'FAILED') = (failure_reason IS NOT NULL)", name="failure_reason"),
+    CheckConstraint(
+        "(state IN ('CANCELLING', 'CANCELLED')) = (refund_id IS NOT NULL)", name="refund_id"
+    ),
+    Index("uq_orders_debit_id", "debit_id", unique=True),
+    Index("uq_orders_pending", "user_id", unique=True, postgresql_where=text("state = 'PENDING'")),
+    Index("ix_orders_user_id", "user_id", "create_time", "id"),
+)
+
+ORDER_ITEMS = Table(
+    "order_items",
+    METADATA,
+    Column("order_id", Uuid, ForeignKey(ORDERS.c.id), primary_key=True),
+    Column("position", Integer, primary_key=True),
+    Column("product_id", Uuid, ForeignKey(PRODUCTS.c.id), nullable=False),
+    Column("name", Text, nullable=False),
+    Column("quantity", Integer, nullable=False),
+    Column("unit_price", BigInteger, nullable=False),
+    CheckConstraint(f"quantity BETWEEN 1 AND {QUANTITY_MAX}", name="quantity"),
+    CheckConstraint(f"unit_price BETWEEN 0 AND {MINOR_UNITS_MAX}", name="unit_price"),
+)
+
+# Tombstones: later writes of these users are refused.
+FORGOTTEN_USERS = Table(
+    "forgotten_users",
+    METADATA,
+    Column("user_id", Uuid, primary_key=True),
+    timestamp("create_time", default=True),
+    Index("ix_forgotten_users_create_time", "create_time"),
+)
+
+
+class OrderState(StrEnum):
+    """What became of an order."""
+
+    PENDING = "PENDING"
+    PAID = "PAID"
+    FAILED = "FAILED"
+    CANCELLING = "CANCELLING"
+    CANCELLED = "CANCELLED"
+
+
+class CartProblem(StrEnum):
+    """Why a line of a cart can't be bought as it stands."""
+
+    GONE = "GONE"
+    NO_STOCK = "NO_STOCK"
+    PRICE_CHANGED = "PRICE_CHANGED"
+
+
+class Sort(StrEnum):
+    """In which order products are listed."""
+
+    NEWEST = "newest"
+    CHEAPEST = "price"
+    DEAREST = "-price"
+    NAME = "name"
+    NAME_BACKWARDS = "-name"
+
+
+@dataclass(frozen=True, slots=True)
+class Category:
+    """A kind of products."""
+
+    id: UUID
+    name: str
+    description: str
+    create_time: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """Something to buy.
+
+    Attributes:
+        seller_id: The brand that sells it; None for products of the house.
+        price: In minor units.
+        stock: How many can still be bought.
+        version: Counts the changes, those of the stock too.
+    """
+
+    id: UUID
+    category_id: UUID
+    category_name: str
+    seller_id: UUID | None
+    name: str
+    description: str
+    price: int
+    stock: int
+    image_url: str
+    version: int
+    create_time: datetime
+    update_time: datetime
+
+    @property
+    def etag(self) -> str:
+        """What changes whenever the product does."""
+        return str(self.version)
+
+
+@dataclass(frozen=True, slots=True)
+class ProductFields:
+    """What a caller may say of a product, checked."""
+
+    category_id: UUID
+    name: str
+    description: str
+    price: int
+    stock: int
+    image_url: str
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """Which products are listed, and in which order; prices in minor units.
+
+    Attributes:
+        words: All of them begin words of the name.
+    """
+
+    category_id: UUID | None
+    min_price: int | None
+    max_price: int | None
+    words: str | None
+    sort: Sort
+
+    @property
+    def has_prices(self) -> bool:
+        """Whether the price matters."""
+        return self.min_price is not None or self.max_price is not None
+
+
+@dataclass(frozen=True, slots=True)
+class CartLine:
+    """A line of a cart, as it would be bought now.
+
+    Attributes:
+        known_price: What one cost when the user last said how many.
+        is_gone: Whether the product has left the catalog.
+    """
+
+    product: Product
+    quantity: int
+    known_price: int
+    is_gone: bool
+
+    @property
+    def total(self) -> int:
+        """What the line costs now, in minor units."""
+        return self.quantity * self.product.price
+
+    @property
+    def problems(self) -> list[CartProblem]:
+        """Why it can't be bought as it stands."""
+        if self.is_gone:
+            return [CartProblem.GONE]
+        problems = []
+        if self.product.stock < self.quantity:
+            problems.append(CartProblem.NO_STOCK)
+        if self.product.price != self.known_price:
+            problems.append(CartProblem.PRICE_CHANGED)
+        return problems
+
+
+@dataclass(frozen=True, slots=True)
+class Cart:
+    """What a user is about to buy; version 0 and no time when there is no cart."""
+
+    user_id: UUID
+    lines: list[CartLine]
+    version: int
+    update_time: datetime | None
+
+    @property
+    def subtotal(self) -> int:
+        """What the lines that can be bought cost, in minor units.
+
+        A line whose price has changed can be: it costs what it costs now.
+        """
+        blocking = {CartProblem.GONE, CartProblem.NO_STOCK}
+        return sum(line.total for line in self.lines if not blocking & set(line.problems))
+
+    @property
+    def etag(self) -> str:
+        """What changes whenever the cart does."""
+        return str(self.version)
+
+
+@dataclass(frozen=True, slots=True)
+class OrderItem:
+    """A line of an order: a snapshot that never changes."""
+
+    product_id: UUID
+    name: str
+    quantity: int
+    unit_price: int
+
+    @property
+    def total(self) -> int:
+        """What the line cost, in minor units."""
+        return self.quantity * self.unit_price
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What somebody has bought.
+
+    Attributes:
+        id: None for an order that was only checked.
+        user_id: None once the user was forgotten.
+        total: In minor units.
+        debit_id: The transfer by which it was paid.
+        refund_id: The transfer by which the money went back, and the saga's id.
+    """
+
+    id: UUID | None
+    user_id: UUID | None
+    state: OrderState
+    items: list[OrderItem]
+    total: int
+    create_time: datetime
+    failure_reason: str | None = None
+    debit_id: UUID | None = None
+    refund_id: UUID | None = None

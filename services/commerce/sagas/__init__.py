@@ -1,0 +1,1 @@
+"""The sagas that Commerce coordinates, one a file."""

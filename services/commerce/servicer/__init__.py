@@ -1,0 +1,1 @@
+"""Commerce on the wire: messages in, use cases, messages out."""

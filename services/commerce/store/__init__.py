@@ -1,0 +1,1 @@
+"""All SQL of Commerce, one file an aggregate."""

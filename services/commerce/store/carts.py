@@ -1,0 +1,246 @@
+"""Carts. Whoever writes to one locks its row first, and products after it."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from sqlalchemy import (
+    Integer,
+    Uuid,
+    bindparam,
+    delete,
+    func,
+    literal,
+    select,
+    update,
+)
+from sqlalchemy.dialects.postgresql import insert
+
+from services.commerce.errors import CartItemNotFound, CartNotFound, ProductNotFound, QuantityLimit
+from services.commerce.model import (
+    CART_ITEMS,
+    CARTS,
+    CATEGORIES,
+    LINES_MAX,
+    ORDER_ITEMS,
+    PRODUCTS,
+    QUANTITY_MAX,
+    Cart,
+    CartLine,
+)
+from services.commerce.store import users
+from services.commerce.store.products import COLUMNS, product_of
+from services.kernel.database import Reader, Row, Statement, Transaction
+
+_USER = bindparam("user_id", type_=Uuid)
+_PRODUCT = bindparam("product_id", type_=Uuid)
+_QUANTITY = bindparam("quantity", type_=Integer)
+_CHANGED = {"version": CARTS.c.version + 1, "update_time": func.clock_timestamp()}
+
+_OPEN = Statement(
+    insert(CARTS)
+    .values(user_id=_USER)
+    .on_conflict_do_update(constraint="pk_carts", set_=_CHANGED)
+    .returning(CARTS.c.version)
+)
+_LOCK = Statement(
+    insert(CARTS)
+    .values(user_id=_USER)
+    .on_conflict_do_update(constraint="pk_carts", set_={"version": CARTS.c.version})
+)
+_TOUCH = Statement(
+    update(CARTS).where(CARTS.c.user_id == _USER).values(**_CHANGED).returning(CARTS.c.version)
+)
+_DELETE = Statement(delete(CARTS).where(CARTS.c.user_id == _USER))
+
+_own_lines = CART_ITEMS.c.user_id == _USER
+_line = _own_lines & (CART_ITEMS.c.product_id == _PRODUCT)
+_line_count = (
+    select(func.count()).where(_own_lines, CART_ITEMS.c.product_id != _PRODUCT).scalar_subquery()
+)
+_new_line = insert(CART_ITEMS).from_select(
+    ["user_id", "product_id", "position", "quantity", "known_price"],
+    select(
+        _USER, PRODUCTS.c.id, bindparam("position", type_=Integer), _QUANTITY, PRODUCTS.c.price
+    ).where(
+        PRODUCTS.c.id == _PRODUCT,
+        PRODUCTS.c.delete_time.is_(None),
+        _line_count < literal(LINES_MAX),
+    ),
+)
+_sum = CART_ITEMS.c.quantity + _new_line.excluded.quantity
+_ADD = Statement(
+    _new_line.on_conflict_do_update(
+        constraint="pk_cart_items",
+        set_={"quantity": _sum, "known_price": _new_line.excluded.known_price},
+        where=_sum <= literal(QUANTITY_MAX),
+    ).returning(CART_ITEMS.c.quantity)
+)
+_IS_LISTED = Statement(
+    select(PRODUCTS.c.id).where(PRODUCTS.c.id == _PRODUCT, PRODUCTS.c.delete_time.is_(None))
+)
+_HAS_LINE = Statement(select(CART_ITEMS.c.product_id).where(_line))
+# Who says how many has seen what one costs now.
+_SET = Statement(
+    update(CART_ITEMS)
+    .where(_line, PRODUCTS.c.id == CART_ITEMS.c.product_id)
+    .values(quantity=_QUANTITY, known_price=PRODUCTS.c.price)
+    .returning(CART_ITEMS.c.product_id)
+)
+_REMOVE = Statement(delete(CART_ITEMS).where(_line).returning(CART_ITEMS.c.product_id))
+_CLEAR = Statement(delete(CART_ITEMS).where(_own_lines))
+
+_ordered = (
+    (ORDER_ITEMS.c.order_id == bindparam("order_id", type_=Uuid))
+    & (ORDER_ITEMS.c.product_id == CART_ITEMS.c.product_id)
+    & _own_lines
+)
+_REMOVE_ORDERED = Statement(
+    delete(CART_ITEMS).where(_ordered, CART_ITEMS.c.quantity <= ORDER_ITEMS.c.quantity)
+)
+_REDUCE_ORDERED = Statement(
+    update(CART_ITEMS)
+    .where(_ordered)
+    .values(quantity=CART_ITEMS.c.quantity - ORDER_ITEMS.c.quantity)
+)
+
+_LINE_COLUMNS = (
+    CART_ITEMS.c.position,
+    CART_ITEMS.c.quantity,
+    CART_ITEMS.c.known_price,
+    PRODUCTS.c.delete_time,
+    *COLUMNS,
+)
+_products_of_lines = CART_ITEMS.join(PRODUCTS, PRODUCTS.c.id == CART_ITEMS.c.product_id).join(
+    CATEGORIES, CATEGORIES.c.id == PRODUCTS.c.category_id
+)
+_GET = Statement(
+    select(
+        CARTS.c.version.label("cart_version"),
+        CARTS.c.update_time.label("cart_update_time"),
+        *_LINE_COLUMNS,
+    )
+    .select_from(CARTS.outerjoin(_products_of_lines, CART_ITEMS.c.user_id == CARTS.c.user_id))
+    .where(CARTS.c.user_id == _USER)
+    .order_by(CART_ITEMS.c.position)
+)
+# In the order of ids, as everywhere: two orders never wait for each other.
+_LOCK_LINES = Statement(
+    select(*_LINE_COLUMNS)
+    .select_from(_products_of_lines)
+    .where(_own_lines)
+    .order_by(PRODUCTS.c.id)
+    .with_for_update(of=PRODUCTS, key_share=True)
+)
+
+
+async def open_cart(tx: Transaction, user_id: UUID) -> int:
+    """Lock the user's cart, made if there is none, and return its new version.
+
+    Raises:
+        SessionEnded: The user was forgotten.
+    """
+    (version,) = (await tx.all(_OPEN, user_id=user_id))[0]
+    # A forgotten user has no cart, so only a new one needs the look; and the look
+    # needs a statement of its own, to see what the first may have waited for.
+    if version == 1:
+        await users.ensure_known(tx, user_id)
+    return int(version)
+
+
+async def touch(tx: Transaction, user_id: UUID) -> bool:
+    """Lock the user's cart and count a change; False when there is no cart.
+
+    Raises:
+        SessionEnded: The user was forgotten.
+    """
+    if await tx.first(_TOUCH, user_id=user_id) is not None:
+        return True
+    await users.ensure_known(tx, user_id)
+    return False
+
+
+async def lock(tx: Transaction, user_id: UUID) -> None:
+    """Lock the user's cart, made if there is none, and change nothing."""
+    await tx.execute(_LOCK, user_id=user_id)
+
+
+async def add(
+    tx: Transaction, *, user_id: UUID, product_id: UUID, quantity: int, position: int
+) -> None:
+    """Add to a line, or append it, in a cart that is locked.
+
+    Raises:
+        ProductNotFound: There is none, or it has left the catalog.
+        QuantityLimit: The line, or the number of lines, would be above its limit.
+    """
+    added = await tx.first(
+        _ADD, user_id=user_id, product_id=product_id, quantity=quantity, position=position
+    )
+    if added is not None:
+        return
+    if await tx.first(_IS_LISTED, product_id=product_id) is None:
+        raise ProductNotFound
+    if await tx.first(_HAS_LINE, user_id=user_id, product_id=product_id) is None:
+        raise QuantityLimit(f"A cart has at most {LINES_MAX} lines.")
+    raise QuantityLimit(f"A cart holds at most {QUANTITY_MAX} of a product.")
+
+
+async def set_quantity(tx: Transaction, *, user_id: UUID, product_id: UUID, quantity: int) -> None:
+    """Set the quantity of a line; 0 removes it.
+
+    Raises:
+        CartNotFound, CartItemNotFound: There is none.
+        SessionEnded: The user was forgotten.
+    """
+    if not await touch(tx, user_id):
+        raise CartNotFound
+    if quantity:
+        done = await tx.first(_SET, user_id=user_id, product_id=product_id, quantity=quantity)
+    else:
+        done = await tx.first(_REMOVE, user_id=user_id, product_id=product_id)
+    if done is None:
+        raise CartItemNotFound
+
+
+async def clear(tx: Transaction, user_id: UUID) -> None:
+    """Remove every line; the cart's version goes on."""
+    if await touch(tx, user_id):
+        await tx.execute(_CLEAR, user_id=user_id)
+
+
+async def reduce(tx: Transaction, *, user_id: UUID, order_id: UUID) -> None:
+    """Take what was ordered out of a cart that is locked, and leave what was added since."""
+    await tx.execute(_REMOVE_ORDERED, user_id=user_id, order_id=order_id)
+    await tx.execute(_REDUCE_ORDERED, user_id=user_id, order_id=order_id)
+
+
+async def delete_cart(tx: Transaction, user_id: UUID) -> None:
+    """Remove the cart with its lines."""
+    await tx.execute(_DELETE, user_id=user_id)
+
+
+async def get(reader: Reader, user_id: UUID) -> Cart:
+    """Return the user's cart; an empty one when there is none."""
+    rows = await reader.all(_GET, user_id=user_id)
+    return Cart(
+        user_id=user_id,
+        lines=[_line_of(row) for row in rows if row.id is not None],
+        version=rows[0].cart_version if rows else 0,
+        update_time=rows[0].cart_update_time if rows else None,
+    )
+
+
+async def lock_lines(tx: Transaction, user_id: UUID) -> list[CartLine]:
+    """Return the lines in the order of adding, their products locked, in a locked cart."""
+    rows = await tx.all(_LOCK_LINES, user_id=user_id)
+    return [_line_of(row) for row in sorted(rows, key=lambda row: row.position)]
+
+
+def _line_of(row: Row) -> CartLine:
+    return CartLine(
+        product=product_of(row),
+        quantity=row.quantity,
+        known_price=row.known_price,
+        is_gone=row.delete_time is not None,
+    )

@@ -1,0 +1,1 @@
+"""What Commerce does, a use case a file, each named after its RPC."""

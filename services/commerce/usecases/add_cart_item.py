@@ -1,0 +1,55 @@
+"""Put a product into the caller's cart, or more of it."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from pydantic import TypeAdapter
+
+from services.commerce.errors import QuantityLimit
+from services.commerce.model import QUANTITY_MAX, Cart
+from services.commerce.store import carts
+from services.commerce.validation import checked_id
+from services.kernel import idempotency
+from services.kernel.database import Database, Transaction
+from services.kernel.idempotency import RequestKey
+from services.kernel.validation import Problems
+
+_CODEC = TypeAdapter(Cart)
+
+
+class AddCartItem:
+    """Adds to carts; adds that come at once are all counted."""
+
+    def __init__(self, database: Database) -> None:
+        """Write there."""
+        self._database = database
+
+    async def __call__(
+        self, *, user_id: UUID, product_id: str, quantity: int, key: RequestKey | None
+    ) -> Cart:
+        """Add and return the cart.
+
+        Raises:
+            InvalidField: With every wrong field.
+            ProductNotFound: There is none, or it has left the catalog.
+            QuantityLimit: The line or the cart would be above its limit.
+            SessionEnded: The user's account was deleted.
+        """
+        wrong = Problems()
+        wanted = checked_id(wrong, product_id, "product_id")
+        if quantity < 1:
+            wrong.add("quantity", "must be at least 1")
+        wrong.raise_any()
+        assert wanted is not None
+        if quantity > QUANTITY_MAX:
+            raise QuantityLimit(f"A cart holds at most {QUANTITY_MAX} of a product.")
+
+        async def add(tx: Transaction) -> Cart:
+            version = await carts.open_cart(tx, user_id)
+            await carts.add(
+                tx, user_id=user_id, product_id=wanted, quantity=quantity, position=version
+            )
+            return await carts.get(tx, user_id)
+
+        return await idempotency.once(self._database, "AddCartItem", key, add, _CODEC)

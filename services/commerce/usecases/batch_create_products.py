@@ -1,0 +1,58 @@
+"""Create many products, all of them or none."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pydantic import TypeAdapter
+
+from services.commerce.model import Product, ProductFields
+from services.commerce.products import ProductDraft, check
+from services.commerce.store import products
+from services.commerce.totals import Totals
+from services.kernel import idempotency
+from services.kernel.database import Database, Transaction
+from services.kernel.idempotency import RequestKey
+from services.kernel.ids import new_id
+from services.kernel.validation import Problems
+
+PRODUCTS_MAX = 1000
+
+_CODEC = TypeAdapter(list[Product])
+
+
+class BatchCreateProducts:
+    """Creates products of the house."""
+
+    def __init__(self, database: Database, totals: Totals) -> None:
+        """Write there, and have lists counted anew."""
+        self._database = database
+        self._totals = totals
+
+    async def __call__(
+        self, *, drafts: Sequence[ProductDraft], key: RequestKey | None
+    ) -> list[Product]:
+        """Create products and return them in this order.
+
+        Raises:
+            InvalidField: With every wrong field of every product.
+            CategoryNotFound: One of the categories does not exist; nothing was created.
+        """
+        fields = _checked(drafts)
+
+        async def insert(tx: Transaction) -> list[Product]:
+            return await products.insert_products(tx, [new_id() for _ in fields], fields)
+
+        created = await idempotency.once(self._database, "BatchCreateProducts", key, insert, _CODEC)
+        self._totals.clear()
+        return created
+
+
+def _checked(drafts: Sequence[ProductDraft]) -> list[ProductFields]:
+    wrong = Problems()
+    if not 1 <= len(drafts) <= PRODUCTS_MAX:
+        wrong.add("products", f"must be 1 to {PRODUCTS_MAX} products")
+        wrong.raise_any()
+    checked = [check(wrong, draft, f"products[{i}].") for i, draft in enumerate(drafts)]
+    wrong.raise_any()
+    return [fields for fields in checked if fields is not None]

@@ -1,0 +1,26 @@
+"""Take everything out of the caller's cart."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from services.commerce.model import Cart
+from services.commerce.store import carts
+from services.kernel.database import Database, Transaction
+
+
+class ClearCart:
+    """Empties carts."""
+
+    def __init__(self, database: Database) -> None:
+        """Write there."""
+        self._database = database
+
+    async def __call__(self, *, user_id: UUID) -> Cart:
+        """Empty the cart, if there is one, and return it."""
+
+        async def clear(tx: Transaction) -> Cart:
+            await carts.clear(tx, user_id)
+            return await carts.get(tx, user_id)
+
+        return await self._database.transact("ClearCart", clear)

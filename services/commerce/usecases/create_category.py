@@ -1,0 +1,47 @@
+"""Create a category."""
+
+from __future__ import annotations
+
+from pydantic import TypeAdapter
+
+from services.commerce.model import Category
+from services.commerce.store import categories
+from services.kernel import idempotency
+from services.kernel.database import Database, Transaction
+from services.kernel.idempotency import RequestKey
+from services.kernel.ids import new_id
+from services.kernel.validation import DESCRIPTION_MAX, NAME_MAX, Problems
+
+_CODEC = TypeAdapter(Category)
+
+
+class CreateCategory:
+    """Creates categories."""
+
+    def __init__(self, database: Database) -> None:
+        """Write there."""
+        self._database = database
+
+    async def __call__(self, *, name: str, description: str, key: RequestKey | None) -> Category:
+        """Create a category and return it.
+
+        Raises:
+            InvalidField: With every wrong field.
+            CategoryNameTaken: A category has this name, whatever its case.
+        """
+        wrong = Problems()
+        checked_name = wrong.text(name, "name", longest=NAME_MAX, required=True) or ""
+        checked_description = wrong.text(
+            description, "description", longest=DESCRIPTION_MAX, lines=True
+        )
+        wrong.raise_any()
+
+        async def insert(tx: Transaction) -> Category:
+            return await categories.insert_category(
+                tx,
+                category_id=new_id(),
+                name=checked_name,
+                description=checked_description or "",
+            )
+
+        return await idempotency.once(self._database, "CreateCategory", key, insert, _CODEC)

@@ -1,0 +1,54 @@
+"""Create a product."""
+
+from __future__ import annotations
+
+from pydantic import TypeAdapter
+
+from services.commerce.model import Product
+from services.commerce.products import ProductDraft, check, seller_of
+from services.commerce.store import products, users
+from services.commerce.totals import Totals
+from services.kernel import idempotency
+from services.kernel.call import User
+from services.kernel.database import Database, Transaction
+from services.kernel.idempotency import RequestKey
+from services.kernel.ids import new_id
+from services.kernel.validation import Problems
+
+_CODEC = TypeAdapter(Product)
+
+
+class CreateProduct:
+    """Creates products of the house, and of brands."""
+
+    def __init__(self, database: Database, totals: Totals) -> None:
+        """Write there, and have lists counted anew."""
+        self._database = database
+        self._totals = totals
+
+    async def __call__(
+        self, *, caller: User, draft: ProductDraft, key: RequestKey | None
+    ) -> Product:
+        """Create a product and return it.
+
+        Raises:
+            Forbidden: The caller is neither an administrator nor a brand.
+            InvalidField: With every wrong field.
+            CategoryNotFound: There is no such category.
+            SessionEnded: The caller's account was deleted.
+        """
+        seller_id = seller_of(caller)
+        wrong = Problems()
+        fields = check(wrong, draft, "product.")
+        wrong.raise_any()
+        assert fields is not None
+
+        async def insert(tx: Transaction) -> Product:
+            await users.ensure_known(tx, caller.id)
+            return await products.insert_product(
+                tx, product_id=new_id(), seller_id=seller_id, fields=fields
+            )
+
+        created = await idempotency.once(self._database, "CreateProduct", key, insert, _CODEC)
+        self._totals.clear()
+        return created

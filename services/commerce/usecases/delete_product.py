@@ -1,0 +1,46 @@
+"""Take a product out of the catalog."""
+
+from __future__ import annotations
+
+from services.commerce.errors import ProductNotFound
+from services.commerce.products import ensure_may_change, seller_of
+from services.commerce.store import products, users
+from services.commerce.totals import Totals
+from services.kernel.call import User
+from services.kernel.database import Database, Transaction
+from services.kernel.errors import EtagMismatch
+from services.kernel.ids import parse_id
+
+
+class DeleteProduct:
+    """Deletes products, softly: carts show it as a problem, orders keep it."""
+
+    def __init__(self, database: Database, totals: Totals) -> None:
+        """Write there, and have lists counted anew."""
+        self._database = database
+        self._totals = totals
+
+    async def __call__(self, *, caller: User, product_id: str, etag: str) -> None:
+        """Delete a product.
+
+        Raises:
+            ProductNotFound: There is none, or it was deleted before.
+            Forbidden: It is not the caller's.
+            EtagMismatch: It no longer has this etag.
+            SessionEnded: The caller's account was deleted.
+        """
+        seller_of(caller)
+        wanted = parse_id(product_id, field="product_id")
+
+        async def delete(tx: Transaction) -> None:
+            await users.ensure_known(tx, caller.id)
+            product = await products.lock(tx, wanted)
+            if product is None:
+                raise ProductNotFound
+            ensure_may_change(caller, product)
+            if etag and etag != product.etag:
+                raise EtagMismatch
+            await products.delete_product(tx, wanted)
+
+        await self._database.transact("DeleteProduct", delete)
+        self._totals.clear()

@@ -1,0 +1,67 @@
+"""Forget a user whose account is being deleted: the pivot of Auth's saga."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from services.commerce.errors import CheckoutInProgress
+from services.commerce.store import carts, orders, users
+from services.commerce.validation import checked_id
+from services.kernel import barrier
+from services.kernel.database import Database, Transaction
+from services.kernel.saga_store import Json
+from services.kernel.validation import Problems
+
+BRANCH = "forget_user"
+
+
+class ForgetUser:
+    """Forgets users."""
+
+    def __init__(self, database: Database) -> None:
+        """Write there."""
+        self._database = database
+
+    async def __call__(self, *, saga_id: str, user_id: str) -> None:
+        """Remove the user's cart, take the user out of all orders, refuse later writes.
+
+        The first answer of a saga stays: a refusal too, so that a duplicate that comes
+        late does not forget a user whom Auth has made ACTIVE again.
+
+        Raises:
+            InvalidField: With every wrong field.
+            CheckoutInProgress: An order is being paid or refunded; nothing changed.
+        """
+        wrong = Problems()
+        saga = checked_id(wrong, saga_id, "saga_id")
+        user = checked_id(wrong, user_id, "user_id")
+        wrong.raise_any()
+        assert saga is not None
+        assert user is not None
+
+        async def forget(tx: Transaction) -> bool:
+            return await _forget(tx, saga, user)
+
+        if not await self._database.transact("ForgetUser", forget):
+            raise CheckoutInProgress
+
+
+async def _forget(tx: Transaction, saga_id: UUID, user_id: UUID) -> bool:
+    """Forget, or keep the refusal and return False; in either case something is committed."""
+    is_refused = False
+
+    async def work() -> Json:
+        nonlocal is_refused
+        is_refused = await orders.is_in_flight(tx, user_id)
+        if not is_refused:
+            await orders.pseudonymise(tx, user_id)
+            await users.forget(tx, user_id)
+        return {}
+
+    await carts.lock(tx, user_id)
+    await barrier.once(tx, saga_id=saga_id, branch=BRANCH, not_after=None, work=work)
+    if is_refused:
+        await barrier.reject(tx, saga_id=saga_id, branch=BRANCH, error=CheckoutInProgress())
+    else:
+        await carts.delete_cart(tx, user_id)
+    return not is_refused

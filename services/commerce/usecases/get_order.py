@@ -1,0 +1,33 @@
+"""Get an order: one's own, or any for administrators."""
+
+from __future__ import annotations
+
+from services.commerce.errors import OrderNotFound
+from services.commerce.model import Order
+from services.commerce.store import orders
+from services.kernel.call import User
+from services.kernel.database import Database
+from services.kernel.errors import Forbidden
+from services.kernel.ids import parse_id
+
+
+class GetOrder:
+    """Gets orders."""
+
+    def __init__(self, database: Database) -> None:
+        """Read there."""
+        self._database = database
+
+    async def __call__(self, *, caller: User, order_id: str) -> Order:
+        """Return an order.
+
+        Raises:
+            OrderNotFound: There is none.
+            Forbidden: It is somebody else's, and the caller is no administrator.
+        """
+        order = await orders.get(self._database, parse_id(order_id, field="order_id"))
+        if order is None:
+            raise OrderNotFound
+        if order.user_id != caller.id and not caller.is_admin:
+            raise Forbidden
+        return order

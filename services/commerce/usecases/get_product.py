@@ -1,0 +1,28 @@
+"""Get a product."""
+
+from __future__ import annotations
+
+from services.commerce.errors import ProductNotFound
+from services.commerce.model import Product
+from services.commerce.store import products
+from services.kernel.database import Database
+from services.kernel.ids import parse_id
+
+
+class GetProduct:
+    """Gets products."""
+
+    def __init__(self, database: Database) -> None:
+        """Read there."""
+        self._database = database
+
+    async def __call__(self, *, product_id: str) -> Product:
+        """Return a product.
+
+        Raises:
+            ProductNotFound: There is none, or it has left the catalog.
+        """
+        product = await products.get(self._database, parse_id(product_id, field="product_id"))
+        if product is None:
+            raise ProductNotFound
+        return product

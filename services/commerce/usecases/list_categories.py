@@ -1,0 +1,45 @@
+"""List categories by name."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from services.commerce.model import Category
+from services.commerce.store import categories
+from services.kernel.database import Database
+from services.kernel.paging import PAGE_SIZE_MAX, PageTokens, page_size
+
+_LISTING = "categories"
+
+
+class ListCategories:
+    """Lists categories."""
+
+    def __init__(self, database: Database, tokens: PageTokens) -> None:
+        """Read there."""
+        self._database = database
+        self._tokens = tokens
+
+    async def __call__(self, *, size: int, token: str) -> tuple[list[Category], str]:
+        """Return a page and the token of the next one, empty on the last.
+
+        Raises:
+            InvalidField: The size is negative, or the token is not ours.
+        """
+        size = page_size(size, default=PAGE_SIZE_MAX)
+        found = await categories.list_categories(
+            self._database, after=self._position(token), most=size + 1
+        )
+        page = found[:size]
+        if len(found) == len(page):
+            return [category for category, _ in page], ""
+        last, key = page[-1]
+        return [category for category, _ in page], self._tokens.make(
+            [key, str(last.id)], listing=_LISTING
+        )
+
+    def _position(self, token: str) -> tuple[str, UUID]:
+        if not token:
+            return categories.FIRST
+        key, row_id = self._tokens.read(token, listing=_LISTING)
+        return key, UUID(row_id)

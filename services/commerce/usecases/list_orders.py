@@ -1,0 +1,40 @@
+"""List orders, newest first: one's own, or a user's for administrators."""
+
+from __future__ import annotations
+
+from services.commerce.model import Order
+from services.commerce.store import orders
+from services.kernel.access import owned_id
+from services.kernel.call import User
+from services.kernel.database import Database
+from services.kernel.paging import PageTokens, page_size
+
+
+class ListOrders:
+    """Lists orders."""
+
+    def __init__(self, database: Database, tokens: PageTokens) -> None:
+        """Read there."""
+        self._database = database
+        self._tokens = tokens
+
+    async def __call__(
+        self, *, caller: User, user_id: str, size: int, token: str
+    ) -> tuple[list[Order], str]:
+        """Return a page and the token of the next one, empty on the last.
+
+        Raises:
+            InvalidField: An id, the size or the token is wrong.
+            Forbidden: The orders are somebody else's, and the caller is no administrator.
+        """
+        whose = owned_id(user_id or "me", caller)
+        size = page_size(size)
+        listing = f"orders {whose}"
+        before = self._tokens.newest_first(token, listing=listing)
+        found = await orders.list_orders(self._database, whose, before=before, most=size + 1)
+        page = found[:size]
+        if len(found) == len(page):
+            return page, ""
+        last = page[-1]
+        assert last.id is not None
+        return page, self._tokens.after(last.create_time, last.id, listing=listing)

@@ -1,0 +1,32 @@
+"""Take a product out of the caller's cart."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from services.commerce.model import Cart
+from services.commerce.store import carts
+from services.kernel.database import Database, Transaction
+from services.kernel.ids import parse_id
+
+
+class RemoveCartItem:
+    """Removes lines of carts."""
+
+    def __init__(self, database: Database) -> None:
+        """Write there."""
+        self._database = database
+
+    async def __call__(self, *, user_id: UUID, product_id: str) -> Cart:
+        """Remove the line and return the cart.
+
+        Raises:
+            CartNotFound, CartItemNotFound: There is none.
+        """
+        wanted = parse_id(product_id, field="product_id")
+
+        async def remove(tx: Transaction) -> Cart:
+            await carts.set_quantity(tx, user_id=user_id, product_id=wanted, quantity=0)
+            return await carts.get(tx, user_id)
+
+        return await self._database.transact("RemoveCartItem", remove)

@@ -1,0 +1,46 @@
+"""Set the quantity of a product in the caller's cart."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from services.commerce.errors import QuantityLimit
+from services.commerce.model import QUANTITY_MAX, Cart
+from services.commerce.store import carts
+from services.commerce.validation import checked_id
+from services.kernel.database import Database, Transaction
+from services.kernel.validation import Problems
+
+
+class UpdateCartItem:
+    """Changes lines of carts."""
+
+    def __init__(self, database: Database) -> None:
+        """Write there."""
+        self._database = database
+
+    async def __call__(self, *, user_id: UUID, product_id: str, quantity: int | None) -> Cart:
+        """Set the quantity, or remove the line when it is 0, and return the cart.
+
+        Raises:
+            InvalidField: With every wrong field.
+            CartNotFound, CartItemNotFound: There is none.
+            QuantityLimit: The quantity is above the limit.
+        """
+        wrong = Problems()
+        wanted = checked_id(wrong, product_id, "product_id")
+        if quantity is None:
+            wrong.add("quantity", "is required")
+        elif quantity < 0:
+            wrong.add("quantity", "must not be negative; 0 removes the product")
+        wrong.raise_any()
+        assert wanted is not None
+        assert quantity is not None
+        if quantity > QUANTITY_MAX:
+            raise QuantityLimit(f"A cart holds at most {QUANTITY_MAX} of a product.")
+
+        async def change(tx: Transaction) -> Cart:
+            await carts.set_quantity(tx, user_id=user_id, product_id=wanted, quantity=quantity)
+            return await carts.get(tx, user_id)
+
+        return await self._database.transact("UpdateCartItem", change)

@@ -1,0 +1,108 @@
+"""Change a product."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from services.commerce.errors import ProductNotFound
+from services.commerce.model import Product
+from services.commerce.products import FIELDS, ProductDraft, check, ensure_may_change, seller_of
+from services.commerce.store import products, users
+from services.commerce.totals import Totals
+from services.kernel.call import User
+from services.kernel.database import Database, Transaction
+from services.kernel.errors import EtagMismatch
+from services.kernel.ids import parse_id
+from services.kernel.validation import Problems
+
+
+class UpdateProduct:
+    """Changes products: administrators any, brands their own."""
+
+    def __init__(self, database: Database, totals: Totals) -> None:
+        """Write there, and have lists counted anew."""
+        self._database = database
+        self._totals = totals
+
+    async def __call__(
+        self, *, caller: User, product_id: str, draft: ProductDraft, mask: Sequence[str], etag: str
+    ) -> Product:
+        """Change a product and return it as it is now.
+
+        Args:
+            caller: Who asks.
+            product_id: Which product.
+            draft: Holds the new values of the fields in the mask.
+            mask: Names of fields; `*` is all of them; empty: those that are set (AIP-134).
+            etag: When not empty, the product is changed only if it still has this one.
+
+        Raises:
+            InvalidField: With every wrong field.
+            ProductNotFound, CategoryNotFound: There is none.
+            Forbidden: It is not the caller's.
+            EtagMismatch: Somebody else has changed it.
+            SessionEnded: The caller's account was deleted.
+        """
+        seller_of(caller)
+        wanted = parse_id(product_id, field="product.id")
+        new = {name: getattr(draft, name) for name in _names(mask, draft)}
+
+        async def change(tx: Transaction) -> Product:
+            await users.ensure_known(tx, caller.id)
+            product = await products.lock(tx, wanted)
+            if product is None:
+                raise ProductNotFound
+            ensure_may_change(caller, product)
+            if etag and etag != product.etag:
+                raise EtagMismatch
+            return await _change(tx, product, new) if new else product
+
+        _check_new(draft, new)
+        changed = await self._database.transact("UpdateProduct", change)
+        self._totals.clear()
+        return changed
+
+
+def _names(mask: Sequence[str], draft: ProductDraft) -> list[str]:
+    if not mask:
+        return [name for name in FIELDS if _is_set(name, draft)]
+    if list(mask) == ["*"]:
+        return list(FIELDS)
+    wrong = Problems()
+    for path in mask:
+        if path not in FIELDS:
+            wrong.add("update_mask", f"{path!r} can't be changed: use {', '.join(FIELDS)}")
+    wrong.raise_any()
+    return list(mask)
+
+
+def _is_set(name: str, draft: ProductDraft) -> bool:
+    value = getattr(draft, name)
+    return value is not None if name == "price" else bool(value)
+
+
+async def _change(tx: Transaction, product: Product, new: dict[str, Any]) -> Product:
+    fields = check(Problems(), replace(_draft_of(product), **new), "product.")
+    assert fields is not None
+    return await products.update_product(tx, product.id, fields)
+
+
+def _check_new(draft: ProductDraft, new: dict[str, Any]) -> None:
+    """Find what is wrong with the new values, before anything is locked."""
+    wrong = Problems()
+    check(wrong, draft, "product.")
+    wrong.violations = [v for v in wrong.violations if v.field.split(".")[1] in new]
+    wrong.raise_any()
+
+
+def _draft_of(product: Product) -> ProductDraft:
+    return ProductDraft(
+        category_id=str(product.category_id),
+        name=product.name,
+        description=product.description,
+        price=product.price,
+        stock=product.stock,
+        image_url=product.image_url,
+    )
