@@ -34,6 +34,7 @@ class Up:
     def __init__(self, process: "subprocess.Popen[str]") -> None:
         self.process = process
         self.lines: list[str] = []
+        self.has_ended = False
         self._news = threading.Condition()
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -44,13 +45,17 @@ class Up:
             with self._news:
                 self.lines.append(line.rstrip())
                 self._news.notify_all()
+        with self._news:
+            self.has_ended = True
+            self._news.notify_all()
 
     def shows(self, text: str, times: int = 1) -> None:
         with self._news:
-            found = self._news.wait_for(
-                lambda: sum(text in line for line in self.lines) >= times, timeout=60
-            )
-        assert found, "\n".join(self.lines)
+            self._news.wait_for(lambda: self._count(text) >= times or self.has_ended, timeout=60)
+        assert self._count(text) >= times, "\n".join(self.lines)
+
+    def _count(self, text: str) -> int:
+        return sum(text in line for line in self.lines)
 
     def stop(self) -> int:
         self.process.send_signal(signal.SIGTERM)
@@ -78,6 +83,9 @@ def test_up_runs_everything_restarts_what_crashes_and_stops_in_order(
     running["mail"].kill()
     up.shows("mail       | was ended by SIGKILL; restarting in 0.2 s")
     up.shows("mail to 127.0.0.1", times=2)
+    running["postgres"].kill()
+    up.shows("postgres   | was ended by SIGKILL; restarting in 0.2 s")
+    up.shows("database system is ready to accept connections", times=2)
 
     last = programs(home)
     assert up.stop() == 0
