@@ -217,4 +217,3 @@ def _parameters(query: bytes) -> Sequence[tuple[str, str]]:
 
 def _decoded(part: bytes) -> str:
     return unquote_to_bytes(part.replace(b"+", b" ")).decode()
-

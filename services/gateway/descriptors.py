@@ -222,7 +222,7 @@ def _check_variable(field: DescField, path: str) -> None:
 def _check_body(message: DescMessage, body: str, template: Template) -> None:
     field = next((each for each in message.fields if each.name == body), None)
     if field is None:
-        raise ValueError(f"`body: \"{body}\"` names no field of {message.type_name}")
+        raise ValueError(f'`body: "{body}"` names no field of {message.type_name}')
     if any(variable.field_path == body for variable in template.variables):
         raise ValueError(f"`{body}` is both the body and a variable of the path")
 

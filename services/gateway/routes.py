@@ -9,12 +9,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Final, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 from urllib.parse import unquote_to_bytes
 
 from services.gateway.template import Template, Variable, Wildcard
 
 ANY_METHOD: Final = "*"
+HEAD_CANDIDATES: Final = ("HEAD", "GET", ANY_METHOD)
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _ESCAPE = re.compile(r"(%2[Ff])")
 
@@ -28,10 +29,10 @@ class BadPathError(ValueError):
 class DuplicateRouteError(ValueError):
     """Two routes answer the same method and path; `other` was there before."""
 
-    def __init__(self, other: object) -> None:
+    def __init__(self, other: Any) -> None:
         """Name the route that was there before."""
         super().__init__(str(other))
-        self.other = other
+        self.other: Final = other
 
 
 @dataclass(slots=True)
@@ -94,6 +95,8 @@ class Router(Generic[T]):
     def find(self, method: str, raw_path: str) -> Match[T] | OtherMethods | None:
         """Find the most specific route: literals before `*` before `**`.
 
+        GET answers HEAD too.
+
         Args:
             method: The HTTP method.
             raw_path: The path as it came, escapes and all, from the first slash.
@@ -116,10 +119,10 @@ class Router(Generic[T]):
             return None
         raw = path[1:].split("/")
         decoded = raw if "%" not in path else [_decode(each) for each in raw]
+        candidates = HEAD_CANDIDATES if method == "HEAD" else (method, ANY_METHOD)
         others: set[str] = set()
         for end in _ends(self._root, decoded, verb):
-            entry = end.by_method.get(method) or end.by_method.get(ANY_METHOD)
-            if entry is not None:
+            for entry in filter(None, map(end.by_method.get, candidates)):
                 target, variables = entry
                 values = {each.field_path: _value(each, raw, decoded) for each in variables}
                 return Match(target, values)

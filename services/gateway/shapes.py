@@ -310,7 +310,7 @@ def _read_item(item: Kind, value: Any, place: str, problems: Problems) -> Any:
 def _instance_check(type_: type, words: str) -> Check:
     def check(value: Any) -> Any:
         if not isinstance(value, type_):
-            raise ValueError(f"has to be {words}")  # noqa: TRY004 - read by one handler
+            raise ValueError(f"has to be {words}")
         return value
 
     return check
@@ -322,7 +322,7 @@ def _codec_check(message: DescMessage) -> Check:
 
     def check(value: Any) -> Any:
         if not isinstance(value, str):
-            raise ValueError(f"has to be a {name} in a string")  # noqa: TRY004 - see above
+            raise ValueError(f"has to be a {name} in a string")
         try:
             message_from_json_value(type_, value)
         except (ValueError, TypeError, OverflowError):

@@ -1,11 +1,11 @@
 """The path templates of `google/api/http.proto`, parsed.
 
-    Template = "/" Segments [ Verb ] ;
-    Segments = Segment { "/" Segment } ;
-    Segment  = "*" | "**" | LITERAL | Variable ;
-    Variable = "{" FieldPath [ "=" Segments ] "}" ;
-    FieldPath = IDENT { "." IDENT } ;
-    Verb     = ":" LITERAL ;
+Template = "/" Segments [ Verb ] ;
+Segments = Segment { "/" Segment } ;
+Segment  = "*" | "**" | LITERAL | Variable ;
+Variable = "{" FieldPath [ "=" Segments ] "}" ;
+FieldPath = IDENT { "." IDENT } ;
+Verb     = ":" LITERAL ;
 """
 
 from __future__ import annotations
@@ -114,9 +114,7 @@ class _Parser:
         bound = self._segments[start:]
         rest = any(isinstance(each, Wildcard) and each.rest for each in bound)
         end = None if rest else len(self._segments)
-        self._variables.append(
-            Variable(match.group(), start, end, multi=rest or len(bound) > 1)
-        )
+        self._variables.append(Variable(match.group(), start, end, multi=rest or len(bound) > 1))
 
     def _check(self) -> None:
         for segment in self._segments[:-1]:

@@ -1,0 +1,107 @@
+"""One request and its reply, as the rest of the gateway sees them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from services.gateway.headers import Headers
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+JSON_TYPE: Final = "application/json"
+NO_CONTENT: Final = (204, 304)
+
+
+class ClientGone(Exception):
+    """The client does not wait for an answer any more."""
+
+
+class TooLarge(Exception):
+    """The body is larger than the limit."""
+
+
+class TooSlow(Exception):
+    """The body did not arrive in time."""
+
+
+@dataclass(slots=True)
+class Reply:
+    """An answer."""
+
+    status: int
+    body: bytes = b""
+    headers: dict[str, str] = field(default_factory=dict)
+    content_type: str = JSON_TYPE
+
+
+@dataclass(slots=True)
+class Request:
+    """A request. `named` has the last value of each header."""
+
+    method: str
+    raw_path: str
+    query: bytes
+    headers: Headers
+    named: dict[bytes, bytes]
+    peer: str
+    receive: Receive
+
+    @classmethod
+    def of(cls, scope: Scope, receive: Receive) -> Request:
+        """Read the scope of ASGI."""
+        client = scope.get("client")
+        return cls(
+            method=scope["method"],
+            raw_path=scope["raw_path"].decode("latin-1"),
+            query=scope["query_string"],
+            headers=scope["headers"],
+            named=dict(scope["headers"]),
+            peer=client[0] if client else "",
+            receive=receive,
+        )
+
+    def header(self, name: bytes) -> str:
+        """Return the last value of a header; "" without it."""
+        return self.named.get(name, b"").decode("latin-1")
+
+    async def read_body(self, *, bytes_max: int, seconds: float) -> bytes:
+        """Read the whole body.
+
+        Raises:
+            TooLarge: It is longer than `bytes_max`.
+            TooSlow: It takes longer than `seconds`.
+            ClientGone: The client left.
+        """
+        length = self.named.get(b"content-length")
+        if length is None and b"transfer-encoding" not in self.named:
+            await self.receive()
+            return b""
+        if length is not None and int(length) > bytes_max:
+            raise TooLarge
+        try:
+            async with asyncio.timeout(seconds):
+                return await self._read(bytes_max)
+        except TimeoutError:
+            raise TooSlow from None
+
+    async def _read(self, bytes_max: int) -> bytes:
+        chunks = bytearray()
+        while True:
+            message = await self.receive()
+            if message["type"] == "http.disconnect":
+                raise ClientGone
+            chunks += message.get("body", b"")
+            if len(chunks) > bytes_max:
+                raise TooLarge
+            if not message.get("more_body", False):
+                return bytes(chunks)
+
+    async def gone(self) -> None:
+        """Wait until the client disconnects; the body has to be read before."""
+        while (await self.receive())["type"] != "http.disconnect":
+            pass
