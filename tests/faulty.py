@@ -111,7 +111,7 @@ async def _port(process: asyncio.subprocess.Process, log: Path) -> int:
                 return int(line.split()[1])
             with log.open("ab") as output:
                 output.write(line)
-    raise RuntimeError(f"the service did not start:\n{log.read_text()}")
+    raise RuntimeError(f"the service did not start; see {log}")
 
 
 async def _drain(process: asyncio.subprocess.Process, log: Path) -> None:

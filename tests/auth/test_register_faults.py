@@ -64,13 +64,15 @@ async def test_with_profile_down_nothing_is_written(
         of_auth = lockstep.auth_settings.model_copy(
             update={"profile_address": f"127.0.0.1:{UNUSED_PORT}"}
         )
-        async with started("auth", of_auth, tmp_path / "log") as auth:
-            async with connect(f"127.0.0.1:{auth.port}") as channel:
-                stub = auth_grpc.AuthServiceStub(channel)
-                for fields in ({}, {"phone_number": "+1234567890"}):
-                    with pytest.raises(Unavailable) as caught:
-                        await stub.Register(student(**fields))
-                    assert caught.value.reason == "PROFILE_UNAVAILABLE"
+        async with (
+            started("auth", of_auth, tmp_path / "log") as auth,
+            connect(f"127.0.0.1:{auth.port}") as channel,
+        ):
+            stub = auth_grpc.AuthServiceStub(channel)
+            for fields in ({}, {"phone_number": "+1234567890"}):
+                with pytest.raises(Unavailable) as caught:
+                    await stub.Register(student(**fields))
+                assert caught.value.reason == "PROFILE_UNAVAILABLE"
         assert await lockstep.users() == []
         assert await lockstep.query("auth", "SELECT 1 FROM sagas") == []
 
@@ -103,7 +105,7 @@ async def test_while_a_failed_registration_is_undone_its_address_is_in_progress(
     """[R4 R41]"""
     stop = Stop("profile.CreateProfile.statement#1", times=100)
     async with system(auth_url, profile_url, keys, tmp_path, profile_observer=stop) as lockstep:
-        first = asyncio.create_task(lockstep.auth.Register(student()))
+        first = asyncio.ensure_future(lockstep.auth.Register(student()))
         await stop.reached.wait()
         with pytest.raises(Aborted) as caught:
             await lockstep.auth.Register(student())
@@ -225,13 +227,16 @@ async def test_a_zombie_auth_that_wakes_up_after_recovery_changes_nothing(
 ) -> None:
     """[R48 R50]: SIGSTOP before T2, recovery by another replica, SIGCONT."""
     async with system(auth_url, profile_url, keys, tmp_path) as lockstep:
-        async with started(
-            "auth",
-            lockstep.auth_settings,
-            tmp_path / "log",
-            edge="auth.T1.commit.acked",
-            strike="STOP",
-        ) as zombie, connect(f"127.0.0.1:{zombie.port}") as channel:
+        async with (
+            started(
+                "auth",
+                lockstep.auth_settings,
+                tmp_path / "log",
+                edge="auth.T1.commit.acked",
+                strike="STOP",
+            ) as zombie,
+            connect(f"127.0.0.1:{zombie.port}") as channel,
+        ):
             call = asyncio.ensure_future(
                 auth_grpc.AuthServiceStub(channel).Register(student(), metadata=KEY)
             )
