@@ -133,3 +133,10 @@ async def system(
 def raw_channel(port: int) -> grpc.aio.Channel:
     """Connect without any of the client library: no retries, no deadlines."""
     return grpc.aio.insecure_channel(f"127.0.0.1:{port}")
+
+
+def raw_method(
+    channel: grpc.aio.Channel, path: str
+) -> grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]:
+    """Return a method that takes and gives bytes."""
+    return channel.unary_unary(path)

@@ -12,7 +12,7 @@ import pytest
 from lockstep.auth.v1 import auth_service_pb2 as auth_pb
 from lockstep_clients import AlreadyExists, InvalidArgument, LockstepError
 
-from tests.system import PASSWORD, System, raw_channel, student, system
+from tests.system import PASSWORD, System, raw_channel, raw_method, student, system
 
 REGISTER = "/lockstep.auth.v1.AuthService/Register"
 
@@ -323,7 +323,7 @@ async def test_a_bad_key_is_named(lockstep: System, key: str) -> None:
 async def test_bytes_that_are_no_message_are_an_invalid_argument(lockstep: System) -> None:
     async with raw_channel(lockstep.auth_port) as channel:
         with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await channel.unary_unary(REGISTER)(b"\xff\xff", timeout=5)
+            await raw_method(channel, REGISTER)(b"\xff\xff", timeout=5)
     assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
 
 
@@ -331,7 +331,7 @@ async def test_an_expired_deadline_writes_nothing(lockstep: System) -> None:
     """[R1]"""
     async with raw_channel(lockstep.auth_port) as channel:
         with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await channel.unary_unary(REGISTER)(student().SerializeToString(), timeout=0.01)
+            await raw_method(channel, REGISTER)(student().SerializeToString(), timeout=0.01)
     assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
     assert await lockstep.users() == []
 
@@ -341,5 +341,5 @@ async def test_the_kernel_of_a_registration_is_visible_to_operators_only(
 ) -> None:
     async with raw_channel(lockstep.auth_port) as channel:
         with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await channel.unary_unary("/lockstep.saga.v1.SagaService/ListSagas")(b"", timeout=5)
+            await raw_method(channel, "/lockstep.saga.v1.SagaService/ListSagas")(b"", timeout=5)
     assert caught.value.code() is grpc.StatusCode.UNAUTHENTICATED

@@ -40,6 +40,7 @@ from tests.system import (
     auth_settings,
     profile_settings,
     raw_channel,
+    raw_method,
     student,
     system,
 )
@@ -150,7 +151,7 @@ async def test_a_client_that_hangs_up_ends_the_waiting_only(
     stop = Stop("profile.CreateProfile.statement#1")
     async with system(auth_url, profile_url, keys, tmp_path, profile_observer=stop) as lockstep:
         async with raw_channel(lockstep.auth_port) as channel:
-            call = channel.unary_unary("/lockstep.auth.v1.AuthService/Register")(
+            call = raw_method(channel, "/lockstep.auth.v1.AuthService/Register")(
                 student().SerializeToString(), timeout=10
             )
             await stop.reached.wait()
