@@ -11,29 +11,49 @@ from dataclasses import dataclass
 import uvloop
 from grpc_health.v1 import health_pb2_grpc
 from lockstep.auth.v1 import auth_service_pb2 as auth_pb
+from lockstep.commerce.v1 import order_service_pb2_grpc as order_grpc
 from lockstep.profile.v1 import profile_service_pb2_grpc as profile_grpc
 from lockstep.saga.v1 import saga_service_pb2 as saga_pb
 from lockstep_clients import ServiceIdentity, connect
 
-from services.auth._unfinished import issue_code
 from services.auth.addresses import AddressLimits
 from services.auth.attempts import Attempts
 from services.auth.audit import Audit
+from services.auth.codes import Codes
+from services.auth.decided import Decided
+from services.auth.outbox import MailServer, Outbox, Sender
 from services.auth.passwords import Hasher
 from services.auth.profiles import RemoteProfiles
+from services.auth.proving import PasswordProof
+from services.auth.sagas.account_deletion import AccountDeletionSaga
+from services.auth.sagas.profile_status import KINDS, ProfileStatusSaga
 from services.auth.sagas.registration import RegistrationSaga
 from services.auth.servicer import AuthServicer
 from services.auth.sessions import Sessions
 from services.auth.settings import AuthSettings
-from services.auth.store import audit, credentials, sessions
+from services.auth.store import audit as audit_store
+from services.auth.store import codes as code_store
+from services.auth.store import credentials, sessions
 from services.auth.tokens import AccessTokens, LocalKeys, RefreshTokens
+from services.auth.usecases.change_email import ChangeEmail
+from services.auth.usecases.change_password import ChangePassword
 from services.auth.usecases.check_session import CheckSession
+from services.auth.usecases.delete_user import DeleteUser
+from services.auth.usecases.disable_user import DisableUser
+from services.auth.usecases.enable_user import EnableUser
 from services.auth.usecases.get_jwks import GetJwks
 from services.auth.usecases.get_user import GetUser
+from services.auth.usecases.list_users import ListUsers
 from services.auth.usecases.login import Login
 from services.auth.usecases.logout import Logout
 from services.auth.usecases.refresh_token import RefreshToken
 from services.auth.usecases.register import Register
+from services.auth.usecases.request_password_reset import RequestPasswordReset
+from services.auth.usecases.reset_password import ResetPassword
+from services.auth.usecases.send_email_verification import SendEmailVerification
+from services.auth.usecases.send_otp import SendOtp
+from services.auth.usecases.verify_email import VerifyEmail
+from services.auth.usecases.verify_otp import VerifyOtp
 from services.kernel import janitor
 from services.kernel.access import Access
 from services.kernel.database import Database, Observer
@@ -52,7 +72,9 @@ SWEEPS = (
     janitor.OLD_KEYS,
     sessions.EXPIRED,
     credentials.OLD_FAILURES,
-    audit.OLD,
+    code_store.OLD,
+    code_store.OLD_LIMITS,
+    audit_store.OLD,
 )
 
 
@@ -89,35 +111,38 @@ async def running(
     async with contextlib.AsyncExitStack() as stack:
         stack.callback(hasher.close)
         await stack.enter_async_context(opened(database, recovery))
-        channel = await stack.enter_async_context(
-            connect(
-                settings.profile_address,
-                identity=ServiceIdentity("auth", keys.private_key),
-                audience="profile",
+        profile, commerce = [
+            await stack.enter_async_context(
+                connect(target, identity=ServiceIdentity("auth", keys.private_key), audience=name)
             )
-        )
-        profile_stub = profile_grpc.ProfileServiceStub(channel)
-        profiles = RemoteProfiles(profile_stub, health_pb2_grpc.HealthStub(channel))
+            for name, target in (
+                ("profile", settings.profile_address),
+                ("commerce", settings.commerce_address),
+            )
+        ]
+        profiles = profile_grpc.ProfileServiceStub(profile)
+        outbox = Outbox(keys.secret)
+        codes = Codes(database, keys.secret, outbox)
         engine = SagaEngine(
             database,
             recovery=recovery,
-            definitions=[RegistrationSaga(profile_stub, issue_code=issue_code)],
+            definitions=[
+                RegistrationSaga(profiles, issue_code=codes.issue_verification),
+                *(ProfileStatusSaga(kind, database, profiles) for kind in KINDS),
+                AccountDeletionSaga(database, order_grpc.OrderServiceStub(commerce), profiles),
+            ],
             owner=f"auth@{socket.gethostname()}:{os.getpid()}",
         )
-        auditor = Audit(keys.secret)
-        attempts = Attempts(database, keys.secret, auditor)
-        refresh_tokens = RefreshTokens(keys.secret)
-        opener = Sessions(AccessTokens(token_keys), refresh_tokens)
-        servicer = AuthServicer(
-            request_keys=RequestKeys(keys.secret),
-            limits=AddressLimits(enabled=settings.address_limits),
-            register=Register(database, engine, profiles, hasher),
-            login=Login(database, hasher, attempts, opener, auditor),
-            refresh_token=RefreshToken(database, refresh_tokens, opener, auditor),
-            logout=Logout(database, auditor),
-            check_session=CheckSession(database),
-            get_jwks=GetJwks(token_keys),
-            get_user=GetUser(database),
+        servicer = _servicer(
+            settings,
+            keys=keys,
+            token_keys=token_keys,
+            database=database,
+            engine=engine,
+            hasher=hasher,
+            profiles=RemoteProfiles(profiles, health_pb2_grpc.HealthStub(profile)),
+            codes=codes,
+            outbox=outbox,
         )
         server = Server(
             [
@@ -137,12 +162,73 @@ async def running(
         )
         engine.start()
         stack.push_async_callback(engine.stop)
+        sender = Sender(recovery, outbox, MailServer(settings.smtp_url, sender=settings.mail_from))
+        sender.start()
+        stack.push_async_callback(sender.stop)
         sweeper = Janitor(recovery, SWEEPS)
         sweeper.start()
         stack.push_async_callback(sweeper.stop)
         port = await server.start(address or f"{settings.host}:{settings.auth_port}")
         stack.push_async_callback(server.stop)
         yield Running(port=port, database=database, engine=engine)
+
+
+def _servicer(
+    settings: AuthSettings,
+    *,
+    keys: KeyRing,
+    token_keys: TokenKeys,
+    database: Database,
+    engine: SagaEngine,
+    hasher: Hasher,
+    profiles: RemoteProfiles,
+    codes: Codes,
+    outbox: Outbox,
+) -> AuthServicer:
+    audit = Audit(keys.secret)
+    attempts = Attempts(database, keys.secret, audit)
+    proof = PasswordProof(database, hasher, attempts)
+    refresh_tokens = RefreshTokens(keys.secret)
+    opener = Sessions(AccessTokens(token_keys), refresh_tokens)
+    decided = Decided(database, engine)
+    register = Register(database, engine, profiles, hasher)
+    return AuthServicer(
+        request_keys=RequestKeys(keys.secret),
+        limits=AddressLimits(enabled=settings.address_limits),
+        register=register,
+        send_otp=SendOtp(database, hasher, codes),
+        verify_otp=VerifyOtp(database, engine, codes, register),
+        login=Login(database, hasher, attempts, opener, audit),
+        refresh_token=RefreshToken(database, refresh_tokens, opener, audit),
+        logout=Logout(database, audit),
+        verify_email=VerifyEmail(codes, decided, outbox, audit),
+        send_email_verification=SendEmailVerification(database, codes),
+        change_email=ChangeEmail(database, proof, attempts, codes),
+        request_password_reset=RequestPasswordReset(database, codes),
+        reset_password=ResetPassword(
+            database=database,
+            hasher=hasher,
+            codes=codes,
+            attempts=attempts,
+            outbox=outbox,
+            audit=audit,
+        ),
+        change_password=ChangePassword(
+            database=database,
+            hasher=hasher,
+            proof=proof,
+            attempts=attempts,
+            outbox=outbox,
+            audit=audit,
+        ),
+        check_session=CheckSession(database),
+        get_jwks=GetJwks(token_keys),
+        get_user=GetUser(database),
+        list_users=ListUsers(database, PageTokens(keys.secret)),
+        disable_user=DisableUser(database, decided, audit),
+        enable_user=EnableUser(database, decided, audit),
+        delete_user=DeleteUser(database, engine, audit),
+    )
 
 
 async def serve() -> None:

@@ -72,6 +72,10 @@ class Attempts:
         """
         _refuse(await credentials.forgive(tx, self._named(account)))
 
+    async def forgive(self, tx: Transaction, account: str) -> None:
+        """Forget the failures of an account whose owner has proven the mailbox."""
+        await credentials.forgive(tx, self._named(account))
+
     def _named(self, account: str) -> bytes:
         return hmac.digest(self._secret, b"attempts\0" + account.encode(), hashlib.sha256)
 

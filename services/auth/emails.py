@@ -21,6 +21,11 @@ class Email:
     typed: str
     canonical: str
 
+    @property
+    def mailbox(self) -> str:
+        """What mail is sent to."""
+        return mailbox(self.typed, self.canonical)
+
 
 def parse_email(text: str) -> Email | None:
     """Read an address, or return None when it is not one.
@@ -37,3 +42,10 @@ def parse_email(text: str) -> Email | None:
         return None
     ascii_form = checked.ascii_email
     return Email(typed=trimmed, canonical=ascii_form.lower()) if ascii_form else None
+
+
+def mailbox(typed: str, canonical: str) -> str:
+    """Return the typed local part, whose case a server may mind (RFC 5321, 2.4), at the
+    canonical domain.
+    """
+    return typed.rpartition("@")[0] + "@" + canonical.rpartition("@")[2]

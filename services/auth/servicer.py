@@ -9,18 +9,32 @@ from google.protobuf.json_format import ParseDict
 from google.protobuf.timestamp_pb2 import Timestamp
 from lockstep.auth.v1 import auth_service_pb2 as auth_pb
 
+from services.auth import codes
 from services.auth.addresses import AddressLimits, address_of
 from services.auth.model import Status, User
 from services.auth.registrations import Registration
 from services.auth.sessions import Tokens
 from services.auth.tokens import ACCESS_SECONDS
+from services.auth.usecases.change_email import ChangeEmail
+from services.auth.usecases.change_password import ChangePassword
 from services.auth.usecases.check_session import CheckSession
+from services.auth.usecases.delete_user import DeleteUser
+from services.auth.usecases.disable_user import DisableUser
+from services.auth.usecases.enable_user import EnableUser
+from services.auth.usecases.flows import Proof
 from services.auth.usecases.get_jwks import GetJwks
 from services.auth.usecases.get_user import GetUser
+from services.auth.usecases.list_users import ListUsers
 from services.auth.usecases.login import Login
 from services.auth.usecases.logout import Logout
 from services.auth.usecases.refresh_token import RefreshToken
 from services.auth.usecases.register import Register
+from services.auth.usecases.request_password_reset import RequestPasswordReset
+from services.auth.usecases.reset_password import ResetPassword
+from services.auth.usecases.send_email_verification import SendEmailVerification
+from services.auth.usecases.send_otp import SendOtp
+from services.auth.usecases.verify_email import VerifyEmail
+from services.auth.usecases.verify_otp import VerifyOtp
 from services.kernel.call import Call
 from services.kernel.idempotency import RequestKeys
 
@@ -51,7 +65,19 @@ class AuthServicer:
     logout: Logout
     check_session: CheckSession
     get_jwks: GetJwks
+    send_otp: SendOtp
+    verify_otp: VerifyOtp
+    verify_email: VerifyEmail
+    send_email_verification: SendEmailVerification
+    change_email: ChangeEmail
+    request_password_reset: RequestPasswordReset
+    reset_password: ResetPassword
+    change_password: ChangePassword
     get_user: GetUser
+    list_users: ListUsers
+    disable_user: DisableUser
+    enable_user: EnableUser
+    delete_user: DeleteUser
 
     async def Register(
         self, request: auth_pb.RegisterRequest, call: Call
@@ -60,6 +86,23 @@ class AuthServicer:
         await self.limits.spend(call)
         result = await self.register(registration_of(request), key=self.request_keys.of(call))
         return ParseDict(result, auth_pb.RegisterResponse())
+
+    async def SendOtp(self, request: auth_pb.SendOtpRequest, call: Call) -> auth_pb.SendOtpResponse:
+        """Start a sign-up by mailed code."""
+        await self.limits.spend(call)
+        flow_id = await self.send_otp(registration_of(request))
+        return auth_pb.SendOtpResponse(
+            flow_id=str(flow_id),
+            expires_in=int(codes.LIFE.total_seconds()),
+            resend_after=int(codes.BETWEEN_SENDS.total_seconds()),
+        )
+
+    async def VerifyOtp(
+        self, request: auth_pb.VerifyOtpRequest, call: Call
+    ) -> auth_pb.VerifyOtpResponse:
+        """End a sign-up by mailed code."""
+        await self.limits.spend(call)
+        return ParseDict(await self.verify_otp(_proof(request)), auth_pb.VerifyOtpResponse())
 
     async def Login(self, request: auth_pb.LoginRequest, call: Call) -> auth_pb.LoginResponse:
         """Open a session."""
@@ -82,6 +125,63 @@ class AuthServicer:
         )
         return auth_pb.LogoutResponse()
 
+    async def VerifyEmail(
+        self, request: auth_pb.VerifyEmailRequest, call: Call
+    ) -> auth_pb.VerifyEmailResponse:
+        """Confirm an address."""
+        address = await self.limits.spend(call)
+        await self.verify_email(_proof(request), address=address)
+        return auth_pb.VerifyEmailResponse()
+
+    async def SendEmailVerification(
+        self, request: auth_pb.SendEmailVerificationRequest, call: Call
+    ) -> auth_pb.SendEmailVerificationResponse:
+        """Mail a new code for the caller's own address."""
+        flow_id = await self.send_email_verification(caller=call.user)
+        return auth_pb.SendEmailVerificationResponse(flow_id=str(flow_id))
+
+    async def ChangeEmail(
+        self, request: auth_pb.ChangeEmailRequest, call: Call
+    ) -> auth_pb.ChangeEmailResponse:
+        """Mail a code to a new address."""
+        flow_id = await self.change_email(
+            caller=call.user,
+            new_email=request.new_email,
+            password=request.password,
+            address=address_of(call),
+        )
+        return auth_pb.ChangeEmailResponse(flow_id=str(flow_id))
+
+    async def RequestPasswordReset(
+        self, request: auth_pb.RequestPasswordResetRequest, call: Call
+    ) -> auth_pb.RequestPasswordResetResponse:
+        """Mail a code with which the password can be set anew."""
+        await self.limits.spend(call)
+        flow_id = await self.request_password_reset(email=request.email)
+        return auth_pb.RequestPasswordResetResponse(flow_id=str(flow_id))
+
+    async def ResetPassword(
+        self, request: auth_pb.ResetPasswordRequest, call: Call
+    ) -> auth_pb.ResetPasswordResponse:
+        """Set a new password with a mailed code."""
+        address = await self.limits.spend(call)
+        await self.reset_password(
+            _proof(request), new_password=request.new_password, address=address
+        )
+        return auth_pb.ResetPasswordResponse()
+
+    async def ChangePassword(
+        self, request: auth_pb.ChangePasswordRequest, call: Call
+    ) -> auth_pb.ChangePasswordResponse:
+        """Change the caller's password."""
+        await self.change_password(
+            caller=call.user,
+            current=request.current_password,
+            new=request.new_password,
+            address=address_of(call),
+        )
+        return auth_pb.ChangePasswordResponse()
+
     async def CheckSession(
         self, request: auth_pb.CheckSessionRequest, call: Call
     ) -> auth_pb.CheckSessionResponse:
@@ -99,6 +199,42 @@ class AuthServicer:
     async def GetUser(self, request: auth_pb.GetUserRequest, call: Call) -> auth_pb.User:
         """Get a user."""
         return user_message(await self.get_user(caller=call.user, user_id=request.user_id))
+
+    async def ListUsers(
+        self, request: auth_pb.ListUsersRequest, call: Call
+    ) -> auth_pb.ListUsersResponse:
+        """List users."""
+        users, token = await self.list_users(size=request.page_size, page_token=request.page_token)
+        return auth_pb.ListUsersResponse(
+            users=[user_message(user) for user in users], next_page_token=token
+        )
+
+    async def DisableUser(self, request: auth_pb.DisableUserRequest, call: Call) -> auth_pb.User:
+        """Disable an account."""
+        user = await self.disable_user(
+            caller=call.user, user_id=request.user_id, address=address_of(call)
+        )
+        return user_message(user)
+
+    async def EnableUser(self, request: auth_pb.EnableUserRequest, call: Call) -> auth_pb.User:
+        """Enable a disabled account."""
+        user = await self.enable_user(
+            caller=call.user, user_id=request.user_id, address=address_of(call)
+        )
+        return user_message(user)
+
+    async def DeleteUser(
+        self, request: auth_pb.DeleteUserRequest, call: Call
+    ) -> auth_pb.DeleteUserResponse:
+        """Erase an account."""
+        await self.delete_user(caller=call.user, user_id=request.user_id, address=address_of(call))
+        return auth_pb.DeleteUserResponse()
+
+
+def _proof(
+    request: auth_pb.VerifyOtpRequest | auth_pb.VerifyEmailRequest | auth_pb.ResetPasswordRequest,
+) -> Proof:
+    return Proof(flow_id=request.flow_id, email=request.email, otp=request.otp)
 
 
 def _tokens(tokens: Tokens) -> dict[str, Any]:

@@ -37,7 +37,7 @@ class Sink:
         self._arrived = asyncio.Condition()
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
-        message = message_from_bytes(envelope.content or b"", policy=policy.default)
+        message = message_from_bytes(envelope.original_content or b"", policy=policy.default)
         async with self._arrived:
             self.messages.append(message)
             self._arrived.notify_all()
@@ -71,7 +71,7 @@ class World:
     url: str
     keys: Path
     sink: Sink
-    auth: auth_grpc.AuthServiceStub
+    auth: auth_grpc.AuthServiceAsyncStub
     running: Running
     numbers: dict[str, int] = field(default_factory=dict)
 
@@ -178,7 +178,7 @@ async def serving_auth(settings: AuthSettings, sink: Sink) -> AsyncIterator[Worl
 
 
 @contextlib.asynccontextmanager
-async def calling_as(world: World, service: str) -> AsyncIterator[auth_grpc.AuthServiceStub]:
+async def calling_as(world: World, service: str) -> AsyncIterator[auth_grpc.AuthServiceAsyncStub]:
     """Call Auth as a service."""
     identity = ServiceIdentity(service, KeyRing.load(world.keys, service).private_key)
     async with connect(f"127.0.0.1:{world.running.port}", identity=identity) as channel:

@@ -10,6 +10,8 @@ from google.protobuf.json_format import MessageToDict
 from lockstep.profile.v1 import profile_service_pb2 as profile_pb
 from lockstep.profile.v1 import profile_service_pb2_grpc as profile_grpc
 
+from services.auth import codes
+from services.auth.emails import mailbox
 from services.auth.errors import ProfileUnavailable
 from services.auth.model import Role
 from services.auth.registrations import Details
@@ -97,8 +99,10 @@ class RegistrationSaga:
                 tx,
                 flow_id=UUID(payload["verification_flow_id"]),
                 email=payload["email_canonical"],
+                to=mailbox(payload["email"], payload["email_canonical"]),
                 user_id=user_id,
             )
+        await codes.settle(tx, saga.id)
         return {
             "user": _user(payload, user_id, row),
             "verification_flow_id": payload["verification_flow_id"],
@@ -114,6 +118,7 @@ class RegistrationSaga:
     async def undo(self, tx: Transaction, saga: Saga) -> None:
         """Delete the user, last of all: its row keeps the address until then."""
         await users.delete_pending(tx, _user_id(saga))
+        await codes.rearm(tx, saga.id)
 
     def unavailable(self) -> DomainError:
         """Say that nothing was registered."""

@@ -40,6 +40,7 @@ class Credentials:
     password_hash: str
     status: Status
     role: str
+    is_verified: bool
 
 
 _SELECT = (
@@ -49,6 +50,7 @@ _SELECT = (
         USERS.c.email_as_typed,
         USERS.c.password_hash,
         USERS.c.status,
+        USERS.c.email_verify_time.is_not(None).label("is_verified"),
         ROLES.c.name.label("role"),
     )
     .select_from(USERS.join(ROLES))
@@ -169,4 +171,5 @@ def _credentials(row: Row | None) -> Credentials | None:
         password_hash=row.password_hash,
         status=Status(row.status),
         role=row.role,
+        is_verified=row.is_verified,
     )

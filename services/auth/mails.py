@@ -1,0 +1,106 @@
+"""What Auth's mails say, as text and as HTML."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from html import escape
+
+_PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<title>{title}</title>
+</head>
+<body style="margin:0;padding:24px;background:#f4f4f5;color:#18181b;font:16px/1.5 sans-serif">
+<div style="display:none;max-height:0;overflow:hidden">{preview}</div>
+<div style="max-width:480px;margin:auto;padding:32px;background:#fff;border-radius:8px">
+<h1 style="margin:0 0 16px;font-size:20px">{title}</h1>
+{body}
+</div>
+</body>
+</html>
+"""
+_CODE = (
+    '<p style="margin:24px 0;font:700 32px/1 ui-monospace,monospace;letter-spacing:6px">{code}</p>'
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A mail without its envelope."""
+
+    subject: str
+    text: str
+    html: str
+
+
+def sign_up(code: str) -> Letter:
+    """Carry the code that ends a sign-up."""
+    return _with_code(code, "is your sign-up code", "Enter this code to finish signing up:")
+
+
+def verification(code: str) -> Letter:
+    """Carry the code that confirms an address."""
+    return _with_code(
+        code, "confirms your e-mail address", "Enter this code to confirm this address:"
+    )
+
+
+def password_reset(code: str) -> Letter:
+    """Carry the code that allows a new password."""
+    return _with_code(
+        code, "is your password reset code", "Enter this code to choose a new password:"
+    )
+
+
+def email_change(code: str) -> Letter:
+    """Carry the code that makes an address the account's."""
+    return _with_code(
+        code, "confirms your new e-mail address", "Enter this code to use this address from now on:"
+    )
+
+
+def account_exists() -> Letter:
+    """Tell the owner of an account that somebody wanted to sign up with its address."""
+    return _notice(
+        "You already have an account",
+        "Somebody, perhaps you, wanted to sign up with this address, which has an account "
+        "already. Log in with it, or reset the password if you don't remember it.",
+    )
+
+
+def email_changed(new_email: str) -> Letter:
+    """Tell the old address of an account about the new one."""
+    return _notice(
+        "Your e-mail address was changed",
+        f"Your account now belongs to {new_email}. If this was not you, contact support at once.",
+    )
+
+
+def password_changed() -> Letter:
+    """Tell an account's owner that its password is a new one."""
+    return _notice(
+        "Your password was changed",
+        "Your account has a new password. If this was not you, reset it at once.",
+    )
+
+
+def _with_code(code: str, purpose: str, instruction: str) -> Letter:
+    after = "It is good for ten minutes. If you did not ask for it, ignore this mail."
+    title = f"{code} {purpose}"  # a phone shows the subject, and offers the code in it
+    body = f"<p>{instruction}</p>\n{_CODE.format(code=code)}\n<p>{after}</p>"
+    return Letter(
+        subject=title,
+        text=f"{instruction}\n\n    {code}\n\n{after}\n",
+        html=_PAGE.format(title=title, preview=f"{code}. {after}", body=body),
+    )
+
+
+def _notice(title: str, text: str) -> Letter:
+    body = f"<p>{escape(text)}</p>"
+    return Letter(
+        subject=title,
+        text=f"{text}\n",
+        html=_PAGE.format(title=title, preview=escape(text), body=body),
+    )

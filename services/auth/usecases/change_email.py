@@ -1,0 +1,86 @@
+"""Ask for another address; the code that is mailed there makes the change."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from services.auth import mails
+from services.auth.attempts import Attempts
+from services.auth.codes import Codes, Mailing, Purpose
+from services.auth.emails import Email
+from services.auth.model import Status
+from services.auth.proving import PasswordProof
+from services.auth.store import users
+from services.auth.store.credentials import Credentials
+from services.auth.usecases.flows import check_email
+from services.kernel import call
+from services.kernel.database import Database, Transaction
+from services.kernel.errors import InvalidField, Violation
+from services.kernel.validation import Problems
+
+
+class ChangeEmail:
+    """Mails codes to addresses that somebody wants to have.
+
+    Args:
+        database: Auth's.
+        proof: Compares the password.
+        attempts: Forgets wrong ones after a right one.
+        codes: Mails codes.
+    """
+
+    def __init__(
+        self, database: Database, proof: PasswordProof, attempts: Attempts, codes: Codes
+    ) -> None:
+        """See the class."""
+        self._database = database
+        self._proof = proof
+        self._attempts = attempts
+        self._codes = codes
+
+    async def __call__(
+        self, *, caller: call.User, new_email: str, password: str, address: str | None
+    ) -> UUID:
+        """Mail a code to the new address and return its flow.
+
+        Its owner, if it has an account, is told about that instead; the caller can't
+        tell.
+
+        Raises:
+            InvalidField: With every wrong field.
+            InvalidCredentials: The password is wrong.
+            TooManyRequests: Too many wrong passwords, or too many codes.
+        """
+        new = _check(new_email, password)
+        user = await self._proof.prove(caller.id, password, address=address)
+        if new.canonical == user.email:
+            raise InvalidField(Violation("new_email", "is the address of this account already"))
+
+        async def work(tx: Transaction) -> UUID:
+            await self._attempts.succeed(tx, user.email)
+            return await self._codes.send(tx, await _mailing(tx, user, new))
+
+        return await self._database.transact("email.change", work)
+
+
+async def _mailing(tx: Transaction, user: Credentials, new: Email) -> Mailing:
+    status = await users.status_of_email(tx, new.canonical)
+    has_account = status not in (None, Status.PENDING)
+    return Mailing(
+        purpose=Purpose.EMAIL_CHANGE,
+        email=new.canonical,
+        to=new.mailbox,
+        user_id=user.user_id,
+        payload={"typed": new.typed},
+        instead=mails.account_exists() if has_account else None,
+    )
+
+
+def _check(new_email: str, password: str) -> Email:
+    wrong = Problems()
+    new = check_email(wrong, new_email, "new_email")
+    if not password:
+        wrong.add("password", "is required")
+    wrong.raise_any()
+    assert new is not None
+    return new

@@ -1,0 +1,99 @@
+"""Change one's own password."""
+
+from __future__ import annotations
+
+from services.auth import mails, passwords
+from services.auth.attempts import Attempts
+from services.auth.audit import Audit, Event
+from services.auth.emails import mailbox
+from services.auth.errors import InvalidCredentials
+from services.auth.outbox import Outbox
+from services.auth.passwords import Hasher
+from services.auth.proving import PasswordProof
+from services.auth.store import credentials, sessions
+from services.auth.store.credentials import Credentials
+from services.kernel import call
+from services.kernel.database import Database, Transaction
+from services.kernel.validation import Problems
+
+
+class ChangePassword:
+    """Changes passwords of those who know the present one.
+
+    Args:
+        database: Auth's.
+        hasher: Hashes the new one.
+        proof: Compares the present one.
+        attempts: Forgets wrong ones after a right one.
+        outbox: Takes the mail that tells the owner.
+        audit: Hears of it.
+    """
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        hasher: Hasher,
+        proof: PasswordProof,
+        attempts: Attempts,
+        outbox: Outbox,
+        audit: Audit,
+    ) -> None:
+        """See the class."""
+        self._database = database
+        self._hasher = hasher
+        self._proof = proof
+        self._attempts = attempts
+        self._outbox = outbox
+        self._audit = audit
+
+    async def __call__(
+        self, *, caller: call.User, current: str, new: str, address: str | None
+    ) -> None:
+        """Change the password; the caller's other sessions end.
+
+        Raises:
+            InvalidField: With every wrong field.
+            InvalidCredentials: The present password is another.
+            TooManyRequests: Too many wrong ones, or too many are hashing.
+        """
+        _check(current, new, email=None)
+        user = await self._proof.prove(caller.id, current, address=address)
+        _check(current, new, email=user.email)
+        new_hash = await self._hasher.hash(new)
+
+        async def work(tx: Transaction) -> None:
+            await self._replace(tx, caller, user, new_hash, address)
+
+        await self._database.transact("password.change", work)
+
+    async def _replace(
+        self,
+        tx: Transaction,
+        caller: call.User,
+        user: Credentials,
+        new_hash: str,
+        address: str | None,
+    ) -> None:
+        if not await credentials.replace(
+            tx, user.user_id, old_hash=user.password_hash, new_hash=new_hash
+        ):
+            raise InvalidCredentials("The password has been changed already.")
+        await self._attempts.succeed(tx, user.email)
+        await sessions.end_all(tx, user.user_id, but=caller.session_id)
+        to = mailbox(user.email_as_typed, user.email)
+        await self._outbox.put(tx, mails.password_changed(), to=to)
+        await self._audit.write(
+            tx, Event.CREDENTIALS_CHANGE, user_id=user.user_id, address=address, by="change"
+        )
+
+
+def _check(current: str, new: str, *, email: str | None) -> None:
+    wrong = Problems()
+    if not current:
+        wrong.add("current_password", "is required")
+    for fault in passwords.faults(new, email=email):
+        wrong.add("new_password", fault)
+    if new and new == current:
+        wrong.add("new_password", "must be another than the current one")
+    wrong.raise_any()

@@ -1,0 +1,95 @@
+"""Erase an account in every service."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from services.auth.administrators import keep_one
+from services.auth.audit import Audit, Event
+from services.auth.errors import UserNotFound
+from services.auth.model import Status, User
+from services.auth.sagas.account_deletion import AccountDeletionSaga
+from services.auth.store import accounts, users
+from services.kernel import call
+from services.kernel.access import owned_id
+from services.kernel.database import Database, Transaction
+from services.kernel.errors import SagaNotFound
+from services.kernel.ids import new_id
+from services.kernel.saga import SagaEngine
+
+
+class DeleteUser:
+    """Erases accounts, through a saga.
+
+    Args:
+        database: Auth's.
+        engine: Drives the saga.
+        audit: Hears of it.
+    """
+
+    def __init__(self, database: Database, engine: SagaEngine, audit: Audit) -> None:
+        """See the class."""
+        self._database = database
+        self._engine = engine
+        self._audit = audit
+
+    async def __call__(self, *, caller: call.User, user_id: str, address: str | None) -> None:
+        """Erase an account; while it is being erased a repeat waits with the first.
+
+        Raises:
+            InvalidField: It is no id.
+            Forbidden: It is somebody else's, and the caller is no administrator.
+            UserNotFound: There is no such user.
+            LastAdministrator: There would be none left.
+            RecordedError: Commerce has refused (CHECKOUT_IN_PROGRESS).
+            DeadlineExceeded: Nobody knows yet; the saga goes on.
+        """
+        target = owned_id(user_id, caller)
+        user = await users.get(self._database, target)
+        if user is None:
+            raise UserNotFound
+        if user.status is not Status.DELETING:
+            try:
+                await self._begin(user, caller, address)
+                return
+            except _Underway:
+                pass
+        await self._attach(target)
+
+    async def _begin(self, user: User, caller: call.User, address: str | None) -> None:
+        async def opening(tx: Transaction) -> None:
+            await accounts.lock_administrators(tx)
+            now = await accounts.lock(tx, user.id)
+            if now is None:
+                raise UserNotFound
+            if now.status is not user.status:
+                raise _Underway
+            await keep_one(tx, now)
+            await accounts.set_status(tx, user.id, Status.DELETING)
+            await self._audit.write(
+                tx, Event.USER_DELETED, user_id=user.id, actor=caller.id, address=address
+            )
+
+        outcome = await self._engine.run(
+            saga_id=new_id(),
+            kind=AccountDeletionSaga.kind,
+            payload={"status": user.status},
+            user_id=user.id,
+            opening=opening,
+        )
+        outcome.unwrap()
+
+    async def _attach(self, user_id: UUID) -> None:
+        saga_id = await accounts.running_saga(
+            self._database, user_id, kind=AccountDeletionSaga.kind
+        )
+        if saga_id is None:
+            raise UserNotFound
+        try:
+            (await self._engine.attach(saga_id)).unwrap()
+        except SagaNotFound:
+            raise UserNotFound from None
+
+
+class _Underway(Exception):
+    """The status has changed since it was read; internal to this module."""

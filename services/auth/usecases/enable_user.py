@@ -1,0 +1,61 @@
+"""Enable a disabled account."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from services.auth.audit import Audit, Event
+from services.auth.decided import Decided
+from services.auth.errors import UserNotFound
+from services.auth.model import Status, User
+from services.auth.sagas.profile_status import USER_ENABLING
+from services.auth.store import accounts, users
+from services.kernel import call
+from services.kernel.database import Database, Transaction
+from services.kernel.errors import IllegalState
+from services.kernel.ids import parse_id
+
+
+class EnableUser:
+    """Opens accounts again; their profiles get the status back that they had.
+
+    Args:
+        database: Auth's.
+        decided: Runs the saga that tells Profile.
+        audit: Hears of it.
+    """
+
+    def __init__(self, database: Database, decided: Decided, audit: Audit) -> None:
+        """See the class."""
+        self._database = database
+        self._decided = decided
+        self._audit = audit
+
+    async def __call__(self, *, caller: call.User, user_id: str, address: str | None) -> User:
+        """Enable an account; repeating it changes nothing.
+
+        Raises:
+            InvalidField: It is no id.
+            UserNotFound: There is no such user.
+            IllegalState: The account is being deleted.
+        """
+        target = parse_id(user_id, field="user_id")
+
+        async def opening(tx: Transaction, _saga_id: UUID) -> None:
+            user = await accounts.lock(tx, target)
+            if user is None:
+                raise UserNotFound
+            if user.status is Status.DELETING:
+                raise IllegalState("The account is being deleted.")
+            if user.status is Status.ACTIVE:
+                return
+            await accounts.set_status(tx, target, Status.ACTIVE)
+            await self._audit.write(
+                tx, Event.USER_UPDATED, user_id=target, actor=caller.id, address=address
+            )
+
+        await self._decided.run(USER_ENABLING, user_id=target, opening=opening)
+        user = await users.get(self._database, target)
+        if user is None:
+            raise UserNotFound
+        return user

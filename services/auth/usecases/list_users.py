@@ -1,0 +1,38 @@
+"""List users."""
+
+from __future__ import annotations
+
+from services.auth.model import User
+from services.auth.store import accounts
+from services.kernel.database import Database
+from services.kernel.paging import PageTokens, page_size
+
+LISTING = "users"
+
+
+class ListUsers:
+    """Lists users, newest first.
+
+    Args:
+        database: Auth's.
+        tokens: Makes and reads page tokens.
+    """
+
+    def __init__(self, database: Database, tokens: PageTokens) -> None:
+        """See the class."""
+        self._database = database
+        self._tokens = tokens
+
+    async def __call__(self, *, size: int, page_token: str) -> tuple[list[User], str]:
+        """Return a page, and the token of the next one, empty on the last.
+
+        Raises:
+            InvalidField: The size is negative, or the token is not ours.
+        """
+        most = page_size(size)
+        before = self._tokens.newest_first(page_token, listing=LISTING)
+        found = await accounts.list_users(self._database, before=before, most=most + 1)
+        if len(found) <= most:
+            return found, ""
+        last = found[most - 1]
+        return found[:most], self._tokens.after(last.create_time, last.id, listing=LISTING)

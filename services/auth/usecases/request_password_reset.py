@@ -1,0 +1,51 @@
+"""Mail a code with which a password can be set anew."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from services.auth.codes import Codes, Mailing, Purpose
+from services.auth.emails import mailbox
+from services.auth.store import credentials
+from services.auth.usecases.flows import check_email
+from services.kernel.database import Database, Transaction
+from services.kernel.validation import Problems
+
+
+class RequestPasswordReset:
+    """Mails codes to those who have forgotten.
+
+    Args:
+        database: Auth's.
+        codes: Mails codes.
+    """
+
+    def __init__(self, database: Database, codes: Codes) -> None:
+        """See the class."""
+        self._database = database
+        self._codes = codes
+
+    async def __call__(self, *, email: str) -> UUID:
+        """Mail a code, if there is such an account, and return its flow in any case.
+
+        Raises:
+            InvalidField: It is no address.
+            TooManyRequests: Too soon or too often for this address.
+        """
+        wrong = Problems()
+        asked = check_email(wrong, email, "email")
+        wrong.raise_any()
+        assert asked is not None
+        canonical = asked.canonical
+
+        async def work(tx: Transaction) -> UUID:
+            user = await credentials.by_email(tx, canonical)
+            mailing = Mailing(
+                purpose=Purpose.RESET,
+                email=canonical,
+                to=mailbox(user.email_as_typed, user.email) if user else None,
+                user_id=user.user_id if user else None,
+            )
+            return await self._codes.send(tx, mailing)
+
+        return await self._database.transact("reset.send", work)

@@ -1,0 +1,98 @@
+"""Set a new password with a mailed code."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from services.auth import mails, passwords
+from services.auth.attempts import Attempts
+from services.auth.audit import Audit, Event
+from services.auth.codes import Codes, Purpose
+from services.auth.emails import mailbox, parse_email
+from services.auth.errors import OtpInvalid
+from services.auth.outbox import Outbox
+from services.auth.passwords import Hasher
+from services.auth.store import accounts, codes, credentials, sessions
+from services.auth.store.codes import Flow
+from services.auth.usecases.flows import Proof, check
+from services.kernel.database import Database, Transaction
+from services.kernel.validation import Problems
+
+
+class ResetPassword:
+    """Sets passwords of those who have proven their mailbox.
+
+    Args:
+        database: Auth's.
+        hasher: Hashes the new one.
+        codes: Compares codes.
+        attempts: Forgets the wrong passwords.
+        outbox: Takes the mail that tells the owner.
+        audit: Hears of it.
+    """
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        hasher: Hasher,
+        codes: Codes,
+        attempts: Attempts,
+        outbox: Outbox,
+        audit: Audit,
+    ) -> None:
+        """See the class."""
+        self._database = database
+        self._hasher = hasher
+        self._codes = codes
+        self._attempts = attempts
+        self._outbox = outbox
+        self._audit = audit
+
+    async def __call__(self, proof: Proof, *, new_password: str, address: str | None) -> None:
+        """Set a password; all sessions end.
+
+        Raises:
+            InvalidField: With every wrong field; the code was not tried.
+            OtpInvalid, OtpExpired, OtpExhausted, TooManyRequests: See `Codes.verify`.
+        """
+        wrong = Problems()
+        parsed = parse_email(proof.email)
+        for fault in passwords.faults(new_password, email=parsed.canonical if parsed else None):
+            wrong.add("new_password", fault)
+        flow_id, email = check(proof, wrong)
+        flow = await self._codes.verify(
+            flow_id=flow_id, purposes={Purpose.RESET}, email=email.canonical, code=proof.otp
+        )
+        if flow.is_spent or flow.user_id is None:
+            raise OtpInvalid
+        user_id = flow.user_id
+        password_hash = await self._hasher.hash(new_password)
+
+        async def work(tx: Transaction) -> None:
+            await self._set(tx, flow, user_id, password_hash, address)
+
+        await self._database.transact("reset", work)
+
+    async def _set(
+        self,
+        tx: Transaction,
+        flow: Flow,
+        user_id: UUID,
+        password_hash: str,
+        address: str | None,
+    ) -> None:
+        await accounts.lock(tx, user_id)
+        user = await credentials.by_id(tx, user_id)
+        if user is None or user.email != flow.email:
+            raise OtpInvalid
+        if not await codes.spend(tx, flow.id, saga_id=None):
+            raise OtpInvalid
+        await accounts.set_password(tx, user_id, password_hash)
+        await sessions.end_all(tx, user_id)
+        await self._attempts.forgive(tx, user.email)
+        to = mailbox(user.email_as_typed, user.email)
+        await self._outbox.put(tx, mails.password_changed(), to=to)
+        await self._audit.write(
+            tx, Event.CREDENTIALS_CHANGE, user_id=user_id, address=address, by="reset"
+        )

@@ -1,0 +1,50 @@
+"""Mail a new code for one's own address."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from services.auth.codes import Codes, Mailing, Purpose
+from services.auth.emails import mailbox
+from services.auth.store import credentials
+from services.kernel import call
+from services.kernel.database import Database, Transaction
+from services.kernel.errors import IllegalState, SessionEnded
+
+
+class SendEmailVerification:
+    """Mails codes that confirm addresses.
+
+    Args:
+        database: Auth's.
+        codes: Mails them.
+    """
+
+    def __init__(self, database: Database, codes: Codes) -> None:
+        """See the class."""
+        self._database = database
+        self._codes = codes
+
+    async def __call__(self, *, caller: call.User) -> UUID:
+        """Mail a code and return its flow.
+
+        Raises:
+            IllegalState: The address is confirmed already.
+            TooManyRequests: Too soon, or too often.
+        """
+
+        async def work(tx: Transaction) -> UUID:
+            user = await credentials.hold(tx, caller.id)
+            if user is None:
+                raise SessionEnded
+            if user.is_verified:
+                raise IllegalState("The e-mail address is confirmed already.")
+            mailing = Mailing(
+                purpose=Purpose.VERIFICATION,
+                email=user.email,
+                to=mailbox(user.email_as_typed, user.email),
+                user_id=user.user_id,
+            )
+            return await self._codes.send(tx, mailing)
+
+        return await self._database.transact("verification.send", work)

@@ -1,0 +1,62 @@
+"""Start a sign-up by mailed code."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from pydantic import TypeAdapter
+
+from services.auth import mails
+from services.auth.codes import Codes, Mailing, Purpose
+from services.auth.model import Status
+from services.auth.passwords import Hasher
+from services.auth.registrations import Details, Registration, check
+from services.auth.store import users
+from services.kernel.database import Database, Transaction
+
+DETAILS = TypeAdapter(Details)
+
+
+class SendOtp:
+    """Keeps what a sign-up asks for, and mails its code.
+
+    Args:
+        database: Auth's.
+        hasher: Hashes passwords.
+        codes: Mails codes.
+    """
+
+    def __init__(self, database: Database, hasher: Hasher, codes: Codes) -> None:
+        """See the class."""
+        self._database = database
+        self._hasher = hasher
+        self._codes = codes
+
+    async def __call__(self, asked: Registration) -> UUID:
+        """Mail a code and return its flow.
+
+        The owner of an account is told about it instead; the caller can't tell.
+
+        Raises:
+            InvalidField: With every wrong field.
+            TooManyRequests: Too soon or too often for this address, or too many hash.
+        """
+        details = check(asked, details_required=False)
+        password_hash = await self._hasher.hash(asked.password)
+
+        async def work(tx: Transaction) -> UUID:
+            status = await users.status_of_email(tx, details.email.canonical)
+            has_account = status not in (None, Status.PENDING)
+            mailing = Mailing(
+                purpose=Purpose.SIGNUP,
+                email=details.email.canonical,
+                to=details.email.mailbox,
+                payload={
+                    "details": DETAILS.dump_python(details, mode="json"),
+                    "password_hash": password_hash,
+                },
+                instead=mails.account_exists() if has_account else None,
+            )
+            return await self._codes.send(tx, mailing)
+
+        return await self._database.transact("otp.send", work)

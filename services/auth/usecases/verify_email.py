@@ -1,0 +1,86 @@
+"""Confirm an address with the code that was mailed to it."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from services.auth import mails
+from services.auth.audit import Audit, Event
+from services.auth.codes import Codes, Purpose
+from services.auth.decided import Decided
+from services.auth.emails import Email, mailbox
+from services.auth.errors import OtpInvalid
+from services.auth.outbox import Outbox
+from services.auth.sagas.profile_status import EMAIL_VERIFICATION
+from services.auth.store import accounts, codes, credentials
+from services.auth.store.codes import Flow
+from services.auth.store.credentials import Credentials
+from services.auth.usecases.flows import Proof, check
+from services.kernel.database import Transaction
+
+
+class VerifyEmail:
+    """Confirms addresses, new ones too; the profile becomes active.
+
+    Args:
+        codes: Compares codes.
+        decided: Runs the saga that tells Profile.
+        outbox: Takes the mail to an address that is left behind.
+        audit: Hears of it.
+    """
+
+    def __init__(self, codes: Codes, decided: Decided, outbox: Outbox, audit: Audit) -> None:
+        """See the class."""
+        self._codes = codes
+        self._decided = decided
+        self._outbox = outbox
+        self._audit = audit
+
+    async def __call__(self, proof: Proof, *, address: str | None) -> None:
+        """Confirm an address; a repeat with the right code changes nothing.
+
+        Raises:
+            InvalidField: With every wrong field.
+            OtpInvalid, OtpExpired, OtpExhausted, TooManyRequests: See `Codes.verify`.
+            EmailTaken: Somebody has the new address.
+        """
+        flow_id, email = check(proof)
+        flow = await self._codes.verify(
+            flow_id=flow_id,
+            purposes={Purpose.VERIFICATION, Purpose.EMAIL_CHANGE},
+            email=email.canonical,
+            code=proof.otp,
+        )
+        if flow.is_spent:
+            return
+        assert flow.user_id is not None
+        user_id = flow.user_id
+
+        async def opening(tx: Transaction, saga_id: UUID) -> None:
+            await self._confirm(tx, flow, user_id, saga_id, address)
+
+        await self._decided.run(EMAIL_VERIFICATION, user_id=user_id, opening=opening)
+
+    async def _confirm(
+        self, tx: Transaction, flow: Flow, user_id: UUID, saga_id: UUID, address: str | None
+    ) -> None:
+        # The user's row first, as everywhere: a deletion takes its codes with it.
+        await accounts.lock(tx, user_id)
+        user = await credentials.hold(tx, user_id)
+        if user is None:
+            raise OtpInvalid
+        if not await codes.spend(tx, flow.id, saga_id=saga_id):
+            return  # the same request, a moment earlier
+        if flow.purpose == Purpose.EMAIL_CHANGE:
+            await self._change(tx, flow, user)
+        elif flow.email != user.email:
+            raise OtpInvalid  # the address was changed since
+        await accounts.verify_email(tx, user_id)
+        await self._audit.write(tx, Event.USER_UPDATED, user_id=user_id, address=address)
+
+    async def _change(self, tx: Transaction, flow: Flow, user: Credentials) -> None:
+        assert flow.payload is not None
+        new = Email(typed=flow.payload["typed"], canonical=flow.email)
+        await accounts.change_email(tx, user.user_id, new)
+        old = mailbox(user.email_as_typed, user.email)
+        await self._outbox.put(tx, mails.email_changed(new.typed), to=old)

@@ -1,0 +1,95 @@
+"""End a sign-up by mailed code: register the account that it was begun for."""
+
+from __future__ import annotations
+
+from services.auth.codes import Codes, Purpose
+from services.auth.errors import EmailTaken, OtpInvalid, RegistrationInProgress
+from services.auth.store import codes as store
+from services.auth.store.codes import Flow
+from services.auth.usecases.flows import Proof, check
+from services.auth.usecases.register import Register, begin
+from services.auth.usecases.send_otp import DETAILS
+from services.kernel.database import Database, Transaction
+from services.kernel.errors import SagaNotFound
+from services.kernel.ids import new_id
+from services.kernel.saga import SagaEngine
+from services.kernel.saga_store import Json
+
+
+class VerifyOtp:
+    """Registers accounts whose mailbox is proven, through the saga of every registration.
+
+    Args:
+        database: Auth's.
+        engine: Drives the saga.
+        codes: Compares codes.
+        register: Knows what a registration may not run into.
+    """
+
+    def __init__(
+        self, database: Database, engine: SagaEngine, codes: Codes, register: Register
+    ) -> None:
+        """See the class."""
+        self._database = database
+        self._engine = engine
+        self._codes = codes
+        self._register = register
+
+    async def __call__(self, proof: Proof) -> Json:
+        """Register, and return the new user, profile and brand as JSON.
+
+        The same flow with the right code gets the same answer again.
+
+        Raises:
+            InvalidField: With every wrong field.
+            OtpInvalid, OtpExpired, OtpExhausted, TooManyRequests: See `Codes.verify`.
+            EmailTaken, PhoneTaken, RegistrationInProgress: Nothing was written.
+            ProfileUnavailable: Nothing will be; the code works again.
+            DeadlineExceeded: Nobody knows yet; the same flow and code tell.
+        """
+        flow_id, email = check(proof)
+        flow = await self._codes.verify(
+            flow_id=flow_id, purposes={Purpose.SIGNUP}, email=email.canonical, code=proof.otp
+        )
+        result = await (self._begin(flow) if flow.saga_id is None else self._attach(flow))
+        return {name: value for name, value in result.items() if name != "verification_flow_id"}
+
+    async def _begin(self, flow: Flow) -> Json:
+        assert flow.payload is not None
+        details = DETAILS.validate_python(flow.payload["details"])
+        await self._register.ensure_possible(details)
+        saga_id = new_id()
+
+        async def spend(tx: Transaction) -> None:
+            if not await store.spend(tx, flow.id, saga_id=saga_id):
+                raise _SpentBefore
+
+        try:
+            outcome = await begin(
+                self._database,
+                self._engine,
+                details,
+                saga_id=saga_id,
+                password_hash=flow.payload["password_hash"],
+                is_verified=True,
+                first=spend,
+            )
+        except _SpentBefore:
+            return await self._attach(flow)
+        except EmailTaken:
+            await self._register.ensure_possible(details)
+            raise RegistrationInProgress from None  # it was PENDING, and has vanished since
+        return outcome.unwrap()
+
+    async def _attach(self, flow: Flow) -> Json:
+        now = await store.get(self._database, flow.id)
+        if now is None or now.saga_id is None:
+            raise RegistrationInProgress  # spent, and given back, while we looked
+        try:
+            return (await self._engine.attach(now.saga_id)).unwrap()
+        except SagaNotFound:
+            raise OtpInvalid from None  # long done, and cleaned up
+
+
+class _SpentBefore(Exception):
+    """The same flow and code came twice at once; internal to this module."""
