@@ -21,9 +21,9 @@ def init() -> None:
 @app.command(name="list")
 def list_keys() -> None:
     """List the keys that sign and verify access tokens, newest first."""
-    from rich.console import Console
     from rich.table import Table
 
+    from services.cli.screen import console
     from services.kernel.keys import list_token_keys
 
     table = Table("Key", "State", "Made", "Verifies until")
@@ -31,7 +31,7 @@ def list_keys() -> None:
         state = "signs" if key.active else "verifies"
         until = "" if key.verify_until is None else _local_time(key.verify_until)
         table.add_row(key.kid, state, _local_time(key.create_time), until)
-    Console().print(table)
+    console().print(table)
 
 
 @app.command()

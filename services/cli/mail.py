@@ -14,14 +14,15 @@ def list_mail(
     limit: Annotated[int, typer.Option(min=1, help="how many at most, newest first")] = 20,
 ) -> None:
     """List mail, newest first."""
-    from rich.console import Console
     from rich.table import Table
+
+    from services.cli.screen import console
 
     table = Table("Mail", "To", "Subject", "Sent")
     for path in _newest_first()[:limit]:
         message = _read(path)
         table.add_row(path.stem, message["to"], message["subject"], message["date"])
-    Console().print(table)
+    console().print(table)
 
 
 @app.command()

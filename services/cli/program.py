@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import os
 import signal
 import sys
 import time
@@ -20,6 +21,7 @@ from services.cli.processes import end, is_alive
 BACKOFF_SECONDS_MIN: Final = 0.2
 BACKOFF_SECONDS_MAX: Final = 5.0
 HEALTHY_SECONDS: Final = 10.0
+LAST_LINES_SECONDS: Final = 1.0
 LINE_BYTES_MAX: Final = 1024 * 1024
 LOG_BYTES_MAX: Final = 10 * 1024 * 1024
 
@@ -99,39 +101,53 @@ class Runner:
         argv = self.program.argv
         if not self.program.is_attached:
             argv = attached.command(list(argv), death_signal=signal.SIGTERM)
-        self._process = process = await asyncio.create_subprocess_exec(
-            *argv,
-            env=dict(self.program.environment),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-            limit=LINE_BYTES_MAX,
-            # Ctrl-C in a terminal reaches this process only, which stops the rest in order.
-            start_new_session=True,
-        )
+        # A pipe of our own: asyncio's `wait` would wait for a grandchild that holds its pipe open.
+        read_end, write_end = os.pipe()
+        output = asyncio.create_task(self._pass_on(read_end), name=f"{self.program.name} output")
+        try:
+            self._process = process = await asyncio.create_subprocess_exec(
+                *argv,
+                env=dict(self.program.environment),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=write_end,
+                stderr=write_end,
+                # Ctrl-C in a terminal reaches this process only, which stops the rest in order.
+                start_new_session=True,
+            )
+        finally:
+            os.close(write_end)
         _write_pid(self._pid_file, process.pid)
         if self._stopping.is_set():
             self._signal(self.program.stop_signal)
-        if process.stdout is not None:
-            await self._pass_on(process.stdout)
-        return await process.wait()
+        code = await process.wait()
+        await asyncio.wait([output], timeout=LAST_LINES_SECONDS)
+        output.cancel()
+        return code
 
-    async def _pass_on(self, output: asyncio.StreamReader) -> None:
-        while True:
-            try:
-                line = await output.readline()
-            except ValueError:
-                continue  # longer than LINE_BYTES_MAX: dropped
-            if not line:
-                return
-            text = line.decode(errors="replace").rstrip()
-            self._log.emit(logging.LogRecord("", 0, "", 0, text, None, None))
-            self._say(self.program.name, text)
+    async def _pass_on(self, read_end: int) -> None:
+        lines = asyncio.StreamReader(limit=LINE_BYTES_MAX)
+        transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(lines), os.fdopen(read_end, "rb", buffering=0)
+        )
+        with contextlib.closing(transport):
+            while (line := await _next_line(lines)) is not None:
+                self._log.emit(logging.LogRecord("", 0, "", 0, line, None, None))
+                self._say(self.program.name, line)
 
     def _signal(self, number: signal.Signals) -> None:
         if self._process is not None and self._process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 self._process.send_signal(number)
+
+
+async def _next_line(lines: asyncio.StreamReader) -> str | None:
+    """Give the next line, without those that are too long to keep; None at the end."""
+    while True:
+        try:
+            line = await lines.readline()
+        except ValueError:
+            continue
+        return line.decode(errors="replace").rstrip() if line else None
 
 
 def python(module: str, *arguments: str) -> list[str]:

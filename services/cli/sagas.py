@@ -30,8 +30,9 @@ def list_sagas(
 ) -> None:
     """List sagas, newest first."""
     from lockstep.saga.v1 import saga_service_pb2 as saga_pb
-    from rich.console import Console
     from rich.table import Table
+
+    from services.cli.screen import console
 
     request = saga_pb.ListSagasRequest(
         state=_state(state), kind=kind, parked=parked, page_size=limit
@@ -43,7 +44,7 @@ def list_sagas(
             made, due = _local_time(saga.create_time), _next_try(saga)
             attempts = str(saga.attempts)
             table.add_row(service, saga.id, saga.kind, shown, attempts, saga.reason, made, due)
-    Console().print(table)
+    console().print(table)
 
 
 @app.command()
@@ -118,8 +119,9 @@ def _coordinators() -> list[str]:
 
 
 def _print(service: str, saga: "saga_pb.Saga") -> None:
-    from rich.console import Console
     from rich.table import Table
+
+    from services.cli.screen import console
 
     table = Table(show_header=False)
     table.add_row("service", service)
@@ -130,7 +132,7 @@ def _print(service: str, saga: "saga_pb.Saga") -> None:
         else:
             value = _state_name(saga) if field.name == "state" else str(getattr(saga, field.name))
         table.add_row(field.name.replace("_", " "), value)
-    Console().print(table)
+    console().print(table)
 
 
 def _state(name: str | None) -> "saga_pb.SagaState.ValueType":

@@ -1,5 +1,6 @@
 """What `lockstep up` shows: the programs' lines, the addresses, the first request."""
 
+import os
 import sys
 from itertools import cycle
 from typing import Final
@@ -8,6 +9,7 @@ from rich.console import Console
 from rich.table import Column, Table
 
 NAME_WIDTH: Final = 11
+PIPE_WIDTH: Final = 200
 COLOURS: Final = (36, 33, 35, 32, 34, 96, 93, 95)
 
 FIRST_REQUEST: Final = """\
@@ -16,12 +18,18 @@ curl -s {gateway}/v1/auth/register -H 'Content-Type: application/json' -d '{{
   "full_name": "Ada Lovelace", "phone_number": "+15550100100"}}'"""
 
 
+def console() -> Console:
+    """Make a console that breaks lines for a terminal, and hardly for a file or a pipe."""
+    width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else PIPE_WIDTH
+    return Console(highlight=False, width=width)
+
+
 class Screen:
     """Show lines with the name of their program in its colour."""
 
     def __init__(self) -> None:
         """Write to the standard output, in colour on a terminal."""
-        self._console: Final = Console(highlight=False)
+        self._console: Final = console()
         self._colours: Final = cycle(COLOURS)
         self._prefixes: Final[dict[str, str]] = {}
         self._is_open = True
@@ -38,7 +46,12 @@ class Screen:
 
     def addresses(self, rows: list[tuple[str, str]], gateway: str) -> None:
         """Show where everything is, and a first request."""
-        table = Table("What", Column("Where", overflow="fold"), title="Lockstep is running")
+        table = Table(
+            "What",
+            Column("Where", overflow="fold"),
+            title="Lockstep is running",
+            title_justify="left",
+        )
         for row in rows:
             table.add_row(*row)
         self._console.print(table)

@@ -34,9 +34,9 @@ def settings(
 def _print_table(values: dict[str, str]) -> None:
     import os
 
-    from rich.console import Console
     from rich.table import Column, Table
 
+    from services.cli.screen import console
     from services.cli.system import SETTINGS
     from services.kernel.settings import variable
 
@@ -46,4 +46,4 @@ def _print_table(values: dict[str, str]) -> None:
         source = "environment" if os.environ.get(variable(name)) else "default"
         value = values.get(variable(name), "")
         table.add_row(variable(name), value, source, field.description)
-    Console().print(table)
+    console().print(table)

@@ -10,7 +10,7 @@ from typing import Final, Self, TypeVar
 from services.cli.errors import CommandError
 from services.cli.program import Program, Runner, Say
 
-READY_POLL_SECONDS: Final = 0.1
+READY_POLL_SECONDS: Final = 0.2
 READY_SECONDS_MAX: Final = 60.0
 CRASHES_AT_START_MAX: Final = 3
 

@@ -119,6 +119,22 @@ async def test_a_killed_program_is_restarted_and_said_so(stage: Stage) -> None:
     assert pid_of(stage, "auth") != first
 
 
+async def test_a_grandchild_that_holds_the_output_open_does_not_hold_up_the_restart(
+    stage: Stage,
+) -> None:
+    script = """
+        import subprocess, sys
+        print("up", subprocess.Popen(["sleep", "30"]).pid, flush=True)
+        sys.exit(7)
+    """
+    stage.supervisor.start(stage.program("auth", script))
+
+    await stage.shows("auth", "ended with code 7; restarting")
+
+    for line in (line for _, line in stage.lines if line.startswith("up ")):
+        os.kill(int(line.split()[1]), signal.SIGKILL)
+
+
 async def test_restarts_slow_down_and_never_end(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
