@@ -127,11 +127,10 @@ _CLAIM = Statement(
         where=KEYS.c.expire_time < func.saga_now(),
     ).returning(KEYS.c.scope)
 )
-_FIND = Statement(
-    select(KEYS.c.fingerprint, KEYS.c.saga_id, KEYS.c.reply, KEYS.c.error).where(
-        _MATCHES, KEYS.c.expire_time >= func.saga_now()
-    )
-)
+_KEPT = select(KEYS.c.fingerprint, KEYS.c.saga_id, KEYS.c.reply, KEYS.c.error).where(_MATCHES)
+_FIND = Statement(_KEPT.where(KEYS.c.expire_time >= func.saga_now()))
+# A claim that took nothing holds the row's lock: it was alive then, whatever the time is now.
+_FIND_LOCKED = Statement(_KEPT)
 _STORE = Statement(
     update(KEYS).where(_MATCHES).values(reply=bindparam("reply"), error=bindparam("error"))
 )
@@ -147,7 +146,7 @@ async def claim(tx: Transaction, key: RequestKey, *, saga_id: UUID | None = None
         IdempotencyKeyReused: The key belongs to another request.
     """
     taken = await tx.first(_CLAIM, **_named(key), fingerprint=key.fingerprint, saga_id=saga_id)
-    return None if taken is not None else await find(tx, key)
+    return None if taken is not None else await _find(tx, _FIND_LOCKED, key)
 
 
 async def find(reader: Reader, key: RequestKey) -> Kept | None:
@@ -156,7 +155,11 @@ async def find(reader: Reader, key: RequestKey) -> Kept | None:
     Raises:
         IdempotencyKeyReused: The key belongs to another request.
     """
-    row = await reader.first(_FIND, **_named(key))
+    return await _find(reader, _FIND, key)
+
+
+async def _find(reader: Reader, statement: Statement, key: RequestKey) -> Kept | None:
+    row = await reader.first(statement, **_named(key))
     if row is None:
         return None
     if not hmac.compare_digest(row.fingerprint, key.fingerprint):

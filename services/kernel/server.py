@@ -105,6 +105,8 @@ class Server:
             self._poll.cancel()
         await self._health.enter_graceful_shutdown()
         await self._server.stop(grace_seconds)
+        if self._poll is not None:
+            await asyncio.wait([self._poll], timeout=STOP_GRACE_SECONDS)
 
     async def _poll_health(self) -> None:
         while True:

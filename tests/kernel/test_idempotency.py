@@ -1,0 +1,298 @@
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from uuid import UUID
+
+import psycopg
+import pytest
+from google.protobuf.wrappers_pb2 import StringValue
+from pydantic import TypeAdapter
+from sqlalchemy import select
+
+from services.kernel import idempotency
+from services.kernel.call import Call, Method, Service, User
+from services.kernel.database import Database, Statement, Transaction
+from services.kernel.errors import (
+    CommitUnknown,
+    DatabaseUnavailable,
+    DeadlineExceeded,
+    DomainError,
+    EtagMismatch,
+    Forbidden,
+    IdempotencyKeyReused,
+    IllegalState,
+    Internal,
+    InvalidField,
+    RecordedError,
+    TooManyRequests,
+    Violation,
+)
+from services.kernel.idempotency import Kept, RequestKey, RequestKeys
+from services.kernel.ids import new_id
+from services.kernel.tables import IDEMPOTENCY
+from tests.kernel.probe import SERVICE
+
+ALL = Statement(select(IDEMPOTENCY.c.key_hmac))
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """What a transaction answers: everything that JSON has no word for."""
+
+    id: UUID
+    moment: datetime
+    lines: tuple[str, ...]
+
+
+RECEIPTS = TypeAdapter(Receipt)
+
+
+@dataclass
+class Work:
+    """Counts how often it runs, and fails as told."""
+
+    error: DomainError | None = None
+    runs: list[Receipt] = field(default_factory=list)
+
+    async def __call__(self, tx: Transaction) -> Receipt:
+        receipt = Receipt(id=new_id(), moment=datetime.now(UTC), lines=("a", "b"))
+        self.runs.append(receipt)
+        if self.error is not None:
+            raise self.error
+        return receipt
+
+
+def key(name: bytes = b"k", *, request: bytes = b"r", scope: str = "anonymous") -> RequestKey:
+    return RequestKey(scope=scope, method="Open", key_hmac=name, fingerprint=request)
+
+
+async def once(database: Database, work: Work, request: RequestKey | None = None) -> Receipt:
+    return await idempotency.once(database, "test", request or key(), work, RECEIPTS)
+
+
+async def count(database: Database) -> int:
+    return len(await database.all(ALL))
+
+
+async def test_the_same_key_and_request_get_the_same_answer(database: Database) -> None:
+    work = Work()
+    first, second = await once(database, work), await once(database, work)
+    assert first == second == work.runs[0]
+    assert len(work.runs) == 1
+
+
+async def test_an_answer_of_nothing_is_an_answer(database: Database) -> None:
+    runs = []
+
+    async def work(tx: Transaction) -> None:
+        runs.append(1)
+
+    for _ in range(2):
+        await idempotency.once(database, "test", key(), work, TypeAdapter(type(None)))
+    assert runs == [1]
+
+
+async def test_without_a_key_it_just_runs(database: Database) -> None:
+    work = Work()
+    for _ in range(2):
+        await idempotency.once(database, "test", None, work, RECEIPTS)
+    assert len(work.runs) == 2
+    assert await count(database) == 0
+
+
+async def test_another_request_with_the_same_key_is_refused(database: Database) -> None:
+    work = Work()
+    await once(database, work)
+    with pytest.raises(IdempotencyKeyReused):
+        await once(database, work, key(request=b"other"))
+    assert len(work.runs) == 1
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        key(b"another"),
+        key(scope="user:1"),
+        RequestKey(scope="anonymous", method="Other", key_hmac=b"k", fingerprint=b"r"),
+    ],
+)
+async def test_a_key_belongs_to_its_caller_and_method(
+    database: Database, other: RequestKey
+) -> None:
+    work = Work()
+    await once(database, work)
+    await once(database, work, other)
+    assert len(work.runs) == 2
+
+
+@pytest.mark.parametrize("error", [IllegalState("Sold out."), Forbidden(metadata={"a": "b"})])
+async def test_a_refusal_is_kept(database: Database, error: DomainError) -> None:
+    work = Work(error)
+    with pytest.raises(type(error)):
+        await once(database, work)
+    work.error = None
+    with pytest.raises(RecordedError) as caught:
+        await once(database, work)
+    assert caught.value.record() == error.record()
+    assert len(work.runs) == 1
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        InvalidField(Violation("a", "is bad")),
+        DatabaseUnavailable(),
+        CommitUnknown(),
+        DeadlineExceeded(),
+        TooManyRequests(),
+        EtagMismatch(),
+        Internal(),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+async def test_what_may_pass_is_not_kept(database: Database, error: DomainError) -> None:
+    work = Work(error)
+    with pytest.raises(type(error)):
+        await once(database, work)
+    assert await count(database) == 0
+    work.error = None
+    assert await once(database, work) == work.runs[1]
+
+
+async def test_an_unexpected_error_is_not_kept(database: Database) -> None:
+    async def work(tx: Transaction) -> Receipt:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await idempotency.once(database, "test", key(), work, RECEIPTS)
+    assert await count(database) == 0
+
+
+async def test_two_at_once_run_once(database: Database) -> None:
+    work = Work()
+    answers = await asyncio.gather(*(once(database, work) for _ in range(8)))
+    assert answers == [answers[0]] * 8
+    assert len(work.runs) == 1
+
+
+async def test_two_at_once_are_refused_alike(database: Database) -> None:
+    work = Work(IllegalState("Sold out."))
+    answers = await asyncio.gather(
+        *(once(database, work) for _ in range(8)), return_exceptions=True
+    )
+    assert {getattr(answer, "reason", None) for answer in answers} == {"ILLEGAL_STATE"}
+    assert await count(database) == 1
+
+
+async def test_a_key_is_good_for_another_request_after_a_day(
+    database: Database, tomorrow: Database
+) -> None:
+    work = Work()
+    await once(database, work)
+    again = await once(tomorrow, work, key(request=b"other"))
+    assert again == work.runs[1]
+    assert await once(tomorrow, work, key(request=b"other")) == again
+
+
+async def test_an_expired_answer_is_not_found(database: Database, tomorrow: Database) -> None:
+    await once(database, Work())
+    assert await idempotency.find(database, key()) is not None
+    assert await idempotency.find(tomorrow, key()) is None
+
+
+async def test_a_key_that_expires_while_it_is_looked_up_is_kept_or_taken_never_lost(
+    kernel_url: str, database: Database
+) -> None:
+    """The clock moves between two statements: what was found alive must be answered."""
+    first = await once(database, Work())
+    async with await psycopg.AsyncConnection.connect(kernel_url, autocommit=True) as observer:
+        await observer.execute(
+            "UPDATE idempotency SET expire_time = saga_now() + interval '300 ms'"
+        )
+
+        async def wait(edge: str) -> None:
+            if edge.endswith("statement#2"):
+                expired = False
+                while not expired:
+                    cursor = await observer.execute(
+                        "SELECT expire_time < saga_now() FROM idempotency"
+                    )
+                    [expired] = await cursor.fetchone() or [True]
+
+        slow = Database(kernel_url, name="kernel", connections=1, observer=wait)
+        await slow.open()
+        work = Work()
+        answer = await once(slow, work)
+        await slow.close()
+    assert answer == first
+    assert work.runs == []
+
+
+async def test_a_sagas_key_names_the_saga_until_it_is_freed(database: Database) -> None:
+    saga_id = new_id()
+
+    async def claim(tx: Transaction) -> Kept | None:
+        return await idempotency.claim(tx, key(), saga_id=saga_id)
+
+    async def free(tx: Transaction) -> None:
+        await idempotency.free(tx, saga_id)
+
+    assert await database.transact("claim", claim) is None
+    assert await database.transact("claim", claim) == Kept(saga_id=saga_id, reply=None, error=None)
+    assert await idempotency.find(database, key()) == Kept(saga_id, None, None)
+    await database.transact("free", free)
+    assert await idempotency.find(database, key()) is None
+
+
+def call(value: str | None = None, *, text: str = "r") -> Call:
+    method = Method.of(SERVICE.methods_by_name["Open"])
+    metadata = {} if value is None else {"idempotency-key": value}
+    message = StringValue(value=text).SerializeToString()
+    return Call(method=method, metadata=metadata, message=message)
+
+
+KEYS = RequestKeys(b"secret")
+
+
+def test_a_call_without_a_key_has_none() -> None:
+    assert KEYS.of(call()) is None
+
+
+def test_a_method_that_takes_no_key_ignores_one() -> None:
+    made = call("k")
+    made.method = Method.of(SERVICE.methods_by_name["Own"])
+    assert KEYS.of(made) is None
+
+
+@pytest.mark.parametrize("value", ["", "x" * 256, "a\tb", "naïve"])
+def test_a_key_is_1_to_255_printable_characters(value: str) -> None:
+    with pytest.raises(InvalidField) as caught:
+        KEYS.of(call(value))
+    assert caught.value.violations[0].field == "idempotency-key"
+
+
+@pytest.mark.parametrize("value", ["x", " ", "x" * 255])
+def test_a_good_key_is_taken(value: str) -> None:
+    assert KEYS.of(call(value)) is not None
+
+
+def test_a_key_names_caller_method_and_request() -> None:
+    made = call("k")
+    assert KEYS.of(made) == KEYS.of(call("k"))
+    user = call("k")
+    user.principal = User(id=new_id(), session_id=new_id(), role="customer")
+    service = call("k")
+    service.principal = Service("auth")
+    scopes = {found.scope for each in (made, user, service) if (found := KEYS.of(each))}
+    assert scopes == {"anonymous", f"user:{user.principal.id}", "service:auth"}
+
+
+def test_neither_key_nor_request_is_in_what_is_stored() -> None:
+    found = KEYS.of(call("hunter2", text="hunter2"))
+    assert found is not None
+    assert b"hunter2" not in found.key_hmac + found.fingerprint
+    other = RequestKeys(b"other secret").of(call("hunter2", text="hunter2"))
+    assert other is not None
+    assert other.key_hmac != found.key_hmac

@@ -1,0 +1,272 @@
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+import grpc
+import psycopg
+import pytest
+from google.protobuf.wrappers_pb2 import StringValue
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+
+from services.cli.postgres import EmbeddedPostgres
+from services.kernel import server as kernel_server
+from services.kernel.access import Access
+from services.kernel.call import Call
+from services.kernel.database import Database
+from services.kernel.server import Probe, Server, database_probe, opened
+from tests.kernel.probe import SERVICE, KnownKeys, KnownSessions, ProbeServicer, healthy, probing
+
+SERVING = health_pb2.HealthCheckResponse.SERVING
+NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+NAMES = ("", "lockstep.probe.v1.Probe")
+
+
+def make(servicer: object = None, probe: Probe = healthy) -> Server:
+    access = Access(service="probe", keys=KnownKeys({}), sessions=KnownSessions(), trusted={})
+    return Server([(SERVICE, servicer or ProbeServicer())], access=access, probe=probe)
+
+
+def open_method(
+    channel: grpc.aio.Channel,
+) -> grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]:
+    return channel.unary_unary("/lockstep.probe.v1.Probe/Open")
+
+
+@pytest.fixture(autouse=True)
+def often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kernel_server, "HEALTH_POLL_SECONDS", 0.1)
+
+
+class Watcher:
+    """Watches a server's health from the first report on."""
+
+    def __init__(self, channel: grpc.aio.Channel, name: str) -> None:
+        stub: Any = health_pb2_grpc.HealthStub(channel)
+        self._reports = stub.Watch(health_pb2.HealthCheckRequest(service=name))
+
+    async def until(self, status: int) -> None:
+        async with asyncio.timeout(10):
+            async for report in self._reports:
+                if report.status == status:
+                    return
+
+
+async def test_health_follows_the_probe_for_the_server_and_each_service() -> None:
+    working = asyncio.Event()
+
+    async def probe() -> None:
+        if not working.is_set():
+            raise RuntimeError("broken")
+
+    server = make(probe=probe)
+    port = await server.start("127.0.0.1:0")
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        for name in NAMES:
+            watcher = Watcher(channel, name)
+            await watcher.until(NOT_SERVING)
+            working.set()
+            await watcher.until(SERVING)
+            working.clear()
+            await watcher.until(NOT_SERVING)
+    await server.stop(0)
+
+
+async def test_health_follows_the_database(
+    kernel_url: str, database: Database, postgres: EmbeddedPostgres
+) -> None:
+    name = psycopg.conninfo.conninfo_to_dict(kernel_url)["dbname"]
+
+    async def admin(statement: str) -> None:
+        url = postgres.url("postgres")
+        async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
+            await connection.execute(statement.encode())
+
+    server = make(probe=database_probe(database))
+    port = await server.start("127.0.0.1:0")
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        watcher = Watcher(channel, "")
+        await watcher.until(SERVING)
+        await admin(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+        await admin(
+            f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"
+        )
+        await watcher.until(NOT_SERVING)
+        await admin(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
+        await watcher.until(SERVING)
+    await server.stop(0)
+
+
+async def test_a_probe_that_hangs_is_not_serving() -> None:
+    async def probe() -> None:
+        await asyncio.Event().wait()
+
+    server = make(probe=probe)
+    port = await server.start("127.0.0.1:0")
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        await Watcher(channel, "").until(NOT_SERVING)
+    await server.stop(0)
+
+
+async def test_at_a_stop_health_says_so_first_and_a_call_in_flight_ends() -> None:
+    began, go_on = asyncio.Event(), asyncio.Event()
+
+    async def wait(request: StringValue, call: Call) -> StringValue:
+        began.set()
+        await go_on.wait()
+        return StringValue(value="ended")
+
+    server = make(ProbeServicer(behaviour=wait))
+    port = await server.start("127.0.0.1:0")
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        watcher = Watcher(channel, "")
+        await watcher.until(SERVING)
+        call = open_method(channel)(b"", timeout=10)
+        await began.wait()
+        stopping = asyncio.create_task(server.stop(10))
+        await watcher.until(NOT_SERVING)
+        assert not stopping.done()
+        go_on.set()
+        assert StringValue.FromString(await call).value == "ended"
+    await asyncio.wait_for(stopping, 10)
+
+
+async def test_a_stopping_server_never_says_serving_again() -> None:
+    server = make()
+    port = await server.start("127.0.0.1:0")
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        await Watcher(channel, "").until(SERVING)
+        await server._health.enter_graceful_shutdown()
+        await server._report(serving=True)
+        await Watcher(channel, "").until(NOT_SERVING)
+    await server.stop(0)
+
+
+async def test_a_call_that_outlasts_the_grace_is_ended() -> None:
+    began = asyncio.Event()
+
+    async def wait(request: StringValue, call: Call) -> StringValue:
+        began.set()
+        await asyncio.Event().wait()
+        return request
+
+    server = make(ProbeServicer(behaviour=wait))
+    port = await server.start("127.0.0.1:0")
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        call = open_method(channel)(b"", timeout=30)
+        await began.wait()
+        before = time.monotonic()
+        await server.stop(0.1)
+        assert time.monotonic() - before < 10
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await call
+    assert caught.value.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
+
+
+async def test_after_a_stop_nothing_of_the_server_is_left() -> None:
+    before = asyncio.all_tasks()
+    server = make()
+    await server.start("127.0.0.1:0")
+    await server.stop(0)
+    assert {task.get_name() for task in asyncio.all_tasks() - before} & {"health"} == set()
+
+
+async def test_a_stop_waits_for_a_probe_that_takes_its_time_to_end() -> None:
+    asked, ended = asyncio.Event(), asyncio.Event()
+
+    async def probe() -> None:
+        asked.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0.2)  # as a statement that has to be cancelled
+            ended.set()
+
+    server = make(probe=probe)
+    await server.start("127.0.0.1:0")
+    await asked.wait()
+    await server.stop(0)
+    assert ended.is_set()
+
+
+@pytest.fixture
+def taken() -> socket.socket:
+    held = socket.create_server(("127.0.0.1", 0))
+    held.listen()
+    return held
+
+
+async def test_a_taken_port_is_an_os_error(taken: socket.socket) -> None:
+    with taken:
+        host, port = taken.getsockname()
+        server = make()
+        with pytest.raises(OSError, match=f"cannot listen on {host}:{port}"):
+            await server.start(f"{host}:{port}")
+        await server.stop(0)
+
+
+async def test_a_port_that_another_server_has_is_not_shared() -> None:
+    first, second = make(), make()
+    port = await first.start("127.0.0.1:0")
+    with pytest.raises(OSError, match="another process"):
+        await second.start(f"127.0.0.1:{port}")
+    await second.stop(0)
+    await first.stop(0)
+
+
+async def requests() -> AsyncIterator[reflection_pb2.ServerReflectionRequest]:
+    yield reflection_pb2.ServerReflectionRequest(list_services="")
+
+
+async def test_reflection_lists_the_services() -> None:
+    async with probing() as w:
+        channel: Any = w.channel
+        stub: Any = reflection_pb2_grpc.ServerReflectionStub(channel)
+        answers = [answer async for answer in stub.ServerReflectionInfo(requests(), timeout=5)]
+    names = {service.name for service in answers[0].list_services_response.service}
+    assert names == {
+        "lockstep.probe.v1.Probe",
+        "grpc.health.v1.Health",
+        "grpc.reflection.v1alpha.ServerReflection",
+    }
+
+
+async def test_a_servicer_that_lacks_a_method_refuses_to_start() -> None:
+    class Partial:
+        async def Open(self, request: StringValue, call: Call) -> StringValue:
+            return request
+
+    with pytest.raises(TypeError, match=r"Partial lacks /lockstep\.probe\.v1\.Probe/Own"):
+        make(Partial())
+
+
+async def test_a_method_that_nobody_serves_is_unimplemented() -> None:
+    async with probing() as w:
+        error = await w.refused("Nothing")
+    assert error.code is grpc.StatusCode.UNIMPLEMENTED
+
+
+async def test_a_message_beyond_four_mebibytes_is_refused() -> None:
+    async with probing() as w:
+        error = await w.refused(text="x" * (4 * 1024 * 1024 + 1))
+        assert error.code is grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert w.servicer.calls == []
+
+
+async def test_databases_are_closed_in_reverse_even_after_a_failure(kernel_url: str) -> None:
+    closed: list[str] = []
+
+    class Noted(Database):
+        async def close(self) -> None:
+            await super().close()
+            closed.append(self.name)
+
+    first, second = Noted(kernel_url, name="first"), Noted(kernel_url, name="second")
+    with pytest.raises(RuntimeError):
+        async with opened(first, second):
+            raise RuntimeError
+    assert closed == ["second", "first"]
