@@ -99,7 +99,7 @@ endef
 
 define BREAKING
 base=$$(git merge-base HEAD origin/main 2>/dev/null); \
-if [ -z "$$base" ] || [ "$$base" = "$$(git rev-parse HEAD)" ]; then base=$$(git rev-parse --verify --quiet HEAD~1); fi; \
+if [ -z "$$base" ] || [ "$$base" = "$$(git rev-parse HEAD 2>/dev/null)" ]; then base=$$(git rev-parse --verify --quiet HEAD~1 2>/dev/null); fi; \
 if [ -z "$$base" ] || ! git cat-file -e "$$base:protos" 2>/dev/null; then \
 	echo "buf breaking: left out, there is no earlier commit to compare the protos with"; exit 0; \
 fi; \
