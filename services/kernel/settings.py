@@ -5,7 +5,6 @@ other settings (folders, addresses, database URLs) are worked out here and nowhe
 """
 
 import hashlib
-import json
 import os
 import re
 from collections.abc import Iterable
@@ -220,8 +219,8 @@ class CommonSettings(BaseSettings):
 def _text(value: object) -> str:
     if isinstance(value, bool):
         return "on" if value else "off"
-    if isinstance(value, (list, tuple, dict)):
-        return json.dumps(value)
+    if isinstance(value, tuple):
+        return ",".join(map(str, value))
     return str(value)
 
 
