@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from zipfile import ZipFile
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[2]
 
@@ -71,6 +75,23 @@ def test_the_lock_names_versions_and_no_registry() -> None:
     assert lines
     wrong = [line for line in lines if "://" in line or " @ " in line or line.startswith("-")]
     assert wrong == []
+
+
+@pytest.mark.parametrize("project", ["pyproject.toml", "clients/python/pyproject.toml"])
+def test_the_lock_has_what_the_projects_ask_for(project: str) -> None:
+    declared = tomllib.loads((ROOT / project).read_text())
+    asked = declared["build-system"]["requires"] + declared["project"]["dependencies"]
+    asked += declared["project"].get("optional-dependencies", {}).get("dev", [])
+    locked = re.findall(r"^([a-z0-9.-]+)==([^ ]+)", (ROOT / "requirements.lock").read_text(), re.MULTILINE)
+    versions = {canonicalize_name(name): version for name, version in locked}
+    versions["lockstep-clients"] = "0.1.0"  # installed from the checkout
+    stale = [text for text in asked if not is_met(Requirement(text), versions)]
+    assert stale == [], "run `make lock`"
+
+
+def is_met(requirement: Requirement, versions: dict[str, str]) -> bool:
+    version = versions.get(canonicalize_name(requirement.name))
+    return version is not None and requirement.specifier.contains(version)
 
 
 def wheel_of(source: Path, tmp_path: Path) -> Path:
