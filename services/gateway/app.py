@@ -34,6 +34,8 @@ from services.gateway.static import StaticSite
 from services.gateway.transcoder import Call, Transcoder
 
 GZIP_LEVEL: Final = 4
+DISCARD_TIMES: Final = 8
+DISCARD_SECONDS: Final = 2.0
 IN_THREAD_ABOVE_BYTES: Final = 64 * 1024
 CLIENT_CLOSED: Final = 499
 SECURITY: Final = {"x-content-type-options": "nosniff", "cache-control": "private, no-cache"}
@@ -212,6 +214,8 @@ class Gateway:
                 bytes_max=self._limits.body_bytes, seconds=self._limits.body_seconds
             )
         except TooLarge:
+            size = DISCARD_TIMES * self._limits.body_bytes
+            await request.discard(bytes_max=size, seconds=DISCARD_SECONDS)
             reason = f"is larger than {self._limits.body_bytes} bytes"
             headers = {"connection": "close"}
             raise self._failures.invalid([("body", reason)], status=413, headers=headers) from None

@@ -42,9 +42,10 @@ class Connection(HttpToolsProtocol):
         self._head_timer: asyncio.TimerHandle | None = None
         self._header_bytes = 0
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+    def connection_made(  # type: ignore[override] # as in uvicorn: it is always this one
+        self, transport: asyncio.Transport
+    ) -> None:
         """Begin to wait for a request."""
-        assert isinstance(transport, asyncio.Transport)
         super().connection_made(transport)
         self._await_head()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -100,6 +101,14 @@ class Request:
                 raise TooLarge
             if not message.get("more_body", False):
                 return bytes(chunks)
+
+    async def discard(self, *, bytes_max: int, seconds: float) -> None:
+        """Read what is still coming, so that a client that only then reads gets the answer."""
+        if b"expect" in self.named:
+            return
+        with contextlib.suppress(TooLarge, ClientGone, TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._read(bytes_max)
 
     async def gone(self) -> None:
         """Wait until the client disconnects; the body has to be read before."""

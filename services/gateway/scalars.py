@@ -123,7 +123,7 @@ def _float(value: Any) -> float | str:
     if isinstance(number, str):
         return number
     try:
-        rounded: float = struct.unpack("f", struct.pack("f", number))[0]
+        rounded: float = struct.unpack("<f", struct.pack("<f", number))[0]
     except OverflowError:
         raise ValueError("is too large") from None
     return rounded

@@ -1,0 +1,117 @@
+"""A gateway in front of a real gRPC server that answers with what it got."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import google.api
+import grpc
+import grpc_tools
+from grpc_tools import protoc
+from protobuf import Registry
+
+from services.gateway.__main__ import running
+from services.gateway.settings import GatewaySettings
+from services.gateway.upstream import Upstream
+from tests.gateway.http import Client
+
+PROTOS = Path(__file__).parent / "protos"
+SERVICE = "acme.library.v1.Library"
+
+Behaviour = Callable[[bytes, Any], Awaitable[bytes]]
+
+
+def compile_protos(folder: Path, out: Path, *files: str) -> bytes:
+    """Compile protos into a FileDescriptorSet with imports."""
+    includes = [folder, Path(grpc_tools.__file__).parent / "_proto"]
+    includes += [Path(each).parents[1] for each in google.api.__path__]
+    arguments = ["protoc", *(f"-I{each}" for each in includes), f"--descriptor_set_out={out}"]
+    arguments += ["--include_imports", "--include_source_info", *files]
+    assert protoc.main(arguments) == 0  # type: ignore[no-untyped-call]
+    return out.read_bytes()
+
+
+@dataclass
+class Upstreams:
+    """The gRPC server: answers with the request, unless a test says how."""
+
+    port: int = 0
+    calls: list[tuple[str, bytes, dict[str, str | bytes], float | None]] = field(
+        default_factory=list
+    )
+    behaviour: Behaviour | None = None
+
+    @property
+    def metadata(self) -> dict[str, str | bytes]:
+        """The metadata of the last call."""
+        return self.calls[-1][2]
+
+    @property
+    def method(self) -> str:
+        """The name of the method that was called last."""
+        return self.calls[-1][0].rpartition("/")[2]
+
+    @contextlib.contextmanager
+    def behaving(self, behaviour: Behaviour) -> Iterator[None]:
+        """Answer calls with this, for a while."""
+        self.behaviour = behaviour
+        try:
+            yield
+        finally:
+            self.behaviour = None
+
+
+class _Echo(grpc.GenericRpcHandler):
+    def __init__(self, upstreams: Upstreams) -> None:
+        self._upstreams = upstreams
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:
+        method = str(handler_call_details.method)
+        if not method.startswith(f"/{SERVICE}/"):
+            return None
+
+        async def answer(request: bytes, context: Any) -> bytes:
+            metadata = dict(context.invocation_metadata())
+            self._upstreams.calls.append((method, request, metadata, context.time_remaining()))
+            behaviour = self._upstreams.behaviour
+            return await behaviour(request, context) if behaviour is not None else request
+
+        return grpc.unary_unary_rpc_method_handler(answer)
+
+
+@contextlib.asynccontextmanager
+async def echoing() -> AsyncIterator[Upstreams]:
+    """Run the gRPC server."""
+    upstreams = Upstreams()
+    server = grpc.aio.server(options=[("grpc.max_metadata_size", 64 * 1024)])
+    server.add_generic_rpc_handlers([_Echo(upstreams)])
+    upstreams.port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    try:
+        yield upstreams
+    finally:
+        await server.stop(0)
+
+
+@dataclass
+class World:
+    """What a test works with."""
+
+    client: Client
+    upstream: Upstreams
+    registry: Registry
+
+
+@contextlib.asynccontextmanager
+async def gateway_for(
+    upstream: Upstreams, registry: Registry, *, fold_first_letter: bool = False, **settings: Any
+) -> AsyncIterator[World]:
+    """Run a gateway with these settings."""
+    told = GatewaySettings(stop_grace_seconds=1, **settings)
+    places = {SERVICE: Upstream(SERVICE, f"127.0.0.1:{upstream.port}")}
+    async with running(told, registry, places, port=0, fold_first_letter=fold_first_letter) as port:
+        yield World(Client(port), upstream, registry)
