@@ -108,6 +108,7 @@ def _has_controls(text: str, *, allowed: set[str]) -> bool:
 def _is_web_address(text: str) -> bool:
     try:
         parts = urlsplit(text)
-        return parts.scheme in ("http", "https") and bool(parts.hostname) and " " not in text
+        is_web = parts.scheme in ("http", "https") and bool(parts.hostname)
+        return is_web and " " not in text and parts.port != 0  # a malformed one raises
     except ValueError:
         return False

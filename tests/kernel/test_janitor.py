@@ -1,0 +1,152 @@
+from __future__ import annotations
+
+import asyncio
+
+import psycopg
+import pytest
+from sqlalchemy import Table, select
+
+from services.kernel import janitor, tables
+from services.kernel.database import Database, Statement
+from services.kernel.ids import new_id
+from services.kernel.janitor import Janitor
+
+SWEEPS = (janitor.ENDED_SAGAS, janitor.OLD_BARRIERS, janitor.OLD_KEYS)
+
+
+async def run(url: str, statement: str, *values: object) -> None:
+    async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
+        await connection.execute(statement.encode(), values)
+
+
+async def saga(url: str, state: str, *, age: str, parked: bool = False, rows: int = 1) -> None:
+    await run(
+        url,
+        """INSERT INTO sagas (id, kind, state, payload, next_run_at, parked_at, update_time)
+        SELECT gen_random_uuid(), %s, %s, '{}', saga_now(), CASE WHEN %s THEN saga_now() END,
+          saga_now() - %s::interval
+        FROM generate_series(1, %s)""",
+        f"{state} {age}",
+        state,
+        parked,
+        age,
+        rows,
+    )
+
+
+async def barrier(url: str, branch: str, *, age: str, not_after: str | None) -> None:
+    await run(
+        url,
+        """INSERT INTO saga_barriers (saga_id, branch, state, not_after, create_time)
+        VALUES (%s, %s, 'DONE', saga_now() - %s::interval, saga_now() - %s::interval)""",
+        new_id(),
+        branch,
+        not_after,
+        age,
+    )
+
+
+async def key(url: str, scope: str, *, left: str) -> None:
+    await run(
+        url,
+        """INSERT INTO idempotency (scope, method, key_hmac, fingerprint, expire_time)
+        VALUES (%s, 'Open', '', '', saga_now() + %s::interval)""",
+        scope,
+        left,
+    )
+
+
+async def left(database: Database, table: Table, column: str) -> set[str]:
+    return {row[0] for row in await database.all(Statement(select(table.c[column])))}
+
+
+async def test_only_sagas_that_ended_more_than_a_week_ago_go(
+    database: Database, kernel_url: str
+) -> None:
+    for state in ("RUNNING", "COMPENSATING", "DONE", "ABORTED"):
+        await saga(kernel_url, state, age="8 days")
+        await saga(kernel_url, state, age="6 days")
+    assert await Janitor(database, SWEEPS).sweep() == 2
+    assert await left(database, tables.SAGAS, "kind") == {
+        "RUNNING 8 days",
+        "RUNNING 6 days",
+        "COMPENSATING 8 days",
+        "COMPENSATING 6 days",
+        "DONE 6 days",
+        "ABORTED 6 days",
+    }
+
+
+async def test_a_parked_saga_stays_until_somebody_has_looked(
+    database: Database, kernel_url: str
+) -> None:
+    await saga(kernel_url, "COMPENSATING", age="90 days", parked=True)
+    assert await Janitor(database, SWEEPS).sweep() == 0
+
+
+async def test_barriers_go_a_week_after_their_saga_can_send_anything(
+    database: Database, kernel_url: str
+) -> None:
+    await barrier(kernel_url, "late", age="8 days", not_after="8 days")
+    await barrier(kernel_url, "long saga", age="8 days", not_after="6 days")
+    await barrier(kernel_url, "tombstone", age="8 days", not_after=None)
+    await barrier(kernel_url, "new tombstone", age="6 days", not_after=None)
+    assert await Janitor(database, SWEEPS).sweep() == 2
+    assert await left(database, tables.SAGA_BARRIERS, "branch") == {"long saga", "new tombstone"}
+
+
+async def test_keys_go_when_they_expire(database: Database, kernel_url: str) -> None:
+    await key(kernel_url, "old", left="-1 minute")
+    await key(kernel_url, "new", left="1 minute")
+    assert await Janitor(database, SWEEPS).sweep() == 1
+    assert await left(database, tables.IDEMPOTENCY, "scope") == {"new"}
+
+
+async def test_each_transaction_removes_a_bounded_number_of_rows(
+    kernel_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(janitor, "ROWS_AT_ONCE", 10)
+    edges: list[str] = []
+
+    async def note(edge: str) -> None:
+        edges.append(edge)
+
+    await saga(kernel_url, "DONE", age="8 days", rows=25)
+    database = Database(kernel_url, name="kernel", connections=1, observer=note)
+    await database.open()
+    assert await Janitor(database, [janitor.ENDED_SAGAS]).sweep() == 25
+    await database.close()
+    commits = [edge for edge in edges if edge.endswith("commit.acked")]
+    assert len(commits) in (3, 4)
+
+
+async def test_a_round_comes_by_itself_and_a_failed_one_ends_nothing(
+    kernel_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(janitor, "EVERY_SECONDS", 0.01)
+    rounds = 0
+    second_round = asyncio.Event()
+
+    async def count(edge: str) -> None:
+        nonlocal rounds
+        if edge == "kernel.sweep.statement#1":
+            rounds += 1
+            if rounds > 1:
+                second_round.set()
+
+    database = Database(kernel_url, name="kernel", connections=2, observer=count)
+    await database.open()
+    await key(kernel_url, "old", left="-1 minute")
+    await run(kernel_url, "ALTER TABLE idempotency RENAME TO hidden")
+    sweeper = Janitor(database, [janitor.OLD_KEYS])
+    sweeper.start()
+    await asyncio.wait_for(second_round.wait(), 10)  # so the first has failed
+    await run(kernel_url, "ALTER TABLE hidden RENAME TO idempotency")
+    while await left(database, tables.IDEMPOTENCY, "scope"):
+        pass  # every look asks the database, which lets the janitor run
+    await sweeper.stop()
+    await database.close()
+
+
+async def test_stopping_one_that_never_started_is_fine(database: Database) -> None:
+    await Janitor(database, SWEEPS).stop()

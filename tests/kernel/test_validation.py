@@ -1,0 +1,214 @@
+from __future__ import annotations
+
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.kernel.errors import InvalidField
+from services.kernel.validation import URL_MAX, Problems
+
+TEXTS = st.none() | st.text(st.characters(codec=None), max_size=300)
+
+
+@pytest.mark.parametrize(
+    ("value", "found"),
+    [
+        ("Ada", "Ada"),
+        ("  Ada \n", "Ada"),
+        ("Zoe\u0308", "Zo\u00eb"),
+        ("x" * 10, "x" * 10),
+        ("", None),
+        ("   ", None),
+        (None, None),
+        ("\U0001f469\u200d\U0001f680", "\U0001f469\u200d\U0001f680"),
+    ],
+)
+def test_good_texts_are_trimmed_and_in_nfc(value: str | None, found: str | None) -> None:
+    wrong = Problems()
+    assert wrong.text(value, "name", longest=10) == found
+    assert wrong.violations == []
+
+
+@pytest.mark.parametrize(
+    "value", ["x" * 11, "a\0b", "a\nb", "a\tb", "a\x1bb", "a\x7fb", "a\x85b", "a\ud800b"]
+)
+def test_wrong_texts_are_named(value: str) -> None:
+    wrong = Problems()
+    wrong.text(value, "name", longest=10)
+    assert [v.field for v in wrong.violations] == ["name"]
+
+
+@pytest.mark.parametrize(("value", "good"), [("a\nb\r\n\tc", True), ("a\0b", False)])
+def test_lines_are_welcome_where_it_is_said(value: str, good: bool) -> None:
+    wrong = Problems()
+    wrong.text(value, "bio", longest=100, lines=True)
+    assert (not wrong.violations) is good
+
+
+@pytest.mark.parametrize("value", [None, "", " "])
+def test_what_is_required_and_missing_is_named(value: str | None) -> None:
+    wrong = Problems()
+    wrong.text(value, "a", longest=10, required=True)
+    wrong.phone(value, "b", required=True)
+    assert [(v.field, v.description) for v in wrong.violations] == [
+        ("a", "is required"),
+        ("b", "is required"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("value", "found"),
+    [
+        ("+1234567890", "+1234567890"),
+        ("1234567890", "+1234567890"),
+        (" +1 (234) 567-890 ", "+1234567890"),
+        ("[123] 4567890", "+1234567890"),
+        ("123456789012345", "+123456789012345"),
+        ("", None),
+        (None, None),
+        ("--", None),
+    ],
+)
+def test_phones_are_digits_after_a_plus(value: str | None, found: str | None) -> None:
+    wrong = Problems()
+    assert wrong.phone(value, "phone_number") == found
+    assert wrong.violations == []
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "123456789",
+        "1234567890123456",
+        "++1234567890",
+        "12345+67890",
+        "12345678a0",
+        "1234567890x",
+        "1234567890\n1",
+        "\uff11\uff12\uff13\uff14\uff15\uff16\uff17\uff18\uff19\uff10",
+        "\u0661\u0662\u0663\u0664\u0665\u0666\u0667\u0668\u0669\u0660",
+        "1234567890\0",
+    ],
+)
+def test_wrong_phones_are_named(value: str) -> None:
+    wrong = Problems()
+    assert wrong.phone(value, "phone_number") is None
+    assert [v.field for v in wrong.violations] == ["phone_number"]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "http://a.example",
+        "https://a.example/x?y=z#w",
+        "https://[::1]:8080/",
+        "https://\u00e4.example",
+    ],
+)
+def test_web_addresses_are_good(value: str) -> None:
+    wrong = Problems()
+    assert wrong.url(value, "url") == value
+    assert wrong.violations == []
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "a.example",
+        "ftp://a.example",
+        "javascript:alert(1)",
+        "http://",
+        "http:///x",
+        "https://a b.example",
+        "http://[::1",
+        "https://a.example/" + "x" * URL_MAX,
+        "//a.example",
+        "https://a.example/\nx",
+        "https://a.example/\0",
+        "https://a.example:port/",
+        "https://a.example:0/",
+        "https://a.example:99999/",
+    ],
+)
+def test_wrong_web_addresses_are_named(value: str) -> None:
+    wrong = Problems()
+    wrong.url(value, "url")
+    assert {v.field for v in wrong.violations} == {"url"}
+
+
+@pytest.mark.parametrize(
+    ("value", "required", "found", "good"),
+    [
+        ("a", False, "a", True),
+        ("", False, None, True),
+        (None, False, None, True),
+        ("", True, None, False),
+        ("A", False, None, False),
+        ("a ", False, None, False),
+        ("c", True, None, False),
+    ],
+)
+def test_a_choice_is_one_of_its_vocabulary(
+    value: str | None, required: bool, found: str | None, good: bool
+) -> None:
+    wrong = Problems()
+    assert wrong.choice(value, "kind", ("a", "b"), required=required) == found
+    assert (not wrong.violations) is good
+    assert all("a, b" in v.description for v in wrong.violations)
+
+
+def test_all_problems_are_raised_at_once() -> None:
+    wrong = Problems()
+    wrong.raise_any()
+    wrong.add("a", "is bad")
+    wrong.text("\0", "b", longest=1)
+    with pytest.raises(InvalidField) as caught:
+        wrong.raise_any()
+    assert [v.field for v in caught.value.violations] == ["a", "b"]
+    assert caught.value.message == "Invalid: a, b. See the field violations."
+
+
+@given(TEXTS, st.integers(0, 50), st.booleans(), st.booleans())
+def test_any_text_is_good_or_named(
+    value: str | None, longest: int, required: bool, lines: bool
+) -> None:
+    wrong = Problems()
+    found = wrong.text(value, "t", longest=longest, required=required, lines=lines)
+    if wrong.violations:
+        with pytest.raises(InvalidField):
+            wrong.raise_any()
+    elif found is not None:
+        assert 0 < len(found) <= longest
+        assert found == unicodedata.normalize("NFC", found)
+        assert "\0" not in found
+        found.encode()  # no lone surrogate
+
+
+@given(TEXTS, st.booleans())
+def test_any_phone_is_good_or_named(value: str | None, required: bool) -> None:
+    wrong = Problems()
+    found = wrong.phone(value, "p", required=required)
+    if found is not None:
+        assert found[0] == "+"
+        assert found[1:].isascii()
+        assert 10 <= len(found[1:]) <= 15
+        assert not wrong.violations
+
+
+@given(TEXTS | st.text(max_size=60).map(lambda rest: f"https://{rest}"))
+def test_any_web_address_is_good_or_named(value: str | None) -> None:
+    wrong = Problems()
+    found = wrong.url(value, "u")
+    if not wrong.violations and found is not None:
+        assert found.lower().startswith(("http://", "https://"))
+        found.encode()
+
+
+@given(TEXTS)
+def test_any_choice_is_good_or_named(value: str | None) -> None:
+    wrong = Problems()
+    found = wrong.choice(value, "c", ("a", "b"))
+    assert found in ("a", "b", None)
+    assert bool(wrong.violations) is (bool(value) and found is None)
