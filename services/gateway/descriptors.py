@@ -26,6 +26,7 @@ from protobuf import (
 )
 from protobuf.wkt import FileDescriptorSet
 
+from services.gateway.shapes import SPECIAL
 from services.gateway.template import Template, TemplateError, parse
 
 HTTP_RULE: Final = "google.api.http"
@@ -162,13 +163,21 @@ def _option(registry: Registry, method: DescMethod, name: str) -> Message | None
 def _method_rule(option: Any) -> MethodRule:
     if option is None:
         return MethodRule()
-    fields = {field.name for field in option.desc().fields}
     return MethodRule(
-        access=option.access.name if "access" in fields else "",
+        access=_access_name(option),
         success_status=getattr(option, "success_status", 0) or 200,
         location=getattr(option, "location", ""),
         takes_idempotency_key=getattr(option, "idempotency_key", False),
     )
+
+
+def _access_name(option: Message) -> str:
+    """Return the name as the proto has it: Python's leaves out the enum's prefix."""
+    for field in option.desc().fields:
+        if field.name == "access" and isinstance(field.value, DescFieldValueEnum):
+            names = {value.number: value.name for value in field.value.enum.values}
+            return names.get(int(option[field]), "")
+    return ""
 
 
 def _refuse_what_is_not_done(method: DescMethod, http: Any) -> None:
@@ -196,7 +205,7 @@ def _binding(method: DescMethod, http: Any) -> Binding:
     except TemplateError as error:
         raise ValueError(str(error)) from None
     for variable in template.variables:
-        _check_variable(field_at(method.input, variable.field_path)[-1], variable.field_path)
+        _check_variable(field_at(method.input, variable.field_path), variable.field_path)
     if http.body not in ("", WHOLE):
         _check_body(method.input, http.body, template)
     return Binding(verb, path, template, http.body)
@@ -214,9 +223,13 @@ def _pattern(http: Any) -> tuple[str, str]:
     return pattern.field.upper(), pattern.value
 
 
-def _check_variable(field: DescField, path: str) -> None:
-    if not isinstance(field.value, DescFieldValueScalar | DescFieldValueEnum):
+def _check_variable(steps: Sequence[DescField], path: str) -> None:
+    if not isinstance(steps[-1].value, DescFieldValueScalar | DescFieldValueEnum):
         raise ValueError(f"the variable `{path}` is repeated, a map or a message")
+    for step in steps[:-1]:
+        assert isinstance(step.value, DescFieldValueMessage)
+        if step.value.message.type_name in SPECIAL:
+            raise ValueError(f"`{path}` leads into {step.value.message.type_name}")
 
 
 def _check_body(message: DescMessage, body: str, template: Template) -> None:

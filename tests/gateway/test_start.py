@@ -1,0 +1,132 @@
+"""What is refused at start, in one line that names the RPC."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from services.gateway import descriptors
+from services.gateway.assembly import Parts, build_api
+from services.gateway.descriptors import DescriptorError
+from services.gateway.errors import Failures
+from services.gateway.shapes import Shapes
+from services.gateway.upstream import Channels, Upstream
+from tests.gateway.world import compile_protos
+
+PROTO = """
+syntax = "proto3";
+package acme.v1;
+import "google/api/annotations.proto";
+import "google/api/httpbody.proto";
+import "google/protobuf/timestamp.proto";
+import "lockstep/options/v1/options.proto";
+service Library {
+  rpc First(Request) returns (Request) { option (google.api.http) = {get: "/v1/first/{name}"}; }
+  rpc Second(%s) returns (%s) { %s }
+}
+message Inner { string name = 1; }
+message Request {
+  string name = 1;
+  repeated string tags = 2;
+  map<string, string> labels = 3;
+  Inner inner = 4;
+  google.protobuf.Timestamp time = 5;
+}
+"""
+OPTIONS = Path(__file__).parents[2] / "protos"
+
+
+def http(rule: str) -> str:
+    return f"option (google.api.http) = {{{rule}}};"
+
+
+REFUSED = [
+    (http('get: "v1"'), "expected `/`"),
+    (http('get: "/**/a"'), "`**` has to be the last segment"),
+    (http('get: "/{name}/{name}"'), "a variable comes twice"),
+    (http('get: "/{nope}"'), "`nope` names no field"),
+    (http('get: "/{inner.nope}"'), "`inner.nope` names no field"),
+    (http('get: "/{name.x}"'), "leads through `name`"),
+    (http('get: "/{tags}"'), "`tags` is repeated, a map or a message"),
+    (http('get: "/{labels}"'), "`labels` is repeated, a map or a message"),
+    (http('get: "/{inner}"'), "`inner` is repeated, a map or a message"),
+    (http('get: "/{time}"'), "`time` is repeated, a map or a message"),
+    (http('get: "/{time.seconds}"'), "time.seconds"),
+    (http('post: "/a" body: "nope"'), "names no field"),
+    (http('post: "/a" body: "inner.name"'), "names no field"),
+    (http('post: "/{name}" body: "name"'), "both the body and a variable"),
+    (http('get: "/v1/first/{name}"'), "is a path of acme.v1.Library.First already"),
+    (http('get: "/v1/first/*"'), "is a path of acme.v1.Library.First already"),
+    (http('get: "/a" additional_bindings {get: "/a"}'), "already"),
+    (
+        http('get: "/a" additional_bindings {get: "/b" additional_bindings {get: "/c"}}'),
+        "additional bindings inside",
+    ),
+    (http('get: "/a" response_body: "name"'), "`response_body` is not served"),
+    (http('body: "*"'), "without a path"),
+    (http('custom {path: "/a"}'), "without a kind"),
+    (
+        http('get: "/a"') + "option (lockstep.options.v1.method) = {access: ACCESS_SERVICE};",
+        "only services may call it",
+    ),
+    (
+        http('get: "/a"') + 'option (lockstep.options.v1.method) = {location: "/x/{nope}"};',
+        "`nope` names no field",
+    ),
+]
+
+
+def build(tmp_path: Path, request: str, response: str, options: str) -> None:
+    (tmp_path / "a.proto").write_text(PROTO % (request, response, options))
+    (tmp_path / "lockstep").symlink_to(OPTIONS / "lockstep")
+    registry = descriptors.load(compile_protos(tmp_path, tmp_path / "a.binpb", "a.proto"))
+    places = {"acme.v1.Library": Upstream("library", "127.0.0.1:1")}
+    build_api(registry, places, Parts(FakeChannels(), Shapes(registry), Failures("x", registry)))
+
+
+class FakeChannels(Channels):
+    def invoker(self, upstream: Upstream, path: str) -> None:  # type: ignore[override]
+        """Nothing is called."""
+
+
+@pytest.mark.parametrize(("options", "reason"), REFUSED)
+def test_a_rule_that_cannot_be_served_is_refused(tmp_path: Path, options: str, reason: str) -> None:
+    with pytest.raises(DescriptorError) as raised:
+        build(tmp_path, "Request", "Request", options)
+    assert str(raised.value).startswith("acme.v1.Library.Second: ")
+    assert reason in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("request_type", "response_type", "reason"),
+    [
+        ("stream Request", "Request", "streams are not served"),
+        ("Request", "stream Request", "streams are not served"),
+        ("google.api.HttpBody", "Request", "google.api.HttpBody is not served"),
+        ("Request", "google.api.HttpBody", "google.api.HttpBody is not served"),
+    ],
+)
+def test_what_is_not_done_yet_is_refused(
+    tmp_path: Path, request_type: str, response_type: str, reason: str
+) -> None:
+    with pytest.raises(DescriptorError, match=reason):
+        build(tmp_path, request_type, response_type, http('get: "/a"'))
+
+
+def test_a_stream_without_a_rule_does_no_harm(tmp_path: Path) -> None:
+    build(tmp_path, "Request", "stream Request", "")
+
+
+@pytest.mark.parametrize("data", [b"nonsense", b"\x0a\x03abc", b"\xff" * 10])
+def test_descriptors_that_are_none_are_refused(data: bytes) -> None:
+    with pytest.raises(DescriptorError, match="no FileDescriptorSet"):
+        descriptors.load(data)
+
+
+def test_a_service_that_is_not_described_is_refused(library_file: Path) -> None:
+    registry = descriptors.load(library_file.read_bytes())
+    parts = Parts(FakeChannels(), Shapes(registry), Failures("x", registry))
+    with pytest.raises(DescriptorError, match=r"no service acme\.Nope"):
+        build_api(registry, {"acme.Nope": Upstream("nope", "127.0.0.1:1")}, parts)
