@@ -1,0 +1,121 @@
+// One HTTP request, and what an answer or a failure of it means.
+
+/** Beyond the gateway's own deadline of 10 s: it answers first. */
+const TIMEOUT_MS = 15_000;
+
+/** @typedef {{ field: string, description: string }} Violation */
+
+/** A request that failed, as the API tells it (google.rpc.Status). */
+export class ApiError extends Error {
+  /**
+   * @param {string} message for the reader
+   * @param {object} facts
+   * @param {number} [facts.status] the HTTP status; 0 when no answer came
+   * @param {string} [facts.reason] of ErrorInfo; what the client decides by
+   * @param {Violation[]} [facts.violations]
+   * @param {number} [facts.retryAfterSeconds] how long to wait before another try helps
+   */
+  constructor(message, { status = 0, reason = "", violations = [], retryAfterSeconds = 0 }) {
+    super(message);
+    this.name = "ApiError";
+    this.status = status;
+    this.reason = reason;
+    this.violations = violations;
+    this.retryAfterSeconds = retryAfterSeconds;
+  }
+
+  /**
+   * Whether nobody can say yet what became of the request, or waiting helps: then it may
+   * be repeated under the same Idempotency-Key, and has to be to have one effect only.
+   */
+  get isUndecided() {
+    return this.status === 0 || this.status >= 500 || this.retryAfterSeconds > 0
+      || this.status === 429 || this.reason === "REQUEST_IN_PROGRESS";
+  }
+}
+
+/**
+ * Send a request and return the JSON of the answer.
+ *
+ * @param {string} method
+ * @param {string} path
+ * @param {object} [options]
+ * @param {Record<string, string | number | undefined>} [options.query]
+ * @param {unknown} [options.body] JSON
+ * @param {string | null} [options.token] the access token
+ * @param {string} [options.key] the Idempotency-Key
+ * @param {AbortSignal} [options.signal]
+ * @returns {Promise<any>}
+ * @throws {ApiError}
+ */
+export async function send(method, path, { query = {}, body, token, key, signal } = {}) {
+  const headers = new Headers({ accept: "application/json" });
+  if (body !== undefined) headers.set("content-type", "application/json");
+  if (token) headers.set("authorization", `Bearer ${token}`);
+  if (key) headers.set("idempotency-key", key);
+  const timeout = AbortSignal.timeout(TIMEOUT_MS);
+  let response, text;
+  try {
+    response = await fetch(path + queryString(query), {
+      method,
+      headers,
+      body: body === undefined ? undefined : JSON.stringify(body),
+      credentials: "omit",
+      signal: signal ? AbortSignal.any([signal, timeout]) : timeout,
+    });
+    text = await response.text();
+  } catch (cause) {
+    if (signal?.aborted) throw cause;
+    throw new ApiError("The server can't be reached. Check the connection, then try again.", {
+      reason: "NO_CONNECTION",
+    });
+  }
+  const json = parse(text);
+  if (!response.ok) throw failure(response, json);
+  return json ?? {};
+}
+
+/** @param {Record<string, string | number | undefined>} query */
+function queryString(query) {
+  const parameters = new URLSearchParams();
+  for (const [name, value] of Object.entries(query)) {
+    if (value !== undefined && value !== "") parameters.set(name, String(value));
+  }
+  const text = parameters.toString();
+  return text && `?${text}`;
+}
+
+/** @param {string} text */
+function parse(text) {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
+}
+
+/**
+ * @param {Response} response
+ * @param {any} json
+ */
+function failure(response, json) {
+  /** @type {any[]} */
+  const details = json?.details ?? [];
+  /** @param {string} type */
+  const detail = (type) => details.find((each) => each["@type"]?.endsWith(`google.rpc.${type}`));
+  return new ApiError(json?.message || "Something went wrong at the server. Try again later.", {
+    status: response.status,
+    reason: detail("ErrorInfo")?.reason ?? "",
+    violations: detail("BadRequest")?.fieldViolations ?? [],
+    retryAfterSeconds: waitOf(response, detail("RetryInfo")?.retryDelay),
+  });
+}
+
+/**
+ * @param {Response} response
+ * @param {string | undefined} delay a Duration such as 1.5s
+ */
+function waitOf(response, delay) {
+  const seconds = Number.parseFloat(delay ?? response.headers.get("retry-after") ?? "");
+  return Number.isFinite(seconds) ? Math.max(1, Math.ceil(seconds)) : 0;
+}

@@ -1,0 +1,121 @@
+// The REST API, method by method.
+
+import { call } from "./client.js";
+import { send } from "./http.js";
+
+/** @import { Brand, Cart, Category, Money, Order, OtpSent, Product, ProductPage, Profile, Registered, Tokens, Transfer, User, Wallet } from "./types.js" */
+/** @typedef {Record<string, unknown>} Json */
+/** @typedef {{ users: User[], nextPageToken: string }} UserPage */
+/** @typedef {{ orders: Order[], nextPageToken: string }} OrderPage */
+/** @typedef {{ transfers: Transfer[], nextPageToken: string }} TransferPage */
+
+const PAGE = 20;
+
+/** @param {string} id */
+const segment = (id) => encodeURIComponent(id);
+
+export const auth = {
+  /** @param {Json} body @param {string} key @returns {Promise<Registered>} */
+  register: (body, key) => send("POST", "/api/auth/register", { body, key }),
+  /** @param {Json} body @returns {Promise<OtpSent>} */
+  sendOtp: (body) => send("POST", "/v1/auth/otp", { body }),
+  /** @param {Json} body @returns {Promise<Registered>} */
+  verifyOtp: (body) => send("POST", "/v1/auth/otp/verify", { body }),
+  /** @param {Json} body @returns {Promise<Tokens>} */
+  login: (body) => send("POST", "/api/auth/login", { body }),
+  /** @param {boolean} allSessions */
+  logout: (allSessions) => call("POST", "/v1/auth/logout", { body: { allSessions } }),
+  /** @param {Json} body */
+  verifyEmail: (body) => send("POST", "/v1/auth/email/verify", { body }),
+  /** @returns {Promise<{ flowId: string }>} */
+  sendEmailVerification: () => call("POST", "/v1/auth/email", { body: {} }),
+  /** @param {Json} body @returns {Promise<{ flowId: string }>} */
+  changeEmail: (body) => call("POST", "/v1/users/me/email", { body }),
+  /** @param {Json} body @returns {Promise<{ flowId: string }>} */
+  requestPasswordReset: (body) => send("POST", "/v1/auth/password-reset", { body }),
+  /** @param {Json} body */
+  resetPassword: (body) => send("POST", "/v1/auth/password-reset/confirm", { body }),
+  /** @param {Json} body */
+  changePassword: (body) => call("POST", "/v1/users/me/password", { body }),
+};
+
+export const users = {
+  /** @returns {Promise<User>} */
+  me: () => call("GET", "/v1/users/me"),
+  /** @param {string} pageToken @returns {Promise<UserPage>} */
+  list: (pageToken) => call("GET", "/v1/users", { query: { pageSize: PAGE, pageToken } }),
+  /** @param {string} id @returns {Promise<User>} */
+  disable: (id) => call("POST", `/v1/users/${segment(id)}:disable`, { body: {} }),
+  /** @param {string} id @returns {Promise<User>} */
+  enable: (id) => call("POST", `/v1/users/${segment(id)}:enable`, { body: {} }),
+  deleteMe: () => call("DELETE", "/v1/users/me"),
+};
+
+export const profiles = {
+  /** @returns {Promise<Profile>} */
+  me: () => call("GET", "/v1/profiles/me"),
+  /** @param {Json} body @param {string} etag @returns {Promise<Profile>} */
+  update: (body, etag) => call("PATCH", "/v1/profiles/me", {
+    body: { ...body, etag }, query: { updateMask: Object.keys(body).join(",") },
+  }),
+  /** @param {string} id @param {Json} body @returns {Promise<Brand>} */
+  updateBrand: (id, body) => call("PATCH", `/v1/brands/${segment(id)}`, {
+    body, query: { updateMask: Object.keys(body).join(",") },
+  }),
+};
+
+export const wallets = {
+  /** @returns {Promise<Wallet>} */
+  mine: () => call("GET", "/v1/wallets/me"),
+  /** @param {string} pageToken @returns {Promise<TransferPage>} */
+  transfers: (pageToken) => call("GET", "/v1/wallets/me/transfers", {
+    query: { pageSize: PAGE, pageToken },
+  }),
+  /** @param {string} userId @param {Json} body @param {string} key @returns {Promise<Transfer>} */
+  topUp: (userId, body, key) => call("POST", `/v1/wallets/${segment(userId)}/transfers`, {
+    body, key,
+  }),
+};
+
+export const catalog = {
+  /** @param {AbortSignal} [signal] @returns {Promise<{ categories: Category[] }>} */
+  categories: (signal) => send("GET", "/v1/categories", { signal }),
+  /** @param {Json} body @param {string} key @returns {Promise<Category>} */
+  createCategory: (body, key) => call("POST", "/v1/categories", { body, key }),
+  /** @param {Record<string, string | number | undefined>} query @param {AbortSignal} [signal] @returns {Promise<ProductPage>} */
+  products: (query, signal) => send("GET", "/v1/products", { query, signal }),
+  /** @param {string} id @param {AbortSignal} [signal] @returns {Promise<Product>} */
+  product: (id, signal) => send("GET", `/v1/products/${segment(id)}`, { signal }),
+  /** @param {Json} body @param {string} key @returns {Promise<Product>} */
+  createProduct: (body, key) => call("POST", "/v1/products", { body, key }),
+};
+
+export const carts = {
+  /** @returns {Promise<Cart>} */
+  mine: () => call("GET", "/v1/cart"),
+  /** @param {string} productId @param {number} quantity @param {string} key @returns {Promise<Cart>} */
+  add: (productId, quantity, key) => call("POST", "/v1/cart/items", {
+    body: { productId, quantity }, key,
+  }),
+  /** @param {string} productId @param {number} quantity @returns {Promise<Cart>} */
+  setQuantity: (productId, quantity) => call("PATCH", `/v1/cart/items/${segment(productId)}`, {
+    body: { quantity },
+  }),
+  /** @param {string} productId @returns {Promise<Cart>} */
+  remove: (productId) => call("DELETE", `/v1/cart/items/${segment(productId)}`),
+  /** @returns {Promise<Cart>} */
+  clear: () => call("DELETE", "/v1/cart"),
+};
+
+export const orders = {
+  /** @param {Money} expectedTotal @param {string} key @returns {Promise<Order>} */
+  place: (expectedTotal, key) => call("POST", "/v1/orders", { body: { expectedTotal }, key }),
+  /** @returns {Promise<Order>} */
+  preview: () => call("POST", "/v1/orders", { body: { validateOnly: true } }),
+  /** @param {string} id @returns {Promise<Order>} */
+  get: (id) => call("GET", `/v1/orders/${segment(id)}`),
+  /** @param {string} pageToken @returns {Promise<OrderPage>} */
+  list: (pageToken) => call("GET", "/v1/orders", { query: { pageSize: PAGE, pageToken } }),
+  /** @param {string} id @param {string} key @returns {Promise<Order>} */
+  cancel: (id, key) => call("POST", `/v1/orders/${segment(id)}:cancel`, { body: {}, key }),
+};

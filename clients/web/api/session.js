@@ -1,0 +1,156 @@
+// The session: kept in localStorage, renewed before it ends, shared by all tabs.
+
+import { ApiError, send } from "./http.js";
+
+/** @typedef {import("./types.js").Tokens} Tokens */
+/**
+ * @typedef {object} Kept
+ * @property {string} token
+ * @property {string} refreshToken
+ * @property {string} userId
+ * @property {string} email
+ * @property {string} role what to show only: what may be done is the server's decision
+ * @property {number} expiresAt milliseconds since 1970
+ * @property {number} renewAt milliseconds since 1970
+ */
+
+const KEY = "lockstep.session";
+const RENEWAL_MS = 5 * 60_000; // before the end, or a tenth of a shorter life
+const RETRY_MS = 30_000;
+
+/** Fires `change` whenever somebody signs in or out, here or in another tab. */
+class Session extends EventTarget {
+  /** @type {number | undefined} */
+  #timer;
+  /** @type {Promise<void> | null} */
+  #renewal = null;
+
+  /** Take up the session that was kept, and follow the other tabs. */
+  start() {
+    addEventListener("storage", (event) => {
+      if (event.key === KEY || event.key === null) this.#changed();
+    });
+    // Timers sleep with the machine.
+    document.addEventListener("visibilitychange", () => {
+      if (!document.hidden) void this.#renewInTime();
+    });
+    void this.#renewInTime();
+  }
+
+  /** @returns {Kept | null} */
+  get current() {
+    try {
+      return JSON.parse(localStorage.getItem(KEY) ?? "null");
+    } catch {
+      return null;
+    }
+  }
+
+  get isAdmin() {
+    return this.current?.role === "admin";
+  }
+
+  /** @param {Tokens} tokens */
+  open(tokens) {
+    this.#keep(tokens);
+    this.#changed();
+  }
+
+  /** Forget the session, if it is still the one with this token. */
+  close(token = this.current?.token) {
+    if (!this.current || this.current.token !== token) return;
+    localStorage.removeItem(KEY);
+    this.#changed();
+  }
+
+  /**
+   * Return a token that is good for a while, or null without a session.
+   *
+   * @returns {Promise<string | null>}
+   */
+  async token() {
+    if (isEnding(this.current)) await this.#renewOnce();
+    return this.current?.token ?? null;
+  }
+
+  /** @param {Tokens} tokens */
+  #keep(tokens) {
+    const { token, refreshToken, userId, email, expiresIn } = tokens;
+    const expiresAt = Date.now() + expiresIn * 1000;
+    const renewAt = expiresAt - Math.min(RENEWAL_MS, expiresIn * 100);
+    /** @type {Kept} */
+    const kept = {
+      token, refreshToken, userId, email, role: roleOf(token), expiresAt, renewAt,
+    };
+    localStorage.setItem(KEY, JSON.stringify(kept));
+  }
+
+  #changed() {
+    this.#schedule();
+    this.dispatchEvent(new Event("change"));
+  }
+
+  #schedule(delay = 0) {
+    clearTimeout(this.#timer);
+    const now = this.current;
+    if (!now) return;
+    const wait = Math.max(delay, now.renewAt - Date.now());
+    this.#timer = setTimeout(() => void this.#renewInTime(), wait);
+  }
+
+  async #renewInTime() {
+    try {
+      await this.token();
+      this.#schedule(1000);
+    } catch {
+      this.#schedule(RETRY_MS);
+    }
+  }
+
+  #renewOnce() {
+    this.#renewal ??= alone(() => this.#renew()).finally(() => { this.#renewal = null; });
+    return this.#renewal;
+  }
+
+  async #renew() {
+    const old = this.current; // another tab may have renewed it while this one waited
+    if (!old || !isEnding(old)) return;
+    try {
+      const body = { refreshToken: old.refreshToken };
+      const tokens = await send("POST", "/v1/auth/refresh", { body });
+      if (this.current?.refreshToken === old.refreshToken) this.#keep(tokens);
+    } catch (error) {
+      if (error instanceof ApiError && error.status === 401) this.close(old.token);
+      else if (old.expiresAt < Date.now()) throw error;
+    }
+  }
+}
+
+export const session = new Session();
+
+/** @param {Kept | null} kept */
+function isEnding(kept) {
+  return kept !== null && kept.renewAt < Date.now();
+}
+
+/**
+ * Run work while no other tab does, where the browser can tell.
+ *
+ * @param {() => Promise<void>} work
+ * @returns {Promise<void>}
+ */
+async function alone(work) {
+  // Without a secure context there are no locks; the server forgives parallel renewals.
+  if (navigator.locks) await navigator.locks.request(KEY, work);
+  else await work();
+}
+
+/** @param {string} token a JWT */
+function roleOf(token) {
+  try {
+    const payload = (token.split(".")[1] ?? "").replaceAll("-", "+").replaceAll("_", "/");
+    return String(JSON.parse(atob(payload)).role ?? "");
+  } catch {
+    return "";
+  }
+}

@@ -1,0 +1,154 @@
+// The messages of the REST API as JSON: what a page reads of them.
+
+export interface Money {
+  currencyCode: string;
+  /** Whole units, an int64 and so a string. */
+  units: string;
+  /** Billionths of a unit. */
+  nanos: number;
+}
+
+export interface Tokens {
+  token: string;
+  userId: string;
+  email: string;
+  /** Seconds. */
+  expiresIn: number;
+  refreshToken: string;
+}
+
+export interface User {
+  id: string;
+  email: string;
+  fullName: string;
+  role: string;
+  createTime: string;
+  emailVerified: boolean;
+  disabled: boolean;
+}
+
+export interface Brand {
+  id: string;
+  name: string;
+  description?: string;
+  websiteUrl?: string;
+  logoUrl?: string;
+  brandType?: string;
+  companySize: string;
+  userRole: string;
+}
+
+export interface Profile {
+  id: string;
+  userId: string;
+  firstName: string;
+  lastName: string;
+  displayName?: string;
+  phoneNumber?: string;
+  address?: string;
+  bio?: string;
+  avatarUrl?: string;
+  course?: string;
+  status: "pending" | "active" | "suspended";
+  brand?: Brand;
+  createTime: string;
+  updateTime: string;
+  etag: string;
+}
+
+export interface Registered {
+  user: User;
+  profile: Profile;
+  brand?: Brand;
+  verificationFlowId?: string;
+}
+
+export interface OtpSent {
+  flowId: string;
+  /** Seconds. */
+  expiresIn: number;
+  /** Seconds. */
+  resendAfter: number;
+}
+
+export interface Category {
+  id: string;
+  name: string;
+  description: string;
+  createTime: string;
+}
+
+export interface Product {
+  id: string;
+  categoryId: string;
+  category?: { id: string; name: string };
+  sellerId?: string;
+  name: string;
+  description: string;
+  price: Money;
+  stock: number;
+  imageUrl: string;
+  createTime: string;
+  updateTime: string;
+  etag: string;
+}
+
+export interface ProductPage {
+  products: Product[];
+  nextPageToken: string;
+  metadata: {
+    page: number;
+    limit: number;
+    total: number;
+    totalIsLowerBound: boolean;
+    totalPages: number;
+  };
+}
+
+export interface CartItem {
+  product: Product;
+  quantity: number;
+  unitPrice: Money;
+  lineTotal: Money;
+  problems: string[];
+}
+
+export interface Cart {
+  userId: string;
+  items: CartItem[];
+  subtotal: Money;
+  etag: string;
+}
+
+export interface OrderItem {
+  productId: string;
+  name: string;
+  quantity: number;
+  unitPrice: Money;
+  lineTotal: Money;
+}
+
+export interface Order {
+  id: string;
+  userId: string;
+  state: string;
+  items: OrderItem[];
+  total: Money;
+  createTime: string;
+  failureReason?: string;
+}
+
+export interface Wallet {
+  userId: string;
+  balance: Money;
+}
+
+export interface Transfer {
+  id: string;
+  kind: string;
+  amount: Money;
+  state: string;
+  reference: string;
+  createTime: string;
+  refusalReason?: string;
+}

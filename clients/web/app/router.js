@@ -1,0 +1,199 @@
+// Addresses (#/products/...) to pages. Each history entry keeps its own place: what it
+// had loaded and how far it was scrolled.
+
+import { session } from "../api/session.js";
+import { fill, h } from "../ui/dom.js";
+import { icon } from "../ui/icons.js";
+
+/**
+ * @typedef {object} Visit
+ * @property {Record<string, string>} params parts of the path
+ * @property {URLSearchParams} query
+ * @property {AbortSignal} signal aborted when the page is left
+ * @property {Map<string, unknown>} place kept for the way back to this history entry
+ * @property {boolean} isReturn
+ */
+/** @typedef {(visit: Visit) => { title: string, content: Node[] }} Page */
+/**
+ * @typedef {object} Route
+ * @property {string} path such as /products/:id
+ * @property {() => Promise<{ page: Page }>} load
+ * @property {"anyone" | "guest" | "user" | "admin"} access
+ */
+
+const HOME = "/products";
+const SCROLL = "scroll";
+
+/** @type {Map<string, Map<string, unknown>>} by the id of the history entry */
+const places = new Map();
+let entry = "";
+let leave = new AbortController();
+
+/**
+ * Show the page of the address, now and whenever it changes.
+ *
+ * @param {Route[]} routes
+ * @param {HTMLElement} main
+ */
+export function startRouter(routes, main) {
+  history.scrollRestoration = "manual";
+  addEventListener("hashchange", () => void show(routes, main));
+  addEventListener("scroll", () => places.get(entry)?.set(SCROLL, scrollY), { passive: true });
+  session.addEventListener("change", () => followSession(routes));
+  void show(routes, main);
+}
+
+/**
+ * @param {string} path
+ * @param {{ replace?: boolean }} [options]
+ */
+export function go(path, { replace = false } = {}) {
+  if (replace) location.replace(`#${path}`);
+  else location.hash = path;
+}
+
+/** Where the reader wanted to go before having to sign in; a path of this application. */
+export function wantedPath() {
+  const wanted = current().query.get("to") ?? "";
+  return /^\/(?!\/)/.test(wanted) ? wanted : HOME;
+}
+
+/**
+ * Keep the address in step with what the page shows, without leaving it.
+ *
+ * @param {URLSearchParams} query
+ */
+export function replaceQuery(query) {
+  const text = query.toString();
+  history.replaceState(history.state, "", `#${current().path}${text && `?${text}`}`);
+}
+
+function current() {
+  const [path = "", query = ""] = location.hash.slice(1).split("?");
+  return { path: path || HOME, query: new URLSearchParams(query) };
+}
+
+/** @param {Route[]} routes */
+function followSession(routes) {
+  const { path, query } = current();
+  const access = match(routes, path)?.route.access;
+  const needsSession = access === "user" || access === "admin";
+  if (needsSession && !session.current) {
+    go(`/sign-in?to=${encodeURIComponent(location.hash.slice(1))}`, { replace: true });
+  } else if (access === "guest" && session.current && !query.has("stay")) {
+    go(wantedPath(), { replace: true });
+  }
+}
+
+/**
+ * @param {Route[]} routes
+ * @param {HTMLElement} main
+ */
+async function show(routes, main) {
+  leave.abort();
+  leave = new AbortController();
+  const { signal } = leave;
+  const { path, query } = current();
+  const found = match(routes, path);
+  const refusal = found ? redirection(found.route) : HOME;
+  if (refusal) {
+    go(refusal, { replace: true });
+    return;
+  }
+  const { place, isReturn } = enter();
+  main.setAttribute("aria-busy", "true");
+  const visit = { params: found?.params ?? {}, query, signal, place, isReturn };
+  const made = await load(found?.route, visit);
+  if (signal.aborted) return;
+  document.title = `${made.title} · Lockstep`;
+  fill(main, ...made.content);
+  main.removeAttribute("aria-busy");
+  dispatchEvent(new CustomEvent("pageshown", { detail: path }));
+  settle(main, isReturn ? Number(place.get(SCROLL) ?? 0) : 0);
+}
+
+/**
+ * @param {Route | undefined} route
+ * @param {Visit} visit
+ */
+async function load(route, visit) {
+  try {
+    const module = await route?.load();
+    if (!module) throw new Error("no such page");
+    return module.page(visit);
+  } catch (error) {
+    console.error(error);
+    return { title: "Not loaded", content: [notLoaded()] };
+  }
+}
+
+function notLoaded() {
+  return h("div", { class: "page empty" }, icon("alert"),
+    h("h1", {}, "This page did not load"),
+    h("p", {}, "Check the connection, then try again."),
+    h("button", { class: "button primary", onclick: () => location.reload() }, "Try again"));
+}
+
+/** @param {Route} route */
+function redirection({ access }) {
+  const now = session.current;
+  if (access === "guest" && now) return wantedPath();
+  if ((access === "user" || access === "admin") && !now) {
+    return `/sign-in?to=${encodeURIComponent(location.hash.slice(1))}`;
+  }
+  return access === "admin" && !session.isAdmin ? HOME : "";
+}
+
+/** Take up the place of the history entry that is now shown. */
+function enter() {
+  const known = history.state?.entry;
+  const isReturn = places.has(known);
+  entry = known ?? `${Date.now()}-${places.size}`;
+  if (!known) history.replaceState({ entry }, "");
+  const place = places.get(entry) ?? new Map();
+  places.set(entry, place);
+  return { place, isReturn };
+}
+
+/**
+ * Put focus and scroll position where a reader expects them on a page that has changed.
+ *
+ * @param {HTMLElement} main
+ * @param {number} top
+ */
+function settle(main, top) {
+  const heading = main.querySelector("h1");
+  heading?.setAttribute("tabindex", "-1");
+  (heading ?? main).focus({ preventScroll: true });
+  scrollTo({ top, behavior: "instant" });
+}
+
+/**
+ * @param {Route[]} routes
+ * @param {string} path
+ */
+function match(routes, path) {
+  const parts = path.split("/");
+  for (const route of routes) {
+    const params = matchParts(route.path.split("/"), parts);
+    if (params) return { route, params };
+  }
+  return null;
+}
+
+/**
+ * @param {string[]} pattern
+ * @param {string[]} parts
+ * @returns {Record<string, string> | null}
+ */
+function matchParts(pattern, parts) {
+  if (pattern.length !== parts.length) return null;
+  /** @type {Record<string, string>} */
+  const params = {};
+  for (const [index, name] of pattern.entries()) {
+    const part = parts[index] ?? "";
+    if (name.startsWith(":")) params[name.slice(1)] = decodeURIComponent(part);
+    else if (name !== part) return null;
+  }
+  return params;
+}

@@ -1,0 +1,132 @@
+// The account: who the reader is, the brand, the ways in, and the end of it.
+
+import { profiles, users } from "../api/lockstep.js";
+import { h } from "../ui/dom.js";
+import { FormField } from "../ui/field.js";
+import { ActionForm } from "../ui/form.js";
+import { date } from "../ui/format.js";
+import { bones, loaded } from "../ui/loading.js";
+import { toast } from "../ui/messages.js";
+import { atMost, phone, slug, url } from "../ui/rules.js";
+import { accountSections } from "./profile-account.js";
+import { COMPANY_SIZES, POSITIONS, toSlug } from "./registration.js";
+
+/** @import { Brand, Profile, User } from "../api/types.js" */
+/** @typedef {Record<string, string>} Values */
+
+/** @type {[string, string][]} */
+const BRAND_TYPES = [["", "Not said"], ["agency", "Agency"], ["direct", "Direct"], ["platform", "Platform"]];
+const STATUS_TONES = { pending: "info", active: "ok", suspended: "problem" };
+
+/** @param {import("../app/router.js").Visit} visit */
+export function page({ signal }) {
+  const content = loaded({
+    signal,
+    fetch: () => Promise.all([users.me(), profiles.me()]),
+    show: ([user, profile]) => [whoIsThis(user, profile), h("div", { class: "sections" },
+      section("About you", profileForm(profile)),
+      profile.brand && section("Your brand", brandForm(profile.brand)),
+      ...accountSections(user).map(([title, ...parts]) => section(title, ...parts)))],
+    skeleton: bones(2, "bone-product"),
+  });
+  return { title: "Account", content: [h("div", { class: "page" }, h("h1", {}, "Account"), content)] };
+}
+
+/**
+ * @param {string} title
+ * @param {...Node} parts
+ */
+function section(title, ...parts) {
+  return h("section", { class: "card" }, h("h2", {}, title), ...parts);
+}
+
+/** @param {User} user @param {Profile} profile */
+function whoIsThis(user, profile) {
+  const name = profile.displayName ?? user.fullName;
+  return h("div", { class: "who" },
+    h("div", { class: "avatar", "aria-hidden": "true" }, [...(name || user.email)][0]?.toUpperCase() ?? ""),
+    h("div", {},
+      h("p", { class: "who-name" }, name || user.email),
+      h("p", { class: "muted" }, `${user.email} · ${user.role} · since ${date(user.createTime)}`),
+      h("p", {}, h("span", { class: `tag tag-${STATUS_TONES[profile.status]}` }, `Profile ${profile.status}`))));
+}
+
+/** @param {Profile} profile */
+function profileForm(profile) {
+  let shown = profile;
+  const fields = [
+    new FormField({ name: "firstName", label: "First name", rules: [atMost(100)],
+      value: profile.firstName, attributes: { autocomplete: "given-name" } }),
+    new FormField({ name: "lastName", label: "Last name", rules: [atMost(100)],
+      value: profile.lastName, attributes: { autocomplete: "family-name" } }),
+    new FormField({ name: "phoneNumber", label: "Phone number", type: "tel", rules: [phone],
+      value: profile.phoneNumber ?? "", attributes: { autocomplete: "tel", inputmode: "tel" } }),
+    new FormField({ name: "course", label: "Course", rules: [atMost(200)], value: profile.course ?? "" }),
+    new FormField({ name: "address", label: "Address", rules: [atMost(300)],
+      value: profile.address ?? "", attributes: { autocomplete: "street-address" } }),
+    new FormField({ name: "avatarUrl", label: "Picture", type: "url", rules: [url, atMost(2048)],
+      value: profile.avatarUrl ?? "", attributes: { placeholder: "https://" } }),
+    new FormField({ name: "bio", label: "A few words", type: "textarea", rules: [atMost(2000)],
+      value: profile.bio ?? "" }),
+  ];
+  return new ActionForm({
+    parts: [h("div", { class: "fields" }, ...fields)],
+    submit: "Save",
+    reasons: { PHONE_TAKEN: "phoneNumber" },
+    remedies: { ETAG_MISMATCH: () => [reloadLink()] },
+    async action(values) {
+      const changes = changed(values, fields, shown);
+      if (Object.keys(changes).length) shown = await profiles.update(changes, shown.etag);
+      toast("Saved.");
+    },
+  });
+}
+
+/** @param {Brand} brand */
+function brandForm(brand) {
+  let shown = brand;
+  const fields = [
+    new FormField({ name: "name", label: "Name", required: true, rules: [atMost(200)], value: brand.name }),
+    new FormField({ name: "brandType", label: "Kind", type: "select", options: BRAND_TYPES,
+      value: brand.brandType ?? "" }),
+    new FormField({ name: "companySize", label: "Company size", type: "select", required: true,
+      options: COMPANY_SIZES, value: brand.companySize }),
+    new FormField({ name: "userRole", label: "Your role there", required: true, tidy: toSlug,
+      rules: [slug, atMost(50)], suggestions: POSITIONS, value: brand.userRole }),
+    new FormField({ name: "websiteUrl", label: "Website", type: "url", rules: [url, atMost(2048)],
+      value: brand.websiteUrl ?? "", attributes: { placeholder: "https://" } }),
+    new FormField({ name: "logoUrl", label: "Logo", type: "url", rules: [url, atMost(2048)],
+      value: brand.logoUrl ?? "", attributes: { placeholder: "https://" } }),
+    new FormField({ name: "description", label: "Description", type: "textarea", rules: [atMost(5000)],
+      value: brand.description ?? "" }),
+  ];
+  return new ActionForm({
+    parts: [h("div", { class: "fields" }, ...fields)],
+    submit: "Save the brand",
+    async action(values) {
+      const changes = changed(values, fields, shown);
+      if (Object.keys(changes).length) shown = await profiles.updateBrand(brand.id, changes);
+      toast("The brand is saved.");
+    },
+  });
+}
+
+/**
+ * What differs from what is shown; an emptied field is sent empty.
+ *
+ * @param {Values} values
+ * @param {FormField[]} fields
+ * @param {object} shown
+ * @returns {Values}
+ */
+function changed(values, fields, shown) {
+  const before = /** @type {Record<string, string | undefined>} */ ({ ...shown });
+  const after = fields.map(({ name }) => /** @type {const} */ ([name, values[name] ?? ""]));
+  return Object.fromEntries(after.filter(([name, value]) => value !== (before[name] ?? "")));
+}
+
+function reloadLink() {
+  const link = h("button", { type: "button", class: "link" }, "Load it again");
+  link.addEventListener("click", () => location.reload());
+  return link;
+}

@@ -1,0 +1,35 @@
+// Sign-in.
+
+import { auth } from "../api/lockstep.js";
+import { session } from "../api/session.js";
+import { h } from "../ui/dom.js";
+import { FormField } from "../ui/field.js";
+import { ActionForm } from "../ui/form.js";
+import { narrowPage } from "./registration.js";
+
+/** @type {import("../app/router.js").Page} */
+export function page({ query }) {
+  const form = new ActionForm({
+    parts: [
+      new FormField({
+        name: "email", label: "E-mail", type: "email", required: true,
+        value: query.get("email") ?? "", attributes: { autocomplete: "username", inputmode: "email" },
+      }),
+      new FormField({
+        name: "password", label: "Password", type: "password", required: true,
+        attributes: { autocomplete: "current-password" },
+      }),
+    ],
+    submit: "Sign in",
+    async action({ email, password }) {
+      session.open(await auth.login({ email, password }));
+    },
+  });
+  const wanted = query.get("to");
+  const lead = wanted ? "Please sign in to go on." : "Good to see you again.";
+  const target = wanted ? `?to=${encodeURIComponent(wanted)}` : "";
+  const content = narrowPage("Sign in", lead, form,
+    h("p", { class: "aside" }, h("a", { href: "#/reset" }, "Forgot the password?")),
+    h("p", { class: "aside" }, "New here? ", h("a", { href: `#/sign-up${target}` }, "Create an account")));
+  return { title: "Sign in", content: [content] };
+}

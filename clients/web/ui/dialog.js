@@ -1,0 +1,39 @@
+// Dialogs: the browser's own, which keep focus inside and close on Escape.
+
+import { h, uniqueId } from "./dom.js";
+import { icon } from "./icons.js";
+
+/**
+ * Show a dialog and return when it is closed.
+ *
+ * @param {string} title
+ * @param {(close: (answer?: string) => void) => Node[]} makeContent
+ * @returns {Promise<string>} what it was closed with; empty when it was given up
+ */
+export function ask(title, makeContent) {
+  const id = uniqueId("dialog");
+  const dialog = h("dialog", { class: "dialog", "aria-labelledby": id });
+  const close = (answer = "") => dialog.close(answer);
+  dialog.append(
+    h("button", { type: "button", class: "dialog-close", "aria-label": "Close", onclick: () => close() }, icon("close")),
+    h("h2", { id }, title), ...makeContent(close));
+  document.body.append(dialog);
+  dialog.showModal();
+  return new Promise((resolve) => {
+    dialog.addEventListener("close", () => {
+      dialog.remove();
+      resolve(dialog.returnValue);
+    });
+  });
+}
+
+/** @param {string} title @param {string} text @param {string} yes */
+export async function confirmed(title, text, yes) {
+  const answer = await ask(title, (close) => [
+    h("p", {}, text),
+    h("div", { class: "form-end" },
+      h("button", { type: "button", class: "button danger", onclick: () => close("yes") }, yes),
+      h("button", { type: "button", class: "button plain", onclick: () => close() }, "Keep it")),
+  ]);
+  return answer === "yes";
+}

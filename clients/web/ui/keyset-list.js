@@ -1,0 +1,101 @@
+// A list that loads on, page by page, as the reader comes to its end or asks for more.
+
+import { fill, h } from "./dom.js";
+import { bones, failed } from "./loading.js";
+
+/**
+ * @template T
+ * @typedef {{ items: T[], next: string }} Loaded what has come so far, and the token after it
+ */
+/**
+ * @template T
+ * @typedef {object} ListOptions
+ * @property {(token: string) => Promise<Loaded<T>>} fetch
+ * @property {(item: T) => HTMLElement} show
+ * @property {() => HTMLElement} empty
+ * @property {string} noun in the plural
+ * @property {AbortSignal} signal of the page
+ * @property {string} [kind] a class of the list
+ * @property {string} [bone] a class of what stands in for an item
+ * @property {Map<string, unknown>} [place] where what has come is kept for a return
+ */
+
+const STORE = "list";
+const AHEAD = "600px";
+
+/** @template T */
+export class KeysetList extends HTMLElement {
+  #list = h("ul", { class: "keyset" });
+  #end = h("div", { class: "keyset-end" });
+  #news = h("p", { class: "unseen", role: "status" });
+  #isLoading = false;
+  /** @type {Loaded<T>} */
+  #loaded = { items: [], next: "" };
+  #observer = new IntersectionObserver((entries) => {
+    if (entries.some((entry) => entry.isIntersecting) && this.#loaded.next) void this.#more();
+  }, { rootMargin: AHEAD });
+
+  /** @param {ListOptions<T>} options */
+  constructor(options) {
+    super();
+    this.options = options;
+  }
+
+  connectedCallback() {
+    if (this.childElementCount) return;
+    if (this.options.kind) this.#list.classList.add(...this.options.kind.split(" "));
+    this.append(this.#list, this.#end, this.#news);
+    const kept = /** @type {Loaded<T> | undefined} */ (this.options.place?.get(STORE));
+    if (kept) this.#append(kept);
+    else void this.#more();
+    this.#observer.observe(this.#end);
+  }
+
+  disconnectedCallback() {
+    this.#observer.disconnect();
+  }
+
+  async #more({ takesFocus = false } = {}) {
+    if (this.#isLoading) return;
+    this.#isLoading = true;
+    const { bone = "bone-row", noun, signal } = this.options;
+    fill(this.#end, h("div", { class: this.#list.className }, ...bones(3, bone)));
+    try {
+      const page = await this.options.fetch(this.#loaded.next);
+      if (signal.aborted) return;
+      const first = this.#append(page);
+      this.#news.textContent = `${this.#loaded.items.length} ${noun} shown.`;
+      if (takesFocus) /** @type {HTMLElement | null | undefined} */ (first?.querySelector("a, button"))?.focus();
+    } catch (error) {
+      if (!signal.aborted) fill(this.#end, failed(error, () => void this.#more()));
+    } finally {
+      this.#isLoading = false;
+      this.#observe();
+    }
+  }
+
+  /** @param {Loaded<T>} page @returns {HTMLElement | undefined} the first that was added */
+  #append(page) {
+    const added = page.items.map((item) => h("li", {}, this.options.show(item)));
+    this.#list.append(...added);
+    this.#loaded = { items: [...this.#loaded.items, ...page.items], next: page.next };
+    this.options.place?.set(STORE, this.#loaded);
+    if (this.#loaded.items.length === 0) fill(this.#end, this.options.empty());
+    else fill(this.#end, page.next && this.#button());
+    return added[0];
+  }
+
+  #button() {
+    return h("button", { class: "button plain", onclick: () => {
+      void this.#more({ takesFocus: true });
+    } }, `More ${this.options.noun}`);
+  }
+
+  /** Look again: the end may still be in sight, which is no change that is told. */
+  #observe() {
+    this.#observer.unobserve(this.#end);
+    if (!this.querySelector(".failed") && this.isConnected) this.#observer.observe(this.#end);
+  }
+}
+
+customElements.define("keyset-list", KeysetList);

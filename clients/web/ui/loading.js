@@ -1,0 +1,71 @@
+// Content that has to be fetched: a skeleton first, then what came or what went wrong.
+
+import { ApiError } from "../api/http.js";
+import { fill, h } from "./dom.js";
+import { icon } from "./icons.js";
+import { NoticeBox, textOf } from "./messages.js";
+
+/**
+ * Return an element that shows a skeleton until its content has come.
+ *
+ * @template T
+ * @param {object} options
+ * @param {() => Promise<T>} options.fetch
+ * @param {(result: T) => (Node | false)[]} options.show
+ * @param {Node[]} options.skeleton as tall as the content will be
+ * @param {AbortSignal} options.signal of the page
+ */
+export function loaded({ fetch, show, skeleton, signal }) {
+  const element = h("div", { class: "loaded" });
+  const load = async () => {
+    element.setAttribute("aria-busy", "true");
+    fill(element, ...skeleton, h("p", { class: "unseen", role: "status" }, "Loading…"));
+    try {
+      const result = await fetch();
+      if (!signal.aborted) fill(element, ...show(result));
+    } catch (error) {
+      if (!signal.aborted) fill(element, failed(error, () => void load()));
+    }
+    element.removeAttribute("aria-busy");
+  };
+  void load();
+  return element;
+}
+
+/**
+ * What went wrong, and a way to try again once that can help.
+ *
+ * @param {unknown} error
+ * @param {() => void} retry
+ */
+export function failed(error, retry) {
+  const notice = new NoticeBox();
+  const again = h("button", { class: "button plain", onclick: () => {
+    if (again.getAttribute("aria-disabled") !== "true") retry();
+  } }, "Try again");
+  const isMissing = error instanceof ApiError && error.status === 404;
+  const box = h("div", { class: "failed" }, notice, !isMissing && again);
+  queueMicrotask(() => notice.say(textOf(error)));
+  if (error instanceof ApiError && error.retryAfterSeconds > 0) {
+    again.setAttribute("aria-disabled", "true");
+    queueMicrotask(() => notice.wait(error.retryAfterSeconds, () => {
+      again.removeAttribute("aria-disabled");
+    }));
+  }
+  return box;
+}
+
+/** @param {number} count @param {string} kind a class of styles/pages.css */
+export function bones(count, kind) {
+  return Array.from({ length: count }, () => h("div", { class: `bone ${kind}`, "aria-hidden": "true" }));
+}
+
+/**
+ * @param {import("./icons.js").IconName} name
+ * @param {string} title
+ * @param {string} text
+ * @param {Node[]} more
+ */
+export function empty(name, title, text, ...more) {
+  return h("div", { class: "empty" }, icon(name), h("h2", {}, title), h("p", {}, text), ...more);
+}
