@@ -14,6 +14,7 @@ from services.kernel.errors import IllegalState, SagaNotFound
 from services.kernel.ids import parse_id
 from services.kernel.paging import PageTokens, page_size
 from services.kernel.saga_store import Saga, State
+from services.kernel.validation import NAME_MAX, Problems
 
 
 class SagaServicer:
@@ -28,12 +29,16 @@ class SagaServicer:
         self, request: saga_pb.ListSagasRequest, call: Call
     ) -> saga_pb.ListSagasResponse:
         """List sagas, newest first."""
+        wrong = Problems()
+        kind = wrong.text(request.kind, "kind", longest=NAME_MAX)
+        state = _state(request.state, wrong)
+        wrong.raise_any()
         size = page_size(request.page_size)
-        listing = f"sagas {request.state} {request.kind} {request.parked}"
+        listing = f"sagas {state} {kind} {request.parked}"
         found = await saga_store.list_sagas(
             self._database,
-            state=_state(request.state),
-            kind=request.kind or None,
+            state=state,
+            kind=kind,
             parked=request.parked,
             before=self._tokens.newest_first(request.page_token, listing=listing),
             most=size + 1,
@@ -100,8 +105,11 @@ def _wire_state(state: State) -> saga_pb.SagaState.ValueType:
     return saga_pb.SagaState.Value(f"SAGA_STATE_{state}")
 
 
-def _state(wire: saga_pb.SagaState.ValueType) -> State | None:
+def _state(wire: saga_pb.SagaState.ValueType, wrong: Problems) -> State | None:
     if wire == saga_pb.SAGA_STATE_UNSPECIFIED:
+        return None
+    if wire not in saga_pb.SagaState.values():  # enums are open: any number may come
+        wrong.add("state", "must be a state of sagas")
         return None
     return State(saga_pb.SagaState.Name(wire).removeprefix("SAGA_STATE_"))
 

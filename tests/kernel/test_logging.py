@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+# In a process of its own: structlog's configuration belongs to the whole process.
+PROGRAM = """
+import sys, warnings
+warnings.simplefilter("error")
+import structlog
+from services.kernel.logging import configure
+
+configure(service="probe", level=sys.argv[1], form=sys.argv[2])
+log = structlog.get_logger("test")
+structlog.contextvars.bind_contextvars(trace_id="abc")
+log.debug("quiet")
+log.info("hello", number=7)
+password = "hunter2"
+try:
+    raise RuntimeError("it broke")
+except RuntimeError:
+    log.exception("unexpected")
+"""
+
+
+def lines(level: str, form: str) -> list[str]:
+    program = [sys.executable, "-c", PROGRAM, level, form]
+    done = subprocess.run(program, capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout.splitlines()
+
+
+def test_for_machines_each_event_is_a_line_of_json_with_the_ids_of_its_request() -> None:
+    hello, unexpected = [json.loads(line) for line in lines("info", "json")]
+    assert hello.pop("timestamp").endswith("Z")
+    assert hello == {
+        "event": "hello",
+        "level": "info",
+        "service": "probe",
+        "trace_id": "abc",
+        "number": 7,
+    }
+    assert unexpected["level"] == "error"
+    assert unexpected["exception"].endswith("RuntimeError: it broke")
+    assert unexpected["trace_id"] == "abc"
+
+
+@pytest.mark.parametrize(
+    ("level", "events"),
+    [("debug", ["quiet", "hello", "unexpected"]), ("warning", ["unexpected"])],
+)
+def test_less_than_the_level_is_not_logged(level: str, events: list[str]) -> None:
+    assert [json.loads(line)["event"] for line in lines(level, "json")] == events
+
+
+def test_for_people_a_traceback_is_plain_and_shows_no_variables() -> None:
+    text = "\n".join(lines("info", "console"))
+    assert "hello" in text
+    assert "number=7" in text
+    assert "RuntimeError: it broke" in text
+    assert "hunter2'" not in text
