@@ -80,6 +80,7 @@ class World:
 
     async def sql(self, statement: str, *parameters: Any) -> list[Any]:
         """Run a statement on Auth's database."""
+        assert not statement.startswith("SELECT FROM"), "rows without columns can't be told apart"
         async with await psycopg.AsyncConnection.connect(
             self.url, autocommit=True, row_factory=namedtuple_row
         ) as connection:

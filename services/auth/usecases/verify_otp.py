@@ -51,11 +51,15 @@ class VerifyOtp:
         flow = await self._codes.verify(
             flow_id=flow_id, purposes={Purpose.SIGNUP}, email=email.canonical, code=proof.otp
         )
-        result = await (self._begin(flow) if flow.saga_id is None else self._attach(flow))
+        try:
+            result = await self._begin(flow)
+        except (_SpentBefore, EmailTaken, RegistrationInProgress) as error:
+            result = await self._attach(flow, error)
         return {name: value for name, value in result.items() if name != "verification_flow_id"}
 
     async def _begin(self, flow: Flow) -> Json:
-        assert flow.payload is not None
+        if flow.payload is None or flow.is_spent:
+            raise _SpentBefore
         details = DETAILS.validate_python(flow.payload["details"])
         await self._register.ensure_possible(details)
         saga_id = new_id()
@@ -74,17 +78,16 @@ class VerifyOtp:
                 is_verified=True,
                 first=spend,
             )
-        except _SpentBefore:
-            return await self._attach(flow)
         except EmailTaken:
             await self._register.ensure_possible(details)
             raise RegistrationInProgress from None  # it was PENDING, and has vanished since
         return outcome.unwrap()
 
-    async def _attach(self, flow: Flow) -> Json:
+    async def _attach(self, flow: Flow, error: Exception) -> Json:
+        """Follow the saga that the flow began, perhaps a moment ago, or raise the error."""
         now = await store.get(self._database, flow.id)
         if now is None or now.saga_id is None:
-            raise RegistrationInProgress  # spent, and given back, while we looked
+            raise RegistrationInProgress if isinstance(error, _SpentBefore) else error
         try:
             return (await self._engine.attach(now.saga_id)).unwrap()
         except SagaNotFound:
