@@ -14,6 +14,7 @@ import jwt
 from jwt.algorithms import ECAlgorithm
 from lockstep.auth.v1 import auth_service_pb2 as auth_pb
 from lockstep.auth.v1 import auth_service_pb2_grpc as auth_grpc
+
 from services.kernel.ids import new_id
 from services.kernel.keys import TokenKeys
 
@@ -61,7 +62,7 @@ class FakeAuth(auth_grpc.AuthServiceServicer):
 @asynccontextmanager
 async def fake_auth(keys: Path) -> AsyncIterator[FakeAuth]:
     """Serve a FakeAuth on a port of its own."""
-    auth = FakeAuth(keys)
+    auth = FakeAuth(keys)  # type: ignore[abstract]  # the rest is UNIMPLEMENTED
     server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
     auth_grpc.add_AuthServiceServicer_to_server(auth, server)
     auth.port = server.add_insecure_port("127.0.0.1:0")

@@ -2,31 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 import psycopg
-import services.profile
+import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 from google.type.money_pb2 import Money
 from lockstep.profile.v1 import profile_service_pb2 as profile_pb
 from lockstep.profile.v1 import profile_service_pb2_grpc as profile_grpc
 from lockstep.profile.v1 import wallet_service_pb2 as wallet_pb
 from lockstep.profile.v1 import wallet_service_pb2_grpc as wallet_grpc
-from lockstep_clients import ServiceIdentity, bearer, connect
+from lockstep_clients import LockstepError, ServiceIdentity, bearer, connect
 from psycopg.rows import namedtuple_row
-from services.kernel.database import Database, Observer
+
+import services.profile
+from services.kernel.database import Observer
 from services.kernel.ids import new_id
 from services.kernel.keys import KeyRing
 from services.profile.__main__ import running
 from services.profile.settings import ProfileSettings
-
 from tests.profile.fake_auth import FakeAuth, fake_auth
+
+T = TypeVar("T")
 
 SCRIPT = Path(services.profile.__file__).parent / "sql/recompute_balances.sql"
 
@@ -37,7 +41,6 @@ class World:
 
     url: str
     auth: FakeAuth
-    database: Database
     by_auth: profile_grpc.ProfileServiceAsyncStub
     by_commerce: wallet_grpc.WalletServiceAsyncStub
     profiles: profile_grpc.ProfileServiceAsyncStub
@@ -60,6 +63,24 @@ class World:
         if minor:
             await self.top_up(user_id, minor)
         return user_id
+
+    async def cancel(self, saga_id: UUID, user_id: UUID | None = None) -> None:
+        request = profile_pb.CancelProfileRequest(
+            saga_id=str(saga_id), user_id=str(user_id or new_id())
+        )
+        await self.by_auth.CancelProfile(request)
+
+    async def forget(self, user_id: UUID) -> None:
+        request = profile_pb.ForgetProfileRequest(saga_id=str(new_id()), user_id=str(user_id))
+        await self.by_auth.ForgetProfile(request)
+
+    async def profile(self, user_id: UUID) -> profile_pb.Profile:
+        request = profile_pb.GetProfileRequest(user_id=str(user_id))
+        return await self.profiles.GetProfile(request, metadata=self.admin)
+
+    async def phone_exists(self, number: str) -> bool:
+        request = profile_pb.PhoneExistsRequest(phone_number=number)
+        return (await self.by_auth.PhoneExists(request)).exists
 
     async def top_up(
         self, user_id: UUID, minor: int, *, transfer_id: UUID | None = None
@@ -101,6 +122,31 @@ class World:
         with psycopg.connect(self.url, row_factory=namedtuple_row) as connection:
             return connection.execute(query.encode(), values).fetchall()
 
+    def execute(self, statement: str, *values: Any) -> None:
+        """Change the tables behind Profile's back."""
+        with psycopg.connect(self.url) as connection:
+            connection.execute(statement.encode(), values)
+
+    def counts(self) -> dict[str, int]:
+        """Return how many profiles, brands, wallets and barriers there are."""
+        return {
+            table: self.rows(f"SELECT count(*) AS number FROM {source}")[0].number
+            for table, source in {
+                "profiles": "profiles",
+                "brands": "brands",
+                "wallets": "accounts WHERE kind = 'wallet'",
+                "barriers": "saga_barriers",
+            }.items()
+        }
+
+    async def until_blocked(self, number: int = 1) -> None:
+        """Wait until so many sessions of Profile wait for a lock."""
+        query = "SELECT count(*) AS number FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+        async with asyncio.timeout(5):
+            # PostgreSQL tells nobody when a session begins to wait.
+            while self.rows(f"{query} AND datname = current_database()")[0].number < number:  # noqa: ASYNC110
+                await asyncio.sleep(0.005)
+
     def wrong_balances(self) -> list[Any]:
         """Return the accounts whose balance does not follow from the transfers."""
         return self.rows(SCRIPT.read_text())
@@ -120,51 +166,68 @@ class World:
 
 @asynccontextmanager
 async def profile_world(
-    url: str, keys: Path, *, observer: Observer | None = None, **settings: Any
+    url: str, keys: Path, *, observer: Observer | None = None
 ) -> AsyncIterator[World]:
     """Run Profile on a database, with a fake Auth beside it."""
-    async with AsyncExitStack() as stack:
-        auth = await stack.enter_async_context(fake_auth(keys))
-        configured = ProfileSettings(
-            profile_database_url=url,
-            keys=keys,
-            auth_address=f"127.0.0.1:{auth.port}",
-            stop_grace_seconds=1,
-            **settings,
-        )
-        process = await stack.enter_async_context(
-            running(configured, address="127.0.0.1:0", observer=observer)
-        )
-        yield await connected(stack, f"127.0.0.1:{process.port}", url, keys, auth, process.database)
+    async with fake_auth(keys) as auth:
+        settings = settings_for(url, keys, auth)
+        async with (
+            running(settings, address="127.0.0.1:0", observer=observer) as process,
+            connected(process.port, settings, auth) as world,
+        ):
+            yield world
 
 
-async def connected(
-    stack: AsyncExitStack,
-    address: str,
-    url: str,
-    keys: Path,
-    auth: FakeAuth,
-    database: Database,
-) -> World:
-    """Open the channels of everybody who calls Profile."""
-
-    async def channel(name: str | None) -> Any:
-        identity = None
-        if name is not None:
-            identity = ServiceIdentity(name, KeyRing.load(keys, name).private_key)
-        return await stack.enter_async_context(connect(address, identity=identity))
-
-    users = await channel(None)
-    return World(
-        url=url,
-        auth=auth,
-        database=database,
-        by_auth=profile_grpc.ProfileServiceStub(await channel("auth")),
-        by_commerce=wallet_grpc.WalletServiceStub(await channel("commerce")),
-        profiles=profile_grpc.ProfileServiceStub(users),
-        wallets=wallet_grpc.WalletServiceStub(users),
-        admin=bearer(auth.token(new_id(), role="admin")),
+def settings_for(url: str, keys: Path, auth: FakeAuth) -> ProfileSettings:
+    """Tell Profile what it needs to know in a test."""
+    return ProfileSettings(
+        profile_database_url=url,
+        keys=keys,
+        auth_address=f"127.0.0.1:{auth.port}",
+        stop_grace_seconds=1,
     )
+
+
+@asynccontextmanager
+async def connected(port: int, settings: ProfileSettings, auth: FakeAuth) -> AsyncIterator[World]:
+    """Open the channels of everybody who calls a Profile that runs."""
+    async with AsyncExitStack() as stack:
+
+        async def channel(name: str | None) -> Any:
+            identity = None
+            if name is not None:
+                identity = ServiceIdentity(name, KeyRing.load(settings.keys, name).private_key)
+            return await stack.enter_async_context(connect(f"127.0.0.1:{port}", identity=identity))
+
+        users = await channel(None)
+        yield World(
+            url=settings.profile_database_url,
+            auth=auth,
+            by_auth=profile_grpc.ProfileServiceStub(await channel("auth")),
+            by_commerce=wallet_grpc.WalletServiceStub(await channel("commerce")),
+            profiles=profile_grpc.ProfileServiceStub(users),
+            wallets=wallet_grpc.WalletServiceStub(users),
+            admin=bearer(auth.token(new_id(), role="admin")),
+        )
+
+
+async def outcome(call: Awaitable[T]) -> T | str:
+    """Return the answer to a call, or the reason of its error."""
+    try:
+        return await call
+    except LockstepError as error:
+        return error.reason
+
+
+@contextmanager
+def fails(
+    kind: type[LockstepError], reason: str, *fields: str
+) -> Iterator[pytest.ExceptionInfo[LockstepError]]:
+    """Expect an error: its class, its reason and the fields that it names."""
+    with pytest.raises(kind) as caught:
+        yield caught
+    assert caught.value.reason == reason
+    assert [violation.field for violation in caught.value.violations] == list(fields)
 
 
 def soon(seconds: float = 60.0) -> Timestamp:
@@ -178,7 +241,7 @@ def registration(
     *, saga_id: UUID | None = None, user_id: UUID | None = None, **fields: Any
 ) -> profile_pb.CreateProfileRequest:
     """Describe a profile; what is not said is usual."""
-    usual = {
+    usual: dict[str, Any] = {
         "not_after": soon(),
         "initial_status": "pending",
         "role": "customer",
@@ -194,7 +257,7 @@ def debit_request(
     user_id: UUID, minor: int, *, transfer_id: UUID | None = None, **fields: Any
 ) -> wallet_pb.DebitWalletRequest:
     """Describe a debit; what is not said is usual."""
-    usual = {"reference": "an order", "not_after": soon()}
+    usual: dict[str, Any] = {"reference": "an order", "not_after": soon()}
     return wallet_pb.DebitWalletRequest(
         transfer_id=str(transfer_id or new_id()),
         user_id=str(user_id),
