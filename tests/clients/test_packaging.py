@@ -82,9 +82,12 @@ def test_the_lock_has_what_the_projects_ask_for(project: str) -> None:
     declared = tomllib.loads((ROOT / project).read_text())
     asked = declared["build-system"]["requires"] + declared["project"]["dependencies"]
     asked += declared["project"].get("optional-dependencies", {}).get("dev", [])
-    locked = re.findall(r"^([a-z0-9.-]+)==([^ ]+)", (ROOT / "requirements.lock").read_text(), re.MULTILINE)
-    versions = {canonicalize_name(name): version for name, version in locked}
-    versions["lockstep-clients"] = "0.1.0"  # installed from the checkout
+    lock = (ROOT / "requirements.lock").read_text()
+    pins = re.findall(r"^([a-z0-9.-]+)==([^ ]+)", lock, re.MULTILINE)
+    installed_from_the_checkout = ("lockstep-clients", "0.1.0")
+    versions = {
+        str(canonicalize_name(name)): pin for name, pin in [*pins, installed_from_the_checkout]
+    }
     stale = [text for text in asked if not is_met(Requirement(text), versions)]
     assert stale == [], "run `make lock`"
 
