@@ -5,7 +5,6 @@ import signal
 import socket
 import subprocess
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -71,45 +70,32 @@ def programs(home: Path) -> dict[str, psutil.Process]:
     }
 
 
-def test_up_runs_everything_restarts_what_crashes_and_stops_in_order(
-    lockstep: Lockstep, home: Path
-) -> None:
-    up = Up(lockstep("up"))
-    up.shows("Ctrl-C stops everything")
-    running = programs(home)
-    expected = {"postgres", "mail", *filter(is_installed, SETTINGS)}
-    assert set(running) == expected
-
-    running["mail"].kill()
-    up.shows("mail       | was ended by SIGKILL; restarting in 0.2 s")
-    up.shows("mail to 127.0.0.1", times=2)
-    running["postgres"].kill()
-    up.shows("postgres   | was ended by SIGKILL; restarting in 0.2 s")
-    up.shows("database system is ready to accept connections", times=2)
-
-    last = programs(home)
-    assert up.stop() == 0
-    assert up.lines[-1] == "stopped"
-    assert not any(is_alive(process) for process in last.values())
-    assert list((home / "run").iterdir()) == []
-
-
-def test_up_after_a_kill_of_the_whole_supervisor_starts_again(
+def test_up_restarts_what_crashes_survives_a_kill_of_itself_and_stops_in_order(
     lockstep: Lockstep, home: Path
 ) -> None:
     first = Up(lockstep("up"))
     first.shows("Ctrl-C stops everything")
+    running = programs(home)
+    assert set(running) == {"postgres", "mail", *filter(is_installed, SETTINGS)}
+
+    for name in ("mail", "postgres"):
+        running[name].kill()
+        first.shows(f"{name:<11}| was ended by SIGKILL; restarting in 0.2 s")
+    first.shows("mail to 127.0.0.1", times=2)
+    first.shows("database system is ready to accept connections", times=2)
+
     left_over = programs(home)
     first.process.kill()
     first.process.wait(10)
-
-    begin = time.monotonic()
     second = Up(lockstep("up"))
     second.shows("Ctrl-C stops everything")
-
-    print(f"warm start after a kill: {time.monotonic() - begin:.1f} s")
     assert not any(is_alive(process) for process in left_over.values())
+
+    running = programs(home)
     assert second.stop() == 0
+    assert second.lines[-1] == "stopped"
+    assert not any(is_alive(process) for process in running.values())
+    assert list((home / "run").iterdir()) == []
 
 
 def test_a_second_up_on_the_same_home_is_refused_in_one_line(
@@ -151,7 +137,7 @@ def test_a_database_that_cannot_be_reached_is_one_line(lockstep: Lockstep) -> No
 
 def test_ctrl_c_before_everything_runs_stops_what_does(lockstep: Lockstep, home: Path) -> None:
     up = Up(lockstep("up"))
-    up.shows("mail       | ready")
+    up.shows("postgres   | ready")
     running = programs(home)
 
     assert up.stop() == 0
