@@ -1,0 +1,163 @@
+"""New passwords: with a mailed code, and with the present one."""
+
+from __future__ import annotations
+
+from uuid import uuid4
+
+import pytest
+from lockstep.auth.v1 import auth_service_pb2 as auth_pb
+from lockstep_clients import InvalidArgument, LockstepError, ResourceExhausted, Unauthenticated
+
+from tests.auth.world import PASSWORD, Member, World
+
+EMAIL = "ada@example.com"
+NEW = "Another-horse-8"
+ME = auth_pb.GetUserRequest(user_id="me")
+
+
+async def request(world: World, email: str = EMAIL) -> str:
+    asked = auth_pb.RequestPasswordResetRequest(email=email)
+    return (await world.auth.RequestPasswordReset(asked)).flow_id
+
+
+async def reset(
+    world: World, flow_id: str, otp: str, *, email: str = EMAIL, password: str = NEW
+) -> None:
+    await world.auth.ResetPassword(
+        auth_pb.ResetPasswordRequest(
+            flow_id=flow_id, email=email, otp=otp, new_password=password
+        )
+    )
+
+
+async def refused(world: World, flow_id: str, otp: str, **more: str) -> LockstepError:
+    with pytest.raises(LockstepError) as caught:
+        await reset(world, flow_id, otp, **more)
+    return caught.value
+
+
+async def change(world: World, member: Member, current: str, new: str) -> None:
+    await world.auth.ChangePassword(
+        auth_pb.ChangePasswordRequest(current_password=current, new_password=new),
+        metadata=member.proof,
+    )
+
+
+async def test_a_mailed_code_sets_a_new_password_and_ends_all_sessions(world: World) -> None:
+    member = await world.member(EMAIL)
+    flow_id = await request(world, "ADA@example.com")
+    code = await world.sink.code(EMAIL, count=2)
+    await reset(world, flow_id, code)
+    with pytest.raises(Unauthenticated) as ended:
+        await world.auth.GetUser(ME, metadata=member.proof)
+    assert ended.value.reason == "SESSION_ENDED"
+    with pytest.raises(Unauthenticated):
+        await world.login(EMAIL)
+    await world.login(EMAIL, NEW)
+    told = await world.sink.wait_for(EMAIL, count=3)
+    assert told["subject"] == "Your password was changed"
+    assert (await refused(world, flow_id, code)).reason == "OTP_INVALID"
+
+
+async def test_who_has_no_account_gets_the_same_answers_and_no_mail(world: World) -> None:
+    await world.register(EMAIL)
+    nobody = "nobody@example.com"
+    for email in (EMAIL, nobody):
+        flow_id = await request(world, email)
+        with pytest.raises(ResourceExhausted) as soon:
+            await request(world, email)
+        assert soon.value.reason == "TOO_MANY_REQUESTS"
+        for _ in range(5):
+            assert (await refused(world, flow_id, "x", email=email)).reason == "OTP_INVALID"
+        assert (await refused(world, flow_id, "x", email=email)).reason == "OTP_EXHAUSTED"
+    await world.sink.wait_for(EMAIL, count=2)
+    assert world.sink.to(nobody) == []
+
+
+async def test_everything_wrong_is_named_and_the_code_is_not_tried(world: World) -> None:
+    await world.register(EMAIL)
+    flow_id = await request(world)
+    error = await refused(world, flow_id, "x", password="short")
+    assert error.reason == "INVALID_FIELD"
+    assert {v.field for v in error.violations} == {"new_password"}
+    error = await refused(world, "x", "", email="x", password=EMAIL)
+    assert {v.field for v in error.violations} == {"flow_id", "email", "otp", "new_password"}
+    with pytest.raises(InvalidArgument) as caught:
+        await request(world, "x")
+    assert [v.field for v in caught.value.violations] == ["email"]
+    [row] = await world.sql("SELECT max(tries) AS tries FROM codes")
+    assert row.tries == 0
+
+
+async def test_expired_and_unknown_flows_are_refused(world: World) -> None:
+    await world.register(EMAIL)
+    flow_id = await request(world)
+    code = await world.sink.code(EMAIL, count=2)
+    assert (await refused(world, str(uuid4()), code)).reason == "OTP_INVALID"
+    assert (await refused(world, flow_id, code, email="bob@example.com")).reason == "OTP_INVALID"
+    await world.sql("UPDATE codes SET expire_time = clock_timestamp()")
+    assert (await refused(world, flow_id, code)).reason == "OTP_EXPIRED"
+
+
+async def test_a_reset_lets_who_had_to_wait_in_at_once(world: World) -> None:
+    await world.register(EMAIL)
+    for _ in range(6):
+        with pytest.raises(Unauthenticated):
+            await world.login(EMAIL, "Wrong-horse-7")
+    flow_id = await request(world)
+    await reset(world, flow_id, await world.sink.code(EMAIL, count=2))
+    await world.login(EMAIL, NEW)
+
+
+async def test_a_disabled_account_stays_disabled_after_a_reset(world: World) -> None:
+    await world.register(EMAIL)
+    await world.sql("UPDATE users SET status = 'DISABLED'")
+    flow_id = await request(world)
+    await reset(world, flow_id, await world.sink.code(EMAIL, count=2))
+    with pytest.raises(LockstepError) as caught:
+        await world.login(EMAIL, NEW)
+    assert caught.value.reason == "ACCOUNT_DISABLED"
+
+
+async def test_a_changed_password_ends_the_other_sessions(world: World) -> None:
+    member = await world.member(EMAIL)
+    other = world.of(await world.login(EMAIL))
+    await change(world, member, PASSWORD, NEW)
+    await world.auth.GetUser(ME, metadata=member.proof)
+    with pytest.raises(Unauthenticated):
+        await world.auth.GetUser(ME, metadata=other.proof)
+    with pytest.raises(Unauthenticated):
+        await world.login(EMAIL)
+    await world.login(EMAIL, NEW)
+    told = await world.sink.wait_for(EMAIL, count=2)
+    assert told["subject"] == "Your password was changed"
+
+
+async def test_every_wrong_field_of_a_new_password_is_named(world: World) -> None:
+    member = await world.member(EMAIL)
+    for current, new, fields in (
+        ("", "short", {"current_password", "new_password"}),
+        (PASSWORD, PASSWORD, {"new_password"}),
+        (PASSWORD, "", {"new_password"}),
+        (PASSWORD, "A1!" + "a" * 70, {"new_password"}),
+        (PASSWORD, "P@ssw0rd123", {"new_password"}),
+    ):
+        with pytest.raises(InvalidArgument) as caught:
+            await change(world, member, current, new)
+        assert {v.field for v in caught.value.violations} == fields
+
+
+async def test_a_wrong_current_password_is_refused_and_counted(world: World) -> None:
+    member = await world.member(EMAIL)
+    for _ in range(6):
+        with pytest.raises(Unauthenticated) as caught:
+            await change(world, member, "Wrong-horse-7", NEW)
+        assert caught.value.reason == "INVALID_CREDENTIALS"
+    with pytest.raises(ResourceExhausted):
+        await change(world, member, PASSWORD, NEW)
+
+
+async def test_a_new_password_needs_a_token(world: World) -> None:
+    with pytest.raises(Unauthenticated) as caught:
+        await world.auth.ChangePassword(auth_pb.ChangePasswordRequest())
+    assert caught.value.reason == "INVALID_TOKEN"
