@@ -1,0 +1,155 @@
+"""Profile's migrations: rows survive them, and they end at the model."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg.rows import dict_row
+from sqlalchemy import NullPool, create_engine, make_url
+
+import services.profile
+from services.cli.postgres import EmbeddedPostgres, binaries
+from services.kernel.ids import new_id
+from services.kernel.migrations import downgrade, upgrade
+from services.profile.model import FORFEITED, METADATA, SALES, SUSPENSE, TREASURY
+from tests.postgres import fresh_database
+
+HISTORY = Path(services.profile.__file__).parent / "migrations"
+ADDED = {
+    "profiles": {"first_name", "last_name"},
+    "brands": {"company_size", "user_role"},
+}
+
+
+@pytest.fixture
+def url(postgres: EmbeddedPostgres) -> Iterator[str]:
+    with fresh_database(postgres) as url:
+        yield url
+
+
+def fill(url: str) -> None:
+    """Put rows into the older schema."""
+    profiles = [
+        (new_id(), new_id(), "Ann Lee", "+1234567890", "1 Main St", "hello", "active"),
+        (new_id(), new_id(), None, None, None, None, "pending"),
+        (new_id(), new_id(), "Bo", "+1234567891", None, "x" * 2000, "suspended"),
+    ]
+    with psycopg.connect(url) as connection, connection.cursor() as cursor:
+        cursor.executemany(
+            "INSERT INTO profiles (id, user_id, display_name, phone_number, address, bio, status)"
+            " VALUES (%s, %s, %s, %s, %s, %s, %s)",
+            profiles,
+        )
+        cursor.execute(
+            "INSERT INTO brands (id, profile_id, name, brand_type)"
+            " VALUES (%s, %s, 'Acme', 'agency')",
+            (new_id(), profiles[0][0]),
+        )
+        cursor.execute("INSERT INTO brands (id, name) VALUES (%s, 'Nobody''s')", (new_id(),))
+
+
+def rows(url: str, table: str) -> list[dict[str, Any]]:
+    with psycopg.connect(url, row_factory=dict_row) as connection:
+        return connection.execute(f"SELECT * FROM {table} ORDER BY id".encode()).fetchall()
+
+
+def everything(url: str) -> dict[str, list[dict[str, Any]]]:
+    return {table: rows(url, table) for table in ("profiles", "brands")}
+
+
+def test_rows_of_the_older_schema_keep_all_they_have(url: str) -> None:
+    upgrade(url, HISTORY, "0001")
+    fill(url)
+    before = everything(url)
+    assert not any(ADDED[table] & row.keys() for table, found in before.items() for row in found)
+    upgrade(url, HISTORY)
+    after = everything(url)
+    for table, found in after.items():
+        assert found == [row | dict.fromkeys(ADDED[table]) for row in before[table]]
+    downgrade(url, HISTORY, "0001")
+    assert everything(url) == before
+
+
+def test_profiles_that_are_there_get_an_empty_wallet(url: str) -> None:
+    upgrade(url, HISTORY, "0001")
+    fill(url)
+    upgrade(url, HISTORY)
+    wallets = [row for row in rows(url, "accounts") if row["kind"] == "wallet"]
+    assert {row["user_id"] for row in wallets} == {row["user_id"] for row in rows(url, "profiles")}
+    assert {row["balance"] for row in wallets} == {0}
+
+
+def test_the_system_accounts_are_the_ones_that_the_model_names(url: str) -> None:
+    upgrade(url, HISTORY)
+    assert {row["kind"]: row["id"] for row in rows(url, "accounts")} == {
+        "treasury": TREASURY,
+        "sales": SALES,
+        "suspense": SUSPENSE,
+        "forfeited": FORFEITED,
+    }
+
+
+def test_rows_of_the_newest_schema_survive_a_step_back_and_forth(url: str) -> None:
+    upgrade(url, HISTORY)
+    fill(url)
+    with psycopg.connect(url) as connection:
+        connection.execute("UPDATE profiles SET first_name = 'Ann', last_name = 'Lee'")
+    before = everything(url)
+    downgrade(url, HISTORY, "0002")
+    assert everything(url) == before
+    upgrade(url, HISTORY)
+    assert everything(url) == before
+
+
+def test_the_way_back_to_the_beginning_leaves_nothing(url: str) -> None:
+    upgrade(url, HISTORY)
+    downgrade(url, HISTORY, "base")
+    with psycopg.connect(url) as connection:
+        left = connection.execute(
+            "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace"
+            " AND relname NOT LIKE 'alembic%'"
+            " UNION ALL SELECT proname FROM pg_proc WHERE pronamespace = 'public'::regnamespace"
+        ).fetchall()
+    assert left == []
+
+
+def test_the_migrations_end_at_the_model(postgres: EmbeddedPostgres, url: str) -> None:
+    """Autogenerate overlooks CHECKs, partial indexes and triggers; pg_dump does not."""
+    upgrade(url, HISTORY)
+    with fresh_database(postgres) as modelled:
+        engine = create_engine(
+            make_url(modelled).set(drivername="postgresql+psycopg"), poolclass=NullPool
+        )
+        METADATA.create_all(engine)
+        assert schema(url) == schema(modelled)
+
+
+def schema(url: str) -> str:
+    """Return what pg_dump says of a database, without what is random or Alembic's."""
+    dump = subprocess.run(
+        [binaries() / "pg_dump", "--schema-only", "--no-owner", "--exclude-table=alembic_version",
+         f"--dbname={url}"],
+        check=True,
+        capture_output=True,
+        text=True,
+    )  # fmt: skip
+    return re.sub(r"\\(un)?restrict .*", "", dump.stdout)
+
+
+def test_constraints_are_named_by_one_convention(url: str) -> None:
+    upgrade(url, HISTORY)
+    with psycopg.connect(url) as connection:
+        found = connection.execute(
+            "SELECT conname, contype, relname FROM pg_constraint JOIN pg_class ON"
+            " conrelid = pg_class.oid WHERE connamespace = 'public'::regnamespace"
+            " AND contype <> 'n' AND relname <> 'alembic_version'"
+        ).fetchall()
+    prefixes = {"p": "pk_", "u": "uq_", "c": "ck_", "f": "fk_"}
+    assert len(found) > 20
+    assert all(name.startswith(prefixes[kind] + table) for name, kind, table in found)
