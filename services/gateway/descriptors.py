@@ -6,12 +6,13 @@ made from it too, so no generated code is needed.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from google.protobuf import descriptor_pb2
 from google.protobuf.descriptor import FileDescriptor
+from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2, status_pb2
 from protobuf import (
     DescField,
@@ -95,14 +96,16 @@ def load(data: bytes) -> Registry:
         DescriptorError: It is none, or an import is missing.
     """
     try:
-        registry = FileDescriptorSet.from_binary(data).to_registry()
-    except (ValueError, TypeError, KeyError, AssertionError) as error:
+        files = descriptor_pb2.FileDescriptorSet.FromString(data)
+        _add_status_types(files)
+        for file in files.file:
+            _name_fields(file.message_type)
+        return FileDescriptorSet.from_binary(files.SerializeToString()).to_registry()
+    except (DecodeError, ValueError, TypeError, KeyError, AssertionError) as error:
         raise DescriptorError(
             "the descriptors are no FileDescriptorSet with imports"
             f" (protoc --include_imports --descriptor_set_out): {error}"
         ) from error
-    _add_status_types(registry)
-    return registry
 
 
 def services(registry: Registry) -> list[DescService]:
@@ -240,14 +243,12 @@ def _check_body(message: DescMessage, body: str, template: Template) -> None:
         raise ValueError(f"`{body}` is both the body and a variable of the path")
 
 
-def _add_status_types(registry: Registry) -> None:
+def _add_status_types(files: descriptor_pb2.FileDescriptorSet) -> None:
     """Let errors be read even if the descriptors do not import their types."""
-    files = descriptor_pb2.FileDescriptorSet()
+    known = {file.name for file in files.file}
     for file in _with_imports([status_pb2.DESCRIPTOR, error_details_pb2.DESCRIPTOR]):
-        file.CopyToProto(files.file.add())
-    for each in FileDescriptorSet.from_binary(files.SerializeToString()).to_registry():
-        if isinstance(each, DescMessage) and registry.message(each.type_name) is None:
-            registry.add(each)
+        if file.name not in known:
+            file.CopyToProto(files.file.add())
 
 
 def _with_imports(files: Sequence[FileDescriptor]) -> list[FileDescriptor]:
@@ -256,3 +257,13 @@ def _with_imports(files: Sequence[FileDescriptor]) -> list[FileDescriptor]:
         for each in (*_with_imports(file.dependencies), file):
             ordered.setdefault(each.name, each)
     return list(ordered.values())
+
+
+def _name_fields(messages: Iterable[descriptor_pb2.DescriptorProto]) -> None:
+    """Give fields the JSON names that descriptors inside generated code do not hold."""
+    for message in messages:
+        _name_fields(message.nested_type)
+        for field in message.field:
+            if not field.json_name:
+                head, *tail = field.name.split("_")
+                field.json_name = head + "".join(each[:1].upper() + each[1:] for each in tail)

@@ -167,7 +167,7 @@ def test_other_methods_of_a_path_are_told() -> None:
     "path", ["/" * 64_000, "/v1" + "/a" * 32_000, "/" + "a" * 64_000, "/v1/" + "%2F" * 21_000]
 )
 def test_a_long_path_costs_milliseconds(path: str) -> None:
-    made = router(*(f"/v1/{'/'.join(['{a%d}' % i for i in range(n)])}/x" for n in range(1, 30)))
+    made = router(*(f"/v1/{'/'.join([f'{{a{i}}}' for i in range(n)])}/x" for n in range(1, 30)))
     started = time.perf_counter()
     assert made.find("GET", path) is None
     assert time.perf_counter() - started < 0.5
