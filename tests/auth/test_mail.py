@@ -1,0 +1,276 @@
+"""Mail servers have bad days; requests don't notice, and the mail arrives in the end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ssl
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from aiosmtpd.smtp import SMTP, AuthResult, LoginPassword
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from lockstep.auth.v1 import auth_service_pb2 as auth_pb
+
+from services.auth import mails, outbox
+from services.auth.mails import Letter
+from services.auth.outbox import MailServer, Outbox
+from services.kernel.database import Database
+from services.kernel.ids import new_id
+from tests.auth.world import PASSWORD, Sink, World, code_in, serving_auth, settings_for
+
+EMAIL = "ada@example.com"
+LETTER = Letter(subject="Subject", text="Text\n", html="<p>Text</p>")
+SENDER = "Lockstep <no-reply@lockstep.example>"
+
+Behaviour = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.read()
+
+
+async def drop(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    writer.write(b"220 hello\r\n")
+    await reader.readline()
+
+
+async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    writer.write(b"554 no\r\n")
+    await writer.drain()
+
+
+async def babble(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    writer.write(b"\xff\x00not smtp at all\r\n" * 10)
+    await reader.readline()
+
+
+@contextlib.asynccontextmanager
+async def bad_server(behaviour: Behaviour) -> AsyncIterator[int]:
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError):
+            await behaviour(reader, writer)
+        writer.close()
+
+    server = await asyncio.start_server(handle, "127.0.0.1", 0)
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+
+
+@pytest.mark.parametrize("behaviour", [hang, drop, refuse, babble, None])
+async def test_a_bad_mail_server_delays_mail_and_no_request(
+    auth_url: str,
+    keys: Path,
+    mail: tuple[Sink, int],
+    profile_address: str,
+    commerce_address: str,
+    behaviour: Behaviour | None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """None: nobody listens."""
+    monkeypatch.setattr(outbox, "MAIL_SECONDS", 0.5)
+    sink, good_port = mail
+    where = {"profile": profile_address, "commerce": commerce_address}
+    async with contextlib.AsyncExitStack() as stack:
+        port = 1
+        if behaviour is not None:
+            port = await stack.enter_async_context(bad_server(behaviour))
+        bad = settings_for(auth_url, keys, **where, smtp_url=f"smtp://127.0.0.1:{port}")
+        async with serving_auth(bad, sink) as world:
+            began = time.monotonic()
+            request = auth_pb.SendOtpRequest(email=EMAIL, password=PASSWORD)
+            flow_id = (await world.auth.SendOtp(request)).flow_id
+            assert time.monotonic() - began < 2
+            async with asyncio.timeout(10):
+                while not await world.sql("SELECT 1 FROM outbox WHERE last_error IS NOT NULL"):
+                    await asyncio.sleep(0.05)
+            await world.auth.GetJwks(auth_pb.GetJwksRequest())
+    good = settings_for(auth_url, keys, **where, smtp_url=f"smtp://127.0.0.1:{good_port}")
+    async with serving_auth(good, sink) as world:
+        await world.sql("UPDATE outbox SET next_try_time = clock_timestamp()")
+        code = await sink.code(EMAIL)
+        await world.auth.VerifyOtp(auth_pb.VerifyOtpRequest(flow_id=flow_id, email=EMAIL, otp=code))
+
+
+async def test_mail_that_was_sent_is_forgotten(world: World) -> None:
+    await world.register(EMAIL)
+    await world.sink.wait_for(EMAIL)
+    async with asyncio.timeout(5):
+        while await world.sql("SELECT 1 FROM outbox"):
+            await asyncio.sleep(0.02)
+    assert len(world.sink.to(EMAIL)) == 1
+
+
+async def test_mail_whose_time_is_over_is_not_sent(
+    auth_url: str, keys: Path, mail: tuple[Sink, int], profile_address: str, commerce_address: str
+) -> None:
+    sink, port = mail
+    database = Database(auth_url, name="test", connections=2)
+    await database.open()
+    box = Outbox(b"s" * 32)
+    await database.transact(
+        "put", lambda tx: box.put(tx, LETTER, to=EMAIL, life=timedelta(seconds=-1))
+    )
+    await database.transact("put", lambda tx: box.put(tx, LETTER, to="late@example.com"))
+    sender = outbox.Sender(database, box, MailServer(f"smtp://127.0.0.1:{port}", sender=SENDER))
+    sender.start()
+    await sink.wait_for("late@example.com")
+    await sender.stop()
+    await database.close()
+    assert sink.to(EMAIL) == []
+
+
+async def test_a_mail_is_sent_once_however_many_send(auth_url: str, mail: tuple[Sink, int]) -> None:
+    sink, port = mail
+    database = Database(auth_url, name="test", connections=6)
+    await database.open()
+    box = Outbox(b"s" * 32)
+    server = MailServer(f"smtp://127.0.0.1:{port}", sender=SENDER)
+    senders = [outbox.Sender(database, box, server) for _ in range(3)]
+    for number in range(20):
+        to = f"user{number}@example.com"
+        await database.transact("put", lambda tx, to=to: box.put(tx, LETTER, to=to))
+    for sender in senders:
+        sender.start()
+    for number in range(20):
+        await sink.wait_for(f"user{number}@example.com")
+    for sender in senders:
+        await sender.stop()
+    await database.close()
+    assert len(sink.messages) == 20
+
+
+async def test_a_database_dump_shows_neither_letters_nor_addresses(auth_url: str) -> None:
+    database = Database(auth_url, name="test", connections=2)
+    await database.open()
+    letter = mails.verification("123456")
+    await database.transact("put", lambda tx: Outbox(b"s" * 32).put(tx, letter, to=EMAIL))
+    async with database._pool.connection() as connection:
+        row = await (await connection.execute(b"SELECT o::text AS line FROM outbox o")).fetchone()
+    await database.close()
+    assert row is not None
+    for secret in ("123456", EMAIL, EMAIL.encode().hex(), b"123456".hex()):
+        assert secret not in row.line
+
+
+@pytest.mark.parametrize(
+    "letter",
+    [
+        mails.sign_up("012345"),
+        mails.verification("012345"),
+        mails.password_reset("012345"),
+        mails.email_change("012345"),
+    ],
+)
+async def test_every_code_is_shown_in_subject_text_and_page(
+    letter: Letter, mail: tuple[Sink, int]
+) -> None:
+    sink, port = mail
+    server = MailServer(f"smtp://127.0.0.1:{port}", sender=SENDER)
+    await server.send(EMAIL, letter, mail_id=new_id())
+    message = await sink.wait_for(EMAIL)
+    assert code_in(message) == "012345"
+    for kind in ("plain", "html"):
+        body = message.get_body((kind,))
+        assert body is not None
+        assert body.get_content().count("012345") >= 1
+
+
+def test_what_somebody_typed_is_escaped_in_pages() -> None:
+    letter = mails.email_changed("<b>&@example.com")
+    assert "<b>&@" not in letter.html
+    assert "&lt;b&gt;&amp;@example.com" in letter.html
+
+
+async def test_a_repeated_mail_has_the_same_message_id(mail: tuple[Sink, int]) -> None:
+    sink, port = mail
+    server = MailServer(f"smtp://127.0.0.1:{port}", sender=SENDER)
+    mail_id = new_id()
+    for _ in range(2):
+        await server.send(EMAIL, LETTER, mail_id=mail_id)
+    assert [m["message-id"] for m in sink.messages] == [f"<{mail_id}@lockstep.example>"] * 2
+
+
+@pytest.mark.parametrize("scheme", ["smtp", "smtps"])
+async def test_a_password_is_sent_over_tls_only(
+    scheme: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """STARTTLS with smtp, TLS from the first byte with smtps."""
+    certificate = _certificate(tmp_path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    sink, seen = Sink(), []
+
+    def authenticate(server: SMTP, *arguments: object) -> AuthResult:
+        data = arguments[-1]
+        assert isinstance(data, LoginPassword)
+        seen.append((data.login, data.password))
+        return AuthResult(success=True)
+
+    loop = asyncio.get_running_loop()
+    is_smtps = scheme == "smtps"
+    server = await loop.create_server(
+        lambda: SMTP(
+            sink,
+            loop=loop,
+            tls_context=None if is_smtps else context,
+            require_starttls=not is_smtps,
+            auth_required=not is_smtps,
+            auth_require_tls=not is_smtps,
+            authenticator=authenticate,
+        ),
+        "127.0.0.1",
+        0,
+        ssl=context if is_smtps else None,
+    )
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        url = f"{scheme}://us%40er:pa%2Fss@localhost:{port}"
+        await MailServer(url, sender=SENDER).send(EMAIL, LETTER, mail_id=new_id())
+    assert seen == [(b"us@er", b"pa/ss")]
+    assert len(sink.messages) == 1
+
+
+async def test_a_password_is_not_sent_to_a_server_without_tls(mail: tuple[Sink, int]) -> None:
+    sink, port = mail
+    server = MailServer(f"smtp://user:pass@127.0.0.1:{port}", sender=SENDER)
+    with pytest.raises(Exception, match="STARTTLS"):
+        await server.send(EMAIL, LETTER, mail_id=new_id())
+    assert sink.messages == []
+
+
+def _certificate(folder: Path) -> Path:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(minutes=1))
+        .not_valid_after(now + timedelta(hours=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    path = folder / "certificate.pem"
+    path.write_bytes(
+        certificate.public_bytes(serialization.Encoding.PEM)
+        + key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+    )
+    return path
