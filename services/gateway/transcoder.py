@@ -29,6 +29,8 @@ from services.gateway.shapes import Shapes
 from services.gateway.upstream import Invoke, Metadata, Upstream
 
 ETAG: Final = "etag"
+IN_THREAD_ABOVE_BYTES: Final = 64 * 1024
+"""Larger bodies take more than 10 ms to read at worst: too long for the event loop."""
 _PLACE = re.compile(r"\{([a-z0-9_.]+)\}")
 
 
@@ -86,7 +88,10 @@ class Transcoder:
             Failure: The call failed.
             ClientGone: The client left; the call was cancelled.
         """
-        message = self._binder.message(path, request.query, body)
+        if len(body) > IN_THREAD_ABOVE_BYTES:
+            message = await asyncio.to_thread(self._binder.message, path, request.query, body)
+        else:
+            message = self._binder.message(path, request.query, body)
         data, headers = await self._call(request, message.to_binary(), call)
         reply = self._encoder.reply(data)
         for name, value in headers.items():

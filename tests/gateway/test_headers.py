@@ -228,7 +228,7 @@ async def test_own_services_get_a_proof_and_the_address_of_the_client(world: Wor
     from services.gateway.settings import GatewaySettings
 
     place = Upstream("library", f"127.0.0.1:{world.upstream.port}", identity=lambda: "proof")
-    settings = GatewaySettings(gateway_trusted_proxies="127.0.0.0/8")
+    settings = GatewaySettings(gateway_trusted_proxies=("127.0.0.0/8",))
     async with running(settings, world.registry, {SERVICE: place}, port=0) as port:
         await Client(port).send(
             "GET",

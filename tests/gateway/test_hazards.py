@@ -1,0 +1,212 @@
+"""What must never be a 500, a hang, or a call that nobody waits for."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from typing import Any
+
+import pytest
+
+from tests.gateway.http import Answer, read_answer
+from tests.gateway.world import World, gateway_for
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+async def converse(port: int, *parts: bytes) -> Answer:
+    """Send parts and read one answer, however early it comes."""
+    async with asyncio.timeout(20):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        try:
+            for part in parts:
+                writer.write(part)
+                with contextlib.suppress(ConnectionError):
+                    await writer.drain()
+            return await read_answer(reader)
+        finally:
+            writer.close()
+
+
+HEAD = b"POST /v1/everything HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+
+
+@pytest.mark.parametrize(
+    ("request_", "status", "field"),
+    [
+        (b"GET /" + b"/" * 64_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n", 414, "url"),
+        (b"GET /v1/books?" + b"a=b&" * 5_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n", 414, "url"),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"a" * 33_000 + b"\r\n\r\n", 431, "headers"),
+        (b"GET / HTTP/1.1\r\n" + b"X: a\r\n" * 20_000 + b"\r\n", 431, "headers"),
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 400, "request"),
+        (b"nonsense\r\n\r\n", 400, "request"),
+        (b"GET /\xc3\xa9 HTTP/1.1\r\nHost: x\r\n\r\n", 400, "request"),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: x\r\n\r\n", 400, "request"),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n", 400, "request"),
+        (b"GET / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", 400, "request"),
+        (HEAD + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n", 400, "request"),
+        (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400, "request"),
+        (HEAD + b"Content-Length: 2000000\r\n\r\n", 413, "body"),
+    ],
+)
+async def test_what_is_too_long_or_no_http_gets_the_same_shape(
+    world: World, request_: bytes, status: int, field: str
+) -> None:
+    answer = await converse(world.client.port, request_)
+    assert answer.status == status
+    assert answer.headers["content-type"] == "application/json"
+    assert set(answer.json) == {"code", "message", "details"}
+    assert set(answer.fields) == {field}
+
+
+async def test_a_body_larger_than_its_limit_is_413_even_in_chunks(world: World) -> None:
+    chunk = b"10000\r\n" + b" " * 0x10000 + b"\r\n"
+    answer = await converse(
+        world.client.port,
+        HEAD + b"Transfer-Encoding: chunked\r\n\r\n",
+        *([chunk] * 20),
+        b"0\r\n\r\n",
+    )
+    assert (answer.status, set(answer.fields)) == (413, {"body"})
+
+
+async def test_a_client_that_sends_all_of_a_large_body_still_reads_413(world: World) -> None:
+    body = b'"' + b"x" * (2 * 1024 * 1024) + b'"'
+    answer = await world.client.post("/v1/everything", body)
+    assert (answer.status, set(answer.fields)) == (413, {"body"})
+
+
+async def test_slow_headers_and_bodies_are_408(world: World) -> None:
+    async with gateway_for(world.upstream, world.registry, gateway_read_seconds=0.3) as hasty:
+        for start in (b"", b"GET /v1/bo", HEAD + b"Content-Length: 10\r\n\r\n{"):
+            answer = await converse(hasty.client.port, start)
+            assert (answer.status, answer.reason) == (408, "DEADLINE_EXCEEDED")
+
+
+async def test_a_body_a_byte_at_a_time_is_a_body(world: World) -> None:
+    parts = [bytes([byte]) for byte in b'{"one":"x"}']
+    answer = await converse(world.client.port, HEAD + b"Content-Length: 11\r\n\r\n", *parts)
+    assert answer.json["one"] == "x"
+
+
+async def test_several_requests_share_a_connection_in_order(world: World) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", world.client.port)
+    names = [f"b{i}" for i in range(5)]
+    for name in names:
+        writer.write(f"GET /v1/books/{name} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+    assert [(await read_answer(reader)).json["name"] for _ in names] == names
+    writer.close()
+
+
+class Hanging:
+    """A service that never answers, and knows when it is cancelled."""
+
+    def __init__(self) -> None:
+        self.called = asyncio.Event()
+        self.cancelled = asyncio.Event()
+
+    async def __call__(self, request: bytes, context: Any) -> bytes:
+        self.called.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            self.cancelled.set()
+            raise
+        return request
+
+
+@pytest.mark.parametrize("request_", [b"GET /v1/books/x", b"POST /v1/books"])
+async def test_a_client_that_leaves_cancels_the_call(world: World, request_: bytes) -> None:
+    hanging = Hanging()
+    with world.upstream.behaving(hanging):
+        _, writer = await asyncio.open_connection("127.0.0.1", world.client.port)
+        writer.write(request_ + b" HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n")
+        async with asyncio.timeout(5):
+            await hanging.called.wait()
+        writer.close()
+        async with asyncio.timeout(1):
+            await hanging.cancelled.wait()
+
+
+async def test_a_call_that_takes_too_long_is_504(world: World) -> None:
+    hanging = Hanging()
+    with world.upstream.behaving(hanging):
+        answer = await world.client.send("GET", "/v1/books/x", headers={"Request-Timeout": "0.2"})
+    assert (answer.status, answer.reason) == (504, "DEADLINE_EXCEEDED")
+
+
+async def test_a_client_that_does_not_read_holds_up_nobody(world: World) -> None:
+    async def large(request: bytes, context: Any) -> bytes:
+        return b"\x0a\x80\x80\x40" + b"x" * (1024 * 1024)
+
+    with world.upstream.behaving(large):
+        _, writer = await asyncio.open_connection("127.0.0.1", world.client.port, limit=1024)
+        for _ in range(20):
+            writer.write(b"GET /v1/books/x HTTP/1.1\r\nHost: x\r\n\r\n")
+        await writer.drain()
+        answer = await world.client.get("/v1/books/y")
+        assert answer.status == 200
+    writer.transport.abort()
+    assert (await world.client.get("/v1/books/z")).json["name"] == "z"
+
+
+async def test_more_requests_than_the_limit_are_429(world: World) -> None:
+    hanging = Hanging()
+    async with gateway_for(world.upstream, world.registry, gateway_requests=1) as small:
+        with world.upstream.behaving(hanging):
+            first = asyncio.create_task(small.client.get("/v1/books/x"))
+            async with asyncio.timeout(5):
+                await hanging.called.wait()
+            second = await small.client.get("/v1/books/y")
+            assert (second.status, second.reason) == (429, "TOO_MANY_REQUESTS")
+            assert second.headers["retry-after"] == "1"
+            assert (await small.client.get("/healthz")).status == 200
+            first.cancel()
+            async with asyncio.timeout(1):
+                await hanging.cancelled.wait()
+
+
+async def test_requests_in_flight_end_before_the_gateway_does(world: World) -> None:
+    release = asyncio.Event()
+    called = asyncio.Event()
+
+    async def slow(request: bytes, context: Any) -> bytes:
+        called.set()
+        await release.wait()
+        return request
+
+    with world.upstream.behaving(slow):
+        async with gateway_for(world.upstream, world.registry) as stopping:
+            running = asyncio.create_task(stopping.client.get("/v1/books/x"))
+            await called.wait()
+            asyncio.get_running_loop().call_later(0.2, release.set)
+        assert (await running).status == 200
+    with pytest.raises(ConnectionError):
+        await stopping.client.get("/healthz")
+
+
+async def test_a_response_larger_than_the_limit_is_no_traceback(world: World) -> None:
+    async def huge(request: bytes, context: Any) -> bytes:
+        return b"\x0a\x80\x80\x80\x04" + b"x" * (8 * 1024 * 1024)
+
+    with world.upstream.behaving(huge):
+        answer = await world.client.get("/v1/books/x")
+    assert answer.status in (429, 500)
+
+
+async def test_the_worst_bodies_are_read_in_bounded_time(world: World) -> None:
+    size = 1024 * 1024 - 100
+    bodies = [
+        b"[" * size,
+        b"[]," * (size // 3),
+        b'{"tags":[' + b'"",' * (size // 3 - 10) + b'""]}',
+        b'{"struct":{' + b",".join(b'"%d":[{}]' % i for i in range(50_000)) + b"}}",
+        b'"' + b"\\" * size,
+        b'{"list":[' + b"1e1," * (size // 4 - 10) + b"1]}",
+    ]
+    for body in bodies:
+        started = time.perf_counter()
+        answer = await world.client.post("/v1/everything", body)
+        assert answer.status in (200, 400)
+        assert time.perf_counter() - started < 5

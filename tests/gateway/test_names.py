@@ -1,0 +1,29 @@
+"""The gateway is generic: it has not one line about an RPC of ours."""
+
+import importlib.resources
+import re
+from pathlib import Path
+
+import services.gateway
+from services.gateway import descriptors
+
+# Messages named like a thing that any gateway has.
+COMMON = {"Access", "MethodRule", "Status", "User"}
+
+
+def test_no_name_of_ours_is_in_the_gateway() -> None:
+    data = importlib.resources.files("lockstep_clients") / "lockstep.binpb"
+    registry = descriptors.load(data.read_bytes())
+    names = set()
+    for each in registry:
+        name = getattr(each, "type_name", "")
+        if name.startswith("lockstep.") and not name.startswith("lockstep.options."):
+            names.add(name.rpartition(".")[2])
+    for service in descriptors.services(registry):
+        names |= {method.name for method in service.methods}
+    assert len(names) > 100
+    wanted = re.compile(rf"\b({'|'.join(sorted(names - COMMON))})\b")
+    for file in Path(services.gateway.__file__).parent.rglob("*"):
+        if file.suffix == ".py":
+            found = wanted.findall(file.read_text())
+            assert not found, f"{file.name}: {found}"

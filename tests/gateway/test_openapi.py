@@ -1,0 +1,221 @@
+"""The OpenAPI document says what is served, no more and no less."""
+
+from __future__ import annotations
+
+import importlib.resources
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from openapi_spec_validator import validate
+
+from services.gateway import descriptors
+from services.gateway.comments import summary
+from services.gateway.descriptors import Rpc
+from services.gateway.openapi import EVERY_METHOD, document
+from services.gateway.routes import Match
+from tests.gateway.test_start import FakeChannels
+from tests.gateway.world import SERVICE, World
+
+METHODS = {"get", "put", "post", "delete", "patch", "head", "options", "trace"}
+
+
+def served(registry: Any, packages: str) -> list[Rpc]:
+    return [
+        rpc
+        for service in descriptors.services(registry)
+        if service.type_name.startswith(packages)
+        for rpc in descriptors.rpcs(registry, service)
+    ]
+
+
+@pytest.fixture(scope="module")
+def own() -> Any:
+    data = importlib.resources.files("lockstep_clients") / "lockstep.binpb"
+    return descriptors.load(data.read_bytes())
+
+
+@pytest.fixture(scope="module")
+def own_document(own: Any) -> dict[str, Any]:
+    return document(own, served(own, "lockstep."), title="Own")
+
+
+@pytest.fixture(scope="module")
+def library_document(library: Any) -> dict[str, Any]:
+    return document(library, served(library, SERVICE), title="Library")
+
+
+@pytest.fixture(params=["own_document", "library_document"])
+def any_document(request: pytest.FixtureRequest) -> dict[str, Any]:
+    made: dict[str, Any] = request.getfixturevalue(request.param)
+    return made
+
+
+def operations(described: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    for path, item in described["paths"].items():
+        for method, operation in item.items():
+            yield method, path, operation
+
+
+def test_it_is_valid(any_document: dict[str, Any]) -> None:
+    validate(any_document)
+    assert any_document["openapi"] == "3.1.0"
+
+
+def test_every_operation_has_an_id_of_its_own_and_says_what_it_does(
+    any_document: dict[str, Any],
+) -> None:
+    ids = [operation["operationId"] for _, _, operation in operations(any_document)]
+    assert len(ids) == len(set(ids))
+    for _, _, operation in operations(any_document):
+        assert operation["summary"]
+        assert operation["tags"]
+        assert operation["responses"]
+
+
+def test_every_reference_leads_somewhere(any_document: dict[str, Any]) -> None:
+    text = repr(any_document)
+    for reference in re.findall(r"'\$ref': '#/components/(\w+)/([^']+)'", text):
+        kind, name = reference
+        assert name in any_document["components"][kind], reference
+
+
+@pytest.mark.parametrize("name", ["own", "library"])
+def test_every_route_is_described_and_every_operation_is_served(
+    request: pytest.FixtureRequest, name: str
+) -> None:
+    from services.gateway.assembly import Parts, build_api
+    from services.gateway.errors import Failures
+    from services.gateway.shapes import Shapes
+    from services.gateway.upstream import Upstream
+
+    registry = request.getfixturevalue(name)
+    described = request.getfixturevalue(f"{name}_document")
+    rpcs = served(registry, "lockstep." if name == "own" else SERVICE)
+    places = {
+        rpc.desc.parent.type_name: Upstream(rpc.desc.parent.type_name, "127.0.0.1:1")
+        for rpc in rpcs
+    }
+    parts = Parts(FakeChannels(), Shapes(registry), Failures("x", registry))
+    api = build_api(registry, places, parts)
+    found = set()
+    for method, path, operation in operations(described):
+        sample = re.sub(r"\{[^}]*\}", "1", path)
+        match = api.router.find(method.removeprefix("x-").upper(), sample)
+        assert isinstance(match, Match), (method, path)
+        service, rpc = match.target.name.rsplit(".", 2)[1:]
+        assert operation["operationId"].startswith(f"{service}_{rpc}")
+        found.add((method.removeprefix("x-").upper(), match.target.name, match.target.path))
+    expected = {
+        (method, rpc.name, binding.path)
+        for rpc in api.rpcs
+        for binding in rpc.bindings
+        for method in (EVERY_METHOD if binding.method == "*" else [binding.method])
+    }
+    assert found == expected
+
+
+def test_path_parameters_are_those_of_the_path(any_document: dict[str, Any]) -> None:
+    for method, path, operation in operations(any_document):
+        named = [each["name"] for each in operation["parameters"] if each["in"] == "path"]
+        assert re.findall(r"\{([^}]*)\}", path) == named, (method, path)
+
+
+def test_the_forms_of_fields(library_document: dict[str, Any]) -> None:
+    properties = library_document["components"]["schemas"]["Everything"]["properties"]
+    assert properties["int64Value"]["type"] == "string"
+    assert properties["int32Value"] == {
+        "type": "integer",
+        "format": "int32",
+        "minimum": -(2**31),
+        "maximum": 2**31 - 1,
+    }
+    assert properties["time"]["format"] == "date-time"
+    assert properties["wrappedNumber"]["type"] == "integer"
+    assert properties["color"] == {"$ref": "#/components/schemas/Color"}
+    assert library_document["components"]["schemas"]["Color"]["enum"][1] == "COLOR_RED"
+    assert properties["places"]["additionalProperties"]["$ref"].endswith("/Place")
+    assert properties["tags"] == {"type": "array", "items": {"type": "string"}}
+    assert properties["ODD"] == {"type": "string"}
+    assert properties["nested"] == {"$ref": "#/components/schemas/Everything"}
+
+
+def test_requests_are_strict_and_answers_are_complete(library_document: dict[str, Any]) -> None:
+    schemas = library_document["components"]["schemas"]
+    assert schemas["EverythingInput"]["additionalProperties"] is False
+    assert schemas["EverythingInput"]["not"]["anyOf"]
+    assert "required" not in schemas["EverythingInput"]
+    assert "int32Value" in schemas["Everything"]["required"]
+    assert "maybe" not in schemas["Everything"]["required"]
+    assert schemas["BookInput"]["required"] == ["title"]
+
+
+def test_a_patch_requires_nothing(library_document: dict[str, Any]) -> None:
+    patch = library_document["paths"]["/v1/books/{name}"]["patch"]
+    schema = patch["requestBody"]["content"]["application/json"]["schema"]
+    assert "required" not in schema
+    assert "name" not in schema["properties"]
+
+
+def test_comments_become_descriptions(library_document: dict[str, Any]) -> None:
+    get = library_document["paths"]["/v1/books/{name}"]["get"]
+    assert get["summary"] == "Gets a book"
+    assert get["description"] == "Gets a book. The name is one segment."
+    assert library_document["tags"][0]["description"] == "Echoes books. Nothing is kept."
+    schema = library_document["components"]["schemas"]["Book"]
+    assert schema["description"] == "A book."
+    assert schema["properties"]["title"]["description"] == "Its title."
+
+
+def test_query_parameters_are_what_the_query_takes(library_document: dict[str, Any]) -> None:
+    parameters = library_document["paths"]["/v1/books"]["get"]["parameters"]
+    names = {each["name"] for each in parameters}
+    assert names == {
+        "pageSize",
+        "pageToken",
+        "filter.authorName",
+        "filter.colors",
+        "filter.after",
+    }
+    create = library_document["paths"]["/v1/shelves/{shelf}/books"]["post"]["parameters"]
+    assert {each["name"] for each in create} == {"shelf", "validateOnly"}
+    everything = library_document["paths"]["/v1/everything"]["get"]["parameters"]
+    names = {each["name"] for each in everything}
+    assert {"place.city", "tags", "time", "wrappedText", "nested.nested.place.city"} <= names
+    assert not {"labels", "any", "morePlaces", "place"} & names
+
+
+def test_access_decides_about_security(own: Any, own_document: dict[str, Any]) -> None:
+    rules = {}
+    for rpc in served(own, "lockstep."):
+        rules[f"{rpc.desc.parent.name}_{rpc.desc.name}"] = rpc.rule
+    for _, _, operation in operations(own_document):
+        rule = rules[re.sub(r"_\d+$", "", operation["operationId"])]
+        assert bool(operation.get("security")) is (rule.access != "ACCESS_PUBLIC")
+        assert str(rule.success_status) in operation["responses"]
+        names = {each["name"] for each in operation["parameters"]}
+        assert ("Idempotency-Key" in names) is rule.takes_idempotency_key
+        assert {"400", "404", "429", "500", "503", "504", "default"} <= set(operation["responses"])
+
+
+@pytest.mark.parametrize(
+    ("comment", "expected"),
+    [
+        ("Gets a book.", "Gets a book"),
+        ("Gets a\nbook. More.", "Gets a book"),
+        ("Gets v1.2 of it.\n\nMore.", "Gets v1.2 of it"),
+        ("", ""),
+    ],
+)
+def test_the_first_sentence_is_the_summary(comment: str, expected: str) -> None:
+    assert summary(comment) == expected
+
+
+@pytest.mark.asyncio(loop_scope="session")
+async def test_the_document_is_served(world: World) -> None:
+    answer = await world.client.get("/openapi.json")
+    assert answer.headers["content-type"] == "application/json"
+    validate(answer.json)
+    assert answer.json["info"]["title"] == "Acme"
+    assert f"/{'v1/books'}" in answer.json["paths"]
