@@ -137,7 +137,7 @@ def _page(shape: _Shape) -> Statement:
 def _count(shape: _Shape) -> Statement:
     matching = select(literal(1)).where(*_conditions(shape))
     if not shape.by_words:
-        # An order that an index has makes the planner use it.
+        # An order that an index has keeps the planner from reading the whole table.
         by_price = shape.by_price or shape.by_category
         matching = matching.order_by(PRODUCTS.c.price if by_price else PRODUCTS.c.create_time)
     counted = matching.limit(COUNTED_MAX + 1).subquery("matching")

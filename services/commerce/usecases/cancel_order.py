@@ -15,7 +15,8 @@ from services.kernel.database import Database, Transaction
 from services.kernel.errors import IllegalState
 from services.kernel.idempotency import RequestKey
 from services.kernel.ids import new_id
-from services.kernel.saga import SagaEngine
+from services.kernel.saga import NewSaga
+from services.kernel.saga_engine import SagaEngine
 
 
 class CancelOrder:
@@ -68,11 +69,13 @@ class CancelOrder:
             await _begin(tx, order_id, saga_id, key)
 
         outcome = await self._engine.run(
-            saga_id=saga_id,
-            kind=CancellationSaga.kind,
-            payload=payload_of(order_id),
-            user_id=order.user_id,
-            opening=opening,
+            NewSaga(
+                id=saga_id,
+                kind=CancellationSaga.kind,
+                payload=payload_of(order_id),
+                user_id=order.user_id,
+                opening=opening,
+            )
         )
         return order_of(outcome.unwrap())
 

@@ -30,7 +30,8 @@ from services.kernel.errors import (
 )
 from services.kernel.idempotency import Kept, RequestKey
 from services.kernel.ids import new_id
-from services.kernel.saga import SagaEngine
+from services.kernel.saga import NewSaga
+from services.kernel.saga_engine import SagaEngine
 
 
 class PlaceOrder:
@@ -108,11 +109,13 @@ class PlaceOrder:
             await _open(tx, user_id, expected, order_id=order_id, saga_id=saga_id)
 
         outcome = await self._engine.run(
-            saga_id=saga_id,
-            kind=CheckoutSaga.kind,
-            payload=payload_of(order_id),
-            user_id=user_id,
-            opening=opening,
+            NewSaga(
+                id=saga_id,
+                kind=CheckoutSaga.kind,
+                payload=payload_of(order_id),
+                user_id=user_id,
+                opening=opening,
+            )
         )
         return order_of(outcome.unwrap())
 

@@ -68,7 +68,7 @@ def create_sagas() -> None:
         moment("update_time", default=True),
         sa.PrimaryKeyConstraint("id", name="pk_sagas"),
         sa.CheckConstraint(
-            "state IN ('RUNNING', 'COMPENSATING', 'DONE', 'ABORTED')", name="ck_sagas_state"
+            "state IN ('RUNNING', 'COMPENSATING', 'DONE', 'ABORTED')", name=op.f("ck_sagas_state")
         ),
     )
     op.create_index(
@@ -92,7 +92,7 @@ def create_barriers_and_keys() -> None:
         moment("create_time", default=True),
         sa.PrimaryKeyConstraint("saga_id", "branch", name="pk_saga_barriers"),
         sa.CheckConstraint(
-            "state IN ('DONE', 'REJECTED', 'CANCELLED')", name="ck_saga_barriers_state"
+            "state IN ('DONE', 'REJECTED', 'CANCELLED')", name=op.f("ck_saga_barriers_state")
         ),
     )
     op.create_index("ix_saga_barriers_create_time", "saga_barriers", ["create_time"])
@@ -142,9 +142,9 @@ def create_catalog() -> None:
         moment("delete_time", nullable=True),
         sa.PrimaryKeyConstraint("id", name="pk_products"),
         sa.ForeignKeyConstraint(["category_id"], ["categories.id"], name="fk_products_category_id"),
-        sa.CheckConstraint(f"price {AMOUNT}", name="ck_products_price"),
-        sa.CheckConstraint("stock >= 0", name="ck_products_stock"),
-        sa.CheckConstraint("taken >= 0", name="ck_products_taken"),
+        sa.CheckConstraint(f"price {AMOUNT}", name=op.f("ck_products_price")),
+        sa.CheckConstraint("stock >= 0", name=op.f("ck_products_stock")),
+        sa.CheckConstraint("taken >= 0", name=op.f("ck_products_taken")),
     )
     for name, column in (("newest", "create_time"), ("price", "price"), ("name", "name_key")):
         columns = [column, "id"]
@@ -181,7 +181,7 @@ def create_carts() -> None:
             ["user_id"], ["carts.user_id"], name="fk_cart_items_user_id", ondelete="CASCADE"
         ),
         sa.ForeignKeyConstraint(["product_id"], ["products.id"], name="fk_cart_items_product_id"),
-        sa.CheckConstraint(QUANTITY, name="ck_cart_items_quantity"),
+        sa.CheckConstraint(QUANTITY, name=op.f("ck_cart_items_quantity")),
     )
 
 
@@ -200,15 +200,16 @@ def create_orders() -> None:
         sa.PrimaryKeyConstraint("id", name="pk_orders"),
         sa.CheckConstraint(
             "state IN ('PENDING', 'PAID', 'FAILED', 'CANCELLING', 'CANCELLED')",
-            name="ck_orders_state",
+            name=op.f("ck_orders_state"),
         ),
-        sa.CheckConstraint(f"total {AMOUNT}", name="ck_orders_total"),
+        sa.CheckConstraint(f"total {AMOUNT}", name=op.f("ck_orders_total")),
         sa.CheckConstraint(
-            "(state = 'FAILED') = (failure_reason IS NOT NULL)", name="ck_orders_failure_reason"
+            "(state = 'FAILED') = (failure_reason IS NOT NULL)",
+            name=op.f("ck_orders_failure_reason"),
         ),
         sa.CheckConstraint(
             "(state IN ('CANCELLING', 'CANCELLED')) = (refund_id IS NOT NULL)",
-            name="ck_orders_refund_id",
+            name=op.f("ck_orders_refund_id"),
         ),
     )
     op.create_index("uq_orders_debit_id", "orders", ["debit_id"], unique=True)
@@ -231,8 +232,8 @@ def create_orders() -> None:
         sa.PrimaryKeyConstraint("order_id", "position", name="pk_order_items"),
         sa.ForeignKeyConstraint(["order_id"], ["orders.id"], name="fk_order_items_order_id"),
         sa.ForeignKeyConstraint(["product_id"], ["products.id"], name="fk_order_items_product_id"),
-        sa.CheckConstraint(QUANTITY, name="ck_order_items_quantity"),
-        sa.CheckConstraint(f"unit_price {AMOUNT}", name="ck_order_items_unit_price"),
+        sa.CheckConstraint(QUANTITY, name=op.f("ck_order_items_quantity")),
+        sa.CheckConstraint(f"unit_price {AMOUNT}", name=op.f("ck_order_items_unit_price")),
     )
 
 

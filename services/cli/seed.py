@@ -1,0 +1,37 @@
+"""`lockstep seed`."""
+
+from typing import Annotated
+
+import typer
+
+
+def seed(
+    products: Annotated[int, typer.Option(min=1, max=10_000_000, help="products to add")] = 1000,
+    categories: Annotated[
+        int, typer.Option(min=1, max=10_000, help="categories to spread them over")
+    ] = 16,
+) -> None:
+    """Fill the catalog with believable products."""
+    import psycopg
+    from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn
+
+    from services.cli.errors import CommandError
+    from services.cli.system import System
+    from services.commerce import seeding
+
+    system = System()
+    columns = (*Progress.get_default_columns(), MofNCompleteColumn(), TimeElapsedColumn())
+    with system.running_postgres(), Progress(*columns) as progress:
+        task = progress.add_task("products", total=products)
+        try:
+            seeding.seed(
+                system.database_url("commerce"),
+                products=products,
+                categories=categories,
+                on_progress=lambda written: progress.advance(task, written),
+            )
+        except psycopg.errors.UndefinedTable as error:
+            raise CommandError("the catalog has no tables: run `lockstep migrate` first") from error
+        except psycopg.OperationalError as error:
+            raise CommandError(f"cannot reach the catalog's database: {error}") from error
+    typer.echo(f"added {products} products in {categories} categories")

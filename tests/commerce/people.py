@@ -1,0 +1,130 @@
+"""Users with wallets: the real Profile, which a checkout debits."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import psycopg
+from google.type.money_pb2 import Money
+from lockstep.profile.v1 import profile_service_pb2 as profile_pb
+from lockstep.profile.v1 import profile_service_pb2_grpc as profile_grpc
+from lockstep.profile.v1 import wallet_service_pb2 as wallet_pb
+from lockstep.profile.v1 import wallet_service_pb2_grpc as wallet_grpc
+from lockstep_clients import ServiceIdentity, bearer, connect
+from psycopg.rows import namedtuple_row
+
+import services.profile
+from services.kernel.database import Observer
+from services.kernel.ids import new_id
+from services.kernel.keys import KeyRing
+from services.profile.__main__ import running
+from services.profile.settings import ProfileSettings
+from tests.profile.fake_auth import FakeAuth
+
+RECOMPUTE = Path(services.profile.__file__).parent / "sql/recompute_balances.sql"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class People:
+    """Profile, as far as wallets go."""
+
+    port: int
+    url: str
+    auth: FakeAuth
+    profiles: profile_grpc.ProfileServiceAsyncStub
+    wallets: wallet_grpc.WalletServiceAsyncStub
+    admin: tuple[tuple[str, str]]
+
+    async def with_funds(self, minor: int) -> UUID:
+        """Make a user whose wallet holds an amount."""
+        user_id = new_id()
+        request = profile_pb.CreateProfileRequest(
+            saga_id=str(new_id()),
+            user_id=str(user_id),
+            initial_status="active",
+            role="customer",
+            first_name="Ada",
+            last_name="Lovelace",
+        )
+        request.not_after.FromDatetime(datetime.now(UTC) + timedelta(minutes=1))
+        await self.profiles.CreateProfile(request)
+        if minor:
+            await self.top_up(user_id, minor)
+        return user_id
+
+    async def top_up(self, user_id: UUID, minor: int) -> None:
+        request = wallet_pb.TopUpWalletRequest(
+            user_id=str(user_id), transfer_id=str(new_id()), amount=money(minor)
+        )
+        await self.wallets.TopUpWallet(request, metadata=self.admin)
+
+    async def forget(self, user_id: UUID) -> None:
+        """Close the wallet."""
+        request = profile_pb.ForgetProfileRequest(saga_id=str(new_id()), user_id=str(user_id))
+        await self.profiles.ForgetProfile(request)
+
+    async def balance(self, user_id: UUID) -> int:
+        request = wallet_pb.GetWalletRequest(user_id=str(user_id))
+        return minor_of((await self.wallets.GetWallet(request, metadata=self.admin)).balance)
+
+    def rows(self, query: str) -> list[Any]:
+        """Look into the tables."""
+        with psycopg.connect(self.url, row_factory=namedtuple_row) as connection:
+            return connection.execute(query.encode()).fetchall()
+
+    def wrong_balances(self) -> list[Any]:
+        """Return the accounts whose balance does not follow from the transfers."""
+        return self.rows(RECOMPUTE.read_text())
+
+    def sales(self) -> int:
+        """Return what purchases have brought in, less what went back."""
+        query = """
+            SELECT coalesce(sum(CASE WHEN t.credit_account_id = a.id THEN amount
+                                     ELSE -amount END), 0) AS balance
+              FROM accounts a
+              JOIN transfers t ON a.id IN (t.debit_account_id, t.credit_account_id)
+             WHERE a.kind = 'sales' AND t.state = 'posted'
+        """
+        return int(self.rows(query)[0].balance)
+
+
+@asynccontextmanager
+async def people_world(
+    url: str, keys: Path, auth: FakeAuth, *, observer: Observer | None = None
+) -> AsyncIterator[People]:
+    """Run Profile on a database."""
+    settings = ProfileSettings(
+        profile_database_url=url,
+        keys=keys,
+        auth_address=f"127.0.0.1:{auth.port}",
+        stop_grace_seconds=1,
+    )
+    identity = ServiceIdentity("auth", KeyRing.load(keys, "auth").private_key)
+    async with running(settings, address="127.0.0.1:0", observer=observer) as process:
+        address = f"127.0.0.1:{process.port}"
+        async with connect(address) as public, connect(address, identity=identity) as internal:
+            yield People(
+                port=process.port,
+                url=url,
+                auth=auth,
+                profiles=profile_grpc.ProfileServiceStub(internal),
+                wallets=wallet_grpc.WalletServiceStub(public),
+                admin=bearer(auth.token(new_id(), role="admin")),
+            )
+
+
+def money(minor: int) -> Money:
+    """Write cents."""
+    units, cents = divmod(minor, 100)
+    return Money(currency_code="USD", units=units, nanos=cents * 10_000_000)
+
+
+def minor_of(amount: Money) -> int:
+    """Read cents."""
+    return amount.units * 100 + amount.nanos // 10_000_000

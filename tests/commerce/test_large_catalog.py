@@ -1,0 +1,100 @@
+"""Lists of a catalog that is larger than what is counted: 20,000 products."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import psycopg
+import pytest
+import pytest_asyncio
+from lockstep_clients import OutOfRange
+
+from services.commerce.model import Filters, Sort
+from services.commerce.seeding import seed
+from services.commerce.store import listing
+from tests.commerce.world import Shop, refusal
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(name="shop", scope="module", loop_scope="module")
+async def large_shop(shared_shop: Shop) -> Shop:
+    seed(shared_shop.settings.commerce_database_url, products=20_000, categories=20)
+    return shared_shop
+
+
+async def test_a_total_is_exact_to_ten_thousand_and_a_bound_beyond(shop: Shop) -> None:
+    metadata = (await shop.listed(limit=100)).metadata
+    assert (metadata.total, metadata.total_is_lower_bound) == (10_000, True)
+    assert metadata.total_pages == 100
+
+
+async def test_pages_by_number_end_where_tokens_go_on(shop: Shop) -> None:
+    last = await shop.listed(page=100, limit=100)
+    assert len(last.products) == 100
+    for page, limit in ((101, 100), (501, 20), (2**31 - 1, 100)):
+        with refusal("USE_PAGE_TOKEN", OutOfRange):
+            await shop.listed(page=page, limit=limit)
+    further = await shop.listed(limit=100, page_token=last.next_page_token)
+    assert len(further.products) == 100
+    assert further.metadata.total_is_lower_bound
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {},
+        {"category_id": True},
+        {"category_id": True, "min_price": 1000, "max_price": 20000},
+        {"min_price": 1000, "max_price": 20000},
+        {"min_price": 0},
+        {"words": "tea"},
+        {"words": "steel lamp"},
+        {"category_id": True, "words": "s"},
+        {"words": "tea", "min_price": 100},
+    ],
+    ids=str,
+)
+async def test_no_list_reads_the_whole_table(shop: Shop, asked: dict[str, Any]) -> None:
+    usual = {"category_id": None, "min_price": None, "max_price": None, "words": None}
+    if "category_id" in asked:
+        row = shop.rows("SELECT category_id FROM products LIMIT 1")[0]
+        asked = {**asked, "category_id": row.category_id}
+    for sort in Sort:
+        everything = Filters(**usual, sort=sort)
+        (product, value), *_ = await listing.list_products(
+            shop.database, everything, after=None, skip=5000, most=1
+        )
+        filters = Filters(**usual | asked, sort=sort)
+        for plan in plans(shop, filters, (value, product.id)):
+            assert "Seq Scan on products" not in plan, plan
+
+
+def plans(shop: Shop, filters: Filters, after: listing.Position) -> list[str]:
+    """Explain a first page, a deep one and the count."""
+    parameters = listing._parameters(filters)
+    first = listing._page(listing._shape(filters, None)), parameters | {"skip": 0, "most": 21}
+    deep = (
+        listing._page(listing._shape(filters, after)),
+        parameters
+        | {
+            "after_value": after[0],
+            "after_id": after[1],
+            "most": 21,
+        },
+    )
+    count = listing._count(listing._shape(filters, None)), parameters
+    # A count by words may read the table from its beginning: when the words are common
+    # it has counted enough soon, and when they are not it uses their index.
+    asked = (first, deep) if filters.words else (first, deep, count)
+    options = "-c random_page_cost=1.1"  # as the service's own sessions
+    with psycopg.connect(shop.settings.commerce_database_url, options=options) as connection:
+        return [
+            "\n".join(
+                row[0]
+                for row in connection.execute(
+                    b"EXPLAIN " + statement.sql, {**statement.constants, **values}
+                )
+            )
+            for statement, values in asked
+        ]
