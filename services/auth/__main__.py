@@ -62,7 +62,7 @@ from services.kernel.janitor import Janitor
 from services.kernel.keys import KeyRing, TokenKeys
 from services.kernel.logging import configure
 from services.kernel.paging import PageTokens
-from services.kernel.saga import SagaEngine
+from services.kernel.saga_engine import SagaEngine
 from services.kernel.saga_servicer import SagaServicer
 from services.kernel.server import Server, database_probe, opened, until_stopped
 from services.kernel.settings import load

@@ -14,7 +14,8 @@ from services.kernel import saga_store
 from services.kernel.database import Database, Transaction
 from services.kernel.errors import DeadlineExceeded
 from services.kernel.ids import new_id
-from services.kernel.saga import SagaEngine
+from services.kernel.saga import NewSaga
+from services.kernel.saga_engine import SagaEngine
 
 PATIENCE_SECONDS: Final = 2.0
 
@@ -57,11 +58,13 @@ class Decided:
         try:
             with _patience():
                 await self._engine.run(
-                    saga_id=saga_id,
-                    kind=kind,
-                    payload={},
-                    user_id=user_id,
-                    opening=lambda tx: opening(tx, saga_id),
+                    NewSaga(
+                        id=saga_id,
+                        kind=kind,
+                        payload={},
+                        user_id=user_id,
+                        opening=lambda tx: opening(tx, saga_id),
+                    )
                 )
         except DeadlineExceeded:
             if await saga_store.get(self._database, saga_id) is None:

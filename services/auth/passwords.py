@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import functools
+import importlib.resources
 import os
 import re
 import secrets
@@ -27,10 +29,14 @@ _RULES = (
     (re.compile(r"[^A-Za-z0-9]"), "must have a character that is neither letter nor digit"),
 )
 
-# Those of the lists of leaked passwords that satisfy the rules (OWASP ASVS 5, 6.2.4).
-_COMMON = frozenset(
-    ["p@ssw0rd", "p@ssw0rd1", "p@ssw0rd!", "p@ssw0rd1!", "p@ssw0rd123", "p@ssw0rd123!", "p@$$w0rd", "p@$$w0rd1", "pa$$w0rd", "pa$$w0rd1", "pa$$word1", "p@ssword1", "p@ssword12", "p@ssword123", "p@55w0rd", "p4$$w0rd", "passw0rd!", "passw0rd1!", "passw0rd@", "passw0rd123!", "passw0rd@123", "password1!", "password1@", "password1#", "password12!", "password123!", "password123@", "password123#", "password1234!", "password@1", "password@12", "password@123", "password@1234", "password!1", "password#1", "password#123", "password.1", "password_1", "password2023!", "password2024!", "password2025!", "password2026!", "welcome1!", "welcome1@", "welcome12!", "welcome123!", "welcome@1", "welcome@12", "welcome@123", "welcome@1234", "welcome!1", "welcome#1", "welcome2024!", "welcome2025!", "welcome2026!", "qwerty1!", "qwerty12!", "qwerty123!", "qwerty123@", "qwerty1234!", "qwerty@1", "qwerty@123", "qwerty!1", "qwertyuiop1!", "qwer1234!", "qwer!234", "q1w2e3r4!", "q1w2e3r4t5!", "1q2w3e4r!", "1q2w3e4r5t!", "1qaz@wsx", "1qaz!qaz", "!qaz2wsx", "!qaz1qaz", "@wsx1qaz", "zaq1@wsx", "zaq12wsx!", "zaq!2wsx", "1qaz2wsx!", "1qazxsw@", "admin123!", "admin@123", "admin@1234", "admin1234!", "admin!23", "administrator1!", "abc123!@", "abc123!@#", "abcd1234!", "abcd@1234", "abcd!234", "abc@1234", "abc@12345", "abc12345!", "aa123456!", "aa123456@", "aa@123456", "a1234567!", "aa12345678!", "test1234!", "test@123", "test@1234", "test123!", "testing123!", "letmein1!", "letmein123!", "iloveyou1!", "iloveyou123!", "monkey123!", "dragon123!", "football1!", "baseball1!", "sunshine1!", "princess1!", "superman1!", "batman123!", "master123!", "shadow123!", "michael1!", "jordan23!", "summer2024!", "summer2025!", "summer2026!", "winter2024!", "winter2025!", "winter2026!", "spring2025!", "spring2026!", "autumn2025!", "changeme1!", "changeme123!", "secret123!", "login123!", "hello123!", "hello@123", "india@123", "pass@123", "pass@1234", "pass123!", "pass1234!", "google123!", "samsung1!", "computer1!", "internet1!", "trustno1!", "starwars1!", "whatever1!", "charlie1!", "123456aa!", "12345678aa!"]
-)
+
+@functools.cache
+def common_passwords() -> frozenset[str]:
+    """Return those of the lists of leaked passwords that satisfy the rules, in lower case
+    (OWASP ASVS 5, 6.2.4).
+    """
+    text = importlib.resources.files(__package__).joinpath("common_passwords.txt").read_text()
+    return frozenset(text.split())
 
 
 def faults(password: str, *, email: str | None) -> list[str]:
@@ -47,7 +53,7 @@ def faults(password: str, *, email: str | None) -> list[str]:
         found.append(f"must have {BYTES_MAX} bytes at most in UTF-8")
     if "\0" in password:
         found.append("must not contain NUL")
-    if password.lower() in _COMMON:
+    if password.lower() in common_passwords():
         found.append("is one of the most common passwords; choose another")
     if email is not None and password.lower() == email:
         found.append("must not be the e-mail address")

@@ -40,7 +40,7 @@ class RemoteProfiles:
     async def ensure_serving(self) -> None:
         """See `usecases.register.Profiles`."""
         with needed(ProfileUnavailable):
-            answer = await self._health.Check(
+            answer = await self._health.Check(  # type: ignore[attr-defined] # its types leave it out
                 health_pb2.HealthCheckRequest(), timeout=SERVING_SECONDS
             )
         if answer.status != health_pb2.HealthCheckResponse.SERVING:

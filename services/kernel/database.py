@@ -19,6 +19,7 @@ from psycopg.rows import namedtuple_row
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.sql.base import Executable
+from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.elements import ClauseElement
 
 from services.kernel.errors import CommitUnknown, DatabaseUnavailable
@@ -68,6 +69,7 @@ class Statement:
         """Compile; `in_()` leaves a mark that psycopg can't read, so use `= any_()`."""
         assert isinstance(clause, ClauseElement)
         compiled = clause.compile(dialect=DIALECT)
+        assert isinstance(compiled, SQLCompiler)
         self.sql = str(compiled).encode()
         self.constants = {
             name: value

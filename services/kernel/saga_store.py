@@ -34,6 +34,8 @@ from services.kernel.tables import SAGAS
 
 Json = dict[str, Any]
 
+LEASE_SECONDS = 10.0
+
 
 class State(StrEnum):
     """How far a saga is."""

@@ -26,11 +26,12 @@ from sqlalchemy import (
     update,
 )
 
-from services.kernel import barrier, saga, tables
+from services.kernel import barrier, tables
 from services.kernel.database import Database, Observer, Statement, Transaction
 from services.kernel.errors import AlreadyExists, DomainError, Unavailable
 from services.kernel.ids import new_id
-from services.kernel.saga import Outcome, Rejected, SagaEngine
+from services.kernel.saga import NewSaga, Outcome, Rejected
+from services.kernel.saga_engine import SagaEngine
 from services.kernel.saga_store import Json, Saga
 
 METADATA = tables.new_metadata()
@@ -262,7 +263,9 @@ class World:
             await tx.execute(INSERT_THING, thing=thing, thing_name=name)
 
         return await engine.run(
-            saga_id=saga_id or new_id(), kind="thing", payload={}, user_id=thing, opening=opening
+            NewSaga(
+                id=saga_id or new_id(), kind="thing", payload={}, user_id=thing, opening=opening
+            )
         )
 
     async def things(self) -> list[str]:
@@ -353,4 +356,4 @@ class Stop:
             await self.released.wait()
 
 
-__all__ = ["Outcome", "Stop", "World", "create_tables", "saga", "world"]
+__all__ = ["Outcome", "Stop", "World", "create_tables", "world"]

@@ -15,7 +15,8 @@ from services.kernel.access import owned_id
 from services.kernel.database import Database, Transaction
 from services.kernel.errors import SagaNotFound
 from services.kernel.ids import new_id
-from services.kernel.saga import SagaEngine
+from services.kernel.saga import NewSaga
+from services.kernel.saga_engine import SagaEngine
 
 
 class DeleteUser:
@@ -71,11 +72,13 @@ class DeleteUser:
             )
 
         outcome = await self._engine.run(
-            saga_id=new_id(),
-            kind=AccountDeletionSaga.kind,
-            payload={"status": user.status},
-            user_id=user.id,
-            opening=opening,
+            NewSaga(
+                id=new_id(),
+                kind=AccountDeletionSaga.kind,
+                payload={"status": user.status},
+                user_id=user.id,
+                opening=opening,
+            )
         )
         outcome.unwrap()
 

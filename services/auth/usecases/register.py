@@ -17,7 +17,8 @@ from services.kernel.database import Database, Transaction
 from services.kernel.errors import SagaNotFound
 from services.kernel.idempotency import RequestKey
 from services.kernel.ids import new_id
-from services.kernel.saga import Outcome, SagaEngine
+from services.kernel.saga import NewSaga, Outcome
+from services.kernel.saga_engine import SagaEngine
 from services.kernel.saga_store import Json
 
 
@@ -158,11 +159,13 @@ async def begin(
         )
 
     return await engine.run(
-        saga_id=saga_id,
-        kind=RegistrationSaga.kind,
-        payload=payload_of(details, is_verified=is_verified),
-        user_id=user_id,
-        opening=opening,
+        NewSaga(
+            id=saga_id,
+            kind=RegistrationSaga.kind,
+            payload=payload_of(details, is_verified=is_verified),
+            user_id=user_id,
+            opening=opening,
+        )
     )
 
 

@@ -12,7 +12,7 @@ from services.auth.usecases.send_otp import DETAILS
 from services.kernel.database import Database, Transaction
 from services.kernel.errors import SagaNotFound
 from services.kernel.ids import new_id
-from services.kernel.saga import SagaEngine
+from services.kernel.saga_engine import SagaEngine
 from services.kernel.saga_store import Json
 
 
