@@ -8,7 +8,6 @@ import socket
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
-import uvloop
 from grpc_health.v1 import health_pb2_grpc
 from lockstep.auth.v1 import auth_service_pb2 as auth_pb
 from lockstep.commerce.v1 import order_service_pb2_grpc as order_grpc
@@ -60,12 +59,11 @@ from services.kernel.database import Database, Observer
 from services.kernel.idempotency import RequestKeys
 from services.kernel.janitor import Janitor
 from services.kernel.keys import KeyRing, TokenKeys
-from services.kernel.logging import configure
 from services.kernel.paging import PageTokens
+from services.kernel.process import run
 from services.kernel.saga_engine import SagaEngine
 from services.kernel.saga_servicer import SagaServicer
-from services.kernel.server import Server, database_probe, opened, until_stopped
-from services.kernel.settings import load
+from services.kernel.server import Server, database_probe, opened
 
 SWEEPS = (
     janitor.ENDED_SAGAS,
@@ -169,7 +167,7 @@ async def running(
         sweeper.start()
         stack.push_async_callback(sweeper.stop)
         port = await server.start(address or f"{settings.host}:{settings.auth_port}")
-        stack.push_async_callback(server.stop)
+        stack.push_async_callback(server.stop, settings.stop_grace_seconds)
         yield Running(port=port, database=database, engine=engine)
 
 
@@ -231,17 +229,9 @@ def _servicer(
     )
 
 
-async def serve() -> None:
-    """Run until SIGTERM or SIGINT."""
-    settings = load(AuthSettings)
-    configure(service="auth", level=settings.log_level, form=settings.log_format)
-    async with running(settings):
-        await until_stopped()
-
-
 def main() -> None:
     """Run the process."""
-    uvloop.run(serve())
+    run("auth", AuthSettings, running)
 
 
 if __name__ == "__main__":

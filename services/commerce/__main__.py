@@ -8,7 +8,6 @@ import socket
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
-import uvloop
 from lockstep.auth.v1 import auth_service_pb2_grpc as auth_grpc
 from lockstep.commerce.v1 import cart_service_pb2 as cart_pb
 from lockstep.commerce.v1 import catalog_service_pb2 as catalog_pb
@@ -50,13 +49,12 @@ from services.kernel.database import Database, Observer
 from services.kernel.idempotency import RequestKeys
 from services.kernel.janitor import Janitor
 from services.kernel.keys import KeyRing
-from services.kernel.logging import configure
 from services.kernel.paging import PageTokens
+from services.kernel.process import run
 from services.kernel.saga_engine import SagaEngine
 from services.kernel.saga_servicer import SagaServicer
-from services.kernel.server import Server, database_probe, opened, until_stopped
+from services.kernel.server import Server, database_probe, opened
 from services.kernel.sessions import RemoteKeys, RemoteSessions
-from services.kernel.settings import load
 
 CATALOG = catalog_pb.DESCRIPTOR.services_by_name["CatalogService"]
 CART = cart_pb.DESCRIPTOR.services_by_name["CartService"]
@@ -206,17 +204,9 @@ def _orders(
     )
 
 
-async def serve() -> None:
-    """Run until SIGTERM or SIGINT."""
-    settings = load(CommerceSettings)
-    configure(service="commerce", level=settings.log_level, form=settings.log_format)
-    async with running(settings):
-        await until_stopped()
-
-
 def main() -> None:
     """Run the process."""
-    uvloop.run(serve())
+    run("commerce", CommerceSettings, running)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
-import uvloop
 from lockstep.auth.v1 import auth_service_pb2_grpc as auth_grpc
 from lockstep.profile.v1 import profile_service_pb2 as profile_pb
 from lockstep.profile.v1 import wallet_service_pb2 as wallet_pb
@@ -18,11 +17,10 @@ from services.kernel.database import Database, Observer
 from services.kernel.idempotency import RequestKeys
 from services.kernel.janitor import Janitor
 from services.kernel.keys import KeyRing
-from services.kernel.logging import configure
 from services.kernel.paging import PageTokens
-from services.kernel.server import Server, database_probe, opened, until_stopped
+from services.kernel.process import run
+from services.kernel.server import Server, database_probe, opened
 from services.kernel.sessions import RemoteKeys, RemoteSessions
-from services.kernel.settings import load
 from services.profile.servicer import ProfileServicer
 from services.profile.servicer_wallets import WalletServicer
 from services.profile.settings import ProfileSettings
@@ -136,17 +134,9 @@ def wallet_servicer(database: Database, keys: KeyRing, *, currency: str) -> Wall
     )
 
 
-async def serve() -> None:
-    """Run until SIGTERM or SIGINT."""
-    settings = load(ProfileSettings)
-    configure(service="profile", level=settings.log_level, form=settings.log_format)
-    async with running(settings):
-        await until_stopped()
-
-
 def main() -> None:
     """Run the process."""
-    uvloop.run(serve())
+    run("profile", ProfileSettings, running)
 
 
 if __name__ == "__main__":
