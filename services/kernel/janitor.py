@@ -25,7 +25,6 @@ ENDED_SAGAS = Statement(
         SAGAS.c.id.in_(
             select(SAGAS.c.id)
             .where(
-                SAGAS.c.parked_at.is_(None),
                 text("state IN ('DONE', 'ABORTED')"),
                 SAGAS.c.update_time < func.saga_now() - _WEEK,
             )

@@ -113,10 +113,8 @@ class RemoteKeys:
 
 
 def _shared(question: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-    """Ask for everybody who waits: under nobody's own deadline, and heard by nobody perhaps."""
-    task = asyncio.get_running_loop().create_task(question, context=contextvars.Context())
-    task.add_done_callback(lambda done: done.cancelled() or done.exception())
-    return task
+    """Ask for everybody who waits, under nobody's own deadline."""
+    return asyncio.get_running_loop().create_task(question, context=contextvars.Context())
 
 
 def _public_key(key: auth_pb.Jwk) -> EllipticCurvePublicKey:

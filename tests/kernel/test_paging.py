@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 from datetime import UTC, datetime, timedelta, timezone
 from uuid import UUID
 
@@ -59,6 +60,14 @@ def test_a_token_of_another_listing_is_refused(listing: str) -> None:
     token = TOKENS.make([1], listing="things")
     with pytest.raises(InvalidField):
         TOKENS.read(token, listing=listing)
+
+
+def test_no_byte_moves_from_the_listing_to_the_position() -> None:
+    token = TOKENS.make([1], listing="things")
+    raw = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
+    moved = base64.urlsafe_b64encode(raw[:16] + b"s" + raw[16:]).rstrip(b"=").decode()
+    with pytest.raises(InvalidField):
+        TOKENS.read(moved, listing="thing")
 
 
 def test_a_token_made_with_another_secret_is_refused() -> None:
