@@ -42,7 +42,7 @@ class SiteHeader extends HTMLElement {
       h("button", { class: "skip", onclick: skipToContent }, "Skip to content"),
       h("div", { class: "header-bar" },
         h("a", { class: "logo", href: "#/products", "aria-label": "Lockstep, to the products" },
-          h("span", { class: "logo-mark", "aria-hidden": "true" }), "Lockstep"),
+          h("span", { class: "logo-mark" }, icon("logo")), "Lockstep"),
         now && this.#nav(entriesFor(now.role)),
         !now && guestLinks()));
     document.body.classList.toggle("signed-in", now !== null);

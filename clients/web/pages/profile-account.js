@@ -23,7 +23,7 @@ export function accountSections(user) {
   return [
     ["E-mail", confirmation(user), changeEmail()],
     ["Password", changePassword()],
-    ["Sign out", ...signOut()],
+    ["Sign out", h("div", { class: "side-by-side" }, ...signOut())],
     ["Delete the account", deletion()],
   ];
 }

@@ -24,9 +24,10 @@ export function page({ signal }) {
     signal,
     fetch: () => Promise.all([users.me(), profiles.me()]),
     show: ([user, profile]) => [whoIsThis(user, profile), h("div", { class: "sections" },
-      section("About you", profileForm(profile)),
-      profile.brand && section("Your brand", brandForm(profile.brand)),
-      ...accountSections(user).map(([title, ...parts]) => section(title, ...parts)))],
+      h("div", { class: "column" }, section("About you", profileForm(profile)),
+        profile.brand && section("Your brand", brandForm(profile.brand))),
+      h("div", { class: "column" },
+        ...accountSections(user).map(([title, ...parts]) => section(title, ...parts))))],
     skeleton: bones(2, "bone-product"),
   });
   return { title: "Account", content: [h("div", { class: "page" }, h("h1", {}, "Account"), content)] };

@@ -123,6 +123,10 @@ function makeFields() {
       name: "phoneNumber", label: "Phone number", type: "tel", rules: [phone],
       attributes: { autocomplete: "tel", inputmode: "tel" },
     }),
+    new FormField({
+      name: "address", label: "Address", rules: [atMost(300)],
+      attributes: { autocomplete: "street-address" },
+    }),
     new FormField({ name: "company", label: "Company", rules: [atMost(200)],
       attributes: { autocomplete: "organization" } }),
     new FormField({ name: "companySize", label: "Company size", type: "select",
@@ -139,10 +143,6 @@ function makeFields() {
     new FormField({
       name: "confirmPassword", label: "Confirm password", type: "password", required: true,
       rules: [sameAs("password", "the password")], attributes: { autocomplete: "new-password" },
-    }),
-    new FormField({
-      name: "address", label: "Address", rules: [atMost(300)],
-      attributes: { autocomplete: "street-address" },
     }),
   ];
 }

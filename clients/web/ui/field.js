@@ -51,12 +51,12 @@ export class FormField extends HTMLElement {
     if (this.childElementCount) return;
     const { label, required = false, hint, type, showsStrength } = this.options;
     this.append(...[
-      h("label", { for: this.#id }, label, this.#optional),
+      h("div", { class: "label-row" }, h("label", { for: this.#id }, label), this.#optional),
       hint && h("p", { class: "field-hint", id: `${this.#id}-hint` }, hint),
       type === "password" ? this.#withToggle() : this.control,
       this.#suggestions(),
-      this.#error,
       showsStrength && this.#strength(),
+      this.#error,
     ].filter((part) => part instanceof Node));
     this.require(required);
   }

@@ -1,0 +1,151 @@
+"""The REST API, for what has to be there before somebody clicks."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import time
+import uuid
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+import httpx
+import jwt
+import psycopg
+from playwright.sync_api import StorageState
+
+from tests.e2e.web.stack import Stack
+
+PASSWORD = "Copper-Kettle-7"
+_PHONES = itertools.count(4_915_100_000_000)
+_NAMES = itertools.count(1)
+
+
+@dataclass
+class Account:
+    """Somebody who has registered."""
+
+    email: str = field(default_factory=lambda: f"ada{next(_NAMES)}@example.com")
+    phone: str = field(default_factory=lambda: f"+{next(_PHONES)}")
+    full_name: str = "Ada Lovelace"
+    password: str = PASSWORD
+    id: str = ""
+    verification_flow_id: str = ""
+
+
+class Api:
+    """Calls of the REST API, and assertions that they work."""
+
+    def __init__(self, stack: Stack) -> None:
+        self._stack = stack
+        self._tokens: dict[str, str] = {}
+        self._client = httpx.Client(base_url=stack.url, timeout=20)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._client.close()
+
+    def call(
+        self, method: str, path: str, body: Any = None, *, by: Account | None = None, **query: Any
+    ) -> Any:
+        """Call a method, signed in as somebody."""
+        answer = self.try_call(method, path, body, by=by, **query)
+        assert answer.is_success, answer.text
+        return answer.json()
+
+    def try_call(
+        self, method: str, path: str, body: Any = None, *, by: Account | None = None, **query: Any
+    ) -> httpx.Response:
+        """Call a method and return whatever comes back."""
+        headers = {"authorization": f"Bearer {self._token(by)}"} if by else {}
+        return self._client.request(method, path, json=body, params=query, headers=headers)
+
+    def _token(self, account: Account) -> str:
+        if account.email not in self._tokens:
+            self._tokens[account.email] = self.login(account)["token"]
+        return self._tokens[account.email]
+
+    def login(self, account: Account) -> Any:
+        """Open a session."""
+        body = {"email": account.email, "password": account.password}
+        return self.call("POST", "/v1/auth/login", body)
+
+    def register(self, **details: str) -> Account:
+        """Register a customer, or whom the details describe."""
+        account = Account()
+        body = {
+            "email": account.email,
+            "password": account.password,
+            "fullName": account.full_name,
+            "phoneNumber": account.phone,
+        }
+        made = self.call("POST", "/v1/auth/register", body | details)
+        account.id = made["user"]["id"]
+        account.verification_flow_id = made["verificationFlowId"]
+        return account
+
+    def administrator(self) -> Account:
+        """Make an administrator."""
+        account = self.register(fullName="Grace Hopper")
+        url = self._stack.database_url("auth")
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute(
+                "INSERT INTO roles (id, name) VALUES (%s, 'admin') ON CONFLICT DO NOTHING",
+                [uuid.uuid4()],
+            )
+            connection.execute(
+                "UPDATE users SET role_id = (SELECT id FROM roles WHERE name = 'admin')"
+                " WHERE email = %s",
+                [account.email],
+            )
+        return account
+
+    def signed_in(self, account: Account) -> StorageState:
+        """Return the storage of a browser in which somebody has signed in by hand."""
+        kept = {"name": "lockstep.session", "value": json.dumps(_kept(self.login(account)))}
+        return {"origins": [{"origin": self._stack.url, "localStorage": [kept]}]}
+
+    def category(self, name: str, *, by: Account) -> str:
+        """Make a category and return its id."""
+        return str(self.call("POST", "/v1/categories", {"name": name}, by=by)["id"])
+
+    def products(self, products: list[dict[str, Any]], *, by: Account) -> list[Any]:
+        """Make products and return them."""
+        made = self.call("POST", "/v1/products:batchCreate", {"products": products}, by=by)
+        return list(made["products"])
+
+    def top_up(self, account: Account, units: int, *, by: Account) -> None:
+        """Put money into a wallet."""
+        body = {"transferId": str(uuid.uuid4()), "amount": {"units": str(units)}}
+        self.call("POST", f"/v1/wallets/{account.id}/transfers", body, by=by)
+
+    def add_to_cart(self, account: Account, product_id: str, quantity: int = 1) -> None:
+        """Put a product into a cart."""
+        body = {"productId": product_id, "quantity": quantity}
+        self.call("POST", "/v1/cart/items", body, by=account)
+
+    def balance(self, account: Account) -> int:
+        """Return the whole units that a wallet holds."""
+        return int(self.call("GET", "/v1/wallets/me", by=account)["balance"]["units"])
+
+    def orders(self, account: Account) -> list[Any]:
+        """Return somebody's orders."""
+        return list(self.call("GET", "/v1/orders", by=account)["orders"])
+
+
+def _kept(tokens: dict[str, Any]) -> dict[str, Any]:
+    role = jwt.decode(tokens["token"], options={"verify_signature": False})["role"]
+    end = time.time() * 1000 + tokens["expiresIn"] * 1000
+    names = ("token", "refreshToken", "userId", "email")
+    return {name: tokens[name] for name in names} | {
+        "role": role,
+        "expiresAt": end,
+        "renewAt": end - 300_000,
+    }
+
+
+def price(units: int, cents: int = 0) -> dict[str, Any]:
+    """Return Money as JSON."""
+    return {"units": str(units), "nanos": cents * 10_000_000}

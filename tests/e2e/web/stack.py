@@ -1,0 +1,146 @@
+"""A whole Lockstep for the browser to talk to: the real command, on ports of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from email import message_from_bytes, policy
+from pathlib import Path
+from typing import IO
+
+import psutil
+
+from services.cli.postgres import EmbeddedPostgres
+
+ROOT = Path(__file__).parents[3]
+PORTS = ("GATEWAY", "AUTH", "PROFILE", "COMMERCE", "MAIL")
+READY = "Ctrl-C stops everything"
+READY_SECONDS = 90
+STOP_SECONDS = 60
+MAIL_SECONDS = 15
+
+
+@dataclass
+class Stack:
+    """A Lockstep that runs."""
+
+    environment: dict[str, str]
+
+    @property
+    def url(self) -> str:
+        """Where the gateway is."""
+        return f"http://127.0.0.1:{self.environment['LOCKSTEP_GATEWAY_PORT']}"
+
+    @property
+    def home(self) -> Path:
+        """Its data folder."""
+        return Path(self.environment["LOCKSTEP_HOME"])
+
+    def command(self, *arguments: str, text: str = "") -> str:
+        """Run `lockstep` beside it, and return what it prints."""
+        argv = [sys.executable, "-m", "services.cli", *arguments]
+        return subprocess.run(
+            argv, env=self.environment, input=text, capture_output=True, text=True, check=True
+        ).stdout
+
+    def database_url(self, service: str) -> str:
+        """Where the database of a service is."""
+        settings = json.loads(self.command("settings", "--json"))
+        return str(settings[f"LOCKSTEP_{service.upper()}_DATABASE_URL"])
+
+    @contextlib.contextmanager
+    def stopped(self, service: str) -> Iterator[None]:
+        """Let a service hang: it is there, but answers nothing."""
+        pid = int((self.home / "run" / f"{service}.pid").read_text().split()[0])
+        process = psutil.Process(pid)
+        process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            process.send_signal(signal.SIGCONT)
+
+    def code(self, email: str) -> str:
+        """Return the code of the newest mail to an address, once it is there."""
+        end = time.monotonic() + MAIL_SECONDS
+        while time.monotonic() < end:
+            for path in sorted((self.home / "mail").glob("*.eml"), reverse=True):
+                message = message_from_bytes(path.read_bytes(), policy=policy.default)
+                found = re.match(r"\d{6}", message["subject"])
+                if email.lower() in message["to"].lower() and found:
+                    path.unlink()
+                    return found[0]
+            time.sleep(0.05)
+        raise AssertionError(f"no code was mailed to {email}")
+
+
+@contextlib.contextmanager
+def running_stack() -> Iterator[Stack]:
+    """Run `lockstep up` until the context ends."""
+    with tempfile.TemporaryDirectory(prefix="lockstep-web-") as folder:
+        stack = Stack(_environment(Path(folder) / "home"))
+        with _up(stack):
+            yield stack
+        EmbeddedPostgres(stack.home / "postgres").destroy()
+
+
+@contextlib.contextmanager
+def _up(stack: Stack) -> Iterator[None]:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "services.cli", "up"],
+        env=stack.environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert process.stdout is not None
+    ready, lines = threading.Event(), list[str]()
+    reader = threading.Thread(target=_read, args=(process.stdout, lines, ready), daemon=True)
+    reader.start()
+    try:
+        assert ready.wait(READY_SECONDS), "\n".join(lines)
+        assert process.poll() is None, "\n".join(lines)
+        yield
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(STOP_SECONDS)
+        reader.join(STOP_SECONDS)
+        process.stdout.close()
+
+
+def _read(output: IO[str], lines: list[str], ready: threading.Event) -> None:
+    for line in output:
+        lines.append(line.rstrip())
+        if READY in line:
+            ready.set()
+    ready.set()  # it has ended: nobody needs to wait
+
+
+def _environment(home: Path) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("LOCKSTEP_")}
+    ports = {f"LOCKSTEP_{name}_PORT": str(_free_port()) for name in PORTS}
+    return kept | ports | {
+        "LOCKSTEP_HOME": str(home),
+        "LOCKSTEP_ENV": "test",
+        "LOCKSTEP_BCRYPT_COST": "4",
+        "LOCKSTEP_GATEWAY_STATIC": str(ROOT / "clients" / "web"),
+        "PYTHONPATH": str(ROOT),
+        "COLUMNS": "200",
+    }
+
+
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])

@@ -1,0 +1,152 @@
+"""Profiles, brands, passwords, the end of an account, and what administrators do with them."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.e2e.web.api import PASSWORD, Account, Api
+from tests.e2e.web.conftest import NewPerson
+from tests.e2e.web.person import Person
+from tests.e2e.web.stack import Stack
+
+pytestmark = [pytest.mark.browser, pytest.mark.processes]
+
+NEW_PASSWORD = "Silver-Teapot-9"
+
+
+def test_a_profile_is_changed_field_by_field(
+    customer: Person, account: Account, api: Api
+) -> None:
+    other = api.register()
+    customer.visit("/profile")
+    customer.fill(First_name="Augusta", Picture="ftp://example.com/ada.png")
+    customer.press("Save")
+    expect(customer.error_at("Picture")).to_contain_text("must be an http or https address")
+    customer.fill(Picture="", Phone_number=other.phone)
+    customer.press("Save")
+    expect(customer.error_at("Phone number")).to_contain_text("Another account")
+    customer.fill(Phone_number="", A_few_words="Poetical science.")
+    customer.press("Save")
+    expect(customer.news("Saved.")).to_be_visible()
+    customer.fill(Address="12 St James's Square")  # with the etag of the answer
+    customer.press("Save")
+    expect(customer.news("Saved.").nth(1)).to_be_visible()
+    profile = api.call("GET", "/v1/profiles/me", by=account)
+    assert profile["displayName"] == "Augusta Lovelace"
+    assert profile["bio"] == "Poetical science."
+    assert profile["address"] == "12 St James's Square"
+    assert "phoneNumber" not in profile
+
+
+def test_a_change_made_elsewhere_is_not_overwritten(
+    customer: Person, account: Account, api: Api
+) -> None:
+    customer.visit("/profile")
+    api.call("PATCH", "/v1/profiles/me", {"bio": "Elsewhere."}, by=account)
+    customer.fill(A_few_words="Here.")
+    customer.press("Save")
+    expect(customer.button("Load it again")).to_be_visible()
+    assert api.call("GET", "/v1/profiles/me", by=account)["bio"] == "Elsewhere."
+
+
+def test_a_brand_is_changed_and_sells(new_person: NewPerson, api: Api) -> None:
+    brand = api.register(
+        role="brand",
+        firstName="Ada",
+        lastName="King",
+        company="Engines Ltd",
+        companySize="1-10",
+        userRole="founder",
+    )
+    person = new_person(brand)
+    person.visit("/profile")
+    person.fill(Website="https://engines.example.com", Description="Analytical ones.")
+    person.field("Kind").select_option("Direct")
+    person.press("Save the brand")
+    expect(person.news("The brand is saved.")).to_be_visible()
+    profile = api.call("GET", "/v1/profiles/me", by=brand)
+    assert profile["brand"]["websiteUrl"] == "https://engines.example.com"
+    assert profile["brand"]["brandType"] == "direct"
+    person.follow("Sell")
+    expect(person.page.get_by_role("heading", name="New product")).to_be_visible()
+    expect(person.page.get_by_role("heading", name="New category")).to_have_count(0)
+
+
+def test_a_wrong_current_password_is_told_at_its_field_and_ends_no_session(
+    customer: Person, account: Account
+) -> None:
+    customer.visit("/profile")
+    section = customer.page.locator("section").filter(has_text="Change the password")
+    current = section.get_by_label("Current password", exact=True)
+    current.fill("Copper-Kettle-8")
+    customer.fill(New_password=NEW_PASSWORD, Confirm_new_password=NEW_PASSWORD)
+    customer.press("Change the password")
+    expect(section.locator(".field-error").first).to_contain_text("password is wrong")
+    customer.is_signed_in()
+    current.fill(account.password)
+    customer.press("Change the password")
+    expect(customer.news("The password is changed.")).to_be_visible()
+    expect(current).to_have_value("")
+    customer.press("Sign out")
+    customer.is_signed_out()
+    customer.visit("/sign-in")
+    customer.sign_in(account.email, NEW_PASSWORD)
+    customer.is_signed_in()
+
+
+def test_an_address_is_changed_by_a_code_to_the_new_one(
+    customer: Person, stack: Stack, api: Api
+) -> None:
+    new = Account()
+    customer.visit("/profile")
+    section = customer.page.locator("section").filter(has_text="Change the e-mail")
+    section.get_by_label("New e-mail").fill(new.email)
+    section.get_by_label("Current password", exact=True).fill(PASSWORD)
+    customer.press("Change the e-mail")
+    customer.fill(Code=stack.code(new.email))
+    customer.press("Confirm")
+    expect(customer.page.get_by_text(new.email).first).to_be_visible()
+    assert api.login(new)["email"] == new.email
+
+
+def test_an_account_is_deleted_after_a_second_thought(
+    customer: Person, account: Account, api: Api
+) -> None:
+    customer.visit("/profile")
+    customer.press("Delete the account")
+    customer.press("Keep it")
+    expect(customer.page.get_by_role("dialog")).to_have_count(0)
+    customer.is_signed_in()
+    customer.press("Delete the account")
+    customer.press("Delete it")
+    expect(customer.news("The account is deleted.")).to_be_visible()
+    customer.is_signed_out()
+    gone = {"email": account.email, "password": account.password}
+    assert api.try_call("POST", "/v1/auth/login", gone).status_code == 401
+
+
+def test_an_administrator_disables_enables_and_puts_money_in(
+    admin: Person, person: Person, account: Account, api: Api
+) -> None:
+    admin.visit("/admin/users")
+    row = admin.page.locator(".row").filter(has_text=account.email)
+    admin.press(f"Put money in for {account.email}")
+    admin.fill(Amount="0")
+    admin.press("Put in")
+    expect(admin.error_at("Amount")).to_have_text("Amount must be positive.")
+    admin.fill(Amount="25.50")
+    admin.press("Put in", times=2)
+    expect(admin.news(f"$25.50 is in the wallet of {account.email}.")).to_be_visible()
+    assert api.balance(account) == 25
+
+    admin.press(f"Disable {account.email}")
+    admin.press("Disable it")
+    expect(row.get_by_text("Disabled", exact=True)).to_be_visible()
+    person.visit("/sign-in")
+    person.sign_in(account.email, account.password)
+    expect(person.notice()).to_contain_text("This account is disabled.")
+    admin.press(f"Enable {account.email}")
+    expect(row.get_by_text("Enabled", exact=True)).to_be_visible()
+    person.press("Sign in")
+    person.is_signed_in()

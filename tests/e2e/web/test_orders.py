@@ -1,0 +1,137 @@
+"""Checkout, orders and the wallet."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from playwright.sync_api import Route, expect
+
+from tests.e2e.web.api import Account, Api, price
+from tests.e2e.web.person import Person
+from tests.e2e.web.stack import Stack
+
+pytestmark = [pytest.mark.browser, pytest.mark.processes]
+
+
+@pytest.fixture(scope="module")
+def lamp(api: Api, admin_account: Account) -> Any:
+    """A product of 30 dollars."""
+    category = api.category("Lamps", by=admin_account)
+    product = {"categoryId": category, "name": "Lamp", "price": price(30), "stock": 1000}
+    return api.products([product], by=admin_account)[0]
+
+
+@pytest.fixture
+def rich(api: Api, account: Account, admin_account: Account, lamp: Any) -> Account:
+    """A customer with 100 dollars and a lamp in the cart."""
+    api.top_up(account, 100, by=admin_account)
+    api.add_to_cart(account, lamp["id"])
+    return account
+
+
+def test_a_double_click_places_one_order_which_can_be_taken_back(
+    rich: Account, customer: Person, api: Api
+) -> None:
+    customer.visit("/cart")
+    customer.follow("Checkout")
+    customer.is_at("Checkout")
+    payment = customer.page.get_by_label("Payment")
+    expect(payment).to_contain_text("$100.00")
+    expect(payment).to_contain_text("Left afterwards$70.00")
+    customer.press("Pay $30.00", times=2)
+    customer.is_at("Order")
+    expect(customer.page.get_by_text("Paid", exact=True)).to_be_visible()
+    expect(customer.page.get_by_role("link", name="Lamp")).to_be_visible()
+    assert len(api.orders(rich)) == 1
+    assert api.balance(rich) == 70
+    assert api.call("GET", "/v1/cart", by=rich)["items"] == []
+
+    customer.visit("/wallet")
+    expect(customer.page.get_by_label("Balance")).to_contain_text("$70.00")
+    expect(customer.page.locator(".row").first).to_contain_text("\u2212$30.00")
+
+    customer.visit("/orders")
+    customer.page.locator(".row a").first.click()
+    customer.press("Cancel the order", times=2)
+    expect(customer.page.get_by_text("Refunded", exact=True)).to_be_visible()
+    assert api.balance(rich) == 100
+
+
+def test_a_lost_reply_is_asked_for_again_and_places_one_order(
+    rich: Account, customer: Person, api: Api
+) -> None:
+    customer.visit("/checkout")
+    keys: list[str] = []
+
+    def lose_the_first(route: Route) -> None:
+        keys.append(route.request.headers["idempotency-key"])
+        if len(keys) > 1:
+            route.continue_()
+            return
+        route.fetch()
+        route.abort()
+
+    customer.page.route("**/v1/orders", lose_the_first)
+    customer.press("Pay $30.00")
+    expect(customer.notice()).to_contain_text("can't be reached")
+    customer.press("Pay $30.00")
+    customer.is_at("Order")
+    assert len(keys) == 2
+    assert keys[0] == keys[1]
+    assert len(api.orders(rich)) == 1
+    assert api.balance(rich) == 70
+
+
+def test_who_has_too_little_is_told_and_can_pay_later(
+    customer: Person, account: Account, api: Api, admin_account: Account, lamp: Any
+) -> None:
+    api.add_to_cart(account, lamp["id"])
+    customer.visit("/checkout")
+    expect(customer.page.get_by_text("The wallet lacks $30.00.")).to_be_visible()
+    customer.press("Pay $30.00")
+    expect(customer.notice()).to_contain_text("does not hold enough")
+    api.top_up(account, 30, by=admin_account)
+    customer.press("Pay $30.00")
+    customer.is_at("Order")
+
+
+def test_a_price_that_has_changed_is_told_before_anything_is_paid(
+    customer: Person, account: Account, api: Api, admin_account: Account, lamp: Any
+) -> None:
+    api.top_up(account, 100, by=admin_account)
+    product = {"categoryId": lamp["categoryId"], "name": "Candle", "price": price(5), "stock": 9}
+    (candle,) = api.products([product], by=admin_account)
+    api.add_to_cart(account, candle["id"])
+    customer.visit("/checkout")
+    api.call("PATCH", f"/v1/products/{candle['id']}", {"price": price(6)}, by=admin_account)
+    customer.press("Pay $5.00")
+    expect(customer.notice()).to_contain_text("costs something else by now")
+    assert api.balance(account) == 100
+    customer.follow("Look at the cart")
+    expect(customer.page.get_by_text("The price has changed since you added it.")).to_be_visible()
+
+
+def test_a_stopped_profile_service_is_waited_for_and_nothing_is_paid_twice(
+    rich: Account, customer: Person, api: Api, stack: Stack
+) -> None:
+    customer.visit("/checkout")
+    with stack.stopped("profile"):
+        customer.press("Pay $30.00")
+        expect(customer.notice()).to_contain_text("nothing was ordered or charged", timeout=20_000)
+        expect(customer.page.get_by_role("timer")).to_contain_text("Please wait")
+    expect(customer.page.get_by_role("timer")).to_contain_text("You can try again now")
+    customer.press("Pay $30.00")
+    customer.is_at("Order")
+    assert api.balance(rich) == 70
+    paid = [order for order in api.orders(rich) if order["state"] == "ORDER_STATE_PAID"]
+    assert len(paid) == 1
+
+
+def test_what_can_not_be_loaded_can_be_tried_again(customer: Person, stack: Stack) -> None:
+    customer.visit("/products")
+    with stack.stopped("profile"):
+        customer.page.evaluate("location.hash = '/wallet'")
+        expect(customer.notice().first).to_be_visible(timeout=20_000)
+    customer.button("Try again").first.click()
+    expect(customer.page.get_by_label("Balance")).to_contain_text("$0.00")

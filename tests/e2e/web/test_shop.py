@@ -1,0 +1,245 @@
+"""Categories, products and the cart."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.e2e.web.api import Account, Api, price
+from tests.e2e.web.person import Person
+
+pytestmark = [pytest.mark.browser, pytest.mark.processes]
+
+MANY = 60
+
+
+@pytest.fixture(scope="module")
+def kitchen(api: Api, admin_account: Account) -> str:
+    """A category with many products, from 1 to 60 dollars."""
+    category = api.category("Kitchen", by=admin_account)
+    api.products(
+        [
+            {
+                "categoryId": category,
+                "name": f"Kettle {number:02d}",
+                "price": price(number, 99),
+                "stock": 100,
+            }
+            for number in range(1, MANY + 1)
+        ],
+        by=admin_account,
+    )
+    return category
+
+
+@pytest.fixture(scope="module")
+def things(api: Api, admin_account: Account) -> list[Any]:
+    """Two products for carts."""
+    category = api.category("Garden", by=admin_account)
+    names = ("Spade", "Rake")
+    return api.products(
+        [
+            {"categoryId": category, "name": name, "price": price(10), "stock": 20_000}
+            for name in names
+        ],
+        by=admin_account,
+    )
+
+
+def names(person: Person) -> list[str]:
+    return person.page.locator(".product-card h2").all_inner_texts()
+
+
+def test_an_administrator_fills_the_catalog(admin: Person, person: Person) -> None:
+    admin.visit("/admin/catalog")
+    sections = admin.page.locator("section")
+    category = sections.filter(has_text="New category")
+    category.get_by_label("Name", exact=True).fill("Books")
+    admin.press("Create the category")
+    expect(admin.news("The category Books is made.")).to_be_visible()
+    category.get_by_label("Name", exact=True).fill("books")
+    admin.press("Create the category")
+    expect(category.locator(".field-error").first).to_contain_text("has this name already")
+    product = sections.filter(has_text="New product")
+    product.get_by_label("Name", exact=True).fill("On Computable Numbers")
+    admin.field("Category").select_option("Books")
+    admin.fill(Price="12.345", In_stock="3")
+    admin.press("Create the product")
+    expect(admin.error_at("Price")).to_contain_text("must be a plain amount such as 9.99")
+    admin.fill(Price="12.34")
+    admin.press("Create the product", times=2)
+    expect(admin.news("The product On Computable Numbers is made.")).to_be_visible()
+    person.visit("/products?q=computable")
+    assert names(person) == ["On Computable Numbers"]
+    person.follow("On Computable Numbers")
+    expect(person.page.get_by_text("$12.34")).to_be_visible()
+    expect(person.page.get_by_text("Books", exact=True)).to_be_visible()
+    expect(person.page.get_by_text("Only 3 left")).to_be_visible()
+
+
+def test_only_an_administrator_sees_administration(customer: Person) -> None:
+    customer.visit("/admin/users")
+    customer.is_at("Products")
+
+
+def test_products_are_searched_filtered_and_sorted(person: Person, kitchen: str) -> None:
+    person.visit("/products")
+    person.fill(Search="kettle 0")
+    expect(person.page.get_by_text("9 found", exact=True)).to_be_visible()
+    person.fill(Search="")
+    person.field("Category").select_option("Kitchen")
+    person.fill(Price_from="5", Price_to="8.50")
+    expect(person.page.get_by_text("3 found", exact=True)).to_be_visible()
+    person.field("Sort").select_option("Dearest first")
+    expect(person.page.locator(".product-card h2").first).to_have_text("Kettle 07")
+    assert names(person) == ["Kettle 07", "Kettle 06", "Kettle 05"]
+    assert kitchen in person.page.url
+    person.page.reload()
+    expect(person.page.locator(".product-card h2").first).to_have_text("Kettle 07")
+    expect(person.field("Category")).to_have_value(kitchen)
+
+
+def test_a_price_range_that_is_none_is_told_at_its_field(person: Person) -> None:
+    person.visit("/products")
+    with person.requests("GET", "/v1/products") as sent:
+        person.fill(Price_from="abc")
+        expect(person.error_at("Price from")).to_contain_text("must be a plain amount")
+        person.fill(Price_from="10", Price_to="5")
+        expect(person.error_at("Price to")).to_contain_text("must not be below the lowest price")
+    assert not any("maxPrice=5" in request.url for request in sent)
+
+
+@pytest.mark.usefixtures("kitchen")
+def test_no_match_says_so(person: Person) -> None:
+    person.visit("/products?q=nosuchthing")
+    expect(person.page.get_by_role("heading", name="Nothing found")).to_be_visible()
+
+
+@pytest.mark.usefixtures("kitchen")
+def test_the_list_loads_on_and_keeps_its_place_on_the_way_back(person: Person) -> None:
+    person.visit("/products?q=kettle&sort=name")
+    cards = person.page.locator(".product-card")
+    for _ in range(4):
+        cards.last.scroll_into_view_if_needed()
+        if cards.count() == MANY:
+            break
+        person.page.mouse.wheel(0, 10_000)
+        expect(cards).not_to_have_count(24)
+    expect(cards).to_have_count(MANY)
+    assert names(person) == sorted(names(person))
+    cards.nth(45).scroll_into_view_if_needed()
+    place = person.page.evaluate("scrollY")
+    assert place > 0
+    with person.requests("GET", "/v1/products") as sent:
+        person.follow("Kettle 46")
+        person.is_at("Kettle 46")
+        assert person.page.evaluate("scrollY") == 0
+        person.follow("All products")
+        person.is_at("Products")
+        expect(cards).to_have_count(MANY)
+        expect(cards.nth(45)).to_be_in_viewport()
+        assert person.page.evaluate("scrollY") == place
+    assert sent == []
+
+
+@pytest.mark.usefixtures("kitchen")
+def test_the_list_can_be_loaded_on_from_the_keyboard(person: Person) -> None:
+    # A browser that never tells that the end is in sight.
+    person.page.add_init_script("IntersectionObserver.prototype.observe = () => {}")
+    person.visit("/products?q=kettle&sort=name")
+    more = person.button("More products")
+    more.focus()
+    more.press("Enter")
+    expect(person.page.get_by_role("link", name="Kettle 25")).to_be_focused()
+    expect(person.page.get_by_text("48 products shown.")).to_be_attached()
+
+
+def test_a_cart_is_made_filled_changed_and_emptied(
+    customer: Person, api: Api, account: Account, things: list[Any]
+) -> None:
+    spade, rake = things
+    customer.visit("/cart")
+    expect(customer.page.get_by_text("Your cart is empty")).to_be_visible()
+
+    customer.visit(f"/products/{spade['id']}")
+    customer.press("Add to cart", times=2)  # one click too many adds nothing
+    expect(customer.news("Spade is in the cart.")).to_be_visible()
+    customer.press("Add to cart")
+    expect(customer.page.get_by_label("Main").get_by_text("1 product")).to_be_visible()
+    customer.visit(f"/products/{rake['id']}")
+    customer.press("One more: Quantity of Rake")
+    customer.press("Add to cart")
+    customer.follow("Go to the cart")
+
+    quantity_of_spade = customer.page.get_by_role("textbox", name="Quantity of Spade")
+    quantity_of_rake = customer.page.get_by_role("textbox", name="Quantity of Rake")
+    expect(quantity_of_spade).to_have_value("2")
+    expect(quantity_of_rake).to_have_value("2")
+    expect(customer.page.get_by_text("Garden")).to_have_count(2)
+    expect(customer.page.get_by_label("Summary")).to_contain_text("$40.00")
+
+    quantity_of_spade.fill("-1")
+    quantity_of_spade.press("Enter")
+    expect(customer.page.get_by_text("A whole number from 0 to 9999.")).to_be_visible()
+    quantity_of_spade.fill("9999")
+    quantity_of_spade.press("Enter")
+    expect(customer.page.get_by_label("Summary")).to_contain_text("$100,010.00")
+    for _ in range(3):
+        customer.press("One more: Quantity of Rake")
+    expect(quantity_of_rake).to_have_value("5")
+    expect(customer.page.get_by_label("Summary")).to_contain_text("$100,040.00")
+
+    quantity_of_spade.fill("0")
+    quantity_of_spade.press("Enter")
+    expect(quantity_of_spade).to_have_count(0)
+    cart = api.call("GET", "/v1/cart", by=account)
+    assert [(each["product"]["name"], each["quantity"]) for each in cart["items"]] == [("Rake", 5)]
+    customer.press("Remove Rake")
+    expect(customer.page.get_by_text("Your cart is empty")).to_be_visible()
+    expect(customer.page.get_by_role("heading", level=1)).to_be_focused()
+
+
+def test_a_line_that_is_gone_meanwhile_is_told_and_disappears(
+    customer: Person, api: Api, account: Account, things: list[Any]
+) -> None:
+    spade, rake = things
+    api.add_to_cart(account, spade["id"])
+    api.add_to_cart(account, rake["id"])
+    customer.visit("/cart")
+    api.call("DELETE", f"/v1/cart/items/{spade['id']}", by=account)
+    customer.press("One more: Quantity of Spade")
+    expect(customer.news("The cart has changed meanwhile.")).to_be_visible()
+    expect(customer.page.get_by_role("textbox", name="Quantity of Spade")).to_have_count(0)
+
+
+def test_the_last_of_a_product_is_told_in_the_cart(
+    customer: Person, api: Api, account: Account, admin_account: Account, things: list[Any]
+) -> None:
+    product = {
+        "categoryId": things[0]["categoryId"],
+        "name": "Hoe",
+        "price": price(1),
+        "stock": 1,
+    }
+    (hoe,) = api.products([product], by=admin_account)
+    api.add_to_cart(account, hoe["id"], 2)
+    customer.visit("/cart")
+    expect(customer.page.get_by_text("There are not that many in stock.")).to_be_visible()
+    checkout = customer.page.get_by_role("link", name="Checkout")
+    expect(checkout).to_have_attribute("aria-disabled", "true")
+    customer.press("One less: Quantity of Hoe")
+    expect(checkout).to_have_attribute("aria-disabled", "false")
+
+
+def test_who_wants_to_buy_signs_in_first(
+    person: Person, account: Account, things: list[Any]
+) -> None:
+    person.visit(f"/products/{things[0]['id']}")
+    person.press("Add to cart")
+    person.is_at("Sign in")
+    person.sign_in(account.email, account.password)
+    person.is_at("Spade")
+    person.press("Add to cart")
+    expect(person.news("Spade is in the cart.")).to_be_visible()
