@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from services.cli import health, keys, mail, migrate, psql, sagas, settings, up
+from services.cli import admin, audit, health, keys, mail, migrate, psql, sagas, seed, settings, up
 
 app = typer.Typer(
     name="lockstep",
@@ -17,11 +17,14 @@ app = typer.Typer(
 app.command()(up.up)
 app.command()(migrate.migrate)
 app.add_typer(keys.app, name="keys")
+app.add_typer(admin.app, name="admin")
+app.command()(audit.audit)
 app.command()(settings.settings)
 app.command(context_settings=psql.PASS_ON)(psql.psql)
 app.add_typer(sagas.app, name="sagas")
 app.add_typer(mail.app, name="mail")
 app.command()(health.health)
+app.command()(seed.seed)
 
 
 def main() -> None:
