@@ -1,0 +1,151 @@
+"""`lockstep admin`: who administrates."""
+
+import asyncio
+import contextlib
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
+import typer
+
+if TYPE_CHECKING:
+    from services.auth.administrators import Administrators
+    from services.kernel.database import Database
+
+app = typer.Typer(no_args_is_help=True, help="Make administrators, and unmake them.")
+
+T = TypeVar("T")
+Address = Annotated[str, typer.Option("--email", help="e-mail address of the account")]
+
+
+@app.command()
+def create(
+    email: Address,
+    first_name: Annotated[str, typer.Option(help="first name")] = "System",
+    last_name: Annotated[str, typer.Option(help="last name")] = "Administrator",
+    *,
+    password_stdin: Annotated[
+        bool, typer.Option("--password-stdin", help="read the password from standard input")
+    ] = False,
+) -> None:
+    """Register an account, through the running services, and make it an administrator."""
+    from services.cli.errors import CommandError
+
+    password = _password(from_stdin=password_stdin)
+    if not password:
+        raise CommandError("a password is needed: type one, or pipe one into --password-stdin")
+    asyncio.run(_register(email, password, first_name, last_name))
+    _change(email, "promote")
+
+
+@app.command()
+def promote(email: Address) -> None:
+    """Make an account an administrator."""
+    _change(email, "promote")
+
+
+@app.command()
+def demote(email: Address) -> None:
+    """Make an administrator a customer; one administrator has to stay."""
+    _change(email, "demote")
+
+
+@app.command(name="list")
+def list_administrators() -> None:
+    """List administrators."""
+    from rich.table import Table
+
+    from services.auth.store import accounts
+    from services.cli.screen import console
+
+    table = Table("User", "E-mail", "Name", "Status", "Made")
+    for user in run(accounts.list_administrators):
+        made = user.create_time.astimezone().isoformat(" ", "seconds")
+        table.add_row(str(user.id), user.email, user.full_name, user.status.lower(), made)
+    console().print(table)
+
+
+def run(work: "Callable[[Database], Awaitable[T]]") -> T:
+    """Do something with Auth's database. Raises CommandError when that is not possible."""
+    from services.cli.errors import CommandError
+    from services.kernel.errors import DomainError
+
+    async def connected() -> T:
+        async with _database() as database:
+            return await work(database)
+
+    try:
+        return asyncio.run(connected())
+    except DomainError as error:
+        raise CommandError(error.message) from error
+
+
+def _change(email: str, how: str) -> None:
+    from services.auth.emails import parse_email
+    from services.cli.errors import CommandError
+
+    address = parse_email(email)
+    if address is None:
+        raise CommandError(f"{email} is no e-mail address")
+
+    async def work(database: "Database") -> None:
+        method = getattr(_administrators(database), how)
+        user = await method(address.canonical)
+        typer.echo(f"{how}d {user.email} ({user.id})")
+
+    run(work)
+
+
+def _administrators(database: "Database") -> "Administrators":
+    from services.auth.administrators import Administrators
+    from services.auth.audit import Audit
+    from services.auth.settings import AuthSettings
+    from services.kernel.keys import KeyRing
+    from services.kernel.settings import load
+
+    ring = KeyRing.load(load(AuthSettings).keys, "operator")
+    return Administrators(database, Audit(ring.secret))
+
+
+@contextlib.asynccontextmanager
+async def _database() -> "AsyncIterator[Database]":
+    from services.auth.settings import AuthSettings
+    from services.kernel.database import Database
+    from services.kernel.settings import load
+
+    database = Database(load(AuthSettings).auth_database_url, name="operator", connections=1)
+    await database.open()
+    try:
+        yield database
+    finally:
+        await database.close()
+
+
+async def _register(email: str, password: str, first_name: str, last_name: str) -> None:
+    from lockstep.auth.v1 import auth_service_pb2 as auth_pb
+    from lockstep.auth.v1 import auth_service_pb2_grpc as auth_grpc
+    from lockstep_clients import LockstepError, connect
+
+    from services.auth.settings import AuthSettings
+    from services.cli.errors import CommandError
+    from services.kernel.settings import load
+
+    # The role of those who have to give no more than their names.
+    request = auth_pb.RegisterRequest(
+        email=email, password=password, role="creator", first_name=first_name, last_name=last_name
+    )
+    try:
+        async with connect(load(AuthSettings).auth_address) as channel:
+            await auth_grpc.AuthServiceStub(channel).Register(request)
+    except LockstepError as error:
+        lines = [f"{violation.field} {violation.description}" for violation in error.violations]
+        if error.reason == "EMAIL_TAKEN":
+            lines = [f"{email} has an account: use `lockstep admin promote`"]
+        raise CommandError("\n".join(lines) or f"auth answers {error}") from error
+
+
+def _password(*, from_stdin: bool) -> str:
+    if from_stdin:
+        return sys.stdin.readline().rstrip("\r\n")
+    typed: str = typer.prompt("Password", hide_input=True, confirmation_prompt=True)
+    return typed

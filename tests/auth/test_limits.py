@@ -1,0 +1,198 @@
+"""Floods: from one address, and more passwords than can be hashed."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from lockstep.auth.v1 import auth_service_pb2 as auth_pb
+from lockstep_clients import (
+    InvalidArgument,
+    LockstepError,
+    ResourceExhausted,
+    Unauthenticated,
+)
+
+from services.auth import addresses, passwords
+from services.auth.addresses import address_of
+from services.auth.passwords import Hasher
+from services.kernel.call import Call, Method
+from tests.auth.world import PASSWORD, Sink, World, calling_as, serving_auth, settings_for
+
+EMAIL = "ada@example.com"
+METHOD = Method.of(auth_pb.DESCRIPTOR.services_by_name["AuthService"].methods_by_name["Login"])
+
+
+@pytest.mark.parametrize(
+    ("client_address", "address"),
+    [
+        ("203.0.113.7", "203.0.113.7"),
+        ("ipv4:203.0.113.7:5000", "203.0.113.7"),
+        ("ipv6:[2001:db8::1]:5000", "2001:db8::1"),
+        ("ipv6:%5B2001:db8::1%5D:5000", "2001:db8::1"),
+        ("2001:db8::1", "2001:db8::1"),
+        ("unix:/tmp/x", None),
+        ("'; DROP TABLE users; --", None),
+        ("", None),
+        (None, None),
+    ],
+)
+def test_addresses_are_read_from_what_the_transport_or_the_gateway_says(
+    client_address: str | None, address: str | None
+) -> None:
+    call = Call(method=METHOD, metadata={}, message=b"", client_address=client_address)
+    assert address_of(call) == address
+
+
+@pytest.fixture
+def few_calls(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let an address call three times a minute."""
+    monkeypatch.setattr(addresses, "CALLS_A_MINUTE", 3)
+
+
+async def ask(world: World, address: str | None = None) -> LockstepError | None:
+    """Ask for a password reset in vain, through the gateway when an address is given."""
+    request = auth_pb.RequestPasswordResetRequest()
+    async with contextlib.AsyncExitStack() as stack:
+        auth, metadata = world.auth, ()
+        if address is not None:
+            auth = await stack.enter_async_context(calling_as(world, "gateway"))
+            metadata = (("x-lockstep-client-address", address),)
+        try:
+            await auth.RequestPasswordReset(request, metadata=metadata)
+        except LockstepError as error:
+            return error
+    return None
+
+
+async def test_an_address_may_call_each_method_so_often(few_calls: None, world: World) -> None:
+    for _ in range(3):
+        assert isinstance(await ask(world), InvalidArgument)
+    error = await ask(world)
+    assert isinstance(error, ResourceExhausted)
+    assert error.reason == "TOO_MANY_REQUESTS"
+    assert error.retry_after_seconds is not None
+    assert 1 <= error.retry_after_seconds <= 60
+    with pytest.raises(Unauthenticated):
+        await world.login(EMAIL)
+
+
+async def test_people_behind_the_gateway_are_told_apart(few_calls: None, world: World) -> None:
+    for address in ("203.0.113.1", "203.0.113.2", "2001:db8::1", "2001:db8:0:1::1"):
+        for _ in range(3):
+            assert isinstance(await ask(world, address), InvalidArgument)
+    for address in ("203.0.113.1", "2001:db8::2", "2001:db8:0:1:2::3"):
+        assert isinstance(await ask(world, address), ResourceExhausted)
+
+
+async def test_who_is_not_the_gateway_cannot_choose_an_address(
+    few_calls: None, world: World
+) -> None:
+    for number in range(4):
+        with pytest.raises(LockstepError) as caught:
+            await world.auth.RequestPasswordReset(
+                auth_pb.RequestPasswordResetRequest(),
+                metadata=(("x-lockstep-client-address", f"203.0.113.{number}"),),
+            )
+    assert isinstance(caught.value, ResourceExhausted)
+
+
+@pytest.fixture
+async def lifted(
+    few_calls: None,
+    auth_url: str,
+    keys: Path,
+    mail: tuple[Sink, int],
+    profile_address: str,
+    commerce_address: str,
+) -> AsyncIterator[World]:
+    """An Auth without limits for addresses."""
+    settings = settings_for(
+        auth_url,
+        keys,
+        profile=profile_address,
+        commerce=commerce_address,
+        smtp_url=f"smtp://127.0.0.1:{mail[1]}",
+        address_limits=False,
+    )
+    async with serving_auth(settings, mail[0]) as world:
+        yield world
+
+
+async def test_the_limits_of_addresses_can_be_lifted_and_those_of_accounts_stay(
+    lifted: World,
+) -> None:
+    for _ in range(5):
+        assert isinstance(await ask(lifted), InvalidArgument)
+    for _ in range(6):
+        with pytest.raises(Unauthenticated):
+            await lifted.login(EMAIL, "Wrong-horse-7")
+    with pytest.raises(ResourceExhausted):
+        await lifted.login(EMAIL)
+
+
+async def test_passwords_wait_in_a_queue_that_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(passwords, "WAITING_PER_THREAD", 2)
+    hasher = Hasher(8, threads=1)
+    try:
+        answers = await asyncio.gather(
+            *(hasher.hash(PASSWORD) for _ in range(6)), return_exceptions=True
+        )
+    finally:
+        hasher.close()
+    refused = [answer for answer in answers if not isinstance(answer, str)]
+    assert 0 < len(refused) < 6
+    for error in refused:
+        assert getattr(error, "reason", None) == "TOO_MANY_REQUESTS"
+        assert getattr(error, "retry_after_seconds", None)
+
+
+async def test_a_storm_of_logins_is_refused_beyond_the_queue_and_other_calls_go_on(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    member = await world.member(EMAIL)
+    monkeypatch.setattr(passwords, "WAITING_PER_THREAD", 4)
+    storm = [
+        asyncio.ensure_future(world.login(f"user{number}@example.com")) for number in range(200)
+    ]
+    began = time.monotonic()
+    await world.auth.GetUser(auth_pb.GetUserRequest(user_id="me"), metadata=member.proof)
+    assert time.monotonic() - began < 2
+    answers = await asyncio.gather(*storm, return_exceptions=True)
+    kinds = {type(answer) for answer in answers}
+    assert kinds == {Unauthenticated, ResourceExhausted}
+    for answer in answers:
+        if isinstance(answer, ResourceExhausted):
+            assert answer.retry_after_seconds
+
+
+async def test_known_and_unknown_addresses_cost_the_same_work(world: World) -> None:
+    """Each login hashes exactly once, whoever it is for."""
+    await world.register(EMAIL)
+    hashed = []
+    original = Hasher._run
+
+    async def counted(self: Hasher, work: object) -> object:
+        hashed.append(1)
+        return await original(self, work)  # type: ignore[arg-type]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Hasher, "_run", counted)
+        for email, password in (
+            (EMAIL, "Wrong-horse-7"),
+            ("nobody@example.com", "Wrong-horse-7"),
+            ("not an address", "Wrong-horse-7"),
+            (EMAIL, "x" * 100),
+        ):
+            hashed.clear()
+            with pytest.raises(Unauthenticated):
+                await world.login(email, password)
+            assert len(hashed) == 1
+        for email in (EMAIL, "nobody@example.com"):
+            hashed.clear()
+            await world.auth.SendOtp(auth_pb.SendOtpRequest(email=email, password=PASSWORD))
+            assert len(hashed) == 1
