@@ -82,6 +82,17 @@ class People:
         """Return the accounts whose balance does not follow from the transfers."""
         return self.rows(RECOMPUTE.read_text())
 
+    def charged(self) -> list[Any]:
+        """Return what each debit has taken in the end, after voids and refunds."""
+        query = """
+            SELECT coalesce(original_id, id) AS id,
+                   sum(CASE WHEN kind = 'debit' THEN amount ELSE -amount END) AS amount
+              FROM transfers
+             WHERE state = 'posted' AND kind IN ('debit', 'void', 'refund')
+             GROUP BY 1
+        """
+        return self.rows(query)
+
     def sales(self) -> int:
         """Return what purchases have brought in, less what went back."""
         query = """
