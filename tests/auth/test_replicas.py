@@ -74,9 +74,7 @@ async def replicas(
         yield Replicas(world, stubs)
 
 
-async def test_what_must_happen_once_happens_once(
-    replicas: Replicas, profile: FakeProfile
-) -> None:
+async def test_what_must_happen_once_happens_once(replicas: Replicas, profile: FakeProfile) -> None:
     """One test, because replicas take seconds to start."""
     await _one_code_makes_one_account(replicas)
     await _of_wrong_codes_five_are_compared(replicas)

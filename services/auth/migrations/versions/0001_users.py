@@ -50,7 +50,7 @@ def upgrade() -> None:
         sa.UniqueConstraint("email", name="uq_users_email"),
         sa.ForeignKeyConstraint(["role_id"], ["roles.id"], name="fk_users_role_id"),
         sa.CheckConstraint(
-            "status IN ('PENDING', 'ACTIVE', 'DISABLED', 'DELETING')", name="ck_users_status"
+            "status IN ('PENDING', 'ACTIVE', 'DISABLED', 'DELETING')", name="status"
         ),
     )
     op.create_index("ix_users_create_time", "users", ["create_time", "id"])
@@ -78,7 +78,7 @@ def create_kernel_tables() -> None:
         moment("update_time", default=True),
         sa.PrimaryKeyConstraint("id", name="pk_sagas"),
         sa.CheckConstraint(
-            "state IN ('RUNNING', 'COMPENSATING', 'DONE', 'ABORTED')", name="ck_sagas_state"
+            "state IN ('RUNNING', 'COMPENSATING', 'DONE', 'ABORTED')", name="state"
         ),
     )
     op.create_index(

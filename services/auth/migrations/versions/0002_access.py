@@ -66,7 +66,7 @@ def create_codes() -> None:
         ),
         sa.CheckConstraint(
             "purpose IN ('signup', 'verification', 'reset', 'email_change')",
-            name="ck_codes_purpose",
+            name="purpose",
         ),
     )
     op.create_index("ix_codes_email_purpose", "codes", ["email", "purpose"])

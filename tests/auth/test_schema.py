@@ -1,0 +1,65 @@
+"""The migrations make what the model says."""
+
+from __future__ import annotations
+
+import pytest
+from sqlalchemy import create_engine, text
+
+from services.auth.model import METADATA
+from services.cli.postgres import EmbeddedPostgres
+from services.kernel.migrations import downgrade, upgrade
+from tests.conftest import SERVICES
+from tests.postgres import fresh_database
+
+FOLDER = SERVICES / "auth" / "migrations"
+
+CATALOG = """
+SELECT 'column', c.relname::text, a.attname::text,
+       format_type(a.atttypid, a.atttypmod) || ' ' || a.attnotnull || ' '
+       || coalesce(pg_get_expr(d.adbin, d.adrelid), '')
+FROM pg_attribute a
+JOIN pg_class c ON c.oid = a.attrelid AND c.relkind = 'r'
+LEFT JOIN pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum
+WHERE c.relnamespace = 'public'::regnamespace AND a.attnum > 0 AND NOT a.attisdropped
+UNION ALL
+SELECT 'constraint', conrelid::regclass::text, conname::text, pg_get_constraintdef(oid)
+FROM pg_constraint WHERE connamespace = 'public'::regnamespace
+UNION ALL
+SELECT 'index', tablename::text, indexname::text, indexdef
+FROM pg_indexes WHERE schemaname = 'public'
+UNION ALL
+SELECT 'function', '', proname::text, prosrc
+FROM pg_proc WHERE pronamespace = 'public'::regnamespace
+"""
+
+
+def catalog(url: str) -> set[tuple[str, ...]]:
+    """Return everything that a schema consists of."""
+    engine = create_engine(url.replace("postgresql://", "postgresql+psycopg://"))
+    with engine.connect() as connection:
+        rows = {tuple(row) for row in connection.execute(text(CATALOG))}
+    engine.dispose()
+    return {row for row in rows if "alembic_version" not in row[1]}
+
+
+@pytest.fixture
+def made(postgres: EmbeddedPostgres) -> set[tuple[str, ...]]:
+    with fresh_database(postgres) as url:
+        engine = create_engine(url.replace("postgresql://", "postgresql+psycopg://"))
+        METADATA.create_all(engine)
+        engine.dispose()
+        return catalog(url)
+
+
+def test_migrations_and_model_agree_to_the_last_constraint(
+    postgres: EmbeddedPostgres, made: set[tuple[str, ...]]
+) -> None:
+    with fresh_database(postgres) as url:
+        upgrade(url, FOLDER)
+        migrated = catalog(url)
+        assert migrated - made == set()
+        assert made - migrated == set()
+        downgrade(url, FOLDER, "base")
+        assert catalog(url) == set()
+        upgrade(url, FOLDER)
+        assert catalog(url) == made
