@@ -55,6 +55,7 @@ from services.kernel.saga_engine import SagaEngine
 from services.kernel.saga_servicer import SagaServicer
 from services.kernel.server import Server, database_probe, opened
 from services.kernel.sessions import RemoteKeys, RemoteSessions
+from services.kernel.tracing import TraceInterceptor
 
 CATALOG = catalog_pb.DESCRIPTOR.services_by_name["CatalogService"]
 CART = cart_pb.DESCRIPTOR.services_by_name["CartService"]
@@ -101,9 +102,11 @@ async def running(
     recovery = Database(url, name="commerce", connections=3, observer=observer)
     async with contextlib.AsyncExitStack() as stack:
         await stack.enter_async_context(opened(database, recovery))
-        auth = await stack.enter_async_context(connect(settings.auth_address, identity=identity))
+        auth = await stack.enter_async_context(
+            connect(settings.auth_address, identity=identity, interceptors=[TraceInterceptor()])
+        )
         profile = await stack.enter_async_context(
-            connect(settings.profile_address, identity=identity)
+            connect(settings.profile_address, identity=identity, interceptors=[TraceInterceptor()])
         )
         engine = _engine(database, recovery, wallet_grpc.WalletServiceStub(profile), settings)
         server = Server(
@@ -124,6 +127,7 @@ async def running(
                 janitor.ENDED_SAGAS,
                 janitor.OLD_BARRIERS,
                 janitor.OLD_KEYS,
+                users.LATE_KEYS,
                 users.OLD_TOMBSTONES,
             ],
         )

@@ -14,6 +14,7 @@ from sqlalchemy import (
     literal_column,
     null,
     select,
+    tuple_,
     update,
 )
 from sqlalchemy.dialects.postgresql import insert
@@ -41,6 +42,19 @@ _CLEAN_SAGAS = Statement(
         payload=literal_column("'{}'::jsonb"),
         result=literal_column("'{}'::jsonb"),
         last_error=null(),
+    )
+)
+# A refusal is kept after its transaction, and may so come after the forgetting.
+_KEY = (IDEMPOTENCY.c.scope, IDEMPOTENCY.c.method, IDEMPOTENCY.c.key_hmac)
+LATE_KEYS = Statement(
+    delete(IDEMPOTENCY).where(
+        tuple_(*_KEY).in_(
+            select(*_KEY)
+            .where(
+                IDEMPOTENCY.c.scope == func.concat("user:", cast(FORGOTTEN_USERS.c.user_id, Text))
+            )
+            .limit(bindparam("most"))
+        )
     )
 )
 OLD_TOMBSTONES = Statement(

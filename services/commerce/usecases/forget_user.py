@@ -48,20 +48,16 @@ class ForgetUser:
 
 async def _forget(tx: Transaction, saga_id: UUID, user_id: UUID) -> bool:
     """Forget, or keep the refusal and return False; in either case something is committed."""
-    is_refused = False
 
     async def work() -> Json:
-        nonlocal is_refused
-        is_refused = await orders.is_in_flight(tx, user_id)
-        if not is_refused:
-            await orders.pseudonymise(tx, user_id)
-            await users.forget(tx, user_id)
+        await orders.pseudonymise(tx, user_id)
+        await users.forget(tx, user_id)
         return {}
 
     await carts.lock(tx, user_id)
-    await barrier.once(tx, saga_id=saga_id, branch=BRANCH, not_after=None, work=work)
-    if is_refused:
+    if await orders.is_in_flight(tx, user_id):
         await barrier.reject(tx, saga_id=saga_id, branch=BRANCH, error=CheckoutInProgress())
-    else:
-        await carts.delete_cart(tx, user_id)
-    return not is_refused
+        return False
+    await barrier.once(tx, saga_id=saga_id, branch=BRANCH, not_after=None, work=work)
+    await carts.delete_cart(tx, user_id)
+    return True

@@ -1,0 +1,150 @@
+"""ForgetUser: the pivot of an account's deletion."""
+
+from __future__ import annotations
+
+import asyncio
+
+from lockstep.commerce.v1 import cart_service_pb2 as cart_pb
+from lockstep.commerce.v1 import order_service_pb2 as order_pb
+from lockstep_clients import Aborted, InvalidArgument, PermissionDenied, Unauthenticated
+
+from services.commerce.store.users import LATE_KEYS, OLD_TOMBSTONES
+from services.kernel.ids import new_id
+from services.kernel.janitor import Janitor
+from tests.commerce.wallet_proxy import Held
+from tests.commerce.world import Shop, fields_of, refusal
+
+
+async def test_a_forgotten_user_leaves_orders_without_a_name_and_nothing_else(shop: Shop) -> None:
+    buyer = await shop.buyer()
+    product, other = await shop.products(2)
+    await shop.add(buyer, product, 2)
+    order = await shop.place(buyer, key="once")
+    await shop.cancel(buyer, order.id)
+    await shop.add(buyer, other)
+    await shop.place(buyer)
+    await shop.add(buyer, product, key="again")
+    await shop.forget(buyer)
+    found = await shop.orders.GetOrder(
+        order_pb.GetOrderRequest(order_id=order.id), metadata=shop.admin
+    )
+    assert (found.user_id, found.items) == ("", order.items)
+    assert not (await shop.cart(buyer)).items
+    for table in ("carts", "cart_items", "idempotency", "sagas", "orders", "saga_barriers"):
+        for row in shop.rows(f"SELECT {table}::text AS text FROM {table}"):
+            assert str(buyer.id) not in row.text
+    assert [row.user_id for row in shop.rows("SELECT user_id FROM forgotten_users")] == [buyer.id]
+    assert len(shop.rows("SELECT 1 FROM sagas")) == 3
+
+
+async def test_a_forgotten_user_writes_nothing_any_more(shop: Shop) -> None:
+    """A token outlives the session for a minute: the tombstone does not wait for it."""
+    buyer, product = await shop.buyer(), await shop.product()
+    await shop.add(buyer, product)
+    await shop.forget(buyer)
+    removal = cart_pb.RemoveCartItemRequest(product_id=product.id)
+    for attempt in (
+        lambda: shop.add(buyer, product),
+        lambda: shop.add(buyer, product, key="k"),
+        lambda: shop.set(buyer, product, 1),
+        lambda: shop.carts.RemoveCartItem(removal, metadata=buyer.metadata),
+        lambda: shop.carts.ClearCart(cart_pb.ClearCartRequest(), metadata=buyer.metadata),
+        lambda: shop.place(buyer),
+        lambda: shop.place(buyer, key="k"),
+    ):
+        with refusal("SESSION_ENDED", Unauthenticated):
+            await attempt()
+    assert shop.rows("SELECT 1 FROM carts") == []
+    own = "SELECT 1 FROM idempotency WHERE scope = %s"
+    assert shop.rows(own, f"user:{buyer.id}") == []
+
+
+async def test_a_forgotten_brand_has_no_new_products(shop: Shop) -> None:
+    brand = shop.login("brand")
+    product = await shop.product(by=brand)
+    await shop.forget(brand)
+    with refusal("SESSION_ENDED", Unauthenticated):
+        await shop.product(by=brand, category_id=product.category_id)
+
+
+async def test_forgetting_is_repeatable_and_may_come_for_nobody(shop: Shop) -> None:
+    nobody, saga_id = shop.login(), new_id()
+    for _ in range(2):
+        await shop.forget(nobody, saga_id=saga_id)
+    await shop.forget(nobody)
+
+
+async def test_who_has_an_order_in_flight_is_not_forgotten_by_that_saga_ever(shop: Shop) -> None:
+    """[C38] The refusal stays, so that a late duplicate cannot forget an ACTIVE user."""
+    buyer, held, saga_id = await shop.buyer(), Held(), new_id()
+    before = await shop.add(buyer, await shop.product())
+    shop.wallets.fault("DebitWallet", held)
+    placing = asyncio.ensure_future(shop.place(buyer))
+    await held.reached.wait()
+    in_flight = await shop.cart(buyer)
+    for _ in range(2):
+        with refusal("CHECKOUT_IN_PROGRESS", Aborted):
+            await shop.forget(buyer, saga_id=saga_id)
+    assert await shop.cart(buyer) == in_flight != before
+    held.released.set()
+    order = await placing
+    with refusal("CHECKOUT_IN_PROGRESS", Aborted):
+        await shop.forget(buyer, saga_id=saga_id)
+    assert await shop.history(buyer) == [order]
+    await shop.forget(buyer)
+    assert shop.rows("SELECT user_id FROM orders")[0].user_id is None
+
+
+async def test_who_is_being_refunded_is_not_forgotten(shop: Shop) -> None:
+    buyer, held = await shop.buyer(), Held()
+    order = await shop.bought(buyer, await shop.product())
+    shop.wallets.fault("RefundWallet", held)
+    cancelling = asyncio.ensure_future(shop.cancel(buyer, order.id))
+    await held.reached.wait()
+    with refusal("CHECKOUT_IN_PROGRESS", Aborted):
+        await shop.forget(buyer)
+    held.released.set()
+    await cancelling
+    await shop.forget(buyer)
+
+
+async def test_forgetting_and_writing_at_once_leave_nothing(shop: Shop) -> None:
+    """[C38] Either the write comes first and goes with the rest, or it is refused."""
+    product = await shop.product(stock=1000)
+    for _ in range(5):
+        buyer = await shop.buyer()
+        await asyncio.gather(
+            shop.add(buyer, product),
+            shop.place(buyer),
+            shop.forget(buyer),
+            shop.add(buyer, product),
+            shop.place(buyer),
+            return_exceptions=True,
+        )
+        await Janitor(shop.database, [LATE_KEYS]).sweep()
+        if shop.rows("SELECT 1 FROM forgotten_users WHERE user_id = %s", buyer.id):
+            assert shop.rows("SELECT 1 FROM carts WHERE user_id = %s", buyer.id) == []
+        shop.check()
+
+
+async def test_only_auth_has_users_forgotten_and_ids_are_checked(shop: Shop) -> None:
+    request = order_pb.ForgetUserRequest(saga_id="x")
+    for metadata in (shop.login().metadata, shop.admin, ()):
+        with refusal("FORBIDDEN", PermissionDenied):
+            await shop.orders.ForgetUser(request, metadata=metadata)
+    with refusal("INVALID_FIELD", InvalidArgument) as caught:
+        await shop.by_auth.ForgetUser(request)
+    assert fields_of(caught) == {"saga_id", "user_id"}
+
+
+async def test_tombstones_go_after_a_week(shop: Shop) -> None:
+    old, young = shop.login(), shop.login()
+    await shop.forget(old)
+    await shop.forget(young)
+    shop.rows(
+        "UPDATE forgotten_users SET create_time = create_time - interval '8 days'"
+        " WHERE user_id = %s",
+        old.id,
+    )
+    assert await Janitor(shop.database, [OLD_TOMBSTONES]).sweep() == 1
+    assert [row.user_id for row in shop.rows("SELECT user_id FROM forgotten_users")] == [young.id]
