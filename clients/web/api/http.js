@@ -61,6 +61,9 @@ export async function send(method, path, { query = {}, body, token, key, signal 
       headers,
       body: body === undefined ? undefined : JSON.stringify(body),
       credentials: "omit",
+      // A cart's ETag says nothing of prices and stock, which are part of the answer; and
+      // what is personal stays out of the browser's cache.
+      cache: "no-store",
       signal: signal ? AbortSignal.any([signal, timeout]) : timeout,
     });
     text = await response.text();

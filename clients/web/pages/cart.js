@@ -126,6 +126,7 @@ class CartView {
     // Another tab has changed it: what the server has holds.
     const cart = await carts.mine().catch(() => null);
     if (cart) this.#take(cart);
+    toast("The cart has changed meanwhile.", "problem");
   }
 }
 

@@ -58,6 +58,7 @@ export class KeysetList extends HTMLElement {
   async #more({ takesFocus = false } = {}) {
     if (this.#isLoading) return;
     this.#isLoading = true;
+    this.#list.setAttribute("aria-busy", "true");
     const { bone = "bone-row", noun, signal } = this.options;
     fill(this.#end, h("div", { class: this.#list.className }, ...bones(3, bone)));
     try {
@@ -70,6 +71,7 @@ export class KeysetList extends HTMLElement {
       if (!signal.aborted) fill(this.#end, failed(error, () => void this.#more()));
     } finally {
       this.#isLoading = false;
+      this.#list.removeAttribute("aria-busy");
       this.#observe();
     }
   }

@@ -11,7 +11,6 @@ from typing import Any, Self
 
 import httpx
 import jwt
-import psycopg
 from playwright.sync_api import StorageState
 
 from tests.e2e.web.stack import Stack
@@ -88,18 +87,10 @@ class Api:
 
     def administrator(self) -> Account:
         """Make an administrator."""
-        account = self.register(fullName="Grace Hopper")
-        url = self._stack.database_url("auth")
-        with psycopg.connect(url, autocommit=True) as connection:
-            connection.execute(
-                "INSERT INTO roles (id, name) VALUES (%s, 'admin') ON CONFLICT DO NOTHING",
-                [uuid.uuid4()],
-            )
-            connection.execute(
-                "UPDATE users SET role_id = (SELECT id FROM roles WHERE name = 'admin')"
-                " WHERE email = %s",
-                [account.email],
-            )
+        account = Account(full_name="Grace Hopper")
+        arguments = ("admin", "create", "--email", account.email, "--password-stdin")
+        self._stack.command(*arguments, text=account.password)
+        account.id = self.login(account)["userId"]
         return account
 
     def signed_in(self, account: Account) -> StorageState:

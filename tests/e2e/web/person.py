@@ -12,6 +12,11 @@ from playwright.sync_api import ConsoleMessage, Locator, Page, Request, expect
 
 SESSION = "lockstep.session"
 
+_GO = """path => new Promise(shown => {
+    addEventListener("pageshown", shown, { once: true });
+    location.hash = path;
+})"""
+
 
 class Person:
     """Somebody at a browser.
@@ -36,9 +41,9 @@ class Person:
         """Go to a page of the client, and wait until it is there."""
         if self.page.url == "about:blank":
             self.page.goto(f"/#{path}")
+            expect(self.page.locator("main h1")).to_be_visible()
         else:
-            self.page.evaluate("path => { location.hash = path }", path)
-        expect(self.page.locator("main h1")).to_be_visible()
+            self.page.evaluate(_GO, path)
         expect(self.page.locator("main [aria-busy=true]")).to_have_count(0)
 
     def fill(self, **fields: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import re
 import signal
@@ -53,11 +52,6 @@ class Stack:
         return subprocess.run(
             argv, env=self.environment, input=text, capture_output=True, text=True, check=True
         ).stdout
-
-    def database_url(self, service: str) -> str:
-        """Where the database of a service is."""
-        settings = json.loads(self.command("settings", "--json"))
-        return str(settings[f"LOCKSTEP_{service.upper()}_DATABASE_URL"])
 
     @contextlib.contextmanager
     def stopped(self, service: str) -> Iterator[None]:

@@ -104,7 +104,8 @@ def test_a_price_that_has_changed_is_told_before_anything_is_paid(
     (candle,) = api.products([product], by=admin_account)
     api.add_to_cart(account, candle["id"])
     customer.visit("/checkout")
-    api.call("PATCH", f"/v1/products/{candle['id']}", {"price": price(6)}, by=admin_account)
+    path, change = f"/v1/products/{candle['id']}", {"price": price(6)}
+    api.call("PATCH", path, change, by=admin_account, updateMask="price")
     customer.press("Pay $5.00")
     expect(customer.notice()).to_contain_text("costs something else by now")
     assert api.balance(account) == 100

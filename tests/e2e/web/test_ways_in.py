@@ -50,6 +50,7 @@ def test_a_mailed_code_confirms_the_address(person: Person, stack: Stack) -> Non
     person.fill(Password=PASSWORD, Confirm_password=PASSWORD)
     person.press("Create account")
     person.follow("Confirm your e-mail address")
+    person.is_at("Confirm your e-mail")
     code = stack.code(account.email)
     person.fill(Code=other_than(code))
     person.press("Confirm")
@@ -97,6 +98,7 @@ def test_a_forgotten_password_is_set_anew_by_code(
     stack.code(account.email)  # of the registration
     person.visit("/sign-in")
     person.follow("Forgot the password?")
+    person.is_at("Reset your password")
     person.fill(E_mail=account.email)
     person.press("Send me a code")
     person.fill(Code=stack.code(account.email), New_password="copper")
