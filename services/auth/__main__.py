@@ -64,6 +64,7 @@ from services.kernel.process import run
 from services.kernel.saga_engine import SagaEngine
 from services.kernel.saga_servicer import SagaServicer
 from services.kernel.server import Server, database_probe, opened
+from services.kernel.tracing import TraceInterceptor
 
 SWEEPS = (
     janitor.ENDED_SAGAS,
@@ -111,7 +112,12 @@ async def running(
         await stack.enter_async_context(opened(database, recovery))
         profile, commerce = [
             await stack.enter_async_context(
-                connect(target, identity=ServiceIdentity("auth", keys.private_key), audience=name)
+                connect(
+                    target,
+                    identity=ServiceIdentity("auth", keys.private_key),
+                    audience=name,
+                    interceptors=[TraceInterceptor()],
+                )
             )
             for name, target in (
                 ("profile", settings.profile_address),

@@ -13,7 +13,7 @@ import hashlib
 import hmac
 import json
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from email.headerregistry import Address
 from email.message import EmailMessage
@@ -38,6 +38,7 @@ COMMIT_SECONDS: Final = 0.02  # what a transaction that has added mail may take 
 SENT_AT_ONCE: Final = 8
 SMTP_SECONDS: Final = 10.0  # for each step of the conversation
 MAIL_SECONDS: Final = 30.0  # for all of it
+STOP_SECONDS: Final = 5.0
 LEASE: Final = timedelta(seconds=60)
 PAUSE_FIRST_SECONDS: Final = 1.0
 PAUSE_LONGEST_SECONDS: Final = 300.0
@@ -79,6 +80,10 @@ class Outbox:
         """Return a mail that was added."""
         to, subject, text, html = json.loads(self._seal.decrypt(waiting.sealed))
         return to, Letter(subject=subject, text=text, html=html)
+
+    def wake(self) -> None:
+        """Have `wait` return."""
+        self._woken.set()
 
     async def wait(self, seconds: float) -> None:
         """Return when this process has added mail, or after so long."""
@@ -157,24 +162,27 @@ class Sender:
         self._outbox = box
         self._server = server
         self._task: asyncio.Task[None] | None = None
+        self._is_stopping = False
 
     def start(self) -> None:
         """Begin."""
         self._task = asyncio.create_task(self._run(), name="mail-sender")
 
     async def stop(self) -> None:
-        """End; mail that is being sent is sent again after its lease."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
+        """End, when the mail that is being sent is gone, or has had a few seconds more."""
+        if self._task is None:
+            return
+        self._is_stopping = True
+        self._outbox.wake()
+        await asyncio.wait([self._task], timeout=STOP_SECONDS)
+        self._task.cancel()
+        await asyncio.wait([self._task])
 
     async def _run(self) -> None:
-        while True:
+        while not self._is_stopping:
             try:
                 claimed = await self._database.transact("mail.claim", self._claim)
-                async with asyncio.TaskGroup() as group:
-                    for waiting in claimed:
-                        group.create_task(self._deliver(waiting))
+                await self._deliver_all(claimed)
                 if len(claimed) == SENT_AT_ONCE:
                     continue
             except DatabaseUnavailable:
@@ -186,6 +194,14 @@ class Sender:
     async def _claim(self, tx: Transaction) -> list[Waiting]:
         await outbox.remove_expired(tx, most=SENT_AT_ONCE)
         return await outbox.claim(tx, lease=LEASE, most=SENT_AT_ONCE)
+
+    async def _deliver_all(self, claimed: Sequence[Waiting]) -> None:
+        deliveries = (self._deliver(waiting) for waiting in claimed)
+        # A mail that can't be read or addressed must not hold the others up; it is due
+        # again after its lease, until its time is over.
+        for result in await asyncio.gather(*deliveries, return_exceptions=True):
+            if isinstance(result, Exception):
+                log.error("mail failed", error=type(result).__name__)
 
     async def _deliver(self, waiting: Waiting) -> None:
         to, letter = self._outbox.open(waiting)

@@ -41,16 +41,6 @@ async def delete(world: World, member: Member, user_id: str = "me") -> None:
     await world.auth.DeleteUser(request, metadata=member.proof)
 
 
-async def settled(world: World) -> None:
-    """Let leases run out until every saga has ended."""
-    async with asyncio.timeout(20):
-        while await world.sql(
-            "UPDATE sagas SET next_run_at = least(next_run_at, clock_timestamp()) "
-            "WHERE state IN ('RUNNING', 'COMPENSATING') RETURNING 1"
-        ):
-            await asyncio.sleep(0.05)
-
-
 async def test_users_are_listed_newest_first_page_by_page(world: World) -> None:
     admin = await world.admin(ADMIN)
     made = [(await world.register(f"user{n}@example.com")).user.id for n in range(5)]
@@ -154,7 +144,7 @@ async def test_a_message_that_was_overtaken_changes_nothing(
     await disable(world, admin, member.id)
     await enable(world, admin, member.id)
     profile.is_down = False
-    await settled(world)
+    await world.settled()
     assert profile.profiles[member.id].status == "pending"
 
 
@@ -267,7 +257,7 @@ async def test_while_commerce_is_down_nobody_knows_and_then_the_account_goes(
     with pytest.raises(Unauthenticated):
         await world.login(EMAIL)
     orders.is_down = False
-    await settled(world)
+    await world.settled()
     assert profile.forgotten == [member.id]
     assert await world.sql("SELECT 1 FROM users") == []
 
@@ -285,7 +275,7 @@ async def test_after_the_pivot_there_is_only_forward(
         await world.auth.GetUser(ME, metadata=member.proof)
     assert caught.value.reason == "SESSION_ENDED"
     profile.is_down = False
-    await settled(world)
+    await world.settled()
     assert await world.sql("SELECT 1 FROM users") == []
 
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import grpc
 import pytest
 from lockstep.auth.v1 import auth_service_pb2 as auth_pb
 from lockstep_clients import (
@@ -58,10 +59,10 @@ async def ask(world: World, address: str | None = None) -> LockstepError | None:
     """Ask for a password reset in vain, through the gateway when an address is given."""
     request = auth_pb.RequestPasswordResetRequest()
     async with contextlib.AsyncExitStack() as stack:
-        auth, metadata = world.auth, ()
+        auth, metadata = world.auth, grpc.aio.Metadata()
         if address is not None:
             auth = await stack.enter_async_context(calling_as(world, "gateway"))
-            metadata = (("x-lockstep-client-address", address),)
+            metadata = grpc.aio.Metadata(("x-lockstep-client-address", address))
         try:
             await auth.RequestPasswordReset(request, metadata=metadata)
         except LockstepError as error:
@@ -102,7 +103,7 @@ async def test_who_is_not_the_gateway_cannot_choose_an_address(
 
 
 @pytest.fixture
-async def lifted(
+async def lifted(  # noqa: PLR0917 - fixtures
     few_calls: None,
     auth_url: str,
     keys: Path,

@@ -8,6 +8,7 @@ import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,7 @@ from lockstep.auth.v1 import auth_service_pb2 as auth_pb
 from services.auth import mails, outbox
 from services.auth.mails import Letter
 from services.auth.outbox import MailServer, Outbox
-from services.kernel.database import Database
+from services.kernel.database import Database, Transaction
 from services.kernel.ids import new_id
 from tests.auth.world import PASSWORD, Sink, World, code_in, serving_auth, settings_for
 
@@ -66,7 +67,7 @@ async def bad_server(behaviour: Behaviour) -> AsyncIterator[int]:
 
 
 @pytest.mark.parametrize("behaviour", [hang, drop, refuse, babble, None])
-async def test_a_bad_mail_server_delays_mail_and_no_request(
+async def test_a_bad_mail_server_delays_mail_and_no_request(  # noqa: PLR0917 - fixtures
     auth_url: str,
     keys: Path,
     mail: tuple[Sink, int],
@@ -91,7 +92,7 @@ async def test_a_bad_mail_server_delays_mail_and_no_request(
             assert time.monotonic() - began < 2
             async with asyncio.timeout(10):
                 while not await world.sql("SELECT 1 FROM outbox WHERE last_error IS NOT NULL"):
-                    await asyncio.sleep(0.05)
+                    pass
             await world.auth.GetJwks(auth_pb.GetJwksRequest())
     good = settings_for(auth_url, keys, **where, smtp_url=f"smtp://127.0.0.1:{good_port}")
     async with serving_auth(good, sink) as world:
@@ -105,7 +106,7 @@ async def test_mail_that_was_sent_is_forgotten(world: World) -> None:
     await world.sink.wait_for(EMAIL)
     async with asyncio.timeout(5):
         while await world.sql("SELECT 1 FROM outbox"):
-            await asyncio.sleep(0.02)
+            pass
     assert len(world.sink.to(EMAIL)) == 1
 
 
@@ -137,7 +138,7 @@ async def test_a_mail_is_sent_once_however_many_send(auth_url: str, mail: tuple[
     senders = [outbox.Sender(database, box, server) for _ in range(3)]
     for number in range(20):
         to = f"user{number}@example.com"
-        await database.transact("put", lambda tx, to=to: box.put(tx, LETTER, to=to))
+        await database.transact("put", partial(_put, box, to))
     for sender in senders:
         sender.start()
     for number in range(20):
@@ -146,6 +147,24 @@ async def test_a_mail_is_sent_once_however_many_send(auth_url: str, mail: tuple[
         await sender.stop()
     await database.close()
     assert len(sink.messages) == 20
+
+
+async def test_mail_that_cannot_be_read_does_not_hold_up_the_rest(
+    auth_url: str, mail: tuple[Sink, int]
+) -> None:
+    sink, port = mail
+    database = Database(auth_url, name="test", connections=2)
+    await database.open()
+    await database.transact("put", partial(_put, Outbox(b"x" * 32), "lost@example.com"))
+    box = Outbox(b"s" * 32)
+    await database.transact("put", partial(_put, box, "not an address"))
+    await database.transact("put", partial(_put, box, EMAIL))
+    sender = outbox.Sender(database, box, MailServer(f"smtp://127.0.0.1:{port}", sender=SENDER))
+    sender.start()
+    await sink.wait_for(EMAIL)
+    await sender.stop()
+    await database.close()
+    assert len(sink.messages) == 1
 
 
 async def test_a_database_dump_shows_neither_letters_nor_addresses(auth_url: str) -> None:
@@ -246,6 +265,10 @@ async def test_a_password_is_not_sent_to_a_server_without_tls(mail: tuple[Sink, 
     with pytest.raises(Exception, match="STARTTLS"):
         await server.send(EMAIL, LETTER, mail_id=new_id())
     assert sink.messages == []
+
+
+async def _put(box: Outbox, to: str, tx: Transaction) -> None:
+    await box.put(tx, LETTER, to=to)
 
 
 def _certificate(folder: Path) -> Path:

@@ -122,8 +122,9 @@ async def test_the_audit_log_says_who_what_and_from_where_and_no_secret(world: W
         ("authn_login_fail", ""),
         ("authn_login_fail", member.id),
         ("authn_login_success", member.id),
+        ("user_created", member.id),
     ]
-    assert {entry["address"] for entry in log} == {"127.0.0.1"}
+    assert {entry["address"] for entry in log[:-1]} == {"127.0.0.1"}
     for secret in (PASSWORD, "Wrong-horse-7", "typed-my-password", member.refresh_token, EMAIL):
         assert secret not in json.dumps(log)
     assert [e["event"] for e in await audit(world, "--user", member.id, "--limit", "1")] == [

@@ -145,12 +145,8 @@ async def test_a_code_is_good_for_its_flow_and_its_address_only(world: World) ->
     for given, email in (
         (flow_id, "bob@example.com"),
         (other, EMAIL),
-        (other, "bob@example.com"),
         (str(uuid4()), EMAIL),
     ):
-        if given == other and email == "bob@example.com":
-            if await world.sink.code("bob@example.com") == code:
-                continue  # one in a million
         assert (await refused(world, given, code, email)).reason == "OTP_INVALID"
     assert (await verify(world, flow_id, code, "ADA@example.com")).user.email == EMAIL
 
@@ -301,12 +297,10 @@ async def test_after_a_compensation_the_code_works_again(
     assert error.reason == "PROFILE_UNAVAILABLE"
     await world.sql("UPDATE codes SET expire_time = clock_timestamp() + interval '1 s'")
     profile.is_down = False
-    await world.sql("UPDATE sagas SET next_run_at = clock_timestamp()")
-    async with asyncio.timeout(10):
-        while await world.sql("SELECT 1 FROM sagas WHERE state <> 'ABORTED'"):
-            await asyncio.sleep(0.05)
+    await world.settled()
     [row] = await world.sql(
-        "SELECT expire_time > clock_timestamp() + interval '290 s' AS rearmed, spend_time FROM codes"
+        "SELECT expire_time > clock_timestamp() + interval '290 s' AS rearmed, spend_time "
+        "FROM codes"
     )
     assert row.rearmed
     assert row.spend_time is None

@@ -51,8 +51,7 @@ async def test_a_token_says_who_and_for_how_long(world: World) -> None:
     assert (header["alg"], header["kid"]) == ("ES256", TokenKeys.load(world.keys).signing[0])
     assert (claims["iss"], claims["aud"], claims["role"]) == ("lockstep", "lockstep", "student")
     assert claims["sub"] == member.id
-    assert UUID(claims["sid"])
-    assert UUID(claims["jti"])
+    assert UUID(claims["sid"]) != UUID(claims["jti"])
     assert before <= claims["iat"] == claims["nbf"] <= time.time()
     assert claims["exp"] == claims["iat"] + 21600
 
@@ -130,7 +129,7 @@ async def test_the_algorithm_is_ours_to_choose(world: World) -> None:
     public = key.public_key().public_bytes(
         serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
     )
-    unsigned = jwt.encode(claims, None, algorithm="none", headers={"kid": kid})
+    unsigned = jwt.encode(claims, "", algorithm="none", headers={"kid": kid})
     confused = _hs256(claims, public, kid)
     other_curve = jwt.encode(
         claims, ec.generate_private_key(ec.SECP384R1()), algorithm="ES384", headers={"kid": kid}
@@ -145,9 +144,8 @@ async def test_only_keys_of_ours_verify(world: World) -> None:
     claims = await claims_of(world)
     stranger = ec.generate_private_key(ec.SECP256R1())
     kid, _ = TokenKeys.load(world.keys).signing
-    for header in ({"kid": kid}, {"kid": "unknown"}, {"kid": 7}, {}):
-        if header.get("kid") == 7:
-            continue  # the library refuses to write it
+    headers: list[dict[str, str]] = [{"kid": kid}, {"kid": "unknown"}, {}]
+    for header in headers:
         token = jwt.encode(claims, stranger, algorithm="ES256", headers=header)
         error = await call_with(world, f"Bearer {token}")
         assert isinstance(error, Unauthenticated)

@@ -87,6 +87,15 @@ class World:
             cursor = await connection.execute(statement.encode(), parameters)
             return await cursor.fetchall() if cursor.description else []
 
+    async def settled(self) -> None:
+        """Let leases run out, and wait until no saga is unfinished."""
+        async with asyncio.timeout(20):
+            while await self.sql(
+                "UPDATE sagas SET next_run_at = least(next_run_at, clock_timestamp()) "
+                "WHERE state IN ('RUNNING', 'COMPENSATING') RETURNING 1"
+            ):
+                pass
+
     async def register(self, email: str, **fields: str) -> auth_pb.RegisterResponse:
         """Register a student, who has to give the least."""
         given = {"full_name": "Ada Lovelace", "course": "Analysis", **fields}

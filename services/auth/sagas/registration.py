@@ -11,6 +11,7 @@ from lockstep.profile.v1 import profile_service_pb2 as profile_pb
 from lockstep.profile.v1 import profile_service_pb2_grpc as profile_grpc
 
 from services.auth import codes
+from services.auth.audit import note_registration
 from services.auth.emails import mailbox
 from services.auth.errors import ProfileUnavailable
 from services.auth.model import Role
@@ -102,6 +103,8 @@ class RegistrationSaga:
                 to=mailbox(payload["email"], payload["email_canonical"]),
                 user_id=user_id,
             )
+        if row is not None:
+            await note_registration(tx, user_id=user_id, saga_id=saga.id)
         await codes.settle(tx, saga.id)
         return {
             "user": _user(payload, user_id, row),

@@ -30,7 +30,8 @@ class Entry:
 
 
 _INSERT = Statement(
-    insert(AUDIT_LOG).values(
+    insert(AUDIT_LOG)
+    .values(
         id=bindparam("entry_id"),
         event=bindparam("event"),
         user_id=bindparam("user_id"),
@@ -39,6 +40,7 @@ _INSERT = Statement(
         address=bindparam("address"),
         detail=bindparam("detail"),
     )
+    .on_conflict_do_nothing()
 )
 _LATEST = Statement(
     select(AUDIT_LOG)
@@ -76,21 +78,22 @@ async def insert_event(
     *,
     event: str,
     user_id: UUID | None,
-    account: str | None,
-    actor: str | None,
-    address: str | None,
-    detail: dict[str, Any],
+    account: str | None = None,
+    actor: str | None = None,
+    address: str | None = None,
+    detail: dict[str, Any] | None = None,
+    entry_id: UUID | None = None,
 ) -> None:
-    """Add a line."""
+    """Add a line; with an id of its own once only."""
     await tx.execute(
         _INSERT,
-        entry_id=new_id(),
+        entry_id=entry_id or new_id(),
         event=event,
         user_id=user_id,
         account=account,
         actor=actor,
         address=address,
-        detail=Jsonb(detail),
+        detail=Jsonb(detail or {}),
     )
 
 

@@ -66,7 +66,7 @@ class VerifyEmail:
     ) -> None:
         # The user's row first, as everywhere: a deletion takes its codes with it.
         await accounts.lock(tx, user_id)
-        user = await credentials.hold(tx, user_id)
+        user = await credentials.by_id(tx, user_id)
         if user is None:
             raise OtpInvalid
         if not await codes.spend(tx, flow.id, saga_id=saga_id):

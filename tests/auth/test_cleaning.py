@@ -1,0 +1,60 @@
+"""What has had its time goes, and nothing else."""
+
+from __future__ import annotations
+
+from lockstep.auth.v1 import auth_service_pb2 as auth_pb
+from lockstep_clients import LockstepError
+
+from services.auth.__main__ import SWEEPS
+from services.kernel.janitor import Janitor
+from tests.auth.world import PASSWORD, World
+
+EMAIL = "ada@example.com"
+TABLES = ("sessions", "login_failures", "codes", "code_limits", "audit_log", "sagas", "idempotency")
+
+
+async def numbers(world: World) -> dict[str, int]:
+    return {
+        table: (await world.sql(f"SELECT count(*) AS number FROM {table}"))[0].number
+        for table in TABLES
+    }
+
+
+async def test_what_is_old_goes_and_what_is_new_stays(world: World) -> None:
+    request = auth_pb.RegisterRequest(
+        email=EMAIL, password=PASSWORD, full_name="Ada Lovelace", course="Analysis"
+    )
+    await world.auth.Register(request, metadata=(("idempotency-key", "one"),))
+    await world.login(EMAIL)
+    try:
+        await world.login("nobody@example.com")
+    except LockstepError:
+        before = await numbers(world)
+    assert min(before.values()) >= 1
+    janitor = Janitor(world.running.database, SWEEPS)
+    assert await janitor.sweep() == 0
+    assert await numbers(world) == before
+    for table, moment in (
+        ("sessions", "expire_time"),
+        ("login_failures", "update_time"),
+        ("codes", "expire_time"),
+        ("code_limits", "update_time"),
+        ("audit_log", "create_time"),
+        ("sagas", "update_time"),
+        ("idempotency", "expire_time"),
+    ):
+        await world.sql(f"UPDATE {table} SET {moment} = {moment} - interval '2 years'")
+    assert await janitor.sweep() == sum(before.values())
+    assert set((await numbers(world)).values()) == {0}
+
+
+async def test_the_code_of_a_registration_that_is_being_undone_stays(world: World) -> None:
+    await world.auth.SendOtp(auth_pb.SendOtpRequest(email=EMAIL, password=PASSWORD))
+    await world.sql(
+        "UPDATE codes SET expire_time = now() - interval '2 years', saga_id = id, "
+        "spend_time = now()"
+    )
+    janitor = Janitor(world.running.database, SWEEPS)
+    assert await janitor.sweep() == 0
+    await world.sql("UPDATE codes SET payload = NULL")
+    assert await janitor.sweep() == 1
