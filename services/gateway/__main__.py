@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final
 
 import grpc
+import structlog
 import uvloop
 from lockstep_clients import ServiceIdentity
 from protobuf import DescService, Registry
@@ -31,17 +32,17 @@ from services.gateway.errors import Failures
 from services.gateway.headers import HeaderPolicy
 from services.gateway.openapi import document
 from services.gateway.pages import FixedPage, Health, Page
-from services.gateway.server import listen, serving
+from services.gateway.server import listen, serving, until_stopped
 from services.gateway.settings import GatewaySettings
 from services.gateway.shapes import Shapes
 from services.gateway.static import StaticSite
 from services.gateway.upstream import Channels, Identity, Upstream
 from services.kernel.keys import KeyRing, KeysError
 from services.kernel.logging import configure
-from services.kernel.server import until_stopped
 from services.kernel.settings import SettingsError, load
 
 NAME: Final = "gateway"
+log = structlog.get_logger("lockstep.gateway")
 OWN_DESCRIPTORS: Final = ("lockstep_clients", "lockstep.binpb")
 
 
@@ -224,8 +225,10 @@ async def serve(arguments: argparse.Namespace) -> None:
         upstreams = own_upstreams(settings, registry)
     async with running(
         settings, registry, upstreams, port=arguments.port, fold_first_letter=not is_foreign
-    ):
+    ) as port:
+        log.info("listening", host=settings.host, port=port)
         await until_stopped()
+        log.info("stopping")
 
 
 def main() -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
+import signal
 import socket
 from collections.abc import AsyncIterator, Iterator
 from typing import Final
@@ -26,6 +28,18 @@ class _Server(uvicorn.Server):
         yield
 
 
+async def until_stopped() -> None:
+    """Wait for SIGTERM or SIGINT.
+
+    The kernel's server has the same, and brings SQLAlchemy along: half of the start.
+    """
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopped.set)
+    await stopped.wait()
+
+
 def listen(host: str, port: int) -> socket.socket:
     """Listen on an address.
 
@@ -36,7 +50,8 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server((host, port), family=family, backlog=BACKLOG)
     except OSError as error:
-        raise OSError(f"cannot listen on {host}:{port}: {error.strerror}") from None
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        raise OSError(f"cannot listen on {host}:{port}: {reason}") from None
 
 
 @contextlib.asynccontextmanager
