@@ -24,9 +24,7 @@ async def reset(
     world: World, flow_id: str, otp: str, *, email: str = EMAIL, password: str = NEW
 ) -> None:
     await world.auth.ResetPassword(
-        auth_pb.ResetPasswordRequest(
-            flow_id=flow_id, email=email, otp=otp, new_password=password
-        )
+        auth_pb.ResetPasswordRequest(flow_id=flow_id, email=email, otp=otp, new_password=password)
     )
 
 
