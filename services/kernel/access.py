@@ -25,6 +25,7 @@ ALGORITHMS = ["ES256"]  # fixed: never what a token's header asks for (RFC 8725,
 ISSUER = "lockstep"
 AUDIENCE = "lockstep"
 CLOCK_SKEW_SECONDS = 60
+GATEWAY = "gateway"
 TOKENS_REMEMBERED = 4096
 
 _BEARER = re.compile(r"[Bb]earer +([A-Za-z0-9._~+/=-]{1,4096})")
@@ -269,7 +270,7 @@ def _decoded(
 
 
 def _client_address(call: Call, caller: Service | None) -> str | None:
-    """Only a service that proves who it is may say where a person is (the gateway)."""
-    if caller is not None:
+    """Only the gateway, once it has proven who it is, may say where a person is."""
+    if caller is not None and caller.name == GATEWAY:
         return call.metadata.get("x-lockstep-client-address")
     return call.peer

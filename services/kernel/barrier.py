@@ -85,9 +85,12 @@ async def once(
 
 
 async def reject(tx: Transaction, *, saga_id: UUID, branch: str, error: DomainError) -> None:
-    """Keep a refusal, so that a repeat that comes later is refused as well."""
-    await tx.first(_CLAIM, saga_id=saga_id, branch=branch, not_after=None)
-    await _store(tx, saga_id, branch, "REJECTED", error.record())
+    """Keep a refusal, so that a repeat that comes later is refused as well.
+
+    Changes nothing when the branch was done, rejected or cancelled before.
+    """
+    if await tx.first(_CLAIM, saga_id=saga_id, branch=branch, not_after=None) is not None:
+        await _store(tx, saga_id, branch, "REJECTED", error.record())
 
 
 async def cancel(tx: Transaction, *, saga_id: UUID, branch: str) -> None:

@@ -16,7 +16,7 @@ from typing import Any, Protocol, TypeVar
 
 import psycopg
 from psycopg.rows import namedtuple_row
-from psycopg_pool import AsyncConnectionPool, PoolTimeout
+from psycopg_pool import AsyncConnectionPool, PoolTimeout, TooManyRequests
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.sql.base import Executable
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -29,7 +29,8 @@ Row = Any  # a named tuple whose fields are the statement's columns
 Work = Callable[["Transaction"], Awaitable[T]]
 Observer = Callable[[str], Awaitable[None]]
 
-DIALECT = postgresql.psycopg.dialect()  # type: ignore[no-untyped-call]
+# With PostgreSQL's own placeholders ($1): psycopg need not look for its own at each call.
+DIALECT = postgresql.psycopg.dialect(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call]
 TRANSACTION_TRIES = 6
 RETRY_PAUSE_SECONDS = 0.02
 
@@ -63,7 +64,7 @@ _NOT_NOW = (
 class Statement:
     """A SQLAlchemy Core statement, compiled once for psycopg."""
 
-    __slots__ = ("constants", "sql")
+    __slots__ = ("_constants", "_names", "sql")
 
     def __init__(self, clause: Executable) -> None:
         """Compile; `in_()` leaves a mark that psycopg can't read, so use `= any_()`."""
@@ -71,13 +72,23 @@ class Statement:
         compiled = clause.compile(dialect=DIALECT)
         assert isinstance(compiled, SQLCompiler)
         self.sql = str(compiled).encode()
-        self.constants = {
+        self._names = tuple(compiled.positiontup or ())
+        self._constants = {
             name: value
             for name, value in compiled.params.items()
             if not compiled.binds[name].required
         }
         if b"POSTCOMPILE" in self.sql:
             raise TypeError(f"expands at execution, use any_() instead: {clause}")
+
+    async def run(
+        self, connection: psycopg.AsyncConnection[Row], parameters: dict[str, Any]
+    ) -> psycopg.AsyncCursor[Row]:
+        """Execute on a connection; binary results cost half of what text costs to read."""
+        given = {**self._constants, **parameters} if self._constants else parameters
+        return await connection.execute(
+            self.sql, [given[name] for name in self._names], binary=True
+        )
 
 
 class Reader(Protocol):
@@ -129,7 +140,7 @@ class Transaction:
         if self._observer is not None:
             self._sent += 1
             await self._observer(f"{self._name}.statement#{self._sent}")
-        return await self._connection.execute(statement.sql, {**statement.constants, **parameters})
+        return await statement.run(self._connection, parameters)
 
 
 class Database:
@@ -170,6 +181,7 @@ class Database:
                 **SOCKET_LIMITS,
                 "autocommit": True,
                 "row_factory": namedtuple_row,
+                "cursor_factory": psycopg.AsyncRawCursor,
                 "options": f"{_LIMITS} {options}",
             },
         )
@@ -260,9 +272,11 @@ class Database:
         if self._observer is not None:
             await self._observer(f"{self.name}.{name}.commit.sent")
         try:
-            await connection.execute(b"COMMIT")
+            cursor = await connection.execute(b"COMMIT")
         except (psycopg.OperationalError, psycopg.InterfaceError) as error:
             raise CommitUnknown from error
+        if cursor.statusmessage != "COMMIT":
+            raise RuntimeError(f"{name} swallowed an error of SQL: the server rolled it back")
         if self._observer is not None:
             await self._observer(f"{self.name}.{name}.commit.acked")
 
@@ -277,9 +291,13 @@ class Database:
         raise AssertionError("unreachable")
 
     async def _read_once(self, statement: Statement, parameters: dict[str, Any]) -> list[Row]:
-        async with self._pool.connection() as connection:
-            cursor = await connection.execute(statement.sql, {**statement.constants, **parameters})
+        # Not `self._pool.connection()`: what else that does is for transactions.
+        connection = await self._pool.getconn()
+        try:
+            cursor = await statement.run(connection, parameters)
             return await cursor.fetchall()
+        finally:
+            await self._pool.putconn(connection)
 
     async def _drop_dead_connections(self) -> None:
         # After a restart of the server every pooled connection fails once.
@@ -297,7 +315,7 @@ async def _roll_back(connection: psycopg.AsyncConnection[Row]) -> None:
 
 
 def _connection_was_lost(error: Exception) -> bool:
-    if isinstance(error, PoolTimeout):
+    if isinstance(error, (PoolTimeout, TooManyRequests)):
         return False
     sqlstate = getattr(error, "sqlstate", None)
     # 57P01..57P03: the server shuts down or starts; 08xxx: the connection broke.

@@ -77,7 +77,7 @@ class SagaEngine:
         self._sleep = sleep
         self._tasks: dict[asyncio.Task[None], Saga | None] = {}
         self._recovering: set[asyncio.Task[None]] = set()
-        self._answers: dict[UUID, asyncio.Future[Outcome]] = {}
+        self._answers: dict[UUID, asyncio.Future[Outcome | None]] = {}
         self._worker: asyncio.Task[None] | None = None
 
     async def run(self, new: NewSaga) -> Outcome:
@@ -129,7 +129,7 @@ class SagaEngine:
 
     # --- beginning and waiting
 
-    async def _open_and_drive(self, new: NewSaga, answer: asyncio.Future[Outcome]) -> None:
+    async def _open_and_drive(self, new: NewSaga, answer: asyncio.Future[Outcome | None]) -> None:
         async def t1(tx: Transaction) -> Saga:
             return await self._steps.begin(tx, new, owner=self._owner)
 
@@ -150,14 +150,16 @@ class SagaEngine:
                 await self._sleep(pause)
         return await self._database.transact(name, work)
 
-    def _expect(self, saga_id: UUID) -> asyncio.Future[Outcome]:
-        answer: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+    def _expect(self, saga_id: UUID) -> asyncio.Future[Outcome | None]:
+        answer: asyncio.Future[Outcome | None] = asyncio.get_running_loop().create_future()
         # A caller that leaves must not leave a complaint behind.
         answer.add_done_callback(lambda done: done.cancelled() or done.exception())
         self._answers[saga_id] = answer
         return answer
 
-    def _fail(self, saga_id: UUID, answer: asyncio.Future[Outcome], error: Exception) -> None:
+    def _fail(
+        self, saga_id: UUID, answer: asyncio.Future[Outcome | None], error: Exception
+    ) -> None:
         self._answers.pop(saga_id, None)
         if not answer.done():
             answer.set_exception(error)
@@ -165,23 +167,31 @@ class SagaEngine:
     def _tell(self, saga: Saga) -> None:
         """Answer whoever waits, as soon as the answer is true for ever."""
         outcome = Outcome.of(saga)
-        if outcome is None:
-            return
-        answer = self._answers.pop(saga.id, None)
+        if outcome is not None:
+            self._answer(saga.id, outcome)
+
+    def _answer(self, saga_id: UUID, outcome: Outcome | None) -> None:
+        answer = self._answers.pop(saga_id, None)
         if answer is not None and not answer.done():
             answer.set_result(outcome)
 
-    async def _wait(self, saga_id: UUID, answer: asyncio.Future[Outcome] | None) -> Outcome:
-        if answer is not None:
-            seconds = max(0.0, _left() - WAIT_RESERVE_SECONDS)
-            with contextlib.suppress(TimeoutError):
-                return await asyncio.wait_for(asyncio.shield(answer), seconds)
-            return await self._look(saga_id, last=True)
+    async def _wait(self, saga_id: UUID, answer: asyncio.Future[Outcome | None] | None) -> Outcome:
+        if answer is not None and (outcome := await self._told(answer)) is not None:
+            return outcome
         while _left() > WAIT_RESERVE_SECONDS + WATCH_SECONDS:
             with contextlib.suppress(RequestInProgress):
                 return await self._look(saga_id, last=False)
             await asyncio.sleep(WATCH_SECONDS)
         return await self._look(saga_id, last=True)
+
+    async def _told(self, answer: asyncio.Future[Outcome | None]) -> Outcome | None:
+        """Wait for the driver's word; None: it has given the saga back, or time is up."""
+        try:
+            return await asyncio.wait_for(
+                asyncio.shield(answer), max(0.0, _left() - WAIT_RESERVE_SECONDS)
+            )
+        except TimeoutError:
+            return None
 
     async def _look(self, saga_id: UUID, *, last: bool) -> Outcome:
         saga = await saga_store.get(self._database, saga_id)
@@ -218,6 +228,7 @@ class SagaEngine:
         self._tell(saga)
 
     async def _give_back(self, saga: Saga, error: Exception) -> None:
+        self._answer(saga.id, None)  # from now on any replica may end it: watch the row
         parked = saga.attempts >= ATTEMPTS_BEFORE_PARKING
         if parked:
             log.error("saga parked", state=saga.state, error=_named(error), attempts=saga.attempts)

@@ -21,6 +21,7 @@ from services.kernel.paging import PageTokens
 from services.kernel.process import run
 from services.kernel.server import Server, database_probe, opened
 from services.kernel.sessions import RemoteKeys, RemoteSessions
+from services.kernel.tracing import TraceInterceptor
 from services.profile.servicer import ProfileServicer
 from services.profile.servicer_wallets import WalletServicer
 from services.profile.settings import ProfileSettings
@@ -73,7 +74,9 @@ async def running(
     async with contextlib.AsyncExitStack() as stack:
         await stack.enter_async_context(opened(database))
         auth = auth_grpc.AuthServiceStub(
-            await stack.enter_async_context(connect(settings.auth_address, identity=identity))
+            await stack.enter_async_context(
+                connect(settings.auth_address, identity=identity, interceptors=[TraceInterceptor()])
+            )
         )
         server = Server(
             [

@@ -214,3 +214,14 @@ async def _until_blocked(participant: Participant) -> None:
     async with asyncio.timeout(5):
         while not await participant.database.transact("look", look):
             pass
+
+
+async def test_a_refusal_never_replaces_what_was_decided_before(participant: Participant) -> None:
+    saga_id = new_id()
+    await participant.create(saga_id)
+
+    async def keep(tx: Transaction) -> None:
+        await barrier.reject(tx, saga_id=saga_id, branch="part", error=NotFound("no"))
+
+    await participant.database.transact("reject", keep)
+    assert await participant.create(saga_id) == {"made": 1}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -229,3 +230,39 @@ async def test_a_restart_of_the_server_is_survived(tmp_path: Path) -> None:
         await database.close()
     finally:
         server.destroy()
+
+
+async def test_a_transaction_that_the_server_rolled_back_is_not_reported_as_committed(
+    database: Database,
+) -> None:
+    async def swallow(tx: Transaction) -> None:
+        with contextlib.suppress(psycopg.errors.DivisionByZero):
+            await tx.connection.execute("SELECT 1 / 0")
+
+    with pytest.raises(RuntimeError, match="swallowed"):
+        await database.transact("swallow", swallow)
+
+
+async def test_a_full_queue_is_refused_without_checking_every_connection(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def never() -> None:
+        raise AssertionError("the connections are not to blame")
+
+    stop = Stop("test.hold.statement#1")
+    database = Database(url, name="test", connections=1, observer=stop)
+    await database.open()
+    monkeypatch.setattr(database, "_drop_dead_connections", never)
+
+    async def hold(tx: Transaction) -> None:
+        await tx.execute(ADD, row=1)
+
+    holding = asyncio.create_task(database.transact("hold", hold))
+    await stop.reached.wait()
+    answers = await asyncio.gather(
+        *(database.first(COUNT) for _ in range(30)), return_exceptions=True
+    )
+    assert all(isinstance(answer, DatabaseUnavailable) for answer in answers)
+    stop.released.set()
+    await holding
+    await database.close()

@@ -441,6 +441,25 @@ async def test_two_replicas_that_look_at_once_never_take_the_same_saga(w: World)
     assert len(claimed) == len(set(claimed)) == 20
 
 
+async def test_a_caller_is_answered_when_another_replica_ends_its_saga(
+    w: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """[R47]: the driver gave the saga back, so the caller has to watch the row."""
+    monkeypatch.setattr("services.kernel.saga_engine.LEASE_RESERVE_SECONDS", 9.9)
+    w.wire.create_faults = ["lose request"] * 50
+    first = await w.engine(deadline_seconds=None)
+    caller = asyncio.create_task(w.run(first))
+    async with asyncio.timeout(10):
+        while not await w.states() or first._tasks:
+            pass
+    w.wire.create_faults = []
+    second = await w.engine(deadline_seconds=None)
+    second.start()
+    await w.make_due()
+    (await caller).unwrap()
+    assert await w.things() == ["ACTIVE"]
+
+
 async def no_time(seconds: float) -> None:
     await asyncio.sleep(0)
 
