@@ -106,7 +106,6 @@ EDGES = [
     ("CancelProfile", "statement#2"),  # [R40]
     ("ForgetProfile", "statement#6"),
     ("TopUpWallet", "commit.acked"),
-    ("DebitWallet", "commit.sent"),
     ("DebitWallet", "commit.acked"),
     ("VoidTransfer", "commit.acked"),
     ("RefundWallet", "statement#5"),

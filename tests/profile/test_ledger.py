@@ -277,7 +277,7 @@ def test_any_sequence_leaves_the_books_in_order(profile_url: str, keys: Path) ->
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=20,
+            max_examples=12,
             stateful_step_count=30,
             deadline=None,
             suppress_health_check=list(HealthCheck),

@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 from services.kernel import barrier
 from services.kernel.barrier import Json
 from services.kernel.database import Database, Transaction
-from services.kernel.errors import SagaCancelled
+from services.kernel.errors import RecordedError, SagaCancelled
 from services.profile.errors import PhoneTaken
 from services.profile.model import NewProfile, Profile
 from services.profile.store import brands, profiles, wallets
@@ -38,27 +38,31 @@ class CreateProfile:
             IllegalState: The user has a profile of another saga.
         """
 
-        async def create(tx: Transaction) -> Json | PhoneTaken:
-            try:
-                return await barrier.once(
-                    tx,
-                    saga_id=saga_id,
-                    branch=BRANCH,
-                    not_after=not_after,
-                    work=lambda: _create(tx, saga_id, new),
-                )
-            except PhoneTaken as refusal:
-                # Committed, so that no repeat can succeed later.
-                await barrier.reject(tx, saga_id=saga_id, branch=BRANCH, error=refusal)
-                return refusal
+        async def create(tx: Transaction) -> Json:
+            return await barrier.once(
+                tx,
+                saga_id=saga_id,
+                branch=BRANCH,
+                not_after=not_after,
+                work=lambda: _created_or_refused(tx, saga_id, new),
+            )
 
         reply = await self._database.transact("CreateProfile", create)
-        if isinstance(reply, PhoneTaken):
-            raise reply
-        return _CODEC.validate_python(reply)
+        if "refusal" in reply:
+            raise RecordedError(reply["refusal"])
+        return _CODEC.validate_python(reply["profile"])
 
 
-async def _create(tx: Transaction, saga_id: UUID, new: NewProfile) -> Json:
+async def _created_or_refused(tx: Transaction, saga_id: UUID, new: NewProfile) -> Json:
+    """Return the reply to keep: a refusal is one too, in the same commit as its barrier."""
+    try:
+        profile = await _create(tx, saga_id, new)
+    except PhoneTaken as refusal:
+        return {"refusal": refusal.record()}
+    return {"profile": _CODEC.dump_python(profile, mode="json")}
+
+
+async def _create(tx: Transaction, saga_id: UUID, new: NewProfile) -> Profile:
     if await profiles.is_forgotten(tx, new.user_id):
         raise SagaCancelled("The user of this saga was deleted.")
     profile = await profiles.insert_new(tx, new, saga_id=saga_id)
@@ -66,5 +70,4 @@ async def _create(tx: Transaction, saga_id: UUID, new: NewProfile) -> Json:
     if new.brand is not None:
         brand = await brands.insert_new(tx, new.brand, profile_id=profile.id)
         profile = replace(profile, brand=brand)
-    reply: Json = _CODEC.dump_python(profile, mode="json")
-    return reply
+    return profile
