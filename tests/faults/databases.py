@@ -1,0 +1,173 @@
+"""The databases of all services in one, a schema each: one clock, and one look at all."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import quote
+
+import psycopg
+from psycopg.rows import namedtuple_row
+from sqlalchemy import create_engine, make_url
+
+from services.auth.model import METADATA as AUTH
+from services.cli.postgres import EmbeddedPostgres
+from services.commerce.model import METADATA as COMMERCE
+from services.kernel.database import Database, Observer, Row
+from services.profile.model import METADATA as PROFILE
+
+METADATA = {"auth": AUTH, "profile": PROFILE, "commerce": COMMERCE}
+SAGA_NOW = """
+CREATE OR REPLACE FUNCTION {schema}.saga_now() RETURNS timestamptz LANGUAGE sql VOLATILE AS $$
+  SELECT at FROM public.clock
+$$
+"""
+# The system accounts that Profile's first migration makes.
+ACCOUNTS = """
+INSERT INTO profile.accounts (id, kind) VALUES
+  ('00000000-0000-8000-8000-000000000001', 'treasury'),
+  ('00000000-0000-8000-8000-000000000002', 'sales'),
+  ('00000000-0000-8000-8000-000000000003', 'suspense'),
+  ('00000000-0000-8000-8000-000000000004', 'forfeited') ON CONFLICT DO NOTHING
+"""
+
+
+def make_database(server: EmbeddedPostgres, name: str) -> str:
+    """Make the database of a world, and return its URL."""
+    server.create_databases([name])
+    url = server.url(name)
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("CREATE TABLE clock AS SELECT clock_timestamp() AS at")
+        for schema in METADATA:
+            connection.execute(f"CREATE SCHEMA {schema}".encode())
+    for schema, metadata in METADATA.items():
+        engine = create_engine(
+            make_url(url).set(drivername="postgresql+psycopg"),
+            connect_args={"options": f"-c search_path={schema}"},
+        )
+        metadata.create_all(engine)
+        engine.dispose()
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute(SAGA_NOW.format(schema=schema).encode())
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(ACCOUNTS.encode())
+    return url
+
+
+class Ground:
+    """The tables of all services, looked at and prepared from outside, at once."""
+
+    def __init__(self, url: str) -> None:
+        self._connection = psycopg.connect(url, autocommit=True, row_factory=namedtuple_row)
+        self._ahead = 0.0
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def rows(self, sql: str, **parameters: Any) -> list[Row]:
+        """Run a statement."""
+        self.flush()
+        cursor = self._connection.execute(sql.encode(), parameters or None)
+        return cursor.fetchall() if cursor.description else []
+
+    def one(self, sql: str, **parameters: Any) -> Row:
+        """Run a statement that returns one row."""
+        return self.rows(sql, **parameters)[0]
+
+    def jump(self, seconds: float) -> None:
+        """Move the clock, before anybody looks at it."""
+        self._ahead += seconds
+
+    def flush(self) -> None:
+        """Move the clock of the database to where it has to be."""
+        if self._ahead:
+            ahead, self._ahead = self._ahead, 0.0
+            self._connection.execute(
+                b"UPDATE clock SET at = at + make_interval(secs => %s)", [ahead]
+            )
+
+    def kill(self, actor: str, *, idle_only: bool) -> None:
+        """End the sessions of an actor, or those that sit in a transaction."""
+        idle = " AND state = 'idle in transaction'" if idle_only else ""
+        self.rows(
+            "SELECT pg_terminate_backend(pid, 1000) FROM pg_stat_activity"
+            f" WHERE application_name = %(actor)s{idle}",
+            actor=actor,
+        )
+
+    def cancel_waiting(self) -> bool:
+        """End the statements that wait for a lock, as a lock_timeout would; says if any did."""
+        return bool(
+            self.rows(
+                "SELECT pg_cancel_backend(pid) FROM pg_stat_activity"
+                " WHERE wait_event_type = 'Lock' AND datname = current_database()"
+            )
+        )
+
+
+class EdgeDatabase(Database):
+    """A database whose commits can be lost, and whose reads wait for their actor.
+
+    Args:
+        url: The world's database.
+        schema: The service's part of it.
+        name: The actor's name.
+        observer: See `Database`.
+        gate: Awaited before every read.
+        doomed: Says what becomes of a commit: "lost", "cut" or None.
+        wrote: Told whether a transaction that is about to commit has written.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        schema: str,
+        name: str,
+        connections: int,
+        observer: Observer,
+        gate: Callable[[], Any],
+        doomed: Callable[[asyncio.Task[Any] | None], str | None],
+        committed: Callable[[psycopg.AsyncConnection[Any]], Any],
+    ) -> None:
+        options = f"-c search_path={schema} -c application_name={name}"
+        super().__init__(
+            url, name=name, connections=connections, observer=observer, options=options
+        )
+        self._gate = gate
+        self._doomed = doomed
+        self._committed = committed
+
+    async def _read_once(self, statement: Any, parameters: dict[str, Any]) -> list[Row]:
+        await self._gate()
+        return await super()._read_once(statement, parameters)
+
+    async def _commit(self, connection: Any, name: str) -> None:
+        await super()._commit(_Committing(connection, self), name)
+
+    async def end(self) -> None:
+        """Close, whatever is under way."""
+        await self._pool.close(timeout=1.0)
+
+
+class _Committing:
+    def __init__(self, connection: psycopg.AsyncConnection[Any], database: EdgeDatabase) -> None:
+        self._connection = connection
+        self._database = database
+
+    async def execute(self, statement: bytes) -> Any:
+        fate = self._database._doomed(asyncio.current_task())
+        if fate == "cut":
+            await self._connection.close()
+        await self._database._committed(self._connection)
+        cursor = await self._connection.execute(statement)
+        if fate == "lost":
+            await self._connection.close()
+            raise psycopg.OperationalError("the connection was lost")
+        return cursor
+
+
+def schema_url(url: str, schema: str) -> str:
+    """Return the URL of one service's part."""
+    return f"{url}&options={quote(f'-c search_path={schema}')}"

@@ -1,0 +1,287 @@
+"""Edges, and what can go wrong at them.
+
+An edge is a point that an actor passes: a statement or commit on its way to a database,
+a request or reply on the wire. Its name says who and where, and `~2` the second time:
+`a1.T1.commit.sent`, `p1.CreateProfile.handled`, `a1.CreateProfile.request~2`.
+A schedule names edges and the fault that waits there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import psycopg
+
+PAUSE_SECONDS = 30.0
+NAP_SECONDS = 4.5
+DOWN_SECONDS = 20.0
+JUMP_SECONDS = 11.0
+# What PostgreSQL allows a session that sits in a transaction (see `database.SERVER_LIMITS`).
+IDLE_SECONDS = 5.0
+WEEKS_SECONDS = 8 * 86400.0
+
+
+@dataclass(frozen=True, slots=True)
+class Strike:
+    """A fault at an edge."""
+
+    edge: str
+    fault: str
+
+    def __str__(self) -> str:
+        return f"{self.edge}:{self.fault}"
+
+
+Schedule = tuple[Strike, ...]
+
+
+def parse(text: str) -> Schedule:
+    """Read what `str` of strikes wrote, separated by spaces."""
+    return tuple(Strike(*word.rsplit(":", 1)) for word in text.split())
+
+
+# What can happen at which edge, by the end of its name. A fault of the wire is carried
+# out by `wire`; all others here.
+DATABASE_FAULTS = ("crash", "pause", "nap", "cut", "readonly", "leave", "jump", "stop")
+FAULTS = {
+    "statement": DATABASE_FAULTS,
+    "sent": ("crash", "pause", "nap", "overlap", "cut", "lost", "leave", "stop"),
+    "acked": ("crash", "pause", "nap", "leave", "jump", "age", "stop"),
+    "request": ("refuse", "lose", "twice", "again", "delay", "down", "pause", "jump", "leave"),
+    "arrive": ("crash", "pause"),
+    "handled": ("crash", "pause", "nap"),
+    "reply": ("lose", "reset", "garble", "crash", "pause", "nap", "jump"),
+}
+CLIENT_FAULTS = {"request": ("twice",), "reply": ("lose",)}
+# Lost at a failover unless a later write was acknowledged: only what begins a saga can be.
+FAILOVER_EDGE = ".T1.commit.sent"
+# Faults that a saga has the time to outlive: they must not make it turn back.
+BENIGN = frozenset({"twice", "again", "reset", "garble", "refuse", "cut", "lost", "overlap"})
+
+
+def faults_at(edge: str) -> Sequence[str]:
+    """Return the faults that can happen at an edge."""
+    actor, _, rest = edge.partition(".")
+    kind = rest.partition("~")[0].rpartition(".")[2].partition("#")[0]
+    if actor == "client":
+        return CLIENT_FAULTS.get(kind, ())
+    faults = FAULTS.get(kind, ())
+    if FAILOVER_EDGE in edge:
+        faults = (*faults, "failover")
+    if actor[0] == "p":  # participants decide nothing, and nobody waits for them but callers
+        faults = tuple(f for f in faults if f not in ("leave", "stop", "age", "jump"))
+    return faults
+
+
+@dataclass(eq=False)
+class Actor:
+    """A process: a replica of a service, or the client."""
+
+    name: str
+    service: str
+    died: asyncio.Future[None]
+    dead: bool = False
+    resumed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        self.resumed.set()
+
+
+class Stage(Protocol):
+    """What faults do to the world."""
+
+    def kill_sessions(self, actor: Actor, *, idle_only: bool) -> None:
+        """End an actor's sessions at the database."""
+
+    def spend_weeks(self) -> None:
+        """Let the janitors come by when eight days have passed."""
+
+    def lose_opening(self) -> None:
+        """Fail over to a standby that never got T1."""
+
+    async def stop(self, actor: Actor) -> None:
+        """Send SIGTERM to an actor."""
+
+    def committed(self, actor: Actor, edge: str) -> None:
+        """Look at the tables, because they have changed."""
+
+    def sending(self, method: str, message: bytes) -> None:
+        """Look at a message that is about to be sent."""
+
+
+@dataclass(eq=False)
+class Run:
+    """One schedule under way.
+
+    Attributes:
+        plan: The faults that have not happened yet.
+        trace: The edges that were passed.
+        hit: The faults that happened.
+        violations: Broken promises, the first one first.
+        late: Messages that were held back, to be delivered in the end.
+        doomed: Commits whose answer will be lost ("lost") or that never arrive ("cut").
+    """
+
+    stage: Stage
+    plan: dict[str, str]
+    client: Actor
+    trace: list[str] = field(default_factory=list)
+    hit: list[str] = field(default_factory=list)
+    violations: list[str] = field(default_factory=list)
+    late: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
+    doomed: dict[asyncio.Task[Any] | None, str] = field(default_factory=dict)
+    overlapping: list[asyncio.Event] = field(default_factory=list)
+    paused: set[Actor] = field(default_factory=set)
+    on_leave: Callable[[], None] = lambda: None
+    background: set[asyncio.Task[Any]] = field(default_factory=set)
+    down: set[str] = field(default_factory=set)
+    sent: Counter[str] = field(default_factory=Counter)
+    unexpected: list[str] = field(default_factory=list)
+    unreplicated: bool = False
+    losing: bool = False
+    healed: bool = False
+    counts: Counter[str] = field(default_factory=Counter)
+
+    def blame(self, text: str) -> None:
+        """Note a broken promise."""
+        self.violations.append(text)
+
+    async def at(self, actor: Actor, edge: str) -> str | None:
+        """Pass an edge; returns the fault of the wire that happens there, if any."""
+        await self._gate(actor)
+        self.counts[edge] += 1
+        number = self.counts[edge]
+        label = edge if number == 1 else f"{edge}~{number}"
+        self.trace.append(label)
+        if edge.endswith("commit.acked"):
+            self.stage.committed(actor, edge)
+        fault = None if self.healed else self.plan.pop(label, None)
+        if fault is None:
+            return None
+        self.hit.append(f"{label}:{fault}")
+        strike = _STRIKES.get(fault)
+        if strike is None:
+            return fault
+        await strike(self, actor, edge)
+        await self._gate(actor)
+        return None
+
+    async def _gate(self, actor: Actor) -> None:
+        await actor.resumed.wait()
+        if actor.dead:
+            await asyncio.get_running_loop().create_future()
+
+    def blocked(self) -> bool:
+        """Let those go on who wait for somebody to wait for them."""
+        waiting, self.overlapping = self.overlapping, []
+        for event in waiting:
+            event.set()
+        return bool(waiting)
+
+    def pause(self, actor: Actor, seconds: float) -> None:
+        """Stop an actor as SIGSTOP does."""
+        loop = asyncio.get_running_loop()
+        actor.resumed.clear()
+        self.paused.add(actor)
+        loop.call_later(min(IDLE_SECONDS, seconds), self._end_idle, actor)
+        loop.call_later(seconds, self._resume, actor)
+
+    def _end_idle(self, actor: Actor) -> None:
+        if actor in self.paused:
+            self.stage.kill_sessions(actor, idle_only=True)
+
+    def _resume(self, actor: Actor) -> None:
+        self.paused.discard(actor)
+        actor.resumed.set()
+
+
+async def _crash(run: Run, actor: Actor, edge: str) -> None:
+    actor.dead = True
+    if not actor.died.done():
+        actor.died.set_result(None)
+    run.stage.kill_sessions(actor, idle_only=False)
+
+
+async def _pause(run: Run, actor: Actor, edge: str) -> None:
+    run.pause(actor, PAUSE_SECONDS)
+
+
+async def _nap(run: Run, actor: Actor, edge: str) -> None:
+    run.pause(actor, NAP_SECONDS)
+
+
+async def _overlap(run: Run, actor: Actor, edge: str) -> None:
+    """Wait here until somebody waits for a lock, at most until the server has enough."""
+    event = asyncio.Event()
+    run.overlapping.append(event)
+    asyncio.get_running_loop().call_later(IDLE_SECONDS, event.set)
+    await event.wait()
+
+
+async def _cut(run: Run, actor: Actor, edge: str) -> None:
+    if edge.endswith("commit.sent"):
+        run.doomed[asyncio.current_task()] = "cut"
+    else:
+        run.stage.kill_sessions(actor, idle_only=True)
+
+
+async def _lost(run: Run, actor: Actor, edge: str) -> None:
+    run.doomed[asyncio.current_task()] = "lost"
+
+
+async def _failover(run: Run, actor: Actor, edge: str) -> None:
+    run.doomed[asyncio.current_task()] = "lost"
+    run.unreplicated = run.losing = True
+
+
+async def _readonly(run: Run, actor: Actor, edge: str) -> None:
+    raise psycopg.errors.ReadOnlySqlTransaction("failing over")
+
+
+async def _leave(run: Run, actor: Actor, edge: str) -> None:
+    run.on_leave()
+    await asyncio.sleep(0)
+
+
+async def _jump(run: Run, actor: Actor, edge: str) -> None:
+    run_loop(JUMP_SECONDS)
+    # Whoever is due now acts before this actor does.
+    await asyncio.sleep(0.5)
+
+
+async def _age(run: Run, actor: Actor, edge: str) -> None:
+    run_loop(WEEKS_SECONDS)
+    run.stage.spend_weeks()
+
+
+async def _stop(run: Run, actor: Actor, edge: str) -> None:
+    await run.stage.stop(actor)
+
+
+def run_loop(seconds: float) -> None:
+    """Move the clock of everybody."""
+    from tests.faults.clock import VirtualLoop
+
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, VirtualLoop)
+    loop.jump(seconds)
+
+
+_STRIKES = {
+    "crash": _crash,
+    "pause": _pause,
+    "nap": _nap,
+    "overlap": _overlap,
+    "cut": _cut,
+    "lost": _lost,
+    "failover": _failover,
+    "readonly": _readonly,
+    "leave": _leave,
+    "jump": _jump,
+    "age": _age,
+    "stop": _stop,
+}

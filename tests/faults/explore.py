@@ -1,0 +1,132 @@
+"""Enumerates schedules: all single faults, pairs as they were observed, random triples."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from tests.faults.edges import Schedule, Strike, faults_at
+from tests.faults.play import Result, play
+from tests.faults.scenarios import Scenario
+from tests.faults.world import World
+
+# A crash between two statements of a transaction leaves what a crash before the first does.
+FIRST_STATEMENT = "statement#1"
+
+
+@dataclass
+class Explored:
+    """What was seen of a scenario.
+
+    Attributes:
+        edges: The names of all edges passed.
+        schedules: How many were played, by the number of faults.
+        states: Hashes of what was passed and how it ended.
+        hit: The faults that happened.
+        broken: Results that broke a promise.
+    """
+
+    scenario: str
+    edges: set[str] = field(default_factory=set)
+    schedules: dict[int, int] = field(default_factory=lambda: dict.fromkeys(range(4), 0))
+    states: set[str] = field(default_factory=set)
+    hit: set[str] = field(default_factory=set)
+    broken: list[Result] = field(default_factory=list)
+
+    def add(self, result: Result) -> None:
+        """Take in what became of a schedule."""
+        self.edges.update(result.trace)
+        self.schedules[len(result.schedule)] += 1
+        self.states.add(result.state)
+        self.hit.update(result.hit)
+        if result.violations:
+            self.broken.append(result)
+
+
+def strikes(trace: list[str], *, all_statements: bool = True) -> Iterator[Strike]:
+    """Yield every fault at every edge of a trace."""
+    for index, edge in enumerate(trace):
+        if _is_idle_claim(trace, index):
+            continue
+        if not all_statements and ".statement#" in edge and FIRST_STATEMENT not in edge:
+            continue
+        for fault in faults_at(edge):
+            yield Strike(edge, fault)
+
+
+def _is_idle_claim(trace: list[str], index: int) -> bool:
+    """Say whether an edge belongs to a look for due sagas that found none."""
+    edge = trace[index]
+    actor, _, rest = edge.partition(".")
+    if not rest.startswith("K."):
+        return False
+    if "acked" not in rest:  # its other edges are worth it only where it took something
+        return _is_idle_claim(trace, index + 1) if index + 1 < len(trace) else True
+    following = next((e for e in trace[index + 1 :] if e.startswith(f"{actor}.")), "")
+    return not following or following.startswith(f"{actor}.K.")
+
+
+async def singles(world: World, kind: type[Scenario], explored: Explored) -> list[Result]:
+    """Play all schedules of no fault and of one."""
+    plain = await play(world, kind, ())
+    explored.add(plain)
+    found = []
+    for strike in strikes(plain.trace):
+        result = await play(world, kind, (strike,))
+        explored.add(result)
+        found.append(result)
+    return found
+
+
+def pairs(first: list[Result], *, seed: int) -> Iterator[Schedule]:
+    """Yield pairs in a random order: the second fault comes after the first was met."""
+    dice = random.Random(seed)
+    bags = []
+    for result in first:
+        if not result.hit:
+            continue
+        after = result.trace.index(result.schedule[0].edge) + 1
+        bag = list(strikes(_tail(result.trace, after), all_statements=False))
+        dice.shuffle(bag)
+        if bag:
+            bags.append((result.schedule, bag))
+    while bags:
+        dice.shuffle(bags)
+        for schedule, bag in bags:
+            yield (*schedule, bag.pop())
+        bags = [each for each in bags if each[1]]
+
+
+def count_pairs(first: list[Result]) -> int:
+    """Return how many pairs there are."""
+    return sum(1 for _ in pairs(first, seed=0))
+
+
+def _tail(trace: list[str], after: int) -> list[str]:
+    return trace[after : after + 150]
+
+
+async def explore(
+    world: World, kind: type[Scenario], *, seed: int, pair_count: int, triple_count: int = 0
+) -> Explored:
+    """Play all singles, and as many pairs and triples as asked for."""
+    explored = Explored(kind.name)
+    first = await singles(world, kind, explored)
+    second = []
+    for schedule in _take(pairs(first, seed=seed), pair_count):
+        result = await play(world, kind, schedule)
+        explored.add(result)
+        if len(result.hit) == 2:
+            second.append(result)
+    dice = random.Random(seed)
+    for _ in range(triple_count):
+        result = dice.choice(second)
+        third = dice.choice(list(strikes(result.trace, all_statements=False)))
+        explored.add(await play(world, kind, (*result.schedule, third)))
+    return explored
+
+
+def _take(schedules: Iterator[Schedule], count: int) -> Iterator[Schedule]:
+    for _, schedule in zip(range(count), schedules, strict=False):
+        yield schedule

@@ -1,0 +1,172 @@
+"""Plays one schedule, heals everything, and says which promises were broken."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import hashlib
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from lockstep_clients import LockstepError
+
+from tests.faults.edges import BENIGN, Run, Schedule
+from tests.faults.scenarios import Outcome, Scenario
+from tests.faults.wire import Wire
+from tests.faults.world import World
+
+CLIENT_SECONDS = 60.0
+SETTLE_STEPS = 600
+STEP_SECONDS = 2.0
+# How many calls a second a saga may make of a participant that does not answer.
+CALLS_A_SECOND, CALLS_MORE = 2.5, 12
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What became of a schedule.
+
+    Attributes:
+        trace: The edges that were passed.
+        hit: The faults that happened, as `edge:fault`.
+        violations: Broken promises; none is good news.
+        state: A hash of the trace and of how it ended.
+        outcome: What the client was told.
+    """
+
+    scenario: str
+    schedule: Schedule
+    trace: list[str]
+    hit: list[str]
+    violations: list[str]
+    state: str
+    outcome: str
+    seen: list[str] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        line = " ".join([self.scenario, *map(str, self.schedule)])
+        problems = "".join(f"\n    {problem}" for problem in self.violations[:5])
+        return f"python -m tests.faults replay '{line}'{problems}"
+
+
+async def play(world: World, kind: type[Scenario], schedule: Schedule) -> Result:
+    """Play a schedule of a scenario."""
+    run = world.begin(schedule)
+    scenario = kind(world)
+    for name in scenario.replicas:
+        await world.replica(name)
+    world.look = scenario
+    try:
+        return await _play(world, run, scenario, schedule)
+    finally:
+        world.look = None
+        await world.end()
+
+
+async def _play(world: World, run: Run, scenario: Scenario, schedule: Schedule) -> Result:
+    begin = world.loop.time()
+    outcome = await _ask(world, run, scenario)
+    await _settle(world, run, scenario)
+    state = _state(run, scenario, outcome)
+    _check(run, scenario, outcome)
+    _check_benign(run, scenario)
+    for method, count in run.sent.items():
+        if count > CALLS_MORE + CALLS_A_SECOND * (world.loop.time() - begin):
+            run.blame(f"{method} was sent {count} times")
+    trace = list(run.trace)
+    run.healed = True
+    if run.late:
+        await _deliver_late(world, run, scenario)
+        _check(run, scenario, outcome)
+    await _ask_again(world, run, scenario, outcome)
+    run.violations.extend(f"an unexpected error: {error}" for error in run.unexpected)
+    run.violations.extend(scenario.secrets())
+    return Result(
+        scenario=scenario.name,
+        schedule=schedule,
+        trace=trace,
+        hit=run.hit,
+        violations=run.violations,
+        state=state,
+        outcome=outcome.kind,
+    )
+
+
+async def _ask(world: World, run: Run, scenario: Scenario) -> Outcome:
+    metadata = {"idempotency-key": scenario.key}
+    wire = cast(Any, Wire(world, run.client, scenario.principal, metadata))
+    asking = asyncio.get_running_loop().create_task(
+        scenario.ask(wire), context=contextvars.Context()
+    )
+    run.on_leave = asking.cancel
+    if not world.is_recovering:
+        world.loop.call_later(1e-6, world.recover)
+    await asyncio.wait([asking], timeout=CLIENT_SECONDS)
+    if asking.cancelled() or not asking.done():
+        return Outcome("unknown", "left")
+    error = asking.exception()
+    if error is None:
+        return Outcome("ok", answer=asking.result())
+    if isinstance(error, LockstepError):
+        return Outcome.of(error)
+    raise error
+
+
+async def _settle(world: World, run: Run, scenario: Scenario) -> None:
+    """Let time pass until nothing is left to do."""
+    if run.hit:
+        await asyncio.sleep(STEP_SECONDS)
+    for _ in range(SETTLE_STEPS):
+        if not run.paused and not run.down and not scenario.unfinished():
+            return
+        await world.reinforce()
+        await asyncio.sleep(STEP_SECONDS)
+    run.blame("a saga never ended")
+
+
+async def _deliver_late(world: World, run: Run, scenario: Scenario) -> None:
+    scenario.before_late()
+    for message in run.late:
+        for _ in range(2):
+            try:
+                await message()
+            except LockstepError:
+                continue
+    await _settle(world, run, scenario)
+
+
+async def _ask_again(world: World, run: Run, scenario: Scenario, first: Outcome) -> None:
+    """Send the same request with the same key, now that nothing fails."""
+    happened = scenario.happened()
+    await world.reinforce()
+    scenario.retried = True  # type: ignore[attr-defined]
+    second = await _ask(world, run, scenario)
+    await _settle(world, run, scenario)
+    _check(run, scenario, second)
+    if first.kind == "ok" and second.kind == "ok" and first.answer != second.answer:
+        run.blame("the same key got another answer")
+    if first.kind == "ok" and second.kind == "fail" and second.reason != "USER_NOT_FOUND":
+        run.blame(f"the same key got {second.reason} after ok")
+    if happened and second.kind == "fail" and second.reason != "USER_NOT_FOUND":
+        run.blame(f"it has happened, and the same key got {second.reason}")
+    if second.kind == "unknown":
+        run.blame(f"nothing fails, and the same key got {second.reason or 'no answer'}")
+
+
+def _check(run: Run, scenario: Scenario, outcome: Outcome) -> None:
+    for problem in (*scenario.always(), *scenario.in_the_end(outcome)):
+        run.blame(problem)
+
+
+def _check_benign(run: Run, scenario: Scenario) -> None:
+    faults = {hit.rpartition(":")[2] for hit in run.hit}
+    if len(run.hit) <= 1 and faults <= BENIGN and not scenario.refused:
+        if not scenario.happened():
+            run.blame("one small fault made it fail")
+
+
+def _state(run: Run, scenario: Scenario, outcome: Outcome) -> str:
+    digest = hashlib.sha256()
+    for part in (*run.trace, outcome.kind, outcome.reason, str(scenario.happened())):
+        digest.update(part.encode())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,194 @@
+"""The wire between actors: real messages and real layers around real servicers, no sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+import grpc
+from google.protobuf.descriptor import ServiceDescriptor
+from google.rpc.status_pb2 import Status
+from grpc.aio import AioRpcError, Metadata
+from lockstep_clients.deadlines import timeout_seconds
+from lockstep_clients.errors import (
+    DeadlineExceeded,
+    Internal,
+    LockstepError,
+    Unavailable,
+    from_rpc_error,
+)
+
+from services.kernel.call import Call, Method, Principal
+from services.kernel.errors import DomainError
+from services.kernel.interceptors import Handler, deadline, decode, status_of
+from tests.faults.edges import DOWN_SECONDS, Actor, Run
+
+Handlers = dict[str, tuple[Method, Handler]]
+
+
+def handlers_of(descriptor: ServiceDescriptor, servicer: object, names: list[str]) -> Handlers:
+    """Put the kernel's layers around methods of a servicer."""
+    found = {}
+    for name in names:
+        method = Method.of(descriptor.methods_by_name[name])
+        found[method.path] = (
+            method,
+            deadline(method, decode(method, getattr(servicer, name))),
+        )
+    return found
+
+
+class Replicas(Protocol):
+    """Where calls go."""
+
+    run: Run
+
+    def serving(self, path: str) -> tuple[Actor, Method, Handler] | None:
+        """Return a live replica that serves a method, if there is one."""
+
+
+class Wire:
+    """A channel of one actor; carries its calls, with the faults of the schedule.
+
+    Args:
+        replicas: Where calls go.
+        caller: Whose channel it is.
+        principal: Who the servers see.
+    """
+
+    def __init__(
+        self,
+        replicas: Replicas,
+        caller: Actor,
+        principal: Principal,
+        metadata: Mapping[str, str] | None = None,
+    ) -> None:
+        self._replicas = replicas
+        self._caller = caller
+        self._principal = principal
+        self._metadata = dict(metadata or {})
+
+    def unary_unary(
+        self,
+        path: str,
+        request_serializer: Callable[[Any], bytes],
+        response_deserializer: Callable[[bytes], Any],
+        **_: Any,
+    ) -> Callable[..., Any]:
+        """Return a method, as `grpc.aio.Channel` does."""
+
+        async def call(request: Any, *, timeout: float | None = None) -> Any:  # noqa: ASYNC109
+            seconds = timeout_seconds(path, timeout)
+            if seconds <= 0:
+                raise DeadlineExceeded(reason="DEADLINE_EXCEEDED")
+            limit = asyncio.timeout(seconds)
+            try:
+                async with limit:
+                    return response_deserializer(
+                        await self._send(path, request_serializer(request), seconds)
+                    )
+            except TimeoutError:
+                if not limit.expired():
+                    raise
+                raise DeadlineExceeded from None
+
+        return call
+
+    async def _send(self, path: str, message: bytes, seconds: float) -> bytes:
+        run, name = self._replicas.run, path.rpartition("/")[2]
+        edge = f"{self._caller.name}.{name}"
+        fault = await run.at(self._caller, f"{edge}.request")
+        run.stage.sending(name, message)
+        await self._request(run, path, message, fault)
+        try:
+            reply: bytes | LockstepError = await self._deliver(path, message, seconds)
+        except LockstepError as error:
+            reply = error
+        match await run.at(self._caller, f"{edge}.reply"):
+            case "lose":
+                await _silence()
+            case "reset":
+                raise Unavailable("connection reset")
+            case "garble":
+                raise Internal("the proxy broke")
+        if isinstance(reply, LockstepError):
+            raise reply
+        return reply
+
+    async def _request(self, run: Run, path: str, message: bytes, fault: str | None) -> None:
+        async def later() -> None:
+            await self._deliver(path, message, 3.0)
+
+        match fault:
+            case "refuse":
+                raise Unavailable("connection refused")
+            case "lose":
+                await _silence()
+            case "delay":
+                run.late.append(later)
+                raise Unavailable("connection reset")
+            case "again":
+                run.late.append(later)
+            case "twice":
+                task = asyncio.create_task(later(), context=contextvars.Context())
+                run.background.add(task)
+            case "down":
+                self._take_down(path)
+                raise Unavailable("connection refused")
+
+    def _take_down(self, path: str) -> None:
+        run, service = self._replicas.run, path.split(".")[1]
+        run.down.add(service)
+        asyncio.get_running_loop().call_later(DOWN_SECONDS, run.down.discard, service)
+
+    async def _deliver(self, path: str, message: bytes, seconds: float) -> bytes:
+        run = self._replicas.run
+        run.sent[path.rpartition("/")[2]] += 1
+        serving = self._replicas.serving(path)
+        if serving is None:
+            raise Unavailable("connection refused")
+        actor, method, handler = serving
+        call = Call(
+            method=method, metadata=self._metadata, message=message, remaining_seconds=seconds
+        )
+        call.principal = self._principal
+        handling = asyncio.create_task(
+            _handle(run, actor, call, handler), context=contextvars.Context()
+        )
+        run.background.add(handling)
+        try:
+            await asyncio.wait({handling, actor.died}, return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:
+            handling.cancel()  # the server hears of it, and ends the handler
+            raise
+        if not handling.done():
+            raise Unavailable("connection reset")
+        return handling.result()
+
+
+async def _handle(run: Run, actor: Actor, call: Call, handler: Handler) -> bytes:
+    name = call.method.name
+    await run.at(actor, f"{actor.name}.{name}.arrive")
+    try:
+        reply = await handler(call)
+    except DomainError as error:
+        await run.at(actor, f"{actor.name}.{name}.handled")
+        raise from_rpc_error(rpc_error(status_of(error, call.trace_id))) from error
+    except Exception as error:  # noqa: BLE001 - as the outermost layer of a server
+        run.unexpected.append(f"{name}: {error!r}")
+        raise Internal(repr(error), reason="INTERNAL") from error
+    await run.at(actor, f"{actor.name}.{name}.handled")
+    return reply
+
+
+def rpc_error(status: Status) -> AioRpcError:
+    """Make of a status what a client gets of it."""
+    code = next(code for code in grpc.StatusCode if code.value[0] == status.code)
+    details = Metadata(("grpc-status-details-bin", status.SerializeToString()))
+    return AioRpcError(code, Metadata(), details, details=status.message)
+
+
+async def _silence() -> None:
+    await asyncio.get_running_loop().create_future()

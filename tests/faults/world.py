@@ -1,0 +1,357 @@
+"""The services as the schedules meet them: real stores, use cases, sagas and engines."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from types import ModuleType, SimpleNamespace
+from typing import Any, cast
+from uuid import UUID
+
+import psycopg
+import structlog
+from lockstep.auth.v1 import auth_service_pb2 as auth_pb
+from lockstep.commerce.v1 import order_service_pb2 as order_pb
+from lockstep.commerce.v1 import order_service_pb2_grpc as order_grpc
+from lockstep.profile.v1 import profile_service_pb2 as profile_pb
+from lockstep.profile.v1 import profile_service_pb2_grpc as profile_grpc
+from lockstep.profile.v1 import wallet_service_pb2 as wallet_pb
+from lockstep.profile.v1 import wallet_service_pb2_grpc as wallet_grpc
+from lockstep_clients import deadlines
+
+import services.auth.decided
+import services.kernel.call
+import services.kernel.interceptors
+import services.kernel.saga
+import services.kernel.saga_engine
+import services.kernel.saga_store
+from services.auth import __main__ as auth_main
+from services.auth.codes import Codes
+from services.auth.outbox import Outbox
+from services.auth.profiles import RemoteProfiles
+from services.auth.sagas.account_deletion import AccountDeletionSaga
+from services.auth.sagas.profile_status import KINDS, ProfileStatusSaga
+from services.auth.sagas.registration import RegistrationSaga
+from services.auth.settings import AuthSettings
+from services.commerce import __main__ as commerce_main
+from services.commerce.settings import CommerceSettings
+from services.kernel import janitor
+from services.kernel.call import Method, Service
+from services.kernel.interceptors import Handler
+from services.kernel.saga_engine import SagaEngine
+from services.profile import __main__ as profile_main
+from tests.faults.clock import VirtualLoop, count_statements
+from tests.faults.databases import EdgeDatabase, Ground
+from tests.faults.edges import Actor, Run, Schedule
+from tests.faults.wire import Handlers, Wire, handlers_of
+
+SECRET = b"0" * 32
+KEYS = SimpleNamespace(secret=SECRET)
+PASSWORD_HASH = "$2b$04$the-hash-that-must-not-leave-its-row"
+SERVICES = {"a": "auth", "p": "profile", "c": "commerce"}
+TIMED: tuple[ModuleType, ...] = (
+    services.auth.decided,
+    services.kernel.call,
+    services.kernel.interceptors,
+    services.kernel.saga,
+    services.kernel.saga_engine,
+    services.kernel.saga_store,
+    deadlines,
+)
+
+
+class Hasher:
+    """Hashes at once: bcrypt's threads know nothing of virtual time."""
+
+    async def hash(self, password: str) -> str:
+        return PASSWORD_HASH
+
+
+@dataclass(eq=False)
+class Replica:
+    """One process of a service: its connections, and in each run its parts."""
+
+    name: str
+    databases: list[EdgeDatabase] = field(default_factory=list)
+    actor: Actor = field(init=False)
+    handlers: Handlers = field(default_factory=dict)
+    engine: SagaEngine | None = None
+
+    @property
+    def service(self) -> str:
+        return SERVICES[self.name[0]]
+
+
+class World:
+    """Two replicas of each service, and more when some have crashed.
+
+    Args:
+        loop: Its time.
+        url: Its database.
+    """
+
+    def __init__(self, loop: VirtualLoop, url: str) -> None:
+        self.loop = loop
+        self.url = url
+        self.ground = Ground(url)
+        self.replicas: dict[str, Replica] = {}
+        self.run: Run = cast(Run, None)
+        self.is_recovering = False
+        self.look: Any = None
+        self.settings = AuthSettings(env="test", bcrypt_cost=4, address_limits=False)
+        loop.on_jump = self.ground.jump
+        loop.on_blocked = self._blocked
+
+    def _blocked(self) -> bool:
+        if self.run is not None and self.run.blocked():
+            return True
+        if self.ground.cancel_waiting():
+            self.loop.jump(2.0)  # the lock_timeout that this stands for
+        return False
+
+    # --- beginning and ending a run
+
+    def begin(self, schedule: Schedule) -> Run:
+        """Make everybody new for a run."""
+        random.seed(0)
+        client = Actor("client", "client", self.loop.create_future())
+        self.run = Run(self, {strike.edge: strike.fault for strike in schedule}, client)
+        self.is_recovering = False
+        for replica in self.replicas.values():
+            self._awaken(replica)
+        return self.run
+
+    async def end(self) -> None:
+        """Leave nothing behind that could act in the next run."""
+        for replica in self.replicas.values():
+            replica.actor.dead = True
+            replica.actor.resumed.set()
+        rest = asyncio.all_tasks() - set(self.loop.pools) - {asyncio.current_task()}
+        for task in rest:
+            task.cancel()
+        if rest:
+            await asyncio.wait(rest, timeout=60)
+        await self._discard_dead()
+
+    async def _discard_dead(self) -> None:
+        for name in [name for name, each in self.replicas.items() if each.actor.died.done()]:
+            for database in self.replicas.pop(name).databases:
+                await database.end()
+
+    async def close(self) -> None:
+        """Disconnect."""
+        for replica in self.replicas.values():
+            for database in replica.databases:
+                await database.end()
+        self.ground.close()
+
+    # --- replicas
+
+    async def replica(self, name: str) -> Replica:
+        """Return a replica, started if there is none of this name."""
+        if name not in self.replicas:
+            replica = Replica(name)
+            count = 1 if replica.service == "profile" else 2
+            for index in range(count):
+                database = self._database(replica, connections=4 if index == 0 else 2)
+                await database.open()
+                replica.databases.append(database)
+            self.replicas[name] = replica
+            self._awaken(replica)
+        return self.replicas[name]
+
+    def _database(self, replica: Replica, *, connections: int) -> EdgeDatabase:
+        async def observer(edge: str) -> None:
+            await self.run.at(replica.actor, edge)
+
+        async def gate() -> None:
+            await self.run._gate(replica.actor)
+
+        async def committed(connection: psycopg.AsyncConnection[Any]) -> None:
+            if self.run.unreplicated and replica.service != "profile":
+                await self._replicate(connection)
+
+        return EdgeDatabase(
+            self.url,
+            schema=replica.service,
+            name=replica.name,
+            connections=connections,
+            observer=observer,
+            gate=gate,
+            doomed=lambda task: self.run.doomed.pop(task, None),
+            committed=committed,
+        )
+
+    async def _replicate(self, connection: psycopg.AsyncConnection[Any]) -> None:
+        cursor = await connection.execute("SELECT pg_current_xact_id_if_assigned() IS NOT NULL")
+        row = await cursor.fetchone()
+        if row is not None and row[0] and not self.run.losing:
+            self.run.unreplicated = False
+        self.run.losing = False
+
+    def _awaken(self, replica: Replica) -> None:
+        replica.actor = Actor(replica.name, replica.service, self.loop.create_future())
+        wire = Wire(self, replica.actor, Service(replica.service))
+        make = {"auth": self._auth, "profile": self._profile, "commerce": self._commerce}
+        make[replica.service](replica, cast(Any, wire))
+
+    def _auth(self, replica: Replica, wire: Any) -> None:
+        database, recovery = replica.databases
+        profiles = profile_grpc.ProfileServiceStub(wire)
+        outbox = _outbox
+        codes = Codes(database, SECRET, outbox)
+        replica.engine = SagaEngine(
+            database,
+            recovery=recovery,
+            definitions=[
+                RegistrationSaga(profiles, issue_code=codes.issue_verification),
+                *(ProfileStatusSaga(kind, database, profiles) for kind in KINDS),
+                AccountDeletionSaga(database, order_grpc.OrderServiceStub(wire), profiles),
+            ],
+            owner=replica.name,
+        )
+        servicer = auth_main._servicer(
+            self.settings,
+            keys=cast(Any, KEYS),
+            token_keys=cast(Any, None),
+            database=database,
+            engine=replica.engine,
+            hasher=cast(Any, Hasher()),
+            profiles=RemoteProfiles(profiles, cast(Any, None)),
+            codes=codes,
+            outbox=outbox,
+        )
+        names = ["Register", "VerifyEmail", "DeleteUser", "GetUser"]
+        service = auth_pb.DESCRIPTOR.services_by_name["AuthService"]
+        replica.handlers = handlers_of(service, servicer, names)
+
+    def _profile(self, replica: Replica, wire: Any) -> None:
+        (database,) = replica.databases
+        profiles = profile_main.profile_servicer(database, cast(Any, KEYS))
+        wallets = profile_main.wallet_servicer(database, cast(Any, KEYS), currency="USD")
+        replica.handlers = handlers_of(
+            profile_pb.DESCRIPTOR.services_by_name["ProfileService"],
+            profiles,
+            ["CreateProfile", "CancelProfile", "PhoneExists", "SetProfileStatus", "ForgetProfile"],
+        ) | handlers_of(
+            wallet_pb.DESCRIPTOR.services_by_name["WalletService"],
+            wallets,
+            ["DebitWallet", "VoidTransfer", "RefundWallet", "TopUpWallet"],
+        )
+
+    def _commerce(self, replica: Replica, wire: Any) -> None:
+        database, recovery = replica.databases
+        settings = _commerce_settings
+        replica.engine = commerce_main._engine(
+            database, recovery, wallet_grpc.WalletServiceStub(wire), settings
+        )
+        replica.engine._owner = replica.name
+        servicer = commerce_main._orders(database, replica.engine, cast(Any, KEYS), settings)
+        service = order_pb.DESCRIPTOR.services_by_name["OrderService"]
+        names = ["PlaceOrder", "CancelOrder", "ForgetUser"]
+        replica.handlers = handlers_of(service, servicer, names)
+
+    def serving(self, path: str) -> tuple[Actor, Method, Handler] | None:
+        """See `wire.Replicas`: the first live one, as long as its service is not down."""
+        service = path.split(".")[1]
+        if service in self.run.down:
+            return None
+        for replica in sorted(self.replicas.values(), key=lambda each: each.name):
+            if replica.service == service and not replica.actor.dead:
+                return replica.actor, *replica.handlers[path]
+        return None
+
+    def recover(self) -> None:
+        """Let second replicas take up what is due; called when somebody has to wait."""
+        if self.is_recovering:
+            return
+        self.is_recovering = True
+        for replica in self.replicas.values():
+            engine = replica.engine
+            if engine is not None and replica.name[1:] != "1" and engine._worker is None:
+                engine.start()
+
+    async def reinforce(self) -> None:
+        """Have a live replica of each service that this run uses, and let it recover."""
+        for letter in {name[0] for name in self.replicas}:
+            same = [each for each in self.replicas.values() if each.name[0] == letter]
+            live = [each for each in same if not each.actor.dead and each.name[1:] != "1"]
+            if not live:
+                numbers = [int(each.name[1:]) for each in same]
+                live = [await self.replica(f"{letter}{max(numbers) + 1}")]
+            for each in live:
+                if each.engine is not None and each.engine._worker is None:
+                    each.engine.start()
+
+    # --- what faults do (see `edges.Stage`)
+
+    def kill_sessions(self, actor: Actor, *, idle_only: bool) -> None:
+        self.ground.kill(actor.name, idle_only=idle_only)
+
+    def spend_weeks(self) -> None:
+        for schema in ("profile", "commerce"):
+            self.ground.rows(
+                f"DELETE FROM {schema}.saga_barriers WHERE"
+                " coalesce(not_after, create_time) < (SELECT at FROM clock) - interval '7 days'"
+            )
+
+    def lose_opening(self) -> None:
+        self.look.forget_opening(self)
+
+    async def stop(self, actor: Actor) -> None:
+        replica = self.replicas[actor.name]
+        if replica.engine is not None:
+            task = asyncio.ensure_future(replica.engine.stop())
+            self.run.background.add(task)
+        self.run.on_leave()
+
+    def committed(self, actor: Actor, edge: str) -> None:
+        if self.look is not None:
+            self.look.committed(self, actor, edge)
+
+    def sending(self, method: str, message: bytes) -> None:
+        if self.run.unreplicated and method in ("CreateProfile", "DebitWallet"):
+            self.run.unreplicated = False
+            self.lose_opening()
+        if self.look is not None:
+            self.look.sending(self, method, message)
+
+    def saga(self, saga_id: UUID | str, schema: str) -> Any:
+        """Return a saga's row, or None."""
+        rows = self.ground.rows(f"SELECT * FROM {schema}.sagas WHERE id = %(id)s", id=saga_id)
+        return rows[0] if rows else None
+
+
+_outbox = Outbox(SECRET)
+_commerce_settings = CommerceSettings(env="test")
+
+
+@contextlib.contextmanager
+def virtual_time(url: str) -> Iterator[World]:
+    """Make a world whose time is its own."""
+    loop = VirtualLoop()
+    fake = SimpleNamespace(monotonic=loop.time, time=loop.time, perf_counter=loop.time)
+    originals = [(module, module.time) for module in TIMED]
+    restore = count_statements(loop)
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    try:
+        for module in TIMED:
+            module.time = fake  # type: ignore[attr-defined]
+        asyncio.set_event_loop(loop)
+        world = World(loop, url)
+        yield world
+        loop.run_until_complete(world.close())
+    finally:
+        for module, original in originals:
+            module.time = original  # type: ignore[attr-defined]
+        restore()
+        structlog.reset_defaults()
+        asyncio.set_event_loop(None)
+        loop.close()
+
+
+__all__ = ["Replica", "World", "janitor", "virtual_time"]
