@@ -27,7 +27,7 @@ def nested(levels: int) -> dict[str, Any]:
 
 BODIES = [
     same("nothing", {}),
-    ok("no body is {}", None, {}, "Envoy waits for a body"),
+    ok("no body is {}", None, {}),
     ok("space is no body", b" \n ", {}, "Envoy refuses it"),
     ok("space around JSON", b'\n {"tags": ["a"]}\t\r\n', {"tags": ["a"]}),
     ok("proto names", {"int32_value": 1, "odd_name": "x"}, {"int32Value": 1, "ODD": "x"}),
@@ -55,7 +55,7 @@ BODIES = [
     same("Any of a well-known type", {"any": {"@type": "type.googleapis.com/google.protobuf.Duration", "value": "1s"}}),
     same("one of a oneof", {"other": 0}),
     ok("the other of a oneof is null", {"one": None, "other": 1}, {"other": 1}),
-    same("99 levels", nested(98), "Envoy's limit is lower"),
+    same("99 levels", nested(98)),
 ]  # fmt: skip
 
 BAD_BODIES = [
@@ -131,13 +131,13 @@ BAD_BODIES = [
 
 PLACES = [
     Case("a message is the body", "POST /v1/shelves/a/books", "CreateBook", {"shelf": "a", "book": {"title": "x"}}, body={"title": "x"}),
-    Case("no body is an empty message", "POST /v1/shelves/a/books", "CreateBook", {"shelf": "a", "book": {}}, envoy="Envoy waits for a body"),
+    Case("no body is an empty message", "POST /v1/shelves/a/books", "CreateBook", {"shelf": "a", "book": {}}),
     Case("a list is the body", "POST /v1/tags?int32Value=1", "StoreTags", {"tags": ["a", "b"], "int32Value": 1}, body=["a", "b"]),
-    Case("a text is the body", "POST /v1/text", "StoreText", {"stringValue": "x"}, body="x", envoy="Envoy wants a message"),
-    Case("null is no text", "POST /v1/text", "StoreText", {}, body=b"null", envoy="Envoy wants a message"),
-    Case("a map is the body", "POST /v1/labels", "StoreLabels", {"labels": {"a": "b"}}, body={"a": "b"}, envoy="Envoy wants a message"),
+    Case("a text is the body", "POST /v1/text", "StoreText", {"stringValue": "x"}, body="x"),
+    Case("null is no text", "POST /v1/text", "StoreText", {}, body=b"null"),
+    Case("a map is the body", "POST /v1/labels", "StoreLabels", {"labels": {"a": "b"}}, body={"a": "b"}),
     Case("the same value in path and body", "POST /v1/books/dune:lend", "LendBook", {"name": "dune"}, body={"name": "dune"}),
-    Case("the same number in path and body", "POST /v1/numbers/5", "Store", {"int64Value": "5"}, body={"int64Value": "5"}),
+    Case("the same number in path and body", "POST /v1/numbers/5", "Store", {"int64Value": "5"}, body={"int64Value": "5"}, envoy="Envoy sends a field of path and body twice"),
     Case("the path where the body is null", "POST /v1/books/dune:lend", "LendBook", {"name": "dune"}, body={"name": None}),
     Case("the same value deep in path and body", "PUT /v1/books/dune", "UpdateBook", {"book": {"name": "dune"}}, body={"name": "dune"}),
     Case("no body where none is taken", "DELETE /v1/books/dune", "DeleteBook", {"name": "dune"}),

@@ -14,14 +14,14 @@ PATHS = [
     Case("a verb of another rule is a part of the segment too", "GET /v1/books/dune:pages", "GetBook", {"name": "dune:pages"}, envoy="Envoy takes every known verb off every path"),
     Case("several segments are one variable", "GET /v1/shelves/a/rows/b", "GetShelf", {"name": "shelves/a/rows/b"}),
     Case("two stars take what is left", "GET /v1/files/a/b/c", "GetShelf", {"name": "files/a/b/c"}),
-    Case("two stars take nothing", "GET /v1/files", "GetShelf", {"name": "files"}, envoy="Envoy wants a segment for **"),
+    Case("two stars take nothing", "GET /v1/files", "GetShelf", {"name": "files"}),
     Case("two stars before a verb", "GET /v1/archive/a/b:pages", "GetShelf", {"name": "archive/a/b"}),
     Case("a dotted variable fills a message", "PUT /v1/books/dune", "UpdateBook", {"book": {"name": "dune", "title": "x"}}, body={"title": "x"}),
     Case("variables of other types", "GET /v1/by-number/-5/true/COLOR_RED", "Query", {"int32Value": -5, "boolValue": True, "color": "COLOR_RED"}),
     Case("an enum by its number", "GET /v1/by-number/1/false/2", "Query", {"int32Value": 1, "color": "COLOR_BLUE"}),
     Case("a method of one's own, of the parser's list", "LOCK /v1/custom/dune", "Custom", {"name": "dune"}),
-    Case("any method: GET", "GET /v1/any/dune", "Custom", {"name": "dune"}, envoy="Envoy knows no custom kind *"),
-    Case("any method: PUT", "PUT /v1/any/dune", "Custom", {"name": "dune"}, envoy="Envoy knows no custom kind *"),
+    Case("any method: GET", "GET /v1/any/dune", "Custom", {"name": "dune"}),
+    Case("any method: PUT", "PUT /v1/any/dune", "Custom", {"name": "dune"}),
 ]  # fmt: skip
 
 DECODING = [
@@ -29,12 +29,12 @@ DECODING = [
     Case("once only", "GET /v1/books/a%2541", "GetBook", {"name": "a%41"}),
     Case("UTF-8", "GET /v1/books/%C3%A9", "GetBook", {"name": "\u00e9"}),
     Case("a slash in one segment", "GET /v1/books/a%2Fb", "GetBook", {"name": "a/b"}),
-    Case("a slash in several segments stays as it came", "GET /v1/files/a%2Fb%20c/%2f", "GetShelf", {"name": "files/a%2Fb c/%2f"}, envoy="Envoy keeps all reserved characters"),
+    Case("a slash in several segments stays as it came", "GET /v1/files/a%2Fb%20c/%2f", "GetShelf", {"name": "files/a%2Fb c/%2f"}),
     Case("a plus is a plus", "GET /v1/books/a+b", "GetBook", {"name": "a+b"}),
     Case("an escaped colon is no verb", "POST /v1/books/dune%3Alend:lend", "LendBook", {"name": "dune:lend"}, body={}),
     Case("an escaped literal is that literal", "GET /v1/b%6Foks/dune", "GetBook", {"name": "dune"}, envoy="Envoy compares literals as they came"),
     Case("an escaped letter may be the newest", "GET /v1/books/newes%74", "GetNewest", envoy="Envoy compares literals as they came"),
-    Case("a NUL is a character", "GET /v1/books/a%00b", "GetBook", {"name": "a\0b"}, envoy="Envoy refuses it"),
+    Case("a NUL is a character", "GET /v1/books/a%00b", "GetBook", {"name": "a\0b"}),
     refused("a percent sign alone", "GET /v1/books/%", "path"),
     refused("a bad escape", "GET /v1/books/%zz", "path"),
     refused("half an escape", "GET /v1/books/a%4", "path"),
@@ -47,15 +47,15 @@ DECODING = [
 NOT_FOUND = [
     Case("nothing there", "GET /v1/nothing", status=404),
     Case("the root", "GET /", status=404),
-    Case("a trailing slash is another path", "GET /v1/books/dune/", status=404),
-    Case("a variable is never empty", "GET /v1/books/", status=404),
+    Case("a trailing slash is another path", "GET /v1/books/dune/", status=404, envoy="Envoy ignores a trailing slash"),
+    Case("a variable is never empty", "GET /v1/books/", status=404, envoy="Envoy ignores a trailing slash"),
     Case("nor before a verb, so there it is a name", "POST /v1/books/:lend", body={}, status=405, envoy="Envoy sees another path"),
-    Case("nor inside", "GET /v1/shelves//rows/b", status=404),
+    Case("nor inside", "GET /v1/shelves//rows/b", status=404, envoy="Envoy lets * match an empty segment"),
     Case("two slashes are not one", "GET //v1/books/dune", status=404),
     Case("dots are not resolved", "GET /v1/x/../books/dune", status=404),
     Case("letters have a case", "GET /v1/Books/dune", status=404),
-    Case("a method without a rule", "POST /acme.library.v1.Library/Hidden", status=404, body={}, envoy="Envoy passes what it does not know on"),
-    Case("a method with a rule has no other path", "POST /acme.library.v1.Library/GetBook", status=404, body={}, envoy="Envoy passes what it does not know on"),
+    Case("a method without a rule", "POST /acme.library.v1.Library/Hidden", status=404, body={}),
+    Case("a method with a rule has no other path", "POST /acme.library.v1.Library/GetBook", status=404, body={}),
 ]  # fmt: skip
 
 NOT_ALLOWED = [
