@@ -110,24 +110,38 @@ async def people_world(
     url: str, keys: Path, auth: FakeAuth, *, observer: Observer | None = None
 ) -> AsyncIterator[People]:
     """Run Profile on a database."""
-    settings = ProfileSettings(
+    settings = settings_for(url, keys, auth)
+    async with (
+        running(settings, address="127.0.0.1:0", observer=observer) as process,
+        people_at(process.port, settings, auth) as people,
+    ):
+        yield people
+
+
+def settings_for(url: str, keys: Path, auth: FakeAuth) -> ProfileSettings:
+    """Tell Profile what it needs to know."""
+    return ProfileSettings(
         profile_database_url=url,
         keys=keys,
         auth_address=f"127.0.0.1:{auth.port}",
         stop_grace_seconds=1,
     )
-    identity = ServiceIdentity("auth", KeyRing.load(keys, "auth").private_key)
-    async with running(settings, address="127.0.0.1:0", observer=observer) as process:
-        address = f"127.0.0.1:{process.port}"
-        async with connect(address) as public, connect(address, identity=identity) as internal:
-            yield People(
-                port=process.port,
-                url=url,
-                auth=auth,
-                profiles=profile_grpc.ProfileServiceStub(internal),
-                wallets=wallet_grpc.WalletServiceStub(public),
-                admin=bearer(auth.token(new_id(), role="admin")),
-            )
+
+
+@asynccontextmanager
+async def people_at(port: int, settings: ProfileSettings, auth: FakeAuth) -> AsyncIterator[People]:
+    """Open the channels to a Profile that runs."""
+    identity = ServiceIdentity("auth", KeyRing.load(settings.keys, "auth").private_key)
+    address = f"127.0.0.1:{port}"
+    async with connect(address) as public, connect(address, identity=identity) as internal:
+        yield People(
+            port=port,
+            url=settings.profile_database_url,
+            auth=auth,
+            profiles=profile_grpc.ProfileServiceStub(internal),
+            wallets=wallet_grpc.WalletServiceStub(public),
+            admin=bearer(auth.token(new_id(), role="admin")),
+        )
 
 
 def money(minor: int) -> Money:
