@@ -111,9 +111,17 @@ class Hasher:
         """Give the threads back."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
-    async def _run(self, work: Callable[[], T]) -> T:
+    def ensure_room(self) -> None:
+        """Refuse before any other work what would be refused at hashing.
+
+        Raises:
+            TooManyRequests: Too many are waiting.
+        """
         if self._waiting >= self._threads * WAITING_PER_THREAD:
             raise TooManyRequests(retry_after_seconds=2.0)
+
+    async def _run(self, work: Callable[[], T]) -> T:
+        self.ensure_room()
         self._waiting += 1
         try:
             return await asyncio.get_running_loop().run_in_executor(self._pool, work)

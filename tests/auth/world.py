@@ -170,10 +170,12 @@ def settings_for(
 
 
 @contextlib.asynccontextmanager
-async def serving_auth(settings: AuthSettings, sink: Sink) -> AsyncIterator[World]:
+async def serving_auth(
+    settings: AuthSettings, sink: Sink, *, address: str = "127.0.0.1:0"
+) -> AsyncIterator[World]:
     """Run Auth; gives the world around it."""
     async with (
-        running(settings, address="127.0.0.1:0") as auth,
+        running(settings, address=address) as auth,
         connect(f"127.0.0.1:{auth.port}") as channel,
     ):
         stub = auth_grpc.AuthServiceStub(channel)

@@ -61,6 +61,7 @@ class Login:
             TooManyRequests: The account has to wait, or too many are hashing.
         """
         _check(email, password)
+        self._hasher.ensure_room()
         parsed = parse_email(email)
         account = parsed.canonical if parsed else email.strip().lower()
         await self._attempts.ensure_allowed(account)
