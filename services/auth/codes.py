@@ -57,7 +57,7 @@ LETTERS: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Mailing:
     """A code to be sent.
 

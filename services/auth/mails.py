@@ -26,7 +26,7 @@ _CODE = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Letter:
     """A mail without its envelope."""
 

@@ -112,7 +112,7 @@ class MailServer:
         self._user = unquote(parts.username) if parts.username else None
         self._password = unquote(parts.password) if parts.password else None
         self._sender = sender
-        self._domain = parseaddr(sender)[1].rpartition("@")[2]
+        self._domain = parseaddr(sender)[1].rpartition("@")[2] or "localhost"
 
     async def send(self, to: str, letter: Letter, *, mail_id: UUID) -> None:
         """Hand a mail over; a repeat carries the same Message-ID.

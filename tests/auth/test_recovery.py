@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from uuid import uuid4
 
 import pytest
@@ -159,3 +160,21 @@ async def test_a_new_password_needs_a_token(world: World) -> None:
     with pytest.raises(Unauthenticated) as caught:
         await world.auth.ChangePassword(auth_pb.ChangePasswordRequest())
     assert caught.value.reason == "INVALID_TOKEN"
+
+
+async def test_a_deletion_at_the_same_time_is_no_surprise(world: World) -> None:
+    """Neither asks for a code of somebody who has gone."""
+    for number in range(4):
+        member = await world.member(f"user{number}@example.com")
+        await world.sql("UPDATE code_limits SET send_times = '{}'")
+        answers = await asyncio.gather(
+            world.auth.DeleteUser(auth_pb.DeleteUserRequest(user_id="me"), metadata=member.proof),
+            request(world, member.email),
+            world.auth.ChangeEmail(
+                auth_pb.ChangeEmailRequest(new_email=f"new{number}@example.com", password=PASSWORD),
+                metadata=member.proof,
+            ),
+            return_exceptions=True,
+        )
+        reasons = {answer.reason for answer in answers if isinstance(answer, LockstepError)}
+        assert reasons <= {"SESSION_ENDED", "INVALID_TOKEN"}

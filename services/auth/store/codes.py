@@ -27,7 +27,7 @@ from services.auth.model import CODE_LIMITS, CODES
 from services.kernel.database import Reader, Row, Statement, Transaction
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Flow:
     """A flow that waits for its code, or had it.
 

@@ -25,7 +25,7 @@ FREE_FAILURES = 5
 WAIT_SECONDS_MAX = 900
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Credentials:
     """What a user is recognised by.
 

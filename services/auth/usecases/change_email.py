@@ -10,12 +10,12 @@ from services.auth.codes import Codes, Mailing, Purpose
 from services.auth.emails import Email
 from services.auth.model import Status
 from services.auth.proving import PasswordProof
-from services.auth.store import users
+from services.auth.store import credentials, users
 from services.auth.store.credentials import Credentials
 from services.auth.usecases.flows import check_email
 from services.kernel import call
 from services.kernel.database import Database, Transaction
-from services.kernel.errors import InvalidField, Violation
+from services.kernel.errors import InvalidField, SessionEnded, Violation
 from services.kernel.validation import Problems
 
 
@@ -57,6 +57,8 @@ class ChangeEmail:
             raise InvalidField(Violation("new_email", "is the address of this account already"))
 
         async def work(tx: Transaction) -> UUID:
+            if await credentials.hold(tx, user.user_id) is None:
+                raise SessionEnded  # deleted a moment ago
             await self._attempts.succeed(tx, user.email)
             return await self._codes.send(tx, await _mailing(tx, user, new))
 

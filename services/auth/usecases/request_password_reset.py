@@ -9,6 +9,7 @@ from services.auth.emails import mailbox
 from services.auth.store import credentials
 from services.auth.usecases.flows import check_email
 from services.kernel.database import Database, Transaction
+from services.kernel.ids import new_id
 from services.kernel.validation import Problems
 
 
@@ -39,7 +40,9 @@ class RequestPasswordReset:
         canonical = asked.canonical
 
         async def work(tx: Transaction) -> UUID:
-            user = await credentials.by_email(tx, canonical)
+            found = await credentials.by_email(tx, canonical)
+            # Held against a deletion; as much work for an address without an account.
+            user = await credentials.hold(tx, found.user_id if found else new_id())
             mailing = Mailing(
                 purpose=Purpose.RESET,
                 email=canonical,
