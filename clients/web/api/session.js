@@ -56,6 +56,12 @@ class Session extends EventTarget {
     this.#changed();
   }
 
+  /** @param {string} email the address that the account has by now */
+  readdress(email) {
+    const now = this.current;
+    if (now) localStorage.setItem(KEY, JSON.stringify({ ...now, email }));
+  }
+
   /** Forget the session, if it is still the one with this token. */
   close(token = this.current?.token) {
     if (!this.current || this.current.token !== token) return;

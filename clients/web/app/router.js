@@ -52,6 +52,11 @@ export function go(path, { replace = false } = {}) {
   else location.hash = path;
 }
 
+/** Show the page anew, because what it is about has changed. */
+export function showAgain() {
+  dispatchEvent(new HashChangeEvent("hashchange"));
+}
+
 /** Where the reader wanted to go before having to sign in; a path of this application. */
 export function wantedPath() {
   const wanted = current().query.get("to") ?? "";

@@ -2,7 +2,7 @@
 
 import { auth, users } from "../api/lockstep.js";
 import { session } from "../api/session.js";
-import { go } from "../app/router.js";
+import { go, showAgain } from "../app/router.js";
 import { confirmed } from "../ui/dialog.js";
 import { fill, h } from "../ui/dom.js";
 import { FormField } from "../ui/field.js";
@@ -48,7 +48,13 @@ function changeEmail() {
     reasons: { INVALID_CREDENTIALS: "password" },
     async action({ newEmail = "", password }) {
       const { flowId } = await auth.changeEmail({ newEmail, password });
-      const next = codeStep(newEmail, flowId, { canResend: false, done: () => location.reload() });
+      const next = codeStep(newEmail, flowId, {
+        canResend: false,
+        done() {
+          session.readdress(newEmail);
+          showAgain();
+        },
+      });
       fill(step, next);
       next.querySelector("input")?.focus();
     },

@@ -1,6 +1,7 @@
 // The account: who the reader is, the brand, the ways in, and the end of it.
 
 import { profiles, users } from "../api/lockstep.js";
+import { showAgain } from "../app/router.js";
 import { h } from "../ui/dom.js";
 import { FormField } from "../ui/field.js";
 import { ActionForm } from "../ui/form.js";
@@ -128,6 +129,6 @@ function changed(values, fields, shown) {
 
 function reloadLink() {
   const link = h("button", { type: "button", class: "link" }, "Load it again");
-  link.addEventListener("click", () => location.reload());
+  link.addEventListener("click", showAgain);
   return link;
 }

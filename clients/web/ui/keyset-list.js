@@ -22,6 +22,7 @@ import { bones, failed } from "./loading.js";
 
 const STORE = "list";
 const AHEAD = "600px";
+const BONES = 4;
 
 /** @template T */
 export class KeysetList extends HTMLElement {
@@ -60,18 +61,23 @@ export class KeysetList extends HTMLElement {
     this.#isLoading = true;
     this.#list.setAttribute("aria-busy", "true");
     const { bone = "bone-row", noun, signal } = this.options;
-    fill(this.#end, h("div", { class: this.#list.className }, ...bones(3, bone)));
+    const skeleton = bones(BONES, bone).map((each) => h("li", { "aria-hidden": "true" }, each));
+    this.#list.append(...skeleton);
+    this.#end.hidden = true; // else it would be seen jumping to the new end
     try {
-      const page = await this.options.fetch(this.#loaded.next);
+      const page = await this.options.fetch(this.#loaded.next)
+        .finally(() => skeleton.forEach((each) => each.remove()));
       if (signal.aborted) return;
       const first = this.#append(page);
       this.#news.textContent = `${this.#loaded.items.length} ${noun} shown.`;
-      if (takesFocus) /** @type {HTMLElement | null | undefined} */ (first?.querySelector("a, button"))?.focus();
+      if (takesFocus) focusIn(first);
     } catch (error) {
       if (!signal.aborted) fill(this.#end, failed(error, () => void this.#more()));
     } finally {
       this.#isLoading = false;
+      this.#end.hidden = false;
       this.#list.removeAttribute("aria-busy");
+      if (takesFocus && this.querySelector(".failed")) focusIn(this.#end);
       this.#observe();
     }
   }
@@ -101,3 +107,8 @@ export class KeysetList extends HTMLElement {
 }
 
 customElements.define("keyset-list", KeysetList);
+
+/** @param {Element | undefined} element */
+function focusIn(element) {
+  /** @type {HTMLElement | null | undefined} */ (element?.querySelector("a, button"))?.focus();
+}

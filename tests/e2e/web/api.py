@@ -95,8 +95,15 @@ class Api:
 
     def signed_in(self, account: Account) -> StorageState:
         """Return the storage of a browser in which somebody has signed in by hand."""
-        kept = {"name": "lockstep.session", "value": json.dumps(_kept(self.login(account)))}
-        return {"origins": [{"origin": self._stack.url, "localStorage": [kept]}]}
+        session = json.dumps(_kept(self.login(account)))
+        return {
+            "origins": [
+                {
+                    "origin": self._stack.url,
+                    "localStorage": [{"name": "lockstep.session", "value": session}],
+                }
+            ]
+        }
 
     def category(self, name: str, *, by: Account) -> str:
         """Make a category and return its id."""

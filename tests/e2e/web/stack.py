@@ -124,14 +124,18 @@ def _read(output: IO[str], lines: list[str], ready: threading.Event) -> None:
 def _environment(home: Path) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("LOCKSTEP_")}
     ports = {f"LOCKSTEP_{name}_PORT": str(_free_port()) for name in PORTS}
-    return kept | ports | {
-        "LOCKSTEP_HOME": str(home),
-        "LOCKSTEP_ENV": "test",
-        "LOCKSTEP_BCRYPT_COST": "4",
-        "LOCKSTEP_GATEWAY_STATIC": str(ROOT / "clients" / "web"),
-        "PYTHONPATH": str(ROOT),
-        "COLUMNS": "200",
-    }
+    return (
+        kept
+        | ports
+        | {
+            "LOCKSTEP_HOME": str(home),
+            "LOCKSTEP_ENV": "test",
+            "LOCKSTEP_BCRYPT_COST": "4",
+            "LOCKSTEP_GATEWAY_STATIC": str(ROOT / "clients" / "web"),
+            "PYTHONPATH": str(ROOT),
+            "COLUMNS": "200",
+        }
+    )
 
 
 def _free_port() -> int:

@@ -26,9 +26,7 @@ def describe(person: Person, account: Account, **changes: str) -> None:
     person.fill(**details | changes)
 
 
-def test_a_customer_registers_is_signed_in_and_sees_the_products(
-    person: Person, api: Api
-) -> None:
+def test_a_customer_registers_is_signed_in_and_sees_the_products(person: Person, api: Api) -> None:
     account = Account()
     describe(person, account, Address="123 Main St")
     with (
