@@ -12,6 +12,7 @@ from lockstep_clients import OutOfRange
 from services.commerce.model import Filters, Sort
 from services.commerce.seeding import seed
 from services.commerce.store import listing
+from services.kernel.database import Statement
 from tests.commerce.world import Shop, refusal
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -89,12 +90,11 @@ def plans(shop: Shop, filters: Filters, after: listing.Position) -> list[str]:
     asked = (first, deep) if filters.words else (first, deep, count)
     options = "-c random_page_cost=1.1"  # as the service's own sessions
     with psycopg.connect(shop.settings.commerce_database_url, options=options) as connection:
-        return [
-            "\n".join(
-                row[0]
-                for row in connection.execute(
-                    b"EXPLAIN " + statement.sql, {**statement.constants, **values}
-                )
-            )
-            for statement, values in asked
-        ]
+        return [_plan(connection, statement, values) for statement, values in asked]
+
+
+def _plan(connection: psycopg.Connection[Any], statement: Statement, values: dict[str, Any]) -> str:
+    given = {**statement._constants, **values}
+    query = b"EXPLAIN " + statement.sql
+    rows = psycopg.RawCursor(connection).execute(query, [given[name] for name in statement._names])
+    return "\n".join(row[0] for row in rows)

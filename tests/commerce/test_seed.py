@@ -1,0 +1,47 @@
+"""`lockstep seed`: a catalog that looks like one."""
+
+from __future__ import annotations
+
+import pytest
+from typer.testing import CliRunner
+
+from services.cli.main import app
+from services.commerce.seeding import seed
+from tests.commerce.people import minor_of
+from tests.commerce.world import Shop
+
+
+async def test_a_seeded_catalog_can_be_browsed_and_bought(shop: Shop) -> None:
+    written: list[int] = []
+    url = shop.settings.commerce_database_url
+    seed(url, products=4500, categories=20, on_progress=written.append, chance=1)
+    assert sum(written) == 4500
+    assert len(written) > 2
+    page = await shop.listed(limit=100)
+    assert page.metadata.total == 4500
+    assert len({product.name for product in page.products}) > 90
+    for product in page.products:
+        assert product.category.name
+        assert product.description
+        assert 0 < minor_of(product.price) < 10**6
+    assert (await shop.listed(q="lamp")).products
+    in_stock = next(product for product in page.products if product.stock)
+    await shop.bought(await shop.buyer(), in_stock)
+
+
+async def test_seeding_again_adds_to_the_same_categories(shop: Shop) -> None:
+    for _ in range(2):
+        seed(shop.settings.commerce_database_url, products=40, categories=300)
+    assert len(shop.rows("SELECT 1 FROM products")) == 80
+    assert len(shop.rows("SELECT 1 FROM categories")) == 300
+
+
+def test_the_command_seeds_what_it_is_told(
+    auth_url: str, profile_url: str, commerce_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, url in (("AUTH", auth_url), ("PROFILE", profile_url), ("COMMERCE", commerce_url)):
+        monkeypatch.setenv(f"LOCKSTEP_{name}_DATABASE_URL", url)
+    result = CliRunner().invoke(app, ["seed", "--products", "12", "--categories", "3"])
+    assert result.exit_code == 0, result.output
+    assert "added 12 products in 3 categories" in result.output
+    assert CliRunner().invoke(app, ["seed", "--products", "0"]).exit_code == 2
