@@ -121,16 +121,7 @@ async def running(
         )
         engine.start()
         stack.push_async_callback(engine.stop)
-        sweeper = Janitor(
-            recovery,
-            [
-                janitor.ENDED_SAGAS,
-                janitor.OLD_BARRIERS,
-                janitor.OLD_KEYS,
-                users.LATE_KEYS,
-                users.OLD_TOMBSTONES,
-            ],
-        )
+        sweeper = _janitor(recovery)
         sweeper.start()
         stack.push_async_callback(sweeper.stop)
         port = await server.start(address or f"{settings.host}:{settings.commerce_port}")
@@ -153,6 +144,11 @@ def _engine(
         ],
         owner=f"commerce@{socket.gethostname()}:{os.getpid()}",
     )
+
+
+def _janitor(database: Database) -> Janitor:
+    kept = [janitor.ENDED_SAGAS, janitor.OLD_BARRIERS, janitor.OLD_KEYS]
+    return Janitor(database, [*kept, users.LATE_KEYS, users.OLD_TOMBSTONES])
 
 
 def _access(keys: KeyRing, auth: auth_grpc.AuthServiceAsyncStub) -> Access:

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import signal
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import grpc
@@ -24,13 +22,12 @@ from lockstep_clients import (
 )
 
 from services.commerce.sagas.checkout import CheckoutSaga
+from tests.commerce.checkouts import State, assert_bought, assert_not_bought, with_cart
 from tests.commerce.people import minor_of
 from tests.commerce.wallet_proxy import Fault, Held, duplicated, refused, reply_lost
-from tests.commerce.world import Buyer, Shop, connected, refusal, shop_world
-from tests.faulty import Process, started
+from tests.commerce.world import Shop, refusal, shop_world
 from tests.kernel.saga_world import Stop
 
-State = order_pb.OrderState
 Code = grpc.StatusCode
 
 
@@ -38,31 +35,6 @@ Code = grpc.StatusCode
 def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """Give a checkout half a second."""
     monkeypatch.setattr(CheckoutSaga, "deadline_seconds", 0.5)
-
-
-async def with_cart(shop: Shop, quantity: int = 2) -> Buyer:
-    """Make a buyer who is about to spend 20 dollars of 50."""
-    buyer = await shop.buyer(5000)
-    await shop.add(buyer, await shop.product(stock=5), quantity)
-    return buyer
-
-
-async def assert_bought(shop: Shop, buyer: Buyer) -> None:
-    """Check that it was bought once; what came too late for that may have failed before."""
-    orders = await shop.history(buyer)
-    assert [each.state for each in orders].count(State.ORDER_STATE_PAID) == 1
-    assert {each.failure_reason for each in orders} <= {"", "PROFILE_UNAVAILABLE"}
-    assert await shop.balance(buyer) == 3000
-    assert not (await shop.cart(buyer)).items
-    assert [row.stock for row in shop.rows("SELECT stock FROM products")] == [3]
-
-
-async def assert_not_bought(shop: Shop, buyer: Buyer, reason: str) -> None:
-    (order,) = await shop.history(buyer)
-    assert (order.state, order.failure_reason) == (State.ORDER_STATE_FAILED, reason)
-    assert await shop.balance(buyer) == 5000
-    assert len((await shop.cart(buyer)).items) == 1
-    assert [row.stock for row in shop.rows("SELECT stock FROM products")] == [5]
 
 
 @pytest.mark.parametrize(
@@ -255,100 +227,6 @@ async def test_a_refund_is_sent_until_it_is_done(shop: Shop) -> None:
     assert (await shop.cancel(buyer, order.id)).state == State.ORDER_STATE_CANCELLED
     assert await shop.balance(buyer) == 5000
     assert [row.stock for row in shop.rows("SELECT stock FROM products")] == [5]
-
-
-@contextlib.asynccontextmanager
-async def another(
-    shop: Shop, log: Path, edge: str, strike: str = "KILL"
-) -> AsyncIterator[tuple[Shop, Process]]:
-    """Run a replica in a process of its own, struck at an edge."""
-    async with (
-        started("commerce", shop.settings, log, edge=edge, strike=strike) as process,
-        connected(process.port, shop.settings, shop.people, shop.wallets) as replica,
-    ):
-        yield replica, process
-
-
-@pytest.mark.processes
-@pytest.mark.parametrize(
-    "edge",
-    [
-        "commerce.T1.commit.acked",
-        "commerce.T2.statement#1",
-        "commerce.T2.commit.acked",
-    ],
-)
-async def test_commerce_killed_anywhere_leaves_all_or_nothing(
-    shop: Shop, tmp_path: Path, edge: str
-) -> None:
-    """[C3 C9 C19 R10 R27 R30]: SIGKILL; then another replica, and the same key tells."""
-    buyer = await with_cart(shop)
-    async with another(shop, tmp_path / "log", edge) as (replica, process):
-        with pytest.raises(LockstepError):
-            await replica.place(buyer, key="once")
-        await process.gone()
-    await shop.settled()
-    shop.check()
-    assert (await shop.place(buyer, key="once")).state == State.ORDER_STATE_PAID
-    await assert_bought(shop, buyer)
-
-
-@pytest.mark.processes
-async def test_commerce_killed_while_it_undoes_is_taken_over(shop: Shop, tmp_path: Path) -> None:
-    """[R34 R43]"""
-    buyer = await shop.buyer(10)
-    await shop.add(buyer, await shop.product(stock=5))
-    edge = "commerce.T3.commit.acked"
-    async with another(shop, tmp_path / "log", edge) as (replica, process):
-        with pytest.raises(LockstepError):
-            await replica.place(buyer, key="once")
-        await process.gone()
-    await shop.settled()
-    with refusal("INSUFFICIENT_FUNDS", FailedPrecondition):
-        await shop.place(buyer, key="once")
-    assert [row.stock for row in shop.rows("SELECT stock FROM products")] == [5]
-    assert await shop.balance(buyer) == 10
-
-
-@pytest.mark.processes
-async def test_commerce_killed_while_the_debit_is_on_its_way_is_taken_over(
-    shop: Shop, tmp_path: Path
-) -> None:
-    """[C9 C12]: the debit is done, and nobody is there to hear of it."""
-    buyer, held = await with_cart(shop), Held()
-    shop.wallets.fault("DebitWallet", held)
-    async with another(shop, tmp_path / "log", "") as (replica, process):
-        placing = asyncio.ensure_future(replica.place(buyer, key="once"))
-        await held.reached.wait()
-        process.signal(signal.SIGKILL)
-        await process.gone()
-        with pytest.raises(LockstepError):
-            await placing
-    held.released.set()
-    await shop.settled()
-    assert (await shop.place(buyer, key="once")).state == State.ORDER_STATE_PAID
-    await assert_bought(shop, buyer)
-
-
-@pytest.mark.processes
-async def test_a_zombie_that_wakes_up_after_recovery_changes_nothing(
-    shop: Shop, tmp_path: Path
-) -> None:
-    """[C20 C33 R48 R50]: SIGSTOP before T2, recovery by another replica, SIGCONT."""
-    buyer = await with_cart(shop)
-    edge = "commerce.T1.commit.acked"
-    async with another(shop, tmp_path / "log", edge, "STOP") as (zombie, process):
-        placing = asyncio.ensure_future(zombie.place(buyer, key="once"))
-        async with asyncio.timeout(10):
-            while not await asyncio.to_thread(shop.rows, "SELECT 1 FROM sagas"):
-                pass
-        await shop.settled()
-        shop.check()
-        settled = await shop.history(buyer)
-        process.signal(signal.SIGCONT)
-        with contextlib.suppress(LockstepError):
-            await placing
-    assert await shop.history(buyer) == settled
 
 
 async def test_a_driver_that_lost_the_race_to_t3_follows_it(

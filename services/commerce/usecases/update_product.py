@@ -68,14 +68,10 @@ class UpdateProduct:
 def _names(mask: Sequence[str], draft: ProductDraft) -> list[str]:
     if not mask:
         return [name for name in FIELDS if _is_set(name, draft)]
-    if list(mask) == ["*"]:
-        return list(FIELDS)
     wrong = Problems()
-    for path in mask:
-        if path not in FIELDS:
-            wrong.add("update_mask", f"{path!r} can't be changed: use {', '.join(FIELDS)}")
+    names = wrong.mask(mask, FIELDS, identity="id")
     wrong.raise_any()
-    return list(mask)
+    return names
 
 
 def _is_set(name: str, draft: ProductDraft) -> bool:
