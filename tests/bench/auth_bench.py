@@ -36,7 +36,7 @@ from tests.conftest import SERVICES
 from tests.faulty import started
 
 PASSWORD = "Copper-Kettle-7"
-CALLERS = 16
+CALLERS = 4 * (os.cpu_count() or 1)  # all cores hash, and nobody waits for his deadline
 STORM_CALLERS = 64
 PEOPLE = 8
 UNUSED_PORT = 1
