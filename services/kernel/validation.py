@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Collection, Iterable
 from urllib.parse import urlsplit
 
 from services.kernel.errors import InvalidField, Violation
@@ -99,6 +100,24 @@ class Problems:
             self.add(field, f"must be one of {', '.join(allowed)}")
             return None
         return value
+
+    def mask(self, paths: Iterable[str], allowed: Collection[str], *, identity: str) -> list[str]:
+        """Check an update mask and return the fields that it names; `*` is all of them.
+
+        Args:
+            paths: The mask.
+            allowed: The fields that can be changed.
+            identity: The field that says which resource is meant. It and the etag are
+                no changes, though whoever sends back what they read names them too
+                (AIP-134, AIP-154).
+        """
+        named = list(dict.fromkeys(paths))
+        if named == ["*"]:
+            return list(allowed)
+        for path in named:
+            if path not in allowed and path not in (identity, "etag"):
+                self.add("update_mask", f"{path!r} can't be changed: use {', '.join(allowed)}")
+        return [path for path in named if path in allowed]
 
 
 def _has_controls(text: str, *, allowed: set[str]) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from types import MappingProxyType
 from uuid import UUID
@@ -78,13 +78,6 @@ def checked(
 ) -> dict[str, str | None]:
     """Return the values as they are kept, and note what is wrong with them."""
     return {name: rules[name](wrong, value, parent + name) for name, value in values.items()}
-
-
-def check_mask(wrong: Problems, paths: Iterable[str], rules: Mapping[str, Rule]) -> None:
-    """Note the paths of an update mask that can't be changed."""
-    for path in paths:
-        if path not in rules:
-            wrong.add("update_mask", f"{path!r} can't be changed: use {', '.join(rules)}")
 
 
 def identifier(wrong: Problems, text: str, field: str) -> UUID:

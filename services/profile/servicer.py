@@ -13,7 +13,7 @@ from lockstep.profile.v1 import profile_service_pb2 as profile_pb
 from services.kernel.call import Call
 from services.kernel.validation import Problems
 from services.profile import fields
-from services.profile.fields import Rule, check_mask, checked, identifier
+from services.profile.fields import Rule, checked, identifier
 from services.profile.model import ROLES, STATUSES, Brand, NewBrand, NewProfile, Profile
 from services.profile.usecases.cancel_profile import CancelProfile
 from services.profile.usecases.create_profile import CreateProfile
@@ -96,7 +96,7 @@ class ProfileServicer:
         profile = await self.update_profile(
             caller=call.user,
             user_id=request.profile.user_id,
-            changes=_changes(request, "profile", fields.PROFILE),
+            changes=_changes(request, "profile", fields.PROFILE, identity="user_id"),
             etag=request.profile.etag,
         )
         return profile_message(profile)
@@ -155,7 +155,7 @@ class ProfileServicer:
         wrong = Problems()
         brand_id = identifier(wrong, request.brand.id, "brand.id")
         wrong.raise_any()
-        changes = _changes(request, "brand", fields.BRAND)
+        changes = _changes(request, "brand", fields.BRAND, identity="id")
         return brand_message(
             await self.update_brand(caller=call.user, brand_id=brand_id, changes=changes)
         )
@@ -243,16 +243,17 @@ def _changes(
     request: profile_pb.UpdateProfileRequest | profile_pb.UpdateBrandRequest,
     field: str,
     rules: Mapping[str, Rule],
+    *,
+    identity: str,
 ) -> dict[str, str | None]:
     """Return the masked fields as they will be; without a mask, those that are set."""
     wrong = Problems()
     resource: Message = getattr(request, field)
     if request.HasField("update_mask"):
-        names = list(request.update_mask.paths)
-        check_mask(wrong, names, rules)
+        names = wrong.mask(request.update_mask.paths, rules, identity=identity)
     else:
         names = [name for name in rules if _is_set(resource, name)]
-    values = {name: getattr(resource, name) for name in names if name in rules}
+    values = {name: getattr(resource, name) for name in names}
     changes = checked(wrong, rules, values, parent=f"{field}.")
     wrong.raise_any()
     return changes

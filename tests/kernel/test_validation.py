@@ -212,3 +212,15 @@ def test_any_choice_is_good_or_named(value: str | None) -> None:
     found = wrong.choice(value, "c", ("a", "b"))
     assert found in ("a", "b", None)
     assert bool(wrong.violations) is (bool(value) and found is None)
+
+
+def test_a_mask_names_fields_to_change_and_may_repeat_which_resource_is_meant() -> None:
+    wrong = Problems()
+    assert wrong.mask(["bio", "user_id", "etag", "bio"], ("name", "bio"), identity="user_id") == [
+        "bio"
+    ]
+    assert wrong.mask(["*"], ("name", "bio"), identity="user_id") == ["name", "bio"]
+    assert wrong.mask([], ("name", "bio"), identity="user_id") == []
+    wrong.raise_any()
+    wrong.mask(["status"], ("name", "bio"), identity="user_id")
+    assert [v.field for v in wrong.violations] == ["update_mask"]
