@@ -16,10 +16,11 @@ from typing import Any, Protocol
 
 import psycopg
 
-PAUSE_SECONDS = 30.0
+PAUSE_SECONDS = 20.0
 NAP_SECONDS = 4.5
 DOWN_SECONDS = 20.0
 JUMP_SECONDS = 11.0
+SLOW_SECONDS = 8.0
 # What PostgreSQL allows a session that sits in a transaction (see `database.SERVER_LIMITS`).
 IDLE_SECONDS = 5.0
 WEEKS_SECONDS = 8 * 86400.0
@@ -49,7 +50,7 @@ def parse(text: str) -> Schedule:
 DATABASE_FAULTS = ("crash", "pause", "nap", "cut", "readonly", "leave", "jump", "stop")
 FAULTS = {
     "statement": DATABASE_FAULTS,
-    "sent": ("crash", "pause", "nap", "overlap", "cut", "lost", "leave", "stop"),
+    "sent": ("crash", "pause", "nap", "overlap", "slow", "cut", "lost", "leave", "stop"),
     "acked": ("crash", "pause", "nap", "leave", "jump", "age", "stop"),
     "request": ("refuse", "lose", "twice", "again", "delay", "down", "pause", "jump", "leave"),
     "arrive": ("crash", "pause"),
@@ -60,7 +61,7 @@ CLIENT_FAULTS = {"request": ("twice",), "reply": ("lose",)}
 # Lost at a failover unless a later write was acknowledged: only what begins a saga can be.
 FAILOVER_EDGE = ".T1.commit.sent"
 # Faults that a saga has the time to outlive: they must not make it turn back.
-BENIGN = frozenset({"twice", "again", "reset", "garble", "refuse", "cut", "lost", "overlap"})
+BENIGN = frozenset({"twice", "again", "reset", "garble", "refuse", "cut", "lost"})
 
 
 def faults_at(edge: str) -> Sequence[str]:
@@ -134,7 +135,7 @@ class Run:
     violations: list[str] = field(default_factory=list)
     late: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
     doomed: dict[asyncio.Task[Any] | None, str] = field(default_factory=dict)
-    overlapping: list[asyncio.Event] = field(default_factory=list)
+    overlapping: dict[asyncio.Event, str | None] = field(default_factory=dict)
     paused: set[Actor] = field(default_factory=set)
     on_leave: Callable[[], None] = lambda: None
     background: set[asyncio.Task[Any]] = field(default_factory=set)
@@ -145,6 +146,11 @@ class Run:
     losing: bool = False
     healed: bool = False
     counts: Counter[str] = field(default_factory=Counter)
+
+    def watch(self, task: asyncio.Task[Any]) -> None:
+        """Keep a task whose errors are nobody's business."""
+        self.background.add(task)
+        task.add_done_callback(lambda done: done.cancelled() or done.exception())
 
     def blame(self, text: str) -> None:
         """Note a broken promise."""
@@ -177,10 +183,12 @@ class Run:
 
     def blocked(self) -> bool:
         """Let those go on who wait for somebody to wait for them."""
-        waiting, self.overlapping = self.overlapping, []
-        for event in waiting:
+        waits = _transaction(self.trace[-1]) if self.trace else ""
+        released = [event for event, own in self.overlapping.items() if own != waits]
+        for event in released:
+            del self.overlapping[event]
             event.set()
-        return bool(waiting)
+        return bool(released)
 
     def pause(self, actor: Actor, seconds: float) -> None:
         """Stop an actor as SIGSTOP does."""
@@ -215,11 +223,25 @@ async def _nap(run: Run, actor: Actor, edge: str) -> None:
 
 
 async def _overlap(run: Run, actor: Actor, edge: str) -> None:
-    """Wait here until somebody waits for a lock, at most until the server has enough."""
+    """Take long to commit: until somebody waits for a lock, at most for a while."""
+    await _linger(run, None)
+
+
+async def _slow(run: Run, actor: Actor, edge: str) -> None:
+    """The same, until somebody waits who does something else than this transaction."""
+    await _linger(run, _transaction(edge))
+
+
+async def _linger(run: Run, own: str | None) -> None:
     event = asyncio.Event()
-    run.overlapping.append(event)
-    asyncio.get_running_loop().call_later(IDLE_SECONDS, event.set)
+    run.overlapping[event] = own
+    asyncio.get_running_loop().call_later(SLOW_SECONDS, event.set)
     await event.wait()
+    run.overlapping.pop(event, None)
+
+
+def _transaction(edge: str) -> str:
+    return edge.split(".")[1]
 
 
 async def _cut(run: Run, actor: Actor, edge: str) -> None:
@@ -276,6 +298,7 @@ _STRIKES = {
     "pause": _pause,
     "nap": _nap,
     "overlap": _overlap,
+    "slow": _slow,
     "cut": _cut,
     "lost": _lost,
     "failover": _failover,

@@ -78,7 +78,8 @@ async def _play(world: World, run: Run, scenario: Scenario, schedule: Schedule) 
     if run.late:
         await _deliver_late(world, run, scenario)
         _check(run, scenario, outcome)
-    await _ask_again(world, run, scenario, outcome)
+    if not any(hit.endswith(":age") for hit in run.hit):  # keys are kept for a day
+        await _ask_again(world, run, scenario, outcome)
     run.violations.extend(f"an unexpected error: {error}" for error in run.unexpected)
     run.violations.extend(scenario.secrets())
     return Result(
@@ -160,9 +161,11 @@ def _check(run: Run, scenario: Scenario, outcome: Outcome) -> None:
 
 def _check_benign(run: Run, scenario: Scenario) -> None:
     faults = {hit.rpartition(":")[2] for hit in run.hit}
-    if len(run.hit) <= 1 and faults <= BENIGN and not scenario.refused:
-        if not scenario.happened():
-            run.blame("one small fault made it fail")
+    # What is asked before a saga begins is asked once.
+    small = BENIGN | {"overlap"} if run.hit and run.hit[0].startswith("p") else BENIGN
+    is_small = len(run.hit) <= 1 and faults <= small and "PhoneExists" not in str(run.hit)
+    if is_small and not scenario.refused and not scenario.happened():
+        run.blame("one small fault made it fail")
 
 
 def _state(run: Run, scenario: Scenario, outcome: Outcome) -> str:

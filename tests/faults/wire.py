@@ -133,7 +133,7 @@ class Wire:
                 run.late.append(later)
             case "twice":
                 task = asyncio.create_task(later(), context=contextvars.Context())
-                run.background.add(task)
+                run.watch(task)
             case "down":
                 self._take_down(path)
                 raise Unavailable("connection refused")
@@ -157,7 +157,7 @@ class Wire:
         handling = asyncio.create_task(
             _handle(run, actor, call, handler), context=contextvars.Context()
         )
-        run.background.add(handling)
+        run.watch(handling)
         try:
             await asyncio.wait({handling, actor.died}, return_when=asyncio.FIRST_COMPLETED)
         except asyncio.CancelledError:

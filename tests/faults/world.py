@@ -62,6 +62,8 @@ TIMED: tuple[ModuleType, ...] = (
     services.kernel.saga_store,
     deadlines,
 )
+# Polling costs a transaction each time, also where time costs nothing.
+POLL_SECONDS = 2.0
 
 
 class Hasher:
@@ -256,14 +258,17 @@ class World:
         replica.handlers = handlers_of(service, servicer, names)
 
     def serving(self, path: str) -> tuple[Actor, Method, Handler] | None:
-        """See `wire.Replicas`: the first live one, as long as its service is not down."""
+        """See `wire.Replicas`: the first live one that is not known to hang."""
         service = path.split(".")[1]
-        if service in self.run.down:
+        live = [
+            each
+            for each in self.replicas.values()
+            if each.service == service and not each.actor.dead
+        ]
+        if not live or service in self.run.down:
             return None
-        for replica in sorted(self.replicas.values(), key=lambda each: each.name):
-            if replica.service == service and not replica.actor.dead:
-                return replica.actor, *replica.handlers[path]
-        return None
+        best = min(live, key=lambda each: (not each.actor.resumed.is_set(), each.name))
+        return best.actor, *best.handlers[path]
 
     def recover(self) -> None:
         """Let second replicas take up what is due; called when somebody has to wait."""
@@ -303,10 +308,15 @@ class World:
         self.look.forget_opening(self)
 
     async def stop(self, actor: Actor) -> None:
-        replica = self.replicas[actor.name]
-        if replica.engine is not None:
-            task = asyncio.ensure_future(replica.engine.stop())
-            self.run.background.add(task)
+        engine = self.replicas[actor.name].engine
+        assert engine is not None
+
+        async def stop() -> None:
+            await engine.stop()
+            actor.dead = True
+            actor.died.set_result(None)
+
+        self.run.watch(asyncio.ensure_future(stop()))
         self.run.on_leave()
 
     def committed(self, actor: Actor, edge: str) -> None:
@@ -337,6 +347,9 @@ def virtual_time(url: str) -> Iterator[World]:
     fake = SimpleNamespace(monotonic=loop.time, time=loop.time, perf_counter=loop.time)
     originals = [(module, module.time) for module in TIMED]
     restore = count_statements(loop)
+    poll_seconds = services.kernel.saga_engine.POLL_SECONDS
+    services.kernel.saga_engine.POLL_SECONDS = POLL_SECONDS
+    logging.getLogger("psycopg").setLevel(logging.CRITICAL)
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     try:
         for module in TIMED:
@@ -348,6 +361,7 @@ def virtual_time(url: str) -> Iterator[World]:
     finally:
         for module, original in originals:
             module.time = original  # type: ignore[attr-defined]
+        services.kernel.saga_engine.POLL_SECONDS = poll_seconds
         restore()
         structlog.reset_defaults()
         asyncio.set_event_loop(None)
