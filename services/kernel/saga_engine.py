@@ -95,7 +95,8 @@ class SagaEngine:
         self._spawn(self._open_and_drive(new, answer))
         try:
             return await self._wait(new.id, answer)
-        except RequestInProgress as error:
+        except (RequestInProgress, SagaNotFound) as error:
+            # Not found: T1 is still on its way, and may yet be committed.
             raise DeadlineExceeded from error
 
     async def attach(self, saga_id: UUID) -> Outcome:

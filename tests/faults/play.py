@@ -161,9 +161,10 @@ def _check(run: Run, scenario: Scenario, outcome: Outcome) -> None:
 
 def _check_benign(run: Run, scenario: Scenario) -> None:
     faults = {hit.rpartition(":")[2] for hit in run.hit}
-    # What is asked before a saga begins is asked once.
+    # What happens before a saga begins is tried once.
     small = BENIGN | {"overlap"} if run.hit and run.hit[0].startswith("p") else BENIGN
-    is_small = len(run.hit) <= 1 and faults <= small and "PhoneExists" not in str(run.hit)
+    is_before = any(name in str(run.hit) for name in (".PhoneExists.", ".code."))
+    is_small = len(run.hit) <= 1 and faults <= small and not is_before
     if is_small and not scenario.refused and not scenario.happened():
         run.blame("one small fault made it fail")
 

@@ -1,0 +1,23 @@
+"""Schedules that have found something, so that it stays found."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.faults.edges import parse
+from tests.faults.play import play
+from tests.faults.scenarios import SCENARIOS
+from tests.faults.world import World
+
+FOUND = {
+    # T1 took longer than the caller waited: it was told SAGA_NOT_FOUND, and then it happened.
+    "a slow T1 is in doubt, not missing": ("verify", "a1.T1.statement#1:nap"),
+}
+
+
+@pytest.mark.parametrize("what", FOUND)
+def test_what_was_found_stays_mended(world: World, what: str) -> None:
+    scenario, schedule = FOUND[what]
+    result = world.loop.run_until_complete(play(world, SCENARIOS[scenario], parse(schedule)))
+    assert result.hit
+    assert result.violations == []
