@@ -77,9 +77,7 @@ def create_kernel_tables() -> None:
         moment("create_time", default=True),
         moment("update_time", default=True),
         sa.PrimaryKeyConstraint("id", name="pk_sagas"),
-        sa.CheckConstraint(
-            "state IN ('RUNNING', 'COMPENSATING', 'DONE', 'ABORTED')", name="state"
-        ),
+        sa.CheckConstraint("state IN ('RUNNING', 'COMPENSATING', 'DONE', 'ABORTED')", name="state"),
     )
     op.create_index(
         "ix_sagas_due",
