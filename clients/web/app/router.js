@@ -11,7 +11,6 @@ import { icon } from "../ui/icons.js";
  * @property {URLSearchParams} query
  * @property {AbortSignal} signal aborted when the page is left
  * @property {Map<string, unknown>} place kept for the way back to this history entry
- * @property {boolean} isReturn
  */
 /** @typedef {(visit: Visit) => { title: string, content: Node[] }} Page */
 /**
@@ -27,6 +26,8 @@ const SCROLL = "scroll";
 /** @type {Map<string, Map<string, unknown>>} by the id of the history entry */
 const places = new Map();
 let entry = "";
+/** @type {string[]} the pages that were shown last and before that */
+let trail = [];
 let leave = new AbortController();
 
 /**
@@ -51,6 +52,9 @@ export function go(path, { replace = false } = {}) {
   if (replace) location.replace(`#${path}`);
   else location.hash = path;
 }
+
+/** Whether a path was shown right before the page that is shown. @param {string} path */
+export const cameFrom = (path) => trail[1] === path;
 
 /** Show the page anew, because what it is about has changed. */
 export function showAgain() {
@@ -80,12 +84,12 @@ function current() {
 
 /** @param {Route[]} routes */
 function followSession(routes) {
-  const { path, query } = current();
+  const { path } = current();
   const access = match(routes, path)?.route.access;
   const needsSession = access === "user" || access === "admin";
   if (needsSession && !session.current) {
     go(`/sign-in?to=${encodeURIComponent(location.hash.slice(1))}`, { replace: true });
-  } else if (access === "guest" && session.current && !query.has("stay")) {
+  } else if (access === "guest" && session.current) {
     go(wantedPath(), { replace: true });
   }
 }
@@ -107,10 +111,11 @@ async function show(routes, main) {
   }
   const { place, isReturn } = enter();
   main.setAttribute("aria-busy", "true");
-  const visit = { params: found?.params ?? {}, query, signal, place, isReturn };
+  const visit = { params: found?.params ?? {}, query, signal, place };
   const made = await load(found?.route, visit);
   if (signal.aborted) return;
   document.title = `${made.title} · Lockstep`;
+  trail = [path, trail[0] ?? ""];
   fill(main, ...made.content);
   main.removeAttribute("aria-busy");
   dispatchEvent(new CustomEvent("pageshown", { detail: path }));

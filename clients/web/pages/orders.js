@@ -8,8 +8,7 @@ import { empty } from "../ui/loading.js";
 import { orderTag } from "../ui/states.js";
 
 /** @param {import("../app/router.js").Visit} visit */
-export function page({ signal, place, isReturn }) {
-  if (!isReturn) place.clear();
+export function page({ signal }) {
   const list = new KeysetList({
     noun: "orders", kind: "rows", signal,
     async fetch(pageToken) {

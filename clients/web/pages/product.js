@@ -4,7 +4,7 @@ import { RequestKey } from "../api/client.js";
 import { carts, catalog } from "../api/lockstep.js";
 import { session } from "../api/session.js";
 import { basket } from "../app/basket.js";
-import { go } from "../app/router.js";
+import { cameFrom, go } from "../app/router.js";
 import { fill, h } from "../ui/dom.js";
 import { money } from "../ui/format.js";
 import { icon } from "../ui/icons.js";
@@ -35,7 +35,7 @@ export function page({ params, signal }) {
 
 /** Back in the history is back to the place in the list. @param {Event} event */
 function goBack(event) {
-  if (history.length <= 1) return;
+  if (!cameFrom("/products")) return;
   event.preventDefault();
   history.back();
 }

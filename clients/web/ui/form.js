@@ -110,7 +110,7 @@ export class ActionForm extends HTMLElement {
     const known = error instanceof ApiError ? error : null;
     if (known && this.#refuseFields(known)) return;
     const more = this.options.remedies?.[known?.reason ?? ""]?.() ?? [];
-    this.#notice.say(textOf(error), "problem", ...more);
+    this.#notice.say(textOf(error), ...more);
     if (known?.retryAfterSeconds) this.#wait(known.retryAfterSeconds);
   }
 

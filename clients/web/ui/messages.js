@@ -36,15 +36,15 @@ export class NoticeBox extends HTMLElement {
   }
 
   /**
+   * Say what went wrong.
+   *
    * @param {string} text
-   * @param {"problem" | "info" | "ok"} [tone]
    * @param {Node[]} more links and the like
    */
-  say(text, tone = "problem", ...more) {
+  say(text, ...more) {
     this.clear();
-    this.className = `notice notice-${tone}`;
-    const name = tone === "problem" ? "alert" : tone === "ok" ? "check" : "info";
-    fill(this.#text, icon(name), h("span", {}, text, " ", ...more));
+    this.className = "notice";
+    fill(this.#text, icon("alert"), h("span", {}, text, " ", ...more));
   }
 
   clear() {

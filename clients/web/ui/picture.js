@@ -1,10 +1,10 @@
-// The picture of a product; until there is one, and without one, a quiet tile.
+// The picture of a product or a person; until there is one, and without one, a quiet tile.
 
 import { h } from "./dom.js";
 
 const TINTS = 6;
 
-/** @param {{ id: string, name: string, imageUrl: string }} product */
+/** @param {{ id: string, name: string, imageUrl: string }} whose */
 export function picture({ id, name, imageUrl }) {
   const initial = [...name.trim()][0]?.toUpperCase() ?? "";
   const tile = h("div", { class: `picture tint-${tintOf(id)}`, "aria-hidden": "true" },

@@ -8,6 +8,7 @@ import pytest
 from playwright.sync_api import Route, expect
 
 from tests.e2e.web.api import Account, Api, price
+from tests.e2e.web.conftest import NewPerson
 from tests.e2e.web.person import Person
 from tests.e2e.web.stack import Stack
 
@@ -129,10 +130,26 @@ def test_a_stopped_profile_service_is_waited_for_and_nothing_is_paid_twice(
     assert len(paid) == 1
 
 
-def test_what_can_not_be_loaded_can_be_tried_again(customer: Person, stack: Stack) -> None:
-    customer.visit("/products")
-    with stack.stopped("profile"):
-        customer.page.evaluate("location.hash = '/wallet'")
-        expect(customer.notice().first).to_be_visible(timeout=20_000)
+def test_a_phone_is_enough_to_buy_something(
+    new_person: NewPerson, account: Account, api: Api, admin_account: Account, lamp: Any
+) -> None:
+    api.top_up(account, 100, by=admin_account)
+    person = new_person(account, size=(360, 740))
+    person.visit("/products?q=lamp")
+    person.follow("Lamp")
+    person.is_at("Lamp")
+    person.press("Add to cart")
+    person.page.get_by_label("Main").get_by_text("Cart").click()
+    person.follow("Checkout")
+    person.press("Pay $30.00")
+    person.is_at("Order")
+    assert api.balance(account) == 70
+
+
+def test_what_can_not_be_loaded_can_be_tried_again(customer: Person) -> None:
+    customer.page.route("**/v1/wallets/**", lambda route: route.abort())
+    customer.visit("/wallet")
+    expect(customer.notice().first).to_contain_text("can't be reached")
+    customer.page.unroute("**/v1/wallets/**")
     customer.button("Try again").first.click()
     expect(customer.page.get_by_label("Balance")).to_contain_text("$0.00")
