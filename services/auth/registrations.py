@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from services.auth import passwords
 from services.auth.emails import Email, parse_email
@@ -23,8 +23,8 @@ class Registration:
     """A registration as it was asked for; None: the field is absent."""
 
     email: str
-    password: str
-    confirm_password: str | None = None
+    password: str = field(repr=False)
+    confirm_password: str | None = field(default=None, repr=False)
     role: str | None = None
     full_name: str | None = None
     first_name: str | None = None
