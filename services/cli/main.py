@@ -4,7 +4,20 @@ import sys
 
 import typer
 
-from services.cli import admin, audit, health, keys, mail, migrate, psql, sagas, seed, settings, up
+from services.cli import (
+    admin,
+    audit,
+    health,
+    keys,
+    mail,
+    migrate,
+    psql,
+    reconcile,
+    sagas,
+    seed,
+    settings,
+    up,
+)
 
 app = typer.Typer(
     name="lockstep",
@@ -25,6 +38,7 @@ app.add_typer(sagas.app, name="sagas")
 app.add_typer(mail.app, name="mail")
 app.command()(health.health)
 app.command()(seed.seed)
+app.command()(reconcile.reconcile)
 
 
 def main() -> None:

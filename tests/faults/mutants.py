@@ -155,9 +155,7 @@ def _client_side_time_limit() -> Any:
 def _nothing_to_undo_after_a_refusal() -> Iterator[None]:
     original = Steps._back
 
-    async def back(
-        self: Steps, saga: Saga, definition: Definition, database: Database
-    ) -> Saga:
+    async def back(self: Steps, saga: Saga, definition: Definition, database: Database) -> Saga:
         assert saga.error is not None
         if saga.error["code"] == "UNAVAILABLE":
             return await original(self, saga, definition, database)
@@ -191,9 +189,7 @@ async def _end(definition: Definition, saga: Saga, tx: Transaction) -> Saga:
 
 
 def _undo_before_compensating() -> Any:
-    async def back(
-        self: Steps, saga: Saga, definition: Definition, database: Database
-    ) -> Saga:
+    async def back(self: Steps, saga: Saga, definition: Definition, database: Database) -> Saga:
         ended = await self._decide("T4", partial(_end, definition, saga), saga, database)
         await definition.compensate(saga)
         return ended
@@ -301,9 +297,7 @@ def _decide_without_comparing() -> Iterator[None]:
 
 @contextmanager
 def _no_barrier() -> Iterator[None]:
-    async def once(
-        tx: Transaction, *, work: Callable[[], Awaitable[Json]], **rest: Any
-    ) -> Json:
+    async def once(tx: Transaction, *, work: Callable[[], Awaitable[Json]], **rest: Any) -> Json:
         return await work()
 
     async def reject(tx: Transaction, *, error: Exception, **rest: Any) -> None:

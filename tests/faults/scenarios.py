@@ -386,9 +386,7 @@ class Checkout(_Shopping):
     name = "checkout"
 
     async def ask(self, wire: Any) -> Any:
-        expected = Money(
-            currency_code="USD", units=TOTAL // 100, nanos=TOTAL % 100 * 10_000_000
-        )
+        expected = Money(currency_code="USD", units=TOTAL // 100, nanos=TOTAL % 100 * 10_000_000)
         return await order_grpc.OrderServiceStub(wire).PlaceOrder(
             order_pb.PlaceOrderRequest(expected_total=expected)
         )

@@ -11,6 +11,8 @@ from tests.faults.play import play
 from tests.faults.scenarios import SCENARIOS
 from tests.faults.world import World
 
+TRIES = 4
+
 
 @pytest.mark.parametrize("name", MUTANTS)
 def test_a_pitfall_breaks_a_promise_that_the_real_protocol_keeps(world: World, name: str) -> None:
@@ -20,7 +22,11 @@ def test_a_pitfall_breaks_a_promise_that_the_real_protocol_keeps(world: World, n
     assert run(play(world, kind, schedule)).violations == []
     with mutant.applied():
         without_faults = run(play(world, kind, ()))
-        killed = run(play(world, kind, schedule))
+        # Which of two answers of the database comes first is not ours to say.
+        for _ in range(TRIES):
+            killed = run(play(world, kind, schedule))
+            if killed.violations:
+                break
     assert [str(strike) for strike in schedule] == killed.hit
     assert any(mutant.expected in text for text in killed.violations), killed.violations
     if schedule:  # so it is the fault that shows it
