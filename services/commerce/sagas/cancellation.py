@@ -10,16 +10,16 @@ from __future__ import annotations
 from lockstep.profile.v1 import wallet_service_pb2 as wallet_pb
 from lockstep.profile.v1 import wallet_service_pb2_grpc as wallet_grpc
 
-from services.commerce.errors import ProfileUnavailable
 from services.commerce.sagas.codec import order_id_of, order_record
 from services.commerce.store import orders, products
 from services.kernel.database import Database, Transaction
-from services.kernel.errors import DomainError, Internal
+from services.kernel.errors import Internal
+from services.kernel.forward_only import ForwardOnly
 from services.kernel.money import to_wire
 from services.kernel.saga_store import Json, Saga
 
 
-class CancellationSaga:
+class CancellationSaga(ForwardOnly):
     """See the module.
 
     Args:
@@ -29,7 +29,6 @@ class CancellationSaga:
     """
 
     kind = "cancellation"
-    deadline_seconds: float | None = None
 
     def __init__(
         self,
@@ -70,15 +69,3 @@ class CancellationSaga:
         if await orders.cancel(tx, order_id):
             await products.give_back(tx, await orders.quantities(tx, order_id))
         return await order_record(tx, order_id)
-
-    async def compensate(self, saga: Saga) -> None:
-        """Never happens."""
-        raise NotImplementedError
-
-    async def undo(self, tx: Transaction, saga: Saga) -> None:
-        """Never happens."""
-        raise NotImplementedError
-
-    def unavailable(self) -> DomainError:
-        """Say so; never needed without a deadline."""
-        return ProfileUnavailable()
