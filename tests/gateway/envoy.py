@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import envoy
+import envoy  # type: ignore[import-untyped]
 
 TYPE = "type.googleapis.com/envoy.extensions.filters."
 STARTED = b"all dependencies initialized. starting workers"
@@ -108,8 +108,8 @@ def free_port() -> int:
 @contextlib.asynccontextmanager
 async def envoy_running(
     folder: Path, descriptors: Path, services: Sequence[str], upstream: int
-) -> AsyncIterator[int]:
-    """Run Envoy and give its port."""
+) -> AsyncIterator[tuple[int, int]]:
+    """Run Envoy and give its port and its process."""
     port = free_port()
     written = folder / "envoy.json"
     written.write_text(json.dumps(config(descriptors, services, port=port, upstream=upstream)))
@@ -124,7 +124,7 @@ async def envoy_running(
     try:
         await _until_started(process.stderr)
         drained = asyncio.create_task(process.stderr.read())
-        yield port
+        yield port, process.pid
     finally:
         if process.returncode is None:
             process.kill()

@@ -30,7 +30,7 @@ async def envoy_client(
     world: World, library_file: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Client]:
     folder = tmp_path_factory.mktemp("envoy")
-    async with envoy_running(folder, library_file, [SERVICE], world.upstream.port) as port:
+    async with envoy_running(folder, library_file, [SERVICE], world.upstream.port) as (port, _):
         client = Client(port)
         async with asyncio.timeout(10):  # its connection to the service may come after its start
             while (await client.get("/v1/books/dune")).status != 200:
