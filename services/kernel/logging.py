@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import atexit
 import logging
 import sys
+from typing import TextIO
 
 import structlog
+
+FLUSH_SECONDS = 0.05
 
 
 def configure(*, service: str, level: str = "info", form: str = "json") -> None:
@@ -16,11 +21,11 @@ def configure(*, service: str, level: str = "info", form: str = "json") -> None:
         level: debug, info, warning or error.
         form: json or console.
     """
-    renderer: structlog.types.Processor = (
-        structlog.processors.JSONRenderer()
-        if form == "json"
-        else structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty())
-    )
+    renderer: structlog.types.Processor = plain
+    if form == "json":
+        renderer = structlog.processors.JSONRenderer()
+    elif sys.stdout.isatty():
+        renderer = structlog.dev.ConsoleRenderer()
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
@@ -31,11 +36,71 @@ def configure(*, service: str, level: str = "info", form: str = "json") -> None:
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(_level(level)),
-        # A line is one write, so that lines of several threads never mix.
-        logger_factory=structlog.WriteLoggerFactory(),
+        logger_factory=Lines(sys.stdout),
         cache_logger_on_first_use=True,
     )
     logging.basicConfig(level=logging.WARNING, stream=sys.stdout)
+
+
+def plain(_logger: object, _method: str, event: structlog.types.EventDict) -> str:
+    """Write an event as a line for people, at a third of what structlog's own way costs."""
+    time, level, name = event.pop("timestamp"), event.pop("level"), event.pop("event")
+    trace = event.pop("exception", None)
+    rest = " ".join(
+        f"{key}={value if type(value) is str and value.isprintable() else repr(value)}"
+        for key, value in event.items()
+    )
+    line = f"{time} [{level:<8}] {name:<12} {rest}"
+    return line if trace is None else f"{line}\n{trace}"
+
+
+class Lines:
+    """Writes lines: many at once, a moment later, unless something is wrong.
+
+    Whoever reads a pipe is woken by every write, which made the access log cost a fifth
+    of a short call. A process that is killed takes the last moment's lines with it.
+
+    Args:
+        stream: Where to.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        """See the class."""
+        self._stream = stream
+        self._waiting: list[str] = []
+        self._loop: asyncio.AbstractEventLoop | None = None
+        atexit.register(self.flush)
+
+    def __call__(self, *_: object) -> Lines:
+        """Be the logger of everybody (`logger_factory`)."""
+        return self
+
+    def info(self, line: str) -> None:
+        """Write soon."""
+        self._waiting.append(line)
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            self.flush()
+            return
+        if loop is not self._loop:  # nothing of this loop is under way
+            self._loop = loop
+            loop.call_later(FLUSH_SECONDS, self.flush)
+
+    def error(self, line: str) -> None:
+        """Write now, after what waits."""
+        self._waiting.append(line)
+        self.flush()
+
+    debug = info
+    warning = critical = error
+
+    def flush(self) -> None:
+        """Write what waits."""
+        waiting, self._waiting, self._loop = self._waiting, [], None
+        if waiting:
+            self._stream.write("\n".join(waiting) + "\n")
+            self._stream.flush()
 
 
 def _level(name: str) -> int:
