@@ -40,6 +40,7 @@ MENDED_AT_ONCE: Final = 20
 # Whatever is younger may have a saga that is still at work.
 AGE: Final = timedelta(hours=1)
 NOT_AFTER: Final = timedelta(minutes=1)
+EVER: Final = datetime.max.replace(tzinfo=UTC)
 
 
 class Kind(StrEnum):
@@ -109,7 +110,7 @@ def _compare(urls: Mapping[str, str]) -> list[Finding]:
     before = datetime.now(UTC) - AGE
     profiles = {row[0]: row[1] for row in _rows(urls["profile"], _PROFILES, before)}
     users = {row[0]: row for row in _rows(urls["auth"], _USERS)}
-    everybody = {row[0] for row in _rows(urls["profile"], _PROFILES, datetime.max)}
+    everybody = {row[0] for row in _rows(urls["profile"], _PROFILES, EVER)}
     return [
         *(
             Finding(Kind.ORPHAN_PROFILE, user_id, saga_id)

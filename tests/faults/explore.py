@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from tests.faults.edges import Schedule, Strike, faults_at
@@ -98,35 +98,28 @@ def pairs(first: list[Result], *, seed: int) -> Iterator[Schedule]:
         bags = [each for each in bags if each[1]]
 
 
-def count_pairs(first: list[Result]) -> int:
-    """Return how many pairs there are."""
-    return sum(1 for _ in pairs(first, seed=0))
-
-
 def _tail(trace: list[str], after: int) -> list[str]:
     return trace[after : after + 150]
 
 
-async def explore(
-    world: World, kind: type[Scenario], *, seed: int, pair_count: int, triple_count: int = 0
-) -> Explored:
-    """Play all singles, and as many pairs and triples as asked for."""
-    explored = Explored(kind.name)
-    first = await singles(world, kind, explored)
+async def play_pairs(
+    world: World,
+    kind: type[Scenario],
+    explored: Explored,
+    schedules: Iterable[Schedule],
+    *,
+    triples: int,
+    seed: int,
+) -> None:
+    """Play pairs, and add a third fault to some of them."""
     second = []
-    for schedule in _take(pairs(first, seed=seed), pair_count):
+    for schedule in schedules:
         result = await play(world, kind, schedule)
         explored.add(result)
-        if len(result.hit) == 2:
+        if len(result.hit) == len(schedule):
             second.append(result)
     dice = random.Random(seed)
-    for _ in range(triple_count):
+    for _ in range(triples):
         result = dice.choice(second)
         third = dice.choice(list(strikes(result.trace, all_statements=False)))
         explored.add(await play(world, kind, (*result.schedule, third)))
-    return explored
-
-
-def _take(schedules: Iterator[Schedule], count: int) -> Iterator[Schedule]:
-    for _, schedule in zip(range(count), schedules, strict=False):
-        yield schedule

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from tests.faults.forms import keep_promises
+import pytest
+
+from tests.faults.forms import keep_promises, parts
 from tests.faults.world import World
 
 
-def test_no_schedule_breaks_a_promise_of_a_cancellation_of_an_order(world: World) -> None:
-    keep_promises(world, "cancel")
+@pytest.mark.parametrize("part", parts("cancel"))
+def test_no_schedule_breaks_a_promise_of_a_cancellation_of_an_order(
+    world: World, part: int
+) -> None:
+    keep_promises(world, "cancel", part)
 
 
-def test_no_schedule_breaks_a_promise_of_a_confirmation_of_an_address(world: World) -> None:
-    keep_promises(world, "verify")
+@pytest.mark.parametrize("part", parts("verify"))
+def test_no_schedule_breaks_a_promise_of_a_confirmation_of_an_address(
+    world: World, part: int
+) -> None:
+    keep_promises(world, "verify", part)

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from tests.faults.forms import keep_promises
+import pytest
+
+from tests.faults.forms import keep_promises, parts
 from tests.faults.world import World
 
 
-def test_no_schedule_breaks_a_promise_of_a_deletion_of_an_account(world: World) -> None:
-    keep_promises(world, "delete")
+@pytest.mark.parametrize("part", parts("delete"))
+def test_no_schedule_breaks_a_promise_of_a_deletion_of_an_account(world: World, part: int) -> None:
+    keep_promises(world, "delete", part)
 
 
-def test_no_schedule_breaks_a_promise_of_a_deletion_that_Commerce_refuses(world: World) -> None:
-    keep_promises(world, "delete-refused")
+@pytest.mark.parametrize("part", parts("delete-refused"))
+def test_no_schedule_breaks_a_promise_of_a_deletion_that_Commerce_refuses(
+    world: World, part: int
+) -> None:
+    keep_promises(world, "delete-refused", part)

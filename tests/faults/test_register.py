@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from tests.faults.forms import keep_promises
+import pytest
+
+from tests.faults.forms import keep_promises, parts
 from tests.faults.world import World
 
 
-def test_no_schedule_breaks_a_promise_of_a_registration(world: World) -> None:
-    keep_promises(world, "register")
+@pytest.mark.parametrize("part", parts("register"))
+def test_no_schedule_breaks_a_promise_of_a_registration(world: World, part: int) -> None:
+    keep_promises(world, "register", part)
 
 
-def test_no_schedule_breaks_a_promise_of_a_registration_that_Profile_refuses(world: World) -> None:
-    keep_promises(world, "register-refused")
+@pytest.mark.parametrize("part", parts("register-refused"))
+def test_no_schedule_breaks_a_promise_of_a_registration_that_Profile_refuses(
+    world: World, part: int
+) -> None:
+    keep_promises(world, "register-refused", part)

@@ -104,6 +104,7 @@ class World:
         self.run: Run = cast(Run, None)
         self.is_recovering = False
         self.look: Any = None
+        self.singles: dict[str, Any] = {}  # results of `explore`, for the pairs that follow
         self.settings = AuthSettings(env="test", bcrypt_cost=4, address_limits=False)
         loop.on_jump = self.ground.jump
         loop.on_blocked = self._blocked

@@ -1,0 +1,78 @@
+"""Runs the schedules and writes docs/reliability.md.
+
+python -m tests.faults [short|long]      what `make faults` does
+python -m tests.faults replay 'register a1.T1.commit.sent:lost'
+python -m tests.faults trace 'register'  names the edges
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.faults.databases import make_database
+from tests.faults.edges import parse
+from tests.faults.play import Result, play
+from tests.faults.report import write
+from tests.faults.scenarios import SCENARIOS
+from tests.faults.world import virtual_time
+from tests.postgres import shared_postgres
+
+FOLDER = Path(__file__).parent
+
+
+def main(arguments: list[str]) -> int:
+    match arguments:
+        case [] | ["long"]:
+            return run("long")
+        case ["short"]:
+            return run("short")
+        case ["replay", line]:
+            return replay(line, _tell)
+        case ["trace", line]:
+            return replay(line, lambda result: print(*result.trace, sep="\n"))
+    print(__doc__)
+    return 2
+
+
+def run(form: str) -> int:
+    """Run every test of this folder on two processes, and write the report."""
+    begin = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="lockstep-faults-") as folder:
+        environment = os.environ | {"FAULTS": form, "FAULTS_REPORT": folder}
+        command = [sys.executable, "-m", "pytest", str(FOLDER), "-q", "-n", "2"]
+        done = subprocess.run(
+            [*command, "--dist", "loadfile"], cwd=FOLDER.parent.parent, env=environment, check=False
+        )
+        parts = {
+            path.stem: json.loads(path.read_text()) for path in sorted(Path(folder).glob("*.json"))
+        }
+    complete = write(parts, form=form, seconds=time.monotonic() - begin)
+    return done.returncode or (0 if complete else 1)
+
+
+def replay(line: str, tell: Callable[[Result], None]) -> int:
+    """Play one schedule: a scenario, and what goes wrong where."""
+    name, _, schedule = line.partition(" ")
+    with shared_postgres() as server:
+        with virtual_time(make_database(server, "replayed")) as world:
+            result = world.loop.run_until_complete(play(world, SCENARIOS[name], parse(schedule)))
+    tell(result)
+    return 1 if result.violations else 0
+
+
+def _tell(result: Result) -> None:
+    faults = {hit.rpartition(":")[0]: hit for hit in result.hit}
+    print(*(faults.get(edge, edge) for edge in result.trace), sep="\n")
+    print(f"the client was told: {result.outcome}")
+    print(*(result.violations or ["every promise was kept"]), sep="\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,179 @@
+"""The rows of the fault matrix, and where each of them is hit.
+
+A row is hit by schedules whose faults match its pattern, by tests that name it in
+brackets, or both. The pattern is matched with `scenario edge:fault`.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+TESTS = Path(__file__).parent.parent
+NAMED = re.compile(r"\[((?:[RCPNI]\d+[ ,]*)+)\]")
+ROOT = TESTS.parent
+
+LATER = "needs a standby: later; the reconciler's part is tested"
+GONE = "belongs to remote stock, which does not exist here"
+
+ROWS: dict[str, tuple[str, str]] = {
+    "R1": ("too little time on receipt: no write", ""),
+    "R2": ("crash, or the client gone, before T1", r"Register\.arrive:crash"),
+    "R3": ("the address belongs to an ACTIVE user", ""),
+    "R4": ("the address belongs to a PENDING user", ""),
+    "R5": ("the same key while it runs", r"register client\.Register\.request:twice"),
+    "R6": ("the same key, another request", ""),
+    "R7": ("the same key afterwards (asked after every schedule)", r"register a1.*:crash"),
+    "R8": ("T1: the connection is cut before COMMIT", r"register a1\.T1\.\S*:cut"),
+    "R9": ("T1: the answer to COMMIT is lost", r"register a1\.T1\.commit\.sent:lost"),
+    "R10": ("crash right after T1", r"register a1\.T1\.commit\.acked:crash"),
+    "R11": ("the client leaves during T1", r"register a1\.T1\.\S*:leave"),
+    "R12": ("the participant refuses connections", r"CreateProfile\.request:(refuse|down)"),
+    "R13": ("A: the request is lost", r"CreateProfile\.request:lose"),
+    "R14": ("A is rejected", r"register-refused "),
+    "R15": ("PA: error of the database", r"p1\.CreateProfile\.statement\S*:(readonly|cut)"),
+    "R16": ("PA: the answer to COMMIT is lost", r"p1\.CreateProfile\.commit\.sent:lost"),
+    "R17": (
+        "crash of the participant after PA",
+        r"p1\.CreateProfile\.(commit\.acked|handled):crash",
+    ),
+    "R18": ("the deadline of A passes inside PA", r"p1\.CreateProfile\.statement\S*:nap"),
+    "R19": ("PA is always slower than the deadline", r"p1\.CreateProfile\.\S*:pause"),
+    "R20": ("A: the reply is lost", r"CreateProfile\.reply:lose"),
+    "R21": ("A twice at the same time", r"CreateProfile\.(request:twice|commit\.sent:overlap)"),
+    "R22": ("A again after DONE", r"register a1\.CreateProfile\.request:again"),
+    "R23": ("A after PC", r"register-refused a1\.CreateProfile\.request:again"),
+    "R24": ("C while PA is uncommitted", r"p1\.CreateProfile\.commit\.sent:slow"),
+    "R25": ("C before A", r"CreateProfile\.request:delay"),
+    "R26": ("A later than its tombstone is kept", r"register\S* \S*:age"),
+    "R27": ("crash before T2", r"register a1\.(CreateProfile\.reply|T2\.statement#1):crash"),
+    "R28": ("T2 finds that somebody has turned back", r"register a1\.T2\.statement#1:pause"),
+    "R29": ("T2: the answer to COMMIT is lost", r"register a1\.T2\.commit\.sent:lost"),
+    "R30": ("crash after T2, before the reply", r"register a1\.T2\.commit\.acked:crash"),
+    "R31": ("the client has gone when the reply comes", r"register client\.Register\.reply:lose"),
+    "R32": ("T2 and T3 by two coordinators", r"register a1\.T2\.\S*:pause"),
+    "R33": ("T3: the answer to COMMIT is lost", r"T3\.commit\.sent:lost"),
+    "R34": ("crash after T3", r"T3\.commit\.acked:crash"),
+    "R35": (
+        "the deadline passes while nobody drives",
+        r"register a1\.T1\.commit\.acked:(crash|jump)",
+    ),
+    "R36": ("failover loses T1 whose answer was lost", r"T1\.commit\.sent:failover"),
+    "R37": ("failover of Auth's database loses T1", "-"),
+    "R38": ("failover of Auth's database loses T2", "-"),
+    "R39": ("failover of Profile's database loses PA", "-"),
+    "R40": (
+        "C is lost, doubled, or its participant crashes",
+        r"CancelProfile\.\S*:(lose|twice|crash)",
+    ),
+    "R41": ("PC: down for long", r"CancelProfile\.request:down"),
+    "R42": ("PC: the answer to COMMIT is lost", r"CancelProfile\.commit\.sent:lost"),
+    "R43": ("crash before T4", r"CancelProfile\.reply:crash"),
+    "R44": ("T4 finds no user", ""),
+    "R45": ("T4: the answer to COMMIT is lost", r"T4\.commit\.sent:lost"),
+    "R46": ("the address is registered again after T4", r"register-refused "),
+    "R47": ("two replicas claim at once", ""),
+    "R48": ("a lease runs out while its holder lives", r"a1\.\S*:jump"),
+    "R49": ("a zombie before A", r"a1\.CreateProfile\.request:pause"),
+    "R50": ("a zombie before T2", r"a1\.T2\.statement#1:pause"),
+    "R51": ("a zombie before T4", r"a1\.T4\.statement#1:pause"),
+    "R52": ("a zombie inside PA", r"p1\.CreateProfile\.statement\S*:pause"),
+    "R53": ("a poisoned saga", ""),
+    "R54": ("a saga of a newer kind", ""),
+    "R55": ("clocks jump", r":jump"),
+    "R56": ("SIGTERM with work in flight", r":stop"),
+    "R57": ("T2: no connection, or the database down", r"T2\.statement\S*:(readonly|cut)"),
+    "R58": ("many sagas are pending", ""),
+    "R59": ("half-open connection to PostgreSQL", ""),
+    "R60": ("CancelledError inside a handler", ""),
+    "C1": ("double click", r"checkout client\.PlaceOrder\.request:twice"),
+    "C2": ("price or stock has changed", ""),
+    "C3": ("T1: lost answer or crash", r"checkout c1\.T1\.commit\.(sent:lost|acked:crash)"),
+    "C4": (GONE, "-"),
+    "C5": ("all lines or none", r"checkout c1\.T1\.statement#\d:(crash|cut)"),
+    "C6": (GONE, "-"),
+    "C7": (GONE, "-"),
+    "C8": (GONE, "-"),
+    "C9": ("crash between stock and debit", r"checkout c1\.T1\.commit\.acked:crash"),
+    "C10": (GONE, "-"),
+    "C11": ("insufficient funds", r"checkout-refused "),
+    "C12": ("debited, and the reply is lost", r"checkout c1\.DebitWallet\.reply:lose"),
+    "C13": ("debited, and the deadline passes", r"checkout c1\.DebitWallet\.reply:(crash|pause)"),
+    "C14": ("the debit arrives after its void", r"checkout\S* c1\.DebitWallet\.request:delay"),
+    "C15": ("the debit twice", r"checkout c1\.DebitWallet\.request:(twice|again)"),
+    "C16": ("two checkouts for the last money", ""),
+    "C17": ("the wallet is closed", ""),
+    "C18": (
+        "the debit is done, and the answer is INTERNAL",
+        r"checkout c1\.DebitWallet\.reply:garble",
+    ),
+    "C19": ("crash after the debit, before T2", r"checkout c1\.T2\.statement#1:crash"),
+    "C20": ("T2 loses to T3", r"checkout c1\.T2\.statement#1:pause"),
+    "C21": ("T2: the answer to COMMIT is lost", r"checkout c1\.T2\.commit\.sent:lost"),
+    "C22": (GONE, "-"),
+    "C23": ("a paid order is never cancelled by a guess", ""),
+    "C24": ("the refund cannot be made for long", r"(VoidTransfer|RefundWallet)\.request:down"),
+    "C25": ("the refund twice", r"(VoidTransfer|RefundWallet)\.request:(twice|again)"),
+    "C26": ("a refund to a wallet that was closed", ""),
+    "C27": ("a void without a debit", r"checkout-refused "),
+    "C28": (GONE, "-"),
+    "C29": (GONE, "-"),
+    "C30": ("T4: the answer to COMMIT is lost", r"checkout-refused c1\.T4\.commit\.sent:lost"),
+    "C31": ("the client leaves after the debit", r"checkout c1\.T2\.\S*:leave"),
+    "C32": ("a new key is a new purchase", ""),
+    "C33": ("a zombie before the debit", r"checkout c1\.DebitWallet\.request:pause"),
+    "C34": ("a void of a saga that is DONE is found", ""),
+    "C35": ("overflow and rounding", ""),
+    "C36": ("failover of any database", "-"),
+    "C37": ("a PENDING user cannot check out", ""),
+    "C38": ("deletion during checkout", r"delete-refused "),
+    "C39": ("many checkouts of one product or wallet", ""),
+    "C40": ("barriers are cleaned up too early", r":age"),
+}
+
+
+# Rows whose tests say it in words only.
+ELSEWHERE = {
+    "R60": "tests/kernel/test_interceptors.py::test_a_cancellation_from_inside_is_answered_at_once_R60",
+    "C26": "tests/profile/test_wallets.py::test_a_refund_for_a_wallet_that_is_gone_goes_to_suspense",
+}
+
+
+def excused(row: str) -> str:
+    """Say why a row need not be hit; empty when it has to be."""
+    text, pattern = ROWS[row]
+    if pattern != "-":
+        return ""
+    return GONE if text == GONE else LATER
+
+
+def schedules_of(row: str, hits: Iterable[str]) -> list[str]:
+    """Return the faults, as `scenario edge:fault`, that hit a row."""
+    pattern = ROWS[row][1]
+    if pattern in ("", "-"):
+        return []
+    return [hit for hit in hits if re.search(pattern, hit)]
+
+
+def named_tests() -> dict[str, list[str]]:
+    """Return the tests that name each row or pitfall."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for path in sorted(TESTS.rglob("test_*.py")):
+        for name, text in _functions(path):
+            for group in NAMED.findall(text):
+                for row in re.findall(r"[RCPN]\d+", group):
+                    found[row].append(f"{path.relative_to(ROOT)}::{name}")
+    for row, test in ELSEWHERE.items():
+        found[row].append(test)
+    return {row: sorted(set(tests)) for row, tests in found.items()}
+
+
+def _functions(path: Path) -> Iterator[tuple[str, str]]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith(
+            "test_"
+        ):
+            yield node.name, ast.get_docstring(node) or ""
