@@ -30,7 +30,7 @@ import uvloop
 from protobuf import Registry, message_from_json_value
 
 from services.gateway import descriptors
-from tests.gateway.envoy import envoy_running, free_port
+from tests.gateway.envoy import envoy_running, free_port, until_open
 from tests.gateway.world import compile_protos
 
 SERVICE = "bench.v1.Shop"
@@ -211,23 +211,11 @@ async def gateway(descriptors_file: Path, upstream_port: int) -> AsyncIterator[t
         env={**os.environ, "LOCKSTEP_LOG_FORMAT": "json", "LOCKSTEP_LOG_LEVEL": "warning"},
     )
     try:
-        await _until_open(port)
+        await until_open(port)
         yield port, process.pid
     finally:
         process.send_signal(signal.SIGTERM)
         await process.wait()
-
-
-async def _until_open(port: int) -> None:
-    async with asyncio.timeout(60):
-        while True:
-            try:
-                _, writer = await asyncio.open_connection("127.0.0.1", port)
-            except OSError:
-                await asyncio.sleep(0.05)
-            else:
-                writer.close()
-                return
 
 
 async def compare(routes: int, connections: int, seconds: float) -> None:
@@ -239,7 +227,7 @@ async def compare(routes: int, connections: int, seconds: float) -> None:
         file = folder / "shop.binpb"
         compile_protos(folder, file, "shop.proto")
         with upstream(file) as port:
-            await _until_open(port)
+            await until_open(port)
             async with (
                 gateway(file, port) as (ours, our_pid),
                 envoy_running(folder, file, [SERVICE], port) as (theirs, their_pid),

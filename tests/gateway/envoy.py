@@ -124,6 +124,7 @@ async def envoy_running(
     try:
         await _until_started(process.stderr)
         drained = asyncio.create_task(process.stderr.read())
+        await until_open(port)
         yield port, process.pid
     finally:
         if process.returncode is None:
@@ -131,6 +132,19 @@ async def envoy_running(
         await process.wait()
         if drained is not None:
             await drained
+
+
+async def until_open(port: int) -> None:
+    """Wait until something listens."""
+    async with asyncio.timeout(60):
+        while True:
+            try:
+                _, writer = await asyncio.open_connection("127.0.0.1", port)
+            except OSError:
+                await asyncio.sleep(0.05)
+            else:
+                writer.close()
+                return
 
 
 async def _until_started(log: asyncio.StreamReader) -> None:
