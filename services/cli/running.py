@@ -5,8 +5,10 @@ import functools
 import os
 import signal
 import socket
+from pathlib import Path
 from typing import Final
 
+import services
 from services.cli.errors import CommandError
 from services.cli.health import is_serving
 from services.cli.postgres import environment
@@ -59,10 +61,10 @@ async def _start(system: System, supervisor: Supervisor) -> None:
     if system.has_mail_sink:
         supervisor.start(mail_sink(system))
     await supervisor.unless_stopped(_migrate())
-    services = [
+    programs = [
         worker for name in DATABASES if is_installed(name) for worker in workers(system, name)
     ]
-    supervisor.start(*services)
+    supervisor.start(*programs)
     if is_installed("gateway"):
         supervisor.start(*workers(system, "gateway"))
     await supervisor.wait_ready()
@@ -105,11 +107,18 @@ def workers(system: System, name: str) -> list[Program]:
             argv=python(f"services.{name}"),
             probe=functools.partial(is_serving, f"{scheme}{host}:{port}"),
             environment=_environment()
+            | (_site() if name == "gateway" else {})
             | as_environment(settings)
             | {variable(f"{name}_port"): str(port)},
         )
         for number, port in enumerate(ports)
     ]
+
+
+def _site() -> dict[str, str]:
+    """Have the gateway serve the browser client of a checkout; a setting of its own wins."""
+    folder = Path(services.__file__).parents[1] / "clients" / "web"
+    return {variable("gateway_static"): str(folder)} if folder.is_dir() else {}
 
 
 def refuse_taken_ports(system: System) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -312,8 +313,11 @@ class Cart:
 
     @property
     def etag(self) -> str:
-        """What changes whenever the cart does."""
-        return str(self.version)
+        """What changes whenever the cart does, or what it shows of its products."""
+        if not self.lines:
+            return str(self.version)
+        shown = [(line.product.id.hex, line.product.version, line.is_gone) for line in self.lines]
+        return f"{self.version}-{zlib.crc32(repr(shown).encode()):08x}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,9 @@ from services.gateway.exchange import Receive, Scope, Send
 
 SECURITY: Final = {
     "content-security-policy": (
-        "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+        # Pictures of products and people are wherever their owners keep them.
+        "default-src 'self'; img-src 'self' https: http: data:; base-uri 'none';"
+        " form-action 'self'; frame-ancestors 'none'"
     ),
     "referrer-policy": "no-referrer",
     "x-content-type-options": "nosniff",

@@ -101,7 +101,14 @@ class Problems:
             return None
         return value
 
-    def mask(self, paths: Iterable[str], allowed: Collection[str], *, identity: str) -> list[str]:
+    def mask(
+        self,
+        paths: Iterable[str],
+        allowed: Collection[str],
+        *,
+        identity: str,
+        values: Collection[str] = (),
+    ) -> list[str]:
         """Check an update mask and return the fields that it names; `*` is all of them.
 
         Args:
@@ -110,8 +117,12 @@ class Problems:
             identity: The field that says which resource is meant. It and the etag are
                 no changes, though whoever sends back what they read names them too
                 (AIP-134, AIP-154).
+            values: Messages among the fields that are one value, such as money: a path
+                into one means all of it.
         """
-        named = list(dict.fromkeys(paths))
+        heads = {path: path.partition(".")[0] for path in paths}
+        whole = (head if head in values else path for path, head in heads.items())
+        named = list(dict.fromkeys(whole))
         if named == ["*"]:
             return list(allowed)
         for path in named:

@@ -188,7 +188,7 @@ async def test_lines_that_cannot_be_bought_as_they_stand_say_why(shop: Shop) -> 
     someone = shop.login()
     good, gone, scarce, dearer, both = await shop.products(5)
     for product in (good, gone, scarce, dearer, both):
-        await shop.add(someone, product, 2)
+        seen = await shop.add(someone, product, 2)
     await shop.remove(gone)
     await shop.change(scarce, stock=1)
     await shop.change(dearer, price=3000)
@@ -201,6 +201,7 @@ async def test_lines_that_cannot_be_bought_as_they_stand_say_why(shop: Shop) -> 
         [PROBLEM["PRICE_CHANGED"]],
         [PROBLEM["NO_STOCK"], PROBLEM["PRICE_CHANGED"]],
     ]
+    assert cart.etag != seen.etag  # what is shown has changed, though nobody touched the cart
     assert minor_of(cart.items[3].unit_price) == 3000
     assert minor_of(cart.subtotal) == 2 * 1000 + 2 * 3000
     again = await shop.set(someone, dearer, 1)

@@ -223,6 +223,11 @@ def test_from_the_catalog_to_an_order_and_back(http: httpx.Client, admin: dict[s
     mine = login(http, email)
     assert http.get("/v1/cart", headers=mine).json()["items"] == []
     item = {"productId": product["id"], "quantity": 1}
+    dear = {"price": {"units": "25"}, "etag": product["etag"]}
+    product = http.patch(f"/v1/products/{product['id']}", json=dear, headers=admin).json()
+    assert product["price"] == {"currencyCode": "USD", "units": "25", "nanos": 0}
+    cheap = {"price": {"units": "19", "nanos": 990000000}}
+    http.patch(f"/v1/products/{product['id']}", json=cheap, headers=admin)
     assert http.post("/v1/cart/items", json=item, headers=mine).json()["items"][0]["quantity"] == 1
     assert http.post("/v1/cart/items", json=item, headers=mine).json()["items"][0]["quantity"] == 2
     path = f"/v1/cart/items/{product['id']}"

@@ -224,3 +224,13 @@ def test_a_mask_names_fields_to_change_and_may_repeat_which_resource_is_meant() 
     wrong.raise_any()
     wrong.mask(["status"], ("name", "bio"), identity="user_id")
     assert [v.field for v in wrong.violations] == ["update_mask"]
+
+
+def test_a_path_into_a_value_means_all_of_it() -> None:
+    wrong = Problems()
+    paths = ["price.units", "price.nanos", "name"]
+    assert wrong.mask(paths, ("name", "price"), identity="id", values={"price"}) == [
+        "price",
+        "name",
+    ]
+    wrong.raise_any()

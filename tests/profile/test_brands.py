@@ -139,3 +139,12 @@ async def test_a_user_role_is_a_slug(world: World, slug: str) -> None:
     user_id, brand = await register(world)
     with fails(InvalidArgument, "INVALID_FIELD", "brand.user_role"):
         await update(world, user_id, id=brand.id, user_role=slug)
+
+
+async def test_a_profile_that_shows_another_brand_has_another_etag(world: World) -> None:
+    user_id, brand = await register(world)
+    before = await world.profile(user_id)
+    await update(world, user_id, id=brand.id, name="Renamed")
+    after = await world.profile(user_id)
+    assert after.brand.name == "Renamed"
+    assert after.etag != before.etag

@@ -69,7 +69,7 @@ def _names(mask: Sequence[str], draft: ProductDraft) -> list[str]:
     if not mask:
         return [name for name in FIELDS if _is_set(name, draft)]
     wrong = Problems()
-    names = wrong.mask(mask, FIELDS, identity="id")
+    names = wrong.mask(mask, FIELDS, identity="id", values={"price"})
     wrong.raise_any()
     return names
 

@@ -40,6 +40,14 @@ _UPDATE = Statement(
 )
 
 
+# A profile shows its brand, so its etag has to change with it.
+_TOUCH_PROFILE = Statement(
+    update(PROFILES)
+    .where(PROFILES.c.id == select(BRANDS.c.profile_id).where(_BY_ID).scalar_subquery())
+    .values(revision=PROFILES.c.revision + 1, update_time=func.clock_timestamp())
+)
+
+
 async def insert_new(tx: Transaction, new: NewBrand, *, profile_id: UUID) -> Brand:
     """Insert the brand of a profile."""
     brand_id = new_id()
@@ -63,6 +71,7 @@ async def update_locked(tx: Transaction, brand: Brand) -> None:
     """Write a brand that was read by `lock`."""
     values = {f"new_{name}": getattr(brand, name) for name in _EDITABLE_FIELDS}
     await tx.execute(_UPDATE, brand_id=brand.id, **values)
+    await tx.execute(_TOUCH_PROFILE, brand_id=brand.id)
 
 
 def _of_row(row: Row) -> Brand:
