@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Protocol, TypeVar
 
 import psycopg
-from psycopg.rows import namedtuple_row
+from psycopg.rows import RowMaker, namedtuple_row
 from psycopg_pool import AsyncConnectionPool, PoolTimeout, TooManyRequests
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.sql.base import Executable
@@ -25,6 +25,7 @@ from sqlalchemy.sql.elements import ClauseElement
 from services.kernel.errors import CommitUnknown, DatabaseUnavailable
 
 T = TypeVar("T")
+AnyCursor = psycopg.AsyncCursor[Any]
 Row = Any  # a named tuple whose fields are the statement's columns
 Work = Callable[["Transaction"], Awaitable[T]]
 Observer = Callable[[str], Awaitable[None]]
@@ -64,7 +65,7 @@ _NOT_NOW = (
 class Statement:
     """A SQLAlchemy Core statement, compiled once for psycopg."""
 
-    __slots__ = ("_constants", "_names", "sql")
+    __slots__ = ("_constants", "_make_row", "_names", "sql")
 
     def __init__(self, clause: Executable) -> None:
         """Compile; `in_()` leaves a mark that psycopg can't read, so use `= any_()`."""
@@ -78,6 +79,7 @@ class Statement:
             for name, value in compiled.params.items()
             if not compiled.binds[name].required
         }
+        self._make_row: RowMaker[Row] | None = None
         if b"POSTCOMPILE" in self.sql:
             raise TypeError(f"expands at execution, use any_() instead: {clause}")
 
@@ -86,9 +88,14 @@ class Statement:
     ) -> psycopg.AsyncCursor[Row]:
         """Execute on a connection; binary results cost half of what text costs to read."""
         given = {**self._constants, **parameters} if self._constants else parameters
-        return await connection.execute(
-            self.sql, [given[name] for name in self._names], binary=True
-        )
+        cursor = connection.cursor(row_factory=self._row_maker)
+        return await cursor.execute(self.sql, [given[name] for name in self._names], binary=True)
+
+    def _row_maker(self, cursor: AnyCursor) -> RowMaker[Row]:
+        # Its columns never change; psycopg would read their names from every answer.
+        if self._make_row is None:
+            self._make_row = namedtuple_row(cursor)
+        return self._make_row
 
 
 class Reader(Protocol):
