@@ -1,0 +1,314 @@
+"""Real processes under load while they are killed and stopped, and PostgreSQL with them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import signal
+import socket
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import psutil
+import psycopg
+from lockstep.auth.v1 import auth_service_pb2 as auth_pb
+from lockstep.auth.v1 import auth_service_pb2_grpc as auth_grpc
+from lockstep.commerce.v1 import cart_service_pb2 as cart_pb
+from lockstep.commerce.v1 import cart_service_pb2_grpc as cart_grpc
+from lockstep.commerce.v1 import order_service_pb2 as order_pb
+from lockstep.commerce.v1 import order_service_pb2_grpc as order_grpc
+from lockstep_clients import LockstepError, bearer, connect
+
+from services.auth.settings import AuthSettings
+from services.cli.postgres import EmbeddedPostgres
+from services.cli.reconciler import compare
+from services.commerce.settings import CommerceSettings
+from services.kernel.ids import new_id
+from services.kernel.settings import CommonSettings
+from services.profile.settings import ProfileSettings
+from tests.faulty import Process, started
+
+PASSWORD = "Secure-Horse-42"
+SETTINGS: dict[str, type[CommonSettings]] = {
+    "auth": AuthSettings,
+    "profile": ProfileSettings,
+    "commerce": CommerceSettings,
+}
+REPLICAS = 2
+STOCK = 1_000_000
+WELCOME = 100_000
+PATIENCE_SECONDS = 60.0
+
+_FUND = """
+WITH top AS (
+  INSERT INTO transfers (id, kind, state, debit_account_id, credit_account_id, amount, reference,
+    fingerprint)
+  SELECT gen_random_uuid(), 'top_up', 'posted', '00000000-0000-8000-8000-000000000001', id, %(m)s,
+    '', 'f' FROM accounts WHERE user_id = %(u)s RETURNING credit_account_id)
+UPDATE accounts SET balance = balance + %(m)s WHERE id IN (SELECT credit_account_id FROM top)
+"""
+
+
+@dataclass
+class History:
+    """What clients were told, and counted."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    registered: set[str] = field(default_factory=set)
+    deleted: set[str] = field(default_factory=set)
+    refused: set[str] = field(default_factory=set)
+    paid: set[str] = field(default_factory=set)
+    cancelled: set[str] = field(default_factory=set)
+
+
+@dataclass
+class Soak:
+    """Two replicas of each service, and who hurts them."""
+
+    server: EmbeddedPostgres
+    home: Path
+    keys: Path
+    dice: random.Random
+    history: History = field(default_factory=History)
+    ports: dict[str, list[int]] = field(default_factory=dict)
+    living: dict[tuple[str, int], Process] = field(default_factory=dict)
+    stacks: dict[tuple[str, int], contextlib.AsyncExitStack] = field(default_factory=dict)
+    product: UUID = field(default_factory=new_id)
+
+    @property
+    def urls(self) -> dict[str, str]:
+        return {name: self.server.url(f"{name}db") for name in SETTINGS}
+
+    def sql(self, service: str, statement: str, **parameters: Any) -> list[Any]:
+        with psycopg.connect(self.urls[service], autocommit=True) as connection:
+            cursor = connection.execute(statement.encode(), parameters or None)
+            return cursor.fetchall() if cursor.description else []
+
+    def settings(self, service: str) -> CommonSettings:
+        """Tell a service where the replicas of the others are."""
+        targets = {
+            f"{name}_address": ",".join(f"127.0.0.1:{port}" for port in ports)
+            for name, ports in self.ports.items()
+        }
+        extra: dict[str, Any] = {f"{service}_database_url": self.urls[service]}
+        if service == "auth":
+            extra |= {"bcrypt_cost": 4, "smtp_url": "smtp://127.0.0.1:1"}
+        return SETTINGS[service](
+            env="test", home=self.home, keys=self.keys, address_limits=False, **targets, **extra
+        )
+
+    async def start(self, service: str, number: int) -> None:
+        """Start a replica, at the same place as before."""
+        stack = contextlib.AsyncExitStack()
+        address = f"127.0.0.1:{self.ports[service][number]}"
+        process = await stack.enter_async_context(
+            started(service, self.settings(service), self.home / "log", address=address)
+        )
+        self.living[service, number] = process
+        self.stacks[service, number] = stack
+
+    async def restart(self, service: str, number: int) -> None:
+        """Kill a replica and start it again."""
+        self.living.pop((service, number))
+        await self.stacks.pop((service, number)).aclose()
+        await self.start(service, number)
+
+    def prepare(self) -> None:
+        """Put something up for sale."""
+        self.sql(
+            "commerce",
+            "INSERT INTO categories (id, name, description) VALUES (%(c)s, 'Things', '')",
+            c=self.product,
+        )
+        self.sql(
+            "commerce",
+            "INSERT INTO products (id, category_id, name, description, price, stock, image_url)"
+            " VALUES (%(p)s, %(p)s, 'Thing', '', 500, %(stock)s, '')",
+            p=self.product,
+            stock=STOCK,
+        )
+
+    # --- those who want something
+
+    async def tell(self, kind: str, call: Callable[[], Awaitable[Any]]) -> tuple[str, Any]:
+        """Make a call and count how it ended: ok, refused (it did not happen) or unknown."""
+        try:
+            answer = await call()
+        except LockstepError as error:
+            unknown = {"", "DATABASE_UNAVAILABLE", "DEADLINE_EXCEEDED", "INTERNAL"}
+            promising = error.reason not in unknown and not error.reason.endswith("_IN_PROGRESS")
+            ended, answer = ("refused" if promising else "unknown"), error.reason
+        else:
+            ended = "ok"
+        self.history.counts["requests"] += 1
+        self.history.counts[ended] += 1
+        self.history.counts[f"{kind} {ended}"] += 1
+        return ended, answer
+
+    async def live(self, number: int, until: float) -> None:
+        """Be one client after the other."""
+        target = {
+            name: ",".join(f"127.0.0.1:{port}" for port in ports)
+            for name, ports in self.ports.items()
+        }
+        async with connect(target["auth"]) as auth, connect(target["commerce"]) as commerce:
+            turn = 0
+            while time.monotonic() < until:
+                turn += 1
+                with contextlib.suppress(psycopg.OperationalError):
+                    await self._visit(f"c{number}.{turn}@example.com", auth, commerce)
+
+    async def _visit(self, email: str, auth_channel: Any, commerce_channel: Any) -> None:
+        auth, history = auth_grpc.AuthServiceStub(auth_channel), self.history
+        request = auth_pb.RegisterRequest(
+            email=email, password=PASSWORD, full_name="Ada Lovelace", course="Analysis"
+        )
+        key = (("idempotency-key", email),)
+        ended, answer = await self.tell("register", lambda: auth.Register(request, metadata=key))
+        if ended == "refused" and answer == "PROFILE_UNAVAILABLE":
+            history.refused.add(email)
+        if ended != "ok":
+            return
+        user_id = answer.user.id
+        history.registered.add(user_id)
+        login = auth_pb.LoginRequest(email=email, password=PASSWORD)
+        ended, tokens = await self.tell("login", lambda: auth.Login(login))
+        if ended != "ok":
+            return
+        await asyncio.to_thread(self.sql, "profile", _FUND, u=user_id, m=WELCOME)
+        proof = bearer(tokens.token)
+        await self._shop(commerce_channel, proof)
+        if self.dice.random() < 0.3:
+            delete = auth_pb.DeleteUserRequest(user_id="me")
+            ended, _ = await self.tell("delete", lambda: auth.DeleteUser(delete, metadata=proof))
+            if ended != "refused":
+                history.registered.discard(user_id)
+            if ended == "ok":
+                history.deleted.add(user_id)
+
+    async def _shop(self, channel: Any, proof: Any) -> None:
+        carts, orders = cart_grpc.CartServiceStub(channel), order_grpc.OrderServiceStub(channel)
+        add = cart_pb.AddCartItemRequest(product_id=str(self.product), quantity=2)
+        ended, _ = await self.tell("add", lambda: carts.AddCartItem(add, metadata=proof))
+        if ended != "ok":
+            return
+        keyed = (*proof, ("idempotency-key", str(new_id())))
+        place = order_pb.PlaceOrderRequest()
+        ended, order = await self.tell("order", lambda: orders.PlaceOrder(place, metadata=keyed))
+        if ended != "ok":
+            return
+        if self.dice.random() < 0.4:
+            cancel = order_pb.CancelOrderRequest(order_id=order.id)
+            ended, _ = await self.tell("cancel", lambda: orders.CancelOrder(cancel, metadata=proof))
+            if ended == "ok":
+                self.history.cancelled.add(order.id)
+        else:
+            self.history.paid.add(order.id)
+
+    # --- who hurts them
+
+    async def hurt(self, until: float) -> None:
+        """Kill and stop replicas, and now and then the database."""
+        while time.monotonic() + 4.0 < until:
+            await asyncio.sleep(self.dice.uniform(0.3, 1.5))
+            service, number = self.dice.choice(sorted(self.living))
+            what = self.dice.choices(("kill", "stop", "postgres"), (5, 4, 1))[0]
+            self.history.counts["faults"] += 1
+            self.history.counts[f"faults {what}"] += 1
+            if what == "kill":
+                await self.restart(service, number)
+            elif what == "stop":
+                process = self.living[service, number]
+                process.signal(signal.SIGSTOP)
+                await asyncio.sleep(self.dice.uniform(0.2, 3.0))
+                process.signal(signal.SIGCONT)
+            else:
+                await asyncio.to_thread(self._restart_postgres)
+
+    def _restart_postgres(self) -> None:
+        process = self.server._process
+        assert process is not None
+        process.send_signal(signal.SIGQUIT)  # `pg_ctl stop -m immediate`
+        process.wait(30)
+        self.server.start()
+
+    # --- and in the end
+
+    async def settle(self) -> None:
+        """Let leases run out, and wait until no saga is unfinished."""
+        unfinished = (
+            "UPDATE sagas SET next_run_at = least(next_run_at, saga_now())"
+            " WHERE state IN ('RUNNING', 'COMPENSATING') RETURNING 1"
+        )
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while True:
+                left = [
+                    await asyncio.to_thread(self.sql, name, unfinished)
+                    for name in ("auth", "commerce")
+                ]
+                if not any(left):
+                    return
+                await asyncio.sleep(0.2)
+
+    def check(self) -> None:
+        """Check every promise and every invariant."""
+        history = self.history
+        assert compare(self.urls) == []
+        users = {
+            str(row[0]): row[1:] for row in self.sql("auth", "SELECT id, status, email FROM users")
+        }
+        assert {row[0] for row in users.values()} <= {"ACTIVE"}
+        profiles = {str(row[0]) for row in self.sql("profile", "SELECT user_id FROM profiles")}
+        assert profiles == set(users)
+        assert history.registered <= set(users)
+        assert not history.deleted & set(users)
+        assert not history.refused & {row[1] for row in users.values()}
+        orders = {
+            str(row[0]): row[1] for row in self.sql("commerce", "SELECT id, state FROM orders")
+        }
+        assert {orders[order_id] for order_id in history.paid} <= {"PAID"}
+        assert {orders[order_id] for order_id in history.cancelled} <= {"CANCELLED"}
+        assert set(orders.values()) <= {"PAID", "FAILED", "CANCELLED"}
+        ((stock, taken),) = self.sql("commerce", "SELECT stock, taken FROM products")
+        assert stock + taken == STOCK
+        assert taken == 2 * list(orders.values()).count("PAID")
+
+    def sizes(self) -> dict[tuple[str, int], tuple[int, int]]:
+        """Return the memory, in MiB, and the sockets of every replica."""
+        return {
+            name: (
+                psutil.Process(process.process.pid).memory_info().rss >> 20,
+                len(psutil.Process(process.process.pid).net_connections()),
+            )
+            for name, process in self.living.items()
+        }
+
+
+@contextlib.asynccontextmanager
+async def soaking(
+    server: EmbeddedPostgres, home: Path, keys: Path, *, seed: int
+) -> AsyncIterator[Soak]:
+    """Start two replicas of each service."""
+    soak = Soak(server, home, keys, random.Random(seed))
+    soak.ports = {name: [_free_port() for _ in range(REPLICAS)] for name in SETTINGS}
+    soak.prepare()
+    names = [(name, number) for name in SETTINGS for number in range(REPLICAS)]
+    try:
+        for name in names:
+            await soak.start(*name)
+        yield soak
+    finally:
+        for stack in soak.stacks.values():
+            await stack.aclose()
+
+
+def _free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])

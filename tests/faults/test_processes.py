@@ -1,0 +1,95 @@
+"""Real processes, real sockets: what virtual time can't show."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from lockstep_clients import LockstepError
+
+from services.cli.postgres import THROWAWAY, EmbeddedPostgres
+from services.kernel.migrations import upgrade
+from tests.conftest import SERVICES
+from tests.faults.forms import IS_LONG, SEED, report
+from tests.faults.proxy import proxy_to_socket
+from tests.faults.soak import soaking
+from tests.system import student, system
+
+KEY = (("idempotency-key", "once"),)
+SOAK_SECONDS, CLIENTS = (600.0, 50) if IS_LONG else (15.0, 12)
+
+# Commits have to be on the disk when the server is stopped at once.
+DURABLE = THROWAWAY | {"fsync": "on", "synchronous_commit": "on", "full_page_writes": "on"}
+
+
+@pytest.fixture
+def own_postgres(tmp_path: Path) -> Iterator[EmbeddedPostgres]:
+    """A server that a test may stop."""
+    server = EmbeddedPostgres(tmp_path / "postgres", options=DURABLE)
+    server.start()
+    try:
+        names = ("auth", "profile", "commerce")
+        server.create_databases([f"{name}db" for name in names])
+        for name in names:
+            upgrade(server.url(f"{name}db"), SERVICES / name / "migrations")
+        yield server
+    finally:
+        server.destroy()
+
+
+@pytest.mark.processes
+async def test_a_half_open_connection_to_postgresql_delays_nobody_beyond_the_deadline(
+    own_postgres: EmbeddedPostgres, keys: Path, tmp_path: Path
+) -> None:
+    """[R59]: bytes vanish, the socket stays; the caller is answered, and then it heals."""
+    socket_path = str(own_postgres.socket_folder / ".s.PGSQL.5432")
+    async with proxy_to_socket(socket_path) as proxy:
+        auth_url = f"postgresql://lockstep@127.0.0.1:{proxy.port}/authdb"
+        async with system(auth_url, own_postgres.url("profiledb"), keys, tmp_path) as lockstep:
+            await lockstep.auth.Register(student("before@example.com"))
+            proxy.is_swallowing = True
+            begin = time.monotonic()
+            with pytest.raises(LockstepError):
+                await lockstep.auth.Register(student(), metadata=KEY, timeout=3.0)
+            assert time.monotonic() - begin < 5.0
+            assert proxy.swallowed.is_set()
+            proxy.is_swallowing = False
+            proxy.drop()
+            async with asyncio.timeout(30):
+                while True:
+                    with contextlib.suppress(LockstepError):
+                        answer = await lockstep.auth.Register(student(), metadata=KEY, timeout=3.0)
+                        break
+            assert answer.user.email == "alice@example.com"
+            await lockstep.settled()
+            await lockstep.agree()
+            assert len(await lockstep.users()) == 2
+
+
+@pytest.mark.processes
+@pytest.mark.slow
+async def test_processes_that_are_killed_and_stopped_under_load_keep_every_promise(
+    own_postgres: EmbeddedPostgres, keys: Path, tmp_path: Path
+) -> None:
+    """[R2 R10 R17 R27 R30 R34 R43 R47 R48 R56 R57 C3 C9 C13 C19 C39]"""
+    begin = time.monotonic()
+    async with soaking(own_postgres, tmp_path, keys, seed=SEED) as soak:
+        until = time.monotonic() + SOAK_SECONDS
+        async with asyncio.TaskGroup() as group:
+            hurting = group.create_task(soak.hurt(until))
+            for number in range(CLIENTS):
+                group.create_task(soak.live(number, until))
+        await hurting
+        await soak.settle()
+        soak.check()
+        after = soak.sizes()
+        assert all(sockets < 200 for _, sockets in after.values())
+        counts = soak.history.counts
+        assert counts["ok"]
+        assert counts["faults"]
+    content = {name: counts[name] for name in ("requests", "ok", "refused", "unknown", "faults")}
+    report("soak", {**content, "clients": CLIENTS, "seconds": time.monotonic() - begin})
