@@ -10,33 +10,26 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.e2e.web.stack import Stack, running_stack
+from tests.e2e.stack import Stack
 
-PASSWORD = "SecurePass123!"  # noqa: S105 - of accounts that live as long as a test
+PASSWORD = "SecurePass123!"
 PROFILE_PATHS = ("/register", "/api/auth/register", "/auth/register", "/v1/auth/register")
 
 _numbers = itertools.count(1)
 
 
 @pytest.fixture(scope="module")
-def lockstep() -> Iterator[Stack]:
-    """A Lockstep of its own."""
-    with running_stack() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def http(lockstep: Stack) -> Iterator[httpx.Client]:
+def http(stack: Stack) -> Iterator[httpx.Client]:
     """A client of its gateway."""
-    with httpx.Client(base_url=lockstep.url, timeout=15) as client:
+    with httpx.Client(base_url=stack.url, timeout=15) as client:
         yield client
 
 
 @pytest.fixture(scope="module")
-def admin(lockstep: Stack, http: httpx.Client) -> dict[str, str]:
+def admin(stack: Stack, http: httpx.Client) -> dict[str, str]:
     """The headers of an administrator."""
     email = "root@example.com"
-    lockstep.command("admin", "create", "--email", email, "--password-stdin", text=PASSWORD)
+    stack.command("admin", "create", "--email", email, "--password-stdin", text=PASSWORD)
     return login(http, email)
 
 
@@ -117,9 +110,9 @@ def test_the_registrations_of_the_four_documents_are_answered_as_they_say(
     assert fields(broken) == {"email", "password", "confirmPassword", "fullName", "phoneNumber"}
 
 
-def test_with_profile_stopped_nothing_is_registered(lockstep: Stack, http: httpx.Client) -> None:
+def test_with_profile_stopped_nothing_is_registered(stack: Stack, http: httpx.Client) -> None:
     email = new_email()
-    with lockstep.stopped("profile"):
+    with stack.stopped("profile"):
         for details in ({"course": "x"}, {"phoneNumber": "+1999999999"}):
             answer = register(http, email=email, fullName="A B", **details)
             assert (answer.status_code, reason(answer)) == (503, "PROFILE_UNAVAILABLE")
@@ -150,12 +143,12 @@ def test_a_form_is_no_json(http: httpx.Client) -> None:
     assert answer.status_code == 415
 
 
-def test_in_by_code_then_refresh_out_and_refused(lockstep: Stack, http: httpx.Client) -> None:
+def test_in_by_code_then_refresh_out_and_refused(stack: Stack, http: httpx.Client) -> None:
     """D1 to D4, B9."""
     email = new_email()
     sent = http.post("/v1/auth/otp", json={"email": email, "password": PASSWORD})
     assert sent.status_code == 200, sent.text
-    proof = {"flowId": sent.json()["flowId"], "email": email, "otp": lockstep.code(email)}
+    proof = {"flowId": sent.json()["flowId"], "email": email, "otp": stack.code(email)}
     made = http.post("/v1/auth/otp/verify", json=proof)
     assert made.status_code == 201, made.text
     assert made.json()["profile"]["status"] == "active"
@@ -296,9 +289,9 @@ def test_what_is_served_is_described_and_what_is_not_is_not_reachable(http: http
     assert (hidden.status_code, reason(hidden)) == (404, "ROUTE_NOT_FOUND")
 
 
-def test_operators_see_the_sagas_and_the_mail(lockstep: Stack, http: httpx.Client) -> None:
+def test_operators_see_the_sagas_and_the_mail(stack: Stack, http: httpx.Client) -> None:
     email = new_email()
     student(http, email)
-    assert "registration" in lockstep.command("sagas", "list")
-    assert lockstep.code(email).isdecimal()
-    assert "LOCKSTEP_AUTH_DATABASE_URL" in lockstep.command("settings", "--json")
+    assert "registration" in stack.command("sagas", "list")
+    assert stack.code(email).isdecimal()
+    assert "LOCKSTEP_AUTH_DATABASE_URL" in stack.command("settings", "--json")

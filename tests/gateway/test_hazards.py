@@ -209,4 +209,4 @@ async def test_the_worst_bodies_are_read_in_bounded_time(world: World) -> None:
         started = time.perf_counter()
         answer = await world.client.post("/v1/everything", body)
         assert answer.status in (200, 400)
-        assert time.perf_counter() - started < 5
+        assert time.perf_counter() - started < 20

@@ -13,7 +13,7 @@ import httpx
 import jwt
 from playwright.sync_api import StorageState
 
-from tests.e2e.web.stack import Stack
+from tests.e2e.stack import Stack
 
 PASSWORD = "Copper-Kettle-7"
 _PHONES = itertools.count(4_915_100_000_000)

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, BrowserContext, expect, sync_playwright
 
+from tests.e2e.stack import Stack
 from tests.e2e.web.api import Account, Api
 from tests.e2e.web.person import Person
-from tests.e2e.web.stack import Stack, running_stack
 
 CHROMIUM = Path("/usr/bin/chromium")
 FLAGS = [
@@ -38,22 +38,18 @@ def chromium() -> Path:
 
 
 @pytest.fixture(scope="session")
-def stack(chromium: Path) -> Iterator[Stack]:
-    """A whole Lockstep, as `lockstep up` runs it."""
-    with running_stack() as stack:
-        yield stack
-
-
-@pytest.fixture(scope="session")
 def api(stack: Stack) -> Iterator[Api]:
     """The REST API, for what has to be there before somebody clicks."""
     with Api(stack) as api:
         yield api
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser(chromium: Path) -> Iterator[Browser]:
-    """One browser; every person has a profile of their own in it."""
+    """One browser; every person has a profile of their own in it.
+
+    A file's, not the session's: while Playwright runs, no event loop can.
+    """
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
         yield browser

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import expect
 
+from tests.e2e.stack import Stack
 from tests.e2e.web.api import PASSWORD, Account, Api
 from tests.e2e.web.conftest import NewPerson
 from tests.e2e.web.person import Person
-from tests.e2e.web.stack import Stack
 
 pytestmark = [pytest.mark.browser, pytest.mark.processes]
 

@@ -7,9 +7,9 @@ import re
 import pytest
 from playwright.sync_api import expect
 
+from tests.e2e.stack import Stack
 from tests.e2e.web.api import PASSWORD, Account, Api
 from tests.e2e.web.person import Person
-from tests.e2e.web.stack import Stack
 
 pytestmark = [pytest.mark.browser, pytest.mark.processes]
 

@@ -22,7 +22,7 @@ import psutil
 
 from services.cli.postgres import EmbeddedPostgres
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[2]
 PORTS = ("GATEWAY", "AUTH", "PROFILE", "COMMERCE", "MAIL")
 READY = "Ctrl-C stops everything"
 READY_SECONDS = 90
