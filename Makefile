@@ -35,6 +35,7 @@ lint: setup  ## all of check but the tests
 	$(BIN)/buf format --diff --exit-code protos
 	$(BIN)/buf lint $(DESCRIPTORS) --path lockstep
 	@$(BREAKING)
+	@$(WEB_TYPES)
 
 format: setup  ## format the code and the protos
 	$(PYTHON) -m ruff format
@@ -108,6 +109,13 @@ git archive "$$base" protos | tar -x -C "$$scratch" && \
 $(PYTHON) clients/python/hatch_build.py "$$scratch/protos" "$$scratch/base.binpb" && \
 echo "buf breaking: against $$base" && \
 $(BIN)/buf breaking $(DESCRIPTORS) --against "$$scratch/base.binpb" --path lockstep
+endef
+
+# Node is not needed for anything else, so without it this check is left out.
+define WEB_TYPES
+if ! command -v npx >/dev/null; then echo "tsc: left out, there is no Node on this machine"; exit 0; fi; \
+if ! npx --yes --package typescript -- tsc --version >/dev/null 2>&1; then echo "tsc: left out, typescript could not be had"; exit 0; fi; \
+npx --yes --package typescript -- tsc --noEmit -p clients/web/jsconfig.json && echo "tsc: no problems in clients/web"
 endef
 
 define BUILD_REQUIREMENTS
