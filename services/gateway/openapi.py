@@ -256,16 +256,18 @@ def _query_fields(
     taken: set[str],
     prefix: str = "",
     shown: str = "",
-    depth: int = 0,
+    above: tuple[str, ...] = (),
 ) -> Iterator[tuple[str, DescField]]:
     for field in message.fields:
         path, name = f"{prefix}{field.name}", f"{shown}{field.json_name}"
-        if path in taken or (not depth and field.name in taken):
+        if path in taken or (not above and field.name in taken):
             continue
         inner = _plain_message(field)
         if inner is not None:
-            if depth < NESTING_MAX:
-                yield from _query_fields(inner, taken, f"{path}.", f"{name}.", depth + 1)
+            # A message inside itself is served, but would be listed without end.
+            way = (*above, message.type_name)
+            if inner.type_name not in way and len(way) <= NESTING_MAX:
+                yield from _query_fields(inner, taken, f"{path}.", f"{name}.", way)
         elif _fits_in_query(field):
             yield name, field
 
