@@ -63,12 +63,20 @@ _NOT_NOW = (
 
 
 class Statement:
-    """A SQLAlchemy Core statement, compiled once for psycopg."""
+    """A SQLAlchemy Core statement, compiled once for psycopg.
 
-    __slots__ = ("_constants", "_make_row", "_names", "sql")
+    Args:
+        clause: The statement; `in_()` leaves a mark that psycopg can't read, so use
+            `= any_()`.
+        is_planned_anew: Whether PostgreSQL has to see the parameters before it plans. A
+            prepared statement is planned without them from its sixth execution on, which
+            is wrong where the best plan follows from how wide a range is.
+    """
 
-    def __init__(self, clause: Executable) -> None:
-        """Compile; `in_()` leaves a mark that psycopg can't read, so use `= any_()`."""
+    __slots__ = ("_constants", "_make_row", "_names", "_prepare", "sql")
+
+    def __init__(self, clause: Executable, *, is_planned_anew: bool = False) -> None:
+        """See the class."""
         assert isinstance(clause, ClauseElement)
         compiled = clause.compile(dialect=DIALECT)
         assert isinstance(compiled, SQLCompiler)
@@ -80,6 +88,7 @@ class Statement:
             if not compiled.binds[name].required
         }
         self._make_row: RowMaker[Row] | None = None
+        self._prepare = False if is_planned_anew else None
         if b"POSTCOMPILE" in self.sql:
             raise TypeError(f"expands at execution, use any_() instead: {clause}")
 
@@ -89,7 +98,8 @@ class Statement:
         """Execute on a connection; binary results cost half of what text costs to read."""
         given = {**self._constants, **parameters} if self._constants else parameters
         cursor = connection.cursor(row_factory=self._row_maker)
-        return await cursor.execute(self.sql, [given[name] for name in self._names], binary=True)
+        values = [given[name] for name in self._names]
+        return await cursor.execute(self.sql, values, prepare=self._prepare, binary=True)
 
     def _row_maker(self, cursor: AnyCursor) -> RowMaker[Row]:
         # Its columns never change; psycopg would read their names from every answer.

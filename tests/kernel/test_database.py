@@ -16,10 +16,12 @@ from sqlalchemy import (
     MetaData,
     Table,
     bindparam,
+    column,
     func,
     insert,
     literal,
     select,
+    table,
     update,
 )
 
@@ -90,6 +92,26 @@ async def test_an_error_rolls_everything_back(database: Database) -> None:
 async def test_a_statement_that_expands_at_execution_is_refused_when_it_is_written() -> None:
     with pytest.raises(TypeError, match="any_"):
         Statement(select(ROWS).where(ROWS.c.id.in_([1, 2])))
+
+
+async def test_a_statement_can_be_planned_for_the_parameters_of_every_call(
+    database: Database,
+) -> None:
+    wide = select(ROWS.c.n).where(ROWS.c.id > bindparam("row"))
+    prepared, anew = Statement(wide), Statement(wide.limit(1), is_planned_anew=True)
+    plans = Statement(
+        select(column("statement"), column("generic_plans")).select_from(
+            table("pg_prepared_statements")
+        )
+    )
+
+    async def work(tx: Transaction) -> list[str]:
+        for row in range(12):
+            await tx.all(prepared, row=row)
+            await tx.all(anew, row=row)
+        return [each.statement for each in await tx.all(plans) if each.generic_plans]
+
+    assert await database.transact("plans", work) == [prepared.sql.decode()]
 
 
 async def test_reads_survive_connections_that_were_cut(database: Database, url: str) -> None:

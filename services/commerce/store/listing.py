@@ -129,7 +129,8 @@ def _page(shape: _Shape) -> Statement:
     return Statement(
         select(*columns, page.c.sort_value)
         .join_from(page, CATEGORIES, CATEGORIES.c.id == page.c.category_id)
-        .order_by(*_order(page.c.sort_value, page.c.id, is_backwards=is_backwards))
+        .order_by(*_order(page.c.sort_value, page.c.id, is_backwards=is_backwards)),
+        is_planned_anew=shape.by_price,
     )
 
 
@@ -141,7 +142,10 @@ def _count(shape: _Shape) -> Statement:
         by_price = shape.by_price or shape.by_category
         matching = matching.order_by(PRODUCTS.c.price if by_price else PRODUCTS.c.create_time)
     counted = matching.limit(COUNTED_MAX + 1).subquery("matching")
-    return Statement(select(func.count().label("counted")).select_from(counted))
+    return Statement(
+        select(func.count().label("counted")).select_from(counted),
+        is_planned_anew=shape.by_price,
+    )
 
 
 def _conditions(shape: _Shape) -> list[ColumnElement[bool]]:

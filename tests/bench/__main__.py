@@ -1,0 +1,95 @@
+"""How fast Lockstep is, measured against what the same machine can do in the same run.
+
+    python -m tests.bench [--quick] [--only ROW ...] [--write]
+
+Starts its own Lockstep on spare ports, with a database that syncs its commits and with
+its access logs on. Figure and yardstick take turns, so that whatever else the machine
+does hits both; it is their ratio that counts. On two cores the service that is measured
+has one to itself, and the load, the database and everything else share the other.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import sys
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+# gRPC warns whenever a process is started beside it; nothing here forks and stays.
+os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
+
+from tests.bench import report, row_auth, row_calls, row_life, row_lists, row_orders
+from tests.bench.lab import Lab, Row
+from tests.bench.load import LoadError
+from tests.bench.report import Finding
+from tests.bench.stack import StackError, stack
+
+# In an order that starts Lockstep as seldom as possible.
+ROWS: dict[str, Row] = {
+    "grpc": row_calls.grpc_calls,
+    "rest": row_calls.rest_calls,
+    "lists": row_lists.lists,
+    "contention": row_orders.contention,
+    "orders": row_orders.orders,
+    "saga": row_auth.saga,
+    "memory": row_life.memory,
+    "start": row_life.start,
+    "workers": row_life.workers,
+    "hashing": row_auth.hashing,
+    "storm": row_auth.storm,
+}
+# What the quick run leaves out: it says nothing in so little time.
+ONLY_FULL = {"memory"}
+
+
+async def measure(names: Sequence[str], *, is_quick: bool) -> list[Finding]:
+    """Measure rows one after the other; one that cannot be measured says so."""
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        async with stack() as made:
+            task = progress.add_task("starting Lockstep", total=len(names))
+            lab = Lab(stack=made, is_quick=is_quick, progress=progress, task=task)
+            findings = []
+            for name in names:
+                found = await _row(lab, name)
+                findings += found
+                report.show(found, progress.console)
+                progress.advance(task)
+            return findings
+
+
+async def _row(lab: Lab, name: str) -> list[Finding]:
+    try:
+        return await ROWS[name](lab)
+    except (LoadError, StackError) as error:
+        return [Finding(name, "not measured", str(error), "", "", is_met=False)]
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("--quick", action="store_true", help="less of everything: three minutes")
+    parser.add_argument("--only", action="append", choices=ROWS, help="only this row")
+    parser.add_argument("--write", action="store_true", help="write docs/performance.md")
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Measure, and show or write what was found."""
+    arguments = _arguments()
+    skipped = ONLY_FULL if arguments.quick else set()
+    names = arguments.only or [name for name in ROWS if name not in skipped]
+    findings = asyncio.run(measure(names, is_quick=arguments.quick))
+    report.show(findings, Console())
+    for line in report.machine():
+        print(line)
+    if arguments.write:
+        report.write(findings, " ".join(["python -m tests.bench", *sys.argv[1:]]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,90 @@
+"""Sends one request again and again, where h2load is missing; prints what came of it.
+
+python -m tests.bench.client '{"address": "127.0.0.1:8080", "path": "/v1/products", ...}'
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import statistics
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import grpc
+import uvloop
+
+from tests.bench.load import BYTES_TOLERANCE, WARM_UP_SECONDS
+
+Once = Callable[[], Awaitable[bytes]]
+
+
+async def run(asked: dict[str, Any]) -> dict[str, float]:
+    """Send for some seconds, a number at once; return what `load.Load` holds."""
+    begin = time.perf_counter() + WARM_UP_SECONDS
+    end = begin + asked["seconds"]
+    opener = _grpc if asked["message"] is not None else _http
+    async with opener(asked) as callers:
+        found = await asyncio.gather(*(_repeat(once, asked, begin, end) for once in callers))
+    times = sorted(each for times in found for each in times)
+    return {
+        "per_second": len(times) / asked["seconds"],
+        "p50": statistics.median(times),
+        "p99": times[int(len(times) * 0.99)],
+        "requests": len(times),
+    }
+
+
+async def _repeat(once: Once, asked: dict[str, Any], begin: float, end: float) -> list[float]:
+    times, expected = [], asked["reply_bytes"]
+    while (before := time.perf_counter()) < end:
+        reply = await once()
+        after = time.perf_counter()
+        if abs(len(reply) - expected) > expected * BYTES_TOLERANCE:
+            sys.exit(f"{len(reply)} bytes came, not {expected}")
+        if before >= begin and after <= end:
+            times.append(1000 * (after - before))
+    return times
+
+
+@asynccontextmanager
+async def _grpc(asked: dict[str, Any]) -> AsyncIterator[list[Once]]:
+    message, headers = bytes.fromhex(asked["message"]), [tuple(pair) for pair in asked["headers"]]
+    async with grpc.aio.insecure_channel(asked["address"]) as channel:
+        call: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(asked["path"])
+
+        async def once() -> bytes:
+            return await call(message, metadata=headers, timeout=10)
+
+        yield [once] * asked["in_flight"]
+
+
+@asynccontextmanager
+async def _http(asked: dict[str, Any]) -> AsyncIterator[list[Once]]:
+    host, port = asked["address"].rsplit(":", 1)
+    headers = [("host", asked["address"]), *asked["headers"]]
+    lines = [f"GET {asked['path']} HTTP/1.1", *(f"{name}: {value}" for name, value in headers)]
+    request = "\r\n".join([*lines, "", ""]).encode()
+    streams = [await asyncio.open_connection(host, int(port)) for _ in range(asked["in_flight"])]
+    yield [_http_call(reader, writer, request) for reader, writer in streams]
+    for _, writer in streams:
+        writer.close()
+
+
+def _http_call(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, request: bytes) -> Once:
+    async def once() -> bytes:
+        writer.write(request)
+        head = (await reader.readuntil(b"\r\n\r\n")).lower()
+        if b" 200 " not in head[:16]:
+            sys.exit(head.decode("latin-1"))
+        length = head.split(b"content-length:", 1)[1].split(b"\r\n", 1)[0]
+        return await reader.readexactly(int(length))
+
+    return once
+
+
+if __name__ == "__main__":
+    print(json.dumps(uvloop.run(run(json.loads(sys.argv[1])))))

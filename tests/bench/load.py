@@ -1,0 +1,206 @@
+"""Load: one request again and again, by what disturbs least.
+
+h2load (nghttp2, in C) speaks HTTP/1.1 and, with the right headers, gRPC. For the same
+rate it takes a tenth of the processor time of a client in Python and a fifth of k6's,
+and on two cores what the load takes is missing where it is measured. It does not read
+gRPC's trailers, but an error has no body: so the bytes of all answers are checked.
+Without h2load a client in Python does it, in a process of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import shutil
+import statistics
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import grpc
+import httpx
+
+IN_FLIGHT = 16
+WARM_UP_SECONDS = 0.5
+# Numbers in an answer may grow while it is measured; an error has no bytes at all.
+BYTES_TOLERANCE = 0.02
+LOG = "log"
+
+_FINISHED = re.compile(r"finished in [\d.]+\w+, ([\d.]+) req/s")
+_REQUESTS = re.compile(r"(\d+) done, (\d+) succeeded")
+_DATA = re.compile(r"\((\d+)\) data")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """One request.
+
+    Attributes:
+        address: host:port.
+        path: The path; of a gRPC call, its method.
+        message: What a gRPC call sends; None: an HTTP GET.
+        headers: More headers, or metadata.
+        reply_bytes: How long the answer's body is.
+    """
+
+    address: str
+    path: str
+    message: bytes | None = None
+    headers: tuple[tuple[str, str], ...] = ()
+    reply_bytes: int = 0
+
+    def at(self, address: str) -> Target:
+        """Return the same request to another address."""
+        return replace(self, address=address)
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What came of a load; times in milliseconds."""
+
+    per_second: float
+    p50: float
+    p99: float
+    requests: int
+
+
+class LoadError(Exception):
+    """Something was answered wrongly, so that there is nothing to compare."""
+
+
+def generator() -> str:
+    """Name what makes the load on this machine."""
+    return "h2load" if shutil.which("h2load") else "a Python client"
+
+
+async def apply(
+    targets: Sequence[Target],
+    *,
+    seconds: float,
+    in_flight: int = IN_FLIGHT,
+    cores: Sequence[int] = (),
+) -> Load:
+    """Send requests again and again, a number at once.
+
+    Args:
+        targets: The requests, each sent as often as it is answered.
+        seconds: How long, after the warm-up.
+        in_flight: Of all: streams of one connection for gRPC, connections for HTTP.
+        cores: Where the load generator runs.
+
+    Raises:
+        LoadError: Not everything was answered as expected.
+    """
+    run = _h2load if shutil.which("h2load") else _own_client
+    each = max(1, in_flight // len(targets))
+    loads = await asyncio.gather(*(run(target, seconds, each, cores) for target in targets))
+    return Load(
+        per_second=sum(load.per_second for load in loads),
+        p50=statistics.median(load.p50 for load in loads),
+        p99=max(load.p99 for load in loads),
+        requests=sum(load.requests for load in loads),
+    )
+
+
+async def with_length(target: Target) -> Target:
+    """Make a request once, and return it with the length of its answer."""
+    if target.message is None:
+        async with httpx.AsyncClient() as client:
+            url = f"http://{target.address}{target.path}"
+            answer = await client.get(url, headers=dict(target.headers))
+        answer.raise_for_status()
+        return replace(target, reply_bytes=len(answer.content))
+    async with grpc.aio.insecure_channel(target.address) as channel:
+        call: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(target.path)
+        reply = await call(target.message, metadata=target.headers, timeout=10)
+    return replace(target, reply_bytes=len(reply))
+
+
+async def _h2load(target: Target, seconds: float, in_flight: int, cores: Sequence[int]) -> Load:
+    with tempfile.TemporaryDirectory() as name:
+        command = [*_on(cores), "h2load", *_arguments(target, Path(name), in_flight)]
+        # Its own warm-up is not in the count of requests, but in that of bytes.
+        await _output([*command, f"-D{_milliseconds(WARM_UP_SECONDS)}"])
+        output = await _output([*command, f"-D{_milliseconds(seconds)}"])
+        times = _times(Path(name))
+    return _checked(target, output, times)
+
+
+def _arguments(target: Target, folder: Path, in_flight: int) -> list[str]:
+    arguments, headers = [f"--log-file={folder / LOG}"], list(target.headers)
+    if target.message is None:
+        arguments += ["--h1", f"-c{in_flight}"]
+    else:
+        body = folder / "body"
+        body.write_bytes(b"\0" + len(target.message).to_bytes(4) + target.message)
+        arguments += ["-c1", f"-m{in_flight}", f"-d{body}"]
+        headers += [("content-type", "application/grpc"), ("te", "trailers")]
+    arguments += [f"-H{name}: {value}" for name, value in headers]
+    return [*arguments, f"http://{target.address}{target.path}"]
+
+
+def _times(folder: Path) -> list[float]:
+    """Read how many milliseconds each request took; the log is appended to by each run."""
+    lines = (folder / LOG).read_text().splitlines()
+    return sorted(int(line.split("\t")[2]) / 1000 for line in lines)
+
+
+def _checked(target: Target, output: str, times: list[float]) -> Load:
+    finished, requests = _FINISHED.search(output), _REQUESTS.search(output)
+    data = _DATA.search(output)
+    if not (finished and requests and data and times):
+        raise LoadError(f"{target.path}: h2load said {output[-500:]!r}")
+    done, succeeded = int(requests[1]), int(requests[2])
+    prefix = 0 if target.message is None else 5
+    expected = done * (target.reply_bytes + prefix)
+    if succeeded < done or abs(int(data[1]) - expected) > expected * BYTES_TOLERANCE:
+        raise LoadError(
+            f"{target.path}: {done - succeeded} of {done} failed, "
+            f"{int(data[1])} bytes came of {expected}"
+        )
+    return Load(
+        per_second=float(finished[1]),
+        p50=statistics.median(times),
+        p99=times[int(len(times) * 0.99)],
+        requests=done,
+    )
+
+
+async def _own_client(target: Target, seconds: float, in_flight: int, cores: Sequence[int]) -> Load:
+    asked = {
+        "address": target.address,
+        "path": target.path,
+        "message": None if target.message is None else target.message.hex(),
+        "headers": target.headers,
+        "reply_bytes": target.reply_bytes,
+        "seconds": seconds,
+        "in_flight": in_flight,
+    }
+    argv = [sys.executable, "-m", "tests.bench.client", json.dumps(asked)]
+    return Load(**json.loads(await _output([*_on(cores), *argv])))
+
+
+def _on(cores: Sequence[int]) -> list[str]:
+    return ["taskset", "-c", ",".join(map(str, cores))] if cores and shutil.which("taskset") else []
+
+
+async def _output(argv: list[str]) -> str:
+    process = await asyncio.create_subprocess_exec(
+        *argv, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+    )
+    try:
+        output, _ = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+    text = output.decode(errors="replace")
+    if process.returncode != 0:
+        raise LoadError(f"{argv[-1]}: {text[-500:]}")
+    return text
+
+
+def _milliseconds(seconds: float) -> str:
+    return f"{round(seconds * 1000)}ms"

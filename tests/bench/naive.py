@@ -1,0 +1,138 @@
+"""The yardstick of the saga: Auth and Profile as they would be without one.
+
+    python -m tests.bench.naive auth
+
+A registration checks the same, writes the user in one commit, then has Profile write
+the profile in another. Whoever is struck between the two leaves a user without a
+profile: that is what the saga is for, and this says what it costs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import uvloop
+from google.protobuf.json_format import MessageToDict
+from lockstep.profile.v1 import profile_service_pb2 as profile_pb
+from sqlalchemy import bindparam, select
+from sqlalchemy.dialects.postgresql import insert
+
+import services.auth.__main__ as auth_main
+import services.profile.__main__ as profile_main
+from services.auth.emails import mailbox
+from services.auth.model import ROLES, USERS
+from services.auth.registrations import Details
+from services.auth.sagas.registration import RegistrationSaga, payload_of
+from services.auth.settings import AuthSettings
+from services.auth.usecases.register import Register, _ensure_role
+from services.kernel import idempotency
+from services.kernel.database import Statement, Transaction
+from services.kernel.idempotency import RequestKey
+from services.kernel.ids import new_id
+from services.kernel.logging import configure
+from services.kernel.saga_store import Json
+from services.kernel.settings import load
+from services.profile.model import NewProfile, Profile
+from services.profile.settings import ProfileSettings
+from services.profile.store import profiles, wallets
+from services.profile.usecases.create_profile import CreateProfile
+
+_INSERT = Statement(
+    insert(USERS)
+    .values(
+        id=bindparam("user_id"),
+        email=bindparam("email"),
+        email_as_typed=bindparam("email_as_typed"),
+        password_hash=bindparam("password_hash"),
+        full_name=bindparam("full_name"),
+        role_id=select(ROLES.c.id).where(ROLES.c.name == bindparam("role")).scalar_subquery(),
+        status="ACTIVE",
+        saga_id=bindparam("saga_id"),
+    )
+    .returning(USERS.c.create_time)
+)
+
+
+class NaiveRegister(Register):
+    """Registers by two writes, the second one in hope."""
+
+    async def _run(self, details: Details, password_hash: str, key: RequestKey | None) -> Json:
+        await _ensure_role(self._database, details.role)
+        user_id, flow_id = new_id(), new_id()
+        saga = self._engine._steps._definitions["registration"]
+        assert isinstance(saga, RegistrationSaga)
+
+        async def write(tx: Transaction) -> Json:
+            if key is not None:
+                await idempotency.claim(tx, key, saga_id=user_id)
+            row = await tx.first(
+                _INSERT,
+                user_id=user_id,
+                saga_id=user_id,
+                email=details.email.canonical,
+                email_as_typed=details.email.typed,
+                password_hash=password_hash,
+                full_name=details.full_name,
+                role=details.role,
+            )
+            assert row is not None
+            to = mailbox(details.email.typed, details.email.canonical)
+            await saga._issue_code(
+                tx, flow_id=flow_id, email=details.email.canonical, to=to, user_id=user_id
+            )
+            return {"id": str(user_id), "create_time": row.create_time.isoformat()}
+
+        user = await self._database.transact("Register", write)
+        reply = await saga._profiles.CreateProfile(_request(details, user_id))
+        described = {"email": details.email.typed, "role": str(details.role)}
+        described["full_name"] = details.full_name
+        replies: Json = MessageToDict(reply, preserving_proto_field_name=True)
+        return {
+            "user": {**user, **described, "email_verified": False},
+            "verification_flow_id": str(flow_id),
+            **replies,
+        }
+
+
+def _request(details: Details, user_id: UUID) -> profile_pb.CreateProfileRequest:
+    fields = payload_of(details, is_verified=False)["profile"]
+    request = profile_pb.CreateProfileRequest(
+        saga_id=str(user_id),
+        user_id=str(user_id),
+        **{name: value for name, value in fields.items() if value is not None},
+    )
+    request.not_after.FromDatetime(datetime.now(UTC) + timedelta(minutes=1))
+    return request
+
+
+class NaiveCreateProfile(CreateProfile):
+    """Creates a profile and its wallet, whoever asks, however often."""
+
+    async def __call__(self, *, saga_id: UUID, not_after: datetime, new: NewProfile) -> Profile:
+        async def write(tx: Transaction) -> Profile:
+            profile = await profiles.insert_new(tx, new, saga_id=saga_id)
+            await wallets.open_new(tx, new.user_id)
+            return profile
+
+        return await self._database.transact("CreateProfile", write)
+
+
+async def serve(name: str) -> None:
+    """Serve until killed."""
+    configure(service=name, form="console")
+    if name == "auth":
+        auth_main.Register = NaiveRegister  # type: ignore[attr-defined]
+        running = auth_main.running(load(AuthSettings), address="127.0.0.1:0")
+    else:
+        profile_main.CreateProfile = NaiveCreateProfile  # type: ignore[attr-defined]
+        running = profile_main.running(load(ProfileSettings), address="127.0.0.1:0")  # type: ignore[assignment]
+    async with running as process:
+        print(f"PORT {process.port}", flush=True)
+        await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    uvloop.run(serve(sys.argv[1]))

@@ -1,0 +1,172 @@
+"""Registration and login: against bcrypt alone, without the saga, and who waits for them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import statistics
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from lockstep.auth.v1 import auth_service_pb2_grpc as auth_grpc
+from lockstep.commerce.v1 import catalog_service_pb2 as catalog_pb
+from lockstep_clients import ResourceExhausted, connect
+
+from services.auth.passwords import Hasher
+from tests.bench.lab import CHEAP, Lab, p99
+from tests.bench.people import PASSWORD, Clients, registration
+from tests.bench.report import Finding, Ratio, at_least, at_most
+from tests.bench.row_lists import medians
+from tests.bench.stack import helper
+
+COST = 12
+CALLERS, STORM_CALLERS = 16, 32
+SHARE_OF_BCRYPT, SAGA_COST, STORM_COST = 0.90, 1.5, 5.0
+READ_PAUSE_SECONDS = 0.01
+# Each of its calls is answered or refused at once; then it tries again.
+STORM_PAUSE_SECONDS = 0.05
+
+Once = Callable[[], Awaitable[object]]
+
+
+async def hashing(lab: Lab) -> list[Finding]:
+    """Compare registrations and logins a second with hashes a second, all cores for all."""
+    rounds, seconds = (1, 10.0) if lab.is_quick else (3, 20.0)
+    async with lab.running() as to:
+        email = await to.register()
+        ceilings, logins, registrations = [], [], []
+        for turn in range(rounds):
+            lab.say(f"hashes, logins and registrations, {turn + 1} of {rounds}")
+            ceilings.append(await _hashes(seconds))
+            logins.append(await rate(lambda: to.log_in(email), seconds))
+            registrations.append(await rate(to.register, seconds))
+            ceilings.append(await _hashes(seconds))
+    # Each round lies between two measurements of the ceiling.
+    pairs = [statistics.mean(ceilings[2 * n : 2 * n + 2]) for n in range(rounds)]
+
+    def judged(figure: str, rates: list[float]) -> Finding:
+        measured = (
+            f"{statistics.median(rates):.2f}/s; bcrypt of cost {COST} "
+            f"{statistics.median(pairs):.2f}/s"
+        )
+        return at_least("hashing", figure, measured, Ratio.of(rates, pairs), SHARE_OF_BCRYPT)
+
+    return [judged("logins", logins), judged("registrations", registrations)]
+
+
+async def saga(lab: Lab) -> list[Finding]:
+    """Register in turns by the saga and by the same two writes one after the other."""
+    calls = 80 if lab.is_quick else 400
+    async with lab.running(**CHEAP) as to, _naive(lab) as naive:
+        lab.say("registrations with and without the saga")
+        with_saga, without = await medians(
+            [_registering(to.auth), _registering(naive)],
+            calls,
+        )
+    measured = f"p50 {with_saga:.1f} ms; without {without:.1f} ms"
+    ratio = Ratio([with_saga / without])
+    return [at_most("saga", "registration, saga of no saga", measured, ratio, SAGA_COST)]
+
+
+async def storm(lab: Lab) -> list[Finding]:
+    """Read products, a hundred a second, while nobody and while everybody logs in."""
+    rounds, seconds = (2, 4.0) if lab.is_quick else (5, 8.0)
+    async with lab.running() as to:
+        email = await to.register()
+        page = await to.catalog.ListProducts(catalog_pb.ListProductsRequest())
+        request = catalog_pb.GetProductRequest(product_id=page.products[0].id)
+
+        async def read() -> float:
+            return p99(await _reads(lambda: to.catalog.GetProduct(request), seconds))
+
+        await read()
+        idle, stormy = [], []
+        for turn in range(rounds):
+            lab.say(f"reads in a storm of logins, {turn + 1} of {rounds}")
+            idle.append(await read())
+            async with _logins(to, email):
+                stormy.append(await read())
+    measured = (
+        f"p99 {1000 * statistics.median(stormy):.1f} ms; "
+        f"idle {1000 * statistics.median(idle):.1f} ms"
+    )
+    figure = f"GetProduct while {STORM_CALLERS} log in"
+    return [at_most("storm", figure, measured, Ratio.of(stormy, idle), STORM_COST)]
+
+
+async def rate(once: Once, seconds: float, *, callers: int = CALLERS) -> float:
+    """Return how often a second something is done, by callers who each do it one by one.
+
+    Counted from the first end to the last, so that neither ramp counts.
+    """
+    until = time.perf_counter() + seconds
+    ends: list[float] = []
+
+    async def repeat() -> None:
+        while time.perf_counter() < until:
+            await once()
+            ends.append(time.perf_counter())
+
+    await asyncio.gather(*(repeat() for _ in range(callers)))
+    within = sorted(end for end in ends if end <= until)
+    return (len(within) - 1) / (within[-1] - within[0])
+
+
+async def _hashes(seconds: float) -> float:
+    hasher = Hasher(COST)
+    try:
+        return await rate(lambda: hasher.hash(PASSWORD), seconds, callers=os.cpu_count() or 1)
+    finally:
+        hasher.close()
+
+
+def _registering(auth: auth_grpc.AuthServiceAsyncStub) -> Callable[[], Awaitable[None]]:
+    async def once() -> None:
+        await auth.Register(registration())
+
+    return once
+
+
+@asynccontextmanager
+async def _naive(lab: Lab) -> AsyncIterator[auth_grpc.AuthServiceAsyncStub]:
+    """Run an Auth and a Profile that know no saga, on the same databases."""
+    async with AsyncExitStack() as stack:
+        environment = lab.stack.environment(**CHEAP)
+        profile = await stack.enter_async_context(
+            helper("tests.bench.naive", "profile", environment=environment)
+        )
+        environment = lab.stack.environment(**CHEAP, profile_address=f"127.0.0.1:{profile}")
+        auth = await stack.enter_async_context(
+            helper("tests.bench.naive", "auth", environment=environment)
+        )
+        channel = await stack.enter_async_context(connect(f"127.0.0.1:{auth}"))
+        yield auth_grpc.AuthServiceStub(channel)
+
+
+async def _reads(once: Once, seconds: float) -> list[float]:
+    times, until = [], time.perf_counter() + seconds
+    while (began := time.perf_counter()) < until:
+        await once()
+        times.append(time.perf_counter() - began)
+        await asyncio.sleep(READ_PAUSE_SECONDS)
+    return times
+
+
+@asynccontextmanager
+async def _logins(to: Clients, email: str) -> AsyncIterator[None]:
+    async def repeat() -> None:
+        while True:
+            with contextlib.suppress(ResourceExhausted):
+                await to.log_in(email)
+            await asyncio.sleep(STORM_PAUSE_SECONDS)
+
+    tasks = [asyncio.create_task(repeat()) for _ in range(STORM_CALLERS)]
+    try:
+        await asyncio.sleep(1.0)
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)

@@ -1,0 +1,206 @@
+"""Calls: over gRPC against a handler that does nothing, over REST against gRPC and Envoy."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from importlib.resources import files
+from pathlib import Path
+
+from google.protobuf.message import Message
+from lockstep.commerce.v1 import cart_service_pb2 as cart_pb
+from lockstep.commerce.v1 import cart_service_pb2_grpc as cart_grpc
+from lockstep.commerce.v1 import catalog_service_pb2 as catalog_pb
+
+from tests.bench.lab import CHEAP, Lab
+from tests.bench.load import WARM_UP_SECONDS, Load, Target, apply, with_length
+from tests.bench.people import Clients, Metadata, Person
+from tests.bench.report import Finding, Ratio, at_least
+from tests.bench.stack import OTHER_CORES, SERVICE_CORE, helper, processor_seconds, set_cores
+from tests.gateway.envoy import envoy_running
+
+PACKAGE = "/lockstep.commerce.v1."
+SERVICES = ("CatalogService", "CartService")
+PEOPLE, LINES = 16, 3
+GOALS = {"GetProduct": 0.55, "ListProducts": 0.45, "GetCart": 0.40, "AddCartItem": 0.40}
+REST_OF_GRPC, REST_OF_ENVOY = 0.60, 0.90
+
+
+async def grpc_calls(lab: Lab) -> list[Finding]:
+    """Measure reads and an add, the service alone on a core, against a bare handler there."""
+    rounds, seconds = lab.rounds(3.0)
+    findings = []
+    async with lab.running(**CHEAP) as to:
+        shop = await Shop.with_carts(lab, to)
+        lab.stack.pin("commerce")
+        pids = lab.stack.pids("commerce")
+        async with helper("tests.bench.bare", shop.replies(), cores=SERVICE_CORE) as port:
+            for name, targets in shop.targets.items():
+                nothing = [each.at(f"127.0.0.1:{port}") for each in targets]
+                bare, own, busy = [], [], []
+                for turn in range(rounds):
+                    lab.say(f"{name} over gRPC, {turn + 1} of {rounds}")
+                    await shop.reset()
+                    bare.append(await _load(nothing, seconds))
+                    before = processor_seconds(pids)
+                    own.append(await _load(targets, seconds))
+                    busy.append(processor_seconds(pids) - before)
+                share = statistics.median(busy) / (seconds + WARM_UP_SECONDS)
+                findings.append(_grpc_finding(name, own, bare, share))
+    return findings
+
+
+async def rest_calls(lab: Lab) -> list[Finding]:
+    """Measure reads over REST, by the gateway and by Envoy in its place."""
+    rounds, seconds = lab.rounds(3.0)
+    findings = []
+    async with lab.running(**CHEAP) as to, _envoy(lab) as envoy:
+        shop = await Shop.with_carts(lab, to)
+        lab.stack.pin("commerce")
+        for name, path in shop.paths().items():
+            targets = shop.targets[name]
+            rest = await _over_rest(lab.stack.address("gateway"), path, targets[0])
+            through_envoy = await _over_rest(envoy, path, targets[0])
+            direct, gateway, other = [], [], []
+            for turn in range(rounds):
+                lab.say(f"{name} over REST, {turn + 1} of {rounds}")
+                direct.append(await _load(targets, seconds))
+                gateway.append(await _load([rest], seconds))
+                other.append(await _load([through_envoy], seconds))
+            findings += _rest_findings(name, direct, gateway, other)
+    return findings
+
+
+@dataclass(frozen=True, slots=True)
+class Shop:
+    """People with things in their carts, and the calls that they make.
+
+    Attributes:
+        targets: Each call; an add once a person, because adds to one cart wait for another.
+        replies_now: What each call answers now.
+    """
+
+    cart: cart_grpc.CartServiceAsyncStub
+    people: list[Person]
+    product_id: str
+    targets: dict[str, list[Target]]
+    replies_now: dict[str, Message]
+
+    @classmethod
+    async def with_carts(cls, lab: Lab, to: Clients) -> Shop:
+        """Put some products into each of a few carts."""
+        people = await to.people(PEOPLE)
+        page = await to.catalog.ListProducts(catalog_pb.ListProductsRequest())
+        wanted = [product for product in page.products if product.stock][:LINES]
+        for person in people:
+            for product in wanted:
+                request = cart_pb.AddCartItemRequest(product_id=product.id, quantity=1)
+                cart = await to.cart.AddCartItem(request, metadata=person.metadata)
+        get = catalog_pb.GetProductRequest(product_id=wanted[0].id)
+        add = cart_pb.AddCartItemRequest(product_id=wanted[0].id, quantity=1)
+        address = lab.stack.address("commerce")
+        reading = people[0].metadata
+        calls: dict[str, tuple[str, Message, Message, list[Metadata | tuple[()]]]] = {
+            "GetProduct": ("CatalogService", get, wanted[0], [()]),
+            "ListProducts": ("CatalogService", catalog_pb.ListProductsRequest(), page, [()]),
+            "GetCart": ("CartService", cart_pb.GetCartRequest(), cart, [reading]),
+            "AddCartItem": ("CartService", add, cart, [each.metadata for each in people]),
+        }
+        targets = {
+            name: [
+                Target(
+                    address=address,
+                    path=f"{PACKAGE}{service}/{name}",
+                    message=request.SerializeToString(),
+                    headers=headers,
+                    reply_bytes=reply.ByteSize(),
+                )
+                for headers in callers
+            ]
+            for name, (service, request, reply, callers) in calls.items()
+        }
+        replies = {name: reply for name, (_, _, reply, _) in calls.items()}
+        return cls(to.cart, people, wanted[0].id, targets, replies)
+
+    async def reset(self) -> None:
+        """Take back what was added, so that no cart ever gets full."""
+        request = cart_pb.UpdateCartItemRequest(product_id=self.product_id, quantity=1)
+        for person in self.people:
+            await self.cart.UpdateCartItem(request, metadata=person.metadata)
+
+    def replies(self) -> str:
+        """Return what the bare handler is to answer."""
+        return json.dumps(
+            {
+                targets[0].path: self.replies_now[name].SerializeToString().hex()
+                for name, targets in self.targets.items()
+            }
+        )
+
+    def paths(self) -> dict[str, str]:
+        """Return the path over REST of each read."""
+        return {
+            "GetProduct": f"/v1/products/{self.product_id}",
+            "ListProducts": "/v1/products",
+            "GetCart": "/v1/cart",
+        }
+
+
+async def _over_rest(address: str, path: str, call: Target) -> Target:
+    return await with_length(replace(call, address=address, path=path, message=None))
+
+
+@asynccontextmanager
+async def _envoy(lab: Lab) -> AsyncIterator[str]:
+    names = [f"{PACKAGE[1:]}{each}" for each in SERVICES]
+    with tempfile.TemporaryDirectory() as folder:
+        descriptors = Path(folder, "lockstep.binpb")
+        descriptors.write_bytes(files("lockstep_clients").joinpath("lockstep.binpb").read_bytes())
+        upstream = lab.stack.ports["commerce"]
+        async with envoy_running(Path(folder), descriptors, names, upstream) as (port, pid):
+            set_cores(pid, OTHER_CORES)
+            yield f"127.0.0.1:{port}"
+
+
+async def _load(targets: list[Target], seconds: float) -> Load:
+    return await apply(targets, seconds=seconds, cores=OTHER_CORES)
+
+
+def _grpc_finding(name: str, own: list[Load], bare: list[Load], busy: float) -> Finding:
+    measured = (
+        f"{_rate(own):.0f}/s, p99 {_p99(own):.1f} ms, its core {busy:.0%} busy; "
+        f"bare handler {_rate(bare):.0f}/s"
+    )
+    ratio = Ratio.of(_rates(own), _rates(bare))
+    return at_least("grpc", f"{name} over gRPC", measured, ratio, GOALS[name])
+
+
+def _rest_findings(
+    name: str, direct: list[Load], gateway: list[Load], envoy: list[Load]
+) -> list[Finding]:
+    measured = (
+        f"{_rate(gateway):.0f}/s, p99 {_p99(gateway):.1f} ms; gRPC {_rate(direct):.0f}/s; "
+        f"Envoy {_rate(envoy):.0f}/s"
+    )
+    of_grpc = Ratio.of(_rates(gateway), _rates(direct))
+    of_envoy = Ratio.of(_rates(gateway), _rates(envoy))
+    return [
+        at_least("rest", f"{name} over REST, of gRPC", measured, of_grpc, REST_OF_GRPC),
+        at_least("rest", f"{name} over REST, of Envoy", "the same run", of_envoy, REST_OF_ENVOY),
+    ]
+
+
+def _rates(loads: list[Load]) -> list[float]:
+    return [load.per_second for load in loads]
+
+
+def _rate(loads: list[Load]) -> float:
+    return statistics.median(_rates(loads))
+
+
+def _p99(loads: list[Load]) -> float:
+    return statistics.median(load.p99 for load in loads)

@@ -1,0 +1,221 @@
+"""The Lockstep that is measured: `lockstep up` on spare ports, its processes on chosen cores."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shutil
+import socket
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+
+import services
+from services.cli.postgres import EmbeddedPostgres
+from services.kernel.settings import embedded_url
+
+ROOT = Path(services.__file__).parent.parent
+STARTED = "Lockstep is running"
+START_SECONDS_MAX = 120.0
+STOP_SECONDS_MAX = 30.0
+PORTS = ("gateway", "auth", "profile", "commerce", "mail")
+WORKER_PORT_STEP = 100
+
+CORES = sorted(os.sched_getaffinity(0))
+SERVICE_CORE = CORES[:1]
+OTHER_CORES = CORES[1:] or CORES
+
+
+class StackError(Exception):
+    """What is to be measured does not run."""
+
+
+@dataclass(slots=True)
+class Stack:
+    """A Lockstep in a folder of its own, started again with other settings as needed.
+
+    Attributes:
+        home: Its data folder.
+        ports: The port of each service.
+        starts: How many seconds each start took, the first one with empty folders.
+    """
+
+    home: Path
+    ports: dict[str, int] = field(default_factory=lambda: spare_ports(PORTS))
+    starts: list[float] = field(default_factory=list)
+    _process: asyncio.subprocess.Process | None = None
+    _settings: Mapping[str, str] = field(default_factory=dict)
+
+    def address(self, service: str) -> str:
+        """Return host:port of a service."""
+        return f"127.0.0.1:{self.ports[service]}"
+
+    def database_url(self, service: str) -> str:
+        """Return the URL of a service's database."""
+        return embedded_url(self.home / "postgres", f"{service}db")
+
+    def environment(self, **settings: str) -> dict[str, str]:
+        """Return the environment of its processes."""
+        own = {f"LOCKSTEP_{name.upper()}_PORT": str(port) for name, port in self.ports.items()}
+        inherited = {k: v for k, v in os.environ.items() if not k.startswith("LOCKSTEP_")}
+        own |= {"LOCKSTEP_HOME": str(self.home), "LOCKSTEP_ADDRESS_LIMITS": "off"}
+        return inherited | own | {f"LOCKSTEP_{k.upper()}": v for k, v in settings.items()}
+
+    async def run_with(self, **settings: str) -> None:
+        """Have it run with these settings, started again if it has others."""
+        if self._process is None or self._settings != settings:
+            await self.stop()
+            await self._start(settings)
+        self.unpin()
+
+    async def stop(self) -> None:
+        """Stop everything."""
+        if self._process is None:
+            return
+        process, self._process = self._process, None
+        process.terminate()
+        try:
+            await asyncio.wait_for(process.wait(), STOP_SECONDS_MAX)
+        except TimeoutError:
+            process.kill()
+
+    def pids(self, *services: str) -> list[int]:
+        """Return the processes of these services."""
+        modules = {f"services.{name}" for name in services}
+        return [each.pid for each in self._children() if modules & set(each.cmdline())]
+
+    def pin(self, *services: str) -> None:
+        """Give the first core to these services alone, and the others to everything else."""
+        chosen = set(self.pids(*services))
+        for each in self._children():
+            set_cores(each.pid, SERVICE_CORE if each.pid in chosen else OTHER_CORES)
+
+    def unpin(self) -> None:
+        """Let everything run everywhere."""
+        for each in self._children():
+            set_cores(each.pid, CORES)
+
+    def _children(self) -> list[psutil.Process]:
+        if self._process is None:
+            return []
+        parent = psutil.Process(self._process.pid)
+        return [parent, *parent.children(recursive=True)]
+
+    async def _start(self, settings: Mapping[str, str]) -> None:
+        output = self.home.with_suffix(".log")
+        begin = time.perf_counter()
+        with output.open("wb") as log:
+            self._process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "services.cli", "up"),
+                cwd=ROOT,
+                env=self.environment(**settings),
+                stdout=log,
+                stderr=log,
+            )
+        self._settings = dict(settings)
+        while STARTED not in output.read_text(errors="replace"):
+            late = time.perf_counter() - begin > START_SECONDS_MAX
+            if late or self._process.returncode is not None:
+                raise StackError(output.read_text(errors="replace")[-2000:])
+            await asyncio.sleep(0.02)
+        self.starts.append(time.perf_counter() - begin)
+
+
+@asynccontextmanager
+async def stack() -> AsyncIterator[Stack]:
+    """Make a Lockstep in a temporary folder, and remove every trace of it in the end."""
+    with tempfile.TemporaryDirectory(prefix="lockstep-bench-") as folder:
+        made = Stack(Path(folder) / "home")
+        try:
+            yield made
+        finally:
+            await made.stop()
+            EmbeddedPostgres(made.home / "postgres").destroy()
+
+
+@asynccontextmanager
+async def helper(
+    *arguments: str, environment: Mapping[str, str] | None = None, cores: Sequence[int] = CORES
+) -> AsyncIterator[int]:
+    """Run a Python module that prints its port, on some cores; give the port.
+
+    Raises:
+        StackError: It ended instead.
+    """
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", *arguments),
+        cwd=ROOT,
+        env=environment,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    drain: asyncio.Task[None] | None = None
+    try:
+        assert process.stdout is not None
+        async with asyncio.timeout(START_SECONDS_MAX):
+            while not (line := await process.stdout.readline()).startswith(b"PORT "):
+                if not line:
+                    raise StackError(f"{arguments[0]} ended")
+        drain = asyncio.create_task(_drain(process.stdout))
+        set_cores(process.pid, cores)
+        yield int(line.split()[1])
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+        if drain is not None:
+            await drain
+
+
+async def _drain(stream: asyncio.StreamReader) -> None:
+    while await stream.read(65536):
+        pass
+
+
+def spare_ports(names: Sequence[str]) -> dict[str, int]:
+    """Find ports that nobody uses, with room for a second worker of each."""
+    with contextlib.ExitStack() as opened:
+        return {name: _spare_port(opened) for name in names}
+
+
+def _spare_port(opened: contextlib.ExitStack) -> int:
+    while True:
+        first = opened.enter_context(socket.create_server(("127.0.0.1", 0)))
+        port = int(first.getsockname()[1])
+        with contextlib.suppress(OSError, OverflowError):
+            opened.enter_context(socket.create_server(("127.0.0.1", port + WORKER_PORT_STEP)))
+            return port
+
+
+def set_cores(pid: int, cores: Sequence[int]) -> None:
+    """Let every thread of a process run on these cores only; new ones inherit that."""
+    for thread in _threads(pid):
+        with contextlib.suppress(ProcessLookupError):
+            os.sched_setaffinity(thread, cores)
+
+
+def _threads(pid: int) -> Iterator[int]:
+    with contextlib.suppress(psutil.NoSuchProcess, FileNotFoundError):
+        yield from (int(each) for each in os.listdir(f"/proc/{pid}/task"))
+
+
+def processor_seconds(pids: Sequence[int]) -> float:
+    """Return how long processes have run so far, threads included."""
+    times = [psutil.Process(pid).cpu_times() for pid in pids]
+    return sum(each.user + each.system for each in times)
+
+
+def resident_bytes(pid: int) -> int:
+    """Return how much memory a process holds."""
+    return int(psutil.Process(pid).memory_info().rss)
+
+
+def has_taskset() -> bool:
+    """Tell whether load generators can be kept off the service's core."""
+    return shutil.which("taskset") is not None
