@@ -49,7 +49,7 @@ bench-quick: setup  ## measure the speed in under three minutes
 	$(PYTHON) -m tests.bench --quick $(ARGS)
 
 faults: setup  ## run the schedules of faults (FAULTS=short for what the tests run)
-	FAULTS=$(FAULTS) $(PYTHON) -m pytest tests/faults $(ARGS)
+	$(PYTHON) -m tests.faults $(FAULTS)
 
 protos: setup  ## generate the stubs, which happens by itself when a proto changes
 	$(PYTHON) clients/python/hatch_build.py

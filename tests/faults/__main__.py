@@ -60,9 +60,8 @@ def run(form: str) -> int:
 def replay(line: str, tell: Callable[[Result], None]) -> int:
     """Play one schedule: a scenario, and what goes wrong where."""
     name, _, schedule = line.partition(" ")
-    with shared_postgres() as server:
-        with virtual_time(make_database(server, "replayed")) as world:
-            result = world.loop.run_until_complete(play(world, SCENARIOS[name], parse(schedule)))
+    with shared_postgres() as server, virtual_time(make_database(server, "replayed")) as world:
+        result = world.loop.run_until_complete(play(world, SCENARIOS[name], parse(schedule)))
     tell(result)
     return 1 if result.violations else 0
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 from urllib.parse import quote
 
 import psycopg
@@ -144,7 +144,7 @@ class EdgeDatabase(Database):
         return await super()._read_once(statement, parameters)
 
     async def _commit(self, connection: Any, name: str) -> None:
-        await super()._commit(_Committing(connection, self), name)
+        await super()._commit(cast(Any, _Committing(connection, self)), name)
 
     async def end(self) -> None:
         """Close, whatever is under way."""

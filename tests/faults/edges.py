@@ -137,7 +137,7 @@ class Run:
     doomed: dict[asyncio.Task[Any] | None, str] = field(default_factory=dict)
     overlapping: dict[asyncio.Event, str | None] = field(default_factory=dict)
     paused: set[Actor] = field(default_factory=set)
-    on_leave: Callable[[], None] = lambda: None
+    on_leave: Callable[[], object] = lambda: None
     background: set[asyncio.Task[Any]] = field(default_factory=set)
     down: set[str] = field(default_factory=set)
     sent: Counter[str] = field(default_factory=Counter)

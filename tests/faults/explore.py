@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from tests.faults.edges import Schedule, Strike, faults_at
 from tests.faults.play import Result, play
-from tests.faults.scenarios import Scenario
+from tests.faults.scenario import Scenario
 from tests.faults.world import World
 
 # A crash between two statements of a transaction leaves what a crash before the first does.

@@ -90,7 +90,7 @@ async def _register(
     await database.transact("T1", insert)
     try:
         reply = await _call(variant, register, details, user_id, saga_id)
-    except Exception:
+    except Exception:  # noqa: BLE001 - that is what is wrong
         # As a session of an ORM does: in the handler's own task.
         await database._tries("undo", lambda tx: tx.execute(_delete(user_id)))
         raise ProfileUnavailable from None
@@ -120,7 +120,7 @@ async def _call(
     for is_last in (not variant.repeats, True):
         try:
             response = await stub.CreateProfile(request, timeout=2)
-            return cast(Json, MessageToDict(response, preserving_proto_field_name=True))
+            return MessageToDict(response, preserving_proto_field_name=True)
         except Unavailable:
             if is_last:
                 raise

@@ -11,7 +11,7 @@ from typing import Any, cast
 from lockstep_clients import LockstepError
 
 from tests.faults.edges import BENIGN, Run, Schedule
-from tests.faults.scenarios import Outcome, Scenario
+from tests.faults.scenario import Outcome, Scenario
 from tests.faults.wire import Wire
 from tests.faults.world import World
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 from collections import defaultdict
 from collections.abc import Iterator
-from datetime import date
+from datetime import UTC, datetime
 from typing import Any
 
 from tests.faults.mutants import MUTANTS
@@ -48,14 +48,15 @@ test prints that line. `python -m tests.faults trace register` names the edges.
 | fault | what happens |
 |---|---|
 | crash | the process is killed; its sessions end; it never comes back |
-| pause, nap | SIGSTOP for 20 or 4.5 seconds, and on it goes; PostgreSQL ends what idles in a transaction |
+| pause, nap | SIGSTOP for 20 or 4.5 seconds; PostgreSQL ends what idles in a transaction |
 | stop | SIGTERM |
 | cut, lost | the connection breaks before, or after, the server has carried out the COMMIT |
 | failover | the same as lost, and a standby takes over that never got the commit |
 | readonly | the database is failing over and refuses to write |
 | overlap, slow | a COMMIT takes until somebody waits for its locks |
-| refuse, lose, reset, garble | no connection; request or reply vanish; the connection breaks; a proxy answers INTERNAL |
-| twice, again, delay | the request arrives twice at once; again after everything else; only after everything else |
+| refuse, lose | no connection; request or reply vanish |
+| reset, garble | the connection breaks before the reply; a proxy answers INTERNAL |
+| twice, again, delay | the request arrives twice at once; again, or only, after all else |
 | down | a service answers nobody for 20 seconds |
 | leave | the client hangs up |
 | jump, age | 11 seconds pass: leases run out; 8 days pass: barriers are cleaned up |
@@ -74,8 +75,10 @@ def write(parts: Parts, *, form: str, seconds: float) -> bool:
         INTRODUCTION,
         "## Last run",
         "",
-        f"{date.today().isoformat()}, {form} form, seed {_seed(parts)}, {seconds:.0f} seconds on "
-        f"{platform.machine()} with Python {platform.python_version()}.",
+        (
+            f"{datetime.now(UTC).date().isoformat()}, {form} form, seed {_seed(parts)},"
+            f" {seconds:.0f} seconds on {platform.machine()} with Python {platform.python_version()}."
+        ),
         "",
         *_schedules(scenarios),
         "",
@@ -155,8 +158,8 @@ def _others(parts: Parts) -> Iterator[str]:
         yield "## Soak"
         yield ""
         yield (
-            f"{soak['seconds']:.0f} seconds, {soak['clients']} clients, {soak['requests']} requests,"
-            f" {soak['faults']} faults over real processes: {soak['ok']} answered ok,"
+            f"{soak['seconds']:.0f} seconds, {soak['clients']} clients,"
+            f" {soak['requests']} requests, {soak['faults']} faults over real processes: {soak['ok']} answered ok,"
             f" {soak['refused']} refused, {soak['unknown']} in doubt, and in the end every"
             " invariant held."
         )

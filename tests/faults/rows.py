@@ -137,8 +137,10 @@ ROWS: dict[str, tuple[str, str]] = {
 
 # Rows whose tests say it in words only.
 ELSEWHERE = {
-    "R60": "tests/kernel/test_interceptors.py::test_a_cancellation_from_inside_is_answered_at_once_R60",
-    "C26": "tests/profile/test_wallets.py::test_a_refund_for_a_wallet_that_is_gone_goes_to_suspense",
+    "R60": "tests/kernel/test_interceptors.py::"
+    "test_a_cancellation_from_inside_is_answered_at_once_R60",
+    "C26": "tests/profile/test_wallets.py::"
+    "test_a_refund_for_a_wallet_that_is_gone_goes_to_suspense",
 }
 
 

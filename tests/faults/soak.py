@@ -92,7 +92,7 @@ class Soak:
 
     def settings(self, service: str) -> CommonSettings:
         """Tell a service where the replicas of the others are."""
-        targets = {
+        targets: dict[str, Any] = {
             f"{name}_address": ",".join(f"127.0.0.1:{port}" for port in ports)
             for name, ports in self.ports.items()
         }
@@ -213,12 +213,13 @@ class Soak:
 
     # --- who hurts them
 
-    async def hurt(self, until: float) -> None:
-        """Kill and stop replicas, and now and then the database."""
+    async def hurt(self, service: str, until: float) -> None:
+        """Kill and stop replicas of a service, and now and then the database of all."""
+        shares = (6, 4, 2 if service == "auth" else 0)
         while time.monotonic() + 4.0 < until:
             await asyncio.sleep(self.dice.uniform(0.3, 1.5))
-            service, number = self.dice.choice(sorted(self.living))
-            what = self.dice.choices(("kill", "stop", "postgres"), (5, 4, 1))[0]
+            number = self.dice.randrange(REPLICAS)
+            what = self.dice.choices(("kill", "stop", "postgres"), shares)[0]
             self.history.counts["faults"] += 1
             self.history.counts[f"faults {what}"] += 1
             if what == "kill":
@@ -300,8 +301,7 @@ async def soaking(
     soak.prepare()
     names = [(name, number) for name in SETTINGS for number in range(REPLICAS)]
     try:
-        for name in names:
-            await soak.start(*name)
+        await asyncio.gather(*(soak.start(*name) for name in names))
         yield soak
     finally:
         for stack in soak.stacks.values():

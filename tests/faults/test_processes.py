@@ -16,7 +16,7 @@ from services.kernel.migrations import upgrade
 from tests.conftest import SERVICES
 from tests.faults.forms import IS_LONG, SEED, report
 from tests.faults.proxy import proxy_to_socket
-from tests.faults.soak import soaking
+from tests.faults.soak import SETTINGS, soaking
 from tests.system import student, system
 
 KEY = (("idempotency-key", "once"),)
@@ -80,10 +80,10 @@ async def test_processes_that_are_killed_and_stopped_under_load_keep_every_promi
     async with soaking(own_postgres, tmp_path, keys, seed=SEED) as soak:
         until = time.monotonic() + SOAK_SECONDS
         async with asyncio.TaskGroup() as group:
-            hurting = group.create_task(soak.hurt(until))
+            for service in SETTINGS:
+                group.create_task(soak.hurt(service, until))
             for number in range(CLIENTS):
                 group.create_task(soak.live(number, until))
-        await hurting
         await soak.settle()
         soak.check()
         after = soak.sizes()

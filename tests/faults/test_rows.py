@@ -8,9 +8,11 @@ from collections.abc import Iterator
 import pytest
 
 from tests.faults.edges import parse
+from tests.faults.orders import Checkout
 from tests.faults.play import Result, play
+from tests.faults.registrations import RefusedRegistration, Registration
 from tests.faults.rows import ELSEWHERE, ROOT, ROWS
-from tests.faults.scenarios import Checkout, Outcome, RefusedRegistration, Registration, Scenario
+from tests.faults.scenario import Outcome, Scenario
 from tests.faults.world import World
 
 

@@ -79,7 +79,7 @@ class Wire:
     ) -> Callable[..., Any]:
         """Return a method, as `grpc.aio.Channel` does."""
 
-        async def call(request: Any, *, timeout: float | None = None) -> Any:  # noqa: ASYNC109
+        async def call(request: Any, *, timeout: float | None = None) -> Any:  # noqa: ASYNC109 - gRPC's name
             seconds = timeout_seconds(path, timeout)
             if seconds <= 0:
                 raise DeadlineExceeded(reason="DEADLINE_EXCEEDED")
@@ -159,7 +159,8 @@ class Wire:
         )
         run.watch(handling)
         try:
-            await asyncio.wait({handling, actor.died}, return_when=asyncio.FIRST_COMPLETED)
+            either: set[asyncio.Future[Any]] = {handling, actor.died}
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         except asyncio.CancelledError:
             handling.cancel()  # the server hears of it, and ends the handler
             raise
@@ -176,7 +177,7 @@ async def _handle(run: Run, actor: Actor, call: Call, handler: Handler) -> bytes
     except DomainError as error:
         await run.at(actor, f"{actor.name}.{name}.handled")
         raise from_rpc_error(rpc_error(status_of(error, call.trace_id))) from error
-    except Exception as error:  # noqa: BLE001 - as the outermost layer of a server
+    except Exception as error:
         run.unexpected.append(f"{name}: {error!r}")
         raise Internal(repr(error), reason="INTERNAL") from error
     await run.at(actor, f"{actor.name}.{name}.handled")

@@ -101,7 +101,7 @@ class World:
         self.url = url
         self.ground = Ground(url)
         self.replicas: dict[str, Replica] = {}
-        self.run: Run = cast(Run, None)
+        self.run = Run(self, {}, Actor("client", "client", loop.create_future()))
         self.is_recovering = False
         self.look: Any = None
         self.singles: dict[str, Any] = {}  # results of `explore`, for the pairs that follow
@@ -110,7 +110,7 @@ class World:
         loop.on_blocked = self._blocked
 
     def _blocked(self) -> bool:
-        if self.run is not None and self.run.blocked():
+        if self.run.blocked():
             return True
         if self.ground.cancel_waiting():
             self.loop.jump(2.0)  # the lock_timeout that this stands for

@@ -1,0 +1,180 @@
+"""What becomes of accounts in the schedules: addresses that are confirmed, deletions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from lockstep.auth.v1 import auth_service_pb2 as auth_pb
+from lockstep.auth.v1 import auth_service_pb2_grpc as auth_grpc
+
+from services.auth.codes import Codes
+from services.kernel.call import User
+from services.kernel.ids import new_id
+from tests.faults.scenario import CODE, Outcome, Scenario
+from tests.faults.world import PASSWORD_HASH, SECRET
+
+
+class _Member(Scenario):
+    """Somebody who has an account."""
+
+    def prepare(self) -> None:
+        self.user, self.email = new_id(), f"m{self.number}.{new_id().hex[-12:]}@example.com"
+        self.wallet, self.flow = new_id(), new_id()
+        self.principal = User(id=self.user, session_id=new_id(), role="customer")
+        ids = {
+            "u": self.user,
+            "e": self.email,
+            "w": self.wallet,
+            "f": self.flow,
+            "saga": new_id(),
+            "hmac": Codes(None, SECRET, None)._hmac(self.flow, self.email, CODE),  # type:"
+            " ignore[arg-type]
+            "hash": PASSWORD_HASH,
+        }
+        for sql in _MEMBER:
+            self.world.ground.rows(sql, **ids)
+
+
+_MEMBER = (
+    (
+        "INSERT INTO auth.roles (id, name) VALUES (gen_random_uuid(), 'customer')"
+        " ON CONFLICT DO NOTHING"
+    ),
+    (
+        "INSERT INTO auth.users (id, email, email_as_typed, password_hash, full_name,"
+        " role_id, status,"
+        " saga_id) SELECT %(u)s, %(e)s, %(e)s, %(hash)s, 'Ada', id, 'ACTIVE', %(saga)s"
+        " FROM auth.roles WHERE name = 'customer'"
+    ),
+    (
+        "INSERT INTO auth.sessions (id, user_id, generation, refresh_hash, expire_time)"
+        " VALUES (gen_random_uuid(), %(u)s, 0, '', now() + interval '1000 days')"
+    ),
+    (
+        "INSERT INTO auth.codes (id, purpose, email, user_id, code_hmac, expire_time)"
+        " VALUES (%(f)s, 'verification', %(e)s, %(u)s, %(hmac)s, now() + interval '1000 days')"
+    ),
+    (
+        "INSERT INTO profile.profiles (id, user_id, saga_id, first_name)"
+        " VALUES (gen_random_uuid(), %(u)s, %(saga)s, 'Ada')"
+    ),
+    "INSERT INTO profile.accounts (id, kind, user_id, balance) VALUES (%(w)s, 'wallet', %(u)s, 0)",
+    "INSERT INTO commerce.carts (user_id) VALUES (%(u)s)",
+)
+
+
+class Verification(_Member):
+    """An address that is confirmed: the user and the profile follow."""
+
+    name = "verify"
+
+    async def ask(self, wire: Any) -> Any:
+        return await auth_grpc.AuthServiceStub(wire).VerifyEmail(
+            auth_pb.VerifyEmailRequest(flow_id=str(self.flow), email=self.email, otp=CODE)
+        )
+
+    def rows(self) -> Any:
+        return self.world.ground.one(
+            "SELECT u.email_verify_time IS NOT NULL AS verified, p.status FROM auth.users u,"
+            " profile.profiles p WHERE u.id = %(u)s AND p.user_id = %(u)s",
+            u=self.user,
+        )
+
+    def always(self) -> Iterator[str]:
+        now = self.rows()
+        if now.status == "active" and not now.verified:
+            yield "a profile is active whose address is not confirmed"
+
+    def in_the_end(self, outcome: Outcome) -> Iterator[str]:
+        now = self.rows()
+        if (now.status == "active") != now.verified:
+            yield "user and profile do not agree"
+        if outcome.kind == "ok" and not now.verified:
+            yield "the client was told ok, and nothing is confirmed"
+        if outcome.kind == "fail":
+            yield f"a right code was refused: {outcome.reason}"
+
+    def happened(self) -> bool:
+        return bool(self.rows().verified)
+
+
+class Deletion(_Member):
+    """An account that is erased: everywhere or nowhere."""
+
+    name = "delete"
+
+    @property
+    def replicas(self) -> list[str]:
+        return ["a1", "a2", "p1", "p2", "c1"]
+
+    async def ask(self, wire: Any) -> Any:
+        return await auth_grpc.AuthServiceStub(wire).DeleteUser(
+            auth_pb.DeleteUserRequest(user_id=str(self.user))
+        )
+
+    def traces(self) -> Any:
+        return self.world.ground.one(
+            """SELECT
+              (SELECT count(*) FROM auth.users WHERE id = %(u)s) AS users,
+              (SELECT status FROM auth.users WHERE id = %(u)s) AS status,
+              (SELECT count(*) FROM auth.sessions WHERE user_id = %(u)s) AS sessions,
+              (SELECT count(*) FROM auth.codes WHERE user_id = %(u)s OR email = %(e)s) AS codes,
+              (SELECT count(*) FROM profile.profiles WHERE user_id = %(u)s) AS profiles,
+              (SELECT count(*) FROM profile.accounts WHERE user_id = %(u)s) AS wallets,
+              (SELECT count(*) FROM commerce.carts WHERE user_id = %(u)s) AS carts,
+              (SELECT count(*) FROM commerce.orders WHERE user_id = %(u)s) AS orders""",
+            u=self.user,
+            e=self.email,
+        )
+
+    def always(self) -> Iterator[str]:
+        now = self.traces()
+        if now.status == "ACTIVE" and not (now.profiles and now.wallets and now.carts):
+            yield "an ACTIVE user was half forgotten"
+        if not now.users and (now.profiles or now.wallets or now.carts):
+            yield "the user is gone, and not everything of it"
+
+    def in_the_end(self, outcome: Outcome) -> Iterator[str]:
+        now = self.traces()
+        if now.status == "DELETING":
+            yield "a user is DELETING for ever"
+        if not now.users and any(now[2:]):
+            yield f"something is left of a user: {now}"
+        if outcome.kind == "ok" and now.users:
+            yield "the client was told ok, and the user is there"
+        if outcome.kind == "fail" and not now.users and outcome.reason != "USER_NOT_FOUND":
+            yield f"the client was told {outcome.reason}, and the user is gone"
+
+    def happened(self) -> bool:
+        return not self.traces().users
+
+
+class RefusedDeletion(Deletion):
+    """An account with an order in flight: it stays."""
+
+    name = "delete-refused"
+    refused = True
+
+    def prepare(self) -> None:
+        super().prepare()
+        self.order = new_id()
+        self.world.ground.rows(
+            "INSERT INTO commerce.orders (id, user_id, state, total, debit_id)"
+            " VALUES (%(o)s, %(u)s, 'PENDING', 100, gen_random_uuid())",
+            o=self.order,
+            u=self.user,
+        )
+
+    def before_late(self) -> None:
+        self.world.ground.rows(
+            "UPDATE commerce.orders SET state = 'FAILED', failure_reason = 'X' WHERE id = %(o)s",
+            o=self.order,
+        )
+
+    def in_the_end(self, outcome: Outcome) -> Iterator[str]:
+        yield from super().in_the_end(outcome)
+        if not self.retried and not self.traces().users:
+            yield "a user with an order in flight was deleted"
+
+    retried = False

@@ -1,0 +1,228 @@
+"""Orders of the schedules: placed, and cancelled."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from google.type.money_pb2 import Money
+from lockstep.commerce.v1 import order_service_pb2 as order_pb
+from lockstep.commerce.v1 import order_service_pb2_grpc as order_grpc
+
+from services.kernel.call import User
+from services.kernel.ids import new_id
+from tests.faults.scenario import Outcome, Scenario
+from tests.faults.world import World
+
+BALANCE, PRICE, STOCK, QUANTITY = 10_000, 1_250, 100, 3
+TOTAL = PRICE * QUANTITY
+
+
+class _Shopping(Scenario):
+    """Somebody with money in the wallet and goods in the cart."""
+
+    coordinator = "c"
+    balance = BALANCE
+    paid = False
+
+    def prepare(self) -> None:
+        self.user, self.product, self.order = new_id(), new_id(), new_id()
+        self.debit, self.wallet = new_id(), new_id()
+        self.principal = User(id=self.user, session_id=new_id(), role="customer")
+        ids = {
+            "u": self.user,
+            "p": self.product,
+            "o": self.order,
+            "d": self.debit,
+            "w": self.wallet,
+            "balance": self.balance - (TOTAL if self.paid else 0),
+            "full": self.balance,
+            "price": PRICE,
+            "q": QUANTITY,
+            "taken": QUANTITY if self.paid else 0,
+            "stock": STOCK - (QUANTITY if self.paid else 0),
+            "total": TOTAL,
+        }
+        for sql in (*_SHOP, *(_PAID if self.paid else _CART)):
+            self.world.ground.rows(sql, **ids)
+
+    def look(self) -> Any:
+        """Return the sums that everything here is about."""
+        return self.world.ground.one(
+            """SELECT
+              (SELECT balance FROM profile.accounts WHERE id = %(w)s) AS balance,
+              (SELECT coalesce(sum(CASE WHEN debit_account_id = %(w)s THEN -amount ELSE amount END),
+                 0) FROM profile.transfers WHERE state = 'posted'
+                 AND %(w)s IN (debit_account_id, credit_account_id)) AS moved,
+              (SELECT coalesce(sum(CASE WHEN kind = 'debit' THEN amount
+                                        WHEN kind IN ('void', 'refund') THEN -amount ELSE 0 END), 0)
+                 FROM profile.transfers WHERE state = 'posted'
+                 AND %(w)s IN (debit_account_id, credit_account_id)) AS debited,
+              (SELECT stock FROM commerce.products WHERE id = %(p)s) AS stock,
+              (SELECT taken FROM commerce.products WHERE id = %(p)s) AS taken,
+              (SELECT coalesce(sum(i.quantity), 0) FROM commerce.order_items i
+                 JOIN commerce.orders o ON o.id = i.order_id WHERE i.product_id = %(p)s
+                 AND o.state IN ('PENDING', 'PAID', 'CANCELLING')) AS held,
+              (SELECT coalesce(sum(o.total), 0) FROM commerce.orders o WHERE o.state = 'PAID'
+                 AND EXISTS (SELECT FROM commerce.order_items i WHERE i.order_id = o.id
+                   AND i.product_id = %(p)s)) AS paid,
+              (SELECT count(*) FROM commerce.orders o
+                 WHERE o.state IN ('PENDING', 'CANCELLING') AND EXISTS (SELECT FROM
+                   commerce.order_items i WHERE i.order_id = o.id AND i.product_id = %(p)s)
+              ) AS open,
+              (SELECT coalesce(sum(quantity), 0) FROM commerce.cart_items
+                 WHERE user_id = %(u)s) AS cart""",
+            w=self.wallet,
+            p=self.product,
+            u=self.user,
+        )
+
+    def always(self) -> Iterator[str]:
+        now = self.look()
+        if now.balance != now.moved:
+            yield "the balance does not follow from the transfers"
+        if now.stock + now.taken != STOCK:
+            yield "goods have appeared or vanished"
+        if now.taken != now.held:
+            yield "what is taken is not what orders hold"
+        if now.paid > now.debited:
+            yield "an order is PAID without a debit"
+
+    def in_the_end(self, outcome: Outcome) -> Iterator[str]:
+        now = self.look()
+        if now.open:
+            yield "an order is unfinished for ever"
+        if now.paid != now.debited:
+            yield f"{now.debited} were debited for orders of {now.paid}"
+        if now.paid not in (0, TOTAL):
+            yield "there are two orders"
+
+
+_SHOP = (
+    (
+        "INSERT INTO profile.accounts (id, kind, user_id, balance)"
+        " VALUES (%(w)s, 'wallet', %(u)s, %(balance)s)"
+    ),
+    (
+        "INSERT INTO profile.transfers (id, kind, state, debit_account_id,"
+        " credit_account_id, amount,"
+        " reference, fingerprint) SELECT gen_random_uuid(), 'top_up', 'posted',"
+        " '00000000-0000-8000-8000-000000000001', %(w)s, %(full)s, '', 'f' WHERE %(full)s > 0"
+    ),
+    (
+        "INSERT INTO commerce.categories (id, name, description) VALUES"
+        " ('00000000-0000-8000-8000-00000000000c', 'Things', '') ON CONFLICT DO NOTHING"
+    ),
+    (
+        "INSERT INTO commerce.products (id, category_id, name, description, price, stock, taken,"
+        " image_url) VALUES (%(p)s, '00000000-0000-8000-8000-00000000000c', 'Thing', '', %(price)s,"
+        " %(stock)s, %(taken)s, '')"
+    ),
+)
+_CART = (
+    "INSERT INTO commerce.carts (user_id) VALUES (%(u)s)",
+    (
+        "INSERT INTO commerce.cart_items (user_id, product_id, position, quantity, known_price)"
+        " VALUES (%(u)s, %(p)s, 1, %(q)s, %(price)s)"
+    ),
+)
+_PAID = (
+    (
+        "INSERT INTO profile.transfers (id, kind, state, debit_account_id,"
+        " credit_account_id, amount,"
+        " reference, fingerprint) VALUES (%(d)s, 'debit', 'posted', %(w)s,"
+        " '00000000-0000-8000-8000-000000000002', %(total)s, '', 'f')"
+    ),
+    (
+        "INSERT INTO commerce.orders (id, user_id, state, total, debit_id)"
+        " VALUES (%(o)s, %(u)s, 'PAID', %(total)s, %(d)s)"
+    ),
+    (
+        "INSERT INTO commerce.order_items (order_id, position, product_id, name,"
+        " quantity, unit_price)"
+        " VALUES (%(o)s, 0, %(p)s, 'Thing', %(q)s, %(price)s)"
+    ),
+)
+
+
+class Checkout(_Shopping):
+    """An order: stock, money and order together, or nothing."""
+
+    name = "checkout"
+
+    async def ask(self, wire: Any) -> Any:
+        expected = Money(currency_code="USD", units=TOTAL // 100, nanos=TOTAL % 100 * 10_000_000)
+        return await order_grpc.OrderServiceStub(wire).PlaceOrder(
+            order_pb.PlaceOrderRequest(expected_total=expected)
+        )
+
+    def in_the_end(self, outcome: Outcome) -> Iterator[str]:
+        yield from super().in_the_end(outcome)
+        now = self.look()
+        if outcome.kind == "ok" and now.paid != TOTAL:
+            yield "the client was told ok, and there is no paid order"
+        if outcome.kind == "fail" and now.paid:
+            yield f"the client was told {outcome.reason}, and there is a paid order"
+        if now.cart != (0 if now.paid else QUANTITY):
+            yield "the cart does not fit the order"
+
+    def happened(self) -> bool:
+        return bool(self.look().paid)
+
+    def forget_opening(self, world: World) -> None:
+        world.ground.rows("DELETE FROM commerce.sagas WHERE create_time >= %(b)s", b=self.begin)
+        world.ground.rows(
+            "DELETE FROM commerce.order_items WHERE product_id = %(p)s", p=self.product
+        )
+        world.ground.rows("DELETE FROM commerce.orders WHERE user_id = %(u)s", u=self.user)
+        world.ground.rows(
+            "UPDATE commerce.products SET stock = stock + taken, taken = 0 WHERE id = %(p)s",
+            p=self.product,
+        )
+        world.ground.rows(
+            "DELETE FROM commerce.idempotency WHERE scope = %(s)s", s=f"user:{self.user}"
+        )
+
+
+class RefusedCheckout(Checkout):
+    """An order that costs more than the wallet holds."""
+
+    name = "checkout-refused"
+    balance = TOTAL - 1
+    refused = True
+
+    def before_late(self) -> None:
+        self.world.ground.rows(
+            "INSERT INTO profile.transfers (id, kind, state, debit_account_id, credit_account_id,"
+            " amount, reference, fingerprint) VALUES (gen_random_uuid(), 'top_up', 'posted',"
+            " '00000000-0000-8000-8000-000000000001', %(w)s, 10000, '', 'f')",
+            w=self.wallet,
+        )
+        self.world.ground.rows(
+            "UPDATE profile.accounts SET balance = balance + 10000 WHERE id = %(w)s", w=self.wallet
+        )
+
+
+class Cancellation(_Shopping):
+    """A paid order that is cancelled: the money back, and the goods."""
+
+    name = "cancel"
+    paid = True
+
+    async def ask(self, wire: Any) -> Any:
+        return await order_grpc.OrderServiceStub(wire).CancelOrder(
+            order_pb.CancelOrderRequest(order_id=str(self.order))
+        )
+
+    def in_the_end(self, outcome: Outcome) -> Iterator[str]:
+        yield from super().in_the_end(outcome)
+        if outcome.kind == "ok" and not self.happened():
+            yield "the client was told ok, and the order is not cancelled"
+        if outcome.kind == "fail":
+            yield f"cancelling a paid order failed: {outcome.reason}"
+
+    def happened(self) -> bool:
+        state = self.world.ground.one(
+            "SELECT state FROM commerce.orders WHERE id = %(o)s", o=self.order
+        ).state
+        return bool(state == "CANCELLED")

@@ -1,0 +1,168 @@
+"""A request of the schedules: what is watched while it runs, and what its client was told."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from lockstep.profile.v1 import profile_service_pb2 as profile_pb
+from lockstep.profile.v1 import wallet_service_pb2 as wallet_pb
+from lockstep_clients import LockstepError
+
+from services.kernel.call import Principal
+from services.kernel.ids import new_id
+from tests.faults.edges import Actor
+from tests.faults.world import PASSWORD_HASH, World
+
+PASSWORD = "Secure-Horse-42"
+CODE = "123456"
+_numbers = itertools.count(1)
+
+# Reasons that promise nothing: the same key tells later.
+UNKNOWN = {
+    "",
+    "DATABASE_UNAVAILABLE",
+    "DEADLINE_EXCEEDED",
+    "INTERNAL",
+    "REGISTRATION_IN_PROGRESS",
+    "REQUEST_IN_PROGRESS",
+}
+_MOVES = {("RUNNING", "DONE"), ("RUNNING", "COMPENSATING"), ("COMPENSATING", "ABORTED")}
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a client was told: ok, fail (with a reason) or unknown."""
+
+    kind: str
+    reason: str = ""
+    answer: Any = None
+
+    @classmethod
+    def of(cls, error: LockstepError) -> Outcome:
+        return cls("unknown" if error.reason in UNKNOWN else "fail", error.reason)
+
+
+@dataclass(frozen=True, slots=True)
+class SagaRow:
+    """What is watched of a saga."""
+
+    state: str
+    epoch: int
+    next_run_at: datetime
+
+
+class Scenario:
+    """One request, what it needs, and what has to be true around it.
+
+    Attributes:
+        name: In schedules.
+        coordinator: The letter of the service that is asked.
+        refused: Whether a participant is going to refuse.
+    """
+
+    name = ""
+    coordinator = "a"
+    refused = False
+    principal: Principal = None
+    keyed = True
+
+    def __init__(self, world: World) -> None:
+        self.number = next(_numbers)
+        self.key = f"key-{new_id()}"
+        self.world = world
+        self.begin: datetime = world.ground.one("SELECT clock_timestamp() AS now").now
+        self.sagas: dict[UUID, SagaRow] = {}
+        self.prepare()
+
+    @property
+    def replicas(self) -> list[str]:
+        """Who takes part."""
+        return [f"{letter}{n}" for letter in (self.coordinator, "p") for n in (1, 2)]
+
+    @property
+    def schema(self) -> str:
+        return "auth" if self.coordinator == "a" else "commerce"
+
+    def prepare(self) -> None:
+        """Make what the request needs."""
+
+    async def ask(self, wire: Any) -> Any:
+        """Send the request."""
+        raise NotImplementedError
+
+    def always(self) -> Iterator[str]:
+        """Yield what is broken at this instant."""
+        yield from ()
+
+    def in_the_end(self, outcome: Outcome) -> Iterator[str]:
+        """Yield what is broken when everything has come to rest."""
+        yield from ()
+
+    def happened(self) -> bool:
+        """Say whether the request has had its effect."""
+        raise NotImplementedError
+
+    def before_late(self) -> None:
+        """Take away why the participant refused: what comes late must be refused all the same."""
+
+    # --- watching
+
+    def committed(self, world: World, actor: Actor, edge: str) -> None:
+        for problem in (*self._moves(), *self.always()):
+            world.run.blame(f"{problem}, after {edge}")
+
+    def _moves(self) -> Iterator[str]:
+        now = self.world.ground.rows(
+            f"SELECT id, state, lease_epoch, next_run_at, (SELECT at FROM clock) AS now"
+            f" FROM {self.schema}.sagas WHERE create_time >= %(begin)s",
+            begin=self.begin,
+        )
+        for row in now:
+            seen = self.sagas.get(row.id)
+            self.sagas[row.id] = SagaRow(row.state, row.lease_epoch, row.next_run_at)
+            if seen is None:
+                continue
+            if seen.state != row.state and (seen.state, row.state) not in _MOVES:
+                yield f"a saga went from {seen.state} to {row.state}"
+            if row.lease_epoch > seen.epoch and seen.next_run_at > row.now:
+                yield "a lease was taken while it was good"
+
+    def sending(self, world: World, method: str, message: bytes) -> None:
+        saga_id = None
+        if method == "CancelProfile":
+            saga_id = profile_pb.CancelProfileRequest.FromString(message).saga_id
+        if method == "VoidTransfer":
+            saga_id = wallet_pb.VoidTransferRequest.FromString(message).transfer_id
+        if saga_id is not None:
+            saga = world.saga(saga_id, self.schema)
+            if saga is None or saga.state not in ("COMPENSATING", "ABORTED"):
+                world.run.blame(f"{method} was sent before the turn was committed")
+
+    def forget_opening(self, world: World) -> None:
+        """Do what a failover to a standby without T1 does."""
+
+    def unfinished(self) -> int:
+        """Return how many sagas of this run have not ended."""
+        return int(
+            self.world.ground.one(
+                f"SELECT count(*) AS n FROM {self.schema}.sagas"
+                " WHERE create_time >= %(begin)s AND state IN ('RUNNING', 'COMPENSATING')",
+                begin=self.begin,
+            ).n
+        )
+
+    def secrets(self) -> Iterator[str]:
+        """Yield what a saga's row holds that it must not."""
+        rows = self.world.ground.rows(
+            f"SELECT sagas::text AS text FROM {self.schema}.sagas WHERE create_time >= %(begin)s",
+            begin=self.begin,
+        )
+        for row in rows:
+            for secret in (PASSWORD, PASSWORD_HASH, CODE):
+                if f'"{secret}"' in row.text.replace('""', '"'):
+                    yield "a saga's row holds a secret"

@@ -1,0 +1,71 @@
+"""Programs of requests and faults, made up by Hypothesis and shortened when one fails."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+
+from tests.faults.edges import Schedule, Strike
+from tests.faults.explore import strikes
+from tests.faults.forms import IS_LONG
+from tests.faults.play import play
+from tests.faults.scenarios import SCENARIOS
+from tests.faults.world import World
+
+EXAMPLES, STEPS = (200, 12) if IS_LONG else (6, 5)
+
+AGREE = """
+SELECT
+  (SELECT count(*) FROM auth.sagas WHERE state IN ('RUNNING', 'COMPENSATING'))
+  + (SELECT count(*) FROM commerce.sagas WHERE state IN ('RUNNING', 'COMPENSATING')) AS unfinished,
+  (SELECT count(*) FROM auth.users WHERE status IN ('PENDING', 'DELETING')) AS halfway,
+  (SELECT count(*) FROM auth.users u WHERE NOT EXISTS
+     (SELECT FROM profile.profiles p WHERE p.user_id = u.id)) AS without_profile,
+  (SELECT count(*) FROM commerce.products WHERE stock + taken <> 100) AS wrong_stock,
+  (SELECT count(*) FROM profile.accounts a WHERE kind = 'wallet' AND balance <>
+     (SELECT coalesce(sum(CASE WHEN debit_account_id = a.id THEN -amount ELSE amount END), 0)
+        FROM profile.transfers WHERE state = 'posted'
+         AND a.id IN (debit_account_id, credit_account_id))) AS wrong_balances
+"""
+
+
+class Machine(RuleBasedStateMachine):
+    """One request after the other, each with faults of its own; what they leave adds up."""
+
+    world: ClassVar[World]
+    traces: ClassVar[dict[str, list[Strike]]]
+
+    @rule(data=st.data(), name=st.sampled_from(sorted(SCENARIOS)))
+    def ask(self, data: Any, name: str) -> None:
+        """Ask for something while up to three things go wrong."""
+        chosen = data.draw(st.lists(st.sampled_from(self.traces[name]), max_size=3, unique=True))
+        schedule: Schedule = tuple({strike.edge: strike for strike in chosen}.values())
+        result = self.world.loop.run_until_complete(play(self.world, SCENARIOS[name], schedule))
+        assert not result.violations, str(result)
+
+    @invariant()
+    def everything_adds_up(self) -> None:
+        """Look at all that has ever happened."""
+        assert set(self.world.ground.one(AGREE)) == {0}
+
+
+def test_any_program_of_requests_and_faults_leaves_a_world_that_adds_up(world: World) -> None:
+    run = world.loop.run_until_complete
+    Machine.world = world
+    Machine.traces = {
+        name: list(strikes(run(play(world, kind, ())).trace)) for name, kind in SCENARIOS.items()
+    }
+    run_state_machine_as_test(
+        Machine,
+        settings=settings(
+            max_examples=EXAMPLES,
+            stateful_step_count=STEPS,
+            deadline=None,
+            derandomize=not IS_LONG,
+            suppress_health_check=list(HealthCheck),
+            database=None,
+        ),
+    )

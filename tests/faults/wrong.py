@@ -1,0 +1,283 @@
+"""Protocols that are wrong, each in one way; see `mutants` for what they are."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+import psycopg
+from sqlalchemy import ARRAY, Text, Uuid, bindparam, func, literal_column, select, text, update
+
+from services.auth.errors import ProfileUnavailable
+from services.auth.sagas import registration
+from services.auth.sagas.registration import RegistrationSaga
+from services.auth.usecases import register as register_module
+from services.kernel import barrier, saga_store
+from services.kernel.database import Database, Statement, Transaction, Work
+from services.kernel.errors import SagaCancelled
+from services.kernel.saga import Definition, Steps
+from services.kernel.saga_store import Json, Saga
+from services.kernel.tables import SAGAS
+from services.profile.usecases.cancel_profile import CancelProfile
+from services.profile.usecases.create_profile import CreateProfile
+from tests.faults.patching import patched
+from tests.faults.scenario import PASSWORD
+
+# --- P1, P4, P5: the participant's cancel
+
+
+async def _one_statement(self: CancelProfile, *, saga_id: UUID) -> None:
+    async def cancel(tx: Transaction) -> None:
+        await tx.execute(_ONE_STATEMENT, saga=saga_id)
+
+    await self._database.transact("CancelProfile", cancel)
+
+
+_SAGA = bindparam("saga", type_=Uuid)
+_ONE_STATEMENT = Statement(
+    text(
+        """WITH tomb AS (
+             INSERT INTO saga_barriers (saga_id, branch, state)
+             VALUES (:saga, 'CreateProfile', 'CANCELLED')
+             ON CONFLICT (saga_id, branch) DO UPDATE SET state = 'CANCELLED', reply = NULL
+           ), gone AS (DELETE FROM profiles WHERE saga_id = :saga RETURNING user_id)
+           DELETE FROM accounts WHERE user_id IN (SELECT user_id FROM gone)"""
+    ).bindparams(_SAGA)
+)
+_FORGET_BARRIERS = Statement(
+    text("DELETE FROM saga_barriers WHERE saga_id = :saga").bindparams(_SAGA)
+)
+
+
+def cancel_in_one_statement() -> AbstractContextManager[None]:
+    return patched(CancelProfile, "__call__", _one_statement)
+
+
+def cancel_what_the_barrier_knows() -> AbstractContextManager[None]:
+    original = CancelProfile.__call__
+
+    async def cancel(self: CancelProfile, *, saga_id: UUID) -> None:
+        row = await self._database.first(barrier._FIND, saga_id=saga_id, branch="CreateProfile")
+        if row is not None:
+            await original(self, saga_id=saga_id)
+            return
+
+        async def bury(tx: Transaction) -> None:
+            await barrier.cancel(tx, saga_id=saga_id, branch="CreateProfile")
+
+        await self._database.transact("CancelProfile", bury)
+
+    return patched(CancelProfile, "__call__", cancel)
+
+
+def clear_the_tombstone() -> AbstractContextManager[None]:
+    original = CreateProfile.__call__
+
+    async def create(self: CreateProfile, *, saga_id: UUID, **rest: Any) -> Any:
+        try:
+            return await original(self, saga_id=saga_id, **rest)
+        except SagaCancelled:
+
+            async def clear(tx: Transaction) -> None:
+                await tx.execute(_FORGET_BARRIERS, saga=saga_id)
+
+            await self._database.transact("clear", clear)
+            raise
+
+    return patched(CreateProfile, "__call__", create)
+
+
+# --- P2, P9: the database
+
+
+def repeatable_read() -> AbstractContextManager[None]:
+    original = Database._attempt
+
+    async def attempt(self: Database, name: str, work: Work[Any]) -> Any:
+        async def isolated(tx: Transaction) -> Any:
+            if name == "CreateProfile":
+                await tx.connection.execute(b"SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+            return await work(tx)
+
+        try:
+            return await original(self, name, isolated)
+        except psycopg.errors.SerializationFailure as error:
+            raise SagaCancelled from error  # ABORTED, as frameworks map it
+
+    return patched(Database, "_attempt", attempt)
+
+
+def client_side_time_limit() -> AbstractContextManager[None]:
+    async def transact(self: Database, name: str, work: Work[Any]) -> Any:
+        try:
+            async with asyncio.timeout(2.0):
+                return await self._tries(name, work)
+        except TimeoutError:
+            raise ProfileUnavailable from None  # "it took too long, so it was not done"
+
+    return patched(Database, "transact", transact)
+
+
+# --- P3, P7, P10: the engine
+
+
+@contextmanager
+def nothing_to_undo_after_a_refusal() -> Iterator[None]:
+    original = Steps._back
+
+    async def back(self: Steps, saga: Saga, definition: Definition, database: Database) -> Saga:
+        assert saga.error is not None
+        if saga.error["code"] == "UNAVAILABLE":
+            return await original(self, saga, definition, database)
+        return await self._decide("T4", partial(_end, definition, saga), saga, database)
+
+    create = CreateProfile.__call__
+
+    async def refuse_without_a_trace(self: CreateProfile, *, saga_id: UUID, **rest: Any) -> Any:
+        try:
+            return await create(self, saga_id=saga_id, **rest)
+        except Exception:
+
+            async def clear(tx: Transaction) -> None:
+                await tx.execute(_FORGET_BARRIERS, saga=saga_id)
+
+            await self._database.transact("refused", clear)
+            raise
+
+    with (
+        patched(Steps, "_back", back),
+        patched(CreateProfile, "__call__", refuse_without_a_trace),
+    ):
+        yield
+
+
+async def _end(definition: Definition, saga: Saga, tx: Transaction) -> Saga:
+    await definition.undo(tx, saga)
+    aborted = await saga_store.mark_aborted(tx, saga.id)
+    assert aborted is not None
+    return aborted
+
+
+def undo_before_compensating() -> AbstractContextManager[None]:
+    async def back(self: Steps, saga: Saga, definition: Definition, database: Database) -> Saga:
+        ended = await self._decide("T4", partial(_end, definition, saga), saga, database)
+        await definition.compensate(saga)
+        return ended
+
+    return patched(Steps, "_back", back)
+
+
+def kill_at_the_deadline() -> AbstractContextManager[None]:
+    original = Steps._turn
+
+    async def turn(self: Steps, saga: Saga, error: Any, database: Database) -> Saga:
+        if error.code.name != "UNAVAILABLE":
+            return await original(self, saga, error, database)
+
+        async def kill(tx: Transaction) -> Saga:
+            await saga_store.mark_compensating(tx, saga.id, error.record(), lease_seconds=1.0)
+            aborted = await saga_store.mark_aborted(tx, saga.id)
+            assert aborted is not None
+            return aborted
+
+        return await self._decide("T3", kill, saga, database)
+
+    return patched(Steps, "_turn", turn)
+
+
+# --- P6, P8: the store
+
+
+def resolve_by_reading() -> AbstractContextManager[None]:
+    async def confirm(tx: Transaction, saga_id: UUID) -> Saga:
+        saga = await saga_store.get(tx, saga_id)
+        assert saga is not None
+        return saga
+
+    return patched(saga_store, "confirm", confirm)
+
+
+def lease_by_a_clock_of_its_own() -> AbstractContextManager[None]:
+    ahead = func.saga_now() + literal_column("interval '1 hour'")
+    due = (
+        select(SAGAS.c.id)
+        .where(
+            saga_store._UNFINISHED,
+            SAGAS.c.next_run_at <= ahead,
+            SAGAS.c.kind == func.any(bindparam("kinds", type_=ARRAY(Text))),
+        )
+        .limit(bindparam("most"))
+        .with_for_update(skip_locked=True)
+    )
+    claim = Statement(
+        update(SAGAS)
+        .where(SAGAS.c.id.in_(due))
+        .values(
+            lease_owner=bindparam("owner"),
+            lease_epoch=SAGAS.c.lease_epoch + 1,
+            attempts=SAGAS.c.attempts + 1,
+            next_run_at=ahead + saga_store._interval("lease"),
+        )
+        .returning(*saga_store._COLUMNS)
+    )
+    return patched(saga_store, "_CLAIM", claim)
+
+
+# --- P11, P13: the saga
+
+
+def retry_in_three_layers() -> AbstractContextManager[None]:
+    original = RegistrationSaga.forward
+
+    async def forward(self: RegistrationSaga, saga: Saga) -> Json:
+        for _ in range(24):
+            try:
+                return await original(self, saga)
+            except Exception:  # noqa: BLE001 - that is what is wrong
+                continue
+        return await original(self, saga)
+
+    return patched(RegistrationSaga, "forward", forward)
+
+
+def secret_in_the_payload() -> AbstractContextManager[None]:
+    original = registration.payload_of
+
+    def payload_of(details: Any, *, is_verified: bool) -> Json:
+        return {**original(details, is_verified=is_verified), "password": PASSWORD}
+
+    return patched(register_module, "payload_of", payload_of)
+
+
+# --- beyond the list: what holds the rest together
+
+
+@contextmanager
+def decide_without_comparing() -> Iterator[None]:
+    """T2 from any state."""
+    done = Statement(
+        update(SAGAS)
+        .where(SAGAS.c.id == bindparam("saga_id"))
+        .values(state="DONE", result=bindparam("result"), update_time=func.saga_now())
+        .returning(*saga_store._COLUMNS)
+    )
+    with patched(saga_store, "_DONE", done):
+        yield
+
+
+@contextmanager
+def no_barrier() -> Iterator[None]:
+    async def once(tx: Transaction, *, work: Callable[[], Awaitable[Json]], **rest: Any) -> Json:
+        return await work()
+
+    async def reject(tx: Transaction, *, error: Exception, **rest: Any) -> None:
+        raise error
+
+    with ExitStack() as stack:
+        stack.enter_context(patched(barrier, "once", once))
+        stack.enter_context(patched(barrier, "reject", reject))
+        yield
