@@ -77,7 +77,8 @@ def write(parts: Parts, *, form: str, seconds: float) -> bool:
         "",
         (
             f"{datetime.now(UTC).date().isoformat()}, {form} form, seed {_seed(parts)},"
-            f" {seconds:.0f} seconds on {platform.machine()} with Python {platform.python_version()}."
+            f" {seconds:.0f} seconds on {platform.machine()}"
+            f" with Python {platform.python_version()}."
         ),
         "",
         *_schedules(scenarios),
@@ -159,7 +160,8 @@ def _others(parts: Parts) -> Iterator[str]:
         yield ""
         yield (
             f"{soak['seconds']:.0f} seconds, {soak['clients']} clients,"
-            f" {soak['requests']} requests, {soak['faults']} faults over real processes: {soak['ok']} answered ok,"
+            f" {soak['requests']} requests, {soak['faults']} faults over"
+            f" real processes: {soak['ok']} answered ok,"
             f" {soak['refused']} refused, {soak['unknown']} in doubt, and in the end every"
             " invariant held."
         )
