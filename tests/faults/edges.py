@@ -86,6 +86,7 @@ class Actor:
     service: str
     died: asyncio.Future[None]
     dead: bool = False
+    stopping: bool = False
     resumed: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:

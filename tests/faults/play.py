@@ -118,7 +118,10 @@ async def _settle(world: World, run: Run, scenario: Scenario) -> None:
     if run.hit:
         await asyncio.sleep(STEP_SECONDS)
     for _ in range(SETTLE_STEPS):
-        if not run.paused and not run.down and not scenario.unfinished():
+        is_stopping = any(
+            each.actor.stopping and not each.actor.dead for each in world.replicas.values()
+        )
+        if not (run.paused or run.down or is_stopping or scenario.unfinished()):
             return
         await world.reinforce()
         await asyncio.sleep(STEP_SECONDS)

@@ -264,7 +264,7 @@ class World:
         live = [
             each
             for each in self.replicas.values()
-            if each.service == service and not each.actor.dead
+            if each.service == service and not (each.actor.dead or each.actor.stopping)
         ]
         if not live or service in self.run.down:
             return None
@@ -285,7 +285,11 @@ class World:
         """Have a live replica of each service that this run uses, and let it recover."""
         for letter in {name[0] for name in self.replicas}:
             same = [each for each in self.replicas.values() if each.name[0] == letter]
-            live = [each for each in same if not each.actor.dead and each.name[1:] != "1"]
+            live = [
+                each
+                for each in same
+                if not (each.actor.dead or each.actor.stopping) and each.name[1:] != "1"
+            ]
             if not live:
                 numbers = [int(each.name[1:]) for each in same]
                 live = [await self.replica(f"{letter}{max(numbers) + 1}")]
@@ -311,11 +315,13 @@ class World:
     async def stop(self, actor: Actor) -> None:
         engine = self.replicas[actor.name].engine
         assert engine is not None
+        actor.stopping = True  # NOT_SERVING: nobody calls it any more
 
         async def stop() -> None:
             await engine.stop()
             actor.dead = True
-            actor.died.set_result(None)
+            if not actor.died.done():
+                actor.died.set_result(None)
 
         self.run.watch(asyncio.ensure_future(stop()))
         self.run.on_leave()
