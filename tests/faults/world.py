@@ -320,6 +320,7 @@ class World:
         async def stop() -> None:
             await engine.stop()
             actor.dead = True
+            self.kill_sessions(actor, idle_only=False)
             if not actor.died.done():
                 actor.died.set_result(None)
 
