@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from uvicorn.protocols.http.httptools_impl import (
     STATUS_LINE,
@@ -14,6 +14,8 @@ from uvicorn.protocols.http.httptools_impl import (
 )
 
 from services.gateway.errors import Failure, Failures
+
+CONTINUE: Final = b"HTTP/1.1 100 "
 
 
 class _Refused(Exception):
@@ -29,6 +31,38 @@ class ConnectionLimits:
     head_seconds: float = 10.0
 
 
+class _Writer:
+    """Writes the head of an answer together with its body.
+
+    Apart they are two system calls, which are a fifth of what an answer costs.
+    """
+
+    __slots__ = ("_head", "_is_first", "_transport")
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._head = b""
+        self._is_first = True
+
+    def write(self, data: bytes) -> None:
+        if self._is_first and not data.startswith(CONTINUE):
+            self._head, self._is_first = data, False
+        else:
+            head, self._head = self._head, b""
+            self._transport.write(head + data)
+
+    def flush(self) -> None:
+        if self._head:
+            self.write(b"")
+
+    def close(self) -> None:
+        self.flush()
+        self._transport.close()
+
+    def is_closing(self) -> bool:
+        return self._transport.is_closing()
+
+
 class Connection(HttpToolsProtocol):
     """See the module. Subclassed with limits by `connection_class`."""
 
@@ -41,6 +75,7 @@ class Connection(HttpToolsProtocol):
         self._refusal: Failure | None = None
         self._head_timer: asyncio.TimerHandle | None = None
         self._header_bytes = 0
+        self._writer: _Writer | None = None
 
     def connection_made(  # type: ignore[override] # as in uvicorn: it is always this one
         self, transport: asyncio.Transport
@@ -85,6 +120,12 @@ class Connection(HttpToolsProtocol):
         self._got_head()
         super().on_headers_complete()
 
+    def on_response_complete(self) -> None:
+        """Send what is left: an answer without a body has nothing that its head waits for."""
+        if self._writer is not None:
+            self._writer.flush()
+        super().on_response_complete()
+
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's words
         """Answer what can't be read, in the shape of every failure, and close."""
         failure = self._refusal or self.failures.invalid([("request", "is no valid HTTP")])
@@ -97,6 +138,10 @@ class Connection(HttpToolsProtocol):
             + body
         )
         self.transport.close()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._writer = cycle.transport = _Writer(self.transport)  # type: ignore[assignment]
+        super()._start_asgi_task(cycle, app)
 
     def _refuse(self, status: HTTPStatus, what: str, bytes_max: int) -> None:
         reason = f"is longer than {bytes_max} bytes"

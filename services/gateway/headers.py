@@ -7,8 +7,8 @@ outside: services believe them.
 from __future__ import annotations
 
 import ipaddress
+import os
 import re
-import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -125,8 +125,8 @@ def request_id(headers: Headers) -> str:
     """Return the caller's request id, or a new one if there is none that can be echoed."""
     for name, value in headers:
         if name == b"x-request-id" and len(value) <= REQUEST_ID_LENGTH_MAX:
-            return value.decode() if _PRINTABLE.fullmatch(value) else uuid.uuid4().hex
-    return uuid.uuid4().hex
+            return value.decode() if _PRINTABLE.fullmatch(value) else os.urandom(16).hex()
+    return os.urandom(16).hex()
 
 
 def passed_out(metadata: Iterable[tuple[str, str | bytes]] | None) -> dict[str, str]:
