@@ -46,9 +46,13 @@ def run(form: str) -> int:
     begin = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="lockstep-faults-") as folder:
         environment = os.environ | {"FAULTS": form, "FAULTS_REPORT": folder}
-        command = [sys.executable, "-m", "pytest", str(FOLDER), "-q", "-n", "2"]
+        # A soak takes longer than a test that hangs.
+        options = ("-q", "-n", "2", "--dist", "loadfile", "-o", "faulthandler_timeout=0")
         done = subprocess.run(
-            [*command, "--dist", "loadfile"], cwd=FOLDER.parent.parent, env=environment, check=False
+            [sys.executable, "-m", "pytest", str(FOLDER), *options],
+            cwd=FOLDER.parent.parent,
+            env=environment,
+            check=False,
         )
         parts = {
             path.stem: json.loads(path.read_text()) for path in sorted(Path(folder).glob("*.json"))
