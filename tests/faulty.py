@@ -18,8 +18,8 @@ from pathlib import Path
 
 import services
 from services.kernel.logging import configure
-from services.kernel.server import until_stopped
 from services.kernel.settings import CommonSettings, as_environment, load
+from services.kernel.signals import until_stopped
 
 
 class Strike:

@@ -32,7 +32,7 @@ from services.gateway.errors import Failures
 from services.gateway.headers import HeaderPolicy
 from services.gateway.openapi import document
 from services.gateway.pages import FixedPage, Health, Page
-from services.gateway.server import listen, serving, until_stopped
+from services.gateway.server import listen, serving
 from services.gateway.settings import GatewaySettings
 from services.gateway.shapes import Shapes
 from services.gateway.static import StaticSite
@@ -40,6 +40,7 @@ from services.gateway.upstream import Channels, Identity, Upstream
 from services.kernel.keys import KeyRing, KeysError
 from services.kernel.logging import configure
 from services.kernel.settings import SettingsError, load
+from services.kernel.signals import until_stopped
 
 NAME: Final = "gateway"
 log = structlog.get_logger("lockstep.gateway")

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import logging
 import os
-import signal
 import socket
 from collections.abc import AsyncIterator, Iterator
 from typing import Final
@@ -26,18 +25,6 @@ class _Server(uvicorn.Server):
     def capture_signals(self) -> Iterator[None]:
         """Leave signals to the process."""
         yield
-
-
-async def until_stopped() -> None:
-    """Wait for SIGTERM or SIGINT.
-
-    The kernel's server has the same, and brings SQLAlchemy along: half of the start.
-    """
-    stopped = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopped.set)
-    await stopped.wait()
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -11,8 +11,8 @@ import uvloop
 
 from services.kernel.keys import KeysError
 from services.kernel.logging import configure
-from services.kernel.server import until_stopped
 from services.kernel.settings import CommonSettings, SettingsError, load
+from services.kernel.signals import until_stopped
 
 S = TypeVar("S", bound=CommonSettings)
 

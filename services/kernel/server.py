@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Protocol
 
@@ -140,16 +139,6 @@ def database_probe(database: Database) -> Probe:
         await database.first(_PING)
 
     return probe
-
-
-async def until_stopped() -> None:
-    """Wait for SIGTERM or SIGINT."""
-    stopped = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopped.set)
-    await stopped.wait()
-    log.info("stopping")
 
 
 @contextlib.asynccontextmanager
