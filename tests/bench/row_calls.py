@@ -158,10 +158,9 @@ async def _over_rest(address: str, path: str, call: Target) -> Target:
 async def _envoy(lab: Lab) -> AsyncIterator[str]:
     names = [f"{PACKAGE[1:]}{each}" for each in SERVICES]
     with tempfile.TemporaryDirectory() as folder:
-        descriptors = Path(folder, "lockstep.binpb")
-        descriptors.write_bytes(files("lockstep_clients").joinpath("lockstep.binpb").read_bytes())
+        descriptors = str(files("lockstep_clients").joinpath("lockstep.binpb"))
         upstream = lab.stack.ports["commerce"]
-        async with envoy_running(Path(folder), descriptors, names, upstream) as (port, pid):
+        async with envoy_running(Path(folder), Path(descriptors), names, upstream) as (port, pid):
             set_cores(pid, OTHER_CORES)
             yield f"127.0.0.1:{port}"
 

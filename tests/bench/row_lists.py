@@ -44,11 +44,11 @@ async def lists(lab: Lab) -> list[Finding]:
     calls = 40 if lab.is_quick else 150
     async with lab.running(**CHEAP) as to, _large_catalog(lab, size) as large:
         small = Catalog(to.catalog, lab.stack.database_url("commerce"), lab.stack.home / "keys")
+        pair = Pair(small, large, calls)
         findings = [
-            await _flat(lab, title, fields, small, large, calls)
-            for title, fields in _filters(small, large)
+            await _flat(lab, title, fields, pair) for title, fields in _filters(small, large)
         ]
-        return [*findings, *await _others(lab, small, large, calls)]
+        return [*findings, *await _others(lab, pair)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +89,15 @@ class Catalog:
             return connection.execute(query.encode()).fetchall()
 
 
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A small and a large catalog, and how often each is asked."""
+
+    small: Catalog
+    large: Catalog
+    calls: int
+
+
 def _filters(small: Catalog, large: Catalog) -> list[tuple[str, tuple[Fields, Fields]]]:
     """Return the lists whose cost has to be flat, for either catalog."""
     ranges = {"min_price": "10.00", "max_price": "60.00"}
@@ -100,27 +109,20 @@ def _filters(small: Catalog, large: Catalog) -> list[tuple[str, tuple[Fields, Fi
     ]
 
 
-async def _flat(
-    lab: Lab,
-    title: str,
-    fields: tuple[Fields, Fields],
-    small: Catalog,
-    large: Catalog,
-    calls: int,
-) -> Finding:
+async def _flat(lab: Lab, title: str, fields: tuple[Fields, Fields], pair: Pair) -> Finding:
     """Measure every sort; the worst one counts."""
     worst = (0.0, "")
     for sort in Sort:
         lab.say(f"lists of {title} by {sort}")
         here, there = ({"sort": str(sort), **each} for each in fields)
-        token = await asyncio.to_thread(large.token_in_the_middle, **there)
+        token = await asyncio.to_thread(pair.large.token_in_the_middle, **there)
         yardstick, front, middle = await medians(
             [
-                lambda here=here: small.listed(**here),  # type: ignore[misc]
-                lambda there=there: large.listed(**there),  # type: ignore[misc]
-                lambda there=there, token=token: large.listed(page_token=token, **there),  # type: ignore[misc]
+                lambda here=here: pair.small.listed(**here),  # type: ignore[misc]
+                lambda there=there: pair.large.listed(**there),  # type: ignore[misc]
+                lambda there=there, token=token: pair.large.listed(page_token=token, **there),  # type: ignore[misc]
             ],
-            calls,
+            pair.calls,
         )
         for place, median in (("page 1", front), ("the middle", middle)):
             text = (
@@ -130,7 +132,7 @@ async def _flat(
     return at_most("lists", f"{title}, each sort, both places", worst[1], Ratio([worst[0]]), FLAT)
 
 
-async def _others(lab: Lab, small: Catalog, large: Catalog, calls: int) -> list[Finding]:
+async def _others(lab: Lab, pair: Pair) -> list[Finding]:
     combinations: dict[str, Fields] = {
         "prices": {"min_price": "10.00", "max_price": "60.00"},
         "prices, by name": {"min_price": "10.00", "max_price": "60.00", "sort": "name"},
@@ -142,10 +144,10 @@ async def _others(lab: Lab, small: Catalog, large: Catalog, calls: int) -> list[
         lab.say(f"lists with {title}")
         yardstick, median = await medians(
             [
-                lambda fields=fields: small.listed(**fields),  # type: ignore[misc]
-                lambda fields=fields: large.listed(**fields),  # type: ignore[misc]
+                lambda fields=fields: pair.small.listed(**fields),  # type: ignore[misc]
+                lambda fields=fields: pair.large.listed(**fields),  # type: ignore[misc]
             ],
-            calls,
+            pair.calls,
         )
         measured = f"{median:.2f} ms, {yardstick:.2f} ms in the small one"
         ratio = Ratio([median / yardstick])
@@ -184,11 +186,12 @@ async def _large_catalog(lab: Lab, size: int) -> AsyncIterator[Catalog]:
     task = lab.progress.add_task(f"seeding {size:,} products", total=size)
     await asyncio.to_thread(fill)
     lab.progress.remove_task(task)
-    environment = lab.stack.environment(**CHEAP, commerce_database_url=url, log_level="info")
-    # The same logs, kept as little as those of `up`.
+    environment = lab.stack.environment(**CHEAP, commerce_database_url=url)
     arguments = ("tests.faulty", "commerce", "", "KILL", "127.0.0.1:0")
-    async with helper(*arguments, environment=environment) as port:
-        async with connect(f"127.0.0.1:{port}") as channel:
-            stub = catalog_grpc.CatalogServiceStub(channel)
-            await stub.ListProducts(catalog_pb.ListProductsRequest(), wait_for_ready=True)
-            yield Catalog(stub, url, lab.stack.home / "keys")
+    async with (
+        helper(*arguments, environment=environment) as port,
+        connect(f"127.0.0.1:{port}") as channel,
+    ):
+        stub = catalog_grpc.CatalogServiceStub(channel)
+        await stub.ListProducts(catalog_pb.ListProductsRequest(), wait_for_ready=True)
+        yield Catalog(stub, url, lab.stack.home / "keys")

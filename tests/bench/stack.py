@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import shutil
 import socket
 import sys
 import tempfile
@@ -202,7 +201,7 @@ def set_cores(pid: int, cores: Sequence[int]) -> None:
 
 def _threads(pid: int) -> Iterator[int]:
     with contextlib.suppress(psutil.NoSuchProcess, FileNotFoundError):
-        yield from (int(each) for each in os.listdir(f"/proc/{pid}/task"))
+        yield from [int(each.name) for each in Path(f"/proc/{pid}/task").iterdir()]
 
 
 def processor_seconds(pids: Sequence[int]) -> float:
@@ -214,8 +213,3 @@ def processor_seconds(pids: Sequence[int]) -> float:
 def resident_bytes(pid: int) -> int:
     """Return how much memory a process holds."""
     return int(psutil.Process(pid).memory_info().rss)
-
-
-def has_taskset() -> bool:
-    """Tell whether load generators can be kept off the service's core."""
-    return shutil.which("taskset") is not None
