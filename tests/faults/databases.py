@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from typing import Any, cast
 from urllib.parse import quote
@@ -90,11 +91,15 @@ class Ground:
     def kill(self, actor: str, *, idle_only: bool) -> None:
         """End the sessions of an actor, or those that sit in a transaction."""
         idle = " AND state = 'idle in transaction'" if idle_only else ""
-        self.rows(
-            "SELECT pg_terminate_backend(pid, 1000) FROM pg_stat_activity"
+        ended = self.rows(
+            "SELECT pid, pg_terminate_backend(pid) FROM pg_stat_activity"
             f" WHERE application_name = %(actor)s{idle}",
             actor=actor,
         )
+        pids = [row.pid for row in ended]
+        # The function could wait itself, but looks ten times a second only.
+        while pids and self.rows("SELECT FROM pg_stat_activity WHERE pid = ANY (%(p)s)", p=pids):
+            time.sleep(0.0005)
 
     def cancel_waiting(self) -> bool:
         """End the statements that wait for a lock, as a lock_timeout would; says if any did."""
