@@ -63,7 +63,7 @@ class System:
         assert [row[0] for row in users] == [row[0] for row in profiles]
         assert {row[1] for row in users} <= {"ACTIVE"}
 
-    async def settled(self, *, seconds: float = 20.0) -> None:
+    async def settled(self, *, seconds: float = 60.0) -> None:
         """Let leases run out, and wait until no saga is unfinished."""
         async with asyncio.timeout(seconds):
             while await self.query(

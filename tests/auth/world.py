@@ -89,7 +89,7 @@ class World:
 
     async def settled(self) -> None:
         """Let leases run out, and wait until no saga is unfinished."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while await self.sql(
                 "UPDATE sagas SET next_run_at = least(next_run_at, clock_timestamp()) "
                 "WHERE state IN ('RUNNING', 'COMPENSATING') RETURNING 1"

@@ -280,7 +280,7 @@ class World:
         """Return the state of every saga."""
         return sorted(row.state for row in await self.coordinator.all(ALL_SAGAS))
 
-    async def settled(self, *, seconds: float = 10.0) -> None:
+    async def settled(self, *, seconds: float = 60.0) -> None:
         """Wait until no saga is unfinished."""
         async with asyncio.timeout(seconds):
             while not set(await self.states()) <= {"DONE", "ABORTED"}:
