@@ -105,7 +105,8 @@ class RegistrationSaga:
             )
         if row is not None:
             await note_registration(tx, user_id=user_id, saga_id=saga.id)
-        await codes.settle(tx, saga.id)
+        if payload["is_verified"]:  # by the code of a sign-up
+            await codes.settle(tx, saga.id)
         return {
             "user": _user(payload, user_id, row),
             "verification_flow_id": payload["verification_flow_id"],
