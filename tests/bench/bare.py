@@ -1,8 +1,9 @@
 """The yardstick of calls: a grpc.aio server that answers given bytes without any work.
 
-    python -m tests.bench.bare '{"/some.Service/Method": "0a03..."}'
+    python -m tests.bench.bare replies.json
 
-It prints its port. As the services, it runs on uvloop and decodes nothing by itself.
+The file holds the answer of each method, as {"/some.Service/Method": "0a03..."}. It
+prints its port. As the services, it runs on uvloop and decodes nothing by itself.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import asyncio
 import json
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 
 import grpc
 import uvloop
@@ -48,5 +50,5 @@ async def serve(replies: Mapping[str, bytes]) -> None:
 
 
 if __name__ == "__main__":
-    given = json.loads(sys.argv[1])
+    given = json.loads(Path(sys.argv[1]).read_text())
     uvloop.run(serve({path: bytes.fromhex(reply) for path, reply in given.items()}))

@@ -29,25 +29,28 @@ async def run(asked: dict[str, Any]) -> dict[str, float]:
     opener = _grpc if asked["message"] is not None else _http
     async with opener(asked) as callers:
         found = await asyncio.gather(*(_repeat(once, asked, begin, end) for once in callers))
-    times = sorted(each for times in found for each in times)
+    times = sorted(each for times, _ in found for each in times)
     return {
         "per_second": len(times) / asked["seconds"],
         "p50": statistics.median(times),
         "p99": times[int(len(times) * 0.99)],
-        "requests": len(times),
+        "requests": sum(made for _, made in found),
     }
 
 
-async def _repeat(once: Once, asked: dict[str, Any], begin: float, end: float) -> list[float]:
-    times, expected = [], asked["reply_bytes"]
+async def _repeat(
+    once: Once, asked: dict[str, Any], begin: float, end: float
+) -> tuple[list[float], int]:
+    """Return the times after the warm-up, and how many requests there were in all."""
+    times, made, expected = list[float](), 0, asked["reply_bytes"]
     while (before := time.perf_counter()) < end:
         reply = await once()
-        after = time.perf_counter()
+        after, made = time.perf_counter(), made + 1
         if abs(len(reply) - expected) > expected * BYTES_TOLERANCE:
             sys.exit(f"{len(reply)} bytes came, not {expected}")
         if before >= begin and after <= end:
             times.append(1000 * (after - before))
-    return times
+    return times, made
 
 
 @asynccontextmanager

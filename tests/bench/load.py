@@ -27,7 +27,6 @@ IN_FLIGHT = 16
 WARM_UP_SECONDS = 0.5
 # Numbers in an answer may grow while it is measured; an error has no bytes at all.
 BYTES_TOLERANCE = 0.02
-LOG = "log"
 
 _FINISHED = re.compile(r"finished in [\d.]+\w+, ([\d.]+) req/s")
 _REQUESTS = re.compile(r"(\d+) done, (\d+) succeeded")
@@ -59,7 +58,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What came of a load; times in milliseconds."""
+    """What came of a load; times in milliseconds. The requests of the warm-up count."""
 
     per_second: float
     p50: float
@@ -121,16 +120,17 @@ async def with_length(target: Target) -> Target:
 
 async def _h2load(target: Target, seconds: float, in_flight: int, cores: Sequence[int]) -> Load:
     with tempfile.TemporaryDirectory() as name:
+        log = Path(name, "log")
         command = [*_on(cores), "h2load", *_arguments(target, Path(name), in_flight)]
         # Its own warm-up is not in the count of requests, but in that of bytes.
-        await _output([*command, f"-D{_milliseconds(WARM_UP_SECONDS)}"])
-        output = await _output([*command, f"-D{_milliseconds(seconds)}"])
-        times = _times(Path(name))
-    return _checked(target, output, times)
+        warm_up = await _output([*command, f"-D{_milliseconds(WARM_UP_SECONDS)}"])
+        output = await _output([*command, f"-D{_milliseconds(seconds)}", f"--log-file={log}"])
+        load = _checked(target, output, _times(log))
+    return replace(load, requests=load.requests + _done(warm_up))
 
 
 def _arguments(target: Target, folder: Path, in_flight: int) -> list[str]:
-    arguments, headers = [f"--log-file={folder / LOG}"], list(target.headers)
+    arguments, headers = list[str](), list(target.headers)
     if target.message is None:
         arguments += ["--h1", f"-c{in_flight}"]
     else:
@@ -142,10 +142,14 @@ def _arguments(target: Target, folder: Path, in_flight: int) -> list[str]:
     return [*arguments, f"http://{target.address}{target.path}"]
 
 
-def _times(folder: Path) -> list[float]:
-    """Read how many milliseconds each request took; the log is appended to by each run."""
-    lines = (folder / LOG).read_text().splitlines()
-    return sorted(int(line.split("\t")[2]) / 1000 for line in lines)
+def _times(log: Path) -> list[float]:
+    """Read how many milliseconds each request took."""
+    return sorted(int(line.split("\t")[2]) / 1000 for line in log.read_text().splitlines())
+
+
+def _done(output: str) -> int:
+    found = _REQUESTS.search(output)
+    return int(found[1]) if found else 0
 
 
 def _checked(target: Target, output: str, times: list[float]) -> Load:

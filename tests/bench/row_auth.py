@@ -137,11 +137,11 @@ async def _naive(lab: Lab) -> AsyncIterator[auth_grpc.AuthServiceAsyncStub]:
         profile = await stack.enter_async_context(
             helper("tests.bench.naive", "profile", environment=environment)
         )
-        environment = lab.stack.environment(**CHEAP, profile_address=f"127.0.0.1:{profile}")
+        environment = lab.stack.environment(**CHEAP, profile_address=profile.address)
         auth = await stack.enter_async_context(
             helper("tests.bench.naive", "auth", environment=environment)
         )
-        channel = await stack.enter_async_context(connect(f"127.0.0.1:{auth}"))
+        channel = await stack.enter_async_context(connect(auth.address))
         yield auth_grpc.AuthServiceStub(channel)
 
 

@@ -189,8 +189,8 @@ async def _large_catalog(lab: Lab, size: int) -> AsyncIterator[Catalog]:
     environment = lab.stack.environment(**CHEAP, commerce_database_url=url)
     arguments = ("tests.faulty", "commerce", "", "KILL", "127.0.0.1:0")
     async with (
-        helper(*arguments, environment=environment) as port,
-        connect(f"127.0.0.1:{port}") as channel,
+        helper(*arguments, environment=environment) as commerce,
+        connect(commerce.address) as channel,
     ):
         stub = catalog_grpc.CatalogServiceStub(channel)
         await stub.ListProducts(catalog_pb.ListProductsRequest(), wait_for_ready=True)

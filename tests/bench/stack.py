@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import signal
 import socket
 import sys
 import tempfile
@@ -17,10 +18,12 @@ from pathlib import Path
 import psutil
 
 import services
+from services.cli import attached
 from services.cli.postgres import EmbeddedPostgres
 from services.kernel.settings import embedded_url
 
 ROOT = Path(services.__file__).parent.parent
+UP = [sys.executable, "-m", "services.cli", "up"]
 STARTED = "Lockstep is running"
 START_SECONDS_MAX = 120.0
 STOP_SECONDS_MAX = 30.0
@@ -112,7 +115,7 @@ class Stack:
         begin = time.perf_counter()
         with output.open("wb") as log:
             self._process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "services.cli", "up"),
+                *attached.command(UP, death_signal=signal.SIGTERM),
                 cwd=ROOT,
                 env=self.environment(**settings),
                 stdout=log,
@@ -139,17 +142,30 @@ async def stack() -> AsyncIterator[Stack]:
             EmbeddedPostgres(made.home / "postgres").destroy()
 
 
+@dataclass(frozen=True, slots=True)
+class Helper:
+    """A process that serves on a port."""
+
+    port: int
+    pid: int
+
+    @property
+    def address(self) -> str:
+        """Return its host:port."""
+        return f"127.0.0.1:{self.port}"
+
+
 @asynccontextmanager
 async def helper(
     *arguments: str, environment: Mapping[str, str] | None = None, cores: Sequence[int] = CORES
-) -> AsyncIterator[int]:
-    """Run a Python module that prints its port, on some cores; give the port.
+) -> AsyncIterator[Helper]:
+    """Run a Python module that prints its port, on some cores.
 
     Raises:
         StackError: It ended instead.
     """
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", *arguments),
+        *attached.command([sys.executable, "-m", *arguments], death_signal=signal.SIGKILL),
         cwd=ROOT,
         env=environment,
         stdout=asyncio.subprocess.PIPE,
@@ -163,7 +179,7 @@ async def helper(
                     raise StackError(f"{arguments[0]} ended")
         drain = asyncio.create_task(_drain(process.stdout))
         set_cores(process.pid, cores)
-        yield int(line.split()[1])
+        yield Helper(int(line.split()[1]), process.pid)
     finally:
         if process.returncode is None:
             process.kill()
