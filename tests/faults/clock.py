@@ -17,6 +17,7 @@ import psycopg
 
 # A database on the same machine that has not answered by then is waiting for a lock.
 BLOCKED_SECONDS = 0.02
+RESOLUTION_SECONDS = 1e-4
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
@@ -37,6 +38,9 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         self.on_blocked: Callable[[], bool] = lambda: False
         self.pools: weakref.WeakSet[asyncio.Task[Any]] = weakref.WeakSet()
         super().__init__(_Selector(self))
+        # Of clocks that are years ahead, floats know no nanoseconds: a timer would stay
+        # due and never run.
+        self._clock_resolution = RESOLUTION_SECONDS
         self.set_task_factory(_make_task)
 
     def time(self) -> float:

@@ -16,6 +16,8 @@ from tests.faults.wire import Wire
 from tests.faults.world import World
 
 CLIENT_SECONDS = 60.0
+# More than the clock's resolution: only when everybody waits for time to pass.
+IDLE_SECONDS = 1e-3
 SETTLE_STEPS = 600
 STEP_SECONDS = 2.0
 # How many calls a second a saga may make of a participant that does not answer.
@@ -101,7 +103,7 @@ async def _ask(world: World, run: Run, scenario: Scenario) -> Outcome:
     )
     run.on_leave = asking.cancel
     if not world.is_recovering:
-        world.loop.call_later(1e-6, world.recover)
+        world.loop.call_later(IDLE_SECONDS, world.recover)
     await asyncio.wait([asking], timeout=CLIENT_SECONDS)
     if asking.cancelled() or not asking.done():
         return Outcome("unknown", "left")
