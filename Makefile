@@ -22,8 +22,8 @@ help:  ## print this
 run: setup  ## start everything on this machine (ARGS="..." goes to `lockstep up`)
 	@exec $(BIN)/lockstep up $(ARGS)
 
-test: setup  ## run the tests (ARGS="tests/auth -k login" for some, WORKERS= for one process)
-	$(PYTHON) -m pytest $(WORKERS) $(ARGS)
+test: setup  ## run the tests but the schedules of faults (ARGS="tests/auth -k login" for some, WORKERS= for one process)
+	$(PYTHON) -m pytest $(WORKERS) --ignore=tests/faults $(ARGS)
 
 check: lint test  ## what CI runs: format, lint, types, import rules, protos, tests
 
@@ -48,7 +48,7 @@ bench: setup  ## measure the speed
 bench-quick: setup  ## measure the speed in under three minutes
 	$(PYTHON) -m tests.bench --quick $(ARGS)
 
-faults: setup  ## run the schedules of faults (FAULTS=short for what the tests run)
+faults: setup  ## run the schedules of faults (FAULTS=short for a few minutes of them)
 	$(PYTHON) -m tests.faults $(FAULTS)
 
 protos: setup  ## generate the stubs, which happens by itself when a proto changes
