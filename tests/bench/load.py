@@ -1,10 +1,10 @@
 """Load: one request again and again, by what disturbs least.
 
-h2load (nghttp2, in C) speaks HTTP/1.1 and, with the right headers, gRPC. For the same
-rate it takes a tenth of the processor time of a client in Python and a fifth of k6's,
-and on two cores what the load takes is missing where it is measured. It does not read
-gRPC's trailers, but an error has no body: so the bytes of all answers are checked.
-Without h2load a client in Python does it, in a process of its own.
+h2load (nghttp2, in C) speaks HTTP/1.1 and, with the right headers, gRPC. A call takes
+it 30 us of a core, k6 170 us and a client in Python 180 us, and on two cores what the
+load takes is missing where it is measured. It does not read gRPC's trailers, but an
+error has no body: so the bytes of all answers are checked. Without h2load a client in
+Python does it, in a process of its own.
 """
 
 from __future__ import annotations

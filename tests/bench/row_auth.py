@@ -33,7 +33,7 @@ Once = Callable[[], Awaitable[object]]
 
 async def hashing(lab: Lab) -> list[Finding]:
     """Compare registrations and logins a second with hashes a second, all cores for all."""
-    rounds, seconds = (1, 10.0) if lab.is_quick else (3, 20.0)
+    rounds, seconds = (1, 7.0) if lab.is_quick else (3, 20.0)
     async with lab.running() as to:
         email = await to.register()
         ceilings, logins, registrations = [], [], []
@@ -72,7 +72,7 @@ async def saga(lab: Lab) -> list[Finding]:
 
 async def storm(lab: Lab) -> list[Finding]:
     """Read products, a hundred a second, while nobody and while everybody logs in."""
-    rounds, seconds = (2, 4.0) if lab.is_quick else (5, 8.0)
+    rounds, seconds = (2, 3.0) if lab.is_quick else (5, 8.0)
     async with lab.running() as to:
         email = await to.register()
         page = await to.catalog.ListProducts(catalog_pb.ListProductsRequest())

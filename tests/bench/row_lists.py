@@ -41,7 +41,7 @@ Fields = dict[str, str]
 async def lists(lab: Lab) -> list[Finding]:
     """Compare the medians of lists in a catalog of 1,000 products and in a large one."""
     size = QUICK_LARGE if lab.is_quick else LARGE
-    calls = 40 if lab.is_quick else 150
+    calls = 25 if lab.is_quick else 150
     async with lab.running(**CHEAP) as to, _large_catalog(lab, size) as large:
         small = Catalog(to.catalog, lab.stack.database_url("commerce"), lab.stack.home / "keys")
         pair = Pair(small, large, calls)
