@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+import asyncio
+import io
 import json
 import subprocess
 import sys
 
 import pytest
+
+from services.kernel.logging import Lines, plain
 
 # In a process of its own: structlog's configuration belongs to the whole process.
 PROGRAM = """
@@ -62,3 +66,35 @@ def test_for_people_a_traceback_is_plain_and_shows_no_variables() -> None:
     assert "number=7" in text
     assert "RuntimeError: it broke" in text
     assert "hunter2'" not in text
+
+
+class Stream(io.StringIO):
+    """Says when it was flushed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.flushed = asyncio.Event()
+
+    def flush(self) -> None:
+        self.flushed.set()
+
+
+async def test_lines_are_written_together_a_moment_later_and_at_once_when_something_is_wrong() -> (
+    None
+):
+    stream = Stream()
+    lines = Lines(stream)
+    lines.info("first")
+    assert stream.getvalue() == ""
+    lines.error("wrong")
+    assert stream.getvalue() == "first\nwrong\n"
+    stream.flushed.clear()
+    lines.info("last")
+    async with asyncio.timeout(10):
+        await stream.flushed.wait()
+    assert stream.getvalue() == "first\nwrong\nlast\n"
+
+
+def test_a_value_that_is_not_plain_text_can_not_pretend_to_be_another_line() -> None:
+    event = {"timestamp": "T", "level": "info", "event": "call", "name": "a\nT [error   ] broken"}
+    assert plain(None, "info", event) == r"T [info    ] call         name='a\nT [error   ] broken'"
