@@ -258,7 +258,7 @@ async def test_while_commerce_is_down_nobody_knows_and_then_the_account_goes(
         await world.login(EMAIL)
     orders.is_down = False
     await world.settled()
-    assert profile.forgotten == [member.id]
+    assert set(profile.forgotten) == {member.id}  # a driver may repeat it
     assert await world.sql("SELECT 1 FROM users") == []
 
 
