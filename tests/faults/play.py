@@ -123,7 +123,8 @@ async def _settle(world: World, run: Run, scenario: Scenario) -> None:
         is_stopping = any(
             each.actor.stopping and not each.actor.dead for each in world.replicas.values()
         )
-        if not (run.paused or run.down or is_stopping or scenario.unfinished()):
+        is_held = run.paused or run.down or run.overlapping or is_stopping
+        if not is_held and not scenario.unfinished():
             return
         await world.reinforce()
         await asyncio.sleep(STEP_SECONDS)
