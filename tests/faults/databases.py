@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
-from typing import Any, cast
+from typing import Any, Protocol, cast
 from urllib.parse import quote
 
 import psycopg
@@ -15,8 +14,9 @@ from sqlalchemy import create_engine, make_url
 from services.auth.model import METADATA as AUTH
 from services.cli.postgres import EmbeddedPostgres
 from services.commerce.model import METADATA as COMMERCE
-from services.kernel.database import Database, Observer, Row
+from services.kernel.database import Database, Row
 from services.profile.model import METADATA as PROFILE
+from tests.faults.edges import Actor, Run
 
 METADATA = {"auth": AUTH, "profile": PROFILE, "commerce": COMMERCE}
 SAGA_NOW = """
@@ -88,13 +88,16 @@ class Ground:
                 b"UPDATE clock SET at = at + make_interval(secs => %s)", [ahead]
             )
 
-    def kill(self, actor: str, *, idle_only: bool) -> None:
-        """End the sessions of an actor, or those that sit in a transaction."""
-        idle = " AND state = 'idle in transaction'" if idle_only else ""
+    def kill(self, sessions: list[str], *, idle_only: bool) -> None:
+        """End the sessions that are doing something, or those that sit in a transaction.
+
+        A session that does nothing holds nothing: whoever comes next may have it.
+        """
+        state = "state = 'idle in transaction'" if idle_only else "state <> 'idle'"
         ended = self.rows(
             "SELECT pid, pg_terminate_backend(pid) FROM pg_stat_activity"
-            f" WHERE application_name = %(actor)s{idle}",
-            actor=actor,
+            f" WHERE application_name = ANY (%(sessions)s) AND {state}",
+            sessions=sessions,
         )
         pids = [row.pid for row in ended]
         # The function could wait itself, but looks ten times a second only.
@@ -111,41 +114,59 @@ class Ground:
         )
 
 
+class Owner(Protocol):
+    """Whose database it is for now."""
+
+    name: str
+    actor: Actor
+
+
+class Stage(Protocol):
+    """Where databases are used."""
+
+    run: Run
+
+    async def committing(self, owner: Owner, connection: psycopg.AsyncConnection[Any]) -> None:
+        """Note that a transaction is about to be committed."""
+
+
 class EdgeDatabase(Database):
     """A database whose commits can be lost, and whose reads wait for their actor.
+
+    It outlives its owner: connecting costs more than a schedule.
 
     Args:
         url: The world's database.
         schema: The service's part of it.
-        name: The actor's name.
-        observer: See `Database`.
-        gate: Awaited before every read.
-        doomed: Says what becomes of a commit: "lost", "cut" or None.
-        wrote: Told whether a transaction that is about to commit has written.
+        session: What its sessions are called at the server.
+        stage: Where it is used.
     """
 
+    owner: Owner
+
     def __init__(
-        self,
-        url: str,
-        *,
-        schema: str,
-        name: str,
-        connections: int,
-        observer: Observer,
-        gate: Callable[[], Any],
-        doomed: Callable[[asyncio.Task[Any] | None], str | None],
-        committed: Callable[[psycopg.AsyncConnection[Any]], Any],
+        self, url: str, *, schema: str, session: str, connections: int, stage: Stage
     ) -> None:
-        options = f"-c search_path={schema} -c application_name={name}"
         super().__init__(
-            url, name=name, connections=connections, observer=observer, options=options
+            url,
+            name=session,
+            connections=connections,
+            observer=self._observe,
+            options=f"-c search_path={schema} -c application_name={session}",
         )
-        self._gate = gate
-        self._doomed = doomed
-        self._committed = committed
+        self.session = session
+        self._stage = stage
+
+    def belong_to(self, owner: Owner) -> None:
+        """Be used by somebody, under whose name its edges are passed."""
+        self.owner = owner
+        self.name = owner.name
+
+    async def _observe(self, edge: str) -> None:
+        await self._stage.run.at(self.owner.actor, edge)
 
     async def _read_once(self, statement: Any, parameters: dict[str, Any]) -> list[Row]:
-        await self._gate()
+        await self._stage.run.gate(self.owner.actor)
         return await super()._read_once(statement, parameters)
 
     async def _commit(self, connection: Any, name: str) -> None:
@@ -162,10 +183,11 @@ class _Committing:
         self._database = database
 
     async def execute(self, statement: bytes) -> Any:
-        fate = self._database._doomed(asyncio.current_task())
+        database = self._database
+        fate = database._stage.run.doomed.pop(asyncio.current_task(), None)
         if fate == "cut":
             await self._connection.close()
-        await self._database._committed(self._connection)
+        await database._stage.committing(database.owner, self._connection)
         cursor = await self._connection.execute(statement)
         if fate == "lost":
             await self._connection.close()

@@ -159,7 +159,7 @@ class Run:
 
     async def at(self, actor: Actor, edge: str) -> str | None:
         """Pass an edge; returns the fault of the wire that happens there, if any."""
-        await self._gate(actor)
+        await self.gate(actor)
         self.counts[edge] += 1
         number = self.counts[edge]
         label = edge if number == 1 else f"{edge}~{number}"
@@ -174,10 +174,11 @@ class Run:
         if strike is None:
             return fault
         await strike(self, actor, edge)
-        await self._gate(actor)
+        await self.gate(actor)
         return None
 
-    async def _gate(self, actor: Actor) -> None:
+    async def gate(self, actor: Actor) -> None:
+        """Wait while an actor is stopped, for ever when it is dead."""
         await actor.resumed.wait()
         if actor.dead:
             await asyncio.get_running_loop().create_future()

@@ -113,7 +113,11 @@ class Scenario:
     # --- watching
 
     def committed(self, world: World, actor: Actor, edge: str) -> None:
-        for problem in (*self._moves(), *self.always()):
+        for problem in self._moves():
+            world.run.blame(f"{problem}, after {edge}")
+        if ".K." in edge:  # takes leases, and changes nothing else
+            return
+        for problem in self.always():
             world.run.blame(f"{problem}, after {edge}")
 
     def _moves(self) -> Iterator[str]:

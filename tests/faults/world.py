@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import logging
 import random
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from types import ModuleType, SimpleNamespace
@@ -45,7 +47,7 @@ from services.kernel.interceptors import Handler
 from services.kernel.saga_engine import SagaEngine
 from services.profile import __main__ as profile_main
 from tests.faults.clock import VirtualLoop, count_statements
-from tests.faults.databases import EdgeDatabase, Ground
+from tests.faults.databases import EdgeDatabase, Ground, Owner
 from tests.faults.edges import Actor, Run, Schedule
 from tests.faults.wire import Handlers, Wire, handlers_of
 
@@ -63,7 +65,7 @@ TIMED: tuple[ModuleType, ...] = (
     deadlines,
 )
 # Polling costs a transaction each time, also where time costs nothing.
-POLL_SECONDS = 2.0
+POLL_SECONDS = 4.0
 
 
 class Hasher:
@@ -101,6 +103,8 @@ class World:
         self.url = url
         self.ground = Ground(url)
         self.replicas: dict[str, Replica] = {}
+        self.spare: defaultdict[str, list[list[EdgeDatabase]]] = defaultdict(list)
+        self._sessions = itertools.count(1)
         self.run = Run(self, {}, Actor("client", "client", loop.create_future()))
         self.is_recovering = False
         self.look: Any = None
@@ -138,17 +142,18 @@ class World:
             task.cancel()
         if rest:
             await asyncio.wait(rest, timeout=60)
-        await self._discard_dead()
+        self._bury_dead()
 
-    async def _discard_dead(self) -> None:
+    def _bury_dead(self) -> None:
         for name in [name for name, each in self.replicas.items() if each.actor.died.done()]:
-            for database in self.replicas.pop(name).databases:
-                await database.end()
+            dead = self.replicas.pop(name)
+            self.spare[dead.service].append(dead.databases)
 
     async def close(self) -> None:
         """Disconnect."""
-        for replica in self.replicas.values():
-            for database in replica.databases:
+        living = [each.databases for each in self.replicas.values()]
+        for databases in itertools.chain(living, *self.spare.values()):
+            for database in databases:
                 await database.end()
         self.ground.close()
 
@@ -158,38 +163,30 @@ class World:
         """Return a replica, started if there is none of this name."""
         if name not in self.replicas:
             replica = Replica(name)
-            count = 1 if replica.service == "profile" else 2
-            for index in range(count):
-                database = self._database(replica, connections=4 if index == 0 else 2)
-                await database.open()
-                replica.databases.append(database)
+            spare = self.spare[replica.service]
+            replica.databases = spare.pop() if spare else await self._connect(replica.service)
+            for database in replica.databases:
+                database.belong_to(replica)
             self.replicas[name] = replica
             self._awaken(replica)
         return self.replicas[name]
 
-    def _database(self, replica: Replica, *, connections: int) -> EdgeDatabase:
-        async def observer(edge: str) -> None:
-            await self.run.at(replica.actor, edge)
+    async def _connect(self, service: str) -> list[EdgeDatabase]:
+        databases = []
+        for connections in (4,) if service == "profile" else (4, 2):
+            session = f"{service}-{next(self._sessions)}"
+            databases.append(
+                EdgeDatabase(
+                    self.url, schema=service, session=session, connections=connections, stage=self
+                )
+            )
+            await databases[-1].open()
+        return databases
 
-        async def gate() -> None:
-            await self.run._gate(replica.actor)
-
-        async def committed(connection: psycopg.AsyncConnection[Any]) -> None:
-            if self.run.unreplicated and replica.service != "profile":
-                await self._replicate(connection)
-
-        return EdgeDatabase(
-            self.url,
-            schema=replica.service,
-            name=replica.name,
-            connections=connections,
-            observer=observer,
-            gate=gate,
-            doomed=lambda task: self.run.doomed.pop(task, None),
-            committed=committed,
-        )
-
-    async def _replicate(self, connection: psycopg.AsyncConnection[Any]) -> None:
+    async def committing(self, owner: Owner, connection: psycopg.AsyncConnection[Any]) -> None:
+        """See `databases.Stage`."""
+        if not self.run.unreplicated or owner.actor.service == "profile":
+            return
         cursor = await connection.execute("SELECT pg_current_xact_id_if_assigned() IS NOT NULL")
         row = await cursor.fetchone()
         if row is not None and row[0] and not self.run.losing:
@@ -300,7 +297,8 @@ class World:
     # --- what faults do (see `edges.Stage`)
 
     def kill_sessions(self, actor: Actor, *, idle_only: bool) -> None:
-        self.ground.kill(actor.name, idle_only=idle_only)
+        sessions = [each.session for each in self.replicas[actor.name].databases]
+        self.ground.kill(sessions, idle_only=idle_only)
 
     def spend_weeks(self) -> None:
         for schema in ("profile", "commerce"):
