@@ -38,9 +38,14 @@ async def serve(service: str, observer: Callable[[str], object] | None, address:
     main = importlib.import_module(f"services.{service}.__main__")
     settings = load(getattr(main, f"{service.capitalize()}Settings"))
     configure(service=service, form="console")
+    asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, _tell_tasks)
     async with main.running(settings, address=address, observer=observer) as running:
         print(f"PORT {running.port}", flush=True)
         await until_stopped()
+
+
+def _tell_tasks() -> None:
+    print(f"TASKS {len(asyncio.all_tasks())}", flush=True)
 
 
 class Process:
@@ -48,6 +53,13 @@ class Process:
 
     def __init__(self, process: asyncio.subprocess.Process, port: int) -> None:
         self.process, self.port = process, port
+        self.told: asyncio.Queue[int] = asyncio.Queue()
+
+    async def tasks(self) -> int:
+        """Ask it how many tasks it has."""
+        self.signal(signal.SIGUSR1)
+        async with asyncio.timeout(20):
+            return await self.told.get()
 
     async def gone(self, *, seconds: float = 20.0) -> None:
         """Wait until it has died."""
@@ -93,9 +105,9 @@ async def started(
             stderr=output,
         )
     try:
-        port = await _port(process, log)
-        drain = asyncio.create_task(_drain(process, log))
-        yield Process(process, port)
+        running = Process(process, await _port(process, log))
+        drain = asyncio.create_task(_drain(running, log))
+        yield running
     finally:
         with contextlib.suppress(ProcessLookupError):
             process.kill()
@@ -114,10 +126,13 @@ async def _port(process: asyncio.subprocess.Process, log: Path) -> int:
     raise RuntimeError(f"the service did not start; see {log}")
 
 
-async def _drain(process: asyncio.subprocess.Process, log: Path) -> None:
-    assert process.stdout is not None
+async def _drain(running: Process, log: Path) -> None:
+    stdout = running.process.stdout
+    assert stdout is not None
     with log.open("ab") as output:
-        while line := await process.stdout.readline():
+        while line := await stdout.readline():
+            if line.startswith(b"TASKS "):
+                running.told.put_nowait(int(line.split()[1]))
             output.write(line)
 
 

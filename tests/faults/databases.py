@@ -60,7 +60,10 @@ class Ground:
     """The tables of all services, looked at and prepared from outside, at once."""
 
     def __init__(self, url: str) -> None:
-        self._connection = psycopg.connect(url, autocommit=True, row_factory=namedtuple_row)
+        # Nobody analyzes these tables, and what earlier schedules left must not be read again.
+        self._connection = psycopg.connect(
+            url, autocommit=True, row_factory=namedtuple_row, options="-c enable_seqscan=off"
+        )
         self._ahead = 0.0
 
     def close(self) -> None:

@@ -60,16 +60,13 @@ class _Shopping(Scenario):
                  AND %(w)s IN (debit_account_id, credit_account_id)) AS debited,
               (SELECT stock FROM commerce.products WHERE id = %(p)s) AS stock,
               (SELECT taken FROM commerce.products WHERE id = %(p)s) AS taken,
-              (SELECT coalesce(sum(i.quantity), 0) FROM commerce.order_items i
-                 JOIN commerce.orders o ON o.id = i.order_id WHERE i.product_id = %(p)s
+              (SELECT coalesce(sum(i.quantity), 0) FROM commerce.orders o
+                 JOIN commerce.order_items i ON i.order_id = o.id WHERE o.user_id = %(u)s
                  AND o.state IN ('PENDING', 'PAID', 'CANCELLING')) AS held,
-              (SELECT coalesce(sum(o.total), 0) FROM commerce.orders o WHERE o.state = 'PAID'
-                 AND EXISTS (SELECT FROM commerce.order_items i WHERE i.order_id = o.id
-                   AND i.product_id = %(p)s)) AS paid,
-              (SELECT count(*) FROM commerce.orders o
-                 WHERE o.state IN ('PENDING', 'CANCELLING') AND EXISTS (SELECT FROM
-                   commerce.order_items i WHERE i.order_id = o.id AND i.product_id = %(p)s)
-              ) AS open,
+              (SELECT coalesce(sum(total), 0) FROM commerce.orders
+                 WHERE user_id = %(u)s AND state = 'PAID') AS paid,
+              (SELECT count(*) FROM commerce.orders
+                 WHERE user_id = %(u)s AND state IN ('PENDING', 'CANCELLING')) AS open,
               (SELECT coalesce(sum(quantity), 0) FROM commerce.cart_items
                  WHERE user_id = %(u)s) AS cart""",
             w=self.wallet,

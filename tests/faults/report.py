@@ -163,7 +163,9 @@ def _others(parts: Parts) -> Iterator[str]:
             f" {soak['requests']} requests, {soak['faults']} faults over"
             f" real processes: {soak['ok']} answered ok,"
             f" {soak['refused']} refused, {soak['unknown']} in doubt, and in the end every"
-            " invariant held."
+            " invariant held. Memory of a replica that lived through all of it, after a third of"
+            f" the time and in the end, in MiB: {soak['memory']}. Tasks, sessions and sockets"
+            " were as many as before the first request, but for those that are bounded."
         )
         yield ""
 

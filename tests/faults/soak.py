@@ -44,6 +44,13 @@ REPLICAS = 2
 STOCK = 1_000_000
 WELCOME = 100_000
 PATIENCE_SECONDS = 60.0
+# This replica of each service is stopped now and then, but never killed: what grows shows.
+SPARED = 0
+
+_SESSIONS = """
+SELECT count(*), count(*) FILTER (WHERE state LIKE 'idle in transaction%%') FROM pg_stat_activity
+WHERE datname = current_database() AND pid <> pg_backend_pid()
+"""
 
 _FUND = """
 WITH top AS (
@@ -53,6 +60,25 @@ WITH top AS (
     '', 'f' FROM accounts WHERE user_id = %(u)s RETURNING credit_account_id)
 UPDATE accounts SET balance = balance + %(m)s WHERE id IN (SELECT credit_account_id FROM top)
 """
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """What a replica holds at an instant.
+
+    Attributes:
+        tasks: Of its event loop.
+        sessions: At its service's database, those of the other replica too.
+        in_transactions: How many of them are in a transaction.
+        sockets: Open ones.
+        mebibytes: Resident memory.
+    """
+
+    tasks: int
+    sessions: int
+    in_transactions: int
+    sockets: int
+    mebibytes: int
 
 
 @dataclass
@@ -214,12 +240,12 @@ class Soak:
     # --- who hurts them
 
     async def hurt(self, service: str, until: float) -> None:
-        """Kill and stop replicas of a service, and now and then the database of all."""
+        """Kill one replica of a service, stop either, and restart the database of all."""
         shares = (6, 4, 2 if service == "auth" else 0)
         while time.monotonic() + 4.0 < until:
             await asyncio.sleep(self.dice.uniform(0.3, 1.5))
-            number = self.dice.randrange(REPLICAS)
             what = self.dice.choices(("kill", "stop", "postgres"), shares)[0]
+            number = self.dice.randrange(REPLICAS) if what == "stop" else REPLICAS - 1
             self.history.counts["faults"] += 1
             self.history.counts[f"faults {what}"] += 1
             if what == "kill":
@@ -280,15 +306,21 @@ class Soak:
         assert stock + taken == STOCK
         assert taken == 2 * list(orders.values()).count("PAID")
 
-    def sizes(self) -> dict[tuple[str, int], tuple[int, int]]:
-        """Return the memory, in MiB, and the sockets of every replica."""
-        return {
-            name: (
-                psutil.Process(process.process.pid).memory_info().rss >> 20,
-                len(psutil.Process(process.process.pid).net_connections()),
-            )
-            for name, process in self.living.items()
-        }
+    async def sizes(self) -> dict[str, Size]:
+        """Measure the replica of each service that nobody kills."""
+        return {name: await self._size(name) for name in SETTINGS}
+
+    async def _size(self, service: str) -> Size:
+        process = self.living[service, SPARED]
+        seen = psutil.Process(process.process.pid)
+        ((sessions, in_transactions),) = self.sql(service, _SESSIONS)
+        return Size(
+            tasks=await process.tasks(),
+            sessions=sessions,
+            in_transactions=in_transactions,
+            sockets=len(seen.net_connections()),
+            mebibytes=seen.memory_info().rss >> 20,
+        )
 
 
 @contextlib.asynccontextmanager
