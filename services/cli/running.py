@@ -60,7 +60,7 @@ async def _start(system: System, supervisor: Supervisor) -> None:
         await supervisor.wait_ready()
     if system.has_mail_sink:
         supervisor.start(mail_sink(system))
-    await supervisor.unless_stopped(_migrate())
+    await supervisor.unless_stopped(_migrate(system))
     programs = [
         worker for name in DATABASES if is_installed(name) for worker in workers(system, name)
     ]
@@ -154,8 +154,10 @@ def gateway_url(system: System) -> str:
     return f"http://{peer_host(settings.host)}:{settings.gateway_port}"
 
 
-async def _migrate() -> None:
-    """Migrate in a process of its own, so that Alembic does not stay in memory."""
+async def _migrate(system: System) -> None:
+    """Migrate what is not there yet, in a process of its own: Alembic shall not stay in memory."""
+    if await asyncio.to_thread(system.is_migrated):
+        return
     process = await asyncio.create_subprocess_exec(
         *python("services.cli", "migrate"),
         stdin=asyncio.subprocess.DEVNULL,

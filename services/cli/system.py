@@ -90,6 +90,15 @@ class System:
             with suppress(psycopg.OperationalError, psycopg.errors.InsufficientPrivilege):
                 create_databases(on_database(url, "postgres"), [str(name)])
 
+    def is_migrated(self) -> bool:
+        """Tell whether every database is at its newest revision, without a second of Alembic."""
+        histories = {service: migrations_of(service) for service in DATABASES}
+        return all(
+            _revisions(self.database_url(service)) == [newest_revision(history)]
+            for service, history in histories.items()
+            if history is not None
+        )
+
     @contextmanager
     def running_postgres(self) -> Iterator[None]:
         """Make sure that the embedded PostgreSQL runs, if it is used at all, while in use."""
@@ -109,9 +118,23 @@ def migrations_of(service: str) -> Path | None:
     return folder if (folder / "env.py").exists() else None
 
 
+def newest_revision(history: Path) -> str:
+    """Give the newest revision of a history, which its files are named after."""
+    return max(file.stem.partition("_")[0] for file in (history / "versions").glob("[0-9]*.py"))
+
+
 def is_installed(service: str) -> bool:
     """Tell whether a service can be run with `python -m`."""
     return find_spec(f"services.{service}.__main__") is not None
+
+
+def _revisions(url: str) -> list[str]:
+    """Ask a database where it is; nowhere if it, or the table that says so, is not there."""
+    try:
+        with psycopg.connect(url, connect_timeout=10) as connection:
+            return [row[0] for row in connection.execute("SELECT version_num FROM alembic_version")]
+    except (psycopg.OperationalError, psycopg.errors.UndefinedTable):
+        return []
 
 
 @contextmanager

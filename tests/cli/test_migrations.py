@@ -1,5 +1,6 @@
 """The Alembic runner: one history a service, run once however many run it."""
 
+import contextlib
 import textwrap
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -11,6 +12,7 @@ import pytest
 from sqlalchemy.exc import OperationalError
 
 from services.cli.postgres import EmbeddedPostgres
+from services.cli.system import DATABASES, System, migrations_of, newest_revision
 from services.kernel.migrations import current, downgrade, head, upgrade
 from tests.cli.conftest import Lockstep, finish
 from tests.postgres import fresh_database
@@ -65,6 +67,40 @@ def test_a_new_database_goes_to_the_newest_revision(url: str, history: Path) -> 
 
     assert current(url) == head(history) == "0002"
     assert tables(url) == {"first", "second"}
+
+
+@pytest.mark.parametrize("service", DATABASES)
+def test_files_of_a_history_are_named_after_their_revisions(service: str) -> None:
+    history = migrations_of(service)
+
+    assert history is not None
+    assert newest_revision(history) == head(history)
+
+
+def test_only_databases_at_their_newest_revisions_are_migrated(
+    postgres: EmbeddedPostgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with contextlib.ExitStack() as made:
+        urls = {name: made.enter_context(fresh_database(postgres)) for name in DATABASES}
+        for name, url in urls.items():
+            monkeypatch.setenv(f"LOCKSTEP_{name.upper()}_DATABASE_URL", url)
+        for name, url in urls.items():
+            assert not System().is_migrated()
+            history = migrations_of(name)
+            assert history is not None
+            upgrade(url, history)
+        assert System().is_migrated()
+
+        with psycopg.connect(urls["auth"]) as connection:
+            connection.execute("UPDATE alembic_version SET version_num = '0001'")
+
+        assert not System().is_migrated()
+
+
+def test_databases_that_are_not_there_are_not_migrated(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOCKSTEP_DATABASE_URL", "postgresql://nobody@127.0.0.1:1/none")
+
+    assert not System().is_migrated()
 
 
 def test_a_migration_can_stop_on_the_way_and_go_back(url: str, history: Path) -> None:
