@@ -14,6 +14,7 @@ from uvicorn.protocols.http.httptools_impl import (
 )
 
 from services.gateway.errors import Failure, Failures
+from services.gateway.exchange import CLIENT, Client
 
 CONTINUE: Final = b"HTTP/1.1 100 "
 
@@ -76,6 +77,7 @@ class Connection(HttpToolsProtocol):
         self._head_timer: asyncio.TimerHandle | None = None
         self._header_bytes = 0
         self._writer: _Writer | None = None
+        self._client = Client()
 
     def connection_made(  # type: ignore[override] # as in uvicorn: it is always this one
         self, transport: asyncio.Transport
@@ -85,9 +87,10 @@ class Connection(HttpToolsProtocol):
         self._await_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stop waiting."""
+        """Stop waiting, and let nobody work for a client that is gone."""
         self._got_head()
         super().connection_lost(exc)
+        self._client.leave()
 
     def data_received(self, data: bytes) -> None:
         """Read on, unless the rest was refused."""
@@ -141,6 +144,7 @@ class Connection(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self._writer = cycle.transport = _Writer(self.transport)  # type: ignore[assignment]
+        self._client = cycle.scope["state"][CLIENT] = Client()
         super()._start_asgi_task(cycle, app)
 
     def _refuse(self, status: HTTPStatus, what: str, bytes_max: int) -> None:

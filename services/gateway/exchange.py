@@ -16,6 +16,8 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 JSON_TYPE: Final = "application/json"
 NO_CONTENT: Final = (204, 304)
+CLIENT: Final = "lockstep.client"
+"""Where the connection puts the client of a request, in the state of the scope."""
 
 
 class ClientGone(Exception):
@@ -40,6 +42,32 @@ class Reply:
     content_type: str = JSON_TYPE
 
 
+class Client:
+    """Who waits for an answer. The connection tells when it leaves."""
+
+    __slots__ = ("_then", "has_left")
+
+    def __init__(self) -> None:
+        """Begin with one that is there."""
+        self.has_left = False
+        self._then: Callable[[], object] | None = None
+
+    def when_left(self, then: Callable[[], object] | None) -> None:
+        """Have `then` called as soon as the client leaves, now if it has; None: nothing.
+
+        A task that waits for that would cost more than all headers of a request.
+        """
+        self._then = then
+        if self.has_left and then is not None:
+            then()
+
+    def leave(self) -> None:
+        """Tell that the client is gone."""
+        self.has_left = True
+        if self._then is not None:
+            self._then()
+
+
 @dataclass(slots=True)
 class Request:
     """A request. `named` has the last value of each header."""
@@ -50,19 +78,21 @@ class Request:
     headers: Headers
     named: dict[bytes, bytes]
     peer: str
+    client: Client
     receive: Receive
 
     @classmethod
     def of(cls, scope: Scope, receive: Receive) -> Request:
         """Read the scope of ASGI."""
-        client = scope.get("client")
+        address = scope.get("client")
         return cls(
             method=scope["method"],
             raw_path=scope["raw_path"].decode("latin-1"),
             query=scope["query_string"],
             headers=scope["headers"],
             named=dict(scope["headers"]),
-            peer=client[0] if client else "",
+            peer=address[0] if address else "",
+            client=scope["state"][CLIENT],
             receive=receive,
         )
 
@@ -80,7 +110,6 @@ class Request:
         """
         length = self.named.get(b"content-length")
         if length is None and b"transfer-encoding" not in self.named:
-            await self.receive()
             return b""
         if length is not None and int(length) > bytes_max:
             raise TooLarge
@@ -109,8 +138,3 @@ class Request:
         with contextlib.suppress(TooLarge, ClientGone, TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._read(bytes_max)
-
-    async def gone(self) -> None:
-        """Wait until the client disconnects; the body has to be read before."""
-        while (await self.receive())["type"] != "http.disconnect":
-            pass

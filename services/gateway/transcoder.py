@@ -102,7 +102,7 @@ class Transcoder:
         self, request: Request, data: bytes, call: Call
     ) -> tuple[bytes, dict[str, str]]:
         running = self._invoke(data, timeout=call.timeout_seconds, metadata=tuple(call.metadata))
-        watch = asyncio.create_task(_cancel_when_gone(request, running))
+        request.client.when_left(running.cancel)
         try:
             answer = await running
             return answer, passed_out(await running.initial_metadata())
@@ -111,12 +111,12 @@ class Transcoder:
             failure.headers = {**passed_out(error.initial_metadata()), **failure.headers}
             raise failure from None
         except asyncio.CancelledError:
-            if watch.done():
+            if request.client.has_left:
                 raise ClientGone from None
             running.cancel()
             raise
         finally:
-            watch.cancel()
+            request.client.when_left(None)
 
 
 class Encoder:
@@ -193,8 +193,3 @@ def _unless_known(request: Request, reply: Reply) -> Reply:
     if known and tag and request.method in ("GET", "HEAD") and none_match(known, tag):
         return Reply(304, headers=reply.headers)
     return reply
-
-
-async def _cancel_when_gone(request: Request, running: grpc.aio.Call) -> None:
-    await request.gone()
-    running.cancel()
