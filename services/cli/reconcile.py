@@ -1,6 +1,7 @@
 """`lockstep reconcile`."""
 
 import asyncio
+import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,23 +17,63 @@ def reconcile(
     mend: Annotated[
         bool, typer.Option("--mend", help="mend what may be mended, a few at once")
     ] = False,
+    every: Annotated[
+        float | None,
+        typer.Option(metavar="MINUTES", min=0.01, help="look again and again, until stopped"),
+    ] = None,
 ) -> None:
     """Compare Auth, Profile and Commerce, and tell where they do not agree."""
     from services.cli.errors import CommandError
-    from services.cli.reconciler import TooManyError, compare
-    from services.cli.system import DATABASES, System
+    from services.cli.reconciler import TooManyError
+    from services.cli.system import System
 
     system = System()
     with system.running_postgres():
-        findings = compare({service: system.database_url(service) for service in DATABASES})
+        if every is not None:
+            asyncio.run(_again_and_again(system, mend=mend, pause_seconds=every * 60))
+            return
         try:
-            mended = asyncio.run(_mend(system, findings)) if mend else []
+            agrees = asyncio.run(_look(system, mend=mend))
         except TooManyError as error:
-            _print(findings, [])
             raise CommandError(str(error)) from None
-    _print(findings, mended)
-    if len(mended) < len(findings):
+    if not agrees:
         raise typer.Exit(1)
+
+
+async def _again_and_again(system: "System", *, mend: bool, pause_seconds: float) -> None:
+    """Look until SIGTERM or SIGINT. What stops one look, a database that is down, is told."""
+    import psycopg
+
+    from services.cli.reconciler import TooManyError
+    from services.kernel.signals import until_stopped
+
+    stopped = asyncio.create_task(until_stopped())
+    while not stopped.done():
+        try:
+            await _look(system, mend=mend)
+        except (TooManyError, psycopg.OperationalError) as error:
+            print(f"lockstep: {str(error).strip()}", file=sys.stderr, flush=True)
+        await asyncio.wait([stopped], timeout=pause_seconds)
+
+
+async def _look(system: "System", *, mend: bool) -> bool:
+    """Compare once, and mend if asked to; say whether everything agrees now.
+
+    Raises:
+        TooManyError: Nothing was mended.
+    """
+    from services.cli.reconciler import compare
+    from services.cli.system import DATABASES
+
+    urls = {service: system.database_url(service) for service in DATABASES}
+    findings = await asyncio.to_thread(compare, urls)
+    mended: list[Finding] = []
+    try:
+        if mend:
+            mended = await _mend(system, findings)
+    finally:
+        _print(findings, mended)
+    return len(mended) == len(findings)
 
 
 async def _mend(system: "System", findings: Sequence["Finding"]) -> list["Finding"]:
@@ -49,6 +90,6 @@ async def _mend(system: "System", findings: Sequence["Finding"]) -> list["Findin
 def _print(findings: Sequence["Finding"], mended: Sequence["Finding"]) -> None:
     for finding in findings:
         state = "mended" if finding in mended else "found"
-        print(f"{state}: {finding.kind} {finding.id}")
+        print(f"{state}: {finding.kind} {finding.id}", flush=True)
     if not findings:
-        print("everything agrees")
+        print("everything agrees", flush=True)

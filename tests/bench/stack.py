@@ -27,6 +27,7 @@ UP = [sys.executable, "-m", "services.cli", "up"]
 STARTED = "Lockstep is running"
 START_SECONDS_MAX = 120.0
 STOP_SECONDS_MAX = 30.0
+SHARING_SECONDS = 0.02
 PORTS = ("gateway", "auth", "profile", "commerce", "mail")
 WORKER_PORT_STEP = 100
 
@@ -213,6 +214,33 @@ def set_cores(pid: int, cores: Sequence[int]) -> None:
     for thread in _threads(pid):
         with contextlib.suppress(ProcessLookupError):
             os.sched_setaffinity(thread, cores)
+
+
+@asynccontextmanager
+async def sharing(pids: Sequence[int], share: float) -> AsyncIterator[None]:
+    """Let processes run for a share of the time only, one after the other.
+
+    By signals, because cgroups belong to whoever runs the machine.
+    """
+
+    async def hold(pid: int, offset: float) -> None:
+        await asyncio.sleep(offset)
+        while True:
+            os.kill(pid, signal.SIGSTOP)
+            await asyncio.sleep(SHARING_SECONDS * (1 - share))
+            os.kill(pid, signal.SIGCONT)
+            await asyncio.sleep(SHARING_SECONDS * share)
+
+    offsets = [SHARING_SECONDS * index / len(pids) for index in range(len(pids))]
+    tasks = [asyncio.create_task(hold(*each)) for each in zip(pids, offsets, strict=True)]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
 
 
 def _threads(pid: int) -> Iterator[int]:
