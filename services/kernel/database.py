@@ -22,6 +22,7 @@ from sqlalchemy.sql.base import Executable
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.elements import ClauseElement
 
+from services.kernel.connection import Connection
 from services.kernel.errors import CommitUnknown, DatabaseUnavailable
 
 T = TypeVar("T")
@@ -93,11 +94,17 @@ class Statement:
             raise TypeError(f"expands at execution, use any_() instead: {clause}")
 
     async def run(
-        self, connection: psycopg.AsyncConnection[Row], parameters: dict[str, Any]
+        self, connection: Connection, parameters: dict[str, Any]
     ) -> psycopg.AsyncCursor[Row]:
-        """Execute on a connection; binary results cost half of what text costs to read."""
+        """Execute on a connection; binary results cost half of what text costs to read.
+
+        Read the cursor before the statement runs again: it is the connection's only one.
+        """
         given = {**self._constants, **parameters} if self._constants else parameters
-        cursor = connection.cursor(row_factory=self._row_maker)
+        cursor = connection.cursors.get(self)
+        if cursor is None:
+            cursor = connection.cursor(row_factory=self._row_maker)
+            connection.cursors[self] = cursor
         values = [given[name] for name in self._names]
         return await cursor.execute(self.sql, values, prepare=self._prepare, binary=True)
 
@@ -123,9 +130,7 @@ class Transaction:
 
     __slots__ = ("_connection", "_name", "_observer", "_sent")
 
-    def __init__(
-        self, connection: psycopg.AsyncConnection[Row], name: str, observer: Observer | None
-    ) -> None:
+    def __init__(self, connection: Connection, name: str, observer: Observer | None) -> None:
         """Work on a connection on which BEGIN was sent."""
         self._connection = connection
         self._name = name
@@ -147,7 +152,7 @@ class Transaction:
         return (await self._run(statement, parameters)).rowcount
 
     @property
-    def connection(self) -> psycopg.AsyncConnection[Row]:
+    def connection(self) -> Connection:
         """The connection itself, for what a statement can't say (COPY)."""
         return self._connection
 
@@ -185,8 +190,9 @@ class Database:
         self.name = name
         self._observer = observer
         self._running: set[asyncio.Task[Any]] = set()
-        self._pool: AsyncConnectionPool[psycopg.AsyncConnection[Row]] = AsyncConnectionPool(
+        self._pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
             url,
+            connection_class=Connection,
             min_size=1,
             max_size=connections,
             open=False,
@@ -285,7 +291,7 @@ class Database:
         finally:
             await self._pool.putconn(connection)
 
-    async def _commit(self, connection: psycopg.AsyncConnection[Row], name: str) -> None:
+    async def _commit(self, connection: Connection, name: str) -> None:
         if self._observer is not None:
             await self._observer(f"{self.name}.{name}.commit.sent")
         try:
@@ -322,7 +328,7 @@ class Database:
             await self._pool.check()
 
 
-async def _roll_back(connection: psycopg.AsyncConnection[Row]) -> None:
+async def _roll_back(connection: Connection) -> None:
     if connection.closed:
         return
     try:

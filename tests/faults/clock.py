@@ -15,6 +15,8 @@ from typing import Any
 
 import psycopg
 
+from services.kernel.connection import Connection
+
 # A database on the same machine that has not answered by then is waiting for a lock.
 BLOCKED_SECONDS = 0.02
 RESOLUTION_SECONDS = 1e-4
@@ -92,7 +94,12 @@ class _Selector(selectors.DefaultSelector):
 def count_statements(loop: VirtualLoop) -> Callable[[], None]:
     """Tell the loop of every wait for a database; returns what ends that."""
     waiting = psycopg.waiting
-    originals = {name: getattr(waiting, name) for name in ("wait_async", "wait_conn_async")}
+    places: list[tuple[Any, str]] = [
+        (waiting, "wait_async"),
+        (waiting, "wait_conn_async"),
+        (Connection, "wait"),
+    ]
+    originals = [getattr(place, name) for place, name in places]
 
     def counted(original: Callable[..., Any]) -> Callable[..., Any]:
         async def wait(*args: Any, **kwargs: Any) -> Any:
@@ -104,11 +111,11 @@ def count_statements(loop: VirtualLoop) -> Callable[[], None]:
 
         return wait
 
-    for name, original in originals.items():
-        setattr(waiting, name, counted(original))
+    for (place, name), original in zip(places, originals, strict=True):
+        setattr(place, name, counted(original))
 
     def restore() -> None:
-        for name, original in originals.items():
-            setattr(waiting, name, original)
+        for (place, name), original in zip(places, originals, strict=True):
+            setattr(place, name, original)
 
     return restore

@@ -1,0 +1,151 @@
+"""Connections: waiting, on both event loops, while servers answer late, leave or say too much."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import psycopg
+import pytest
+import uvloop
+from sqlalchemy import bindparam, literal_column, select
+
+from services.cli.postgres import EmbeddedPostgres
+from services.kernel.connection import Connection
+from services.kernel.database import Statement
+
+DIVIDE = Statement(select((literal_column("10") / bindparam("by")).label("value")))
+
+
+Scenario = Callable[[Connection], Coroutine[Any, Any, None]]
+
+
+def on_both_loops(scenario: Scenario) -> Callable[..., None]:
+    """Run a test on asyncio's own loop, and on the one of the services."""
+
+    def test(run: Callable[[Coroutine[Any, Any, None]], None], postgres: EmbeddedPostgres) -> None:
+        async def connected() -> None:
+            async with await connect(postgres.url("postgres")) as connection:
+                await scenario(connection)
+
+        run(connected())
+
+    loops = pytest.mark.parametrize("run", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
+    marked: Callable[..., None] = loops(test)
+    return marked
+
+
+async def connect(url: str) -> Connection:
+    return await Connection.connect(url, autocommit=True, cursor_factory=psycopg.AsyncRawCursor)
+
+
+async def one(connection: Connection, query: str, *values: Any) -> Any:
+    row = await (await connection.execute(query.encode(), values)).fetchone()
+    assert row is not None
+    return row[0]
+
+
+async def end(connection: Connection) -> None:
+    """Have the server leave a connection, and wait until it has."""
+    async with await connect(connection.info.dsn) as other:
+        pid = connection.info.backend_pid
+        await other.execute(b"SELECT pg_terminate_backend($1, 5000)", [pid])
+
+
+def is_registered(connection: Connection) -> bool:
+    return connection._loop is not None
+
+
+@on_both_loops
+async def test_the_socket_stays_registered_between_statements(connection: Connection) -> None:
+    await one(connection, "SELECT 1")
+    assert is_registered(connection)
+
+
+@on_both_loops
+async def test_a_statement_that_is_too_long_to_be_sent_at_once_is_sent(
+    connection: Connection,
+) -> None:
+    assert await one(connection, "SELECT length($1)", "x" * 20_000_000) == 20_000_000
+    assert await one(connection, "SELECT 1") == 1
+
+
+@on_both_loops
+async def test_a_long_answer_arrives_whole(connection: Connection) -> None:
+    answer = await one(connection, "SELECT repeat('x', 20_000_000)")
+    assert len(answer) == 20_000_000
+
+
+@on_both_loops
+async def test_a_cancelled_statement_ends_and_leaves_the_connection_usable(
+    connection: Connection,
+) -> None:
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.05):
+            await connection.execute(b"SELECT pg_sleep(60)")
+    assert await one(connection, "SELECT 1") == 1
+
+
+@on_both_loops
+async def test_a_server_that_leaves_an_idle_connection_does_not_keep_the_loop_busy(
+    connection: Connection,
+) -> None:
+    await one(connection, "SELECT 1")
+    await end(connection)
+    await asyncio.sleep(0.01)
+    assert not is_registered(connection)
+    with pytest.raises(psycopg.OperationalError):
+        await connection.execute(b"SELECT 1")
+    assert connection.closed
+
+
+@on_both_loops
+async def test_a_connection_lost_in_a_statement_says_so_and_lets_go_of_the_socket(
+    connection: Connection,
+) -> None:
+    statement = asyncio.create_task(connection.execute(b"SELECT pg_sleep(60)"))
+    await asyncio.sleep(0)
+    await end(connection)
+    with pytest.raises(psycopg.OperationalError):
+        await statement
+    assert not is_registered(connection)
+
+
+@on_both_loops
+async def test_a_closed_connection_lets_go_of_its_socket(connection: Connection) -> None:
+    await one(connection, "SELECT 1")
+    await connection.close()
+    assert not is_registered(connection)
+
+
+@on_both_loops
+async def test_what_arrives_unasked_does_not_disturb_what_is_asked_next(
+    connection: Connection,
+) -> None:
+    await connection.execute(b"LISTEN news")
+    async with await connect(connection.info.dsn) as other:
+        for number in range(3):
+            await other.execute(b"NOTIFY news, 'something'")
+            await asyncio.sleep(0.01)
+            assert await one(connection, "SELECT $1::int", number) == number
+
+
+@on_both_loops
+async def test_a_wait_for_a_notification_ends_in_time(connection: Connection) -> None:
+    await one(connection, "SELECT 1")
+    assert [each async for each in connection.notifies(timeout=0.01)] == []
+    assert await one(connection, "SELECT 1") == 1
+
+
+@on_both_loops
+async def test_a_statement_that_failed_can_be_run_again(connection: Connection) -> None:
+    async def divided(by: int) -> Any:
+        row = await (await DIVIDE.run(connection, {"by": by})).fetchone()
+        assert row is not None
+        return row.value
+
+    assert await divided(2) == 5
+    with pytest.raises(psycopg.errors.DivisionByZero):
+        await divided(0)
+    assert await divided(5) == 2
