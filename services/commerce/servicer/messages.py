@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from google.protobuf.timestamp_pb2 import Timestamp
 from google.type.money_pb2 import Money
@@ -15,6 +16,8 @@ from services.commerce.products import ProductDraft
 from services.commerce.usecases.list_products import ProductPage
 from services.kernel.errors import Violation
 from services.kernel.money import from_wire, to_wire
+
+PRODUCTS_KEPT = 1024
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -29,6 +32,9 @@ class Messages:
     def __init__(self, currency: str) -> None:
         """See the class."""
         self._currency = currency
+        # The same products are shown again and again. What is not the same in every
+        # column is another key, and whoever puts a message into another copies it.
+        self.product = lru_cache(maxsize=PRODUCTS_KEPT)(self._product)
 
     def draft(self, product: catalog_pb.Product, prefix: str) -> ProductDraft:
         """Read a product; `prefix` is its path in the request, with a dot."""
@@ -46,8 +52,7 @@ class Messages:
         """Read an amount in minor units, or say what is wrong with it."""
         return from_wire(money, self._currency, field=field)
 
-    def product(self, product: Product) -> catalog_pb.Product:
-        """Write a product."""
+    def _product(self, product: Product) -> catalog_pb.Product:
         return catalog_pb.Product(
             id=str(product.id),
             category_id=str(product.category_id),
