@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from uuid import UUID
 
 from sqlalchemy import (
@@ -12,6 +13,7 @@ from sqlalchemy import (
     func,
     literal,
     select,
+    union_all,
     update,
 )
 from sqlalchemy.dialects.postgresql import insert
@@ -41,7 +43,7 @@ _OPEN = Statement(
     insert(CARTS)
     .values(user_id=_USER)
     .on_conflict_do_update(constraint="pk_carts", set_=_CHANGED)
-    .returning(CARTS.c.version)
+    .returning(CARTS.c.version, CARTS.c.update_time)
 )
 _LOCK = Statement(
     insert(CARTS)
@@ -69,13 +71,24 @@ _new_line = insert(CART_ITEMS).from_select(
     ),
 )
 _sum = CART_ITEMS.c.quantity + _new_line.excluded.quantity
-_ADD = Statement(
+_OF_LINE = ("product_id", "position", "quantity", "known_price")
+_added = (
     _new_line.on_conflict_do_update(
         constraint="pk_cart_items",
         set_={"quantity": _sum, "known_price": _new_line.excluded.known_price},
         where=_sum <= literal(QUANTITY_MAX),
-    ).returning(CART_ITEMS.c.quantity)
+    )
+    .returning(*(CART_ITEMS.c[name] for name in _OF_LINE))
+    .cte("added")
 )
+# The statement itself sees its own line as it was, and all others as they are: nobody
+# else writes to a cart that is locked.
+_lines = union_all(
+    select(_added),
+    select(*(CART_ITEMS.c[name] for name in _OF_LINE)).where(
+        _own_lines, CART_ITEMS.c.product_id != _PRODUCT
+    ),
+).subquery("lines")
 _IS_LISTED = Statement(
     select(PRODUCTS.c.id).where(PRODUCTS.c.id == _PRODUCT, PRODUCTS.c.delete_time.is_(None))
 )
@@ -111,6 +124,17 @@ _LINE_COLUMNS = (
     PRODUCTS.c.delete_time,
     *COLUMNS,
 )
+_ADD = Statement(
+    select(
+        _lines.c.position, _lines.c.quantity, _lines.c.known_price, PRODUCTS.c.delete_time, *COLUMNS
+    )
+    .select_from(
+        _lines.join(PRODUCTS, PRODUCTS.c.id == _lines.c.product_id).join(
+            CATEGORIES, CATEGORIES.c.id == PRODUCTS.c.category_id
+        )
+    )
+    .order_by(_lines.c.position)
+)
 _products_of_lines = CART_ITEMS.join(PRODUCTS, PRODUCTS.c.id == CART_ITEMS.c.product_id).join(
     CATEGORIES, CATEGORIES.c.id == PRODUCTS.c.category_id
 )
@@ -134,18 +158,18 @@ _LOCK_LINES = Statement(
 )
 
 
-async def open_cart(tx: Transaction, user_id: UUID) -> int:
-    """Lock the user's cart, made if there is none, and return its new version.
+async def open_cart(tx: Transaction, user_id: UUID) -> Cart:
+    """Lock the user's cart, made if there is none, and return it without its lines.
 
     Raises:
         SessionEnded: The user was forgotten.
     """
-    (version,) = (await tx.all(_OPEN, user_id=user_id))[0]
+    row = (await tx.all(_OPEN, user_id=user_id))[0]
     # A forgotten user has no cart, so only a new one needs the look; and the look
     # needs a statement of its own, to see what the first may have waited for.
-    if version == 1:
+    if row.version == 1:
         await users.ensure_known(tx, user_id)
-    return int(version)
+    return Cart(user_id, [], row.version, row.update_time)
 
 
 async def touch(tx: Transaction, user_id: UUID) -> bool:
@@ -165,23 +189,25 @@ async def lock(tx: Transaction, user_id: UUID) -> None:
     await tx.execute(_LOCK, user_id=user_id)
 
 
-async def add(
-    tx: Transaction, *, user_id: UUID, product_id: UUID, quantity: int, position: int
-) -> None:
-    """Add to a line, or append it, in a cart that is locked.
+async def add(tx: Transaction, cart: Cart, *, product_id: UUID, quantity: int) -> Cart:
+    """Add to a line, or append it, in a cart that is locked; return the cart with its lines.
 
     Raises:
         ProductNotFound: There is none, or it has left the catalog.
         QuantityLimit: The line, or the number of lines, would be above its limit.
     """
-    added = await tx.first(
-        _ADD, user_id=user_id, product_id=product_id, quantity=quantity, position=position
+    rows = await tx.all(
+        _ADD,
+        user_id=cart.user_id,
+        product_id=product_id,
+        quantity=quantity,
+        position=cart.version,
     )
-    if added is not None:
-        return
+    if any(row.id == product_id for row in rows):
+        return replace(cart, lines=[_line_of(row) for row in rows])
     if await tx.first(_IS_LISTED, product_id=product_id) is None:
         raise ProductNotFound
-    if await tx.first(_HAS_LINE, user_id=user_id, product_id=product_id) is None:
+    if await tx.first(_HAS_LINE, user_id=cart.user_id, product_id=product_id) is None:
         raise QuantityLimit(f"A cart has at most {LINES_MAX} lines.")
     raise QuantityLimit(f"A cart holds at most {QUANTITY_MAX} of a product.")
 

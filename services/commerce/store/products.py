@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from functools import lru_cache
 from uuid import UUID
 
 import psycopg
@@ -40,6 +41,7 @@ COLUMNS = (
     PRODUCTS.c.create_time,
     PRODUCTS.c.update_time,
 )
+ROWS_KEPT = 1024
 _FROM = PRODUCTS.join(CATEGORIES, CATEGORIES.c.id == PRODUCTS.c.category_id)
 _LISTED = PRODUCTS.c.delete_time.is_(None)
 _BY_ID = PRODUCTS.c.id == bindparam("product_id", type_=Uuid)
@@ -209,8 +211,9 @@ def _optional(row: Row | None) -> Product | None:
     return None if row is None else product_of(row)
 
 
+@lru_cache(maxsize=ROWS_KEPT)
 def product_of(row: Row) -> Product:
-    """Read the columns of `COLUMNS`."""
+    """Read the columns of `COLUMNS`; rows that are equal are the same product."""
     return Product(
         id=row.id,
         category_id=row.category_id,

@@ -46,10 +46,7 @@ class AddCartItem:
             raise QuantityLimit(f"A cart holds at most {QUANTITY_MAX} of a product.")
 
         async def add(tx: Transaction) -> Cart:
-            version = await carts.open_cart(tx, user_id)
-            await carts.add(
-                tx, user_id=user_id, product_id=wanted, quantity=quantity, position=version
-            )
-            return await carts.get(tx, user_id)
+            cart = await carts.open_cart(tx, user_id)
+            return await carts.add(tx, cart, product_id=wanted, quantity=quantity)
 
         return await idempotency.once(self._database, "AddCartItem", key, add, _CODEC)
