@@ -155,14 +155,23 @@ async def _others(lab: Lab, pair: Pair) -> list[Finding]:
     return findings
 
 
-async def medians(calls: Sequence[Callable[[], Awaitable[None]]], number: int) -> list[float]:
-    """Make calls in turns; return the median of each in milliseconds, the first tenth left out."""
+async def medians(
+    calls: Sequence[Callable[[], Awaitable[None]]], number: int, *, pause_seconds: float = 0.0
+) -> list[float]:
+    """Make calls in turns; return the median of each in milliseconds, the first tenth left out.
+
+    Args:
+        calls: What is to be compared.
+        number: How often each is made.
+        pause_seconds: For what a call leaves to be done afterwards, before the next one.
+    """
     times: list[list[float]] = [[] for _ in calls]
     for _ in range(number):
         for call, taken in zip(calls, times, strict=True):
             began = time.perf_counter()
             await call()
             taken.append(1000 * (time.perf_counter() - began))
+            await asyncio.sleep(pause_seconds)
     return [statistics.median(taken[number // 10 :]) for taken in times]
 
 
