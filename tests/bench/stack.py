@@ -27,7 +27,7 @@ UP = [sys.executable, "-m", "services.cli", "up"]
 STARTED = "Lockstep is running"
 START_SECONDS_MAX = 120.0
 STOP_SECONDS_MAX = 30.0
-SHARING_SECONDS = 0.02
+SHARING_SECONDS = 0.05
 PORTS = ("gateway", "auth", "profile", "commerce", "mail")
 WORKER_PORT_STEP = 100
 
