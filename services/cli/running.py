@@ -156,6 +156,8 @@ def gateway_url(system: System) -> str:
 
 async def _migrate(system: System) -> None:
     """Migrate what is not there yet, in a process of its own: Alembic shall not stay in memory."""
+    if system.is_embedded:  # or our own server would complain that they are not there
+        await asyncio.to_thread(system.make_databases)
     if await asyncio.to_thread(system.is_migrated):
         return
     process = await asyncio.create_subprocess_exec(

@@ -132,8 +132,11 @@ def _revisions(url: str) -> list[str]:
     """Ask a database where it is; nowhere if it, or the table that says so, is not there."""
     try:
         with psycopg.connect(url, connect_timeout=10) as connection:
+            table = connection.execute("SELECT to_regclass('alembic_version')").fetchone()
+            if table == (None,):
+                return []
             return [row[0] for row in connection.execute("SELECT version_num FROM alembic_version")]
-    except (psycopg.OperationalError, psycopg.errors.UndefinedTable):
+    except psycopg.OperationalError:
         return []
 
 
