@@ -190,8 +190,11 @@ class _Committing:
         fate = database._stage.run.doomed.pop(asyncio.current_task(), None)
         if fate == "cut":
             await self._connection.close()
-        await database._stage.committing(database.owner, self._connection)
-        cursor = await self._connection.execute(statement)
+        try:
+            await database._stage.committing(database.owner, self._connection)
+            cursor = await self._connection.execute(statement)
+        finally:
+            database._stage.run.ended(asyncio.current_task())
         if fate == "lost":
             await self._connection.close()
             raise psycopg.OperationalError("the connection was lost")

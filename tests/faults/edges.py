@@ -125,6 +125,7 @@ class Run:
         hit: The faults that happened.
         violations: Broken promises, the first one first.
         late: Messages that were held back, to be delivered in the end.
+        lingering: Commits that take long, and who makes them.
         doomed: Commits whose answer will be lost ("lost") or that never arrive ("cut").
     """
 
@@ -135,6 +136,7 @@ class Run:
     hit: list[str] = field(default_factory=list)
     violations: list[str] = field(default_factory=list)
     late: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
+    lingering: dict[asyncio.Task[Any] | None, Actor] = field(default_factory=dict)
     doomed: dict[asyncio.Task[Any] | None, str] = field(default_factory=dict)
     overlapping: dict[asyncio.Event, str | None] = field(default_factory=dict)
     paused: set[Actor] = field(default_factory=set)
@@ -183,6 +185,15 @@ class Run:
         if actor.dead:
             await asyncio.get_running_loop().create_future()
 
+    def ended(self, task: asyncio.Task[Any] | None) -> None:
+        """Note that the server has answered a commit."""
+        self.lingering.pop(task, None)
+
+    def is_held(self) -> bool:
+        """Say whether a fault is still at work."""
+        lingers = any(not actor.dead for actor in self.lingering.values())
+        return bool(self.paused or self.down or lingers)
+
     def blocked(self) -> bool:
         """Let those go on who wait for somebody to wait for them."""
         waits = _transaction(self.trace[-1]) if self.trace else ""
@@ -226,16 +237,17 @@ async def _nap(run: Run, actor: Actor, edge: str) -> None:
 
 async def _overlap(run: Run, actor: Actor, edge: str) -> None:
     """Take long to commit: until somebody waits for a lock, at most for a while."""
-    await _linger(run, None)
+    await _linger(run, actor, None)
 
 
 async def _slow(run: Run, actor: Actor, edge: str) -> None:
     """The same, until somebody waits who does something else than this transaction."""
-    await _linger(run, _transaction(edge))
+    await _linger(run, actor, _transaction(edge))
 
 
-async def _linger(run: Run, own: str | None) -> None:
+async def _linger(run: Run, actor: Actor, own: str | None) -> None:
     event = asyncio.Event()
+    run.lingering[asyncio.current_task()] = actor
     run.overlapping[event] = own
     asyncio.get_running_loop().call_later(SLOW_SECONDS, event.set)
     await event.wait()

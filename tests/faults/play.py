@@ -123,8 +123,7 @@ async def _settle(world: World, run: Run, scenario: Scenario) -> None:
         is_stopping = any(
             each.actor.stopping and not each.actor.dead for each in world.replicas.values()
         )
-        is_held = run.paused or run.down or run.overlapping or is_stopping
-        if not is_held and not scenario.unfinished():
+        if not run.is_held() and not is_stopping and not scenario.unfinished():
             return
         await world.reinforce()
         await asyncio.sleep(STEP_SECONDS)
