@@ -62,7 +62,7 @@ def cancel_what_the_barrier_knows() -> AbstractContextManager[None]:
 
     async def cancel(self: CancelProfile, *, saga_id: UUID) -> None:
         row = await self._database.first(barrier._FIND, saga_id=saga_id, branch="CreateProfile")
-        if row is not None:
+        if row is not None and row.state == "DONE":
             await original(self, saga_id=saga_id)
             return
 
