@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -103,6 +104,45 @@ async def test_a_server_that_is_back_is_found_within_a_second(opened: AsyncExitS
     async with asyncio.timeout(1):
         while not await succeeds(stub):
             pass
+
+
+async def test_a_server_that_is_slow_to_greet_is_waited_for(
+    server: FakeServer, opened: AsyncExitStack
+) -> None:
+    """A busy server may take longer to greet than the pauses between tries are."""
+    slow = await opened.enter_async_context(slow_road_to(server.address))
+    channel = await opened.enter_async_context(connect(slow))
+    await AuthServiceStub(channel).Login(LoginRequest())
+    assert len(server.calls) == 1
+
+
+@asynccontextmanager
+async def slow_road_to(address: str, seconds: float = 1.0) -> AsyncIterator[str]:
+    """Give an address that leads to another, where connections are picked up after a while."""
+    host, port = address.split(":")
+    ended: list[asyncio.Event] = []
+
+    async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        over = asyncio.Event()
+        ended.append(over)
+        await asyncio.sleep(seconds)  # the fault itself: nothing waits for it to be over
+        answers, requests = await asyncio.open_connection(host, int(port))
+        await asyncio.gather(pump(reader, requests), pump(answers, writer))
+        over.set()
+
+    async with await asyncio.start_server(carry, "127.0.0.1", 0) as listener:
+        yield "{}:{}".format(*listener.sockets[0].getsockname())
+        async with asyncio.timeout(5):
+            for over in ended:
+                await over.wait()
+
+
+async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with suppress(ConnectionError):
+        while data := await reader.read(65536):
+            writer.write(data)
+            await writer.drain()
+    writer.close()
 
 
 async def succeeds(stub: AuthServiceAsyncStub) -> bool:

@@ -23,8 +23,10 @@ OPTIONS: Sequence[tuple[str, int]] = (
     ("grpc.max_metadata_size", METADATA_BYTES_MAX),
     # With gRPC's own pauses a channel still fails a second after its server is back.
     ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 500),
+    # In spite of its name this is how long one attempt may take, and no pause: a busy
+    # server may need a while to answer, and one that is gone must not be waited for.
+    ("grpc.min_reconnect_backoff_ms", 5000),
     # Calls between services never leave the network that they share.
     ("grpc.enable_http_proxy", 0),
 )
