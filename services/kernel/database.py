@@ -23,6 +23,7 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.elements import ClauseElement
 
 from services.kernel.connection import Connection
+from services.kernel.connections import WAIT_SECONDS, Connections
 from services.kernel.errors import CommitUnknown, DatabaseUnavailable
 
 T = TypeVar("T")
@@ -190,14 +191,13 @@ class Database:
         self.name = name
         self._observer = observer
         self._running: set[asyncio.Task[Any]] = set()
-        self._pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
+        pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
             url,
             connection_class=Connection,
             min_size=1,
             max_size=connections,
             open=False,
-            timeout=2.0,
-            max_waiting=connections * 20,
+            timeout=WAIT_SECONDS,
             reconnect_timeout=5.0,
             name=name,
             kwargs={
@@ -208,16 +208,17 @@ class Database:
                 "options": f"{_LIMITS} {options}",
             },
         )
+        self.connections = Connections(pool, connections)
 
     async def open(self) -> None:
         """Start connecting; a database that is down does not stop the service."""
-        await self._pool.open(wait=False)
+        await self.connections.open()
 
     async def close(self) -> None:
         """Let running transactions end (the server bounds them), then disconnect."""
         if self._running:
             await asyncio.wait(self._running, timeout=10.0)
-        await self._pool.close(timeout=5.0)
+        await self.connections.close()
 
     async def all(self, statement: Statement, /, **parameters: Any) -> list[Row]:
         """Run one reading statement and return every row.
@@ -279,9 +280,9 @@ class Database:
         raise AssertionError("unreachable")
 
     async def _attempt(self, name: str, work: Work[T]) -> T:
-        connection = await self._pool.getconn()
+        connection = await self.connections.borrow()
         try:
-            await connection.execute(b"BEGIN")
+            await connection.command(b"BEGIN")
             result = await work(Transaction(connection, f"{self.name}.{name}", self._observer))
             await self._commit(connection, name)
             return result
@@ -289,16 +290,16 @@ class Database:
             await _roll_back(connection)
             raise
         finally:
-            await self._pool.putconn(connection)
+            await self.connections.put(connection)
 
     async def _commit(self, connection: Connection, name: str) -> None:
         if self._observer is not None:
             await self._observer(f"{self.name}.{name}.commit.sent")
         try:
-            cursor = await connection.execute(b"COMMIT")
+            tag = await connection.command(b"COMMIT")
         except (psycopg.OperationalError, psycopg.InterfaceError) as error:
             raise CommitUnknown from error
-        if cursor.statusmessage != "COMMIT":
+        if tag != b"COMMIT":
             raise RuntimeError(f"{name} swallowed an error of SQL: the server rolled it back")
         if self._observer is not None:
             await self._observer(f"{self.name}.{name}.commit.acked")
@@ -314,18 +315,16 @@ class Database:
         raise AssertionError("unreachable")
 
     async def _read_once(self, statement: Statement, parameters: dict[str, Any]) -> list[Row]:
-        # Not `self._pool.connection()`: what else that does is for transactions.
-        connection = await self._pool.getconn()
+        connection = await self.connections.borrow()
         try:
             cursor = await statement.run(connection, parameters)
             return await cursor.fetchall()
         finally:
-            await self._pool.putconn(connection)
+            await self.connections.put(connection)
 
     async def _drop_dead_connections(self) -> None:
-        # After a restart of the server every pooled connection fails once.
         with contextlib.suppress(*_NOT_NOW):
-            await self._pool.check()
+            await self.connections.check()
 
 
 async def _roll_back(connection: Connection) -> None:

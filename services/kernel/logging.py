@@ -6,7 +6,8 @@ import asyncio
 import atexit
 import logging
 import sys
-from typing import TextIO
+from datetime import UTC, datetime
+from typing import Any, TextIO
 
 import structlog
 
@@ -21,22 +22,21 @@ def configure(*, service: str, level: str = "info", form: str = "json") -> None:
         level: debug, info, warning or error.
         form: json or console.
     """
-    renderer: structlog.types.Processor = plain
+    render: structlog.types.Processor = plain
     if form == "json":
-        renderer = structlog.processors.JSONRenderer()
+        render = structlog.processors.JSONRenderer()
     elif sys.stdout.isatty():
-        renderer = structlog.dev.ConsoleRenderer()
+        render = structlog.dev.ConsoleRenderer()
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.TimeStamper(),
             structlog.processors.format_exc_info,
             _service_namer(service),
-            renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(_level(level)),
-        logger_factory=Lines(sys.stdout),
+        logger_factory=Lines(sys.stdout, render),
         cache_logger_on_first_use=True,
     )
     logging.basicConfig(level=logging.WARNING, stream=sys.stdout)
@@ -55,19 +55,22 @@ def plain(_logger: object, _method: str, event: structlog.types.EventDict) -> st
 
 
 class Lines:
-    """Writes lines: many at once, a moment later, unless something is wrong.
+    """Writes events as lines: many at once, a moment later, unless something is wrong.
 
     Whoever reads a pipe is woken by every write, which made the access log cost a fifth
-    of a short call. A process that is killed takes the last moment's lines with it.
+    of a short call; and a hundred lines in a row are made at half of what each costs
+    between the calls. A process that is killed takes the last moment's lines with it.
 
     Args:
         stream: Where to.
+        render: Makes a line of an event, whose timestamp it finds in ISO 8601.
     """
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, render: structlog.types.Processor) -> None:
         """See the class."""
         self._stream = stream
-        self._waiting: list[str] = []
+        self._render = render
+        self._waiting: list[structlog.types.EventDict] = []
         self._loop: asyncio.AbstractEventLoop | None = None
         atexit.register(self.flush)
 
@@ -75,9 +78,9 @@ class Lines:
         """Be the logger of everybody (`logger_factory`)."""
         return self
 
-    def info(self, line: str) -> None:
+    def info(self, **event: Any) -> None:
         """Write soon."""
-        self._waiting.append(line)
+        self._waiting.append(event)
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
@@ -87,9 +90,9 @@ class Lines:
             self._loop = loop
             loop.call_later(FLUSH_SECONDS, self.flush)
 
-    def error(self, line: str) -> None:
+    def error(self, **event: Any) -> None:
         """Write now, after what waits."""
-        self._waiting.append(line)
+        self._waiting.append(event)
         self.flush()
 
     debug = info
@@ -99,8 +102,13 @@ class Lines:
         """Write what waits."""
         waiting, self._waiting, self._loop = self._waiting, [], None
         if waiting:
-            self._stream.write("\n".join(waiting) + "\n")
+            self._stream.write("".join([self._line(event) for event in waiting]))
             self._stream.flush()
+
+    def _line(self, event: structlog.types.EventDict) -> str:
+        moment = datetime.fromtimestamp(event["timestamp"], UTC)
+        event["timestamp"] = moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
+        return str(self._render(None, event["level"], event)) + "\n"
 
 
 def _level(name: str) -> int:

@@ -172,7 +172,7 @@ async def test_a_database_dump_shows_neither_letters_nor_addresses(auth_url: str
     await database.open()
     letter = mails.verification("123456")
     await database.transact("put", lambda tx: Outbox(b"s" * 32).put(tx, letter, to=EMAIL))
-    async with database._pool.connection() as connection:
+    async with database.connections.lent() as connection:
         row = await (await connection.execute(b"SELECT o::text AS line FROM outbox o")).fetchone()
     await database.close()
     assert row is not None

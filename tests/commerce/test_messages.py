@@ -10,7 +10,7 @@ from uuid import UUID
 import pytest
 from lockstep.commerce.v1 import catalog_service_pb2 as catalog_pb
 
-from services.commerce.model import Product
+from services.commerce.model import CartLine, Product
 from services.commerce.servicer.messages import Messages
 
 KETTLE = Product(
@@ -43,6 +43,24 @@ def test_a_product_is_written_anew_whatever_of_it_has_changed(field: str) -> Non
     changed = replace(KETTLE, **{field: OTHERWISE[type(getattr(KETTLE, field))]})
     assert messages.product(changed) != before
     assert messages.product(KETTLE) == before
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"product": replace(KETTLE, version=2, stock=0)},
+        {"quantity": 3},
+        {"known_price": 1},
+        {"is_gone": True},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_a_line_is_written_anew_whatever_of_it_has_changed(change: dict[str, Any]) -> None:
+    messages = Messages("USD")
+    line = CartLine(KETTLE, quantity=2, known_price=KETTLE.price, is_gone=False)
+    before = messages.line(line)
+    assert messages.line(replace(line, **change)) != before
+    assert messages.line(line) == before
 
 
 def test_a_message_that_is_kept_is_copied_into_the_answers_that_show_it() -> None:

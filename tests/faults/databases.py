@@ -14,6 +14,7 @@ from sqlalchemy import create_engine, make_url
 from services.auth.model import METADATA as AUTH
 from services.cli.postgres import EmbeddedPostgres
 from services.commerce.model import METADATA as COMMERCE
+from services.kernel.connection import Connection
 from services.kernel.database import Database, Row
 from services.profile.model import METADATA as PROFILE
 from tests.faults.edges import Actor, Run
@@ -129,7 +130,7 @@ class Stage(Protocol):
 
     run: Run
 
-    async def committing(self, owner: Owner, connection: psycopg.AsyncConnection[Any]) -> None:
+    async def committing(self, owner: Owner, connection: Connection) -> None:
         """Note that a transaction is about to be committed."""
 
 
@@ -177,28 +178,28 @@ class EdgeDatabase(Database):
 
     async def end(self) -> None:
         """Close, whatever is under way."""
-        await self._pool.close(timeout=1.0)
+        await self.connections.close(seconds=1.0)
 
 
 class _Committing:
-    def __init__(self, connection: psycopg.AsyncConnection[Any], database: EdgeDatabase) -> None:
+    def __init__(self, connection: Connection, database: EdgeDatabase) -> None:
         self._connection = connection
         self._database = database
 
-    async def execute(self, statement: bytes) -> Any:
+    async def command(self, text: bytes) -> bytes | None:
         database = self._database
         fate = database._stage.run.doomed.pop(asyncio.current_task(), None)
         if fate == "cut":
             await self._connection.close()
         try:
             await database._stage.committing(database.owner, self._connection)
-            cursor = await self._connection.execute(statement)
+            tag = await self._connection.command(text)
         finally:
             database._stage.run.ended(asyncio.current_task())
         if fate == "lost":
             await self._connection.close()
             raise psycopg.OperationalError("the connection was lost")
-        return cursor
+        return tag
 
 
 def schema_url(url: str, schema: str) -> str:

@@ -149,3 +149,25 @@ async def test_a_statement_that_failed_can_be_run_again(connection: Connection) 
     with pytest.raises(psycopg.errors.DivisionByZero):
         await divided(0)
     assert await divided(5) == 2
+
+
+@on_both_loops
+async def test_a_command_tells_how_it_ended(connection: Connection) -> None:
+    assert await connection.command(b"BEGIN") == b"BEGIN"
+    with pytest.raises(psycopg.errors.DivisionByZero):
+        await connection.execute(b"SELECT 1 / 0")
+    assert await connection.command(b"COMMIT") == b"ROLLBACK"
+
+
+@on_both_loops
+async def test_a_command_that_fails_raises_what_a_statement_would(connection: Connection) -> None:
+    await connection.execute(
+        b"CREATE TEMPORARY TABLE t (n int UNIQUE DEFERRABLE INITIALLY DEFERRED)"
+    )
+    await connection.command(b"BEGIN")
+    await connection.execute(b"INSERT INTO t VALUES (1), (1)")
+    with pytest.raises(psycopg.errors.UniqueViolation):
+        await connection.command(b"COMMIT")
+    await end(connection)
+    with pytest.raises(psycopg.OperationalError):
+        await connection.command(b"BEGIN")

@@ -83,16 +83,17 @@ async def test_lines_are_written_together_a_moment_later_and_at_once_when_someth
     None
 ):
     stream = Stream()
-    lines = Lines(stream)
-    lines.info("first")
+    lines = Lines(stream, lambda _, level, event: f"{event['timestamp']} {level} {event['event']}")
+    lines.info(timestamp=0.0, level="info", event="first")
     assert stream.getvalue() == ""
-    lines.error("wrong")
-    assert stream.getvalue() == "first\nwrong\n"
+    lines.error(timestamp=1.5, level="error", event="wrong")
+    both = "1970-01-01T00:00:00.000000Z info first\n1970-01-01T00:00:01.500000Z error wrong\n"
+    assert stream.getvalue() == both
     stream.flushed.clear()
-    lines.info("last")
+    lines.info(timestamp=2.0, level="info", event="last")
     async with asyncio.timeout(10):
         await stream.flushed.wait()
-    assert stream.getvalue() == "first\nwrong\nlast\n"
+    assert stream.getvalue() == both + "1970-01-01T00:00:02.000000Z info last\n"
 
 
 def test_a_value_that_is_not_plain_text_can_not_pretend_to_be_another_line() -> None:

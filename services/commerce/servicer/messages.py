@@ -17,7 +17,7 @@ from services.commerce.usecases.list_products import ProductPage
 from services.kernel.errors import Violation
 from services.kernel.money import from_wire, to_wire
 
-PRODUCTS_KEPT = 1024
+MESSAGES_KEPT = 1024
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -34,7 +34,8 @@ class Messages:
         self._currency = currency
         # The same products are shown again and again. What is not the same in every
         # column is another key, and whoever puts a message into another copies it.
-        self.product = lru_cache(maxsize=PRODUCTS_KEPT)(self._product)
+        self.product = lru_cache(maxsize=MESSAGES_KEPT)(self._product)
+        self.line = lru_cache(maxsize=MESSAGES_KEPT)(self._line)
 
     def draft(self, product: catalog_pb.Product, prefix: str) -> ProductDraft:
         """Read a product; `prefix` is its path in the request, with a dot."""
@@ -89,7 +90,7 @@ class Messages:
         """Write a cart."""
         return cart_pb.Cart(
             user_id=str(cart.user_id),
-            items=[self._line(line) for line in cart.lines],
+            items=[self.line(line) for line in cart.lines],
             subtotal=to_wire(cart.subtotal, self._currency),
             etag=cart.etag,
             update_time=None if cart.update_time is None else timestamp(cart.update_time),

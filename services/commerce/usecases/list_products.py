@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -23,6 +24,7 @@ from services.kernel.validation import Problems
 
 # Beyond this row only tokens lead further: skipping costs what it skips.
 PAGED_ROWS_MAX = 10_000
+TOKENS_KEPT = 256
 
 _DECIMAL = re.compile(r"[0-9]{1,15}(\.[0-9]{1,9})?", re.ASCII)
 
@@ -76,6 +78,9 @@ class ListProducts:
         self._tokens = tokens
         self._totals = totals
         self._currency = currency
+        # Signing costs as much as reading five products does, and the first page is
+        # asked for again and again.
+        self._token = lru_cache(maxsize=TOKENS_KEPT)(self._make)
 
     async def __call__(self, asked: ListRequest) -> ProductPage:
         """Return a page, in one statement and perhaps one that counts.
@@ -122,7 +127,7 @@ class ListProducts:
         token = ""
         if len(found) > limit:
             last, value = page[-1]
-            token = self._make(value, last.id, filters, total)
+            token = self._token(value, last.id, filters, total)
         return ProductPage([product for product, _ in page], token, number, limit, total)
 
     def _make(self, value: Any, row_id: UUID, filters: Filters, total: Total) -> str:
