@@ -126,6 +126,7 @@ class Run:
         violations: Broken promises, the first one first.
         late: Messages that were held back, to be delivered in the end.
         lingering: Commits that take long, and who makes them.
+        jumps: How many jumps of the clock are not over yet.
         doomed: Commits whose answer will be lost ("lost") or that never arrive ("cut").
     """
 
@@ -140,6 +141,7 @@ class Run:
     doomed: dict[asyncio.Task[Any] | None, str] = field(default_factory=dict)
     overlapping: dict[asyncio.Event, str | None] = field(default_factory=dict)
     paused: set[Actor] = field(default_factory=set)
+    jumps: int = 0
     on_leave: Callable[[], object] = lambda: None
     background: set[asyncio.Task[Any]] = field(default_factory=set)
     down: set[str] = field(default_factory=set)
@@ -192,7 +194,7 @@ class Run:
     def is_held(self) -> bool:
         """Say whether a fault is still at work."""
         lingers = any(not actor.dead for actor in self.lingering.values())
-        return bool(self.paused or self.down or lingers)
+        return bool(self.paused or self.jumps or self.down or lingers)
 
     def blocked(self) -> bool:
         """Let those go on who wait for somebody to wait for them."""
@@ -285,8 +287,10 @@ async def _leave(run: Run, actor: Actor, edge: str) -> None:
 
 async def _jump(run: Run, actor: Actor, edge: str) -> None:
     run_loop(JUMP_SECONDS)
-    # Whoever is due now acts before this actor does.
+    # Whoever is due now acts before this actor does, and nobody heals before that.
+    run.jumps += 1
     await asyncio.sleep(0.5)
+    run.jumps -= 1
 
 
 async def _age(run: Run, actor: Actor, edge: str) -> None:

@@ -12,6 +12,16 @@ from tests.faults.world import World
 FOUND = {
     # T1 took longer than the caller waited: it was told SAGA_NOT_FOUND, and then it happened.
     "a slow T1 is in doubt, not missing": ("verify", "a1.T1.statement#1:nap"),
+    # Of a request that came twice one copy could not ask Profile, and its refusal was told.
+    "a copy that fails gets the answer of the other": (
+        "register",
+        "client.Register.request:twice a1.PhoneExists.request:lose",
+    ),
+    # The harness's own: it healed while a transaction stood between two jumps of the clock.
+    "a transaction between two jumps is waited for": (
+        "checkout",
+        "c1.T1.statement#8:jump c1.T1.statement#1:jump",
+    ),
 }
 
 

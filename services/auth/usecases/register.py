@@ -14,7 +14,7 @@ from services.auth.sagas.registration import RegistrationSaga, payload_of
 from services.auth.store import users
 from services.kernel import idempotency
 from services.kernel.database import Database, Transaction
-from services.kernel.errors import SagaNotFound
+from services.kernel.errors import DomainError, SagaNotFound
 from services.kernel.idempotency import RequestKey
 from services.kernel.ids import new_id
 from services.kernel.saga import NewSaga, Outcome
@@ -69,9 +69,15 @@ class Register:
             DeadlineExceeded: Nobody knows yet; the same key tells.
         """
         details = check(asked)
-        if key is not None and (kept := await idempotency.find(self._database, key)):
-            return await self._attach(kept.saga_id)
-        await self.ensure_possible(details)
+        if (saga_id := await self._saga_of(key)) is not None:
+            return await self._attach(saga_id)
+        try:
+            await self.ensure_possible(details)
+        except DomainError:
+            # Perhaps because a copy of this request has gone through meanwhile.
+            if (saga_id := await self._saga_of(key)) is None:
+                raise
+            return await self._attach(saga_id)
         password_hash = await self._hasher.hash(asked.password)
         return await self._run(details, password_hash, key)
 
@@ -84,6 +90,10 @@ class Register:
             await self._profiles.ensure_serving()
         elif await self._profiles.phone_exists(details.phone_number):
             raise PhoneTaken
+
+    async def _saga_of(self, key: RequestKey | None) -> UUID | None:
+        kept = None if key is None else await idempotency.find(self._database, key)
+        return None if kept is None else kept.saga_id
 
     async def _run(self, details: Details, password_hash: str, key: RequestKey | None) -> Json:
         saga_id = new_id()
