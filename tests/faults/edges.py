@@ -289,8 +289,10 @@ async def _jump(run: Run, actor: Actor, edge: str) -> None:
     run_loop(JUMP_SECONDS)
     # Whoever is due now acts before this actor does, and nobody heals before that.
     run.jumps += 1
-    await asyncio.sleep(0.5)
-    run.jumps -= 1
+    try:
+        await asyncio.sleep(0.5)
+    finally:
+        run.jumps -= 1
 
 
 async def _age(run: Run, actor: Actor, edge: str) -> None:
