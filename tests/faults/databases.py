@@ -133,6 +133,9 @@ class Stage(Protocol):
     async def committing(self, owner: Owner, connection: Connection) -> None:
         """Note that a transaction is about to be committed."""
 
+    def committed(self, actor: Actor, edge: str) -> None:
+        """Look at the tables, because they have changed."""
+
 
 class EdgeDatabase(Database):
     """A database whose commits can be lost, and whose reads wait for their actor.
@@ -174,7 +177,7 @@ class EdgeDatabase(Database):
         return await super()._read_once(statement, parameters)
 
     async def _commit(self, connection: Any, name: str) -> None:
-        await super()._commit(cast(Any, _Committing(connection, self)), name)
+        await super()._commit(cast(Any, _Committing(connection, self, name)), name)
 
     async def end(self) -> None:
         """Close, whatever is under way."""
@@ -182,9 +185,10 @@ class EdgeDatabase(Database):
 
 
 class _Committing:
-    def __init__(self, connection: Connection, database: EdgeDatabase) -> None:
+    def __init__(self, connection: Connection, database: EdgeDatabase, name: str) -> None:
         self._connection = connection
         self._database = database
+        self._edge = f"{database.owner.name}.{name}.commit.lost"
 
     async def command(self, text: bytes) -> bytes | None:
         database = self._database
@@ -197,6 +201,8 @@ class _Committing:
         finally:
             database._stage.run.ended(asyncio.current_task())
         if fate == "lost":
+            # It has happened, and whoever acts next acts on it.
+            database._stage.committed(database.owner.actor, self._edge)
             await self._connection.close()
             raise psycopg.OperationalError("the connection was lost")
         return tag

@@ -22,6 +22,11 @@ FOUND = {
         "checkout",
         "c1.T1.statement#8:jump c1.T1.statement#1:jump",
     ),
+    # The same: it did not look at a lease that was given back by a commit without an answer.
+    "a lease that was given back unseen may be taken": (
+        "checkout",
+        "c1.T2.commit.sent:crash p1.VoidTransfer.commit.acked:crash c2.release.commit.sent:lost",
+    ),
 }
 
 
