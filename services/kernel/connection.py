@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import psycopg
 from psycopg import generators
 from psycopg.abc import PQGen
-from psycopg.pq import ExecStatus, TransactionStatus
+from psycopg.pq import ConnStatus, ExecStatus, TransactionStatus
 from psycopg.pq.abc import PGconn, PGresult
 from psycopg.rows import AsyncRowFactory, tuple_row
 from psycopg.waiting import Ready, Wait
@@ -55,6 +55,8 @@ class Connection(psycopg.AsyncConnection[Any]):
             # A statement so long that it waits to be sent.
             return await super().wait(_rest(gen, state), interval)
         except StopIteration as end:
+            if self.pgconn.status == ConnStatus.BAD:
+                self._unregister()  # as below: an error may be a result, too
             result: T = end.value
             return result
         except asyncio.CancelledError:

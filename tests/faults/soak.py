@@ -47,6 +47,9 @@ PATIENCE_SECONDS = 60.0
 # This replica of each service is stopped now and then, but never killed: what grows shows.
 SPARED = 0
 
+# Less than the server allows a session that idles in a transaction.
+REST_SECONDS_MAX = 4.0
+
 _SESSIONS = """
 SELECT count(*), count(*) FILTER (WHERE state LIKE 'idle in transaction%%') FROM pg_stat_activity
 WHERE datname = current_database() AND pid <> pg_backend_pid()
@@ -309,6 +312,15 @@ class Soak:
     async def sizes(self) -> dict[str, Size]:
         """Measure the replica of each service that nobody kills."""
         return {name: await self._size(name) for name in SETTINGS}
+
+    async def sizes_at_rest(self) -> dict[str, Size]:
+        """Measure between the transactions of those who poll."""
+        sizes = await self.sizes()
+        async with asyncio.timeout(REST_SECONDS_MAX):
+            while any(size.in_transactions for size in sizes.values()):
+                await asyncio.sleep(0.05)
+                sizes = await self.sizes()
+        return sizes
 
     async def _size(self, service: str) -> Size:
         process = self.living[service, SPARED]

@@ -171,3 +171,18 @@ async def test_a_command_that_fails_raises_what_a_statement_would(connection: Co
     await end(connection)
     with pytest.raises(psycopg.OperationalError):
         await connection.command(b"BEGIN")
+
+
+@on_both_loops
+async def test_a_socket_that_libpq_has_closed_by_itself_is_let_go_of(
+    connection: Connection,
+) -> None:
+    """Its number comes again: whoever gets it would never hear of an answer."""
+    await connection.command(b"BEGIN")
+    assert is_registered(connection)
+    # While nobody looks, so that the error and the end of the connection are read at once.
+    with psycopg.connect(connection.info.dsn, autocommit=True) as other:
+        other.execute("SELECT pg_terminate_backend(%s, 5000)", [connection.info.backend_pid])
+    with pytest.raises(psycopg.OperationalError):
+        await connection.command(b"COMMIT")
+    assert not is_registered(connection)
