@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
+import psycopg
 import pytest
 from aiosmtpd.smtp import SMTP, AuthResult, LoginPassword
 from cryptography import x509
@@ -172,12 +173,12 @@ async def test_a_database_dump_shows_neither_letters_nor_addresses(auth_url: str
     await database.open()
     letter = mails.verification("123456")
     await database.transact("put", lambda tx: Outbox(b"s" * 32).put(tx, letter, to=EMAIL))
-    async with database.connections.lent() as connection:
-        row = await (await connection.execute(b"SELECT o::text AS line FROM outbox o")).fetchone()
     await database.close()
+    with psycopg.connect(auth_url) as connection:
+        row = connection.execute("SELECT o::text FROM outbox o").fetchone()
     assert row is not None
     for secret in ("123456", EMAIL, EMAIL.encode().hex(), b"123456".hex()):
-        assert secret not in row.line
+        assert secret not in row[0]
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from lockstep_clients import (
     Unavailable,
 )
 
-from tests.auth.world import PASSWORD, World
+from tests.auth.world import PASSWORD, World, hold_phone_check
 from tests.fakes.participants import FakeProfile
 
 EMAIL = "ada@example.com"
@@ -284,6 +284,21 @@ async def test_right_codes_at_the_same_time_make_one_account(world: World) -> No
     answers = await asyncio.gather(*(verify(world, flow_id, code) for _ in range(12)))
     assert len({answer.user.id for answer in answers}) == 1
     assert len(await world.sql("SELECT 1 FROM users")) == 1
+
+
+@pytest.mark.parametrize("is_answered", [True, False])
+async def test_a_right_code_whose_check_is_late_gets_the_answer_of_the_other(
+    world: World, monkeypatch: pytest.MonkeyPatch, is_answered: bool
+) -> None:
+    """The phone that it finds taken is its own."""
+    flow_id = await send(world, phone_number="+442079460000")
+    code = await world.sink.code(EMAIL)
+    arrived, go_on = hold_phone_check(monkeypatch, is_answered=is_answered)
+    late = asyncio.ensure_future(verify(world, flow_id, code))
+    await arrived.wait()
+    answer = await verify(world, flow_id, code)
+    go_on.set()
+    assert await late == answer
 
 
 async def test_after_a_compensation_the_code_works_again(

@@ -12,8 +12,7 @@ import pytest
 from lockstep.auth.v1 import auth_service_pb2 as auth_pb
 from lockstep_clients import AlreadyExists, InvalidArgument, LockstepError
 
-from services.auth.errors import ProfileUnavailable
-from services.auth.profiles import RemoteProfiles
+from tests.auth.world import hold_phone_check
 from tests.system import PASSWORD, System, raw_channel, raw_method, student, system
 
 REGISTER = "/lockstep.auth.v1.AuthService/Register"
@@ -320,18 +319,7 @@ async def test_a_copy_that_is_late_with_its_checks_gets_the_answer_of_the_other(
     lockstep: System, monkeypatch: pytest.MonkeyPatch, is_answered: bool
 ) -> None:
     """[R5]: the phone that it finds taken is its own, and nobody is told no who has an account."""
-    arrived, go_on = asyncio.Event(), asyncio.Event()
-    phone_exists = RemoteProfiles.phone_exists
-
-    async def held(self: RemoteProfiles, phone_number: str) -> bool:
-        monkeypatch.undo()
-        arrived.set()
-        await go_on.wait()
-        if not is_answered:
-            raise ProfileUnavailable
-        return await phone_exists(self, phone_number)
-
-    monkeypatch.setattr(RemoteProfiles, "phone_exists", held)
+    arrived, go_on = hold_phone_check(monkeypatch, is_answered=is_answered)
     key, request = (("idempotency-key", "abc"),), student(phone_number="+1234567890")
     late = asyncio.ensure_future(lockstep.auth.Register(request, metadata=key))
     await arrived.wait()

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+import pytest
 from aiosmtpd.smtp import SMTP, Envelope, Session
 from lockstep.auth.v1 import auth_service_pb2 as auth_pb
 from lockstep.auth.v1 import auth_service_pb2_grpc as auth_grpc
@@ -20,6 +21,8 @@ from lockstep_clients import ServiceIdentity, bearer, connect
 from psycopg.rows import namedtuple_row
 
 from services.auth.__main__ import Running, running
+from services.auth.errors import ProfileUnavailable
+from services.auth.profiles import RemoteProfiles
 from services.auth.settings import AuthSettings
 from services.kernel.keys import KeyRing
 
@@ -195,3 +198,26 @@ async def calling_as(world: World, service: str) -> AsyncIterator[auth_grpc.Auth
     identity = ServiceIdentity(service, KeyRing.load(world.keys, service).private_key)
     async with connect(f"127.0.0.1:{world.running.port}", identity=identity) as channel:
         yield auth_grpc.AuthServiceStub(channel)
+
+
+def hold_phone_check(
+    monkeypatch: pytest.MonkeyPatch, *, is_answered: bool
+) -> tuple[asyncio.Event, asyncio.Event]:
+    """Hold the next question whether a phone is taken; it is asked then, or fails.
+
+    Returns:
+        What is set when somebody asks, and what lets them go on.
+    """
+    arrived, go_on = asyncio.Event(), asyncio.Event()
+    phone_exists = RemoteProfiles.phone_exists
+
+    async def held(self: RemoteProfiles, phone_number: str) -> bool:
+        monkeypatch.undo()
+        arrived.set()
+        await go_on.wait()
+        if not is_answered:
+            raise ProfileUnavailable
+        return await phone_exists(self, phone_number)
+
+    monkeypatch.setattr(RemoteProfiles, "phone_exists", held)
+    return arrived, go_on

@@ -6,7 +6,12 @@ from collections.abc import Awaitable, Callable
 from typing import Protocol
 from uuid import UUID
 
-from services.auth.errors import EmailTaken, PhoneTaken, RegistrationInProgress
+from services.auth.errors import (
+    EmailTaken,
+    PhoneTaken,
+    ProfileUnavailable,
+    RegistrationInProgress,
+)
 from services.auth.model import Role, Status
 from services.auth.passwords import Hasher
 from services.auth.registrations import Details, Registration, check
@@ -14,12 +19,15 @@ from services.auth.sagas.registration import RegistrationSaga, payload_of
 from services.auth.store import users
 from services.kernel import idempotency
 from services.kernel.database import Database, Transaction
-from services.kernel.errors import DomainError, SagaNotFound
+from services.kernel.errors import SagaNotFound
 from services.kernel.idempotency import RequestKey
 from services.kernel.ids import new_id
 from services.kernel.saga import NewSaga, Outcome
 from services.kernel.saga_engine import SagaEngine
 from services.kernel.saga_store import Json
+
+# What `Register.ensure_possible` says no with.
+REFUSALS = (EmailTaken, PhoneTaken, RegistrationInProgress, ProfileUnavailable)
 
 
 class Profiles(Protocol):
@@ -73,7 +81,7 @@ class Register:
             return await self._attach(saga_id)
         try:
             await self.ensure_possible(details)
-        except DomainError:
+        except REFUSALS:
             # Perhaps because a copy of this request has gone through meanwhile.
             if (saga_id := await self._saga_of(key)) is None:
                 raise

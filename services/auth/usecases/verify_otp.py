@@ -7,7 +7,7 @@ from services.auth.errors import EmailTaken, OtpInvalid, RegistrationInProgress
 from services.auth.store import codes as store
 from services.auth.store.codes import Flow
 from services.auth.usecases.flows import Proof, check
-from services.auth.usecases.register import Register, begin
+from services.auth.usecases.register import REFUSALS, Register, begin
 from services.auth.usecases.send_otp import DETAILS
 from services.kernel.database import Database, Transaction
 from services.kernel.errors import SagaNotFound
@@ -53,7 +53,8 @@ class VerifyOtp:
         )
         try:
             result = await self._begin(flow)
-        except (_SpentBefore, EmailTaken, RegistrationInProgress) as error:
+        except (_SpentBefore, *REFUSALS) as error:
+            # Perhaps because the same flow and code have gone through meanwhile.
             result = await self._attach(flow, error)
         return {name: value for name, value in result.items() if name != "verification_flow_id"}
 
