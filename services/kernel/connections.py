@@ -8,8 +8,6 @@ twice that; so connections are lent here, and the pool gets them back a while la
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator
 
 from psycopg.pq import TransactionStatus
 from psycopg_pool import AsyncConnectionPool, PoolTimeout, TooManyRequests
@@ -73,7 +71,8 @@ class Connections:
     async def put(self, connection: Connection) -> None:
         """Take back what was borrowed."""
         try:
-            if connection.pgconn.transaction_status == TransactionStatus.IDLE:
+            is_idle = connection.pgconn.transaction_status == TransactionStatus.IDLE
+            if is_idle and not self._pool.closed:
                 self._at_hand.append(connection)
             else:
                 await self._pool.putconn(connection)
@@ -89,15 +88,6 @@ class Connections:
         """Let the pool have what nobody uses."""
         while self._at_hand:
             await self._pool.putconn(self._at_hand.pop())
-
-    @contextlib.asynccontextmanager
-    async def lent(self) -> AsyncIterator[Connection]:
-        """Borrow a connection for a block."""
-        connection = await self.borrow()
-        try:
-            yield connection
-        finally:
-            await self.put(connection)
 
     async def _wait(self) -> None:
         if self._waiting >= self._waiting_max:

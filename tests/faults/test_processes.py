@@ -95,6 +95,7 @@ async def test_processes_that_are_killed_and_stopped_under_load_keep_every_promi
     for service, size in after.items():
         assert size.tasks <= fresh[service].tasks + TASKS_MORE
         assert size.sessions <= SESSIONS_MAX
+        assert size.in_transactions == 0
         assert size.sockets < SOCKETS_MAX
         assert size.mebibytes <= warm[service].mebibytes * GROWTH_MAX
     counts = soak.history.counts

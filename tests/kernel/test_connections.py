@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import psycopg
 import pytest
@@ -38,6 +39,15 @@ async def connections(pool: AsyncConnectionPool[Connection]) -> AsyncIterator[Co
     await connections.close()
 
 
+@asynccontextmanager
+async def lent_by(connections: Connections) -> AsyncIterator[Connection]:
+    connection = await connections.borrow()
+    try:
+        yield connection
+    finally:
+        await connections.put(connection)
+
+
 async def until_somebody_waits(connections: Connections, number: int = 1) -> None:
     async with asyncio.timeout(5):
         while connections._waiting < number:  # noqa: ASYNC110 - nobody tells
@@ -57,7 +67,7 @@ async def test_whoever_comes_first_is_served_first(connections: Connections) -> 
     served: list[int] = []
 
     async def use(number: int) -> None:
-        async with connections.lent():
+        async with lent_by(connections):
             served.append(number)
 
     async with asyncio.TaskGroup() as group:
@@ -81,7 +91,7 @@ async def test_a_borrower_who_leaves_the_queue_takes_nothing_along(
         leaving.cancel()
         await asyncio.wait([leaving])
         assert leaving.cancelled()
-    async with connections.lent():
+    async with lent_by(connections):
         pass
     await connections.put(lent.pop())
     for connection in [await connections.borrow() for _ in range(AT_MOST)]:
@@ -97,7 +107,7 @@ async def test_the_wait_has_an_end(
         await connections.borrow()
     for connection in lent:
         await connections.put(connection)
-    async with connections.lent():
+    async with lent_by(connections):
         pass
 
 
@@ -116,10 +126,10 @@ async def test_the_queue_has_an_end(connections: Connections) -> None:
 
 
 async def test_a_connection_that_was_lost_is_replaced(connections: Connections) -> None:
-    async with connections.lent() as connection:
+    async with lent_by(connections) as connection:
         with pytest.raises(psycopg.OperationalError):
             await connection.execute("SELECT pg_terminate_backend(pg_backend_pid())")
-    async with connections.lent() as another:
+    async with lent_by(connections) as another:
         assert another is not connection
         await another.execute("SELECT 1")
 
@@ -127,9 +137,9 @@ async def test_a_connection_that_was_lost_is_replaced(connections: Connections) 
 async def test_a_transaction_that_was_left_open_is_not_passed_on(
     connections: Connections,
 ) -> None:
-    async with connections.lent() as connection:
+    async with lent_by(connections) as connection:
         await connection.execute("BEGIN")
-    async with connections.lent() as next_one:
+    async with lent_by(connections) as next_one:
         assert next_one.info.transaction_status == psycopg.pq.TransactionStatus.IDLE
 
 
@@ -141,7 +151,7 @@ async def test_the_pool_gets_back_what_nobody_needs(
     monkeypatch.setattr(module, "KEEP_SECONDS", 0.01)
     again = Connections(pool, AT_MOST)
     await again.open()
-    async with again.lent():
+    async with lent_by(again):
         assert pool.get_stats()["pool_available"] == 0
     async with asyncio.timeout(5):
         while pool.get_stats()["pool_available"] != 1:  # noqa: ASYNC110 - nobody tells
@@ -159,3 +169,14 @@ async def test_a_server_that_is_away_takes_away_nobodys_turn() -> None:
         with pytest.raises(PoolTimeout):
             await connections.borrow()
     await connections.close()
+
+
+async def test_what_comes_back_after_the_end_is_closed(
+    pool: AsyncConnectionPool[Connection],
+) -> None:
+    connections = Connections(pool, AT_MOST)
+    await connections.open()
+    connection = await connections.borrow()
+    await connections.close()
+    await connections.put(connection)
+    assert connection.closed

@@ -78,8 +78,7 @@ class ListProducts:
         self._tokens = tokens
         self._totals = totals
         self._currency = currency
-        # Signing costs as much as reading five products does, and the first page is
-        # asked for again and again.
+        # The first page is asked for again and again, and its token has to be signed.
         self._token = lru_cache(maxsize=TOKENS_KEPT)(self._make)
 
     async def __call__(self, asked: ListRequest) -> ProductPage:
