@@ -78,12 +78,15 @@ class Supervisor:
             task.result()
 
     async def _wait_all(self, runners: list[Runner]) -> None:
+        failed: list[Exception] = []
         try:
             async with asyncio.TaskGroup() as group:
                 for runner in runners:
                     group.create_task(self._wait_one(runner))
         except* CommandError as failures:
-            raise failures.exceptions[0] from None
+            failed.extend(failures.exceptions)
+        if failed:  # raised in there, Python before 3.11.4 would wrap it in a group again
+            raise failed[0]
 
     async def _wait_one(self, runner: Runner) -> None:
         program, begin = runner.program, runner.begin
