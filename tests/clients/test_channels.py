@@ -106,6 +106,20 @@ async def test_a_server_that_is_back_is_found_within_a_second(opened: AsyncExitS
             pass
 
 
+async def test_a_channel_is_not_held_back_by_one_that_failed_before_it(
+    opened: AsyncExitStack,
+) -> None:
+    server = FakeServer()
+    async with server:
+        pass  # for an address where nobody listens
+    waiting = await opened.enter_async_context(connect(server.address))
+    with pytest.raises(Unavailable):
+        await AuthServiceStub(waiting).Login(LoginRequest())
+    await opened.enter_async_context(server)
+    channel = await opened.enter_async_context(connect(server.address))
+    await AuthServiceStub(channel).Login(LoginRequest())
+
+
 async def test_a_server_that_is_slow_to_greet_is_waited_for(
     server: FakeServer, opened: AsyncExitStack
 ) -> None:

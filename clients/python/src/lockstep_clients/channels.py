@@ -27,6 +27,9 @@ OPTIONS: Sequence[tuple[str, int]] = (
     # In spite of its name this is how long one attempt may take, and no pause: a busy
     # server may need a while to answer, and one that is gone must not be waited for.
     ("grpc.min_reconnect_backoff_ms", 5000),
+    # A connection shared with another channel would bring along that one's failures: the
+    # first call to a service that is there would be told that it is not.
+    ("grpc.use_local_subchannel_pool", 1),
     # Calls between services never leave the network that they share.
     ("grpc.enable_http_proxy", 0),
 )
