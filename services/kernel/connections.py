@@ -8,6 +8,7 @@ twice that; so connections are lent here, and the pool gets them back a while la
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 
 from psycopg.pq import TransactionStatus
 from psycopg_pool import AsyncConnectionPool, PoolTimeout, TooManyRequests
@@ -37,6 +38,7 @@ class Connections:
         self._waiting_max = at_most * WAITING_PER_CONNECTION
         self._at_hand: list[Connection] = []  # the last one used on top: its caches are warm
         self._tidying: asyncio.Task[None] | None = None
+        self._closing = asyncio.Event()
 
     async def open(self) -> None:
         """Start connecting; a database that is down is waited for in the background."""
@@ -45,8 +47,8 @@ class Connections:
 
     async def close(self, seconds: float = 5.0) -> None:
         """Disconnect."""
+        self._closing.set()
         if self._tidying is not None:
-            self._tidying.cancel()
             await asyncio.wait([self._tidying], timeout=seconds)
         await self.give_back()
         await self._pool.close(timeout=seconds)
@@ -102,6 +104,9 @@ class Connections:
             self._waiting -= 1
 
     async def _tidy(self) -> None:
-        while True:
-            await asyncio.sleep(KEEP_SECONDS)
+        """Give back now and then; not cancelled, which would lose what is on its way."""
+        while not self._closing.is_set():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(KEEP_SECONDS):
+                    await self._closing.wait()
             await self.give_back()

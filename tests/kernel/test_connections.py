@@ -180,3 +180,28 @@ async def test_what_comes_back_after_the_end_is_closed(
     await connections.close()
     await connections.put(connection)
     assert connection.closed
+
+
+async def test_what_is_on_its_way_to_the_pool_at_the_end_is_closed(
+    pool: AsyncConnectionPool[Connection], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "KEEP_SECONDS", 0.01)
+    on_its_way, may_arrive = asyncio.Event(), asyncio.Event()
+    put = pool.putconn
+
+    async def slow_put(connection: Connection) -> None:
+        on_its_way.set()
+        await may_arrive.wait()
+        await put(connection)
+
+    monkeypatch.setattr(pool, "putconn", slow_put)
+    connections = Connections(pool, AT_MOST)
+    await connections.open()
+    connection = await connections.borrow()
+    await connections.put(connection)
+    await on_its_way.wait()
+    closing = asyncio.ensure_future(connections.close())
+    await asyncio.sleep(0)
+    may_arrive.set()
+    await closing
+    assert connection.closed
