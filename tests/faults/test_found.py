@@ -17,7 +17,13 @@ FOUND = {
         "register",
         "client.Register.request:twice a1.PhoneExists.request:lose",
     ),
-    # The harness's own: it healed while a transaction stood between two jumps of the clock.
+    # The harness's own: it took the refusal of a copy for a word about the other, which had
+    # not begun when the first was answered.
+    "a refusal does not speak of a copy that begins later": (
+        "register",
+        "client.Register.request:twice a1.PhoneExists.reply:jump a1.PhoneExists.reply:reset",
+    ),
+    # The same: it healed while a transaction stood between two jumps of the clock.
     "a transaction between two jumps is waited for": (
         "checkout",
         "c1.T1.statement#8:jump c1.T1.statement#1:jump",
