@@ -207,23 +207,31 @@ async def once(
     except RecordedError:
         raise
     except DomainError as error:
-        await keep_refusal(database, name, key, error)
-        raise
+        if (kept := await keep_refusal(database, name, key, error)) is None:
+            raise
+        return _replayed(kept, codec)
 
 
-async def keep_refusal(database: Database, name: str, key: RequestKey, error: DomainError) -> None:
+async def keep_refusal(
+    database: Database, name: str, key: RequestKey, error: DomainError
+) -> Kept | None:
     """Keep a business refusal for a key, so that a repeat gets the same answer.
 
-    Does nothing for refusals that may pass, or when the key is taken by now.
+    Does nothing for refusals that may pass.
+
+    Returns:
+        What is kept of a copy of the request that was faster; it is the answer, then.
     """
     if error.code in _NEVER_KEPT:
-        return
+        return None
 
-    async def body(tx: Transaction) -> None:
-        if await claim(tx, key) is None:
+    async def body(tx: Transaction) -> Kept | None:
+        kept = await claim(tx, key)
+        if kept is None:
             await _store(tx, key, error=error.record())
+        return kept
 
-    await database.transact(f"{name}.refusal", body)
+    return await database.transact(f"{name}.refusal", body)
 
 
 def _replayed(kept: Kept, codec: TypeAdapter[T]) -> T:

@@ -277,6 +277,25 @@ async def test_connections_cut_at_every_commit_leave_all_or_nothing(
         assert await shop.stock(product) == 9
 
 
+async def test_one_that_is_refused_while_its_copy_goes_through_gets_the_order(
+    commerce_url: str, profile_url: str, keys: Path, tmp_path: Path
+) -> None:
+    """[C1] The cart was empty for one of them, and filled for the other."""
+    orders = []
+
+    async def let_the_copy_go_first(edge: str) -> None:
+        if edge == "commerce.PlaceOrder.refusal.statement#1":
+            await shop.add(buyer, product)
+            orders.append(await shop.place(buyer, key="once"))
+
+    async with shop_world(
+        commerce_url, profile_url, keys, tmp_path, observer=let_the_copy_go_first
+    ) as shop:
+        buyer, product = await shop.buyer(), await shop.product()
+        orders.append(await shop.place(buyer, key="once"))
+        assert orders == await shop.history(buyer) * 2
+
+
 def _cut(url: str) -> None:
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(

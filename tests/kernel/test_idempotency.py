@@ -186,6 +186,22 @@ async def test_two_at_once_are_refused_alike(database: Database) -> None:
     assert await count(database) == 1
 
 
+async def test_one_that_is_refused_while_the_other_goes_through_gets_its_answer(
+    kernel_url: str, database: Database
+) -> None:
+    answers = []
+
+    async def let_the_other_go_first(edge: str) -> None:
+        if edge == "kernel.test.refusal.statement#1":
+            answers.append(await once(database, Work()))
+
+    slow = Database(kernel_url, name="kernel", connections=1, observer=let_the_other_go_first)
+    await slow.open()
+    answers.append(await once(slow, Work(IllegalState("Sold out."))))
+    await slow.close()
+    assert answers == [answers[0]] * 2
+
+
 async def test_a_key_is_good_for_another_request_after_a_day(
     database: Database, tomorrow: Database
 ) -> None:

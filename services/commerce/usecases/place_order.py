@@ -75,9 +75,10 @@ class PlaceOrder:
         except RecordedError:
             raise  # kept with the saga
         except DomainError as error:
-            if key is not None:
-                await idempotency.keep_refusal(self._database, "PlaceOrder", key, error)
-            raise
+            kept = await self._keep_refusal(key, error)
+            if kept is None:
+                raise
+            return await self._replay(kept)
 
     async def validate(self, *, user_id: UUID, expected_total: int | Violation | None) -> Order:
         """Return the order as it would be now; nothing is locked, nothing changes.
@@ -118,6 +119,11 @@ class PlaceOrder:
             )
         )
         return order_of(outcome.unwrap())
+
+    async def _keep_refusal(self, key: RequestKey | None, error: DomainError) -> Kept | None:
+        if key is None:
+            return None
+        return await idempotency.keep_refusal(self._database, "PlaceOrder", key, error)
 
     async def _replay(self, kept: Kept) -> Order:
         if kept.error is not None:
