@@ -88,7 +88,7 @@ def main() -> None:
     for line in report.machine():
         print(line)
     if arguments.write:
-        report.write(findings, " ".join(["python -m tests.bench", *sys.argv[1:]]))
+        report.write(findings, f'make bench ARGS="{" ".join(sys.argv[1:])}"')
 
 
 if __name__ == "__main__":
