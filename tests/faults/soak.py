@@ -109,6 +109,8 @@ class Soak:
     living: dict[tuple[str, int], Process] = field(default_factory=dict)
     stacks: dict[tuple[str, int], contextlib.AsyncExitStack] = field(default_factory=dict)
     product: UUID = field(default_factory=new_id)
+    # Nothing is measured while PostgreSQL restarts.
+    postgres: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @property
     def urls(self) -> dict[str, str]:
@@ -259,7 +261,8 @@ class Soak:
                 await asyncio.sleep(self.dice.uniform(0.2, 3.0))
                 process.signal(signal.SIGCONT)
             else:
-                await asyncio.to_thread(self._restart_postgres)
+                async with self.postgres:
+                    await asyncio.to_thread(self._restart_postgres)
 
     def _restart_postgres(self) -> None:
         process = self.server._process
@@ -311,7 +314,8 @@ class Soak:
 
     async def sizes(self) -> dict[str, Size]:
         """Measure the replica of each service that nobody kills."""
-        return {name: await self._size(name) for name in SETTINGS}
+        async with self.postgres:
+            return {name: await self._size(name) for name in SETTINGS}
 
     async def sizes_at_rest(self) -> dict[str, Size]:
         """Measure between the transactions of those who poll."""
