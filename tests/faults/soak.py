@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import random
 import signal
 import socket
@@ -324,6 +325,9 @@ class Soak:
 
         Tasks that do not end in time are among what is returned.
         """
+        # gRPC disconnects a closed channel when nothing refers to it any more; until then
+        # it watches the health of the services, with two tasks in each.
+        gc.collect()
         sizes = await self._sizes_when(lambda size: not size.in_transactions, REST_SECONDS_MAX)
         assert not any(size.in_transactions for size in sizes.values())
         return await self._sizes_when(
