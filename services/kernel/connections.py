@@ -107,6 +107,5 @@ class Connections:
         """Give back now and then; not cancelled, which would lose what is on its way."""
         while not self._closing.is_set():
             with suppress(TimeoutError):
-                async with asyncio.timeout(KEEP_SECONDS):
-                    await self._closing.wait()
+                await asyncio.wait_for(self._closing.wait(), KEEP_SECONDS)
             await self.give_back()

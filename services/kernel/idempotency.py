@@ -213,16 +213,16 @@ async def once(
 
 
 async def keep_refusal(
-    database: Database, name: str, key: RequestKey, error: DomainError
+    database: Database, name: str, key: RequestKey | None, error: DomainError
 ) -> Kept | None:
     """Keep a business refusal for a key, so that a repeat gets the same answer.
 
-    Does nothing for refusals that may pass.
+    Does nothing without a key, nor for refusals that may pass.
 
     Returns:
         What is kept of a copy of the request that was faster; it is the answer, then.
     """
-    if error.code in _NEVER_KEPT:
+    if key is None or error.code in _NEVER_KEPT:
         return None
 
     async def body(tx: Transaction) -> Kept | None:

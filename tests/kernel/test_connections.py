@@ -201,7 +201,7 @@ async def test_what_is_on_its_way_to_the_pool_at_the_end_is_closed(
     await connections.put(connection)
     await on_its_way.wait()
     closing = asyncio.ensure_future(connections.close())
-    await asyncio.sleep(0)
+    await connections._closing.wait()
     may_arrive.set()
     await closing
     assert connection.closed

@@ -75,7 +75,7 @@ class PlaceOrder:
         except RecordedError:
             raise  # kept with the saga
         except DomainError as error:
-            kept = await self._keep_refusal(key, error)
+            kept = await idempotency.keep_refusal(self._database, "PlaceOrder", key, error)
             if kept is None:
                 raise
             return await self._replay(kept)
@@ -119,11 +119,6 @@ class PlaceOrder:
             )
         )
         return order_of(outcome.unwrap())
-
-    async def _keep_refusal(self, key: RequestKey | None, error: DomainError) -> Kept | None:
-        if key is None:
-            return None
-        return await idempotency.keep_refusal(self._database, "PlaceOrder", key, error)
 
     async def _replay(self, kept: Kept) -> Order:
         if kept.error is not None:
