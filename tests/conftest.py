@@ -10,8 +10,8 @@ import pytest
 
 import services
 from services.cli.postgres import EmbeddedPostgres
-from services.kernel import keys as key_files
-from services.kernel.migrations import upgrade
+from services.common import keys as key_files
+from services.kernel.db.migrations import upgrade
 from tests.postgres import fresh_database, make_template, shared_postgres
 
 SERVICES = Path(services.__file__).parent

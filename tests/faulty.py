@@ -17,8 +17,8 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import services
+from services.common.settings import CommonSettings, as_environment, load
 from services.kernel.logging import configure
-from services.kernel.settings import CommonSettings, as_environment, load
 from services.kernel.signals import until_stopped
 
 

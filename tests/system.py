@@ -17,7 +17,7 @@ from lockstep_clients import connect
 
 from services.auth import __main__ as auth_main
 from services.auth.settings import AuthSettings
-from services.kernel.database import Observer
+from services.kernel.db.database import Observer
 from services.profile import __main__ as profile_main
 from services.profile.settings import ProfileSettings
 

@@ -15,25 +15,25 @@ from lockstep.profile.v1 import profile_service_pb2_grpc as profile_grpc
 from lockstep.saga.v1 import saga_service_pb2 as saga_pb
 from lockstep_clients import ServiceIdentity, connect
 
-from services.auth.addresses import AddressLimits
-from services.auth.attempts import Attempts
-from services.auth.audit import Audit
-from services.auth.codes import Codes
-from services.auth.decided import Decided
-from services.auth.outbox import MailServer, Outbox, Sender
-from services.auth.passwords import Hasher
-from services.auth.profiles import RemoteProfiles
-from services.auth.proving import PasswordProof
+from services.auth.domain.audit import Audit
+from services.auth.domain.codes import Codes
+from services.auth.domain.ip_limits import AddressLimits
+from services.auth.domain.login_throttle import Attempts
+from services.auth.domain.outbox import MailServer, Outbox, Sender
+from services.auth.domain.passwords import Hasher
+from services.auth.domain.reauthentication import PasswordProof
+from services.auth.domain.sessions import Sessions
+from services.auth.domain.tokens import AccessTokens, LocalKeys, RefreshTokens
 from services.auth.sagas.account_deletion import AccountDeletionSaga
+from services.auth.sagas.decided import Decided
 from services.auth.sagas.profile_status import KINDS, ProfileStatusSaga
+from services.auth.sagas.profiles import RemoteProfiles
 from services.auth.sagas.registration import RegistrationSaga
-from services.auth.servicer import AuthServicer
-from services.auth.sessions import Sessions
+from services.auth.servicers.auth import AuthServicer
 from services.auth.settings import AuthSettings
 from services.auth.store import audit as audit_store
 from services.auth.store import codes as code_store
 from services.auth.store import credentials, sessions
-from services.auth.tokens import AccessTokens, LocalKeys, RefreshTokens
 from services.auth.usecases.change_email import ChangeEmail
 from services.auth.usecases.change_password import ChangePassword
 from services.auth.usecases.check_session import CheckSession
@@ -53,18 +53,18 @@ from services.auth.usecases.send_email_verification import SendEmailVerification
 from services.auth.usecases.send_otp import SendOtp
 from services.auth.usecases.verify_email import VerifyEmail
 from services.auth.usecases.verify_otp import VerifyOtp
-from services.kernel import janitor
-from services.kernel.access import Access
-from services.kernel.database import Database, Observer
-from services.kernel.idempotency import RequestKeys
-from services.kernel.janitor import Janitor
-from services.kernel.keys import KeyRing, TokenKeys
+from services.common.keys import KeyRing, TokenKeys
+from services.common.service import run
+from services.kernel.db import cleaner as janitor
+from services.kernel.db.cleaner import Janitor
+from services.kernel.db.database import Database, Observer
 from services.kernel.paging import PageTokens
-from services.kernel.process import run
-from services.kernel.saga_engine import SagaEngine
-from services.kernel.saga_servicer import SagaServicer
-from services.kernel.server import Server, database_probe, opened
-from services.kernel.tracing import TraceInterceptor
+from services.kernel.rpc.access import Access
+from services.kernel.rpc.server import Server, database_probe, opened
+from services.kernel.rpc.tracing import TraceInterceptor
+from services.kernel.sagas.engine import SagaEngine
+from services.kernel.sagas.idempotency import RequestKeys
+from services.kernel.sagas.servicer import SagaServicer
 
 SWEEPS = (
     janitor.ENDED_SAGAS,

@@ -24,8 +24,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
-from services.kernel import tables
-from services.kernel.tables import new_metadata, timestamp
+from services.kernel.db import tables
+from services.kernel.db.tables import new_metadata, timestamp
 
 METADATA = new_metadata()
 SAGAS = tables.SAGAS.to_metadata(METADATA)

@@ -2,7 +2,7 @@
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from services.kernel.settings import (
+from services.common.settings import (
     CommonSettings,
     Port,
     PostgresUrl,

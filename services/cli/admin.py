@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 
 if TYPE_CHECKING:
-    from services.auth.administrators import Administrators
-    from services.kernel.database import Database
+    from services.auth.domain.administrators import Administrators
+    from services.kernel.db.database import Database
 
 app = typer.Typer(no_args_is_help=True, help="Make administrators, and unmake them.")
 
@@ -81,7 +81,7 @@ def run(work: "Callable[[Database], Awaitable[T]]") -> T:
 
 
 def _change(email: str, how: str) -> None:
-    from services.auth.emails import parse_email
+    from services.auth.domain.emails import parse_email
     from services.cli.errors import CommandError
 
     address = parse_email(email)
@@ -97,11 +97,11 @@ def _change(email: str, how: str) -> None:
 
 
 def _administrators(database: "Database") -> "Administrators":
-    from services.auth.administrators import Administrators
-    from services.auth.audit import Audit
+    from services.auth.domain.administrators import Administrators
+    from services.auth.domain.audit import Audit
     from services.auth.settings import AuthSettings
-    from services.kernel.keys import KeyRing
-    from services.kernel.settings import load
+    from services.common.keys import KeyRing
+    from services.common.settings import load
 
     ring = KeyRing.load(load(AuthSettings).keys, "operator")
     return Administrators(database, Audit(ring.secret))
@@ -110,8 +110,8 @@ def _administrators(database: "Database") -> "Administrators":
 @contextlib.asynccontextmanager
 async def _database() -> "AsyncIterator[Database]":
     from services.auth.settings import AuthSettings
-    from services.kernel.database import Database
-    from services.kernel.settings import load
+    from services.common.settings import load
+    from services.kernel.db.database import Database
 
     database = Database(load(AuthSettings).auth_database_url, name="operator", connections=1)
     await database.open()
@@ -128,7 +128,7 @@ async def _register(email: str, password: str, first_name: str, last_name: str) 
 
     from services.auth.settings import AuthSettings
     from services.cli.errors import CommandError
-    from services.kernel.settings import load
+    from services.common.settings import load
 
     # The role of those who have to give no more than their names.
     request = auth_pb.RegisterRequest(

@@ -66,7 +66,7 @@ async def _is_ready(authority: str) -> bool:
 
 
 def _addresses(target: str) -> list[str]:
-    from services.kernel.settings import CommonSettings, load, peer_host
+    from services.common.settings import CommonSettings, load, peer_host
 
     settings = load(CommonSettings)
     if target == "gateway":

@@ -11,7 +11,7 @@ app = typer.Typer(no_args_is_help=True, help="Make and change keys.")
 @app.command()
 def init() -> None:
     """Make the keys that are missing; those that exist stay as they are."""
-    from services.kernel.keys import initialise
+    from services.common.keys import initialise
 
     folder = _folder()
     made = initialise(folder)
@@ -24,7 +24,7 @@ def list_keys() -> None:
     from rich.table import Table
 
     from services.cli.screen import console
-    from services.kernel.keys import list_token_keys
+    from services.common.keys import list_token_keys
 
     table = Table("Key", "State", "Made", "Verifies until")
     for key in list_token_keys(_folder()):
@@ -37,7 +37,7 @@ def list_keys() -> None:
 @app.command()
 def rotate() -> None:
     """Sign with a new key from now on; the old one verifies until its tokens have expired."""
-    from services.kernel.keys import rotate_token_key
+    from services.common.keys import rotate_token_key
 
     typer.echo(f"new tokens are signed by {rotate_token_key(_folder())}")
 
@@ -47,14 +47,14 @@ def retire(
     kid: Annotated[str, typer.Argument(help="key, as shown by `lockstep keys list`")],
 ) -> None:
     """Refuse the tokens of a key at once, for one that has leaked."""
-    from services.kernel.keys import retire_token_key
+    from services.common.keys import retire_token_key
 
     retire_token_key(_folder(), kid)
     typer.echo(f"{kid} is retired: its tokens are refused from now on")
 
 
 def _folder() -> Path:
-    from services.kernel.settings import CommonSettings, load
+    from services.common.settings import CommonSettings, load
 
     return load(CommonSettings).keys
 

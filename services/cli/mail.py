@@ -70,6 +70,6 @@ def _read(path: Path) -> EmailMessage:
 
 
 def _folder() -> Path:
-    from services.kernel.settings import CommonSettings, load
+    from services.common.settings import CommonSettings, load
 
     return load(CommonSettings).home / "mail"

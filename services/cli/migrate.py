@@ -47,8 +47,8 @@ def _move(system: "System", service: str, history: "Path", to: str, down_to: str
     from sqlalchemy.exc import DBAPIError
 
     from services.cli.errors import CommandError
-    from services.kernel import migrations
-    from services.kernel.settings import variable
+    from services.common.settings import variable
+    from services.kernel.db import migrations
 
     url = system.database_url(service)
     try:
@@ -65,7 +65,7 @@ def _move(system: "System", service: str, history: "Path", to: str, down_to: str
 
 
 def _show(system: "System", service: str, history: "Path") -> None:
-    from services.kernel import migrations
+    from services.kernel.db import migrations
 
     found = migrations.current(system.database_url(service)) or "base"
     newest = migrations.head(history) or "base"

@@ -21,7 +21,7 @@ from psycopg import errors, sql
 from services.cli import attached
 from services.cli.errors import CommandError
 from services.cli.processes import end, is_alive
-from services.kernel.settings import embedded_socket_folder, embedded_url
+from services.common.settings import embedded_socket_folder, embedded_url
 
 SUPERUSER: Final = "lockstep"
 SYSTEM_FOLDER: Final = Path("/var/lib/lockstep")

@@ -26,10 +26,10 @@ from uuid import UUID
 import psycopg
 
 from services.auth.store import accounts
-from services.kernel import saga_store
-from services.kernel.database import Database
+from services.kernel.db.database import Database
 from services.kernel.errors import DomainError
-from services.kernel.saga_store import Json, State
+from services.kernel.sagas import store as saga_store
+from services.kernel.sagas.store import Json, State
 from services.profile.model import NewBrand, NewProfile
 from services.profile.usecases.cancel_profile import CancelProfile
 from services.profile.usecases.create_profile import CreateProfile

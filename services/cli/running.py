@@ -16,8 +16,8 @@ from services.cli.program import Program, python, stop_leftovers
 from services.cli.screen import Screen
 from services.cli.supervisor import Stopped, Supervisor
 from services.cli.system import DATABASES, SETTINGS, System, is_installed
-from services.kernel import keys
-from services.kernel.settings import (
+from services.common import keys
+from services.common.settings import (
     as_environment,
     masked,
     peer_host,

@@ -101,8 +101,8 @@ async def _call(
     from lockstep.saga.v1 import saga_service_pb2_grpc as saga_grpc
     from lockstep_clients import ServiceIdentity, connect
 
-    from services.kernel.keys import KeyRing
-    from services.kernel.settings import CommonSettings, load
+    from services.common.keys import KeyRing
+    from services.common.settings import CommonSettings, load
 
     settings = load(CommonSettings)
     ring = KeyRing.load(settings.keys, "operator")

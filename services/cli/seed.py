@@ -17,7 +17,7 @@ def seed(
 
     from services.cli.errors import CommandError
     from services.cli.system import System
-    from services.commerce import seeding
+    from services.commerce.store import seeding
 
     system = System()
     columns = (*Progress.get_default_columns(), MofNCompleteColumn(), TimeElapsedColumn())

@@ -15,7 +15,7 @@ def settings(
 ) -> None:
     """Show the effective settings."""
     from services.cli.system import System
-    from services.kernel.settings import masked
+    from services.common.settings import masked
 
     system = System()
     for line in system.unknown_variables():
@@ -38,7 +38,7 @@ def _print_table(values: dict[str, str]) -> None:
 
     from services.cli.screen import console
     from services.cli.system import SETTINGS
-    from services.kernel.settings import variable
+    from services.common.settings import variable
 
     table = Table("Setting", Column("Value", overflow="fold"), "From", "Meaning")
     fields = {name: field for cls in SETTINGS.values() for name, field in cls.model_fields.items()}

@@ -15,8 +15,7 @@ from services.auth.settings import AuthSettings, sink_url
 from services.cli.errors import CommandError
 from services.cli.postgres import EmbeddedPostgres, create_databases
 from services.commerce.settings import CommerceSettings
-from services.gateway.settings import GatewaySettings
-from services.kernel.settings import (
+from services.common.settings import (
     PREFIX,
     CommonSettings,
     as_environment,
@@ -25,6 +24,7 @@ from services.kernel.settings import (
     on_database,
     variable,
 )
+from services.gateway.lockstep import GatewaySettings
 from services.profile.settings import ProfileSettings
 
 SETTINGS: Final[dict[str, type[CommonSettings]]] = {

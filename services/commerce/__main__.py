@@ -16,15 +16,15 @@ from lockstep.profile.v1 import wallet_service_pb2_grpc as wallet_grpc
 from lockstep.saga.v1 import saga_service_pb2 as saga_pb
 from lockstep_clients import ServiceIdentity, connect
 
+from services.commerce.domain.totals import Totals
 from services.commerce.sagas.cancellation import CancellationSaga
 from services.commerce.sagas.checkout import CheckoutSaga
-from services.commerce.servicer.cart import CartServicer
-from services.commerce.servicer.catalog import CatalogServicer
-from services.commerce.servicer.messages import Messages
-from services.commerce.servicer.orders import OrderServicer
+from services.commerce.servicers.cart import CartServicer
+from services.commerce.servicers.catalog import CatalogServicer
+from services.commerce.servicers.messages import Messages
+from services.commerce.servicers.order import OrderServicer
 from services.commerce.settings import CommerceSettings
 from services.commerce.store import users
-from services.commerce.totals import Totals
 from services.commerce.usecases.add_cart_item import AddCartItem
 from services.commerce.usecases.batch_create_products import BatchCreateProducts
 from services.commerce.usecases.cancel_order import CancelOrder
@@ -43,19 +43,19 @@ from services.commerce.usecases.place_order import PlaceOrder
 from services.commerce.usecases.remove_cart_item import RemoveCartItem
 from services.commerce.usecases.update_cart_item import UpdateCartItem
 from services.commerce.usecases.update_product import UpdateProduct
-from services.kernel import janitor
-from services.kernel.access import Access
-from services.kernel.database import Database, Observer
-from services.kernel.idempotency import RequestKeys
-from services.kernel.janitor import Janitor
-from services.kernel.keys import KeyRing
+from services.common.auth_client import RemoteKeys, RemoteSessions
+from services.common.keys import KeyRing
+from services.common.service import run
+from services.kernel.db import cleaner as janitor
+from services.kernel.db.cleaner import Janitor
+from services.kernel.db.database import Database, Observer
 from services.kernel.paging import PageTokens
-from services.kernel.process import run
-from services.kernel.saga_engine import SagaEngine
-from services.kernel.saga_servicer import SagaServicer
-from services.kernel.server import Server, database_probe, opened
-from services.kernel.sessions import RemoteKeys, RemoteSessions
-from services.kernel.tracing import TraceInterceptor
+from services.kernel.rpc.access import Access
+from services.kernel.rpc.server import Server, database_probe, opened
+from services.kernel.rpc.tracing import TraceInterceptor
+from services.kernel.sagas.engine import SagaEngine
+from services.kernel.sagas.idempotency import RequestKeys
+from services.kernel.sagas.servicer import SagaServicer
 
 CATALOG = catalog_pb.DESCRIPTOR.services_by_name["CatalogService"]
 CART = cart_pb.DESCRIPTOR.services_by_name["CartService"]

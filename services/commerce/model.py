@@ -23,9 +23,9 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import TSVECTOR
 
-from services.kernel import tables
+from services.kernel.db import tables
+from services.kernel.db.tables import new_metadata, timestamp
 from services.kernel.money import MINOR_UNITS_MAX
-from services.kernel.tables import new_metadata, timestamp
 
 QUANTITY_MAX = 9999
 LINES_MAX = 100

@@ -21,25 +21,25 @@ import uvloop
 from lockstep_clients import ServiceIdentity
 from protobuf import DescService, Registry
 
-from services.gateway import descriptors
-from services.gateway.app import Gateway, Limits
-from services.gateway.assembly import Api, Parts, build_api
-from services.gateway.connection import ConnectionLimits, connection_class
-from services.gateway.cors import Cors
-from services.gateway.descriptors import DescriptorError
-from services.gateway.docs import docs_pages
-from services.gateway.errors import Failures
-from services.gateway.headers import HeaderPolicy
-from services.gateway.openapi import document
-from services.gateway.pages import FixedPage, Health, Page
-from services.gateway.server import listen, serving
-from services.gateway.settings import GatewaySettings
-from services.gateway.shapes import Shapes
-from services.gateway.static import StaticSite
-from services.gateway.upstream import Channels, Identity, Upstream
-from services.kernel.keys import KeyRing, KeysError
+from services.common.keys import KeyRing, KeysError
+from services.common.settings import SettingsError, load
+from services.gateway.binding import descriptors
+from services.gateway.binding.descriptors import DescriptorError
+from services.gateway.binding.shapes import Shapes
+from services.gateway.build import Api, Parts, build_api
+from services.gateway.http.app import Gateway, Limits
+from services.gateway.http.connection import ConnectionLimits, connection_class
+from services.gateway.http.cors import Cors
+from services.gateway.http.errors import Failures
+from services.gateway.http.headers import HeaderPolicy
+from services.gateway.http.pages import FixedPage, Health, Page
+from services.gateway.http.server import listen, serving
+from services.gateway.http.static import StaticSite
+from services.gateway.http.upstream import Channels, Identity, Upstream
+from services.gateway.lockstep import GatewaySettings
+from services.gateway.openapi.docs import docs_pages
+from services.gateway.openapi.document import document
 from services.kernel.logging import configure
-from services.kernel.settings import SettingsError, load
 from services.kernel.signals import until_stopped
 
 NAME: Final = "gateway"

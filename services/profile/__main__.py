@@ -11,19 +11,19 @@ from lockstep.profile.v1 import profile_service_pb2 as profile_pb
 from lockstep.profile.v1 import wallet_service_pb2 as wallet_pb
 from lockstep_clients import ServiceIdentity, connect
 
-from services.kernel import janitor
-from services.kernel.access import Access
-from services.kernel.database import Database, Observer
-from services.kernel.idempotency import RequestKeys
-from services.kernel.janitor import Janitor
-from services.kernel.keys import KeyRing
+from services.common.auth_client import RemoteKeys, RemoteSessions
+from services.common.keys import KeyRing
+from services.common.service import run
+from services.kernel.db import cleaner as janitor
+from services.kernel.db.cleaner import Janitor
+from services.kernel.db.database import Database, Observer
 from services.kernel.paging import PageTokens
-from services.kernel.process import run
-from services.kernel.server import Server, database_probe, opened
-from services.kernel.sessions import RemoteKeys, RemoteSessions
-from services.kernel.tracing import TraceInterceptor
-from services.profile.servicer import ProfileServicer
-from services.profile.servicer_wallets import WalletServicer
+from services.kernel.rpc.access import Access
+from services.kernel.rpc.server import Server, database_probe, opened
+from services.kernel.rpc.tracing import TraceInterceptor
+from services.kernel.sagas.idempotency import RequestKeys
+from services.profile.servicers.profile import ProfileServicer
+from services.profile.servicers.wallet import WalletServicer
 from services.profile.settings import ProfileSettings
 from services.profile.store import transfers
 from services.profile.usecases.cancel_profile import CancelProfile

@@ -23,8 +23,8 @@ from sqlalchemy import (
     text,
 )
 
-from services.kernel import tables
-from services.kernel.tables import new_metadata, timestamp
+from services.kernel.db import tables
+from services.kernel.db.tables import new_metadata, timestamp
 
 ROLES = ("customer", "creator", "brand", "student", "admin")
 STATUSES = ("pending", "active", "suspended")

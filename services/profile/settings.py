@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from services.kernel.settings import CommonSettings, PostgresUrl, database_of
+from services.common.settings import CommonSettings, PostgresUrl, database_of
 
 
 class ProfileSettings(CommonSettings):

@@ -6,7 +6,7 @@ from lockstep.auth.v1 import auth_service_pb2 as auth_pb
 from lockstep_clients import LockstepError
 
 from services.auth.__main__ import SWEEPS
-from services.kernel.janitor import Janitor
+from services.kernel.db.cleaner import Janitor
 from tests.auth.world import PASSWORD, World
 
 EMAIL = "ada@example.com"

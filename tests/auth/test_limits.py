@@ -21,10 +21,11 @@ from lockstep_clients import (
     Unauthenticated,
 )
 
-from services.auth import addresses, passwords
-from services.auth.addresses import address_of
-from services.auth.passwords import Hasher
-from services.kernel.call import Call, Method
+from services.auth.domain import ip_limits as addresses
+from services.auth.domain import passwords
+from services.auth.domain.ip_limits import address_of
+from services.auth.domain.passwords import Hasher
+from services.kernel.rpc.call import Call, Method
 from tests.auth.world import PASSWORD, Sink, World, calling_as, serving_auth, settings_for
 
 EMAIL = "ada@example.com"

@@ -20,10 +20,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from lockstep.auth.v1 import auth_service_pb2 as auth_pb
 
-from services.auth import mails, outbox
-from services.auth.mails import Letter
-from services.auth.outbox import MailServer, Outbox
-from services.kernel.database import Database, Transaction
+from services.auth.domain import email_templates as mails
+from services.auth.domain import outbox
+from services.auth.domain.email_templates import Letter
+from services.auth.domain.outbox import MailServer, Outbox
+from services.kernel.db.database import Database, Transaction
 from services.kernel.ids import new_id
 from tests.auth.world import PASSWORD, Sink, World, code_in, serving_auth, settings_for
 

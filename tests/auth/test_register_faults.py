@@ -28,9 +28,9 @@ from lockstep_clients import (
 )
 
 from services.cli.postgres import THROWAWAY, EmbeddedPostgres
+from services.common.keys import KeyRing
+from services.kernel.db.migrations import upgrade
 from services.kernel.ids import new_id
-from services.kernel.keys import KeyRing
-from services.kernel.migrations import upgrade
 from tests.conftest import SERVICES
 from tests.faulty import started
 from tests.kernel.saga_world import Stop

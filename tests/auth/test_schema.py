@@ -7,7 +7,7 @@ from sqlalchemy import create_engine, text
 
 from services.auth.model import METADATA
 from services.cli.postgres import EmbeddedPostgres
-from services.kernel.migrations import downgrade, upgrade
+from services.kernel.db.migrations import downgrade, upgrade
 from tests.conftest import SERVICES
 from tests.postgres import fresh_database
 

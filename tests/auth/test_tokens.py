@@ -15,8 +15,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from lockstep.auth.v1 import auth_service_pb2 as auth_pb
 from lockstep_clients import LockstepError, Unauthenticated
 
-from services.kernel import keys as key_files
-from services.kernel.keys import TokenKeys
+from services.common import keys as key_files
+from services.common.keys import TokenKeys
 from tests.auth.world import World
 
 EMAIL = "ada@example.com"

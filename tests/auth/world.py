@@ -22,9 +22,9 @@ from psycopg.rows import namedtuple_row
 
 from services.auth.__main__ import Running, running
 from services.auth.errors import ProfileUnavailable
-from services.auth.profiles import RemoteProfiles
+from services.auth.sagas.profiles import RemoteProfiles
 from services.auth.settings import AuthSettings
-from services.kernel.keys import KeyRing
+from services.common.keys import KeyRing
 
 PASSWORD = "Correct-horse-7"
 MAIL_SECONDS = 10.0

@@ -17,7 +17,7 @@ from pathlib import Path
 import grpc
 import uvloop
 
-from services.kernel.server import OPTIONS
+from services.kernel.rpc.server import OPTIONS
 
 
 class Answers(grpc.GenericRpcHandler):

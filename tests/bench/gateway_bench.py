@@ -29,7 +29,7 @@ import psutil
 import uvloop
 from protobuf import Registry, message_from_json_value
 
-from services.gateway import descriptors
+from services.gateway.binding import descriptors
 from tests.gateway.envoy import envoy_running, free_port, until_open
 from tests.gateway.world import compile_protos
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from rich.progress import Progress, TaskID
 
-from services.commerce.seeding import seed
+from services.commerce.store.seeding import seed
 from tests.bench.people import Clients, Person, administrator, clients
 from tests.bench.report import Finding
 from tests.bench.stack import Stack

@@ -22,19 +22,19 @@ from sqlalchemy.dialects.postgresql import insert
 
 import services.auth.__main__ as auth_main
 import services.profile.__main__ as profile_main
-from services.auth.emails import mailbox
+from services.auth.domain.emails import mailbox
+from services.auth.domain.registration import Details
 from services.auth.model import ROLES, USERS
-from services.auth.registrations import Details
 from services.auth.sagas.registration import RegistrationSaga, payload_of
 from services.auth.settings import AuthSettings
 from services.auth.usecases.register import Register, _ensure_role
-from services.kernel import idempotency
-from services.kernel.database import Statement, Transaction
-from services.kernel.idempotency import RequestKey
+from services.common.settings import load
+from services.kernel.db.database import Statement, Transaction
 from services.kernel.ids import new_id
 from services.kernel.logging import configure
-from services.kernel.saga_store import Json
-from services.kernel.settings import load
+from services.kernel.sagas import idempotency
+from services.kernel.sagas.idempotency import RequestKey
+from services.kernel.sagas.store import Json
 from services.profile.model import NewProfile, Profile
 from services.profile.settings import ProfileSettings
 from services.profile.store import profiles, wallets

@@ -20,8 +20,8 @@ from lockstep.profile.v1 import wallet_service_pb2 as wallet_pb
 from lockstep.profile.v1 import wallet_service_pb2_grpc as wallet_grpc
 from lockstep_clients import ServiceIdentity, bearer, connect
 
+from services.common.keys import KeyRing
 from services.kernel.ids import new_id
-from services.kernel.keys import KeyRing
 from tests.bench.stack import ROOT, Stack, StackError
 
 PASSWORD = "Copper-Kettle-7"

@@ -14,7 +14,7 @@ from lockstep.auth.v1 import auth_service_pb2_grpc as auth_grpc
 from lockstep.commerce.v1 import catalog_service_pb2 as catalog_pb
 from lockstep_clients import ResourceExhausted, connect
 
-from services.auth.passwords import Hasher
+from services.auth.domain.passwords import Hasher
 from tests.bench.lab import CHEAP, Lab, p99
 from tests.bench.people import PASSWORD, Clients, registration
 from tests.bench.report import Finding, Ratio, at_least, at_most

@@ -20,12 +20,12 @@ from psycopg.rows import namedtuple_row
 
 from services.cli.postgres import create_databases
 from services.commerce.model import Sort
-from services.commerce.seeding import seed
+from services.commerce.store.seeding import seed
 from services.commerce.usecases.list_products import ListRequest, _checked, _name
-from services.kernel.keys import KeyRing
-from services.kernel.migrations import upgrade
+from services.common.keys import KeyRing
+from services.common.settings import embedded_url
+from services.kernel.db.migrations import upgrade
 from services.kernel.paging import PageTokens
-from services.kernel.settings import embedded_url
 from tests.bench.lab import CATEGORIES, CHEAP, Lab
 from tests.bench.report import Finding, Ratio, at_most
 from tests.bench.stack import ROOT, helper

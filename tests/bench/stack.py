@@ -20,7 +20,7 @@ import psutil
 import services
 from services.cli import attached
 from services.cli.postgres import EmbeddedPostgres
-from services.kernel.settings import embedded_url
+from services.common.settings import embedded_url
 
 ROOT = Path(services.__file__).parent.parent
 UP = [sys.executable, "-m", "services.cli", "up"]

@@ -7,7 +7,7 @@ import pytest
 from typer.main import get_command
 
 from services.cli.main import app
-from services.kernel.settings import embedded_socket_folder
+from services.common.settings import embedded_socket_folder
 from tests.cli.conftest import Lockstep, finish
 
 

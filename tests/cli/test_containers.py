@@ -12,7 +12,7 @@ from typer.main import get_command
 
 from services.cli.main import app
 from services.cli.system import DATABASES, SETTINGS
-from services.kernel.settings import CommonSettings, variable
+from services.common.settings import CommonSettings, variable
 from tests.cli.conftest import ROOT
 
 SERVICE_SCHEMA = {

@@ -10,7 +10,7 @@ import pytest
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from services.kernel.keys import (
+from services.common.keys import (
     SERVICES,
     TOKEN_OVERLAP_SECONDS,
     KeyRing,
@@ -79,7 +79,7 @@ def test_a_trusted_service_whose_private_key_is_elsewhere_gets_no_new_one(folder
 
 def test_processes_that_race_end_with_one_set_of_keys(tmp_path: Path) -> None:
     script = (
-        "import sys, pathlib; from services.kernel.keys import initialise; sys.stdin.read(1); "
+        "import sys, pathlib; from services.common.keys import initialise; sys.stdin.read(1); "
         "print(','.join(initialise(pathlib.Path(sys.argv[1]))))"
     )
     racers = [

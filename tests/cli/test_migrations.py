@@ -13,13 +13,13 @@ from sqlalchemy.exc import OperationalError
 
 from services.cli.postgres import EmbeddedPostgres
 from services.cli.system import DATABASES, System, migrations_of, newest_revision
-from services.kernel.migrations import current, downgrade, head, upgrade
+from services.kernel.db.migrations import current, downgrade, head, upgrade
 from tests.cli.conftest import Lockstep, finish
 from tests.postgres import fresh_database
 
 ENV = """
     from sqlalchemy import MetaData
-    from services.kernel.migrations import run
+    from services.kernel.db.migrations import run
     run(MetaData())
 """
 REVISION = """
@@ -137,7 +137,7 @@ def test_a_failed_revision_leaves_the_ones_before_it(url: str, history: Path) ->
 def test_a_busy_table_fails_the_migration_instead_of_blocking_everybody(
     url: str, history: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("services.kernel.migrations.DDL_LOCK_TIMEOUT", "100ms")
+    monkeypatch.setattr("services.kernel.db.migrations.DDL_LOCK_TIMEOUT", "100ms")
     upgrade(url, history)
 
     with psycopg.connect(url) as busy:

@@ -19,7 +19,7 @@ from services.cli import postgres
 from services.cli.errors import CommandError
 from services.cli.postgres import THROWAWAY, EmbeddedPostgres, stop_leftover
 from services.cli.processes import is_alive, wait
-from services.kernel.settings import on_database
+from services.common.settings import on_database
 from tests.cli.conftest import ROOT
 
 

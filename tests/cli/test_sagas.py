@@ -15,7 +15,7 @@ from lockstep.saga.v1 import saga_service_pb2 as saga_pb
 from lockstep.saga.v1 import saga_service_pb2_grpc as saga_grpc
 
 from services.cli.sagas import COORDINATORS
-from services.kernel.keys import KeyRing, initialise
+from services.common.keys import KeyRing, initialise
 from tests.cli.conftest import Lockstep, finish
 
 STUCK = saga_pb.Saga(

@@ -8,7 +8,7 @@ import pytest
 from services.auth.settings import AuthSettings
 from services.cli.system import SETTINGS
 from services.commerce.settings import CommerceSettings
-from services.kernel.settings import (
+from services.common.settings import (
     CommonSettings,
     SettingsError,
     as_environment,

@@ -20,9 +20,9 @@ from lockstep_clients import ServiceIdentity, bearer, connect
 from psycopg.rows import namedtuple_row
 
 import services.profile
-from services.kernel.database import Observer
+from services.common.keys import KeyRing
+from services.kernel.db.database import Observer
 from services.kernel.ids import new_id
-from services.kernel.keys import KeyRing
 from services.profile.__main__ import running
 from services.profile.settings import ProfileSettings
 from tests.profile.fake_auth import FakeAuth

@@ -9,8 +9,8 @@ from lockstep.commerce.v1 import order_service_pb2 as order_pb
 from lockstep_clients import Aborted, InvalidArgument, PermissionDenied, Unauthenticated
 
 from services.commerce.store.users import LATE_KEYS, OLD_TOMBSTONES
+from services.kernel.db.cleaner import Janitor
 from services.kernel.ids import new_id
-from services.kernel.janitor import Janitor
 from tests.commerce.wallet_proxy import Held
 from tests.commerce.world import Shop, fields_of, refusal
 

@@ -10,9 +10,9 @@ import pytest_asyncio
 from lockstep_clients import OutOfRange
 
 from services.commerce.model import Filters, Sort
-from services.commerce.seeding import seed
 from services.commerce.store import listing
-from services.kernel.database import Statement
+from services.commerce.store.seeding import seed
+from services.kernel.db.database import Statement
 from tests.commerce.world import Shop, refusal
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

@@ -11,7 +11,7 @@ import pytest
 from lockstep.commerce.v1 import catalog_service_pb2 as catalog_pb
 
 from services.commerce.model import CartLine, Product
-from services.commerce.servicer.messages import Messages
+from services.commerce.servicers.messages import Messages
 
 KETTLE = Product(
     id=UUID(int=1),

@@ -6,7 +6,7 @@ import pytest
 from typer.testing import CliRunner
 
 from services.cli.main import app
-from services.commerce.seeding import seed
+from services.commerce.store.seeding import seed
 from tests.commerce.people import minor_of
 from tests.commerce.world import Shop
 

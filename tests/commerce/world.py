@@ -26,10 +26,10 @@ from psycopg.rows import namedtuple_row
 import services.commerce
 from services.commerce.__main__ import running
 from services.commerce.settings import CommerceSettings
-from services.kernel.database import Database, Observer
+from services.common.keys import KeyRing
+from services.kernel.db.database import Database, Observer
 from services.kernel.ids import new_id
-from services.kernel.keys import KeyRing
-from services.kernel.saga_engine import SagaEngine
+from services.kernel.sagas.engine import SagaEngine
 from tests.commerce.people import People, money, people_world
 from tests.commerce.wallet_proxy import WalletProxy, wallet_proxy
 from tests.profile.fake_auth import fake_auth

@@ -14,11 +14,11 @@ from google.protobuf.descriptor import ServiceDescriptor
 from lockstep.commerce.v1 import order_service_pb2 as order_pb
 from lockstep.profile.v1 import profile_service_pb2 as profile_pb
 
-from services.kernel.access import Access
-from services.kernel.call import Call
+from services.common.keys import KeyRing
 from services.kernel.errors import Aborted, AlreadyExists, NotFound, SagaCancelled, Unavailable
-from services.kernel.keys import KeyRing
-from services.kernel.server import Server
+from services.kernel.rpc.access import Access
+from services.kernel.rpc.call import Call
+from services.kernel.rpc.server import Server
 
 
 class PhoneTaken(AlreadyExists):

@@ -8,9 +8,9 @@ from typing import Any, cast
 from lockstep.auth.v1 import auth_service_pb2 as auth_pb
 from lockstep.auth.v1 import auth_service_pb2_grpc as auth_grpc
 
-from services.auth.codes import Codes
-from services.kernel.call import User
+from services.auth.domain.codes import Codes
 from services.kernel.ids import new_id
+from services.kernel.rpc.call import User
 from tests.faults.scenario import CODE, Outcome, Scenario
 from tests.faults.world import PASSWORD_HASH, SECRET
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import psycopg
 
-from services.kernel.connection import Connection
+from services.kernel.db.connection import Connection
 
 # A database on the same machine that has not answered by then is waiting for a lock.
 BLOCKED_SECONDS = 0.02

@@ -14,8 +14,8 @@ from sqlalchemy import create_engine, make_url
 from services.auth.model import METADATA as AUTH
 from services.cli.postgres import EmbeddedPostgres
 from services.commerce.model import METADATA as COMMERCE
-from services.kernel.connection import Connection
-from services.kernel.database import Database, Row
+from services.kernel.db.connection import Connection
+from services.kernel.db.database import Database, Row
 from services.profile.model import METADATA as PROFILE
 from tests.faults.edges import Actor, Run
 

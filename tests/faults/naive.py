@@ -18,16 +18,16 @@ from lockstep.profile.v1 import profile_service_pb2 as profile_pb
 from lockstep_clients.errors import AlreadyExists, Unavailable
 from sqlalchemy import delete, update
 
+from services.auth.domain.registration import Details
 from services.auth.errors import ProfileUnavailable
 from services.auth.model import USERS
-from services.auth.profiles import RemoteProfiles
-from services.auth.registrations import Details
+from services.auth.sagas.profiles import RemoteProfiles
 from services.auth.store import users
 from services.auth.usecases.register import Register
-from services.kernel.database import Statement, Transaction
-from services.kernel.idempotency import RequestKey
+from services.kernel.db.database import Statement, Transaction
 from services.kernel.ids import new_id
-from services.kernel.saga_store import Json
+from services.kernel.sagas.idempotency import RequestKey
+from services.kernel.sagas.store import Json
 from services.profile.model import NewProfile, Profile
 from services.profile.usecases import create_profile
 from services.profile.usecases.create_profile import CreateProfile

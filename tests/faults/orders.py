@@ -9,8 +9,8 @@ from google.type.money_pb2 import Money
 from lockstep.commerce.v1 import order_service_pb2 as order_pb
 from lockstep.commerce.v1 import order_service_pb2_grpc as order_grpc
 
-from services.kernel.call import User
 from services.kernel.ids import new_id
+from services.kernel.rpc.call import User
 from tests.faults.scenario import Outcome, Scenario
 from tests.faults.world import World
 

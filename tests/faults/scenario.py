@@ -13,8 +13,8 @@ from lockstep.profile.v1 import profile_service_pb2 as profile_pb
 from lockstep.profile.v1 import wallet_service_pb2 as wallet_pb
 from lockstep_clients import LockstepError
 
-from services.kernel.call import Principal
 from services.kernel.ids import new_id
+from services.kernel.rpc.call import Principal
 from tests.faults.edges import Actor
 from tests.faults.world import PASSWORD_HASH, World
 

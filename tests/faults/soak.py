@@ -30,8 +30,8 @@ from services.auth.settings import AuthSettings
 from services.cli.postgres import EmbeddedPostgres
 from services.cli.reconciler import compare
 from services.commerce.settings import CommerceSettings
+from services.common.settings import CommonSettings
 from services.kernel.ids import new_id
-from services.kernel.settings import CommonSettings
 from services.profile.settings import ProfileSettings
 from tests.faulty import Process, started
 

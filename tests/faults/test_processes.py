@@ -12,7 +12,7 @@ import pytest
 from lockstep_clients import LockstepError
 
 from services.cli.postgres import THROWAWAY, EmbeddedPostgres
-from services.kernel.migrations import upgrade
+from services.kernel.db.migrations import upgrade
 from tests.conftest import SERVICES
 from tests.faults.forms import IS_LONG, SEED, report
 from tests.faults.proxy import proxy_to_socket

@@ -20,9 +20,9 @@ from lockstep_clients.errors import (
     from_rpc_error,
 )
 
-from services.kernel.call import Call, Method, Principal
 from services.kernel.errors import DomainError
-from services.kernel.interceptors import Handler, deadline, decode, status_of
+from services.kernel.rpc.call import Call, Method, Principal
+from services.kernel.rpc.interceptors import Handler, deadline, decode, status_of
 from tests.faults.edges import DOWN_SECONDS, Actor, Run
 
 Handlers = dict[str, tuple[Method, Handler]]

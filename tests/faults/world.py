@@ -25,26 +25,26 @@ from lockstep.profile.v1 import wallet_service_pb2 as wallet_pb
 from lockstep.profile.v1 import wallet_service_pb2_grpc as wallet_grpc
 from lockstep_clients import deadlines
 
-import services.auth.decided
-import services.kernel.call
-import services.kernel.interceptors
-import services.kernel.saga
-import services.kernel.saga_engine
-import services.kernel.saga_store
+import services.auth.sagas.decided
+import services.kernel.rpc.call
+import services.kernel.rpc.interceptors
+import services.kernel.sagas.engine
+import services.kernel.sagas.protocol
+import services.kernel.sagas.store
 from services.auth import __main__ as auth_main
-from services.auth.codes import Codes
-from services.auth.outbox import Outbox
-from services.auth.profiles import RemoteProfiles
+from services.auth.domain.codes import Codes
+from services.auth.domain.outbox import Outbox
 from services.auth.sagas.account_deletion import AccountDeletionSaga
 from services.auth.sagas.profile_status import KINDS, ProfileStatusSaga
+from services.auth.sagas.profiles import RemoteProfiles
 from services.auth.sagas.registration import RegistrationSaga
 from services.auth.settings import AuthSettings
 from services.commerce import __main__ as commerce_main
 from services.commerce.settings import CommerceSettings
-from services.kernel import janitor
-from services.kernel.call import Method, Service
-from services.kernel.interceptors import Handler
-from services.kernel.saga_engine import SagaEngine
+from services.kernel.db import cleaner as janitor
+from services.kernel.rpc.call import Method, Service
+from services.kernel.rpc.interceptors import Handler
+from services.kernel.sagas.engine import SagaEngine
 from services.profile import __main__ as profile_main
 from tests.faults.clock import VirtualLoop, count_statements
 from tests.faults.databases import EdgeDatabase, Ground, Owner
@@ -56,12 +56,12 @@ KEYS = SimpleNamespace(secret=SECRET)
 PASSWORD_HASH = "$2b$04$the-hash-that-must-not-leave-its-row"
 SERVICES = {"a": "auth", "p": "profile", "c": "commerce"}
 TIMED: tuple[ModuleType, ...] = (
-    services.auth.decided,
-    services.kernel.call,
-    services.kernel.interceptors,
-    services.kernel.saga,
-    services.kernel.saga_engine,
-    services.kernel.saga_store,
+    services.auth.sagas.decided,
+    services.kernel.rpc.call,
+    services.kernel.rpc.interceptors,
+    services.kernel.sagas.protocol,
+    services.kernel.sagas.engine,
+    services.kernel.sagas.store,
     deadlines,
 )
 # Polling costs a transaction each time, also where time costs nothing.
@@ -353,8 +353,8 @@ def virtual_time(url: str) -> Iterator[World]:
     fake = SimpleNamespace(monotonic=loop.time, time=loop.time, perf_counter=loop.time)
     originals = [(module, module.time) for module in TIMED]
     restore = count_statements(loop)
-    poll_seconds = services.kernel.saga_engine.POLL_SECONDS
-    services.kernel.saga_engine.POLL_SECONDS = POLL_SECONDS
+    poll_seconds = services.kernel.sagas.engine.POLL_SECONDS
+    services.kernel.sagas.engine.POLL_SECONDS = POLL_SECONDS
     logging.getLogger("psycopg").setLevel(logging.CRITICAL)
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     try:
@@ -367,7 +367,7 @@ def virtual_time(url: str) -> Iterator[World]:
     finally:
         for module, original in originals:
             module.time = original  # type: ignore[attr-defined]
-        services.kernel.saga_engine.POLL_SECONDS = poll_seconds
+        services.kernel.sagas.engine.POLL_SECONDS = poll_seconds
         restore()
         structlog.reset_defaults()
         asyncio.set_event_loop(None)

@@ -16,12 +16,13 @@ from services.auth.errors import ProfileUnavailable
 from services.auth.sagas import registration
 from services.auth.sagas.registration import RegistrationSaga
 from services.auth.usecases import register as register_module
-from services.kernel import barrier, saga_store
-from services.kernel.database import Database, Statement, Transaction, Work
+from services.kernel.db.database import Database, Statement, Transaction, Work
+from services.kernel.db.tables import SAGAS
 from services.kernel.errors import SagaCancelled
-from services.kernel.saga import Definition, Steps
-from services.kernel.saga_store import Json, Saga
-from services.kernel.tables import SAGAS
+from services.kernel.sagas import barrier
+from services.kernel.sagas import store as saga_store
+from services.kernel.sagas.protocol import Definition, Steps
+from services.kernel.sagas.store import Json, Saga
 from services.profile.usecases.cancel_profile import CancelProfile
 from services.profile.usecases.create_profile import CreateProfile
 from tests.faults.patching import patched

@@ -9,7 +9,7 @@ import pytest
 import pytest_asyncio
 from protobuf import Registry
 
-from services.gateway import descriptors
+from services.gateway.binding import descriptors
 from tests.gateway.world import PROTOS, Upstreams, World, compile_protos, echoing, gateway_for
 
 

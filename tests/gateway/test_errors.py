@@ -10,7 +10,7 @@ from google.protobuf import any_pb2, duration_pb2
 from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
-from services.gateway.errors import json_path
+from services.gateway.http.errors import json_path
 from tests.gateway.world import SERVICE, Upstreams, World, gateway_for
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")

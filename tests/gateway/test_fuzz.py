@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.gateway import strictjson
-from services.gateway.binding import RequestBinder
-from services.gateway.descriptors import rpcs
-from services.gateway.problems import BadRequest
-from services.gateway.shapes import Shapes
+from services.gateway.binding import strictjson
+from services.gateway.binding.binding import RequestBinder
+from services.gateway.binding.descriptors import rpcs
+from services.gateway.binding.problems import BadRequest
+from services.gateway.binding.shapes import Shapes
 from tests.gateway.world import SERVICE, World
 
 JSON: st.SearchStrategy[Any] = st.recursive(

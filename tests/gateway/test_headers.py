@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from services.gateway.deadline import grpc_timeout_seconds, request_timeout_seconds
-from services.gateway.headers import HeaderPolicy
-from services.gateway.upstream import Upstream
+from services.gateway.http.deadline import grpc_timeout_seconds, request_timeout_seconds
+from services.gateway.http.headers import HeaderPolicy
+from services.gateway.http.upstream import Upstream
 from tests.gateway.http import Client
 from tests.gateway.world import SERVICE, World, gateway_for
 
@@ -225,7 +225,7 @@ async def test_only_trusted_proxies_say_who_the_client_is(
 
 async def test_own_services_get_a_proof_and_the_address_of_the_client(world: World) -> None:
     from services.gateway.__main__ import running
-    from services.gateway.settings import GatewaySettings
+    from services.gateway.lockstep import GatewaySettings
 
     place = Upstream("library", f"127.0.0.1:{world.upstream.port}", identity=lambda: "proof")
     settings = GatewaySettings(gateway_trusted_proxies=("127.0.0.0/8",))

@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 import services.gateway
-from services.gateway import descriptors
+from services.gateway.binding import descriptors
 
 # Messages named like a thing that any gateway has.
 COMMON = {"Access", "MethodRule", "Status", "User"}

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from openapi_spec_validator import validate
 
-from services.gateway import descriptors
-from services.gateway.comments import summary
-from services.gateway.descriptors import Rpc
-from services.gateway.openapi import EVERY_METHOD, document
-from services.gateway.routes import Match
+from services.gateway.binding import descriptors
+from services.gateway.binding.descriptors import Rpc
+from services.gateway.binding.routes import Match
+from services.gateway.openapi.comments import summary
+from services.gateway.openapi.document import EVERY_METHOD, document
 from tests.gateway.test_start import FakeChannels
 from tests.gateway.world import SERVICE, World
 
@@ -85,10 +85,10 @@ def test_every_reference_leads_somewhere(any_document: dict[str, Any]) -> None:
 def test_every_route_is_described_and_every_operation_is_served(
     request: pytest.FixtureRequest, name: str
 ) -> None:
-    from services.gateway.assembly import Parts, build_api
-    from services.gateway.errors import Failures
-    from services.gateway.shapes import Shapes
-    from services.gateway.upstream import Upstream
+    from services.gateway.binding.shapes import Shapes
+    from services.gateway.build import Parts, build_api
+    from services.gateway.http.errors import Failures
+    from services.gateway.http.upstream import Upstream
 
     registry = request.getfixturevalue(name)
     described = request.getfixturevalue(f"{name}_document")

@@ -12,10 +12,10 @@ from google.protobuf import descriptor_pb2, descriptor_pool, json_format, messag
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from services.gateway.binding import RequestBinder
-from services.gateway.descriptors import rpcs
-from services.gateway.routes import Match, Router
-from services.gateway.shapes import Shapes
+from services.gateway.binding.binding import RequestBinder
+from services.gateway.binding.descriptors import rpcs
+from services.gateway.binding.routes import Match, Router
+from services.gateway.binding.shapes import Shapes
 from tests.gateway.world import SERVICE
 
 TEXT = st.text(

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from services.gateway import descriptors
-from services.gateway.assembly import Parts, build_api
-from services.gateway.descriptors import DescriptorError
-from services.gateway.errors import Failures
-from services.gateway.shapes import Shapes
-from services.gateway.upstream import Channels, Upstream
+from services.gateway.binding import descriptors
+from services.gateway.binding.descriptors import DescriptorError
+from services.gateway.binding.shapes import Shapes
+from services.gateway.build import Parts, build_api
+from services.gateway.http.errors import Failures
+from services.gateway.http.upstream import Channels, Upstream
 from tests.gateway.world import compile_protos
 
 PROTO = """

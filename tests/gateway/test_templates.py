@@ -8,14 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.gateway.routes import (
+from services.gateway.binding.routes import (
     BadPathError,
     DuplicateRouteError,
     Match,
     OtherMethods,
     Router,
 )
-from services.gateway.template import TemplateError, Variable, Wildcard, parse
+from services.gateway.binding.template import TemplateError, Variable, Wildcard, parse
 
 ONE, REST = Wildcard(rest=False), Wildcard(rest=True)
 

@@ -15,8 +15,8 @@ from grpc_tools import protoc
 from protobuf import Registry
 
 from services.gateway.__main__ import running
-from services.gateway.settings import GatewaySettings
-from services.gateway.upstream import Upstream
+from services.gateway.http.upstream import Upstream
+from services.gateway.lockstep import GatewaySettings
 from tests.gateway.http import Client
 
 PROTOS = Path(__file__).parent / "protos"

@@ -9,8 +9,8 @@ import pytest
 from sqlalchemy import create_engine, make_url
 
 from services.cli.postgres import EmbeddedPostgres
-from services.kernel import tables
-from services.kernel.database import Database
+from services.kernel.db import tables
+from services.kernel.db.database import Database
 from tests.postgres import fresh_database, make_template
 
 METADATA = tables.new_metadata()

@@ -22,10 +22,10 @@ from google.protobuf.wrappers_pb2 import StringValue
 from lockstep.options.v1 import options_pb2 as options_pb
 from lockstep_clients.errors import LockstepError, from_rpc_error
 
-from services.kernel.access import Access, Session
-from services.kernel.call import Call
 from services.kernel.ids import new_id
-from services.kernel.server import Probe, Server
+from services.kernel.rpc.access import Access, Session
+from services.kernel.rpc.call import Call
+from services.kernel.rpc.server import Probe, Server
 
 METHODS = {
     "Open": options_pb.MethodRule(access=options_pb.ACCESS_PUBLIC, idempotency_key=True),

@@ -26,13 +26,14 @@ from sqlalchemy import (
     update,
 )
 
-from services.kernel import barrier, tables
-from services.kernel.database import Database, Observer, Statement, Transaction
+from services.kernel.db import tables
+from services.kernel.db.database import Database, Observer, Statement, Transaction
 from services.kernel.errors import AlreadyExists, DomainError, Unavailable
 from services.kernel.ids import new_id
-from services.kernel.saga import NewSaga, Outcome, Rejected
-from services.kernel.saga_engine import SagaEngine
-from services.kernel.saga_store import Json, Saga
+from services.kernel.sagas import barrier
+from services.kernel.sagas.engine import SagaEngine
+from services.kernel.sagas.protocol import NewSaga, Outcome, Rejected
+from services.kernel.sagas.store import Json, Saga
 
 METADATA = tables.new_metadata()
 for table in (tables.SAGAS, tables.SAGA_BARRIERS, tables.IDEMPOTENCY):

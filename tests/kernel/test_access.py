@@ -17,10 +17,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from lockstep.options.v1 import options_pb2 as options_pb
 
-from services.kernel.access import AccessTokens, ServiceTokens, owned_id
-from services.kernel.call import Method, Service, User
 from services.kernel.errors import Forbidden, InvalidField, InvalidToken
 from services.kernel.ids import new_id
+from services.kernel.rpc.access import AccessTokens, ServiceTokens, owned_id
+from services.kernel.rpc.call import Method, Service, User
 from tests.kernel.probe import SERVICE, KnownKeys, World, bearer, describe, probing
 
 

@@ -11,11 +11,11 @@ from uuid import UUID
 import pytest
 
 from services.cli.postgres import EmbeddedPostgres
-from services.kernel import barrier
-from services.kernel.barrier import Json
-from services.kernel.database import Database, Transaction
+from services.kernel.db.database import Database, Transaction
 from services.kernel.errors import DatabaseUnavailable, DomainError, NotFound, SagaCancelled
 from services.kernel.ids import new_id
+from services.kernel.sagas import barrier
+from services.kernel.sagas.barrier import Json
 from tests.kernel.saga_world import ALL_PARTS, DELETE_PART, INSERT_PART, Stop, create_tables
 from tests.postgres import fresh_database, make_template
 
@@ -126,7 +126,7 @@ async def test_a_cancel_fails_fast_when_a_zombie_holds_the_row_and_succeeds_late
     async with AsyncExitStack() as stack:
         stop = Stop("profile.PA.commit.sent")
         zombie = await observed(stack, url, stop)
-        monkeypatch.setattr("services.kernel.database.TRANSACTION_TRIES", 1)
+        monkeypatch.setattr("services.kernel.db.database.TRANSACTION_TRIES", 1)
         impatient = Database(url, name="profile", connections=2, options="-c lock_timeout=50ms")
         await impatient.open()
         stack.push_async_callback(impatient.close)

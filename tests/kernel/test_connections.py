@@ -11,9 +11,9 @@ import pytest
 from psycopg_pool import AsyncConnectionPool, PoolTimeout, TooManyRequests
 
 from services.cli.postgres import EmbeddedPostgres
-from services.kernel import connections as module
-from services.kernel.connection import Connection
-from services.kernel.connections import WAITING_PER_CONNECTION, Connections
+from services.kernel.db import pool as module
+from services.kernel.db.connection import Connection
+from services.kernel.db.pool import WAITING_PER_CONNECTION, Connections
 
 AT_MOST = 2
 

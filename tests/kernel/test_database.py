@@ -26,7 +26,7 @@ from sqlalchemy import (
 )
 
 from services.cli.postgres import THROWAWAY, EmbeddedPostgres
-from services.kernel.database import Database, Statement, Transaction
+from services.kernel.db.database import Database, Statement, Transaction
 from services.kernel.errors import CommitUnknown, DatabaseUnavailable
 from tests.kernel.saga_world import Stop
 from tests.postgres import fresh_database, make_template

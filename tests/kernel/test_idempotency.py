@@ -11,9 +11,8 @@ from google.protobuf.wrappers_pb2 import StringValue
 from pydantic import TypeAdapter
 from sqlalchemy import select
 
-from services.kernel import idempotency
-from services.kernel.call import Call, Method, Service, User
-from services.kernel.database import Database, Statement, Transaction
+from services.kernel.db.database import Database, Statement, Transaction
+from services.kernel.db.tables import IDEMPOTENCY
 from services.kernel.errors import (
     CommitUnknown,
     DatabaseUnavailable,
@@ -29,9 +28,10 @@ from services.kernel.errors import (
     TooManyRequests,
     Violation,
 )
-from services.kernel.idempotency import Kept, RequestKey, RequestKeys
 from services.kernel.ids import new_id
-from services.kernel.tables import IDEMPOTENCY
+from services.kernel.rpc.call import Call, Method, Service, User
+from services.kernel.sagas import idempotency
+from services.kernel.sagas.idempotency import Kept, RequestKey, RequestKeys
 from tests.kernel.probe import SERVICE
 
 ALL = Statement(select(IDEMPOTENCY.c.key_hmac))

@@ -17,8 +17,6 @@ from lockstep_clients import deadlines
 from structlog.testing import LogCapture
 from structlog.typing import EventDict
 
-from services.kernel import interceptors
-from services.kernel.call import Call, Method
 from services.kernel.errors import (
     DeadlineExceeded,
     EtagMismatch,
@@ -26,6 +24,8 @@ from services.kernel.errors import (
     TooManyRequests,
     Violation,
 )
+from services.kernel.rpc import interceptors
+from services.kernel.rpc.call import Call, Method
 from tests.kernel.probe import SERVICE, Behaviour, World, probing
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"

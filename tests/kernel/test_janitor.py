@@ -6,10 +6,11 @@ import psycopg
 import pytest
 from sqlalchemy import Table, select
 
-from services.kernel import janitor, tables
-from services.kernel.database import Database, Statement
+from services.kernel.db import cleaner as janitor
+from services.kernel.db import tables
+from services.kernel.db.cleaner import Janitor
+from services.kernel.db.database import Database, Statement
 from services.kernel.ids import new_id
-from services.kernel.janitor import Janitor
 
 SWEEPS = (janitor.ENDED_SAGAS, janitor.OLD_BARRIERS, janitor.OLD_KEYS)
 

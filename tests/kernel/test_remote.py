@@ -9,7 +9,6 @@ import pytest
 from google.protobuf.wrappers_pb2 import StringValue
 from lockstep_clients.errors import LockstepError
 
-from services.kernel.call import Call
 from services.kernel.errors import (
     AuthUnavailable,
     DatabaseUnavailable,
@@ -24,8 +23,9 @@ from services.kernel.errors import (
     TooManyRequests,
     Violation,
 )
-from services.kernel.remote import as_domain_error, needed, saga_step
-from services.kernel.saga import Rejected
+from services.kernel.rpc.call import Call
+from services.kernel.sagas.protocol import Rejected
+from services.kernel.sagas.remote import as_domain_error, needed, saga_step
 from tests.kernel.probe import World, probing
 
 

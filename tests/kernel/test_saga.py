@@ -23,7 +23,7 @@ from services.kernel.errors import (
     RequestInProgress,
 )
 from services.kernel.ids import new_id
-from services.kernel.saga_engine import SagaEngine
+from services.kernel.sagas.engine import SagaEngine
 from tests.kernel.saga_world import Stop, ThingSaga, World, create_tables, world
 from tests.postgres import fresh_database, make_template
 
@@ -383,7 +383,7 @@ async def test_a_poisoned_saga_is_parked_and_others_go_on(
     w: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """[R53 R58 R6]"""
-    monkeypatch.setattr("services.kernel.saga_engine.LEASE_RESERVE_SECONDS", 9.95)
+    monkeypatch.setattr("services.kernel.sagas.engine.LEASE_RESERVE_SECONDS", 9.95)
     engine = await w.engine(deadline_seconds=None, sleep=no_time)
     thing = engine._steps._definitions["thing"]
     assert isinstance(thing, ThingSaga)
@@ -405,7 +405,7 @@ async def test_a_stopping_replica_gives_its_sagas_back_at_once(
     w: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """[R56]"""
-    monkeypatch.setattr("services.kernel.saga_engine.STOP_GRACE_SECONDS", 0.05)
+    monkeypatch.setattr("services.kernel.sagas.engine.STOP_GRACE_SECONDS", 0.05)
     never = asyncio.Event()
     entered = asyncio.Event()
 
@@ -445,7 +445,7 @@ async def test_a_caller_is_answered_when_another_replica_ends_its_saga(
     w: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """[R47]: the driver gave the saga back, so the caller has to watch the row."""
-    monkeypatch.setattr("services.kernel.saga_engine.LEASE_RESERVE_SECONDS", 9.9)
+    monkeypatch.setattr("services.kernel.sagas.engine.LEASE_RESERVE_SECONDS", 9.9)
     w.wire.create_faults = ["lose request"] * 50
     first = await w.engine(deadline_seconds=None)
     caller = asyncio.create_task(w.run(first))

@@ -15,11 +15,11 @@ from lockstep.auth.v1 import auth_service_pb2 as auth_pb
 from lockstep.auth.v1 import auth_service_pb2_grpc as auth_grpc
 from lockstep_clients import connect, deadlines
 
-from services.kernel import sessions
-from services.kernel.access import Session
+from services.common import auth_client as sessions
+from services.common.auth_client import RemoteKeys, RemoteSessions
 from services.kernel.errors import AuthUnavailable
 from services.kernel.ids import new_id
-from services.kernel.sessions import RemoteKeys, RemoteSessions
+from services.kernel.rpc.access import Session
 
 
 @dataclass

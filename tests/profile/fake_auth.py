@@ -15,8 +15,8 @@ from jwt.algorithms import ECAlgorithm
 from lockstep.auth.v1 import auth_service_pb2 as auth_pb
 from lockstep.auth.v1 import auth_service_pb2_grpc as auth_grpc
 
+from services.common.keys import TokenKeys
 from services.kernel.ids import new_id
-from services.kernel.keys import TokenKeys
 
 
 class FakeAuth(auth_grpc.AuthServiceServicer):

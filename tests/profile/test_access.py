@@ -21,8 +21,8 @@ from lockstep_clients import (
     bearer,
 )
 
+from services.common.keys import KeyRing
 from services.kernel.ids import new_id
-from services.kernel.keys import KeyRing
 from services.profile.__main__ import running
 from tests.profile.fake_auth import fake_auth
 from tests.profile.world import World, connected, fails, settings_for

@@ -23,7 +23,7 @@ from lockstep_clients import (
     Unavailable,
 )
 
-from services.kernel import database
+from services.kernel.db import database
 from services.kernel.errors import CommitUnknown
 from services.kernel.ids import new_id
 from tests.kernel.saga_world import Stop

@@ -21,8 +21,8 @@ from lockstep.profile.v1 import wallet_service_pb2 as wallet_pb
 from lockstep_clients import LockstepError
 
 import services
+from services.common.settings import as_environment
 from services.kernel.ids import new_id
-from services.kernel.settings import as_environment
 from services.profile.settings import ProfileSettings
 from tests.faulty import started
 from tests.profile.world import (

@@ -15,8 +15,8 @@ from sqlalchemy import NullPool, create_engine, make_url
 
 import services.profile
 from services.cli.postgres import EmbeddedPostgres, binaries
+from services.kernel.db.migrations import downgrade, upgrade
 from services.kernel.ids import new_id
-from services.kernel.migrations import downgrade, upgrade
 from services.profile.model import FORFEITED, METADATA, SALES, SUSPENSE, TREASURY
 from tests.postgres import fresh_database
 

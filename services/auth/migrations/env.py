@@ -1,6 +1,6 @@
 """Alembic's way into Auth's tables."""
 
 from services.auth.model import METADATA
-from services.kernel.migrations import run
+from services.kernel.db.migrations import run
 
 run(METADATA)

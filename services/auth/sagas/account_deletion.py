@@ -18,10 +18,10 @@ from services.auth.model import Status
 from services.auth.sagas.profile_status import KINDS
 from services.auth.sagas.registration import RegistrationSaga
 from services.auth.store import accounts, audit, codes, sessions
-from services.kernel.database import Database, Transaction
+from services.kernel.db.database import Database, Transaction
 from services.kernel.errors import DomainError, Internal
-from services.kernel.remote import saga_step
-from services.kernel.saga_store import Json, Saga
+from services.kernel.sagas.remote import saga_step
+from services.kernel.sagas.store import Json, Saga
 
 
 class AccountDeletionSaga:

@@ -13,9 +13,9 @@ from lockstep.profile.v1 import profile_service_pb2_grpc as profile_grpc
 from lockstep_clients import NotFound
 
 from services.auth.store import accounts
-from services.kernel.database import Database, Transaction
-from services.kernel.forward_only import ForwardOnly
-from services.kernel.saga_store import Json, Saga
+from services.kernel.db.database import Database, Transaction
+from services.kernel.sagas.forward_only import ForwardOnly
+from services.kernel.sagas.store import Json, Saga
 
 EMAIL_VERIFICATION = "email_verification"
 USER_DISABLING = "user_disabling"

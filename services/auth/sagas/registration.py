@@ -10,18 +10,18 @@ from google.protobuf.json_format import MessageToDict
 from lockstep.profile.v1 import profile_service_pb2 as profile_pb
 from lockstep.profile.v1 import profile_service_pb2_grpc as profile_grpc
 
-from services.auth import codes
-from services.auth.audit import note_registration
-from services.auth.emails import mailbox
+from services.auth.domain import codes
+from services.auth.domain.audit import note_registration
+from services.auth.domain.emails import mailbox
+from services.auth.domain.registration import Details
 from services.auth.errors import ProfileUnavailable
 from services.auth.model import Role
-from services.auth.registrations import Details
 from services.auth.store import users
-from services.kernel.database import Transaction
+from services.kernel.db.database import Transaction
 from services.kernel.errors import DomainError
 from services.kernel.ids import new_id
-from services.kernel.remote import saga_step
-from services.kernel.saga_store import Json, Saga
+from services.kernel.sagas.remote import saga_step
+from services.kernel.sagas.store import Json, Saga
 
 IssueCode = Callable[..., Awaitable[None]]
 

@@ -20,11 +20,11 @@ from sqlalchemy import (
     update,
 )
 
-from services.auth.emails import Email
+from services.auth.domain.emails import Email
 from services.auth.errors import EmailTaken
 from services.auth.model import IDEMPOTENCY, ROLES, SAGAS, USERS, Role, Status, User
 from services.auth.store.users import user_of
-from services.kernel.database import Reader, Statement, Transaction
+from services.kernel.db.database import Reader, Statement, Transaction
 
 
 @dataclass(frozen=True, slots=True)

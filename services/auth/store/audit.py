@@ -12,7 +12,7 @@ from sqlalchemy import Text, bindparam, delete, func, literal_column, or_, selec
 from sqlalchemy.dialects.postgresql import insert
 
 from services.auth.model import AUDIT_LOG
-from services.kernel.database import Reader, Statement, Transaction
+from services.kernel.db.database import Reader, Statement, Transaction
 from services.kernel.ids import new_id
 
 

@@ -24,7 +24,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert
 
 from services.auth.model import CODE_LIMITS, CODES
-from services.kernel.database import Reader, Row, Statement, Transaction
+from services.kernel.db.database import Reader, Row, Statement, Transaction
 
 
 @dataclass(frozen=True, slots=True, repr=False)

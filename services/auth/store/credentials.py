@@ -19,7 +19,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert
 
 from services.auth.model import LOGIN_FAILURES, ROLES, USERS, Status
-from services.kernel.database import Reader, Row, Statement, Transaction
+from services.kernel.db.database import Reader, Row, Statement, Transaction
 
 FREE_FAILURES = 5
 WAIT_SECONDS_MAX = 900

@@ -10,7 +10,7 @@ from sqlalchemy import Interval, bindparam, delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from services.auth.model import OUTBOX
-from services.kernel.database import Reader, Statement, Transaction
+from services.kernel.db.database import Reader, Statement, Transaction
 from services.kernel.ids import new_id
 
 

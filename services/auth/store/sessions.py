@@ -10,8 +10,8 @@ from sqlalchemy import Interval, and_, bindparam, delete, func, or_, select, upd
 from sqlalchemy.dialects.postgresql import insert
 
 from services.auth.model import ROLES, SESSIONS, USERS
-from services.kernel.access import Session
-from services.kernel.database import Database, Reader, Statement, Transaction
+from services.kernel.db.database import Database, Reader, Statement, Transaction
+from services.kernel.rpc.access import Session
 
 IDLE = timedelta(days=30)  # a session that is not refreshed for so long has ended
 LIFE = timedelta(days=90)  # and none lives longer (OWASP ASVS 5, 7.3)

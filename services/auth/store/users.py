@@ -8,10 +8,10 @@ import psycopg
 from sqlalchemy import bindparam, case, delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
-from services.auth.emails import Email
+from services.auth.domain.emails import Email
 from services.auth.errors import EmailTaken
 from services.auth.model import ROLES, USERS, Status, User
-from services.kernel.database import Reader, Row, Statement, Transaction
+from services.kernel.db.database import Reader, Row, Statement, Transaction
 from services.kernel.ids import new_id
 
 _ADD_ROLE = Statement(

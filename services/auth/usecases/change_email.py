@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from services.auth import mails
-from services.auth.attempts import Attempts
-from services.auth.codes import Codes, Mailing, Purpose
-from services.auth.emails import Email
+from services.auth.domain import email_templates as mails
+from services.auth.domain.codes import Codes, Mailing, Purpose
+from services.auth.domain.emails import Email
+from services.auth.domain.login_throttle import Attempts
+from services.auth.domain.reauthentication import PasswordProof
 from services.auth.model import Status
-from services.auth.proving import PasswordProof
 from services.auth.store import credentials, users
 from services.auth.store.credentials import Credentials
 from services.auth.usecases.flows import check_email
-from services.kernel import call
-from services.kernel.database import Database, Transaction
+from services.kernel.db.database import Database, Transaction
 from services.kernel.errors import InvalidField, SessionEnded, Violation
+from services.kernel.rpc import call
 from services.kernel.validation import Problems
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from services.auth.store import sessions
-from services.kernel.access import Session
-from services.kernel.database import Database
+from services.kernel.db.database import Database
 from services.kernel.ids import parse_id
+from services.kernel.rpc.access import Session
 
 
 class CheckSession:

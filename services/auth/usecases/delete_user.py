@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from services.auth.administrators import keep_one
-from services.auth.audit import Audit, Event
+from services.auth.domain.administrators import keep_one
+from services.auth.domain.audit import Audit, Event
 from services.auth.errors import UserNotFound
 from services.auth.model import Status, User
 from services.auth.sagas.account_deletion import AccountDeletionSaga
 from services.auth.store import accounts, users
-from services.kernel import call
-from services.kernel.access import owned_id
-from services.kernel.database import Database, Transaction
+from services.kernel.db.database import Database, Transaction
 from services.kernel.errors import SagaNotFound
 from services.kernel.ids import new_id
-from services.kernel.saga import NewSaga
-from services.kernel.saga_engine import SagaEngine
+from services.kernel.rpc import call
+from services.kernel.rpc.access import owned_id
+from services.kernel.sagas.engine import SagaEngine
+from services.kernel.sagas.protocol import NewSaga
 
 
 class DeleteUser:

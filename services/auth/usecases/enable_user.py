@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from services.auth.audit import Audit, Event
-from services.auth.decided import Decided
+from services.auth.domain.audit import Audit, Event
 from services.auth.errors import UserNotFound
 from services.auth.model import Status, User
+from services.auth.sagas.decided import Decided
 from services.auth.sagas.profile_status import USER_ENABLING
 from services.auth.store import accounts, users
-from services.kernel import call
-from services.kernel.database import Database, Transaction
+from services.kernel.db.database import Database, Transaction
 from services.kernel.errors import IllegalState
 from services.kernel.ids import parse_id
+from services.kernel.rpc import call
 
 
 class EnableUser:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from services.auth.tokens import jwks
-from services.kernel.keys import TokenKeys
+from services.auth.domain.tokens import jwks
+from services.common.keys import TokenKeys
 
 
 class GetJwks:

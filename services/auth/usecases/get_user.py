@@ -5,9 +5,9 @@ from __future__ import annotations
 from services.auth.errors import UserNotFound
 from services.auth.model import User
 from services.auth.store import users
-from services.kernel import call
-from services.kernel.access import owned_id
-from services.kernel.database import Database
+from services.kernel.db.database import Database
+from services.kernel.rpc import call
+from services.kernel.rpc.access import owned_id
 
 
 class GetUser:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from services.auth.model import User
 from services.auth.store import accounts
-from services.kernel.database import Database
+from services.kernel.db.database import Database
 from services.kernel.paging import PageTokens, page_size
 
 LISTING = "users"

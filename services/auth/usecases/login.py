@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import contextlib
 
-from services.auth.attempts import Attempts
-from services.auth.audit import Audit, Event
-from services.auth.emails import parse_email
+from services.auth.domain.audit import Audit, Event
+from services.auth.domain.emails import parse_email
+from services.auth.domain.login_throttle import Attempts
+from services.auth.domain.passwords import Hasher
+from services.auth.domain.sessions import Sessions, Tokens
 from services.auth.errors import AccountDisabled, InvalidCredentials
 from services.auth.model import Status
-from services.auth.passwords import Hasher
-from services.auth.sessions import Sessions, Tokens
 from services.auth.store import credentials
 from services.auth.store.credentials import Credentials
-from services.kernel.database import Database, Transaction
+from services.kernel.db.database import Database, Transaction
 from services.kernel.errors import TooManyRequests
 from services.kernel.validation import Problems
 

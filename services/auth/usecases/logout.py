@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from services.auth.audit import Audit, Event
+from services.auth.domain.audit import Audit, Event
 from services.auth.store import sessions
-from services.kernel import call
-from services.kernel.database import Database, Transaction
+from services.kernel.db.database import Database, Transaction
+from services.kernel.rpc import call
 
 
 class Logout:

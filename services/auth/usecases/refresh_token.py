@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hmac
 
-from services.auth.audit import Audit, Event
-from services.auth.sessions import Sessions, Tokens
+from services.auth.domain.audit import Audit, Event
+from services.auth.domain.sessions import Sessions, Tokens
+from services.auth.domain.tokens import Refresh, RefreshTokens
 from services.auth.store import sessions as store
-from services.auth.tokens import Refresh, RefreshTokens
-from services.kernel.database import Database, Transaction
+from services.kernel.db.database import Database, Transaction
 from services.kernel.errors import InvalidField, InvalidToken, SessionEnded, Violation
 
 

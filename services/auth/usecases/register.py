@@ -6,6 +6,8 @@ from collections.abc import Awaitable, Callable
 from typing import Protocol
 from uuid import UUID
 
+from services.auth.domain.passwords import Hasher
+from services.auth.domain.registration import Details, Registration, check
 from services.auth.errors import (
     EmailTaken,
     PhoneTaken,
@@ -13,18 +15,16 @@ from services.auth.errors import (
     RegistrationInProgress,
 )
 from services.auth.model import Role, Status
-from services.auth.passwords import Hasher
-from services.auth.registrations import Details, Registration, check
 from services.auth.sagas.registration import RegistrationSaga, payload_of
 from services.auth.store import users
-from services.kernel import idempotency
-from services.kernel.database import Database, Transaction
+from services.kernel.db.database import Database, Transaction
 from services.kernel.errors import SagaNotFound
-from services.kernel.idempotency import RequestKey
 from services.kernel.ids import new_id
-from services.kernel.saga import NewSaga, Outcome
-from services.kernel.saga_engine import SagaEngine
-from services.kernel.saga_store import Json
+from services.kernel.sagas import idempotency
+from services.kernel.sagas.engine import SagaEngine
+from services.kernel.sagas.idempotency import RequestKey
+from services.kernel.sagas.protocol import NewSaga, Outcome
+from services.kernel.sagas.store import Json
 
 # What `Register.ensure_possible` says no with.
 REFUSALS = (EmailTaken, PhoneTaken, RegistrationInProgress, ProfileUnavailable)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from services.auth.codes import Codes, Mailing, Purpose
-from services.auth.emails import mailbox
+from services.auth.domain.codes import Codes, Mailing, Purpose
+from services.auth.domain.emails import mailbox
 from services.auth.store import credentials
 from services.auth.usecases.flows import check_email
-from services.kernel.database import Database, Transaction
+from services.kernel.db.database import Database, Transaction
 from services.kernel.ids import new_id
 from services.kernel.validation import Problems
 

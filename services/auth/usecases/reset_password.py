@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from services.auth import mails, passwords
-from services.auth.attempts import Attempts
-from services.auth.audit import Audit, Event
-from services.auth.codes import Codes, Purpose
-from services.auth.emails import mailbox, parse_email
+from services.auth.domain import email_templates as mails
+from services.auth.domain import passwords
+from services.auth.domain.audit import Audit, Event
+from services.auth.domain.codes import Codes, Purpose
+from services.auth.domain.emails import mailbox, parse_email
+from services.auth.domain.login_throttle import Attempts
+from services.auth.domain.outbox import Outbox
+from services.auth.domain.passwords import Hasher
 from services.auth.errors import OtpInvalid
-from services.auth.outbox import Outbox
-from services.auth.passwords import Hasher
 from services.auth.store import accounts, codes, credentials, sessions
 from services.auth.store.codes import Flow
 from services.auth.usecases.flows import Proof, check
-from services.kernel.database import Database, Transaction
+from services.kernel.db.database import Database, Transaction
 from services.kernel.validation import Problems
 
 

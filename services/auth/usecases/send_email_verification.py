@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from services.auth.codes import Codes, Mailing, Purpose
-from services.auth.emails import mailbox
+from services.auth.domain.codes import Codes, Mailing, Purpose
+from services.auth.domain.emails import mailbox
 from services.auth.store import credentials
-from services.kernel import call
-from services.kernel.database import Database, Transaction
+from services.kernel.db.database import Database, Transaction
 from services.kernel.errors import IllegalState, SessionEnded
+from services.kernel.rpc import call
 
 
 class SendEmailVerification:

@@ -6,13 +6,13 @@ from uuid import UUID
 
 from pydantic import TypeAdapter
 
-from services.auth import mails
-from services.auth.codes import Codes, Mailing, Purpose
+from services.auth.domain import email_templates as mails
+from services.auth.domain.codes import Codes, Mailing, Purpose
+from services.auth.domain.passwords import Hasher
+from services.auth.domain.registration import Details, Registration, check
 from services.auth.model import Status
-from services.auth.passwords import Hasher
-from services.auth.registrations import Details, Registration, check
 from services.auth.store import users
-from services.kernel.database import Database, Transaction
+from services.kernel.db.database import Database, Transaction
 
 DETAILS = TypeAdapter(Details)
 

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from services.auth import mails
-from services.auth.audit import Audit, Event
-from services.auth.codes import Codes, Purpose
-from services.auth.decided import Decided
-from services.auth.emails import Email, mailbox
+from services.auth.domain import email_templates as mails
+from services.auth.domain.audit import Audit, Event
+from services.auth.domain.codes import Codes, Purpose
+from services.auth.domain.emails import Email, mailbox
+from services.auth.domain.outbox import Outbox
 from services.auth.errors import OtpInvalid
-from services.auth.outbox import Outbox
+from services.auth.sagas.decided import Decided
 from services.auth.sagas.profile_status import EMAIL_VERIFICATION
 from services.auth.store import accounts, codes, credentials
 from services.auth.store.codes import Flow
 from services.auth.store.credentials import Credentials
 from services.auth.usecases.flows import Proof, check
-from services.kernel.database import Transaction
+from services.kernel.db.database import Transaction
 
 
 class VerifyEmail:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from services.auth.codes import Codes, Purpose
+from services.auth.domain.codes import Codes, Purpose
 from services.auth.errors import EmailTaken, OtpInvalid, RegistrationInProgress
 from services.auth.store import codes as store
 from services.auth.store.codes import Flow
 from services.auth.usecases.flows import Proof, check
 from services.auth.usecases.register import REFUSALS, Register, begin
 from services.auth.usecases.send_otp import DETAILS
-from services.kernel.database import Database, Transaction
+from services.kernel.db.database import Database, Transaction
 from services.kernel.errors import SagaNotFound
 from services.kernel.ids import new_id
-from services.kernel.saga_engine import SagaEngine
-from services.kernel.saga_store import Json
+from services.kernel.sagas.engine import SagaEngine
+from services.kernel.sagas.store import Json
 
 
 class VerifyOtp:

@@ -1,6 +1,6 @@
 """Alembic's way into Commerce's tables."""
 
 from services.commerce.model import METADATA
-from services.kernel.migrations import run
+from services.kernel.db.migrations import run
 
 run(METADATA)

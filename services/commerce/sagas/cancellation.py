@@ -12,11 +12,11 @@ from lockstep.profile.v1 import wallet_service_pb2_grpc as wallet_grpc
 
 from services.commerce.sagas.codec import order_id_of, order_record
 from services.commerce.store import orders, products
-from services.kernel.database import Database, Transaction
+from services.kernel.db.database import Database, Transaction
 from services.kernel.errors import Internal
-from services.kernel.forward_only import ForwardOnly
 from services.kernel.money import to_wire
-from services.kernel.saga_store import Json, Saga
+from services.kernel.sagas.forward_only import ForwardOnly
+from services.kernel.sagas.store import Json, Saga
 
 
 class CancellationSaga(ForwardOnly):

@@ -15,12 +15,12 @@ from lockstep.profile.v1 import wallet_service_pb2_grpc as wallet_grpc
 from services.commerce.errors import InsufficientFunds, ProfileUnavailable
 from services.commerce.sagas.codec import order_id_of, order_record
 from services.commerce.store import carts, orders, products
-from services.kernel.database import Database, Transaction
+from services.kernel.db.database import Database, Transaction
 from services.kernel.errors import DomainError, SagaCancelled
 from services.kernel.money import to_wire
-from services.kernel.remote import saga_step
-from services.kernel.saga import Rejected
-from services.kernel.saga_store import Json, Saga
+from services.kernel.sagas.protocol import Rejected
+from services.kernel.sagas.remote import saga_step
+from services.kernel.sagas.store import Json, Saga
 
 
 class CheckoutSaga:

@@ -9,7 +9,7 @@ from sqlalchemy import Text, Uuid, bindparam, insert, select, tuple_
 
 from services.commerce.errors import CategoryNameTaken
 from services.commerce.model import CATEGORIES, Category
-from services.kernel.database import Reader, Row, Statement, Transaction
+from services.kernel.db.database import Reader, Row, Statement, Transaction
 
 # Before every name; no id is smaller.
 FIRST = ("", UUID(int=0))

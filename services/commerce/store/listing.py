@@ -25,7 +25,7 @@ from sqlalchemy import (
 
 from services.commerce.model import CATEGORIES, PRODUCTS, Filters, Product, Sort
 from services.commerce.store.products import COLUMNS, product_of
-from services.kernel.database import Reader, Row, Statement
+from services.kernel.db.database import Reader, Row, Statement
 from services.kernel.money import MINOR_UNITS_MAX
 
 COUNTED_MAX = 10_000

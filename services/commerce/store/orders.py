@@ -30,7 +30,7 @@ from sqlalchemy import (
 
 from services.commerce.errors import CheckoutInProgress
 from services.commerce.model import ORDER_ITEMS, ORDERS, Order, OrderItem, OrderState
-from services.kernel.database import Reader, Row, Statement, Transaction
+from services.kernel.db.database import Reader, Row, Statement, Transaction
 
 _COLUMNS = (
     ORDERS.c.id,

@@ -25,7 +25,7 @@ from sqlalchemy import (
 
 from services.commerce.errors import CategoryNotFound
 from services.commerce.model import CATEGORIES, PRODUCTS, STOCK_MAX, Product, ProductFields
-from services.kernel.database import Reader, Row, Statement, Transaction
+from services.kernel.db.database import Reader, Row, Statement, Transaction
 
 COLUMNS = (
     PRODUCTS.c.id,

@@ -20,7 +20,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert
 
 from services.commerce.model import FORGOTTEN_USERS, IDEMPOTENCY, SAGAS
-from services.kernel.database import Reader, Statement, Transaction
+from services.kernel.db.database import Reader, Statement, Transaction
 from services.kernel.errors import SessionEnded
 
 _USER = bindparam("user_id", type_=Uuid)

@@ -10,9 +10,9 @@ from services.commerce.errors import QuantityLimit
 from services.commerce.model import QUANTITY_MAX, Cart
 from services.commerce.store import carts
 from services.commerce.validation import checked_id
-from services.kernel import idempotency
-from services.kernel.database import Database, Transaction
-from services.kernel.idempotency import RequestKey
+from services.kernel.db.database import Database, Transaction
+from services.kernel.sagas import idempotency
+from services.kernel.sagas.idempotency import RequestKey
 from services.kernel.validation import Problems
 
 _CODEC = TypeAdapter(Cart)

@@ -6,14 +6,14 @@ from collections.abc import Sequence
 
 from pydantic import TypeAdapter
 
+from services.commerce.domain.products import ProductDraft, check
+from services.commerce.domain.totals import Totals
 from services.commerce.model import Product, ProductFields
-from services.commerce.products import ProductDraft, check
 from services.commerce.store import products
-from services.commerce.totals import Totals
-from services.kernel import idempotency
-from services.kernel.database import Database, Transaction
-from services.kernel.idempotency import RequestKey
+from services.kernel.db.database import Database, Transaction
 from services.kernel.ids import new_id
+from services.kernel.sagas import idempotency
+from services.kernel.sagas.idempotency import RequestKey
 from services.kernel.validation import Problems
 
 PRODUCTS_MAX = 1000

@@ -9,14 +9,14 @@ from services.commerce.sagas.cancellation import CancellationSaga
 from services.commerce.sagas.codec import order_of, payload_of
 from services.commerce.store import orders
 from services.commerce.usecases.get_order import GetOrder
-from services.kernel import idempotency
-from services.kernel.call import User
-from services.kernel.database import Database, Transaction
+from services.kernel.db.database import Database, Transaction
 from services.kernel.errors import IllegalState
-from services.kernel.idempotency import RequestKey
 from services.kernel.ids import new_id
-from services.kernel.saga import NewSaga
-from services.kernel.saga_engine import SagaEngine
+from services.kernel.rpc.call import User
+from services.kernel.sagas import idempotency
+from services.kernel.sagas.engine import SagaEngine
+from services.kernel.sagas.idempotency import RequestKey
+from services.kernel.sagas.protocol import NewSaga
 
 
 class CancelOrder:

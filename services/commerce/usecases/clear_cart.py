@@ -6,7 +6,7 @@ from uuid import UUID
 
 from services.commerce.model import Cart
 from services.commerce.store import carts
-from services.kernel.database import Database, Transaction
+from services.kernel.db.database import Database, Transaction
 
 
 class ClearCart:

@@ -6,10 +6,10 @@ from pydantic import TypeAdapter
 
 from services.commerce.model import Category
 from services.commerce.store import categories
-from services.kernel import idempotency
-from services.kernel.database import Database, Transaction
-from services.kernel.idempotency import RequestKey
+from services.kernel.db.database import Database, Transaction
 from services.kernel.ids import new_id
+from services.kernel.sagas import idempotency
+from services.kernel.sagas.idempotency import RequestKey
 from services.kernel.validation import DESCRIPTION_MAX, NAME_MAX, Problems
 
 _CODEC = TypeAdapter(Category)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from pydantic import TypeAdapter
 
+from services.commerce.domain.products import ProductDraft, check, seller_of
+from services.commerce.domain.totals import Totals
 from services.commerce.model import Product
-from services.commerce.products import ProductDraft, check, seller_of
 from services.commerce.store import products, users
-from services.commerce.totals import Totals
-from services.kernel import idempotency
-from services.kernel.call import User
-from services.kernel.database import Database, Transaction
-from services.kernel.idempotency import RequestKey
+from services.kernel.db.database import Database, Transaction
 from services.kernel.ids import new_id
+from services.kernel.rpc.call import User
+from services.kernel.sagas import idempotency
+from services.kernel.sagas.idempotency import RequestKey
 from services.kernel.validation import Problems
 
 _CODEC = TypeAdapter(Product)

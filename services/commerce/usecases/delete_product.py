@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from services.commerce.domain.products import ensure_may_change, seller_of
+from services.commerce.domain.totals import Totals
 from services.commerce.errors import ProductNotFound
-from services.commerce.products import ensure_may_change, seller_of
 from services.commerce.store import products, users
-from services.commerce.totals import Totals
-from services.kernel.call import User
-from services.kernel.database import Database, Transaction
+from services.kernel.db.database import Database, Transaction
 from services.kernel.errors import EtagMismatch
 from services.kernel.ids import parse_id
+from services.kernel.rpc.call import User
 
 
 class DeleteProduct:

@@ -7,9 +7,9 @@ from uuid import UUID
 from services.commerce.errors import CheckoutInProgress
 from services.commerce.store import carts, orders, users
 from services.commerce.validation import checked_id
-from services.kernel import barrier
-from services.kernel.database import Database, Transaction
-from services.kernel.saga_store import Json
+from services.kernel.db.database import Database, Transaction
+from services.kernel.sagas import barrier
+from services.kernel.sagas.store import Json
 from services.kernel.validation import Problems
 
 BRANCH = "forget_user"

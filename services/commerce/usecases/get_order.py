@@ -5,10 +5,10 @@ from __future__ import annotations
 from services.commerce.errors import OrderNotFound
 from services.commerce.model import Order
 from services.commerce.store import orders
-from services.kernel.call import User
-from services.kernel.database import Database
+from services.kernel.db.database import Database
 from services.kernel.errors import Forbidden
 from services.kernel.ids import parse_id
+from services.kernel.rpc.call import User
 
 
 class GetOrder:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from services.commerce.errors import ProductNotFound
 from services.commerce.model import Product
 from services.commerce.store import products
-from services.kernel.database import Database
+from services.kernel.db.database import Database
 from services.kernel.ids import parse_id
 
 

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from services.commerce.model import Category
 from services.commerce.store import categories
-from services.kernel.database import Database
+from services.kernel.db.database import Database
 from services.kernel.paging import PAGE_SIZE_MAX, PageTokens, page_size
 
 _LISTING = "categories"

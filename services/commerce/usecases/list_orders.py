@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from services.commerce.model import Order
 from services.commerce.store import orders
-from services.kernel.access import owned_id
-from services.kernel.call import User
-from services.kernel.database import Database
+from services.kernel.db.database import Database
 from services.kernel.paging import PageTokens, page_size
+from services.kernel.rpc.access import owned_id
+from services.kernel.rpc.call import User
 
 
 class ListOrders:

@@ -10,13 +10,13 @@ from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
+from services.commerce.domain.totals import Total, Totals
 from services.commerce.errors import UsePageToken
 from services.commerce.model import PRODUCT_NAME_MAX, Filters, Product, Sort
 from services.commerce.store import listing
 from services.commerce.store.listing import Position
-from services.commerce.totals import Total, Totals
 from services.commerce.validation import checked_id
-from services.kernel.database import Database
+from services.kernel.db.database import Database
 from services.kernel.errors import InvalidField
 from services.kernel.money import digits_of
 from services.kernel.paging import PageTokens, page_size

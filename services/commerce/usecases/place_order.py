@@ -18,8 +18,7 @@ from services.commerce.model import TOTAL_MAX, CartLine, CartProblem, Order, Ord
 from services.commerce.sagas.checkout import CheckoutSaga
 from services.commerce.sagas.codec import order_of, payload_of
 from services.commerce.store import carts, orders, products
-from services.kernel import idempotency
-from services.kernel.database import Database, Transaction
+from services.kernel.db.database import Database, Transaction
 from services.kernel.errors import (
     DomainError,
     InvalidField,
@@ -28,10 +27,11 @@ from services.kernel.errors import (
     SagaNotFound,
     Violation,
 )
-from services.kernel.idempotency import Kept, RequestKey
 from services.kernel.ids import new_id
-from services.kernel.saga import NewSaga
-from services.kernel.saga_engine import SagaEngine
+from services.kernel.sagas import idempotency
+from services.kernel.sagas.engine import SagaEngine
+from services.kernel.sagas.idempotency import Kept, RequestKey
+from services.kernel.sagas.protocol import NewSaga
 
 
 class PlaceOrder:

@@ -8,7 +8,7 @@ from services.commerce.errors import QuantityLimit
 from services.commerce.model import QUANTITY_MAX, Cart
 from services.commerce.store import carts
 from services.commerce.validation import checked_id
-from services.kernel.database import Database, Transaction
+from services.kernel.db.database import Database, Transaction
 from services.kernel.validation import Problems
 
 

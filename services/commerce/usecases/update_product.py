@@ -6,15 +6,21 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from services.commerce.domain.products import (
+    FIELDS,
+    ProductDraft,
+    check,
+    ensure_may_change,
+    seller_of,
+)
+from services.commerce.domain.totals import Totals
 from services.commerce.errors import ProductNotFound
 from services.commerce.model import Product
-from services.commerce.products import FIELDS, ProductDraft, check, ensure_may_change, seller_of
 from services.commerce.store import products, users
-from services.commerce.totals import Totals
-from services.kernel.call import User
-from services.kernel.database import Database, Transaction
+from services.kernel.db.database import Database, Transaction
 from services.kernel.errors import EtagMismatch
 from services.kernel.ids import parse_id
+from services.kernel.rpc.call import User
 from services.kernel.validation import Problems
 
 

@@ -1,0 +1,1 @@
+"""All of Profile's SQL, a file for each aggregate."""

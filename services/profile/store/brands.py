@@ -7,7 +7,7 @@ from uuid import UUID
 
 from sqlalchemy import bindparam, func, insert, select, update
 
-from services.kernel.database import Reader, Row, Statement, Transaction
+from services.kernel.db.database import Reader, Row, Statement, Transaction
 from services.kernel.ids import new_id
 from services.profile.model import BRANDS, PROFILES, Brand, NewBrand
 

@@ -11,7 +11,7 @@ import psycopg
 from sqlalchemy import Text, bindparam, delete, exists, func, literal, or_, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 
-from services.kernel.database import Reader, Row, Statement, Transaction
+from services.kernel.db.database import Reader, Row, Statement, Transaction
 from services.kernel.errors import IllegalState
 from services.kernel.ids import new_id
 from services.profile.errors import PhoneTaken

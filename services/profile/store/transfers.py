@@ -30,7 +30,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import insert
 
-from services.kernel.database import Reader, Row, Statement, Transaction
+from services.kernel.db.database import Reader, Row, Statement, Transaction
 from services.kernel.errors import SagaCancelled
 from services.profile.errors import InsufficientFunds, WalletNotFound
 from services.profile.model import (

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from sqlalchemy import bindparam, delete, exists, func, insert, or_, select, update
 
-from services.kernel.database import Reader, Statement, Transaction
+from services.kernel.db.database import Reader, Statement, Transaction
 from services.kernel.ids import new_id
 from services.profile.model import (
     ACCOUNTS,

@@ -1,0 +1,1 @@
+"""What Profile does, a use case a file, each named after its RPC."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from services.kernel.database import Database, Transaction
+from services.kernel.db.database import Database, Transaction
 from services.kernel.errors import DatabaseUnavailable
+from services.profile.domain.repeats import repeated
 from services.profile.model import NewTransfer, Transfer
-from services.profile.repeats import repeated
 from services.profile.store import transfers
 from services.profile.store.transfers import IdTaken
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from services.kernel import barrier
-from services.kernel.database import Database, Transaction
+from services.kernel.db.database import Database, Transaction
+from services.kernel.sagas import barrier
 from services.profile.store import profiles, wallets
 from services.profile.usecases import create_profile
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from services.kernel.database import Database
+from services.kernel.db.database import Database
 from services.profile.errors import BrandNotFound
 from services.profile.model import Brand
 from services.profile.store import brands

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from services.kernel.access import owned_id
-from services.kernel.call import User
-from services.kernel.database import Database
+from services.kernel.db.database import Database
+from services.kernel.rpc.access import owned_id
+from services.kernel.rpc.call import User
 from services.profile.errors import ProfileNotFound
 from services.profile.model import Profile
 from services.profile.store import profiles

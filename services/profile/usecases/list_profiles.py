@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from services.kernel.database import Database
+from services.kernel.db.database import Database
 from services.kernel.paging import PageTokens, page_size
 from services.profile.model import Profile
 from services.profile.store import profiles

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from services.kernel.call import User
-from services.kernel.database import Database
+from services.kernel.db.database import Database
 from services.kernel.paging import PageTokens, page_size
+from services.kernel.rpc.call import User
 from services.profile.model import Transfer
 from services.profile.store import transfers
 from services.profile.usecases.get_wallet import GetWallet

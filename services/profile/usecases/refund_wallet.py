@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from services.kernel.database import Database, Transaction
+from services.kernel.db.database import Database, Transaction
 from services.kernel.errors import IllegalState
+from services.profile.domain.repeats import repeated
 from services.profile.errors import TransferNotFound
 from services.profile.model import Kind, NewTransfer, State, Transfer
-from services.profile.repeats import repeated
 from services.profile.store import transfers
 from services.profile.store.transfers import IdTaken
 

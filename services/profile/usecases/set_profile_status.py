@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from services.kernel.database import Database, Transaction
+from services.kernel.db.database import Database, Transaction
 from services.profile.errors import ProfileNotFound
 from services.profile.store import profiles
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pydantic import TypeAdapter
 
-from services.kernel import idempotency
-from services.kernel.database import Database, Transaction
-from services.kernel.idempotency import RequestKey
+from services.kernel.db.database import Database, Transaction
+from services.kernel.sagas import idempotency
+from services.kernel.sagas.idempotency import RequestKey
+from services.profile.domain.repeats import repeated
 from services.profile.errors import WalletNotFound
 from services.profile.model import NewTransfer, Transfer
-from services.profile.repeats import repeated
 from services.profile.store import transfers
 from services.profile.store.transfers import IdTaken
 

@@ -7,9 +7,9 @@ from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
-from services.kernel.call import User
-from services.kernel.database import Database, Transaction
+from services.kernel.db.database import Database, Transaction
 from services.kernel.errors import Forbidden
+from services.kernel.rpc.call import User
 from services.profile.errors import BrandNotFound
 from services.profile.model import Brand
 from services.profile.store import brands

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from services.kernel.access import owned_id
-from services.kernel.call import User
-from services.kernel.database import Database, Transaction
+from services.kernel.db.database import Database, Transaction
 from services.kernel.errors import EtagMismatch
+from services.kernel.rpc.access import owned_id
+from services.kernel.rpc.call import User
 from services.profile.errors import ProfileNotFound
 from services.profile.model import Profile, display_name
 from services.profile.store import profiles

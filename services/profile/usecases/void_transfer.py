@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from uuid import UUID
 
-from services.kernel.database import Database, Transaction
+from services.kernel.db.database import Database, Transaction
 from services.kernel.errors import InvalidField, Violation
 from services.kernel.ids import new_id
 from services.profile.model import Kind, NewTransfer, State, Transfer

@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.postgresql import JSONB
 
-from services.kernel.tables import SAGA_NOW
+from services.kernel.db.tables import SAGA_NOW
 
 revision = "0001"
 down_revision = None

@@ -1,0 +1,85 @@
+"""What is written down about security: who, what, from where; never a secret."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from enum import StrEnum
+from uuid import UUID
+
+from services.auth.store import audit
+from services.kernel.db.database import Transaction
+
+
+class Event(StrEnum):
+    """The names of the OWASP Application Logging Vocabulary."""
+
+    LOGIN_SUCCESS = "authn_login_success"
+    LOGIN_FAIL = "authn_login_fail"
+    LOGIN_FAIL_MAX = "authn_login_fail_max"
+    CREDENTIALS_CHANGE = "authn_password_change"
+    CREDENTIALS_CHANGE_FAIL = "authn_password_change_fail"
+    REFRESH_REUSE = "authn_token_reuse"
+    SESSION_REVOKED = "authn_token_revoked"
+    ADMIN_CHANGE = "authz_admin"
+    SESSION_RENEWED = "session_renewed"
+    USER_CREATED = "user_created"
+    USER_UPDATED = "user_updated"
+    USER_ARCHIVED = "user_archived"
+    USER_DELETED = "user_deleted"
+
+
+class Audit:
+    """Writes the audit log, in the transaction of what it tells about.
+
+    Args:
+        secret: The key of the HMACs that stand for addresses without an account, which
+            may be anything that somebody typed, a password too.
+    """
+
+    def __init__(self, secret: bytes) -> None:
+        """See the class."""
+        self._secret = secret
+
+    async def write(
+        self,
+        tx: Transaction,
+        event: Event,
+        /,
+        *,
+        user_id: UUID | None = None,
+        account: str | None = None,
+        actor: UUID | str | None = None,
+        address: str | None = None,
+        **detail: str | int,
+    ) -> None:
+        """Write an event down.
+
+        Args:
+            tx: Where what happened is committed too.
+            event: What happened.
+            user_id: To whom.
+            account: Of which account, as it was typed, when its user may be unknown.
+            actor: Who did it; the user unless given.
+            address: From where.
+            **detail: Facts about it.
+        """
+        await audit.insert_event(
+            tx,
+            event=event,
+            user_id=user_id,
+            account=None if account is None else self.pseudonym(account),
+            actor=None if actor is None else str(actor),
+            address=address,
+            detail=detail,
+        )
+
+    def pseudonym(self, account: str) -> str:
+        """Return what stands for an e-mail address in the log."""
+        digest = hmac.digest(self._secret, b"audit\0" + account.encode(), hashlib.sha256)
+        return digest.hex()[:16]
+
+
+async def note_registration(tx: Transaction, *, user_id: UUID, saga_id: UUID) -> None:
+    """Write down that a registration has succeeded: once, however often its end runs."""
+    await audit.insert_event(tx, event=Event.USER_CREATED, user_id=user_id, entry_id=saga_id)

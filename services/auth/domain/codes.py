@@ -1,0 +1,221 @@
+"""Mailed codes: six digits that prove a mailbox.
+
+A code belongs to a flow, whose id only the one who asked for it knows: so nobody can
+be made to confirm, with the code in their own mailbox, what somebody else has begun.
+Limits belong to the address and purpose, and hold whether or not there is an account.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+import secrets
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any, Final
+from uuid import UUID
+
+from services.auth.domain import email_templates as mails
+from services.auth.domain.email_templates import Letter
+from services.auth.domain.outbox import Outbox
+from services.auth.errors import OtpExhausted, OtpExpired, OtpInvalid
+from services.auth.store import codes
+from services.auth.store.codes import Flow, Limits
+from services.kernel.db.database import Database, Transaction
+from services.kernel.errors import DomainError, TooManyRequests
+from services.kernel.ids import new_id
+
+LIFE: Final = timedelta(minutes=10)
+REARMED: Final = timedelta(minutes=5)
+TRIES_MAX: Final = 5
+BETWEEN_SENDS: Final = timedelta(seconds=60)
+SENDS_AN_HOUR: Final = 5
+FAILURES_A_DAY: Final = 10
+HOUR: Final = timedelta(hours=1)
+DAY: Final = timedelta(days=1)
+
+_SPACES = re.compile(r"\s+")
+
+
+class Purpose(StrEnum):
+    """What a code is for; one of another purpose is a wrong one."""
+
+    SIGNUP = "signup"
+    VERIFICATION = "verification"
+    RESET = "reset"
+    EMAIL_CHANGE = "email_change"
+
+
+LETTERS: Final = {
+    Purpose.SIGNUP: mails.sign_up,
+    Purpose.VERIFICATION: mails.verification,
+    Purpose.RESET: mails.password_reset,
+    Purpose.EMAIL_CHANGE: mails.email_change,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Mailing:
+    """A code to be sent.
+
+    Attributes:
+        email: The canonical address.
+        to: What the mail is sent to; None: to nobody.
+        user_id: Whose account it is about; None when there is none.
+        payload: What the flow is for, kept until the code is spent.
+        instead: What is sent instead of a code; with it, or to nobody, no code will be
+            the right one.
+    """
+
+    purpose: Purpose
+    email: str
+    to: str | None
+    user_id: UUID | None = None
+    payload: dict[str, Any] | None = None
+    instead: Letter | None = None
+
+
+class Codes:
+    """Makes, mails and compares codes.
+
+    Args:
+        database: Where they are: as HMACs that are bound to the flow and the address.
+        secret: The key of the HMACs, the same for every replica.
+        outbox: Takes the mail.
+    """
+
+    def __init__(self, database: Database, secret: bytes, outbox: Outbox) -> None:
+        """See the class."""
+        self._database = database
+        self._secret = secret
+        self._outbox = outbox
+
+    async def send(self, tx: Transaction, mailing: Mailing) -> UUID:
+        """Mail a code, in the place of older ones, and return its flow.
+
+        Raises:
+            TooManyRequests: Too soon, or too many.
+        """
+        limits = await codes.lock_limits(tx, self._key(mailing))
+        _ensure_sendable(limits)
+        flow_id = new_id()
+        await self._begin(tx, flow_id, mailing, limits)
+        return flow_id
+
+    async def issue_verification(
+        self, tx: Transaction, *, flow_id: UUID, email: str, to: str, user_id: UUID
+    ) -> None:
+        """Mail the code that confirms the address of a new account: once a flow,
+        whatever was sent before, because it must not fail.
+        """
+        mailing = Mailing(purpose=Purpose.VERIFICATION, email=email, to=to, user_id=user_id)
+        limits = await codes.lock_limits(tx, self._key(mailing))
+        if await codes.get(tx, flow_id) is None:
+            await self._begin(tx, flow_id, mailing, limits)
+
+    async def verify(
+        self, *, flow_id: UUID, purposes: Collection[Purpose], email: str, code: str
+    ) -> Flow:
+        """Return the flow that a right code belongs to; it is not spent by that.
+
+        A wrong one is counted, and the count committed, before anybody hears of it.
+
+        Raises:
+            OtpInvalid: Wrong, or there is no such flow for that address.
+            OtpExpired, OtpExhausted: A right one would not help either.
+            TooManyRequests: There were too many wrong ones today.
+        """
+
+        async def work(tx: Transaction) -> Flow | DomainError:
+            seen = await codes.get(tx, flow_id)
+            if seen is None or seen.purpose not in purposes or seen.email != email:
+                return OtpInvalid()
+            limits = await codes.lock_limits(tx, self._key(seen))
+            flow = await codes.lock(tx, flow_id)
+            return OtpInvalid() if flow is None else await self._compare(tx, flow, limits, code)
+
+        found = await self._database.transact("code", work)
+        if isinstance(found, DomainError):
+            raise found
+        return found
+
+    async def _compare(
+        self, tx: Transaction, flow: Flow, limits: Limits, code: str
+    ) -> Flow | DomainError:
+        failures = _since(limits.failures, limits.now - DAY)
+        if flow.is_over and not flow.is_spent:
+            return OtpExpired()
+        if flow.tries >= TRIES_MAX:
+            return OtpExhausted()
+        if len(failures) >= FAILURES_A_DAY:
+            return _too_many(until=failures[0] + DAY, now=limits.now)
+        given = self._hmac(flow.id, flow.email, _SPACES.sub("", code))
+        if hmac.compare_digest(flow.code_hmac or b"", given):
+            return flow
+        await codes.count_try(tx, flow.id)
+        await codes.store_limits(
+            tx, self._key(flow), sends=limits.sends, failures=[*failures, limits.now]
+        )
+        return OtpInvalid()
+
+    async def _begin(
+        self, tx: Transaction, flow_id: UUID, mailing: Mailing, limits: Limits
+    ) -> None:
+        code = f"{secrets.randbelow(1_000_000):06d}"
+        is_real = mailing.instead is None and mailing.to is not None
+        await codes.remove_unspent(tx, purpose=mailing.purpose, email=mailing.email)
+        await codes.insert_flow(
+            tx,
+            flow_id=flow_id,
+            purpose=mailing.purpose,
+            email=mailing.email,
+            user_id=mailing.user_id,
+            code_hmac=self._hmac(flow_id, mailing.email, code) if is_real else None,
+            payload=mailing.payload,
+            life=LIFE,
+        )
+        letter = mailing.instead or LETTERS[mailing.purpose](code)
+        await self._outbox.put(tx, letter, to=mailing.to, life=LIFE)
+        await codes.store_limits(
+            tx,
+            self._key(mailing),
+            sends=[*_since(limits.sends, limits.now - HOUR), limits.now],
+            failures=limits.failures,
+        )
+
+    def _hmac(self, flow_id: UUID, email: str, code: str) -> bytes:
+        message = b"\0".join((b"code", flow_id.bytes, email.encode(), code.encode()))
+        return hmac.digest(self._secret, message, hashlib.sha256)
+
+    def _key(self, about: Flow | Mailing) -> bytes:
+        message = b"\0".join((b"code limits", about.purpose.encode(), about.email.encode()))
+        return hmac.digest(self._secret, message, hashlib.sha256)
+
+
+async def settle(tx: Transaction, saga_id: UUID) -> None:
+    """Forget what a sign-up was for, its password's hash above all, now that it is done."""
+    await codes.clear_payload(tx, saga_id)
+
+
+async def rearm(tx: Transaction, saga_id: UUID) -> None:
+    """Make the code that was spent on a saga good again, now that the saga is undone."""
+    await codes.rearm(tx, saga_id, life=REARMED)
+
+
+def _ensure_sendable(limits: Limits) -> None:
+    sends = _since(limits.sends, limits.now - HOUR)
+    if sends and limits.now - sends[-1] < BETWEEN_SENDS:
+        raise _too_many(until=sends[-1] + BETWEEN_SENDS, now=limits.now)
+    if len(sends) >= SENDS_AN_HOUR:
+        raise _too_many(until=sends[0] + HOUR, now=limits.now)
+
+
+def _since(moments: Collection[datetime], earliest: datetime) -> list[datetime]:
+    return sorted(moment for moment in moments if moment > earliest)
+
+
+def _too_many(*, until: datetime, now: datetime) -> TooManyRequests:
+    return TooManyRequests(retry_after_seconds=max(1.0, (until - now).total_seconds()))

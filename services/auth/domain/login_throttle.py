@@ -1,0 +1,85 @@
+"""Attempts at passwords: each account has to wait after too many wrong ones."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from functools import partial
+from uuid import UUID
+
+from services.auth.domain.audit import Audit, Event
+from services.auth.store import credentials
+from services.kernel.db.database import Database, Transaction
+from services.kernel.errors import TooManyRequests
+
+
+class Attempts:
+    """Counts wrong passwords, the same for accounts that don't exist.
+
+    The password is compared first and counted next, but nobody is told how it was
+    before the count is committed, and while the account waits everybody is told to
+    wait: of any number of guesses at the same time, no more than the free ones get an
+    answer. Right ones are not counted, so an account may be logged in to as often as
+    it pleases, at the same time too.
+
+    Args:
+        database: Where the counters are, for every replica.
+        secret: The key of the HMACs that stand for accounts.
+        audit: Hears of the failures.
+    """
+
+    def __init__(self, database: Database, secret: bytes, audit: Audit) -> None:
+        """See the class."""
+        self._database = database
+        self._secret = secret
+        self._audit = audit
+
+    async def ensure_allowed(self, account: str) -> None:
+        """Refuse without any work while an account has to wait.
+
+        Raises:
+            TooManyRequests: With the time to wait.
+        """
+        _refuse(await credentials.seconds_to_wait(self._database, self._named(account)))
+
+    async def fail(
+        self, account: str, *, event: Event, user_id: UUID | None, address: str | None
+    ) -> None:
+        """Count a wrong password, in a transaction of its own.
+
+        Raises:
+            TooManyRequests: The account has come to have to wait in the meantime.
+        """
+        named = self._named(account)
+
+        async def count(tx: Transaction) -> float:
+            failures = await credentials.count_failure(tx, named)
+            if failures is None:
+                return await credentials.seconds_to_wait(tx, named)
+            note = partial(self._audit.write, tx, user_id=user_id, account=account, address=address)
+            await note(event, failures=failures)
+            if failures == credentials.FREE_FAILURES + 1:
+                await note(Event.LOGIN_FAIL_MAX)
+            return 0.0
+
+        _refuse(await self._database.transact("attempt", count))
+
+    async def succeed(self, tx: Transaction, account: str) -> None:
+        """Forget the failures, in the transaction of what the password allows.
+
+        Raises:
+            TooManyRequests: The account has come to have to wait in the meantime.
+        """
+        _refuse(await credentials.forgive(tx, self._named(account)))
+
+    async def forgive(self, tx: Transaction, account: str) -> None:
+        """Forget the failures of an account whose owner has proven the mailbox."""
+        await credentials.forgive(tx, self._named(account))
+
+    def _named(self, account: str) -> bytes:
+        return hmac.digest(self._secret, b"attempts\0" + account.encode(), hashlib.sha256)
+
+
+def _refuse(seconds: float) -> None:
+    if seconds > 0:
+        raise TooManyRequests(retry_after_seconds=seconds)

@@ -1,0 +1,229 @@
+"""Mail leaves through the database: written with what it tells about, sent by a task.
+
+So a mail goes out if and only if the change that it tells about was committed, and a
+mail server that is slow or dead delays mail, never a request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import hashlib
+import hmac
+import json
+import random
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from email.headerregistry import Address
+from email.message import EmailMessage
+from email.policy import SMTP as SMTP_POLICY
+from email.utils import format_datetime, parseaddr
+from typing import Final
+from urllib.parse import unquote, urlsplit
+from uuid import UUID
+
+import aiosmtplib
+import structlog
+from cryptography.fernet import Fernet
+
+from services.auth.domain.email_templates import Letter
+from services.auth.store import outbox
+from services.auth.store.outbox import Waiting
+from services.kernel.db.database import Database, Transaction
+from services.kernel.errors import DatabaseUnavailable
+
+POLL_SECONDS: Final = 1.0
+COMMIT_SECONDS: Final = 0.02  # what a transaction that has added mail may take to commit
+SENT_AT_ONCE: Final = 8
+SMTP_SECONDS: Final = 10.0  # for each step of the conversation
+MAIL_SECONDS: Final = 30.0  # for all of it
+STOP_SECONDS: Final = 5.0
+LEASE: Final = timedelta(seconds=60)
+PAUSE_FIRST_SECONDS: Final = 1.0
+PAUSE_LONGEST_SECONDS: Final = 300.0
+DAY: Final = timedelta(days=1)
+
+log = structlog.get_logger("lockstep.mail")
+
+
+class Outbox:
+    """Keeps mail until it is sent, encrypted: it holds codes.
+
+    Args:
+        secret: What the key is derived from, the same for every replica.
+    """
+
+    def __init__(self, secret: bytes) -> None:
+        """See the class."""
+        key = hmac.digest(secret, b"outbox", hashlib.sha256)
+        self._seal = Fernet(base64.urlsafe_b64encode(key))
+        self._woken = asyncio.Event()
+
+    async def put(
+        self, tx: Transaction, letter: Letter, *, to: str | None, life: timedelta = DAY
+    ) -> None:
+        """Add a mail, in the transaction of what it tells about.
+
+        Args:
+            tx: That transaction.
+            letter: What it says.
+            to: The address; None: a mail that nobody gets, so that an address without
+                an account costs the same work as one with.
+            life: How long it is worth sending.
+        """
+        content = json.dumps([to, letter.subject, letter.text, letter.html]).encode()
+        await outbox.insert_mail(tx, sealed=self._seal.encrypt(content), life=life)
+        self._woken.set()
+
+    def open(self, waiting: Waiting) -> tuple[str | None, Letter]:
+        """Return a mail that was added."""
+        to, subject, text, html = json.loads(self._seal.decrypt(waiting.sealed))
+        return to, Letter(subject=subject, text=text, html=html)
+
+    def wake(self) -> None:
+        """Have `wait` return."""
+        self._woken.set()
+
+    async def wait(self, seconds: float) -> None:
+        """Return when this process has added mail, or after so long."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._woken.wait(), seconds)
+            await asyncio.sleep(COMMIT_SECONDS)
+        self._woken.clear()
+
+
+class MailServer:
+    """Where mail goes.
+
+    Args:
+        url: smtp:// or smtps://user:password@host:port. With smtps the connection
+            begins encrypted; with smtp it becomes so when the server offers it
+            (STARTTLS), and has to before a password is sent.
+        sender: The address it comes from, perhaps with a name.
+    """
+
+    def __init__(self, url: str, *, sender: str) -> None:
+        """See the class."""
+        parts = urlsplit(url)
+        self._is_tls = parts.scheme == "smtps"
+        self._host = parts.hostname or "localhost"
+        self._port = parts.port or (465 if self._is_tls else 25)
+        self._user = unquote(parts.username) if parts.username else None
+        self._password = unquote(parts.password) if parts.password else None
+        self._sender = sender
+        self._domain = parseaddr(sender)[1].rpartition("@")[2] or "localhost"
+
+    async def send(self, to: str, letter: Letter, *, mail_id: UUID) -> None:
+        """Hand a mail over; a repeat carries the same Message-ID.
+
+        Raises:
+            aiosmtplib.SMTPException, OSError, TimeoutError: It did not take it.
+        """
+        needs_tls = self._user is not None and not self._is_tls
+        async with asyncio.timeout(MAIL_SECONDS):
+            await aiosmtplib.send(
+                self._message(to, letter, mail_id),
+                hostname=self._host,
+                port=self._port,
+                username=self._user,
+                password=self._password,
+                use_tls=self._is_tls,
+                start_tls=True if needs_tls else None,
+                timeout=SMTP_SECONDS,
+                local_hostname=self._domain,  # else it would be looked up, in the event loop
+            )
+
+    def _message(self, to: str, letter: Letter, mail_id: UUID) -> EmailMessage:
+        message = EmailMessage(policy=SMTP_POLICY)
+        message["From"] = self._sender
+        message["To"] = Address(addr_spec=to)
+        message["Subject"] = letter.subject
+        message["Date"] = format_datetime(datetime.now(UTC))
+        message["Message-ID"] = f"<{mail_id}@{self._domain}>"
+        message["Auto-Submitted"] = "auto-generated"  # RFC 3834: no out-of-office replies
+        message.set_content(letter.text)
+        message.add_alternative(letter.html, subtype="html")
+        return message
+
+
+class Sender:
+    """Sends what is in the outbox; any number of replicas do.
+
+    Args:
+        database: Where the outbox is.
+        box: Opens what was sealed.
+        server: Takes the mail.
+    """
+
+    def __init__(self, database: Database, box: Outbox, server: MailServer) -> None:
+        """See the class."""
+        self._database = database
+        self._outbox = box
+        self._server = server
+        self._task: asyncio.Task[None] | None = None
+        self._is_stopping = False
+
+    def start(self) -> None:
+        """Begin."""
+        self._task = asyncio.create_task(self._run(), name="mail-sender")
+
+    async def stop(self) -> None:
+        """End, when the mail that is being sent is gone, or has had a few seconds more."""
+        if self._task is None:
+            return
+        self._is_stopping = True
+        self._outbox.wake()
+        await asyncio.wait([self._task], timeout=STOP_SECONDS)
+        self._task.cancel()
+        await asyncio.wait([self._task])
+
+    async def _run(self) -> None:
+        while not self._is_stopping:
+            try:
+                claimed = await self._database.transact("mail.claim", self._claim)
+                await self._deliver_all(claimed)
+                if len(claimed) == SENT_AT_ONCE:
+                    continue
+            except DatabaseUnavailable:
+                log.warning("cannot look for mail")
+            except Exception:
+                log.exception("cannot send mail")
+            await self._outbox.wait(POLL_SECONDS * random.uniform(0.8, 1.2))
+
+    async def _claim(self, tx: Transaction) -> list[Waiting]:
+        await outbox.remove_expired(tx, most=SENT_AT_ONCE)
+        return await outbox.claim(tx, lease=LEASE, most=SENT_AT_ONCE)
+
+    async def _deliver_all(self, claimed: Sequence[Waiting]) -> None:
+        deliveries = (self._deliver(waiting) for waiting in claimed)
+        # A mail that can't be read or addressed must not hold the others up; it is due
+        # again after its lease, until its time is over.
+        for result in await asyncio.gather(*deliveries, return_exceptions=True):
+            if isinstance(result, Exception):
+                log.error("mail failed", error=type(result).__name__)
+
+    async def _deliver(self, waiting: Waiting) -> None:
+        to, letter = self._outbox.open(waiting)
+        try:
+            if to is not None:
+                await self._server.send(to, letter, mail_id=waiting.id)
+        except (aiosmtplib.SMTPException, OSError, TimeoutError) as error:
+            await self._postpone(waiting, error)
+        else:
+            await self._note("mail.sent", lambda tx: outbox.remove(tx, waiting.id))
+
+    async def _postpone(self, waiting: Waiting, error: Exception) -> None:
+        longest = min(PAUSE_LONGEST_SECONDS, PAUSE_FIRST_SECONDS * 2 ** (waiting.attempts - 1))
+        pause = timedelta(seconds=random.uniform(longest / 2, longest))
+        name = type(error).__name__  # the server's own words may repeat the mail
+        log.warning("mail postponed", mail=str(waiting.id), error=name, attempts=waiting.attempts)
+
+        await self._note(
+            "mail.postponed",
+            lambda tx: outbox.postpone(tx, waiting.id, pause=pause, last_error=name),
+        )
+
+    async def _note(self, name: str, work: Callable[[Transaction], Awaitable[None]]) -> None:
+        with contextlib.suppress(DatabaseUnavailable):  # then it is due again after its lease
+            await self._database.transact(name, work)

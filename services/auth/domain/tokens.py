@@ -1,0 +1,131 @@
+"""Tokens: access tokens that anybody can verify, refresh tokens that only we can make."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+from uuid import UUID
+
+import jwt
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
+from jwt.algorithms import ECAlgorithm
+
+from services.common.keys import TokenKeys
+from services.kernel.ids import new_id
+from services.kernel.rpc.access import ALGORITHMS, AUDIENCE, ISSUER
+
+ACCESS_SECONDS: Final = 6 * 3600
+REFRESH_LENGTH_MAX: Final = 100
+
+_ID_BYTES, _GENERATION_BYTES, _PROOF_BYTES = 16, 4, 32
+
+
+class AccessTokens:
+    """Signs access tokens (RFC 7519, ES256).
+
+    Args:
+        keys: The signing keys; a rotation is seen at the next token.
+        clock: Seconds since the epoch.
+    """
+
+    def __init__(self, keys: TokenKeys, *, clock: Callable[[], float] = time.time) -> None:
+        """See the class."""
+        self._keys = keys
+        self._clock = clock
+
+    def sign(self, *, user_id: UUID, session_id: UUID, role: str) -> str:
+        """Return a token of six hours; its role is information, not permission."""
+        now = int(self._clock())
+        kid, key = self._keys.signing
+        claims = {
+            "iss": ISSUER,
+            "aud": AUDIENCE,
+            "sub": str(user_id),
+            "sid": str(session_id),
+            "role": role,
+            "jti": str(new_id()),
+            "iat": now,
+            "nbf": now,
+            "exp": now + ACCESS_SECONDS,
+        }
+        return jwt.encode(claims, key, algorithm=ALGORITHMS[0], headers={"kid": kid})
+
+
+class LocalKeys:
+    """Finds the keys for Auth's own access checks (`access.TokenKeys`)."""
+
+    def __init__(self, keys: TokenKeys) -> None:
+        """Look there."""
+        self._keys = keys
+
+    async def find(self, key_id: str) -> EllipticCurvePublicKey | None:
+        """See `access.TokenKeys`."""
+        return self._keys.verifying.get(key_id)
+
+
+def jwks(keys: TokenKeys) -> list[dict[str, str]]:
+    """Return the public keys as JSON Web Keys (RFC 7517), the signing one first."""
+    signing, _ = keys.signing
+    listed = sorted(keys.verifying.items(), key=lambda entry: entry[0] != signing)
+    return [_jwk(kid, key) for kid, key in listed]
+
+
+def _jwk(kid: str, key: EllipticCurvePublicKey) -> dict[str, str]:
+    point = ECAlgorithm.to_jwk(key, as_dict=True)
+    names = ("kty", "crv", "x", "y")
+    fields = {name: str(point[name]) for name in names}
+    return {**fields, "kid": kid, "use": "sig", "alg": ALGORITHMS[0]}
+
+
+@dataclass(frozen=True, slots=True)
+class Refresh:
+    """What a good refresh token says."""
+
+    session_id: UUID
+    generation: int
+
+
+class RefreshTokens:
+    """Makes refresh tokens: the same one for the same session and generation, so that
+    callers that refresh at the same time can be given the same successor although only
+    its hash is kept.
+
+    Args:
+        secret: The key of the HMACs, the same for every replica.
+    """
+
+    def __init__(self, secret: bytes) -> None:
+        """See the class."""
+        self._secret = secret
+
+    def make(self, session_id: UUID, generation: int) -> str:
+        """Return the token."""
+        named = session_id.bytes + generation.to_bytes(_GENERATION_BYTES)
+        return base64.urlsafe_b64encode(named + self._prove(named)).rstrip(b"=").decode()
+
+    def read(self, token: str) -> Refresh | None:
+        """Return what a token says, or None when it is not one of ours."""
+        if len(token) > REFRESH_LENGTH_MAX or not token.isascii():
+            return None
+        try:
+            raw = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
+        except ValueError:
+            return None
+        named, proof = raw[:-_PROOF_BYTES], raw[-_PROOF_BYTES:]
+        if len(named) != _ID_BYTES + _GENERATION_BYTES:
+            return None
+        if not hmac.compare_digest(proof, self._prove(named)):
+            return None
+        return Refresh(UUID(bytes=named[:_ID_BYTES]), int.from_bytes(named[_ID_BYTES:]))
+
+    def hash(self, token: str) -> bytes:
+        """Return what is stored of a token."""
+        return hashlib.sha256(token.encode()).digest()
+
+    def _prove(self, named: bytes) -> bytes:
+        return hmac.digest(self._secret, b"refresh\0" + named, hashlib.sha256)

@@ -1,0 +1,47 @@
+"""What Auth asks of Profile before a registration begins."""
+
+from __future__ import annotations
+
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from lockstep.profile.v1 import profile_service_pb2 as profile_pb
+from lockstep.profile.v1 import profile_service_pb2_grpc as profile_grpc
+
+from services.auth.errors import ProfileUnavailable
+from services.kernel.sagas.remote import needed
+
+SERVING_SECONDS = 2.0
+
+
+class RemoteProfiles:
+    """Asks Profile over gRPC.
+
+    Args:
+        stub: Profile, called with Auth's identity.
+        health: Its health service, on the same channel.
+    """
+
+    def __init__(
+        self,
+        stub: profile_grpc.ProfileServiceAsyncStub,
+        health: health_pb2_grpc.HealthStub,
+    ) -> None:
+        """See the class."""
+        self._stub = stub
+        self._health = health
+
+    async def phone_exists(self, phone_number: str) -> bool:
+        """See `usecases.register.Profiles`."""
+        with needed(ProfileUnavailable):
+            answer = await self._stub.PhoneExists(
+                profile_pb.PhoneExistsRequest(phone_number=phone_number)
+            )
+        return answer.exists
+
+    async def ensure_serving(self) -> None:
+        """See `usecases.register.Profiles`."""
+        with needed(ProfileUnavailable):
+            answer = await self._health.Check(  # type: ignore[attr-defined] # its types leave it out
+                health_pb2.HealthCheckRequest(), timeout=SERVING_SECONDS
+            )
+        if answer.status != health_pb2.HealthCheckResponse.SERVING:
+            raise ProfileUnavailable

@@ -1,0 +1,1 @@
+"""Auth on the wire: messages in, use cases, messages out."""

@@ -1,0 +1,1 @@
+"""What Commerce's use cases share: rules that no single RPC owns."""

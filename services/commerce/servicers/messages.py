@@ -1,0 +1,147 @@
+"""Commerce's messages: products, carts and orders as they are on the wire."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from functools import lru_cache
+
+from google.protobuf.timestamp_pb2 import Timestamp
+from google.type.money_pb2 import Money
+from lockstep.commerce.v1 import cart_service_pb2 as cart_pb
+from lockstep.commerce.v1 import catalog_service_pb2 as catalog_pb
+from lockstep.commerce.v1 import order_service_pb2 as order_pb
+
+from services.commerce.domain.products import ProductDraft
+from services.commerce.model import Cart, CartLine, Category, Order, OrderItem, Product
+from services.commerce.usecases.list_products import ProductPage
+from services.kernel.errors import Violation
+from services.kernel.money import from_wire, to_wire
+
+MESSAGES_KEPT = 1024
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Messages:
+    """Reads and writes messages.
+
+    Args:
+        currency: Of every amount.
+    """
+
+    def __init__(self, currency: str) -> None:
+        """See the class."""
+        self._currency = currency
+        # The same products are shown again and again. What is not the same in every
+        # column is another key, and whoever puts a message into another copies it.
+        self.product = lru_cache(maxsize=MESSAGES_KEPT)(self._product)
+        self.line = lru_cache(maxsize=MESSAGES_KEPT)(self._line)
+
+    def draft(self, product: catalog_pb.Product, prefix: str) -> ProductDraft:
+        """Read a product; `prefix` is its path in the request, with a dot."""
+        price = self.amount(product.price, f"{prefix}price") if product.HasField("price") else None
+        return ProductDraft(
+            category_id=product.category_id,
+            name=product.name,
+            description=product.description,
+            price=price,
+            stock=product.stock,
+            image_url=product.image_url,
+        )
+
+    def amount(self, money: Money, field: str) -> int | Violation:
+        """Read an amount in minor units, or say what is wrong with it."""
+        return from_wire(money, self._currency, field=field)
+
+    def _product(self, product: Product) -> catalog_pb.Product:
+        return catalog_pb.Product(
+            id=str(product.id),
+            category_id=str(product.category_id),
+            category=catalog_pb.ProductCategory(
+                id=str(product.category_id), name=product.category_name
+            ),
+            seller_id=None if product.seller_id is None else str(product.seller_id),
+            name=product.name,
+            description=product.description,
+            price=to_wire(product.price, self._currency),
+            stock=product.stock,
+            image_url=product.image_url,
+            create_time=timestamp(product.create_time),
+            update_time=timestamp(product.update_time),
+            etag=product.etag,
+        )
+
+    def page(self, page: ProductPage) -> catalog_pb.ListProductsResponse:
+        """Write a page of products."""
+        total = page.total
+        return catalog_pb.ListProductsResponse(
+            products=[self.product(product) for product in page.products],
+            next_page_token=page.next_token,
+            metadata=catalog_pb.ListMetadata(
+                page=page.number,
+                limit=page.limit,
+                total=total.count,
+                total_is_lower_bound=total.is_lower_bound,
+                total_pages=-(-total.count // page.limit),
+            ),
+        )
+
+    def cart(self, cart: Cart) -> cart_pb.Cart:
+        """Write a cart."""
+        return cart_pb.Cart(
+            user_id=str(cart.user_id),
+            items=[self.line(line) for line in cart.lines],
+            subtotal=to_wire(cart.subtotal, self._currency),
+            etag=cart.etag,
+            update_time=None if cart.update_time is None else timestamp(cart.update_time),
+        )
+
+    def _line(self, line: CartLine) -> cart_pb.CartItem:
+        return cart_pb.CartItem(
+            product=self.product(line.product),
+            quantity=line.quantity,
+            unit_price=to_wire(line.product.price, self._currency),
+            line_total=to_wire(line.total, self._currency),
+            problems=[
+                cart_pb.CartItemProblem.Value(f"CART_ITEM_PROBLEM_{problem}")
+                for problem in line.problems
+            ],
+        )
+
+    def order(self, order: Order) -> order_pb.Order:
+        """Write an order."""
+        return order_pb.Order(
+            id="" if order.id is None else str(order.id),
+            user_id="" if order.user_id is None else str(order.user_id),
+            state=order_pb.OrderState.Value(f"ORDER_STATE_{order.state}"),
+            items=[self._item(item) for item in order.items],
+            total=to_wire(order.total, self._currency),
+            create_time=timestamp(order.create_time),
+            failure_reason=order.failure_reason,
+        )
+
+    def _item(self, item: OrderItem) -> order_pb.OrderItem:
+        return order_pb.OrderItem(
+            product_id=str(item.product_id),
+            name=item.name,
+            quantity=item.quantity,
+            unit_price=to_wire(item.unit_price, self._currency),
+            line_total=to_wire(item.total, self._currency),
+        )
+
+
+def category_message(category: Category) -> catalog_pb.Category:
+    """Write a category."""
+    return catalog_pb.Category(
+        id=str(category.id),
+        name=category.name,
+        description=category.description,
+        create_time=timestamp(category.create_time),
+    )
+
+
+def timestamp(moment: datetime) -> Timestamp:
+    """Write a moment."""
+    # A third of what `FromDatetime` costs, forty times a page.
+    since = moment - _EPOCH
+    return Timestamp(seconds=since.days * 86_400 + since.seconds, nanos=since.microseconds * 1_000)

@@ -1,0 +1,77 @@
+"""OrderService on the wire."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lockstep.commerce.v1 import order_service_pb2 as order_pb
+
+from services.commerce.servicers.messages import Messages
+from services.commerce.usecases.cancel_order import CancelOrder
+from services.commerce.usecases.forget_user import ForgetUser
+from services.commerce.usecases.get_order import GetOrder
+from services.commerce.usecases.list_orders import ListOrders
+from services.commerce.usecases.place_order import PlaceOrder
+from services.kernel.rpc.call import Call
+from services.kernel.sagas.idempotency import RequestKeys
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderServicer:
+    """Serves OrderService."""
+
+    messages: Messages
+    request_keys: RequestKeys
+    place_order: PlaceOrder
+    get_order: GetOrder
+    list_orders: ListOrders
+    cancel_order: CancelOrder
+    forget_user: ForgetUser
+
+    async def PlaceOrder(self, request: order_pb.PlaceOrderRequest, call: Call) -> order_pb.Order:
+        """Order what is in the caller's cart."""
+        expected = (
+            self.messages.amount(request.expected_total, "expected_total")
+            if request.HasField("expected_total")
+            else None
+        )
+        if request.validate_only:
+            order = await self.place_order.validate(user_id=call.user.id, expected_total=expected)
+        else:
+            order = await self.place_order(
+                user_id=call.user.id, expected_total=expected, key=self.request_keys.of(call)
+            )
+        return self.messages.order(order)
+
+    async def GetOrder(self, request: order_pb.GetOrderRequest, call: Call) -> order_pb.Order:
+        """Get an order."""
+        order = await self.get_order(caller=call.user, order_id=request.order_id)
+        return self.messages.order(order)
+
+    async def ListOrders(
+        self, request: order_pb.ListOrdersRequest, call: Call
+    ) -> order_pb.ListOrdersResponse:
+        """List orders."""
+        orders, token = await self.list_orders(
+            caller=call.user,
+            user_id=request.user_id,
+            size=request.page_size,
+            token=request.page_token,
+        )
+        return order_pb.ListOrdersResponse(
+            orders=[self.messages.order(order) for order in orders], next_page_token=token
+        )
+
+    async def CancelOrder(self, request: order_pb.CancelOrderRequest, call: Call) -> order_pb.Order:
+        """Cancel an order."""
+        order = await self.cancel_order(
+            caller=call.user, order_id=request.order_id, key=self.request_keys.of(call)
+        )
+        return self.messages.order(order)
+
+    async def ForgetUser(
+        self, request: order_pb.ForgetUserRequest, call: Call
+    ) -> order_pb.ForgetUserResponse:
+        """Forget a user."""
+        await self.forget_user(saga_id=request.saga_id, user_id=request.user_id)
+        return order_pb.ForgetUserResponse()

@@ -1,0 +1,1 @@
+"""What Lockstep's services share: settings, keys, vocabulary, and the frame of a process."""

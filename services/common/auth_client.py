@@ -1,0 +1,123 @@
+"""What other services ask Auth: which keys sign tokens, and which sessions live."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import math
+import time
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+from uuid import UUID
+
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
+from jwt.algorithms import ECAlgorithm
+from lockstep.auth.v1 import auth_service_pb2 as auth_pb
+from lockstep.auth.v1 import auth_service_pb2_grpc as auth_grpc
+from lockstep_clients.errors import LockstepError
+
+from services.kernel.errors import AuthUnavailable
+from services.kernel.rpc.access import Session
+
+T = TypeVar("T")
+
+SESSION_KEPT_SECONDS = 60.0
+SESSIONS_KEPT = 10_000
+KEYS_ASKED_EVERY_SECONDS = 5.0
+KEYS_KEPT_SECONDS = 60.0
+
+
+class RemoteSessions:
+    """Asks Auth about sessions and keeps the answers for 60 seconds.
+
+    So a logout, a new password, a change of role or a disabled account takes effect
+    everywhere within that time.
+    """
+
+    def __init__(self, auth: auth_grpc.AuthServiceAsyncStub) -> None:
+        """Ask this Auth."""
+        self._auth = auth
+        self._kept: dict[UUID, tuple[Session | None, float]] = {}  # and when it was asked for
+        self._asking: dict[UUID, asyncio.Task[Session | None]] = {}
+
+    async def check(self, session_id: UUID, *, fresh: bool) -> Session | None:
+        """See `access.Sessions`."""
+        if fresh:
+            # Not an answer under way: its question may be older than what matters here.
+            return await self._ask(session_id)
+        kept = self._kept.get(session_id)
+        if kept is not None and time.monotonic() - kept[1] < SESSION_KEPT_SECONDS:
+            return kept[0]
+        return await self._ask_once(session_id)
+
+    async def _ask_once(self, session_id: UUID) -> Session | None:
+        task = self._asking.get(session_id)
+        if task is None:
+            task = self._asking[session_id] = _shared(self._ask(session_id))
+            task.add_done_callback(lambda _: self._asking.pop(session_id, None))
+        return await asyncio.shield(task)
+
+    async def _ask(self, session_id: UUID) -> Session | None:
+        asked_at = time.monotonic()
+        try:
+            answer = await self._auth.CheckSession(auth_pb.CheckSessionRequest(sid=str(session_id)))
+        except LockstepError as error:
+            raise AuthUnavailable from error
+        session = Session(role=answer.role) if answer.active else None
+        self._keep(session_id, session, asked_at)
+        return session
+
+    def _keep(self, session_id: UUID, session: Session | None, asked_at: float) -> None:
+        kept = self._kept.get(session_id)
+        if kept is not None and kept[1] > asked_at:
+            return
+        if len(self._kept) >= SESSIONS_KEPT:
+            del self._kept[next(iter(self._kept))]
+        self._kept[session_id] = (session, asked_at)
+
+
+class RemoteKeys:
+    """Gets Auth's public keys when a token first needs one, and again every minute.
+
+    Lazily, so that no service waits for another to start; one request at a time, and
+    not for every made-up key id.
+    """
+
+    def __init__(self, auth: auth_grpc.AuthServiceAsyncStub) -> None:
+        """Ask this Auth."""
+        self._auth = auth
+        self._keys: dict[str, EllipticCurvePublicKey] = {}
+        self._asked_at = -math.inf
+        self._asking: asyncio.Task[None] | None = None
+
+    async def find(self, key_id: str) -> EllipticCurvePublicKey | None:
+        """See `access.TokenKeys`."""
+        if self._is_worth_asking(key_id):
+            if self._asking is None or self._asking.done():
+                self._asking = _shared(self._ask())
+            await asyncio.shield(self._asking)
+        return self._keys.get(key_id)
+
+    def _is_worth_asking(self, key_id: str) -> bool:
+        age = time.monotonic() - self._asked_at
+        # A key that was retired has to be forgotten, too.
+        return age >= (KEYS_KEPT_SECONDS if key_id in self._keys else KEYS_ASKED_EVERY_SECONDS)
+
+    async def _ask(self) -> None:
+        try:
+            answer = await self._auth.GetJwks(auth_pb.GetJwksRequest())
+        except LockstepError as error:
+            raise AuthUnavailable from error
+        self._asked_at = time.monotonic()
+        self._keys = {key.kid: _public_key(key) for key in answer.keys}
+
+
+def _shared(question: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+    """Ask for everybody who waits, under nobody's own deadline."""
+    return asyncio.get_running_loop().create_task(question, context=contextvars.Context())
+
+
+def _public_key(key: auth_pb.Jwk) -> EllipticCurvePublicKey:
+    public = ECAlgorithm.from_jwk({"kty": key.kty, "crv": key.crv, "x": key.x, "y": key.y})
+    assert isinstance(public, EllipticCurvePublicKey)
+    return public

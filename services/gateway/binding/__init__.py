@@ -1,0 +1,1 @@
+"""From HTTP rules and JSON to protobuf messages, and back. It knows no HTTP."""

@@ -1,0 +1,269 @@
+"""What descriptors say about methods: their HTTP rules and their options.
+
+Everything is read once, at start, from a FileDescriptorSet with imports; the types are
+made from it too, so no generated code is needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from google.protobuf import descriptor_pb2
+from google.protobuf.descriptor import FileDescriptor
+from google.protobuf.message import DecodeError
+from google.rpc import error_details_pb2, status_pb2
+from protobuf import (
+    DescField,
+    DescFieldValueEnum,
+    DescFieldValueMessage,
+    DescFieldValueScalar,
+    DescMessage,
+    DescMethod,
+    DescService,
+    Message,
+    Registry,
+)
+from protobuf.wkt import FileDescriptorSet
+
+from services.gateway.binding.shapes import SPECIAL
+from services.gateway.binding.template import Template, TemplateError, parse
+
+HTTP_RULE: Final = "google.api.http"
+METHOD_RULE: Final = "lockstep.options.v1.method"
+HTTP_BODY: Final = "google.api.HttpBody"
+STATUS: Final = "google.rpc.Status"
+WHOLE: Final = "*"
+SERVICE_ACCESS: Final = "ACCESS_SERVICE"
+PUBLIC_ACCESS: Final = "ACCESS_PUBLIC"
+
+
+class DescriptorError(ValueError):
+    """Say in one line, with the name of the RPC, why the descriptors can't be served."""
+
+
+@dataclass(frozen=True, slots=True)
+class MethodRule:
+    """What a method's own options say; the defaults stand for a method without them.
+
+    Attributes:
+        access: The name of the enum's value, or "" when nothing was declared.
+        success_status: The HTTP status of a success.
+        location: A path template over the response for the `Location` header, or "".
+        takes_idempotency_key: Whether the `Idempotency-Key` header means something.
+    """
+
+    access: str = ""
+    success_status: int = 200
+    location: str = ""
+    takes_idempotency_key: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """One HTTP method and path of an RPC. `body` is "*", the name of a field, or ""."""
+
+    method: str
+    path: str
+    template: Template
+    body: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rpc:
+    """An RPC that is served over HTTP."""
+
+    desc: DescMethod
+    rule: MethodRule
+    bindings: tuple[Binding, ...]
+
+    @property
+    def name(self) -> str:
+        """`package.Service.Method`."""
+        return f"{self.desc.parent.type_name}.{self.desc.name}"
+
+    @property
+    def path(self) -> str:
+        """The gRPC path, `/package.Service/Method`."""
+        return f"/{self.desc.parent.type_name}/{self.desc.name}"
+
+
+def load(data: bytes) -> Registry:
+    """Read a serialised FileDescriptorSet with imports.
+
+    Raises:
+        DescriptorError: It is none, or an import is missing.
+    """
+    try:
+        files = descriptor_pb2.FileDescriptorSet.FromString(data)
+        _add_status_types(files)
+        for file in files.file:
+            _name_fields(file.message_type)
+        return FileDescriptorSet.from_binary(files.SerializeToString()).to_registry()
+    except (DecodeError, ValueError, TypeError, KeyError, AssertionError) as error:
+        raise DescriptorError(
+            "the descriptors are no FileDescriptorSet with imports"
+            f" (protoc --include_imports --descriptor_set_out): {error}"
+        ) from error
+
+
+def services(registry: Registry) -> list[DescService]:
+    """List the services, in the order of the files."""
+    return [each for each in registry if isinstance(each, DescService)]
+
+
+def rpcs(registry: Registry, service: DescService) -> Iterator[Rpc]:
+    """Yield the methods of a service that have an HTTP rule.
+
+    Raises:
+        DescriptorError: A rule is invalid, or needs what the gateway does not do.
+    """
+    for method in service.methods:
+        name = f"{service.type_name}.{method.name}"
+        http = _option(registry, method, HTTP_RULE)
+        if http is None:
+            continue
+        try:
+            _refuse_what_is_not_done(method, http)
+            bindings = tuple(_bindings(method, http))
+            rule = _method_rule(_option(registry, method, METHOD_RULE))
+        except ValueError as error:
+            raise DescriptorError(f"{name}: {error}") from None
+        if rule.access == SERVICE_ACCESS:
+            raise DescriptorError(f"{name}: only services may call it, so it can have no HTTP rule")
+        yield Rpc(method, rule, bindings)
+
+
+def field_at(message: DescMessage, path: str) -> Sequence[DescField]:
+    """Follow a path of proto names; return the field of each step.
+
+    Raises:
+        ValueError: There is no such field, or a step leads through a repeated one.
+    """
+    steps: list[DescField] = []
+    for name in path.split("."):
+        field = next((each for each in message.fields if each.name == name), None)
+        if field is None:
+            raise ValueError(f"`{path}` names no field: {message.type_name} has no `{name}`")
+        steps.append(field)
+        if len(steps) <= path.count("."):
+            if not isinstance(field.value, DescFieldValueMessage):
+                raise ValueError(f"`{path}` leads through `{name}`, which is no message")
+            message = field.value.message
+    return steps
+
+
+def _option(registry: Registry, method: DescMethod, name: str) -> Message | None:
+    extension = registry.extension(name)
+    options = method.proto.options
+    if extension is None or options is None or extension.type not in options:
+        return None
+    value: Message = options[extension.type]
+    return value
+
+
+def _method_rule(option: Any) -> MethodRule:
+    if option is None:
+        return MethodRule()
+    return MethodRule(
+        access=_access_name(option),
+        success_status=getattr(option, "success_status", 0) or 200,
+        location=getattr(option, "location", ""),
+        takes_idempotency_key=getattr(option, "idempotency_key", False),
+    )
+
+
+def _access_name(option: Message) -> str:
+    """Return the name as the proto has it: Python's leaves out the enum's prefix."""
+    for field in option.desc().fields:
+        if field.name == "access" and isinstance(field.value, DescFieldValueEnum):
+            names = {value.number: value.name for value in field.value.enum.values}
+            return names.get(int(option[field]), "")
+    return ""
+
+
+def _refuse_what_is_not_done(method: DescMethod, http: Any) -> None:
+    if method.method_kind != "unary":
+        raise ValueError("streams are not served over HTTP")
+    if HTTP_BODY in (method.input.type_name, method.output.type_name):
+        raise ValueError(f"{HTTP_BODY} is not served")
+    for rule in (http, *http.additional_bindings):
+        if rule.response_body:
+            raise ValueError("`response_body` is not served")
+
+
+def _bindings(method: DescMethod, http: Any) -> Iterator[Binding]:
+    yield _binding(method, http)
+    for additional in http.additional_bindings:
+        if additional.additional_bindings:
+            raise ValueError("additional bindings inside additional bindings")
+        yield _binding(method, additional)
+
+
+def _binding(method: DescMethod, http: Any) -> Binding:
+    verb, path = _pattern(http)
+    try:
+        template = parse(path)
+    except TemplateError as error:
+        raise ValueError(str(error)) from None
+    for variable in template.variables:
+        _check_variable(field_at(method.input, variable.field_path), variable.field_path)
+    if http.body not in ("", WHOLE):
+        _check_body(method.input, http.body, template)
+    return Binding(verb, path, template, http.body)
+
+
+def _pattern(http: Any) -> tuple[str, str]:
+    pattern = http.pattern
+    if pattern is None:
+        raise ValueError("an HTTP rule without a path")
+    if pattern.field == "custom":
+        kind = pattern.value.kind
+        if not kind:
+            raise ValueError("a custom HTTP rule without a kind")
+        return kind.upper(), pattern.value.path
+    return pattern.field.upper(), pattern.value
+
+
+def _check_variable(steps: Sequence[DescField], path: str) -> None:
+    if not isinstance(steps[-1].value, DescFieldValueScalar | DescFieldValueEnum):
+        raise ValueError(f"the variable `{path}` is repeated, a map or a message")
+    for step in steps[:-1]:
+        assert isinstance(step.value, DescFieldValueMessage)
+        if step.value.message.type_name in SPECIAL:
+            raise ValueError(f"`{path}` leads into {step.value.message.type_name}")
+
+
+def _check_body(message: DescMessage, body: str, template: Template) -> None:
+    field = next((each for each in message.fields if each.name == body), None)
+    if field is None:
+        raise ValueError(f'`body: "{body}"` names no field of {message.type_name}')
+    if any(variable.field_path == body for variable in template.variables):
+        raise ValueError(f"`{body}` is both the body and a variable of the path")
+
+
+def _add_status_types(files: descriptor_pb2.FileDescriptorSet) -> None:
+    """Let errors be read even if the descriptors do not import their types."""
+    known = {file.name for file in files.file}
+    for file in _with_imports([status_pb2.DESCRIPTOR, error_details_pb2.DESCRIPTOR]):
+        if file.name not in known:
+            file.CopyToProto(files.file.add())
+
+
+def _with_imports(files: Sequence[FileDescriptor]) -> list[FileDescriptor]:
+    ordered: dict[str, FileDescriptor] = {}
+    for file in files:
+        for each in (*_with_imports(file.dependencies), file):
+            ordered.setdefault(each.name, each)
+    return list(ordered.values())
+
+
+def _name_fields(messages: Iterable[descriptor_pb2.DescriptorProto]) -> None:
+    """Give fields the JSON names that descriptors inside generated code do not hold."""
+    for message in messages:
+        _name_fields(message.nested_type)
+        for field in message.field:
+            if not field.json_name:
+                head, *tail = field.name.split("_")
+                field.json_name = head + "".join(each[:1].upper() + each[1:] for each in tail)

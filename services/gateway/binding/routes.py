@@ -1,0 +1,187 @@
+"""Finding the route of a path: a tree of segments, the most specific first.
+
+Depth in the tree is position in the path, so one look-up visits each node once at
+most: the work is bounded by the routes and by the length of the path.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Generic, TypeVar
+from urllib.parse import unquote_to_bytes
+
+from services.gateway.binding.template import Template, Variable, Wildcard
+
+ANY_METHOD: Final = "*"
+HEAD_CANDIDATES: Final = ("HEAD", "GET", ANY_METHOD)
+_BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_ESCAPE = re.compile(r"(%2[Ff])")
+
+T = TypeVar("T")
+
+
+class BadPathError(ValueError):
+    """The path has an escape that is malformed or no UTF-8."""
+
+
+class DuplicateRouteError(ValueError):
+    """Two routes answer the same method and path; `other` was there before."""
+
+    def __init__(self, other: Any) -> None:
+        """Name the route that was there before."""
+        super().__init__(str(other))
+        self.other: Final = other
+
+
+@dataclass(slots=True)
+class _End(Generic[T]):
+    """Where routes end: by method, each with its variables."""
+
+    by_method: dict[str, tuple[T, tuple[Variable, ...]]] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class _Node(Generic[T]):
+    literals: dict[str, _Node[T]] = field(default_factory=dict)
+    any: _Node[T] | None = None
+    ends: dict[str, _End[T]] = field(default_factory=dict)
+    rests: dict[str, _End[T]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Match(Generic[T]):
+    """A route and the values of its variables, decoded, by field path."""
+
+    target: T
+    values: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class OtherMethods:
+    """The path exists, but under these methods only."""
+
+    methods: frozenset[str]
+
+
+class Router(Generic[T]):
+    """Maps method and path to a route."""
+
+    def __init__(self) -> None:
+        """Make a router without routes."""
+        self._root: _Node[T] = _Node()
+        self._verbs: set[str] = set()
+
+    def add(self, method: str, template: Template, target: T) -> None:
+        """Add a route; `*` as the method answers those that have no route of their own.
+
+        Raises:
+            DuplicateRouteError: There is a route for this method and path.
+        """
+        node, segments = self._root, template.segments
+        last = segments[-1]
+        rest = isinstance(last, Wildcard) and last.rest
+        for segment in segments[:-1] if rest else segments:
+            node = _child(node, segment)
+        ends = node.rests if rest else node.ends
+        end = ends.setdefault(template.verb, _End())
+        if method in end.by_method:
+            raise DuplicateRouteError(end.by_method[method][0])
+        end.by_method[method] = (target, template.variables)
+        if template.verb:
+            self._verbs.add(template.verb)
+
+    def find(self, method: str, raw_path: str) -> Match[T] | OtherMethods | None:
+        """Find the most specific route: literals before `*` before `**`.
+
+        GET answers HEAD too.
+
+        Args:
+            method: The HTTP method.
+            raw_path: The path as it came, escapes and all, from the first slash.
+
+        Raises:
+            BadPathError: An escape of the path is malformed or no UTF-8.
+        """
+        path, verb = raw_path, ""
+        head, colon, tail = raw_path.rpartition(":")
+        if colon and tail in self._verbs and not head.endswith("/"):
+            path, verb = head, tail
+        found = self._find(method, path, verb)
+        if found is None and verb:
+            # No rule knows this verb here: it belongs to the last segment.
+            found = self._find(method, raw_path, "")
+        return found
+
+    def _find(self, method: str, path: str, verb: str) -> Match[T] | OtherMethods | None:
+        if not path.startswith("/"):
+            return None
+        raw = path[1:].split("/")
+        decoded = raw if "%" not in path else [_decode(each) for each in raw]
+        candidates = HEAD_CANDIDATES if method == "HEAD" else (method, ANY_METHOD)
+        others: set[str] = set()
+        for end in _ends(self._root, decoded, verb):
+            for entry in filter(None, map(end.by_method.get, candidates)):
+                target, variables = entry
+                values = {each.field_path: _value(each, raw, decoded) for each in variables}
+                return Match(target, values)
+            others |= end.by_method.keys()
+        return OtherMethods(frozenset(others)) if others else None
+
+
+def _child(node: _Node[T], segment: str | Wildcard) -> _Node[T]:
+    if isinstance(segment, Wildcard):
+        if node.any is None:
+            node.any = _Node()
+        return node.any
+    return node.literals.setdefault(segment, _Node())
+
+
+def _ends(root: _Node[T], segments: list[str], verb: str) -> Iterator[_End[T]]:
+    """Walk the tree depth first; each step is a node and its position in the path."""
+    stack: list[tuple[_Node[T], int, bool]] = [(root, 0, False)]
+    count = len(segments)
+    while stack:
+        node, at, rest = stack.pop()
+        if rest:
+            yield node.rests[verb]
+            continue
+        if at == count and verb in node.ends:
+            yield node.ends[verb]
+        if verb in node.rests:
+            stack.append((node, at, True))
+        if at == count:
+            continue
+        if node.any is not None and segments[at]:
+            stack.append((node.any, at + 1, False))
+        literal = node.literals.get(segments[at])
+        if literal is not None:
+            stack.append((literal, at + 1, False))
+
+
+def _value(variable: Variable, raw: list[str], decoded: list[str]) -> str:
+    if not variable.multi:
+        return decoded[variable.start]
+    segments = raw[variable.start : variable.end]
+    return "/".join(_decode_keeping_slashes(each) for each in segments)
+
+
+def _decode(segment: str) -> str:
+    if "%" not in segment:
+        return segment
+    if _BAD_ESCAPE.search(segment):
+        raise BadPathError("a percent sign without two hexadecimal digits")
+    try:
+        return unquote_to_bytes(segment).decode()
+    except UnicodeDecodeError:
+        raise BadPathError("an escape that is not UTF-8") from None
+
+
+def _decode_keeping_slashes(segment: str) -> str:
+    """Decode all but `%2F`, which would look like a separator; it stays as it came."""
+    if "%" not in segment:
+        return segment
+    return "".join(
+        part if part in ("%2F", "%2f") else _decode(part) for part in _ESCAPE.split(segment)
+    )

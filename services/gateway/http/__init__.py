@@ -1,0 +1,1 @@
+"""Requests, responses, headers, and the calls that are made for them."""

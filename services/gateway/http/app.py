@@ -1,0 +1,284 @@
+"""The gateway as an ASGI application: finds the route, keeps the limits, shapes the answers."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import time
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Final
+
+import structlog
+
+from services.gateway.binding.problems import BadRequest
+from services.gateway.binding.routes import BadPathError, Match, OtherMethods, Router
+from services.gateway.http.cors import Cors
+from services.gateway.http.errors import Failure, Failures
+from services.gateway.http.exchange import (
+    NO_CONTENT,
+    ClientGone,
+    Receive,
+    Reply,
+    Request,
+    Scope,
+    Send,
+    TooLarge,
+    TooSlow,
+)
+from services.gateway.http.headers import REQUEST_ID, HeaderPolicy, request_id
+from services.gateway.http.negotiation import JSON, PROBLEM, accepts, accepts_gzip, is_json
+from services.gateway.http.pages import COMPRESS_ABOVE_BYTES, Page
+from services.gateway.http.static import StaticSite
+from services.gateway.http.transcoder import Call, Transcoder
+
+GZIP_LEVEL: Final = 4
+DISCARD_TIMES: Final = 8
+DISCARD_SECONDS: Final = 2.0
+IN_THREAD_ABOVE_BYTES: Final = 64 * 1024
+CLIENT_CLOSED: Final = 499
+SECURITY: Final = {"x-content-type-options": "nosniff", "cache-control": "private, no-cache"}
+GRPC_TYPE: Final = "application/grpc"
+
+log = structlog.get_logger("lockstep.gateway")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much and how long.
+
+    Attributes:
+        requests: Calls in flight.
+        body_bytes: The largest body.
+        call_seconds: The longest call, and one of a client that does not say.
+        body_seconds: How long sending a body may take.
+    """
+
+    requests: int = 1000
+    body_bytes: int = 1024 * 1024
+    call_seconds: float = 10.0
+    body_seconds: float = 10.0
+
+
+@dataclass(slots=True)
+class Trace:
+    """What the access log says about a request."""
+
+    request_id: str
+    route: str = ""
+    started: float = field(default_factory=time.perf_counter)
+
+
+class Gateway:
+    """Serves HTTP.
+
+    Args:
+        router: Finds the binding of a path.
+        failures: Makes failures.
+        headers: Decides which headers pass.
+        limits: The limits.
+        pages: What the gateway answers itself, by path; `site` is asked where nothing else is.
+        cors: Which origins may read answers.
+        site: The files of a browser client.
+    """
+
+    def __init__(
+        self,
+        router: Router[Transcoder],
+        *,
+        failures: Failures,
+        headers: HeaderPolicy,
+        limits: Limits,
+        pages: Mapping[str, Page],
+        cors: Cors,
+        site: StaticSite | None = None,
+    ) -> None:
+        """See the class."""
+        self._router = router
+        self._failures = failures
+        self._policy = headers
+        self._limits = limits
+        self._pages = pages
+        self._cors = cors
+        self._site = site
+        self._running = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request (ASGI)."""
+        request = Request.of(scope, receive)
+        trace = Trace(request_id(request.headers))
+        status = CLIENT_CLOSED
+        try:
+            reply = await self._reply(request, trace)
+            if reply is None:
+                status = await self._serve_site(scope, receive, send, request, trace)
+            else:
+                status = reply.status
+                await self._send(send, request, trace, reply)
+        except ClientGone:
+            pass
+        finally:
+            log.info(
+                "request",
+                method=request.method,
+                route=trace.route or request.raw_path[:200],
+                status=status,
+                ms=round((time.perf_counter() - trace.started) * 1000, 2),
+                request_id=trace.request_id,
+            )
+
+    async def _reply(self, request: Request, trace: Trace) -> Reply | None:
+        """Answer, whatever happens; None: the site may have the path."""
+        try:
+            return await self._dispatch(request, trace)
+        except Failure as failure:
+            return self._failed(request, failure)
+        except BadRequest as error:
+            return self._failed(request, self._failures.invalid(error.fields))
+        except ClientGone:
+            raise
+        except Exception:
+            log.exception("unexpected", request_id=trace.request_id, route=trace.route)
+            return self._failed(request, self._failures.internal())
+
+    async def _dispatch(self, request: Request, trace: Trace) -> Reply | None:
+        page = self._pages.get(request.raw_path)
+        if page is not None:
+            trace.route = request.raw_path
+            return await self._serve_page(request, page)
+        try:
+            found = self._router.find(request.method, request.raw_path)
+        except BadPathError as error:
+            raise BadRequest([("path", f"has {error}")]) from None
+        if isinstance(found, Match) and not self._cors.is_preflight(request):
+            trace.route = found.target.path
+            return await self._serve_within_limit(request, trace, found)
+        if found is None:
+            if self._site is not None and request.method in ("GET", "HEAD"):
+                return None
+            raise self._failures.no_route()
+        methods = found.methods if isinstance(found, OtherMethods) else {"*"}
+        return self._answer_options(request, _with_implied(methods))
+
+    def _answer_options(self, request: Request, methods: Collection[str]) -> Reply:
+        if request.method != "OPTIONS":
+            raise self._failures.not_allowed(methods)
+        reply = Reply(204)
+        if self._cors.is_preflight(request):
+            reply = self._cors.preflight(methods)
+        reply.headers["allow"] = ", ".join(sorted(methods))
+        return reply
+
+    async def _serve_page(self, request: Request, page: Page) -> Reply:
+        if request.method not in ("GET", "HEAD"):
+            return self._answer_options(request, _with_implied({"GET"}))
+        return await page(request)
+
+    async def _serve_within_limit(
+        self, request: Request, trace: Trace, found: Match[Transcoder]
+    ) -> Reply:
+        if self._running >= self._limits.requests:
+            raise self._failures.too_many()
+        self._running += 1
+        try:
+            return await self._serve_rpc(request, trace, found)
+        finally:
+            self._running -= 1
+
+    async def _serve_rpc(self, request: Request, trace: Trace, found: Match[Transcoder]) -> Reply:
+        if not accepts(request.header(b"accept"))[0]:
+            raise self._failures.invalid([("Accept", f"has to allow {JSON}")], status=406)
+        inbound = self._policy.inbound(request.headers)
+        body = await self._read_body(request)
+        wanted = inbound.timeout_seconds or self._limits.call_seconds
+        address = self._policy.client_address(request.peer, request.headers)
+        metadata = [
+            *inbound.metadata,
+            (REQUEST_ID, trace.request_id),
+            *found.target.upstream.proof(address),
+        ]
+        call = Call(metadata, min(wanted, self._limits.call_seconds))
+        return await found.target.serve(request, found.values, body, call)
+
+    async def _read_body(self, request: Request) -> bytes:
+        content_type = request.header(b"content-type")
+        if content_type.startswith(GRPC_TYPE):
+            raise self._unsupported()
+        if request.header(b"content-encoding") not in ("", "identity"):
+            raise self._failures.invalid(
+                [("Content-Encoding", "has to be absent: bodies are not compressed")], status=415
+            )
+        try:
+            body = await request.read_body(
+                bytes_max=self._limits.body_bytes, seconds=self._limits.body_seconds
+            )
+        except TooLarge:
+            size = DISCARD_TIMES * self._limits.body_bytes
+            await request.discard(bytes_max=size, seconds=DISCARD_SECONDS)
+            reason = f"is larger than {self._limits.body_bytes} bytes"
+            headers = {"connection": "close"}
+            raise self._failures.invalid([("body", reason)], status=413, headers=headers) from None
+        except TooSlow:
+            raise self._failures.too_late(HTTPStatus.REQUEST_TIMEOUT) from None
+        if body and content_type and not is_json(content_type):
+            raise self._unsupported()
+        return body
+
+    def _unsupported(self) -> Failure:
+        return self._failures.invalid([("Content-Type", f"has to be {JSON}")], status=415)
+
+    def _failed(self, request: Request, failure: Failure) -> Reply:
+        headers = failure.all_headers()
+        if accepts(request.header(b"accept"))[1]:
+            return Reply(failure.http_status, failure.as_problem(), headers, PROBLEM)
+        return Reply(failure.http_status, failure.as_status(), headers)
+
+    async def _serve_site(
+        self, scope: Scope, receive: Receive, send: Send, request: Request, trace: Trace
+    ) -> int:
+        assert self._site is not None
+        status = await self._site.serve(scope, receive, send, {REQUEST_ID: trace.request_id})
+        if status is None:
+            reply = self._failed(request, self._failures.no_route())
+            await self._send(send, request, trace, reply)
+            return reply.status
+        return status
+
+    async def _send(self, send: Send, request: Request, trace: Trace, reply: Reply) -> None:
+        headers = {
+            **SECURITY,
+            REQUEST_ID: trace.request_id,
+            "vary": "accept, accept-encoding, origin",
+            **self._cors.headers(request),
+            **reply.headers,
+        }
+        body = await _compressed(request, reply, headers)
+        if reply.status not in NO_CONTENT:
+            headers["content-type"] = reply.content_type
+            headers["content-length"] = str(len(body))
+        raw = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
+        await send({"type": "http.response.start", "status": reply.status, "headers": raw})
+        await send(
+            {"type": "http.response.body", "body": b"" if request.method == "HEAD" else body}
+        )
+
+
+async def _compressed(request: Request, reply: Reply, headers: dict[str, str]) -> bytes:
+    body = reply.body
+    if len(body) <= COMPRESS_ABOVE_BYTES or "content-encoding" in headers:
+        return body
+    if not accepts_gzip(request.header(b"accept-encoding")):
+        return body
+    headers["content-encoding"] = "gzip"
+    tag = headers.get("etag")
+    if tag is not None and not tag.startswith("W/"):
+        headers["etag"] = "W/" + tag  # RFC 9110: other bytes need another strong tag
+    if len(body) > IN_THREAD_ABOVE_BYTES:
+        return await asyncio.to_thread(gzip.compress, body, GZIP_LEVEL)
+    return gzip.compress(body, GZIP_LEVEL, mtime=0)
+
+
+def _with_implied(methods: Collection[str]) -> set[str]:
+    implied = {"OPTIONS", "HEAD"} if "GET" in methods else {"OPTIONS"}
+    return {*methods, *implied}

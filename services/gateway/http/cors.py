@@ -1,0 +1,65 @@
+"""Cross-origin requests (Fetch standard): off unless origins are set. Never with cookies."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Final
+
+from services.gateway.http.exchange import Reply, Request
+
+EVERY: Final = "*"
+ALLOWED_HEADERS: Final = (
+    "authorization, content-type, idempotency-key, if-none-match, request-timeout,"
+    " traceparent, tracestate, x-request-id"
+)
+EXPOSED_HEADERS: Final = "etag, location, retry-after, x-request-id"
+PREFLIGHT_SECONDS: Final = "600"
+
+
+class Cors:
+    """Decides which origins may read answers.
+
+    Args:
+        origins: Such as `https://shop.example`, or `*` for all of them.
+    """
+
+    def __init__(self, origins: Collection[str] = ()) -> None:
+        """See the class."""
+        self._origins = frozenset(origins)
+
+    def headers(self, request: Request) -> dict[str, str]:
+        """Return the headers that let the request's origin read the answer."""
+        if not self._origins:
+            return {}
+        origin = request.header(b"origin")
+        if EVERY in self._origins:
+            allowed = EVERY
+        elif origin in self._origins:
+            allowed = origin
+        else:
+            return {}
+        return {
+            "access-control-allow-origin": allowed,
+            "access-control-expose-headers": EXPOSED_HEADERS,
+        }
+
+    def is_preflight(self, request: Request) -> bool:
+        """Tell whether a browser asks if it may send a request, and it may."""
+        return (
+            request.method == "OPTIONS"
+            and b"access-control-request-method" in request.named
+            and bool(self.headers(request))
+        )
+
+    @staticmethod
+    def preflight(methods: Collection[str]) -> Reply:
+        """Answer a preflight for a path with these methods."""
+        allow = ", ".join(sorted(methods))
+        return Reply(
+            204,
+            headers={
+                "access-control-allow-methods": allow,
+                "access-control-allow-headers": ALLOWED_HEADERS,
+                "access-control-max-age": PREFLIGHT_SECONDS,
+            },
+        )

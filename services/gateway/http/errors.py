@@ -1,0 +1,260 @@
+"""One shape for every failure: `google.rpc.Status` as JSON, or RFC 9457 where asked for."""
+
+from __future__ import annotations
+
+import base64
+import http
+import json
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import grpc
+from protobuf import DescFieldValueList, DescFieldValueMessage, DescMessage, Registry
+
+from services.gateway.binding.descriptors import STATUS
+from services.gateway.binding.problems import BadRequest
+
+TYPE_PREFIX: Final = "type.googleapis.com/"
+ERROR_INFO: Final = TYPE_PREFIX + "google.rpc.ErrorInfo"
+BAD_REQUEST: Final = TYPE_PREFIX + "google.rpc.BadRequest"
+RETRY_INFO: Final = TYPE_PREFIX + "google.rpc.RetryInfo"
+STATUS_DETAILS: Final = "grpc-status-details-bin"
+
+INVALID_ARGUMENT: Final = 3
+DEADLINE_EXCEEDED: Final = 4
+NOT_FOUND: Final = 5
+RESOURCE_EXHAUSTED: Final = 8
+UNIMPLEMENTED: Final = 12
+INTERNAL: Final = 13
+UNAVAILABLE: Final = 14
+
+# google/rpc/code.proto; index is the gRPC code.
+HTTP_STATUS: Final = (
+    200, 499, 500, 400, 504, 404, 409, 403, 429, 400, 409, 400, 501, 500, 503, 500, 401,
+)  # fmt: skip
+PHRASES: Final = {
+    **{each.value: each.phrase for each in http.HTTPStatus},
+    499: "Client Closed Request",
+}
+
+
+@dataclass(eq=False)
+class Failure(Exception):
+    """A failed request as the caller sees it.
+
+    Attributes:
+        code: The gRPC code.
+        message: For people.
+        details: The details, each as JSON with its `@type`.
+        status: The HTTP status.
+        headers: HTTP headers that belong to it.
+    """
+
+    code: int
+    message: str
+    details: Sequence[Mapping[str, Any]] = ()
+    status: int = 0
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def http_status(self) -> int:
+        """The HTTP status: its own, or the one of its code."""
+        return self.status or HTTP_STATUS[self.code]
+
+    def as_status(self) -> bytes:
+        """Write it as `google.rpc.Status`."""
+        body = {"code": self.code, "message": self.message, "details": list(self.details)}
+        return json.dumps(body, ensure_ascii=False).encode()
+
+    def as_problem(self) -> bytes:
+        """Write it as problem details (RFC 9457), with the same members beside."""
+        body = {
+            "type": "about:blank",
+            "title": PHRASES.get(self.http_status, ""),
+            "status": self.http_status,
+            "detail": self.message,
+            "code": self.code,
+            "details": list(self.details),
+        }
+        return json.dumps(body, ensure_ascii=False).encode()
+
+    def all_headers(self) -> dict[str, str]:
+        """Return its HTTP headers, with those that follow from its status and details."""
+        headers = dict(self.headers)
+        if self.http_status == http.HTTPStatus.UNAUTHORIZED:
+            headers["www-authenticate"] = "Bearer"
+        wait = self._retry_seconds()
+        if wait is not None and self.http_status in (429, 503):
+            headers["retry-after"] = str(wait)
+        return headers
+
+    def _retry_seconds(self) -> int | None:
+        for detail in self.details:
+            delay = str(detail.get("retryDelay", ""))
+            if detail["@type"] == RETRY_INFO and re.fullmatch(r"\d+(\.\d+)?s", delay):
+                return math.ceil(float(delay[:-1]))
+        return None
+
+
+class Failures:
+    """Makes failures.
+
+    Args:
+        domain: The domain of the gateway's own ErrorInfo.
+        registry: Knows the types of details.
+    """
+
+    def __init__(self, domain: str, registry: Registry) -> None:
+        """See the class."""
+        self._domain = domain
+        self._registry = registry
+        status = registry.message(STATUS)
+        assert status is not None
+        self._status_type = status.type
+
+    def make(
+        self,
+        code: int,
+        reason: str,
+        message: str,
+        *,
+        status: int = 0,
+        details: Iterable[Mapping[str, Any]] = (),
+        headers: Mapping[str, str] | None = None,
+    ) -> Failure:
+        """Make a failure of the gateway's own."""
+        info = {"@type": ERROR_INFO, "reason": reason, "domain": self._domain, "metadata": {}}
+        return Failure(code, message, [info, *details], status, headers or {})
+
+    def invalid(
+        self,
+        fields: Sequence[tuple[str, str]],
+        *,
+        status: int = 0,
+        headers: Mapping[str, str] | None = None,
+    ) -> Failure:
+        """Make the failure of a request with wrong fields, by their names in JSON or HTTP."""
+        violations = [{"field": name, "description": text} for name, text in fields]
+        message = str(BadRequest(list(fields)))
+        detail = {"@type": BAD_REQUEST, "fieldViolations": violations}
+        return self.make(
+            INVALID_ARGUMENT,
+            "INVALID_FIELD",
+            message,
+            status=status,
+            details=[detail],
+            headers=headers,
+        )
+
+    def no_route(self) -> Failure:
+        """Make the failure of a path that does not exist."""
+        return self.make(NOT_FOUND, "ROUTE_NOT_FOUND", "There is no such path.")
+
+    def not_allowed(self, methods: Iterable[str]) -> Failure:
+        """Make the failure of a path that exists under other methods."""
+        allow = ", ".join(sorted(methods))
+        return self.make(
+            UNIMPLEMENTED,
+            "METHOD_NOT_FOUND",
+            f"This path takes {allow}.",
+            status=405,
+            headers={"allow": allow},
+        )
+
+    def unavailable(self, message: str = "The service did not answer.") -> Failure:
+        """Make the failure of an upstream that cannot be reached."""
+        wait = {"@type": RETRY_INFO, "retryDelay": "1s"}
+        return self.make(UNAVAILABLE, "UPSTREAM_UNAVAILABLE", message, details=[wait])
+
+    def too_many(self) -> Failure:
+        """Make the failure of a request that is one too many."""
+        wait = {"@type": RETRY_INFO, "retryDelay": "1s"}
+        message = "Too many requests are in flight."
+        return self.make(RESOURCE_EXHAUSTED, "TOO_MANY_REQUESTS", message, details=[wait])
+
+    def too_late(self, status: int = 0) -> Failure:
+        """Make the failure of a request whose time ran out."""
+        return self.make(DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED", "The time ran out.", status=status)
+
+    def internal(self) -> Failure:
+        """Make the failure of something unexpected; it says nothing of it."""
+        return self.make(INTERNAL, "INTERNAL", "Something unexpected happened.")
+
+    def of(self, error: grpc.aio.AioRpcError, request: DescMessage, body: str) -> Failure:
+        """Translate the failure of a call; fields get their JSON names.
+
+        Args:
+            error: What the call raised.
+            request: The request's type.
+            body: The name of the field that the HTTP body is, or "*" or "".
+        """
+        code = error.code().value[0]
+        data = _status_details(error)
+        if data is None:
+            return self._bare(code, error.details() or "")
+        try:
+            status: Any = self._status_type.from_binary(data)
+        except (ValueError, TypeError):
+            return self._bare(code, error.details() or "")
+        details = [self._detail(each, request, body) for each in status.details]
+        return Failure(code, status.message or error.details() or "", details)
+
+    def _bare(self, code: int, text: str) -> Failure:
+        """Make a failure without details. Texts that gRPC or a crash made are not passed on."""
+        if code == UNAVAILABLE:
+            return self.unavailable()
+        if code == DEADLINE_EXCEEDED:
+            return self.too_late()
+        if HTTP_STATUS[code] == http.HTTPStatus.INTERNAL_SERVER_ERROR:
+            return Failure(code, self.internal().message, self.internal().details)
+        return Failure(code, text)
+
+    def _detail(self, detail: Any, request: DescMessage, body: str) -> dict[str, Any]:
+        try:
+            shown: dict[str, Any] = json.loads(detail.to_json(registry=self._registry))
+        except (ValueError, TypeError):
+            # A type that is not known here: kept, so that a client that knows it can read it.
+            value = base64.b64encode(detail.value).decode()
+            return {"@type": detail.type_url, "value": value}
+        if shown.get("@type") == BAD_REQUEST:
+            for violation in shown.get("fieldViolations", ()):
+                violation["field"] = json_path(request, violation.get("field", ""), body)
+        return shown
+
+
+def _status_details(error: grpc.aio.AioRpcError) -> bytes | None:
+    for key, value in error.trailing_metadata() or ():
+        if key == STATUS_DETAILS and isinstance(value, bytes):
+            return value
+    return None
+
+
+def json_path(message: DescMessage, path: str, body: str = "") -> str:
+    """Turn a path of proto names (`items[0].unit_price`) into JSON names.
+
+    Steps that name no field stay as they are. A path that starts inside the body's field
+    is taken from there.
+    """
+    here: DescMessage | None = message
+    first = re.split(r"[.\[]", path, maxsplit=1)[0]
+    if body not in ("", "*") and not any(each.name == first for each in message.fields):
+        here = _message_at(message, body)
+    steps = []
+    for step in path.split("."):
+        name, bracket, index = step.partition("[")
+        field_ = next((each for each in here.fields if each.name == name), None) if here else None
+        steps.append((field_.json_name if field_ else name) + bracket + index)
+        here = _message_at(here, name) if here else None
+    return ".".join(steps)
+
+
+def _message_at(message: DescMessage, name: str) -> DescMessage | None:
+    value = next((each.value for each in message.fields if each.name == name), None)
+    if isinstance(value, DescFieldValueMessage):
+        return value.message
+    if isinstance(value, DescFieldValueList) and isinstance(value.element, DescMessage):
+        return value.element
+    return None

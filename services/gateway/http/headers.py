@@ -1,0 +1,179 @@
+"""Which headers go in as metadata and which come out, and who the client is.
+
+Both are lists of what is allowed. Names that are ours (`x-lockstep-*`) never come in from
+outside: services believe them.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from services.gateway.binding.problems import BadRequest
+from services.gateway.http.deadline import READERS
+
+Headers = Sequence[tuple[bytes, bytes]]
+Metadata = tuple[tuple[str, str], ...]
+
+OURS: Final = "x-lockstep-"
+CLIENT_ADDRESS: Final = "x-lockstep-client-address"
+SERVICE_IDENTITY: Final = "x-lockstep-service"
+REQUEST_ID: Final = "x-request-id"
+FORWARDED_FOR: Final = b"x-forwarded-for"
+PASSED_OUT: Final = ("location", "retry-after", "etag")
+METADATA_PREFIX: Final = "grpc-metadata-"
+REQUEST_ID_LENGTH_MAX: Final = 128
+
+# Whether a value that metadata can't carry, or that comes twice, is the caller's mistake (the
+# request would mean something else without it) or simply left out.
+_PASSED_IN: Final = {
+    "authorization": True,
+    "idempotency-key": True,
+    "traceparent": False,
+    "tracestate": False,
+    "accept-language": False,
+}
+_JOINED: Final = ("tracestate", "accept-language")
+_PRINTABLE = re.compile(rb"[\x20-\x7e]+")
+_METADATA_NAME = re.compile(r"[a-z0-9_.-]+")
+_OWN_METADATA: Final = ("grpc-", ":")
+
+
+@dataclass(frozen=True, slots=True)
+class Inbound:
+    """What is read from a request's headers.
+
+    Attributes:
+        metadata: For the call.
+        timeout_seconds: What the caller wants to wait; None: does not say.
+    """
+
+    metadata: list[tuple[str, str]]
+    timeout_seconds: float | None
+
+
+class HeaderPolicy:
+    """Decides what passes.
+
+    Args:
+        extra: Names of further headers that may pass; `grpc-metadata-x` passes as `x`.
+        trusted_proxies: The networks whose `x-forwarded-for` is believed.
+
+    Raises:
+        ValueError: A name is one that must not pass, or a network is malformed.
+    """
+
+    def __init__(self, extra: Iterable[str] = (), trusted_proxies: Iterable[str] = ()) -> None:
+        """See the class."""
+        self._targets = {name.encode(): (name, strict) for name, strict in _PASSED_IN.items()}
+        for name in extra:
+            self._targets[name.lower().encode()] = (_target(name.lower()), False)
+        self._readers = {name.encode(): (name, read) for name, read in READERS.items()}
+        self._proxies = [ipaddress.ip_network(each) for each in trusted_proxies]
+
+    def inbound(self, headers: Headers) -> Inbound:
+        """Read a request's headers.
+
+        Raises:
+            BadRequest: One that matters comes twice, can't be carried, or is malformed.
+        """
+        found: dict[str, str] = {}
+        timeout: float | None = None
+        for name, value in headers:
+            target = self._targets.get(name)
+            if target is not None:
+                _take(found, *target, value)
+            elif name in self._readers:
+                seconds = self._timeout(name, value)
+                timeout = seconds if timeout is None else min(timeout, seconds)
+        return Inbound(list(found.items()), timeout)
+
+    def client_address(self, peer: str, headers: Headers) -> str:
+        """Return the address of the client: the peer, or what trusted proxies say it is."""
+        if not self._proxies or not self._is_proxy(peer):
+            return peer
+        chain = b",".join(value for name, value in headers if name == FORWARDED_FOR)
+        for hop in reversed(chain.decode("latin-1").split(",")):
+            address = _address(hop.strip())
+            if address is None:
+                break
+            peer = address
+            if not self._is_proxy(address):
+                break
+        return peer
+
+    def _timeout(self, name: bytes, value: bytes) -> float:
+        text, read = self._readers[name]
+        try:
+            return read(value.decode("latin-1"))
+        except ValueError as error:
+            raise BadRequest([(text, str(error))]) from None
+
+    def _is_proxy(self, address: str) -> bool:
+        try:
+            parsed = ipaddress.ip_address(address)
+        except ValueError:
+            return False
+        return any(parsed in network for network in self._proxies)
+
+
+def request_id(headers: Headers) -> str:
+    """Return the caller's request id, or a new one if there is none that can be echoed."""
+    for name, value in headers:
+        if name == b"x-request-id" and len(value) <= REQUEST_ID_LENGTH_MAX:
+            return value.decode() if _PRINTABLE.fullmatch(value) else os.urandom(16).hex()
+    return os.urandom(16).hex()
+
+
+def passed_out(metadata: Iterable[tuple[str, str | bytes]] | None) -> dict[str, str]:
+    """Pick the metadata of an answer that becomes HTTP headers."""
+    return {
+        key: value
+        for key, value in metadata or ()
+        if key in PASSED_OUT and isinstance(value, str) and _PRINTABLE.fullmatch(value.encode())
+    }
+
+
+def first(headers: Headers, name: bytes) -> str:
+    """Return the value of a header, several of them joined; "" without it."""
+    return ", ".join(value.decode("latin-1") for each, value in headers if each == name)
+
+
+def _take(found: dict[str, str], name: str, strict: bool, value: bytes) -> None:  # noqa: FBT001
+    if not _PRINTABLE.fullmatch(value):
+        if strict:
+            raise BadRequest([(name, "has to be printable ASCII")])
+    elif name not in found:
+        found[name] = value.decode()
+    elif name in _JOINED:
+        found[name] += "," + value.decode()
+    elif strict:
+        raise BadRequest([(name, "is given twice")])
+
+
+def _target(name: str) -> str:
+    target = name.removeprefix(METADATA_PREFIX)
+    if (
+        not _METADATA_NAME.fullmatch(target)
+        or target.startswith((OURS, *_OWN_METADATA))
+        or target.endswith("-bin")
+        or target in (REQUEST_ID, "connection", "host", "te", "content-type", "user-agent")
+    ):
+        raise ValueError(f"the header {name} can't be passed on")
+    return target
+
+
+def _address(text: str) -> str | None:
+    """Read one hop of `x-forwarded-for`: an address, perhaps with brackets or a port."""
+    if text.startswith("["):
+        text = text[1:].partition("]")[0]
+    elif text.count(":") == 1:
+        text = text.partition(":")[0]
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError:
+        return None

@@ -1,0 +1,81 @@
+"""What the gateway answers itself: its health and fixed files."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final
+
+from services.gateway.http.errors import Failures
+from services.gateway.http.exchange import JSON_TYPE, Reply, Request
+from services.gateway.http.negotiation import accepts_gzip, none_match
+from services.gateway.http.upstream import SERVING, Channels
+
+Page = Callable[[Request], Awaitable[Reply]]
+
+COMPRESS_ABOVE_BYTES: Final = 1024
+
+
+class FixedPage:
+    """A page that never changes: compressed and tagged once.
+
+    Args:
+        body: Its content.
+        content_type: Its media type.
+        headers: Further headers.
+    """
+
+    def __init__(
+        self, body: bytes, content_type: str, headers: Mapping[str, str] | None = None
+    ) -> None:
+        """See the class."""
+        self._body = body
+        self._small = gzip.compress(body, mtime=0) if len(body) > COMPRESS_ABOVE_BYTES else None
+        self._type = content_type
+        tag = hashlib.sha256(body).hexdigest()[:32]
+        self._headers = {"etag": f'W/"{tag}"', "cache-control": "no-cache", **(headers or {})}
+
+    async def __call__(self, request: Request) -> Reply:
+        """Answer with the page, or with 304 when the client has it."""
+        headers = dict(self._headers)
+        known = request.header(b"if-none-match")
+        if known and none_match(known, headers["etag"]):
+            return Reply(304, headers=headers)
+        if self._small is not None and accepts_gzip(request.header(b"accept-encoding")):
+            headers["content-encoding"] = "gzip"
+            return Reply(200, self._small, headers, self._type)
+        return Reply(200, self._body, headers, self._type)
+
+
+class Health:
+    """Answers whether the gateway is alive, and whether it is ready.
+
+    `draining` is set when it is being stopped: it is alive, but not ready for more.
+    """
+
+    def __init__(self, channels: Channels, failures: Failures) -> None:
+        """See the class."""
+        self._channels = channels
+        self._failures = failures
+        self.draining = False
+
+    async def alive(self, _request: Request) -> Reply:
+        """Answer that the process works."""
+        return Reply(200, b'{"status":"OK"}', {"cache-control": "no-store"}, JSON_TYPE)
+
+    async def ready(self, _request: Request) -> Reply:
+        """Answer with the state of every upstream.
+
+        Raises:
+            Failure: One is not SERVING (it says which), or the gateway is stopping.
+        """
+        if self.draining:
+            raise self._failures.unavailable("The gateway is stopping.")
+        states = await self._channels.health()
+        wrong = [f"{name} is {state}" for name, state in states.items() if state != SERVING]
+        if wrong:
+            raise self._failures.unavailable(f"Not ready: {', '.join(wrong)}.")
+        body = json.dumps({"status": SERVING, "upstreams": states}).encode()
+        return Reply(200, body, {"cache-control": "no-store"}, JSON_TYPE)

@@ -1,0 +1,49 @@
+"""The files of a browser client, served beside the API."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+from urllib.parse import unquote
+
+from starlette.exceptions import HTTPException
+from starlette.staticfiles import StaticFiles
+
+from services.gateway.http.exchange import Receive, Scope, Send
+
+SECURITY: Final = {
+    "content-security-policy": (
+        # Pictures of products and people are wherever their owners keep them.
+        "default-src 'self'; img-src 'self' https: http: data:; base-uri 'none';"
+        " form-action 'self'; frame-ancestors 'none'"
+    ),
+    "referrer-policy": "no-referrer",
+    "x-content-type-options": "nosniff",
+    "cache-control": "no-cache",
+}
+
+
+class StaticSite:
+    """Serves a folder: `index.html` for `/`, otherwise exactly the file that is asked for.
+
+    Raises:
+        RuntimeError: The folder does not exist.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """See the class."""
+        self._files = StaticFiles(directory=folder)
+
+    async def serve(
+        self, scope: Scope, receive: Receive, send: Send, headers: dict[str, str]
+    ) -> int | None:
+        """Send a file and return the status; None, with nothing sent, if there is no such file."""
+        path = "index.html" if scope["raw_path"] == b"/" else unquote(scope["path"]).lstrip("/")
+        try:
+            response = await self._files.get_response(path, scope)
+        except HTTPException:
+            return None
+        for name, value in {**SECURITY, **headers}.items():
+            response.headers[name] = value
+        await response(scope, receive, send)
+        return response.status_code

@@ -1,0 +1,87 @@
+"""How failures are described in the OpenAPI document."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from services.gateway.http.errors import PHRASES
+
+ERROR_STATUSES: Final = (400, 401, 403, 404, 406, 408, 409, 413, 415, 429, 500, 501, 503, 504)
+
+EXAMPLE: Final = {
+    "code": 3,
+    "message": "name has to be a string",
+    "details": [
+        {
+            "@type": "type.googleapis.com/google.rpc.ErrorInfo",
+            "reason": "INVALID_FIELD",
+            "domain": "example",
+            "metadata": {},
+        },
+        {
+            "@type": "type.googleapis.com/google.rpc.BadRequest",
+            "fieldViolations": [{"field": "name", "description": "has to be a string"}],
+        },
+    ],
+}
+
+_DETAILS: Final = {
+    "type": "array",
+    "description": "google.rpc.ErrorInfo and what else helps: BadRequest, RetryInfo.",
+    "items": {
+        "type": "object",
+        "properties": {"@type": {"type": "string"}},
+        "required": ["@type"],
+        "additionalProperties": True,
+    },
+}
+_CODE: Final = {"type": "integer", "format": "int32", "description": "The gRPC code."}
+
+ERROR_SCHEMAS: Final[dict[str, Any]] = {
+    "google.rpc.Status": {
+        "type": "object",
+        "description": "The shape of every failure. Branch on the reason in its details.",
+        "properties": {
+            "code": _CODE,
+            "message": {"type": "string", "description": "For people."},
+            "details": _DETAILS,
+        },
+        "required": ["code", "message", "details"],
+    },
+    "Problem": {
+        "type": "object",
+        "description": "The same failure as problem details (RFC 9457), where they are accepted.",
+        "properties": {
+            "type": {"type": "string"},
+            "title": {"type": "string"},
+            "status": {"type": "integer", "format": "int32"},
+            "detail": {"type": "string"},
+            "code": _CODE,
+            "details": _DETAILS,
+        },
+        "required": ["type", "title", "status", "detail", "code", "details"],
+    },
+}
+
+
+def error_responses() -> dict[str, Any]:
+    """Return the responses for `components`, by status, and one for every other."""
+    named = {str(status): _response(PHRASES[status]) for status in ERROR_STATUSES}
+    for status in ("429", "503"):
+        named[status]["headers"] = {
+            "Retry-After": {"description": "Seconds to wait.", "schema": {"type": "string"}}
+        }
+    return {**named, "default": _response("Another failure")}
+
+
+def _response(description: str) -> dict[str, Any]:
+    return {
+        "description": description,
+        "content": {
+            "application/json": {
+                "schema": {"$ref": "#/components/schemas/google.rpc.Status"},
+                "example": EXAMPLE,
+            },
+            "application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}},
+        },
+    }

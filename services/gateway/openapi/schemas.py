@@ -1,0 +1,240 @@
+"""JSON Schemas of messages in their ProtoJSON form (OpenAPI 3.1 is JSON Schema 2020-12)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import Enum
+from itertools import combinations
+from typing import Any, Final
+
+from protobuf import (
+    DescEnum,
+    DescField,
+    DescFieldValueEnum,
+    DescFieldValueList,
+    DescFieldValueMap,
+    DescFieldValueMessage,
+    DescFieldValueScalar,
+    DescMessage,
+    DescOneof,
+    Registry,
+    ScalarType,
+)
+
+from services.gateway.binding.scalars import RANGES
+from services.gateway.binding.shapes import NULL_VALUE, WRAPPERS
+
+Schema = dict[str, Any]
+
+FIELD_BEHAVIOR: Final = "google.api.field_behavior"
+REFERENCE: Final = "#/components/schemas/"
+
+_WIDE: Final = {
+    ScalarType.INT64, ScalarType.SINT64, ScalarType.SFIXED64, ScalarType.UINT64, ScalarType.FIXED64,
+}  # fmt: skip
+_PLAIN: Final[Mapping[ScalarType, Schema]] = {
+    ScalarType.DOUBLE: {"type": "number", "format": "double"},
+    ScalarType.FLOAT: {"type": "number", "format": "float"},
+    ScalarType.BOOL: {"type": "boolean"},
+    ScalarType.STRING: {"type": "string"},
+    ScalarType.BYTES: {"type": "string", "contentEncoding": "base64", "examples": ["aGVsbG8="]},
+}
+_WELL_KNOWN: Final[Mapping[str, Schema]] = {
+    "google.protobuf.Timestamp": {
+        "type": "string",
+        "format": "date-time",
+        "examples": ["2026-01-31T12:00:00Z"],
+    },
+    "google.protobuf.Duration": {
+        "type": "string",
+        "pattern": r"^-?[0-9]{1,12}(\.[0-9]{1,9})?s$",
+        "examples": ["1.5s"],
+    },
+    "google.protobuf.FieldMask": {
+        "type": "string",
+        "description": "Names of fields, separated by commas.",
+        "examples": ["displayName,address.city"],
+    },
+    "google.protobuf.Struct": {"type": "object", "additionalProperties": True},
+    "google.protobuf.Value": {"description": "Any JSON value."},
+    "google.protobuf.ListValue": {"type": "array", "items": {}},
+    "google.protobuf.Any": {
+        "type": "object",
+        "properties": {"@type": {"type": "string", "description": "The URL of the type."}},
+        "required": ["@type"],
+        "additionalProperties": True,
+    },
+}
+
+
+class Mode(Enum):
+    """What a schema is for: answers, requests, or requests that change a part of something."""
+
+    OUTPUT = ""
+    INPUT = "Input"
+    PATCH = "Patch"
+
+
+class Schemas:
+    """Makes the schema of each message that is used, once for each mode.
+
+    Args:
+        registry: Knows the options of fields.
+        comments: By full name.
+        ignore_unknown: Whether requests may have members that a message does not have.
+    """
+
+    def __init__(
+        self, registry: Registry, comments: Mapping[str, str], *, ignore_unknown: bool
+    ) -> None:
+        """See the class."""
+        self._registry = registry
+        self._comments = comments
+        self._ignore_unknown = ignore_unknown
+        self._owners: dict[str, str] = {}
+        self.made: dict[str, Schema] = {}
+
+    def reference(self, message: DescMessage, mode: Mode) -> Schema:
+        """Return the schema of a message: a reference, or its form if that is a special one."""
+        if message.type_name in WRAPPERS:
+            return self.field(message.fields[0], mode)
+        known = _WELL_KNOWN.get(message.type_name)
+        if known is not None:
+            return dict(known)
+        name = self._name(message.type_name, _nested_name(message), mode)
+        if name not in self.made:
+            self.made[name] = {}
+            self.made[name] = self.object(message, mode)
+        return {"$ref": REFERENCE + name}
+
+    def object(
+        self, message: DescMessage, mode: Mode, without: frozenset[str] = frozenset()
+    ) -> Schema:
+        """Return the schema of a message, written out, without some of its fields (JSON names)."""
+        fields = [field for field in message.fields if field.json_name not in without]
+        schema: Schema = {"type": "object"}
+        if comment := self._comments.get(message.type_name):
+            schema["description"] = comment
+        schema["properties"] = {each.json_name: self.described(each, mode) for each in fields}
+        required = [each.json_name for each in fields if self._is_required(each, mode)]
+        if required:
+            schema["required"] = required
+        if mode is not Mode.OUTPUT:
+            if not self._ignore_unknown:
+                schema["additionalProperties"] = False
+            _exclude_rivals(schema, message)
+        return schema
+
+    def described(self, field: DescField, mode: Mode) -> Schema:
+        """Return the schema of a field with its comment."""
+        schema = self.field(field, mode)
+        comment = self._comments.get(f"{field.parent.type_name}.{field.name}")
+        if comment:
+            schema["description"] = comment
+        if "OUTPUT_ONLY" in self.behaviors(field):
+            schema["readOnly"] = True
+        if "INPUT_ONLY" in self.behaviors(field):
+            schema["writeOnly"] = True
+        if field.deprecated:
+            schema["deprecated"] = True
+        return schema
+
+    def field(self, field: DescField, mode: Mode) -> Schema:
+        """Return the schema of a field's values."""
+        value = field.value
+        if isinstance(value, DescFieldValueList):
+            return {"type": "array", "items": self._type(value.element, mode)}
+        if isinstance(value, DescFieldValueMap):
+            return {"type": "object", "additionalProperties": self._type(value.value, mode)}
+        if isinstance(value, DescFieldValueMessage):
+            return self.reference(value.message, mode)
+        if isinstance(value, DescFieldValueEnum):
+            return self._enum(value.enum)
+        return _scalar(value.scalar)
+
+    def behaviors(self, field: DescField) -> set[str]:
+        """Return what `google.api.field_behavior` says of a field."""
+        extension = self._registry.extension(FIELD_BEHAVIOR)
+        options = field.proto.options
+        if extension is None or options is None or extension.type not in options:
+            return set()
+        return {each.name for each in options[extension.type]}
+
+    def _is_required(self, field: DescField, mode: Mode) -> bool:
+        if mode is Mode.OUTPUT:
+            return _is_always_printed(field)
+        return mode is Mode.INPUT and "REQUIRED" in self.behaviors(field)
+
+    def _type(self, type_: ScalarType | DescEnum | DescMessage, mode: Mode) -> Schema:
+        if isinstance(type_, DescMessage):
+            return self.reference(type_, mode)
+        return self._enum(type_) if isinstance(type_, DescEnum) else _scalar(type_)
+
+    def _enum(self, enum: DescEnum) -> Schema:
+        if enum.type_name == NULL_VALUE:
+            return {"type": "null"}
+        name = self._name(enum.type_name, enum.name, Mode.OUTPUT)
+        if name not in self.made:
+            schema: Schema = {"type": "string", "enum": [value.name for value in enum.values]}
+            if description := self._enum_description(enum):
+                schema["description"] = description
+            self.made[name] = schema
+        return {"$ref": REFERENCE + name}
+
+    def _enum_description(self, enum: DescEnum) -> str:
+        values = {
+            value.name: self._comments.get(f"{enum.type_name}.{value.name}", "")
+            for value in enum.values
+        }
+        lines = [f"- `{name}`: {' '.join(text.split())}" for name, text in values.items() if text]
+        return "\n".join([self._comments.get(enum.type_name, ""), *lines]).strip()
+
+    def _name(self, type_name: str, short: str, mode: Mode) -> str:
+        """Name a schema after its message; with the package where two would be the same."""
+        name = short + mode.value
+        owner = self._owners.setdefault(name, type_name)
+        return name if owner == type_name else type_name + mode.value
+
+
+def _nested_name(message: DescMessage) -> str:
+    if message.parent is None:
+        return message.name
+    return f"{_nested_name(message.parent)}.{message.name}"
+
+
+def _scalar(scalar: ScalarType) -> Schema:
+    if scalar in _WIDE:
+        sign = "" if RANGES[scalar][0] == 0 else "-?"
+        return {
+            "type": "string",
+            "format": "uint64" if not sign else "int64",
+            "pattern": f"^{sign}[0-9]{{1,19}}$",
+            "examples": ["42"],
+        }
+    if scalar in RANGES:
+        least, most = RANGES[scalar]
+        return {"type": "integer", "format": "int32", "minimum": least, "maximum": most}
+    return dict(_PLAIN[scalar])
+
+
+def _is_always_printed(field: DescField) -> bool:
+    """Whether a field is in every answer: those without presence are."""
+    value = field.value
+    if isinstance(value, DescFieldValueList | DescFieldValueMap):
+        return True
+    return isinstance(value, DescFieldValueScalar | DescFieldValueEnum) and _is_implicit(field)
+
+
+def _is_implicit(field: DescField) -> bool:
+    return field.presence.name == "IMPLICIT"
+
+
+def _exclude_rivals(schema: Schema, message: DescMessage) -> None:
+    groups = [each for each in message.members if isinstance(each, DescOneof)]
+    pairs = [
+        {"required": [one.json_name, other.json_name]}
+        for group in groups
+        for one, other in combinations(group.fields, 2)
+    ]
+    if pairs:
+        schema["not"] = {"anyOf": pairs}

@@ -1,0 +1,1 @@
+"""PostgreSQL: statements, transactions, connections, migrations, clean-up."""

@@ -1,0 +1,347 @@
+"""The way to PostgreSQL: statements compiled once, transactions, time limits, retries.
+
+Statements are written in SQLAlchemy Core, compiled at import, and run by psycopg's
+pool. This is the one place where connections are lost, transactions are repeated
+(40001, 40P01) and commits are left unknown, so it is also where a test can stand in
+the way: see `Observer`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Protocol, TypeVar
+
+import psycopg
+from psycopg.rows import RowMaker, namedtuple_row
+from psycopg_pool import AsyncConnectionPool, PoolTimeout, TooManyRequests
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.sql.base import Executable
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.elements import ClauseElement
+
+from services.kernel.db.connection import Connection
+from services.kernel.db.pool import WAIT_SECONDS, Connections
+from services.kernel.errors import CommitUnknown, DatabaseUnavailable
+
+T = TypeVar("T")
+AnyCursor = psycopg.AsyncCursor[Any]
+Row = Any  # a named tuple whose fields are the statement's columns
+Work = Callable[["Transaction"], Awaitable[T]]
+Observer = Callable[[str], Awaitable[None]]
+
+# With PostgreSQL's own placeholders ($1): psycopg need not look for its own at each call.
+DIALECT = postgresql.psycopg.dialect(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call]
+TRANSACTION_TRIES = 6
+RETRY_PAUSE_SECONDS = 0.02
+
+# Server-side, so that they hold even when the client is paused (a zombie) or gone.
+SERVER_LIMITS = {
+    "statement_timeout": "5s",
+    "lock_timeout": "2s",
+    "idle_in_transaction_session_timeout": "5s",
+}
+_LIMITS = " ".join(f"-c {name}={value}" for name, value in SERVER_LIMITS.items())
+# What libpq does with a peer that swallows bytes, in seconds and milliseconds.
+SOCKET_LIMITS = {
+    "connect_timeout": 3,
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 6000,
+}
+
+_REPEATABLE = (psycopg.errors.SerializationFailure, psycopg.errors.DeadlockDetected)
+_NOT_NOW = (
+    PoolTimeout,
+    psycopg.OperationalError,
+    psycopg.InterfaceError,
+    psycopg.errors.QueryCanceled,
+    psycopg.errors.LockNotAvailable,
+    psycopg.errors.ReadOnlySqlTransaction,
+)
+
+
+class Statement:
+    """A SQLAlchemy Core statement, compiled once for psycopg.
+
+    Args:
+        clause: The statement; `in_()` leaves a mark that psycopg can't read, so use
+            `= any_()`.
+        is_planned_anew: Whether PostgreSQL has to see the parameters before it plans. A
+            prepared statement is planned without them from its sixth execution on, which
+            is wrong where the best plan follows from how wide a range is.
+    """
+
+    __slots__ = ("_constants", "_make_row", "_names", "_prepare", "sql")
+
+    def __init__(self, clause: Executable, *, is_planned_anew: bool = False) -> None:
+        """See the class."""
+        assert isinstance(clause, ClauseElement)
+        compiled = clause.compile(dialect=DIALECT)
+        assert isinstance(compiled, SQLCompiler)
+        self.sql = str(compiled).encode()
+        self._names = tuple(compiled.positiontup or ())
+        self._constants = {
+            name: value
+            for name, value in compiled.params.items()
+            if not compiled.binds[name].required
+        }
+        self._make_row: RowMaker[Row] | None = None
+        self._prepare = False if is_planned_anew else None
+        if b"POSTCOMPILE" in self.sql:
+            raise TypeError(f"expands at execution, use any_() instead: {clause}")
+
+    async def run(
+        self, connection: Connection, parameters: dict[str, Any]
+    ) -> psycopg.AsyncCursor[Row]:
+        """Execute on a connection; binary results cost half of what text costs to read.
+
+        Read the cursor before the statement runs again: it is the connection's only one.
+        """
+        given = {**self._constants, **parameters} if self._constants else parameters
+        cursor = connection.cursors.get(self)
+        if cursor is None:
+            cursor = connection.cursor(row_factory=self._row_maker)
+            connection.cursors[self] = cursor
+        values = [given[name] for name in self._names]
+        return await cursor.execute(self.sql, values, prepare=self._prepare, binary=True)
+
+    def _row_maker(self, cursor: AnyCursor) -> RowMaker[Row]:
+        # Its columns never change; psycopg would read their names from every answer.
+        if self._make_row is None:
+            self._make_row = namedtuple_row(cursor)
+        return self._make_row
+
+
+class Reader(Protocol):
+    """What runs statements: a transaction, or the database for a single one."""
+
+    async def all(self, statement: Statement, /, **parameters: Any) -> list[Row]:
+        """Return every row."""
+
+    async def first(self, statement: Statement, /, **parameters: Any) -> Row | None:
+        """Return the first row, or None."""
+
+
+class Transaction:
+    """A transaction under way."""
+
+    __slots__ = ("_connection", "_name", "_observer", "_sent")
+
+    def __init__(self, connection: Connection, name: str, observer: Observer | None) -> None:
+        """Work on a connection on which BEGIN was sent."""
+        self._connection = connection
+        self._name = name
+        self._observer = observer
+        self._sent = 0
+
+    async def all(self, statement: Statement, /, **parameters: Any) -> list[Row]:
+        """Return every row."""
+        cursor = await self._run(statement, parameters)
+        return await cursor.fetchall()
+
+    async def first(self, statement: Statement, /, **parameters: Any) -> Row | None:
+        """Return the first row, or None."""
+        cursor = await self._run(statement, parameters)
+        return await cursor.fetchone()
+
+    async def execute(self, statement: Statement, /, **parameters: Any) -> int:
+        """Return how many rows the statement touched."""
+        return (await self._run(statement, parameters)).rowcount
+
+    @property
+    def connection(self) -> Connection:
+        """The connection itself, for what a statement can't say (COPY)."""
+        return self._connection
+
+    async def _run(
+        self, statement: Statement, parameters: dict[str, Any]
+    ) -> psycopg.AsyncCursor[Row]:
+        if self._observer is not None:
+            self._sent += 1
+            await self._observer(f"{self._name}.statement#{self._sent}")
+        return await statement.run(self._connection, parameters)
+
+
+class Database:
+    """A pool of connections to one database.
+
+    Args:
+        url: A PostgreSQL URL.
+        name: For logs and the observer: auth, profile, ...
+        connections: The most connections held; as many statements run at once.
+        observer: Awaited at every edge (a statement or a commit sent, a commit
+            acknowledged); a test may pause, crash or break things there.
+        options: More settings of the sessions, as `-c name=value`.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        name: str,
+        connections: int = 10,
+        observer: Observer | None = None,
+        options: str = "",
+    ) -> None:
+        """See the class."""
+        self.name = name
+        self._observer = observer
+        self._running: set[asyncio.Task[Any]] = set()
+        pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
+            url,
+            connection_class=Connection,
+            min_size=1,
+            max_size=connections,
+            open=False,
+            timeout=WAIT_SECONDS,
+            reconnect_timeout=5.0,
+            name=name,
+            kwargs={
+                **SOCKET_LIMITS,
+                "autocommit": True,
+                "row_factory": namedtuple_row,
+                "cursor_factory": psycopg.AsyncRawCursor,
+                "options": f"{_LIMITS} {options}",
+            },
+        )
+        self.connections = Connections(pool, connections)
+
+    async def open(self) -> None:
+        """Start connecting; a database that is down does not stop the service."""
+        await self.connections.open()
+
+    async def close(self) -> None:
+        """Let running transactions end (the server bounds them), then disconnect."""
+        if self._running:
+            await asyncio.wait(self._running, timeout=10.0)
+        await self.connections.close()
+
+    async def all(self, statement: Statement, /, **parameters: Any) -> list[Row]:
+        """Run one reading statement and return every row.
+
+        Raises:
+            DatabaseUnavailable: No answer in time.
+        """
+        return await self._read(statement, parameters)
+
+    async def first(self, statement: Statement, /, **parameters: Any) -> Row | None:
+        """Run one reading statement and return the first row, or None.
+
+        Raises:
+            DatabaseUnavailable: No answer in time.
+        """
+        rows = await self._read(statement, parameters)
+        return rows[0] if rows else None
+
+    async def transact(self, name: str, work: Work[T]) -> T:
+        """Run `work` in a transaction of its own and commit it.
+
+        The transaction runs in a task of its own: a caller that is cancelled stops
+        waiting, while the transaction ends as it would have (psycopg may need ten
+        seconds to cancel a statement, and a cancelled COMMIT may have committed).
+        Serialization failures, deadlocks and connections lost before COMMIT are
+        repeated, so `work` may run more than once.
+
+        Raises:
+            DatabaseUnavailable: Nothing was committed.
+            CommitUnknown: The connection was lost during COMMIT.
+        """
+        return await self._owned(self._tries(name, work))
+
+    async def _owned(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        task = asyncio.ensure_future(coroutine)
+        self._running.add(task)
+        task.add_done_callback(self._forget)
+        return await asyncio.shield(task)
+
+    def _forget(self, task: asyncio.Task[Any]) -> None:
+        self._running.discard(task)
+        if not task.cancelled():
+            task.exception()  # seen here, when the waiter has gone
+
+    async def _tries(self, name: str, work: Work[T]) -> T:
+        for left in reversed(range(TRANSACTION_TRIES)):
+            try:
+                return await self._attempt(name, work)
+            except CommitUnknown:
+                raise
+            except _REPEATABLE as error:
+                if not left:
+                    raise DatabaseUnavailable from error
+            except _NOT_NOW as error:
+                if not left or not _connection_was_lost(error):
+                    raise DatabaseUnavailable from error
+                await self._drop_dead_connections()
+            await asyncio.sleep(random.uniform(0, RETRY_PAUSE_SECONDS * (TRANSACTION_TRIES - left)))
+        raise AssertionError("unreachable")
+
+    async def _attempt(self, name: str, work: Work[T]) -> T:
+        connection = await self.connections.borrow()
+        try:
+            await connection.command(b"BEGIN")
+            result = await work(Transaction(connection, f"{self.name}.{name}", self._observer))
+            await self._commit(connection, name)
+            return result
+        except BaseException:
+            await _roll_back(connection)
+            raise
+        finally:
+            await self.connections.put(connection)
+
+    async def _commit(self, connection: Connection, name: str) -> None:
+        if self._observer is not None:
+            await self._observer(f"{self.name}.{name}.commit.sent")
+        try:
+            tag = await connection.command(b"COMMIT")
+        except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+            raise CommitUnknown from error
+        if tag != b"COMMIT":
+            raise RuntimeError(f"{name} swallowed an error of SQL: the server rolled it back")
+        if self._observer is not None:
+            await self._observer(f"{self.name}.{name}.commit.acked")
+
+    async def _read(self, statement: Statement, parameters: dict[str, Any]) -> list[Row]:
+        for left in reversed(range(TRANSACTION_TRIES)):
+            try:
+                return await self._read_once(statement, parameters)
+            except _NOT_NOW as error:
+                if not left or not _connection_was_lost(error):
+                    raise DatabaseUnavailable from error
+                await self._drop_dead_connections()
+        raise AssertionError("unreachable")
+
+    async def _read_once(self, statement: Statement, parameters: dict[str, Any]) -> list[Row]:
+        connection = await self.connections.borrow()
+        try:
+            cursor = await statement.run(connection, parameters)
+            return await cursor.fetchall()
+        finally:
+            await self.connections.put(connection)
+
+    async def _drop_dead_connections(self) -> None:
+        with contextlib.suppress(*_NOT_NOW):
+            await self.connections.check()
+
+
+async def _roll_back(connection: Connection) -> None:
+    if connection.closed:
+        return
+    try:
+        await connection.execute(b"ROLLBACK")
+    except psycopg.Error:
+        await connection.close()
+
+
+def _connection_was_lost(error: Exception) -> bool:
+    if isinstance(error, (PoolTimeout, TooManyRequests)):
+        return False
+    sqlstate = getattr(error, "sqlstate", None)
+    # 57P01..57P03: the server shuts down or starts; 08xxx: the connection broke.
+    return sqlstate is None or sqlstate.startswith("08") or sqlstate in _SHUTDOWN
+
+
+_SHUTDOWN = {"57P01", "57P02", "57P03", "25P03"}

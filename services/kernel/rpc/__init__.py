@@ -1,0 +1,1 @@
+"""gRPC: the layers around a call, access, and the server."""

@@ -1,0 +1,245 @@
+"""What surrounds every call, in one order.
+
+A layer takes the method and what comes next and returns a handler; the chain is
+composed once for each method when the server starts, so nothing is looked up while
+a call runs, and whatever a layer raises is inside the layers around it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import secrets
+import time
+from collections.abc import Awaitable, Callable, Sequence
+
+import structlog
+from google.protobuf.any_pb2 import Any as AnyMessage
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import DecodeError
+from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
+from google.rpc.status_pb2 import Status
+from grpc.aio import AbortError, ServicerContext
+from grpc_status import rpc_status
+from lockstep_clients import deadlines
+
+from services.kernel.errors import (
+    DOMAIN,
+    DeadlineExceeded,
+    DomainError,
+    Internal,
+    InvalidField,
+    Unavailable,
+    Violation,
+)
+from services.kernel.rpc.access import Access
+from services.kernel.rpc.call import Call, Method, Service, User
+
+Handler = Callable[[Call], Awaitable[bytes]]
+Layer = Callable[[Method, Handler], Handler]
+RpcHandler = Callable[[bytes, ServicerContext[bytes, bytes]], Awaitable[bytes]]
+
+DEADLINE_FLOOR_SECONDS = 0.05
+DEADLINE_DEFAULT_SECONDS = 10.0
+DEADLINE_LONGEST_SECONDS = 30.0
+# A status travels in the trailing metadata, of which gRPC takes 8 KiB by default;
+# a larger one would reach the caller as RESOURCE_EXHAUSTED. Texts may quote a request.
+VIOLATIONS_BYTES_MAX = 4096
+TEXT_LENGTH_MAX = 300
+
+log = structlog.get_logger("lockstep.call")
+
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
+_REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
+
+
+def chain(method: Method, servicer: Handler, access: Access) -> RpcHandler:
+    """Put the layers around a servicer's method, the outermost first."""
+    handler = servicer
+    for layer in reversed(layers(access)):
+        handler = layer(method, handler)
+    return errors(method, handler)
+
+
+def layers(access: Access) -> tuple[Layer, ...]:
+    """Return the layers inside `errors`, in the order that a call meets them.
+
+    Trace comes before the log, which needs the ids; the log before access, so that
+    refusals are logged; the deadline before access, which may have to ask Auth.
+    """
+    return (trace, access_log, deadline, access.layer)
+
+
+def errors(method: Method, handler: Handler) -> RpcHandler:
+    """Turn errors into a status. Outermost, so that nothing else can leak."""
+
+    async def handle(message: bytes, context: ServicerContext[bytes, bytes]) -> bytes:
+        call = Call(
+            method=method,
+            metadata=_metadata(context),
+            message=message,
+            remaining_seconds=context.time_remaining(),
+            peer=context.peer(),
+        )
+        try:
+            return await handler(call)
+        except AbortError:
+            raise
+        except DomainError as error:
+            failure: DomainError = error
+        except asyncio.CancelledError:
+            if (task := asyncio.current_task()) is not None and task.cancelling():
+                raise
+            # Cancelled from inside: without a status the caller would wait for
+            # its deadline (grpc #29248).
+            failure = Unavailable("The call was interrupted. Try again.")
+            failure.reason = "INTERNAL"  # type: ignore[misc]
+        except Exception:
+            log.exception("unexpected", method=method.path)
+            failure = Internal()
+        await context.abort_with_status(rpc_status.to_status(status_of(failure, call.trace_id)))
+        raise AssertionError("unreachable")
+
+    return handle
+
+
+def trace(method: Method, handler: Handler) -> Handler:  # noqa: ARG001 - every layer has both
+    """Give the call its request id and trace id, for the log and for the caller."""
+
+    async def handle(call: Call) -> bytes:
+        match = _TRACEPARENT.fullmatch(call.metadata.get("traceparent", ""))
+        call.trace_id = match[1] if match else secrets.token_hex(16)
+        given = call.metadata.get("x-request-id", "")
+        call.request_id = given if _REQUEST_ID.fullmatch(given) else call.trace_id
+        structlog.contextvars.clear_contextvars()
+        structlog.contextvars.bind_contextvars(request_id=call.request_id, trace_id=call.trace_id)
+        return await handler(call)
+
+    return handle
+
+
+def access_log(method: Method, handler: Handler) -> Handler:
+    """Log every call: what, who, how it ended, how long it took."""
+
+    async def handle(call: Call) -> bytes:
+        began = time.perf_counter()
+        code, reason = "OK", None
+        try:
+            return await handler(call)
+        except DomainError as error:
+            code, reason = error.code.name, error.reason
+            raise
+        except asyncio.CancelledError:
+            code = "CANCELLED"
+            raise
+        except Exception:
+            code, reason = "INTERNAL", "INTERNAL"
+            raise
+        finally:
+            log.info(
+                "call",
+                method=method.path,
+                caller=_caller(call),
+                code=code,
+                reason=reason,
+                milliseconds=round((time.perf_counter() - began) * 1000, 1),
+            )
+
+    return handle
+
+
+def deadline(method: Method, handler: Handler) -> Handler:  # noqa: ARG001 - as trace
+    """Refuse hopeless calls, end late ones, and tell calls further on what is left."""
+
+    async def handle(call: Call) -> bytes:
+        left = call.remaining_seconds
+        seconds = DEADLINE_DEFAULT_SECONDS if left is None else min(left, DEADLINE_LONGEST_SECONDS)
+        if seconds < DEADLINE_FLOOR_SECONDS:
+            raise DeadlineExceeded
+        call.deadline = time.monotonic() + seconds
+        token = deadlines.budget.set(call.deadline)
+        limit = asyncio.timeout(seconds)
+        try:
+            async with limit:
+                return await handler(call)
+        except TimeoutError as error:
+            if not limit.expired():  # a socket's, say: not what the caller waited for
+                raise
+            raise DeadlineExceeded from error
+        finally:
+            deadlines.budget.reset(token)
+
+    return handle
+
+
+def decode(method: Method, behaviour: Callable[[object, Call], Awaitable[object]]) -> Handler:
+    """Read the request and write the answer, inside all layers (recipes of grpc.aio:
+    malformed bytes would otherwise be answered with the text of a Python exception).
+    """
+
+    async def handle(call: Call) -> bytes:
+        try:
+            request = method.request.FromString(call.message)
+        except DecodeError as error:
+            problem = Violation("", f"is not a {method.request.DESCRIPTOR.full_name}")
+            raise InvalidField(problem) from error
+        response = await behaviour(request, call)
+        return response.SerializeToString()  # type: ignore[attr-defined,no-any-return]
+
+    return handle
+
+
+def status_of(error: DomainError, trace_id: str) -> Status:
+    """Describe an error as AIP-193 wants it."""
+    info = ErrorInfo(reason=error.reason, domain=DOMAIN, metadata={**error.metadata})
+    if trace_id:
+        info.metadata["trace_id"] = trace_id
+    request = _bad_request(error.violations)
+    if len(request.field_violations) < len(error.violations):
+        info.metadata["violations"] = str(len(error.violations))
+    text = error.message[:TEXT_LENGTH_MAX]
+    status = Status(code=error.code.value[0], message=text, details=[_packed(info)])
+    if error.violations:
+        status.details.append(_packed(request))
+    if error.retry_after_seconds is not None:
+        delay = Duration()
+        delay.FromMilliseconds(max(1, round(error.retry_after_seconds * 1000)))
+        status.details.append(_packed(RetryInfo(retry_delay=delay)))
+    return status
+
+
+def _bad_request(violations: Sequence[Violation]) -> BadRequest:
+    """Name the wrong fields, as many of the first ones as a status has room for."""
+    request = BadRequest()
+    left = VIOLATIONS_BYTES_MAX
+    for violation in violations:
+        field = request.field_violations.add(
+            field=violation.field[:TEXT_LENGTH_MAX],
+            description=violation.description[:TEXT_LENGTH_MAX],
+        )
+        left -= field.ByteSize()
+        if left < 0:
+            del request.field_violations[-1]
+            break
+    return request
+
+
+def _packed(message: ErrorInfo | BadRequest | RetryInfo) -> AnyMessage:
+    packed = AnyMessage()
+    packed.Pack(message)
+    return packed
+
+
+def _metadata(context: ServicerContext[bytes, bytes]) -> dict[str, str]:
+    pairs = context.invocation_metadata() or ()
+    return {key: value for key, value in pairs if isinstance(value, str)}
+
+
+def _caller(call: Call) -> str:
+    match call.principal:
+        case User(id=user_id):
+            return str(user_id)
+        case Service(name=name):
+            return name
+        case _:
+            return "anonymous"

@@ -1,0 +1,167 @@
+"""A service's process: start, tell the truth about health, stop in order."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import Protocol
+
+import grpc
+import structlog
+from google.protobuf.descriptor import ServiceDescriptor
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1._async import HealthServicer
+from grpc_reflection.v1alpha import reflection
+from sqlalchemy import literal, select
+
+from services.kernel.db.database import Database, Statement
+from services.kernel.rpc.access import Access
+from services.kernel.rpc.call import Method
+from services.kernel.rpc.interceptors import chain, decode
+
+MESSAGE_BYTES_MAX = 4 * 1024 * 1024
+CONCURRENT_RPCS_MAX = 1000
+HEALTH_POLL_SECONDS = 1.0
+STOP_GRACE_SECONDS = 10.0
+
+OPTIONS: Sequence[tuple[str, int]] = (
+    # Without it gRPC takes a port that somebody else listens on, silently.
+    ("grpc.so_reuseport", 0),
+    ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
+    ("grpc.max_send_message_length", MESSAGE_BYTES_MAX),
+    ("grpc.max_metadata_size", 32 * 1024),
+)
+
+log = structlog.get_logger("lockstep.server")
+_PING = Statement(select(literal(1)))
+
+Probe = Callable[[], Awaitable[None]]
+
+
+class Servicer(Protocol):
+    """Holds a coroutine method for each RPC of a service, named like it, that takes
+    the request and the `Call` and returns the response.
+    """
+
+
+class Server:
+    """A gRPC server with health and reflection.
+
+    Args:
+        servicers: The servicer of each service.
+        access: Decides who may call.
+        probe: Raises unless the service can work; health follows it.
+    """
+
+    def __init__(
+        self,
+        servicers: Sequence[tuple[ServiceDescriptor, Servicer]],
+        *,
+        access: Access,
+        probe: Probe,
+    ) -> None:
+        """See the class.
+
+        Raises:
+            TypeError: A method declares no access, or a servicer lacks a method.
+        """
+        self._server = grpc.aio.server(options=OPTIONS, maximum_concurrent_rpcs=CONCURRENT_RPCS_MAX)
+        self._names = [descriptor.full_name for descriptor, _ in servicers]
+        self._health = HealthServicer()
+        self._probe = probe
+        self._serving = False
+        self._poll: asyncio.Task[None] | None = None
+        self._server.add_generic_rpc_handlers(
+            [_handlers(descriptor, servicer, access) for descriptor, servicer in servicers]
+        )
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        names = (*self._names, "grpc.health.v1.Health", reflection.SERVICE_NAME)
+        reflection.enable_server_reflection(names, self._server)
+
+    async def start(self, address: str) -> int:
+        """Listen, and return the port.
+
+        Raises:
+            OSError: The address can't be had.
+        """
+        self._serving = await self._is_working()
+        await self._report(serving=self._serving)
+        try:
+            port = self._server.add_insecure_port(address)
+        except RuntimeError as error:
+            raise OSError(
+                f"cannot listen on {address}: is another process using the port?"
+            ) from error
+        await self._server.start()
+        self._poll = asyncio.create_task(self._poll_health(), name="health")
+        log.info("listening", address=address, port=port)
+        return port
+
+    async def stop(self, grace_seconds: float = STOP_GRACE_SECONDS) -> None:
+        """Say NOT_SERVING, then let the calls in flight end."""
+        if self._poll is not None:
+            self._poll.cancel()
+        await self._health.enter_graceful_shutdown()
+        await self._server.stop(grace_seconds)
+        if self._poll is not None:
+            await asyncio.wait([self._poll], timeout=STOP_GRACE_SECONDS)
+
+    async def _poll_health(self) -> None:
+        while True:
+            await asyncio.sleep(HEALTH_POLL_SECONDS)
+            serving = await self._is_working()
+            if serving is not self._serving:
+                log.info("health", serving=serving)
+                await self._report(serving=serving)
+                self._serving = serving
+
+    async def _is_working(self) -> bool:
+        try:
+            async with asyncio.timeout(HEALTH_POLL_SECONDS * 2):
+                await self._probe()
+        except Exception as error:  # noqa: BLE001 - whatever it is, the service cannot work
+            log.warning("not serving", error=type(error).__name__)
+            return False
+        return True
+
+    async def _report(self, *, serving: bool) -> None:
+        state = health_pb2.HealthCheckResponse
+        status = state.SERVING if serving else state.NOT_SERVING
+        for name in ("", *self._names):
+            await self._health.set(name, status)
+
+
+def database_probe(database: Database) -> Probe:
+    """Return a probe that asks the database."""
+
+    async def probe() -> None:
+        await database.first(_PING)
+
+    return probe
+
+
+@contextlib.asynccontextmanager
+async def opened(*databases: Database) -> AsyncIterator[None]:
+    """Open databases, and close them in reverse order."""
+    async with contextlib.AsyncExitStack() as stack:
+        for database in databases:
+            await database.open()
+            stack.push_async_callback(database.close)
+        yield
+
+
+def _handlers(
+    descriptor: ServiceDescriptor, servicer: Servicer, access: Access
+) -> grpc.GenericRpcHandler:
+    handlers: dict[str, grpc.RpcMethodHandler[bytes, bytes]] = {}
+    for each in descriptor.methods:
+        method = Method.of(each)
+        behaviour = getattr(servicer, method.name, None)
+        if behaviour is None:
+            raise TypeError(f"{type(servicer).__name__} lacks {method.path}")
+        # Bytes in, bytes out: decoding happens inside the layers.
+        handlers[method.name] = grpc.unary_unary_rpc_method_handler(
+            chain(method, decode(method, behaviour), access)
+        )
+    return grpc.method_handlers_generic_handler(descriptor.full_name, handlers)

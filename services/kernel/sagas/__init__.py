@@ -1,0 +1,1 @@
+"""Sagas: the protocol, the engine that drives them, barriers, and repeated requests."""

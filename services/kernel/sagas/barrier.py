@@ -1,0 +1,116 @@
+"""The participant's side of a saga: each branch happens once, or never.
+
+The barrier's row is committed with the branch's own change. A repeat finds it and
+gets the stored reply; a cancellation leaves a tombstone that a late branch meets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from psycopg.types.json import Jsonb
+from sqlalchemy import DateTime, bindparam, func, literal_column, select, update
+from sqlalchemy.dialects.postgresql import insert
+
+from services.kernel.db.database import Statement, Transaction
+from services.kernel.db.tables import SAGA_BARRIERS as BARRIERS
+from services.kernel.errors import DomainError, RecordedError, SagaCancelled
+
+Json = dict[str, Any]
+
+_KEY = (BARRIERS.c.saga_id == bindparam("saga_id")) & (BARRIERS.c.branch == bindparam("branch"))
+
+_CLAIM = Statement(
+    insert(BARRIERS)
+    .values(
+        saga_id=bindparam("saga_id"),
+        branch=bindparam("branch"),
+        state="DONE",
+        not_after=bindparam("not_after"),
+    )
+    .on_conflict_do_nothing()
+    .returning(
+        (func.saga_now() > bindparam("not_after", type_=DateTime(timezone=True))).label("is_late")
+    )
+)
+_FIND = Statement(select(BARRIERS.c.state, BARRIERS.c.reply).where(_KEY))
+_STORE = Statement(
+    update(BARRIERS).where(_KEY).values(state=bindparam("state"), reply=bindparam("reply"))
+)
+_CANCEL = Statement(
+    insert(BARRIERS)
+    .values(saga_id=bindparam("saga_id"), branch=bindparam("branch"), state="CANCELLED")
+    .on_conflict_do_update(
+        constraint="pk_saga_barriers", set_={"state": "CANCELLED", "reply": literal_column("NULL")}
+    )
+)
+
+
+async def once(
+    tx: Transaction,
+    *,
+    saga_id: UUID,
+    branch: str,
+    not_after: datetime | None,
+    work: Callable[[], Awaitable[Json]],
+) -> Json:
+    """Do a branch of a saga once; a repeat gets the reply of the first time.
+
+    The transaction has to be READ COMMITTED: a repeat that runs at the same time
+    waits here for the first one to end, and then has to see what it wrote.
+
+    Args:
+        tx: Where the branch's own change is committed too.
+        saga_id: The saga.
+        branch: The name of the branch.
+        not_after: When a branch that was not seen before comes too late.
+        work: Makes the change and returns the reply; an error that it raises rolls
+            everything back, the barrier too.
+
+    Raises:
+        SagaCancelled: The branch was cancelled before, or came too late.
+        RecordedError: The branch was rejected before (see `reject`).
+    """
+    claimed = await tx.first(_CLAIM, saga_id=saga_id, branch=branch, not_after=not_after)
+    if claimed is None:
+        return await _stored(tx, saga_id, branch)
+    if claimed.is_late:
+        raise SagaCancelled("The time of this saga is over.")
+    reply = await work()
+    await _store(tx, saga_id, branch, "DONE", reply)
+    return reply
+
+
+async def reject(tx: Transaction, *, saga_id: UUID, branch: str, error: DomainError) -> None:
+    """Keep a refusal, so that a repeat that comes later is refused as well.
+
+    Changes nothing when the branch was done, rejected or cancelled before.
+    """
+    if await tx.first(_CLAIM, saga_id=saga_id, branch=branch, not_after=None) is not None:
+        await _store(tx, saga_id, branch, "REJECTED", error.record())
+
+
+async def cancel(tx: Transaction, *, saga_id: UUID, branch: str) -> None:
+    """Leave a tombstone.
+
+    The caller undoes the branch's change next, in a statement of its own: a create
+    that this one waited for is visible only to a statement that begins afterwards.
+    """
+    await tx.execute(_CANCEL, saga_id=saga_id, branch=branch)
+
+
+async def _stored(tx: Transaction, saga_id: UUID, branch: str) -> Json:
+    row = await tx.first(_FIND, saga_id=saga_id, branch=branch)
+    if row is None or row.state == "CANCELLED":
+        raise SagaCancelled
+    if row.state == "REJECTED":
+        raise RecordedError(row.reply)
+    reply: Json = row.reply
+    return reply
+
+
+async def _store(tx: Transaction, saga_id: UUID, branch: str, state: str, reply: Json) -> None:
+    await tx.execute(_STORE, saga_id=saga_id, branch=branch, state=state, reply=Jsonb(reply))

@@ -1,0 +1,1 @@
+"""Profile on the wire: messages in, use cases, messages out."""

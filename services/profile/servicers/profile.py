@@ -1,0 +1,265 @@
+"""ProfileService on the wire: messages in, use cases, messages out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
+from lockstep.profile.v1 import profile_service_pb2 as profile_pb
+
+from services.kernel.rpc.call import Call
+from services.kernel.validation import Problems
+from services.profile.domain import fields
+from services.profile.domain.fields import Rule, checked, identifier
+from services.profile.model import ROLES, STATUSES, Brand, NewBrand, NewProfile, Profile
+from services.profile.usecases.cancel_profile import CancelProfile
+from services.profile.usecases.create_profile import CreateProfile
+from services.profile.usecases.forget_profile import ForgetProfile
+from services.profile.usecases.get_brand import GetBrand
+from services.profile.usecases.get_profile import GetProfile
+from services.profile.usecases.list_profiles import ListProfiles
+from services.profile.usecases.phone_exists import PhoneExists
+from services.profile.usecases.set_profile_status import SetProfileStatus
+from services.profile.usecases.update_brand import UpdateBrand
+from services.profile.usecases.update_profile import UpdateProfile
+
+_REGISTERED = ("first_name", "last_name", "phone_number", "address", "course")
+# A brand's fields and what they are called at registration.
+_COMPANY = {"name": "company", "company_size": "company_size", "user_role": "user_role"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProfileServicer:
+    """Serves ProfileService."""
+
+    create_profile: CreateProfile
+    cancel_profile: CancelProfile
+    phone_exists: PhoneExists
+    get_profile: GetProfile
+    update_profile: UpdateProfile
+    list_profiles: ListProfiles
+    set_profile_status: SetProfileStatus
+    forget_profile: ForgetProfile
+    get_brand: GetBrand
+    update_brand: UpdateBrand
+
+    async def CreateProfile(
+        self, request: profile_pb.CreateProfileRequest, call: Call
+    ) -> profile_pb.CreateProfileResponse:
+        """Create the profile of a registration."""
+        wrong = Problems()
+        saga_id = identifier(wrong, request.saga_id, "saga_id")
+        not_after = moment(wrong, request, "not_after")
+        new = _new_profile(wrong, request)
+        wrong.raise_any()
+        profile = await self.create_profile(saga_id=saga_id, not_after=not_after, new=new)
+        message = profile_message(profile)
+        return profile_pb.CreateProfileResponse(
+            profile=message, brand=message.brand if message.HasField("brand") else None
+        )
+
+    async def CancelProfile(
+        self, request: profile_pb.CancelProfileRequest, call: Call
+    ) -> profile_pb.CancelProfileResponse:
+        """Take a registration back."""
+        wrong = Problems()
+        saga_id = identifier(wrong, request.saga_id, "saga_id")
+        identifier(wrong, request.user_id, "user_id")
+        wrong.raise_any()
+        await self.cancel_profile(saga_id=saga_id)
+        return profile_pb.CancelProfileResponse()
+
+    async def PhoneExists(
+        self, request: profile_pb.PhoneExistsRequest, call: Call
+    ) -> profile_pb.PhoneExistsResponse:
+        """Say whether a phone number is taken."""
+        wrong = Problems()
+        number = wrong.phone(request.phone_number, "phone_number", required=True)
+        wrong.raise_any()
+        return profile_pb.PhoneExistsResponse(
+            exists=await self.phone_exists(phone_number=number or "")
+        )
+
+    async def GetProfile(
+        self, request: profile_pb.GetProfileRequest, call: Call
+    ) -> profile_pb.Profile:
+        """Get a profile."""
+        return profile_message(await self.get_profile(caller=call.user, user_id=request.user_id))
+
+    async def UpdateProfile(
+        self, request: profile_pb.UpdateProfileRequest, call: Call
+    ) -> profile_pb.Profile:
+        """Change a profile."""
+        profile = await self.update_profile(
+            caller=call.user,
+            user_id=request.profile.user_id,
+            changes=_changes(request, "profile", fields.PROFILE, identity="user_id"),
+            etag=request.profile.etag,
+        )
+        return profile_message(profile)
+
+    async def ListProfiles(
+        self, request: profile_pb.ListProfilesRequest, call: Call
+    ) -> profile_pb.ListProfilesResponse:
+        """List profiles."""
+        wrong = Problems()
+        status = wrong.choice(request.status, "status", STATUSES)
+        wrong.raise_any()
+        found, next_token = await self.list_profiles(
+            status=status, size=request.page_size, token=request.page_token
+        )
+        return profile_pb.ListProfilesResponse(
+            profiles=map(profile_message, found), next_page_token=next_token
+        )
+
+    async def SetProfileStatus(
+        self, request: profile_pb.SetProfileStatusRequest, call: Call
+    ) -> profile_pb.SetProfileStatusResponse:
+        """Set the status of a profile."""
+        wrong = Problems()
+        user_id = identifier(wrong, request.user_id, "user_id")
+        status = wrong.choice(request.status, "status", STATUSES, required=True)
+        if request.status_version < 1:
+            wrong.add("status_version", "must be positive")
+        wrong.raise_any()
+        await self.set_profile_status(
+            user_id=user_id, status=status or "", version=request.status_version
+        )
+        return profile_pb.SetProfileStatusResponse()
+
+    async def ForgetProfile(
+        self, request: profile_pb.ForgetProfileRequest, call: Call
+    ) -> profile_pb.ForgetProfileResponse:
+        """Erase a profile."""
+        wrong = Problems()
+        identifier(wrong, request.saga_id, "saga_id")
+        user_id = identifier(wrong, request.user_id, "user_id")
+        wrong.raise_any()
+        await self.forget_profile(user_id=user_id)
+        return profile_pb.ForgetProfileResponse()
+
+    async def GetBrand(self, request: profile_pb.GetBrandRequest, call: Call) -> profile_pb.Brand:
+        """Get a brand."""
+        wrong = Problems()
+        brand_id = identifier(wrong, request.brand_id, "brand_id")
+        wrong.raise_any()
+        return brand_message(await self.get_brand(brand_id=brand_id))
+
+    async def UpdateBrand(
+        self, request: profile_pb.UpdateBrandRequest, call: Call
+    ) -> profile_pb.Brand:
+        """Change a brand."""
+        wrong = Problems()
+        brand_id = identifier(wrong, request.brand.id, "brand.id")
+        wrong.raise_any()
+        changes = _changes(request, "brand", fields.BRAND, identity="id")
+        return brand_message(
+            await self.update_brand(caller=call.user, brand_id=brand_id, changes=changes)
+        )
+
+
+def profile_message(profile: Profile) -> profile_pb.Profile:
+    """Write a profile."""
+    return profile_pb.Profile(
+        id=str(profile.id),
+        user_id=str(profile.user_id),
+        first_name=profile.first_name or "",
+        last_name=profile.last_name or "",
+        display_name=profile.display_name,
+        phone_number=profile.phone_number,
+        address=profile.address,
+        bio=profile.bio,
+        avatar_url=profile.avatar_url,
+        course=profile.course,
+        status=profile.status,
+        brand=None if profile.brand is None else brand_message(profile.brand),
+        create_time=timestamp(profile.create_time),
+        update_time=timestamp(profile.update_time),
+        etag=profile.etag,
+    )
+
+
+def brand_message(brand: Brand) -> profile_pb.Brand:
+    """Write a brand."""
+    return profile_pb.Brand(
+        id=str(brand.id),
+        name=brand.name,
+        description=brand.description,
+        website_url=brand.website_url,
+        logo_url=brand.logo_url,
+        brand_type=brand.brand_type,
+        company_size=brand.company_size or "",
+        user_role=brand.user_role or "",
+    )
+
+
+def timestamp(moment: datetime) -> Timestamp:
+    """Write a moment."""
+    message = Timestamp()
+    message.FromDatetime(moment)
+    return message
+
+
+def moment(wrong: Problems, request: Message, field: str) -> datetime:
+    """Read a moment that is required, or note that it is none."""
+    if not request.HasField(field):
+        wrong.add(field, "is required")
+        return datetime.max.replace(tzinfo=UTC)
+    try:
+        read: datetime = getattr(request, field).ToDatetime(tzinfo=UTC)
+    except (ValueError, OverflowError):
+        wrong.add(field, "must be between the years 1 and 9999")
+        return datetime.max.replace(tzinfo=UTC)
+    return read
+
+
+def _new_profile(wrong: Problems, request: profile_pb.CreateProfileRequest) -> NewProfile:
+    role = wrong.choice(request.role, "role", ROLES, required=True)
+    status = wrong.choice(
+        request.initial_status, "initial_status", ("pending", "active"), required=True
+    )
+    values = {name: getattr(request, name) for name in _REGISTERED}
+    return NewProfile(
+        user_id=identifier(wrong, request.user_id, "user_id"),
+        status=status or "",
+        brand=_new_brand(wrong, request) if role == "brand" else None,
+        **checked(wrong, fields.PROFILE, values),
+    )
+
+
+def _new_brand(wrong: Problems, request: profile_pb.CreateProfileRequest) -> NewBrand | None:
+    if not request.company:
+        return None
+    name, company_size, user_role = (
+        fields.BRAND[own](wrong, getattr(request, given), given) for own, given in _COMPANY.items()
+    )
+    return NewBrand(name=name or "", company_size=company_size, user_role=user_role)
+
+
+def _changes(
+    request: profile_pb.UpdateProfileRequest | profile_pb.UpdateBrandRequest,
+    field: str,
+    rules: Mapping[str, Rule],
+    *,
+    identity: str,
+) -> dict[str, str | None]:
+    """Return the masked fields as they will be; without a mask, those that are set."""
+    wrong = Problems()
+    resource: Message = getattr(request, field)
+    if request.HasField("update_mask"):
+        names = wrong.mask(request.update_mask.paths, rules, identity=identity)
+    else:
+        names = [name for name in rules if _is_set(resource, name)]
+    values = {name: getattr(resource, name) for name in names}
+    changes = checked(wrong, rules, values, parent=f"{field}.")
+    wrong.raise_any()
+    return changes
+
+
+def _is_set(message: Message, name: str) -> bool:
+    if message.DESCRIPTOR.fields_by_name[name].has_presence:
+        return message.HasField(name)
+    return bool(getattr(message, name))

@@ -1,0 +1,159 @@
+"""WalletService on the wire: messages in, use cases, messages out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from google.type.money_pb2 import Money
+from lockstep.profile.v1 import wallet_service_pb2 as wallet_pb
+
+from services.kernel import money
+from services.kernel.rpc.call import Call
+from services.kernel.sagas.idempotency import RequestKeys
+from services.kernel.validation import Problems
+from services.profile.domain.fields import identifier
+from services.profile.model import Kind, NewTransfer, Transfer, Wallet
+from services.profile.servicers.profile import moment, timestamp
+from services.profile.usecases.debit_wallet import DebitWallet
+from services.profile.usecases.get_wallet import GetWallet
+from services.profile.usecases.list_wallet_transfers import ListWalletTransfers
+from services.profile.usecases.refund_wallet import RefundWallet
+from services.profile.usecases.top_up_wallet import TopUpWallet
+from services.profile.usecases.void_transfer import VoidTransfer
+
+REFERENCE_MAX = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WalletServicer:
+    """Serves WalletService.
+
+    Attributes:
+        currency: The one currency of all wallets, ISO 4217.
+    """
+
+    currency: str
+    request_keys: RequestKeys
+    get_wallet: GetWallet
+    list_wallet_transfers: ListWalletTransfers
+    top_up_wallet: TopUpWallet
+    debit_wallet: DebitWallet
+    void_transfer: VoidTransfer
+    refund_wallet: RefundWallet
+
+    async def GetWallet(self, request: wallet_pb.GetWalletRequest, call: Call) -> wallet_pb.Wallet:
+        """Get a wallet."""
+        wallet = await self.get_wallet(caller=call.user, user_id=request.user_id)
+        return self._wallet_message(wallet)
+
+    async def ListWalletTransfers(
+        self, request: wallet_pb.ListWalletTransfersRequest, call: Call
+    ) -> wallet_pb.ListWalletTransfersResponse:
+        """List the transfers of a wallet."""
+        found, next_token = await self.list_wallet_transfers(
+            caller=call.user,
+            user_id=request.user_id,
+            size=request.page_size,
+            token=request.page_token,
+        )
+        return wallet_pb.ListWalletTransfersResponse(
+            transfers=map(self._transfer_message, found), next_page_token=next_token
+        )
+
+    async def TopUpWallet(
+        self, request: wallet_pb.TopUpWalletRequest, call: Call
+    ) -> wallet_pb.Transfer:
+        """Put money into a wallet."""
+        wrong = Problems()
+        new = NewTransfer(
+            id=identifier(wrong, request.transfer_id, "transfer_id"),
+            kind=Kind.TOP_UP,
+            user_id=self._user_id(wrong, request.user_id, call),
+            amount=self._amount(wrong, request),
+        )
+        wrong.raise_any()
+        key = self.request_keys.of(call)
+        return self._transfer_message(await self.top_up_wallet(new=new, key=key))
+
+    async def DebitWallet(
+        self, request: wallet_pb.DebitWalletRequest, call: Call
+    ) -> wallet_pb.Transfer:
+        """Take money out of a wallet."""
+        wrong = Problems()
+        reference = wrong.text(request.reference, "reference", longest=REFERENCE_MAX, required=True)
+        new = NewTransfer(
+            id=identifier(wrong, request.transfer_id, "transfer_id"),
+            kind=Kind.DEBIT,
+            user_id=identifier(wrong, request.user_id, "user_id"),
+            amount=self._amount(wrong, request),
+            reference=reference or "",
+        )
+        not_after = moment(wrong, request, "not_after")
+        wrong.raise_any()
+        return self._transfer_message(await self.debit_wallet(new=new, not_after=not_after))
+
+    async def VoidTransfer(
+        self, request: wallet_pb.VoidTransferRequest, call: Call
+    ) -> wallet_pb.Transfer:
+        """Take a debit back."""
+        wrong = Problems()
+        transfer_id = identifier(wrong, request.transfer_id, "transfer_id")
+        wrong.raise_any()
+        return self._transfer_message(await self.void_transfer(transfer_id=transfer_id))
+
+    async def RefundWallet(
+        self, request: wallet_pb.RefundWalletRequest, call: Call
+    ) -> wallet_pb.Transfer:
+        """Give money of a debit back."""
+        wrong = Problems()
+        new = NewTransfer(
+            id=identifier(wrong, request.transfer_id, "transfer_id"),
+            kind=Kind.REFUND,
+            original_id=identifier(wrong, request.original_id, "original_id"),
+            amount=self._amount(wrong, request),
+        )
+        wrong.raise_any()
+        return self._transfer_message(await self.refund_wallet(new=new))
+
+    def _amount(
+        self,
+        wrong: Problems,
+        request: wallet_pb.TopUpWalletRequest
+        | wallet_pb.DebitWalletRequest
+        | wallet_pb.RefundWalletRequest,
+    ) -> int:
+        if not request.HasField("amount"):
+            wrong.add("amount", "is required")
+            return 0
+        amount = money.from_wire(request.amount, self.currency, field="amount", positive=True)
+        if isinstance(amount, int):
+            return amount
+        wrong.violations.append(amount)
+        return 0
+
+    @staticmethod
+    def _user_id(wrong: Problems, text: str, call: Call) -> UUID:
+        return call.user.id if text == "me" else identifier(wrong, text, "user_id")
+
+    def _money(self, minor: int) -> Money:
+        return money.to_wire(minor, self.currency)
+
+    def _wallet_message(self, wallet: Wallet) -> wallet_pb.Wallet:
+        return wallet_pb.Wallet(
+            user_id=str(wallet.user_id),
+            balance=self._money(wallet.balance),
+            update_time=timestamp(wallet.update_time),
+        )
+
+    def _transfer_message(self, transfer: Transfer) -> wallet_pb.Transfer:
+        return wallet_pb.Transfer(
+            id=str(transfer.id),
+            user_id="" if transfer.user_id is None else str(transfer.user_id),
+            kind=wallet_pb.TransferKind.Value(f"TRANSFER_KIND_{transfer.kind.name}"),
+            amount=self._money(transfer.amount),
+            state=wallet_pb.TransferState.Value(f"TRANSFER_STATE_{transfer.state.name}"),
+            reference=transfer.reference,
+            create_time=timestamp(transfer.create_time),
+            refusal_reason=transfer.refusal_reason,
+        )
