@@ -25,7 +25,6 @@ from services.auth.domain.reauthentication import PasswordProof
 from services.auth.domain.sessions import Sessions
 from services.auth.domain.tokens import AccessTokens, LocalKeys, RefreshTokens
 from services.auth.sagas.account_deletion import AccountDeletionSaga
-from services.auth.sagas.decided import Decided
 from services.auth.sagas.profile_status import KINDS, ProfileStatusSaga
 from services.auth.sagas.profiles import RemoteProfiles
 from services.auth.sagas.registration import RegistrationSaga
@@ -54,15 +53,16 @@ from services.auth.usecases.send_otp import SendOtp
 from services.auth.usecases.verify_email import VerifyEmail
 from services.auth.usecases.verify_otp import VerifyOtp
 from services.common.keys import KeyRing, TokenKeys
-from services.common.service import run
+from services.common.service import database_probe, opened, run
 from services.kernel.db import cleaner as janitor
 from services.kernel.db.cleaner import Janitor
 from services.kernel.db.database import Database, Observer
 from services.kernel.paging import PageTokens
 from services.kernel.rpc.access import Access
-from services.kernel.rpc.server import Server, database_probe, opened
+from services.kernel.rpc.server import Server
 from services.kernel.rpc.tracing import TraceInterceptor
 from services.kernel.sagas.engine import SagaEngine
+from services.kernel.sagas.forward_only import Decided
 from services.kernel.sagas.idempotency import RequestKeys
 from services.kernel.sagas.servicer import SagaServicer
 

@@ -174,6 +174,31 @@ class Status(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Email:
+    """An address.
+
+    Attributes:
+        typed: As it was given, trimmed.
+        canonical: Lower case, the domain in ASCII (IDNA); unique for each mailbox.
+    """
+
+    typed: str
+    canonical: str
+
+    @property
+    def mailbox(self) -> str:
+        """What mail is sent to."""
+        return mailbox(self.typed, self.canonical)
+
+
+def mailbox(typed: str, canonical: str) -> str:
+    """Return the typed local part, whose case a server may mind (RFC 5321, 2.4), at the
+    canonical domain.
+    """
+    return typed.rpartition("@")[0] + "@" + canonical.rpartition("@")[2]
+
+
+@dataclass(frozen=True, slots=True)
 class User:
     """A user, as others may see them.
 

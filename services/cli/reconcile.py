@@ -78,8 +78,8 @@ async def _look(system: "System", *, mend: bool) -> bool:
 
 async def _mend(system: "System", findings: Sequence["Finding"]) -> list["Finding"]:
     from services.cli.reconciler import Mender
+    from services.common.service import opened
     from services.kernel.db.database import Database
-    from services.kernel.rpc.server import opened
 
     auth = Database(system.database_url("auth"), name="auth", connections=1)
     profile = Database(system.database_url("profile"), name="profile", connections=1)

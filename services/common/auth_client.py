@@ -16,7 +16,7 @@ from lockstep.auth.v1 import auth_service_pb2 as auth_pb
 from lockstep.auth.v1 import auth_service_pb2_grpc as auth_grpc
 from lockstep_clients.errors import LockstepError
 
-from services.kernel.errors import AuthUnavailable
+from services.common.errors import AuthUnavailable
 from services.kernel.rpc.access import Session
 
 T = TypeVar("T")

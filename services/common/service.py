@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import TypeVar
 
 import uvloop
+from sqlalchemy import literal, select
 
 from services.common.keys import KeysError
 from services.common.settings import CommonSettings, SettingsError, load
+from services.kernel.db.database import Database, Statement
 from services.kernel.logging import configure
+from services.kernel.rpc.server import Probe
 from services.kernel.signals import until_stopped
+
+_PING = Statement(select(literal(1)))
 
 S = TypeVar("S", bound=CommonSettings)
 
@@ -38,3 +44,22 @@ def run(
         uvloop.run(serve())
     except (SettingsError, KeysError, OSError) as error:
         sys.exit(f"{name}: {error}")
+
+
+def database_probe(database: Database) -> Probe:
+    """Return a probe that asks the database."""
+
+    async def probe() -> None:
+        await database.first(_PING)
+
+    return probe
+
+
+@contextlib.asynccontextmanager
+async def opened(*databases: Database) -> AsyncIterator[None]:
+    """Open databases, and close them in reverse order."""
+    async with contextlib.AsyncExitStack() as stack:
+        for database in databases:
+            await database.open()
+            stack.push_async_callback(database.close)
+        yield

@@ -188,13 +188,6 @@ class CommitUnknown(DatabaseUnavailable):
     """The connection was lost while a commit was under way: it may have happened."""
 
 
-class AuthUnavailable(Unavailable):
-    """Auth could not be asked about a token or a session."""
-
-    reason = "AUTH_UNAVAILABLE"
-    text = "The session cannot be checked right now. Try again."
-
-
 class EtagMismatch(Aborted):
     """The resource has changed since it was read."""
 

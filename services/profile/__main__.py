@@ -13,13 +13,13 @@ from lockstep_clients import ServiceIdentity, connect
 
 from services.common.auth_client import RemoteKeys, RemoteSessions
 from services.common.keys import KeyRing
-from services.common.service import run
+from services.common.service import database_probe, opened, run
 from services.kernel.db import cleaner as janitor
 from services.kernel.db.cleaner import Janitor
 from services.kernel.db.database import Database, Observer
 from services.kernel.paging import PageTokens
 from services.kernel.rpc.access import Access
-from services.kernel.rpc.server import Server, database_probe, opened
+from services.kernel.rpc.server import Server
 from services.kernel.rpc.tracing import TraceInterceptor
 from services.kernel.sagas.idempotency import RequestKeys
 from services.profile.servicers.profile import ProfileServicer

@@ -22,9 +22,8 @@ from sqlalchemy.dialects.postgresql import insert
 
 import services.auth.__main__ as auth_main
 import services.profile.__main__ as profile_main
-from services.auth.domain.emails import mailbox
 from services.auth.domain.registration import Details
-from services.auth.model import ROLES, USERS
+from services.auth.model import ROLES, USERS, mailbox
 from services.auth.sagas.registration import RegistrationSaga, payload_of
 from services.auth.settings import AuthSettings
 from services.auth.usecases.register import Register, _ensure_role

@@ -12,9 +12,9 @@ import pytest
 
 from services.cli import reconciler
 from services.cli.reconciler import Finding, Kind, Mender, TooManyError, compare
+from services.common.service import opened
 from services.kernel.db.database import Database
 from services.kernel.ids import new_id
-from services.kernel.rpc.server import opened
 from tests.system import System, student, system
 
 

@@ -25,10 +25,10 @@ from lockstep.profile.v1 import wallet_service_pb2 as wallet_pb
 from lockstep.profile.v1 import wallet_service_pb2_grpc as wallet_grpc
 from lockstep_clients import deadlines
 
-import services.auth.sagas.decided
 import services.kernel.rpc.call
 import services.kernel.rpc.interceptors
 import services.kernel.sagas.engine
+import services.kernel.sagas.forward_only
 import services.kernel.sagas.protocol
 import services.kernel.sagas.store
 from services.auth import __main__ as auth_main
@@ -56,7 +56,7 @@ KEYS = SimpleNamespace(secret=SECRET)
 PASSWORD_HASH = "$2b$04$the-hash-that-must-not-leave-its-row"
 SERVICES = {"a": "auth", "p": "profile", "c": "commerce"}
 TIMED: tuple[ModuleType, ...] = (
-    services.auth.sagas.decided,
+    services.kernel.sagas.forward_only,
     services.kernel.rpc.call,
     services.kernel.rpc.interceptors,
     services.kernel.sagas.protocol,

@@ -9,8 +9,8 @@ import pytest
 from google.protobuf.wrappers_pb2 import StringValue
 from lockstep_clients.errors import LockstepError
 
+from services.common.errors import AuthUnavailable
 from services.kernel.errors import (
-    AuthUnavailable,
     DatabaseUnavailable,
     DomainError,
     Forbidden,

@@ -13,12 +13,13 @@ from lockstep.saga.v1 import saga_service_pb2 as saga_pb
 from lockstep.saga.v1 import saga_service_pb2_grpc as saga_grpc
 from lockstep_clients import LockstepError, ServiceIdentity, connect
 
+from services.common.service import database_probe
 from services.kernel.db.database import Database, Transaction
 from services.kernel.errors import IllegalState
 from services.kernel.ids import new_id
 from services.kernel.paging import PageTokens
 from services.kernel.rpc.access import Access
-from services.kernel.rpc.server import Server, database_probe
+from services.kernel.rpc.server import Server
 from services.kernel.sagas.servicer import SagaServicer
 from services.kernel.sagas.store import insert_saga
 from tests.kernel.probe import KnownKeys, KnownSessions

@@ -17,7 +17,7 @@ from lockstep_clients import connect, deadlines
 
 from services.common import auth_client as sessions
 from services.common.auth_client import RemoteKeys, RemoteSessions
-from services.kernel.errors import AuthUnavailable
+from services.common.errors import AuthUnavailable
 from services.kernel.ids import new_id
 from services.kernel.rpc.access import Session
 

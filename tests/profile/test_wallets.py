@@ -18,10 +18,10 @@ from lockstep_clients import (
     PermissionDenied,
 )
 
+from services.common.service import opened
 from services.kernel.db.cleaner import Janitor
 from services.kernel.db.database import Database
 from services.kernel.ids import new_id
-from services.kernel.rpc.server import opened
 from services.profile.store import transfers
 from tests.profile.world import (
     World,

@@ -2,29 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from email_validator import EmailNotValidError, validate_email
 
+from services.auth.model import Email
+
 EMAIL_MAX = 254  # RFC 5321, 4.5.3.1.3
-
-
-@dataclass(frozen=True, slots=True)
-class Email:
-    """An address.
-
-    Attributes:
-        typed: As it was given, trimmed.
-        canonical: Lower case, the domain in ASCII (IDNA); unique for each mailbox.
-    """
-
-    typed: str
-    canonical: str
-
-    @property
-    def mailbox(self) -> str:
-        """What mail is sent to."""
-        return mailbox(self.typed, self.canonical)
 
 
 def parse_email(text: str) -> Email | None:
@@ -42,10 +24,3 @@ def parse_email(text: str) -> Email | None:
         return None
     ascii_form = checked.ascii_email
     return Email(typed=trimmed, canonical=ascii_form.lower()) if ascii_form else None
-
-
-def mailbox(typed: str, canonical: str) -> str:
-    """Return the typed local part, whose case a server may mind (RFC 5321, 2.4), at the
-    canonical domain.
-    """
-    return typed.rpartition("@")[0] + "@" + canonical.rpartition("@")[2]

@@ -6,8 +6,8 @@ import re
 from dataclasses import dataclass, field
 
 from services.auth.domain import passwords
-from services.auth.domain.emails import Email, parse_email
-from services.auth.model import Role
+from services.auth.domain.emails import parse_email
+from services.auth.model import Email, Role
 from services.kernel.validation import ADDRESS_MAX, COMPANY_MAX, NAME_MAX, Problems
 
 COURSE_MAX = 200

@@ -12,10 +12,9 @@ from lockstep.profile.v1 import profile_service_pb2_grpc as profile_grpc
 
 from services.auth.domain import codes
 from services.auth.domain.audit import note_registration
-from services.auth.domain.emails import mailbox
 from services.auth.domain.registration import Details
 from services.auth.errors import ProfileUnavailable
-from services.auth.model import Role
+from services.auth.model import Role, mailbox
 from services.auth.store import users
 from services.kernel.db.database import Transaction
 from services.kernel.errors import DomainError

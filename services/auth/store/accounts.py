@@ -20,9 +20,8 @@ from sqlalchemy import (
     update,
 )
 
-from services.auth.domain.emails import Email
 from services.auth.errors import EmailTaken
-from services.auth.model import IDEMPOTENCY, ROLES, SAGAS, USERS, Role, Status, User
+from services.auth.model import IDEMPOTENCY, ROLES, SAGAS, USERS, Email, Role, Status, User
 from services.auth.store.users import user_of
 from services.kernel.db.database import Reader, Statement, Transaction
 

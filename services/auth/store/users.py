@@ -8,9 +8,8 @@ import psycopg
 from sqlalchemy import bindparam, case, delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
-from services.auth.domain.emails import Email
 from services.auth.errors import EmailTaken
-from services.auth.model import ROLES, USERS, Status, User
+from services.auth.model import ROLES, USERS, Email, Status, User
 from services.kernel.db.database import Reader, Row, Statement, Transaction
 from services.kernel.ids import new_id
 

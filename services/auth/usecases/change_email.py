@@ -6,10 +6,9 @@ from uuid import UUID
 
 from services.auth.domain import email_templates as mails
 from services.auth.domain.codes import Codes, Mailing, Purpose
-from services.auth.domain.emails import Email
 from services.auth.domain.login_throttle import Attempts
 from services.auth.domain.reauthentication import PasswordProof
-from services.auth.model import Status
+from services.auth.model import Email, Status
 from services.auth.store import credentials, users
 from services.auth.store.credentials import Credentials
 from services.auth.usecases.flows import check_email

@@ -5,12 +5,12 @@ from __future__ import annotations
 from services.auth.domain import email_templates as mails
 from services.auth.domain import passwords
 from services.auth.domain.audit import Audit, Event
-from services.auth.domain.emails import mailbox
 from services.auth.domain.login_throttle import Attempts
 from services.auth.domain.outbox import Outbox
 from services.auth.domain.passwords import Hasher
 from services.auth.domain.reauthentication import PasswordProof
 from services.auth.errors import InvalidCredentials
+from services.auth.model import mailbox
 from services.auth.store import credentials, sessions
 from services.auth.store.credentials import Credentials
 from services.kernel.db.database import Database, Transaction

@@ -8,13 +8,13 @@ from services.auth.domain.administrators import keep_one
 from services.auth.domain.audit import Audit, Event
 from services.auth.errors import UserNotFound
 from services.auth.model import Status, User
-from services.auth.sagas.decided import Decided
 from services.auth.sagas.profile_status import USER_DISABLING
 from services.auth.store import accounts, sessions, users
 from services.kernel.db.database import Database, Transaction
 from services.kernel.errors import IllegalState
 from services.kernel.ids import parse_id
 from services.kernel.rpc import call
+from services.kernel.sagas.forward_only import Decided
 
 
 class DisableUser:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from uuid import UUID
 
-from services.auth.domain.emails import Email, parse_email
+from services.auth.domain.emails import parse_email
+from services.auth.model import Email
 from services.kernel.errors import InvalidField
 from services.kernel.ids import parse_id
 from services.kernel.validation import Problems

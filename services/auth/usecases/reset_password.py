@@ -8,11 +8,12 @@ from services.auth.domain import email_templates as mails
 from services.auth.domain import passwords
 from services.auth.domain.audit import Audit, Event
 from services.auth.domain.codes import Codes, Purpose
-from services.auth.domain.emails import mailbox, parse_email
+from services.auth.domain.emails import parse_email
 from services.auth.domain.login_throttle import Attempts
 from services.auth.domain.outbox import Outbox
 from services.auth.domain.passwords import Hasher
 from services.auth.errors import OtpInvalid
+from services.auth.model import mailbox
 from services.auth.store import accounts, codes, credentials, sessions
 from services.auth.store.codes import Flow
 from services.auth.usecases.flows import Proof, check

@@ -5,7 +5,7 @@ from __future__ import annotations
 from uuid import UUID
 
 from services.auth.domain.codes import Codes, Mailing, Purpose
-from services.auth.domain.emails import mailbox
+from services.auth.model import mailbox
 from services.auth.store import credentials
 from services.kernel.db.database import Database, Transaction
 from services.kernel.errors import IllegalState, SessionEnded

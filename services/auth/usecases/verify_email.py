@@ -7,16 +7,16 @@ from uuid import UUID
 from services.auth.domain import email_templates as mails
 from services.auth.domain.audit import Audit, Event
 from services.auth.domain.codes import Codes, Purpose
-from services.auth.domain.emails import Email, mailbox
 from services.auth.domain.outbox import Outbox
 from services.auth.errors import OtpInvalid
-from services.auth.sagas.decided import Decided
+from services.auth.model import Email, mailbox
 from services.auth.sagas.profile_status import EMAIL_VERIFICATION
 from services.auth.store import accounts, codes, credentials
 from services.auth.store.codes import Flow
 from services.auth.store.credentials import Credentials
 from services.auth.usecases.flows import Proof, check
 from services.kernel.db.database import Transaction
+from services.kernel.sagas.forward_only import Decided
 
 
 class VerifyEmail:

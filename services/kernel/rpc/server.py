@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
 import grpc
@@ -13,9 +12,7 @@ from google.protobuf.descriptor import ServiceDescriptor
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1._async import HealthServicer
 from grpc_reflection.v1alpha import reflection
-from sqlalchemy import literal, select
 
-from services.kernel.db.database import Database, Statement
 from services.kernel.rpc.access import Access
 from services.kernel.rpc.call import Method
 from services.kernel.rpc.interceptors import chain, decode
@@ -34,7 +31,6 @@ OPTIONS: Sequence[tuple[str, int]] = (
 )
 
 log = structlog.get_logger("lockstep.server")
-_PING = Statement(select(literal(1)))
 
 Probe = Callable[[], Awaitable[None]]
 
@@ -130,25 +126,6 @@ class Server:
         status = state.SERVING if serving else state.NOT_SERVING
         for name in ("", *self._names):
             await self._health.set(name, status)
-
-
-def database_probe(database: Database) -> Probe:
-    """Return a probe that asks the database."""
-
-    async def probe() -> None:
-        await database.first(_PING)
-
-    return probe
-
-
-@contextlib.asynccontextmanager
-async def opened(*databases: Database) -> AsyncIterator[None]:
-    """Open databases, and close them in reverse order."""
-    async with contextlib.AsyncExitStack() as stack:
-        for database in databases:
-            await database.open()
-            stack.push_async_callback(database.close)
-        yield
 
 
 def _handlers(

@@ -1,0 +1,12 @@
+"""Errors that several services give."""
+
+from __future__ import annotations
+
+from services.kernel.errors import Unavailable
+
+
+class AuthUnavailable(Unavailable):
+    """Auth could not be asked about a token or a session."""
+
+    reason = "AUTH_UNAVAILABLE"
+    text = "The session cannot be checked right now. Try again."
