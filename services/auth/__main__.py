@@ -17,13 +17,13 @@ from lockstep_clients import ServiceIdentity, connect
 
 from services.auth.domain.audit import Audit
 from services.auth.domain.codes import Codes
-from services.auth.domain.ip_limits import AddressLimits
-from services.auth.domain.login_throttle import Attempts
-from services.auth.domain.outbox import MailServer, Outbox, Sender
+from services.auth.domain.ip_limits import IpRateLimiter
+from services.auth.domain.login_throttle import LoginThrottle
+from services.auth.domain.outbox import MailServer, Outbox, OutboxWorker
 from services.auth.domain.passwords import Hasher
-from services.auth.domain.reauthentication import PasswordProof
-from services.auth.domain.sessions import Sessions
-from services.auth.domain.tokens import AccessTokens, LocalKeys, RefreshTokens
+from services.auth.domain.reauthentication import Reauthentication
+from services.auth.domain.sessions import SessionIssuer
+from services.auth.domain.tokens import AccessTokenSigner, LocalKeys, RefreshTokens
 from services.auth.sagas.account_deletion import AccountDeletionSaga
 from services.auth.sagas.profile_status import KINDS, ProfileStatusSaga
 from services.auth.sagas.profiles import RemoteProfiles
@@ -52,23 +52,23 @@ from services.auth.usecases.send_email_verification import SendEmailVerification
 from services.auth.usecases.send_otp import SendOtp
 from services.auth.usecases.verify_email import VerifyEmail
 from services.auth.usecases.verify_otp import VerifyOtp
-from services.common.keys import KeyRing, TokenKeys
+from services.common.keys import KeyRing, SigningKeys
 from services.common.service import database_probe, opened, run
-from services.kernel.db import cleaner as janitor
-from services.kernel.db.cleaner import Janitor
+from services.kernel.db import cleaner
+from services.kernel.db.cleaner import Cleaner
 from services.kernel.db.database import Database, Observer
 from services.kernel.paging import PageTokens
 from services.kernel.rpc.access import Access
 from services.kernel.rpc.server import Server
 from services.kernel.rpc.tracing import TraceInterceptor
 from services.kernel.sagas.engine import SagaEngine
-from services.kernel.sagas.forward_only import Decided
+from services.kernel.sagas.forward_only import ForwardOnlySagas
 from services.kernel.sagas.idempotency import RequestKeys
 from services.kernel.sagas.servicer import SagaServicer
 
-SWEEPS = (
-    janitor.ENDED_SAGAS,
-    janitor.OLD_KEYS,
+CLEANUPS = (
+    cleaner.ENDED_SAGAS,
+    cleaner.OLD_KEYS,
     sessions.EXPIRED,
     credentials.OLD_FAILURES,
     code_store.OLD,
@@ -98,7 +98,7 @@ async def running(
         observer: See `Database`.
     """
     keys = KeyRing.load(settings.keys, "auth")
-    token_keys = TokenKeys.load(settings.keys)
+    token_keys = SigningKeys.load(settings.keys)
     database = Database(
         settings.auth_database_url,
         name="auth",
@@ -166,12 +166,14 @@ async def running(
         )
         engine.start()
         stack.push_async_callback(engine.stop)
-        sender = Sender(recovery, outbox, MailServer(settings.smtp_url, sender=settings.mail_from))
+        sender = OutboxWorker(
+            recovery, outbox, MailServer(settings.smtp_url, sender=settings.mail_from)
+        )
         sender.start()
         stack.push_async_callback(sender.stop)
-        sweeper = Janitor(recovery, SWEEPS)
-        sweeper.start()
-        stack.push_async_callback(sweeper.stop)
+        cleaning = Cleaner(recovery, CLEANUPS)
+        cleaning.start()
+        stack.push_async_callback(cleaning.stop)
         port = await server.start(address or f"{settings.host}:{settings.auth_port}")
         stack.push_async_callback(server.stop, settings.stop_grace_seconds)
         yield Running(port=port, database=database, engine=engine)
@@ -181,7 +183,7 @@ def _servicer(
     settings: AuthSettings,
     *,
     keys: KeyRing,
-    token_keys: TokenKeys,
+    token_keys: SigningKeys,
     database: Database,
     engine: SagaEngine,
     hasher: Hasher,
@@ -190,30 +192,30 @@ def _servicer(
     outbox: Outbox,
 ) -> AuthServicer:
     audit = Audit(keys.secret)
-    attempts = Attempts(database, keys.secret, audit)
-    proof = PasswordProof(database, hasher, attempts)
+    throttle = LoginThrottle(database, keys.secret, audit)
+    proof = Reauthentication(database, hasher, throttle)
     refresh_tokens = RefreshTokens(keys.secret)
-    opener = Sessions(AccessTokens(token_keys), refresh_tokens)
-    decided = Decided(database, engine)
+    opener = SessionIssuer(AccessTokenSigner(token_keys), refresh_tokens)
+    forward_only = ForwardOnlySagas(database, engine)
     register = Register(database, engine, profiles, hasher)
     return AuthServicer(
         request_keys=RequestKeys(keys.secret),
-        limits=AddressLimits(enabled=settings.address_limits),
+        limits=IpRateLimiter(enabled=settings.address_limits),
         register=register,
         send_otp=SendOtp(database, hasher, codes),
         verify_otp=VerifyOtp(database, engine, codes, register),
-        login=Login(database, hasher, attempts, opener, audit),
+        login=Login(database, hasher, throttle, opener, audit),
         refresh_token=RefreshToken(database, refresh_tokens, opener, audit),
         logout=Logout(database, audit),
-        verify_email=VerifyEmail(codes, decided, outbox, audit),
+        verify_email=VerifyEmail(codes, forward_only, outbox, audit),
         send_email_verification=SendEmailVerification(database, codes),
-        change_email=ChangeEmail(database, proof, attempts, codes),
+        change_email=ChangeEmail(database, proof, throttle, codes),
         request_password_reset=RequestPasswordReset(database, codes),
         reset_password=ResetPassword(
             database=database,
             hasher=hasher,
             codes=codes,
-            attempts=attempts,
+            throttle=throttle,
             outbox=outbox,
             audit=audit,
         ),
@@ -221,7 +223,7 @@ def _servicer(
             database=database,
             hasher=hasher,
             proof=proof,
-            attempts=attempts,
+            throttle=throttle,
             outbox=outbox,
             audit=audit,
         ),
@@ -229,8 +231,8 @@ def _servicer(
         get_jwks=GetJwks(token_keys),
         get_user=GetUser(database),
         list_users=ListUsers(database, PageTokens(keys.secret)),
-        disable_user=DisableUser(database, decided, audit),
-        enable_user=EnableUser(database, decided, audit),
+        disable_user=DisableUser(database, forward_only, audit),
+        enable_user=EnableUser(database, forward_only, audit),
         delete_user=DeleteUser(database, engine, audit),
     )
 

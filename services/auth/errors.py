@@ -22,13 +22,6 @@ class EmailTaken(AlreadyExists):
     text = "An account with this e-mail address exists. Log in, or use another address."
 
 
-class PhoneTaken(AlreadyExists):
-    """A profile has this phone number."""
-
-    reason = "PHONE_TAKEN"
-    text = "This phone number belongs to another account. Use another number."
-
-
 class RegistrationInProgress(Aborted):
     """The same e-mail address is being registered, or that is being undone."""
 
@@ -40,7 +33,7 @@ class RegistrationInProgress(Aborted):
         super().__init__(retry_after_seconds=1.0)
 
 
-class ProfileUnavailable(Unavailable):
+class RegistrationUnavailable(Unavailable):
     """Profile could not be asked, or did not answer in time."""
 
     reason = "PROFILE_UNAVAILABLE"

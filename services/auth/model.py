@@ -154,16 +154,6 @@ AUDIT_LOG = Table(
 )
 
 
-class Role(StrEnum):
-    """What a user may be; `admin` is never given by a registration."""
-
-    CUSTOMER = "customer"
-    CREATOR = "creator"
-    BRAND = "brand"
-    STUDENT = "student"
-    ADMIN = "admin"
-
-
 class Status(StrEnum):
     """Where a user stands. PENDING users can't log in, and no call shows them."""
 

@@ -21,7 +21,7 @@ def audit(
     from services.auth.store import audit as store
     from services.cli.admin import run
 
-    entries = run(lambda database: store.latest(database, event=event, user_id=user, most=limit))
+    entries = run(lambda database: store.latest(database, event=event, user_id=user, limit=limit))
     if as_json:
         for entry in entries:
             typer.echo(json.dumps(_fields(entry)))

@@ -18,7 +18,7 @@ import psutil
 import psycopg
 from psycopg import errors, sql
 
-from services.cli import attached
+from services.cli import parent_death
 from services.cli.errors import CommandError
 from services.cli.processes import end, is_alive
 from services.common.settings import embedded_socket_folder, embedded_url
@@ -214,7 +214,7 @@ class EmbeddedPostgres:
         uid = self.folder.stat().st_uid
         switch = None if uid == os.getuid() else uid
         program = str(binaries(switch) / argv[0])
-        return attached.command([program, *argv[1:]], death_signal=death_signal, uid=switch)
+        return parent_death.command([program, *argv[1:]], death_signal=death_signal, uid=switch)
 
 
 def create_databases(server_url: str, names: Iterable[str]) -> None:
@@ -258,7 +258,7 @@ def environment() -> dict[str, str]:
 
 
 def _can_run(program: Path, uid: int) -> bool:
-    argv = attached.command([str(program), "--version"], death_signal=signal.SIGKILL, uid=uid)
+    argv = parent_death.command([str(program), "--version"], death_signal=signal.SIGKILL, uid=uid)
     return (
         subprocess.run(argv, cwd="/", capture_output=True, timeout=10, check=False).returncode == 0
     )

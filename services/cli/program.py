@@ -15,7 +15,7 @@ from typing import Final
 
 import psutil
 
-from services.cli import attached
+from services.cli import parent_death
 from services.cli.processes import end, is_alive
 
 BACKOFF_SECONDS_MIN: Final = 0.2
@@ -45,7 +45,7 @@ class Program:
 class Runner:
     """Keep one program running until it is stopped."""
 
-    def __init__(self, program: Program, *, home: Path, say: Say) -> None:
+    def __init__(self, program: Program, *, home: Path, echo: Say) -> None:
         """Prepare; nothing runs before `start`."""
         self.program: Final = program
         self.crashes = 0
@@ -53,7 +53,7 @@ class Runner:
         self.begin = 0.0
         self._pid_file: Final = home / "run" / f"{program.name}.pid"
         self._log: Final = _log_file(home / "logs" / f"{program.name}.log")
-        self._say: Final = say
+        self._say: Final = echo
         self._stopping: Final = asyncio.Event()
         self._process: asyncio.subprocess.Process | None = None
         self.task: asyncio.Task[None] | None = None
@@ -100,7 +100,7 @@ class Runner:
     async def _run_once(self) -> int:
         argv = self.program.argv
         if not self.program.is_attached:
-            argv = attached.command(list(argv), death_signal=signal.SIGTERM)
+            argv = parent_death.command(list(argv), death_signal=signal.SIGTERM)
         # A pipe of our own: asyncio's `wait` would wait for a grandchild that holds its pipe open.
         read_end, write_end = os.pipe()
         output = asyncio.create_task(self._pass_on(read_end), name=f"{self.program.name} output")

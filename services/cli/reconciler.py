@@ -29,7 +29,7 @@ from services.auth.store import accounts
 from services.kernel.db.database import Database
 from services.kernel.errors import DomainError
 from services.kernel.sagas import store as saga_store
-from services.kernel.sagas.store import Json, State
+from services.kernel.sagas.store import Json, SagaState
 from services.profile.model import NewBrand, NewProfile
 from services.profile.usecases.cancel_profile import CancelProfile
 from services.profile.usecases.create_profile import CreateProfile
@@ -198,7 +198,7 @@ class Mender:
     async def _create(self, user_id: UUID, saga_id: UUID) -> bool:
         saga = await saga_store.get(self._auth, saga_id)
         standing = await accounts.standing(self._auth, user_id)
-        if saga is None or saga.state is not State.DONE or "profile" not in saga.payload:
+        if saga is None or saga.state is not SagaState.DONE or "profile" not in saga.payload:
             return False
         assert standing is not None
         new = _profile_of(user_id, saga.payload["profile"])

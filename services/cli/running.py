@@ -44,7 +44,7 @@ def prepare(system: System, screen: Screen) -> None:
 async def run(system: System, screen: Screen) -> None:
     """Start everything, show where it is, and stop it in order after Ctrl-C or SIGTERM."""
     grace = grace_seconds(system)
-    async with Supervisor(home=system.home, say=screen.line, grace_seconds=grace) as supervisor:
+    async with Supervisor(home=system.home, echo=screen.line, grace_seconds=grace) as supervisor:
         try:
             await _start(system, supervisor)
         except Stopped:

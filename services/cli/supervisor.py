@@ -24,10 +24,10 @@ class Stopped(Exception):
 class Supervisor:
     """Own the programs of one `lockstep up`."""
 
-    def __init__(self, *, home: Path, say: Say, grace_seconds: float) -> None:
+    def __init__(self, *, home: Path, echo: Say, grace_seconds: float) -> None:
         """Prepare; use as `async with`, which stops everything at its end."""
         self._home: Final = home
-        self._say: Final = say
+        self._say: Final = echo
         self._grace_seconds: Final = grace_seconds
         self._stages: Final[list[list[Runner]]] = []
         self._stop: Final = asyncio.Event()
@@ -46,7 +46,7 @@ class Supervisor:
 
     def start(self, *programs: Program) -> None:
         """Start a stage: programs that may start together, after the earlier stages."""
-        runners = [Runner(program, home=self._home, say=self._say) for program in programs]
+        runners = [Runner(program, home=self._home, echo=self._say) for program in programs]
         self._stages.append(runners)
         for runner in runners:
             runner.start()

@@ -46,8 +46,8 @@ from services.commerce.usecases.update_product import UpdateProduct
 from services.common.auth_client import RemoteKeys, RemoteSessions
 from services.common.keys import KeyRing
 from services.common.service import database_probe, opened, run
-from services.kernel.db import cleaner as janitor
-from services.kernel.db.cleaner import Janitor
+from services.kernel.db import cleaner
+from services.kernel.db.cleaner import Cleaner
 from services.kernel.db.database import Database, Observer
 from services.kernel.paging import PageTokens
 from services.kernel.rpc.access import Access
@@ -121,9 +121,9 @@ async def running(
         )
         engine.start()
         stack.push_async_callback(engine.stop)
-        sweeper = _janitor(recovery)
-        sweeper.start()
-        stack.push_async_callback(sweeper.stop)
+        cleaner = _cleaner(recovery)
+        cleaner.start()
+        stack.push_async_callback(cleaner.stop)
         port = await server.start(address or f"{settings.host}:{settings.commerce_port}")
         stack.push_async_callback(server.stop, settings.stop_grace_seconds)
         yield Running(port=port, database=database, engine=engine)
@@ -146,9 +146,9 @@ def _engine(
     )
 
 
-def _janitor(database: Database) -> Janitor:
-    kept = [janitor.ENDED_SAGAS, janitor.OLD_BARRIERS, janitor.OLD_KEYS]
-    return Janitor(database, [*kept, users.LATE_KEYS, users.OLD_TOMBSTONES])
+def _cleaner(database: Database) -> Cleaner:
+    kept = [cleaner.ENDED_SAGAS, cleaner.OLD_BARRIERS, cleaner.OLD_KEYS]
+    return Cleaner(database, [*kept, users.LATE_KEYS, users.OLD_TOMBSTONES])
 
 
 def _access(keys: KeyRing, auth: auth_grpc.AuthServiceAsyncStub) -> Access:

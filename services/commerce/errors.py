@@ -120,7 +120,7 @@ class CheckoutInProgress(Aborted):
         super().__init__(retry_after_seconds=1.0)
 
 
-class ProfileUnavailable(Unavailable):
+class PaymentUnavailable(Unavailable):
     """Profile, which keeps the wallets, did not answer in time."""
 
     reason = "PROFILE_UNAVAILABLE"

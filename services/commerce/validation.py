@@ -6,13 +6,13 @@ from uuid import UUID
 
 from services.kernel.errors import InvalidField
 from services.kernel.ids import parse_id
-from services.kernel.validation import Problems
+from services.kernel.validation import Violations
 
 
-def checked_id(wrong: Problems, text: str, field: str) -> UUID | None:
+def checked_id(v: Violations, text: str, field: str) -> UUID | None:
     """Read an id, or note what is wrong with it and return None."""
     try:
         return parse_id(text, field=field)
     except InvalidField as error:
-        wrong.violations += error.violations
+        v.violations += error.violations
         return None

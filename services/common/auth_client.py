@@ -22,7 +22,7 @@ from services.kernel.rpc.access import Session
 T = TypeVar("T")
 
 SESSION_KEPT_SECONDS = 60.0
-SESSIONS_KEPT = 10_000
+SESSION_CACHE_SIZE = 10_000
 KEYS_ASKED_EVERY_SECONDS = 5.0
 KEYS_KEPT_SECONDS = 60.0
 
@@ -71,7 +71,7 @@ class RemoteSessions:
         kept = self._kept.get(session_id)
         if kept is not None and kept[1] > asked_at:
             return
-        if len(self._kept) >= SESSIONS_KEPT:
+        if len(self._kept) >= SESSION_CACHE_SIZE:
             del self._kept[next(iter(self._kept))]
         self._kept[session_id] = (session, asked_at)
 

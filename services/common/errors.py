@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from services.kernel.errors import Unavailable
+from services.kernel.errors import AlreadyExists, Unavailable
 
 
 class AuthUnavailable(Unavailable):
@@ -10,3 +10,10 @@ class AuthUnavailable(Unavailable):
 
     reason = "AUTH_UNAVAILABLE"
     text = "The session cannot be checked right now. Try again."
+
+
+class PhoneTaken(AlreadyExists):
+    """A profile has this phone number."""
+
+    reason = "PHONE_TAKEN"
+    text = "This phone number belongs to another account. Use another number."

@@ -72,7 +72,7 @@ class TokenKey:
         return self.verify_until is None or now < self.verify_until
 
 
-class TokenKeys:
+class SigningKeys:
     """The keys that sign and verify access tokens; a rotation is seen without a restart."""
 
     def __init__(self, folder: Path) -> None:

@@ -13,7 +13,8 @@ from sqlalchemy import literal, select
 
 from services.common.keys import KeysError
 from services.common.settings import CommonSettings, SettingsError, load
-from services.kernel.db.database import Database, Statement
+from services.kernel.db.database import Database
+from services.kernel.db.statement import Statement
 from services.kernel.logging import configure
 from services.kernel.rpc.server import Probe
 from services.kernel.signals import until_stopped

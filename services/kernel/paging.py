@@ -65,18 +65,18 @@ class PageTokens:
         Raises:
             InvalidField: It is not ours, or was made for something else.
         """
-        wrong = InvalidField(
+        damaged = InvalidField(
             Violation(field, "must be a next_page_token of the same list with the same filters")
         )
         if len(token) > TOKEN_LENGTH_MAX or not token.isascii():
-            raise wrong
+            raise damaged
         try:
             raw = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
         except ValueError:
-            raise wrong from None
+            raise damaged from None
         signature, body = raw[:_SIGNATURE_BYTES], raw[_SIGNATURE_BYTES:]
         if not hmac.compare_digest(signature, self._sign(body, listing)):
-            raise wrong
+            raise damaged
         position: list[Any] = json.loads(body)
         return position
 

@@ -1,35 +1,54 @@
-"""Checking requests: every wrong field is found before anything is said.
+"""Checks of a request's form: every wrong field is found before the caller is told.
 
-wrong = Problems(); name = wrong.text(request.name, "name", longest=100); wrong.raise_any()
+with Violations() as v:
+    name = v.text(request.name, "name", max_length=100, required=True)
 """
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from collections.abc import Collection, Iterable
+from types import TracebackType
+from typing import Literal, Self, overload
 from urllib.parse import urlsplit
+from uuid import UUID
 
 from services.kernel.errors import InvalidField, Violation
+from services.kernel.ids import parse_id
 
-NAME_MAX = 100
-COMPANY_MAX = 200
-ADDRESS_MAX = 300
-DESCRIPTION_MAX = 5000
-BIO_MAX = 2000
 URL_MAX = 2048
+NIL = UUID(int=0)
 
-_PHONE = re.compile(r"\+?[0-9]{10,15}")
-_PHONE_SEPARATORS = re.compile(r"[ \-()\[\]]")
 _MULTILINE_CONTROLS = {"\n", "\r", "\t"}
 
 
-class Problems:
-    """Collects what is wrong with a request."""
+class Violations:
+    """Collects what is wrong with a request.
+
+    As a context manager it raises InvalidField at its end, with every wrong field, those
+    of an InvalidField that was raised inside included. A check returns some value of its
+    type for a wrong field: nobody gets to use it.
+    """
 
     def __init__(self) -> None:
         """Begin with nothing wrong."""
         self.violations: list[Violation] = []
+
+    def __enter__(self) -> Self:
+        """Begin to collect."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Raise InvalidField if anything is wrong."""
+        if isinstance(error, InvalidField):
+            self.violations.extend(error.violations)
+        if error is None or isinstance(error, InvalidField):
+            self.raise_any()
 
     def add(self, field: str, description: str) -> None:
         """Note that a field is wrong, and what would be right."""
@@ -40,50 +59,74 @@ class Problems:
         if self.violations:
             raise InvalidField(*self.violations)
 
+    def uuid(self, value: str, field: str) -> UUID:
+        """Check an id: any RFC 9562 UUID in its usual form."""
+        try:
+            return parse_id(value, field=field)
+        except InvalidField as error:
+            self.violations.extend(error.violations)
+            return NIL
+
+    def at_least(self, least: int, value: int, field: str) -> int:
+        """Check that a number is not too small."""
+        if value < least:
+            self.add(field, f"must be at least {least}")
+        return value
+
+    @overload
     def text(
         self,
         value: str | None,
         field: str,
         *,
-        longest: int,
+        max_length: int,
+        required: Literal[True],
+        multiline: bool = False,
+    ) -> str: ...
+
+    @overload
+    def text(
+        self,
+        value: str | None,
+        field: str,
+        *,
+        max_length: int,
         required: bool = False,
-        lines: bool = False,
+        multiline: bool = False,
+    ) -> str | None: ...
+
+    def text(
+        self,
+        value: str | None,
+        field: str,
+        *,
+        max_length: int,
+        required: bool = False,
+        multiline: bool = False,
     ) -> str | None:
         """Check a text and return it trimmed and in NFC, or None when it is empty.
 
         Args:
             value: The text; None when the field is absent.
             field: Its path.
-            longest: The most characters.
-            required: Whether it must not be empty.
-            lines: Whether line breaks and tabs are welcome.
+            max_length: The most characters.
+            required: Whether the text must not be empty.
+            multiline: Whether line breaks and tabs are allowed.
         """
         trimmed = unicodedata.normalize("NFC", (value or "").strip())
         if not trimmed:
             if required:
                 self.add(field, "is required")
-            return None
-        if len(trimmed) > longest:
-            self.add(field, f"must be at most {longest} characters")
-        elif _has_controls(trimmed, allowed=_MULTILINE_CONTROLS if lines else set()):
+            return "" if required else None
+        if len(trimmed) > max_length:
+            self.add(field, f"must be at most {max_length} characters")
+        elif _has_controls(trimmed, allowed=_MULTILINE_CONTROLS if multiline else set()):
             self.add(field, "must not contain control characters")
         return trimmed
 
-    def phone(self, value: str | None, field: str, *, required: bool = False) -> str | None:
-        """Check a phone number and return it as digits after a plus, or None."""
-        bare = _PHONE_SEPARATORS.sub("", (value or "").strip())
-        if not bare:
-            if required:
-                self.add(field, "is required")
-            return None
-        if not _PHONE.fullmatch(bare):
-            self.add(field, "must be 10 to 15 digits, optionally after a plus")
-            return None
-        return "+" + bare.lstrip("+")
-
     def url(self, value: str | None, field: str) -> str | None:
         """Check the address of a page or picture: http or https, with a host."""
-        text = self.text(value, field, longest=URL_MAX)
+        text = self.text(value, field, max_length=URL_MAX)
         if text is not None and not _is_web_address(text):
             self.add(field, "must be an http or https address")
         return text

@@ -14,8 +14,8 @@ from lockstep_clients import ServiceIdentity, connect
 from services.common.auth_client import RemoteKeys, RemoteSessions
 from services.common.keys import KeyRing
 from services.common.service import database_probe, opened, run
-from services.kernel.db import cleaner as janitor
-from services.kernel.db.cleaner import Janitor
+from services.kernel.db import cleaner
+from services.kernel.db.cleaner import Cleaner
 from services.kernel.db.database import Database, Observer
 from services.kernel.paging import PageTokens
 from services.kernel.rpc.access import Access
@@ -97,11 +97,11 @@ async def running(
             ),
             probe=database_probe(database),
         )
-        sweeper = Janitor(
-            database, [janitor.OLD_BARRIERS, janitor.OLD_KEYS, transfers.OLD_TOMBSTONES]
+        cleaning = Cleaner(
+            database, [cleaner.OLD_BARRIERS, cleaner.OLD_KEYS, transfers.OLD_TOMBSTONES]
         )
-        sweeper.start()
-        stack.push_async_callback(sweeper.stop)
+        cleaning.start()
+        stack.push_async_callback(cleaning.stop)
         port = await server.start(address or f"{settings.host}:{settings.profile_port}")
         stack.push_async_callback(server.stop, settings.stop_grace_seconds)
         yield Running(port=port, database=database)

@@ -2,14 +2,7 @@
 
 from __future__ import annotations
 
-from services.kernel.errors import AlreadyExists, FailedPrecondition, NotFound
-
-
-class PhoneTaken(AlreadyExists):
-    """Another profile has this phone number."""
-
-    reason = "PHONE_TAKEN"
-    text = "Another account has this phone number. Use a different one."
+from services.kernel.errors import FailedPrecondition, NotFound
 
 
 class ProfileNotFound(NotFound):
@@ -40,7 +33,7 @@ class TransferNotFound(NotFound):
     text = "There is no such transfer."
 
 
-class InsufficientFunds(FailedPrecondition):
+class BalanceTooLow(FailedPrecondition):
     """The wallet does not hold enough; kept as the reason of a refused transfer."""
 
     reason = "INSUFFICIENT_FUNDS"

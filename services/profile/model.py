@@ -29,7 +29,6 @@ from services.kernel.db.tables import new_metadata, timestamp
 ROLES = ("customer", "creator", "brand", "student", "admin")
 STATUSES = ("pending", "active", "suspended")
 BRAND_TYPES = ("agency", "direct", "platform")
-COMPANY_SIZES = ("1-10", "11-50", "51-200", "201-1000", "1000+")
 
 METADATA = new_metadata()
 SAGA_BARRIERS = tables.SAGA_BARRIERS.to_metadata(METADATA)
@@ -224,7 +223,7 @@ def display_name(first: str | None, last: str | None) -> str | None:
     return " ".join(name for name in (first, last) if name) or None
 
 
-class Kind(StrEnum):
+class TransferKind(StrEnum):
     """What a transfer is for."""
 
     TOP_UP = "top_up"
@@ -234,7 +233,7 @@ class Kind(StrEnum):
     FORFEIT = "forfeit"
 
 
-class State(StrEnum):
+class TransferState(StrEnum):
     """What became of a transfer."""
 
     POSTED = "posted"
@@ -266,7 +265,7 @@ class NewTransfer:
     """
 
     id: UUID
-    kind: Kind
+    kind: TransferKind
     amount: int
     user_id: UUID | None = None
     reference: str = ""
@@ -299,9 +298,9 @@ class Transfer:
     id: UUID
     user_id: UUID | None
     wallet_id: UUID | None
-    kind: Kind
+    kind: TransferKind
     amount: int
-    state: State
+    state: TransferState
     reference: str
     refusal_reason: str | None
     fingerprint: str

@@ -5,8 +5,8 @@ from __future__ import annotations
 from lockstep.auth.v1 import auth_service_pb2 as auth_pb
 from lockstep_clients import LockstepError
 
-from services.auth.__main__ import SWEEPS
-from services.kernel.db.cleaner import Janitor
+from services.auth.__main__ import CLEANUPS
+from services.kernel.db.cleaner import Cleaner
 from tests.auth.world import PASSWORD, World
 
 EMAIL = "ada@example.com"
@@ -31,8 +31,8 @@ async def test_what_is_old_goes_and_what_is_new_stays(world: World) -> None:
     except LockstepError:
         before = await numbers(world)
     assert min(before.values()) >= 1
-    janitor = Janitor(world.running.database, SWEEPS)
-    assert await janitor.sweep() == 0
+    cleaner = Cleaner(world.running.database, CLEANUPS)
+    assert await cleaner.sweep() == 0
     assert await numbers(world) == before
     for table, moment in (
         ("sessions", "expire_time"),
@@ -44,7 +44,7 @@ async def test_what_is_old_goes_and_what_is_new_stays(world: World) -> None:
         ("idempotency", "expire_time"),
     ):
         await world.sql(f"UPDATE {table} SET {moment} = {moment} - interval '2 years'")
-    assert await janitor.sweep() == sum(before.values())
+    assert await cleaner.sweep() == sum(before.values())
     assert set((await numbers(world)).values()) == {0}
 
 
@@ -54,7 +54,7 @@ async def test_the_code_of_a_registration_that_is_being_undone_stays(world: Worl
         "UPDATE codes SET expire_time = now() - interval '2 years', saga_id = id, "
         "spend_time = now()"
     )
-    janitor = Janitor(world.running.database, SWEEPS)
-    assert await janitor.sweep() == 0
+    cleaner = Cleaner(world.running.database, CLEANUPS)
+    assert await cleaner.sweep() == 0
     await world.sql("UPDATE codes SET payload = NULL")
-    assert await janitor.sweep() == 1
+    assert await cleaner.sweep() == 1

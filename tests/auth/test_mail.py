@@ -22,14 +22,14 @@ from lockstep.auth.v1 import auth_service_pb2 as auth_pb
 
 from services.auth.domain import email_templates as mails
 from services.auth.domain import outbox
-from services.auth.domain.email_templates import Letter
+from services.auth.domain.email_templates import EmailContent
 from services.auth.domain.outbox import MailServer, Outbox
 from services.kernel.db.database import Database, Transaction
 from services.kernel.ids import new_id
 from tests.auth.world import PASSWORD, Sink, World, code_in, serving_auth, settings_for
 
 EMAIL = "ada@example.com"
-LETTER = Letter(subject="Subject", text="Text\n", html="<p>Text</p>")
+LETTER = EmailContent(subject="Subject", text="Text\n", html="<p>Text</p>")
 SENDER = "Lockstep <no-reply@lockstep.example>"
 
 Behaviour = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -123,7 +123,9 @@ async def test_mail_whose_time_is_over_is_not_sent(
         "put", lambda tx: box.put(tx, LETTER, to=EMAIL, life=timedelta(seconds=-1))
     )
     await database.transact("put", lambda tx: box.put(tx, LETTER, to="late@example.com"))
-    sender = outbox.Sender(database, box, MailServer(f"smtp://127.0.0.1:{port}", sender=SENDER))
+    sender = outbox.OutboxWorker(
+        database, box, MailServer(f"smtp://127.0.0.1:{port}", sender=SENDER)
+    )
     sender.start()
     await sink.wait_for("late@example.com")
     await sender.stop()
@@ -137,7 +139,7 @@ async def test_a_mail_is_sent_once_however_many_send(auth_url: str, mail: tuple[
     await database.open()
     box = Outbox(b"s" * 32)
     server = MailServer(f"smtp://127.0.0.1:{port}", sender=SENDER)
-    senders = [outbox.Sender(database, box, server) for _ in range(3)]
+    senders = [outbox.OutboxWorker(database, box, server) for _ in range(3)]
     for number in range(20):
         to = f"user{number}@example.com"
         await database.transact("put", partial(_put, box, to))
@@ -161,7 +163,9 @@ async def test_mail_that_cannot_be_read_does_not_hold_up_the_rest(
     box = Outbox(b"s" * 32)
     await database.transact("put", partial(_put, box, "not an address"))
     await database.transact("put", partial(_put, box, EMAIL))
-    sender = outbox.Sender(database, box, MailServer(f"smtp://127.0.0.1:{port}", sender=SENDER))
+    sender = outbox.OutboxWorker(
+        database, box, MailServer(f"smtp://127.0.0.1:{port}", sender=SENDER)
+    )
     sender.start()
     await sink.wait_for(EMAIL)
     await sender.stop()
@@ -192,7 +196,7 @@ async def test_a_database_dump_shows_neither_letters_nor_addresses(auth_url: str
     ],
 )
 async def test_every_code_is_shown_in_subject_text_and_page(
-    letter: Letter, mail: tuple[Sink, int]
+    letter: EmailContent, mail: tuple[Sink, int]
 ) -> None:
     sink, port = mail
     server = MailServer(f"smtp://127.0.0.1:{port}", sender=SENDER)

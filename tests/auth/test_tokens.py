@@ -16,7 +16,7 @@ from lockstep.auth.v1 import auth_service_pb2 as auth_pb
 from lockstep_clients import LockstepError, Unauthenticated
 
 from services.common import keys as key_files
-from services.common.keys import TokenKeys
+from services.common.keys import SigningKeys
 from tests.auth.world import World
 
 EMAIL = "ada@example.com"
@@ -39,7 +39,7 @@ async def call_with(world: World, authorization: str | None) -> LockstepError | 
 
 
 def sign(world: World, claims: dict[str, Any], **header: Any) -> str:
-    kid, key = TokenKeys.load(world.keys).signing
+    kid, key = SigningKeys.load(world.keys).signing
     return jwt.encode(claims, key, algorithm="ES256", headers={"kid": kid, **header})
 
 
@@ -48,7 +48,7 @@ async def test_a_token_says_who_and_for_how_long(world: World) -> None:
     member = await world.member(EMAIL)
     header = jwt.get_unverified_header(member.token)
     claims = jwt.decode(member.token, options={"verify_signature": False})
-    assert (header["alg"], header["kid"]) == ("ES256", TokenKeys.load(world.keys).signing[0])
+    assert (header["alg"], header["kid"]) == ("ES256", SigningKeys.load(world.keys).signing[0])
     assert (claims["iss"], claims["aud"], claims["role"]) == ("lockstep", "lockstep", "student")
     assert claims["sub"] == member.id
     assert UUID(claims["sid"]) != UUID(claims["jti"])
@@ -125,7 +125,7 @@ async def test_a_token_is_not_remembered_beyond_its_life(
 
 async def test_the_algorithm_is_ours_to_choose(world: World) -> None:
     claims = await claims_of(world)
-    kid, key = TokenKeys.load(world.keys).signing
+    kid, key = SigningKeys.load(world.keys).signing
     public = key.public_key().public_bytes(
         serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
     )
@@ -143,7 +143,7 @@ async def test_the_algorithm_is_ours_to_choose(world: World) -> None:
 async def test_only_keys_of_ours_verify(world: World) -> None:
     claims = await claims_of(world)
     stranger = ec.generate_private_key(ec.SECP256R1())
-    kid, _ = TokenKeys.load(world.keys).signing
+    kid, _ = SigningKeys.load(world.keys).signing
     headers: list[dict[str, str]] = [{"kid": kid}, {"kid": "unknown"}, {}]
     for header in headers:
         token = jwt.encode(claims, stranger, algorithm="ES256", headers=header)

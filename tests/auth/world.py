@@ -21,7 +21,7 @@ from lockstep_clients import ServiceIdentity, bearer, connect
 from psycopg.rows import namedtuple_row
 
 from services.auth.__main__ import Running, running
-from services.auth.errors import ProfileUnavailable
+from services.auth.errors import RegistrationUnavailable
 from services.auth.sagas.profiles import RemoteProfiles
 from services.auth.settings import AuthSettings
 from services.common.keys import KeyRing
@@ -216,7 +216,7 @@ def hold_phone_check(
         arrived.set()
         await go_on.wait()
         if not is_answered:
-            raise ProfileUnavailable
+            raise RegistrationUnavailable
         return await phone_exists(self, phone_number)
 
     monkeypatch.setattr(RemoteProfiles, "phone_exists", held)

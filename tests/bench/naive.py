@@ -28,7 +28,8 @@ from services.auth.sagas.registration import RegistrationSaga, payload_of
 from services.auth.settings import AuthSettings
 from services.auth.usecases.register import Register, _ensure_role
 from services.common.settings import load
-from services.kernel.db.database import Statement, Transaction
+from services.kernel.db.database import Transaction
+from services.kernel.db.statement import Statement
 from services.kernel.ids import new_id
 from services.kernel.logging import configure
 from services.kernel.sagas import idempotency

@@ -18,7 +18,7 @@ from pathlib import Path
 import psutil
 
 import services
-from services.cli import attached
+from services.cli import parent_death
 from services.cli.postgres import EmbeddedPostgres
 from services.common.settings import embedded_url
 
@@ -116,7 +116,7 @@ class Stack:
         begin = time.perf_counter()
         with output.open("wb") as log:
             self._process = await asyncio.create_subprocess_exec(
-                *attached.command(UP, death_signal=signal.SIGTERM),
+                *parent_death.command(UP, death_signal=signal.SIGTERM),
                 cwd=ROOT,
                 env=self.environment(**settings),
                 stdout=log,
@@ -166,7 +166,7 @@ async def helper(
         StackError: It ended instead.
     """
     process = await asyncio.create_subprocess_exec(
-        *attached.command([sys.executable, "-m", *arguments], death_signal=signal.SIGKILL),
+        *parent_death.command([sys.executable, "-m", *arguments], death_signal=signal.SIGKILL),
         cwd=ROOT,
         env=environment,
         stdout=asyncio.subprocess.PIPE,

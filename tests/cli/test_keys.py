@@ -15,7 +15,7 @@ from services.common.keys import (
     TOKEN_OVERLAP_SECONDS,
     KeyRing,
     KeysError,
-    TokenKeys,
+    SigningKeys,
     initialise,
     list_token_keys,
     retire_token_key,
@@ -109,7 +109,7 @@ def test_missing_keys_are_one_line_that_says_what_to_run(tmp_path: Path) -> None
     with pytest.raises(KeysError, match=r"auth.pem is missing: run `lockstep keys init`"):
         KeyRing.load(tmp_path, "auth")
     with pytest.raises(KeysError, match="run `lockstep keys init`"):
-        TokenKeys.load(tmp_path)
+        SigningKeys.load(tmp_path)
 
 
 def test_a_broken_key_is_told_without_its_content(folder: Path) -> None:
@@ -121,7 +121,7 @@ def test_a_broken_key_is_told_without_its_content(folder: Path) -> None:
 
 
 def test_a_running_service_sees_a_rotation(folder: Path) -> None:
-    running = TokenKeys.load(folder)
+    running = SigningKeys.load(folder)
     old, _ = running.signing
 
     new = rotate_token_key(folder)
@@ -133,7 +133,7 @@ def test_a_running_service_sees_a_rotation(folder: Path) -> None:
 def test_a_rotated_key_verifies_until_its_last_token_has_expired(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    running = TokenKeys.load(folder)
+    running = SigningKeys.load(folder)
     old, _ = running.signing
     begin = time.time()
     rotate_token_key(folder)
@@ -147,7 +147,7 @@ def test_a_rotated_key_verifies_until_its_last_token_has_expired(
 def test_a_rotation_forgets_keys_that_no_longer_verify(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    old = TokenKeys.load(folder).signing[0]
+    old = SigningKeys.load(folder).signing[0]
     second = rotate_token_key(folder)
     later = time.time() + TOKEN_OVERLAP_SECONDS + 60
     monkeypatch.setattr("time.time", lambda: later)
@@ -159,7 +159,7 @@ def test_a_rotation_forgets_keys_that_no_longer_verify(
 
 
 def test_a_retired_key_is_refused_at_once(folder: Path) -> None:
-    running = TokenKeys.load(folder)
+    running = SigningKeys.load(folder)
     old, _ = running.signing
     new = rotate_token_key(folder)
 
@@ -169,7 +169,7 @@ def test_a_retired_key_is_refused_at_once(folder: Path) -> None:
 
 
 def test_the_key_that_signs_cannot_be_retired(folder: Path) -> None:
-    active = TokenKeys.load(folder).signing[0]
+    active = SigningKeys.load(folder).signing[0]
 
     with pytest.raises(KeysError, match="run `lockstep keys rotate` first"):
         retire_token_key(folder, active)

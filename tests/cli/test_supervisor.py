@@ -59,7 +59,7 @@ class Stage:
         self.home = home
         self.lines: Lines = []
         self._news = asyncio.Event()
-        self.supervisor = Supervisor(home=home, say=self._say, grace_seconds=2.0)
+        self.supervisor = Supervisor(home=home, echo=self._say, grace_seconds=2.0)
 
     def _say(self, name: str, text: str) -> None:
         self.lines.append((name, text))
@@ -257,7 +257,7 @@ def killed_supervisor(home: Path, script: str) -> int:
         async def main():
             home, up = pathlib.Path({str(home)!r}), asyncio.Event()
             argv = [sys.executable, "-c", {textwrap.dedent(script)!r}]
-            async with Supervisor(home=home, say=lambda *_: up.set(), grace_seconds=1) as it:
+            async with Supervisor(home=home, echo=lambda *_: up.set(), grace_seconds=1) as it:
                 it.start(Program("auth", argv, up.wait, dict(os.environ)))
                 await up.wait()
                 print((home / "run" / "auth.pid").read_text().split()[0], flush=True)

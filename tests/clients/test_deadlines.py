@@ -10,7 +10,7 @@ from lockstep.auth.v1.auth_service_pb2_grpc import AuthServiceStub
 from lockstep.profile.v1.profile_service_pb2 import PhoneExistsRequest
 from lockstep.profile.v1.profile_service_pb2_grpc import ProfileServiceStub
 from lockstep_clients import DeadlineExceeded, connect
-from lockstep_clients.deadlines import SECONDS, budget
+from lockstep_clients.deadlines import SECONDS, current_deadline
 from lockstep_clients.methods import methods
 
 from tests.clients.fake_server import FakeServer
@@ -50,18 +50,18 @@ async def test_a_caller_can_not_ask_for_more(server: FakeServer) -> None:
 
 
 async def test_the_budget_of_the_caller_is_passed_on_less_a_margin(server: FakeServer) -> None:
-    budget.set(time.monotonic() + 1)
+    current_deadline.set(time.monotonic() + 1)
     assert 0.5 < await seconds_remaining(server) <= 0.98
 
 
 async def test_a_budget_does_not_lengthen_a_deadline(server: FakeServer) -> None:
-    budget.set(time.monotonic() + 60)
+    current_deadline.set(time.monotonic() + 60)
     assert await seconds_remaining(server) <= 2
 
 
 @pytest.mark.parametrize("left_seconds", [0.01, 0, -1])
 async def test_without_time_left_nothing_is_sent(server: FakeServer, left_seconds: float) -> None:
-    budget.set(time.monotonic() + left_seconds)
+    current_deadline.set(time.monotonic() + left_seconds)
     with pytest.raises(DeadlineExceeded) as caught:
         await seconds_remaining(server)
     assert caught.value.reason == "DEADLINE_EXCEEDED"
@@ -81,7 +81,7 @@ async def test_calls_made_at_once_keep_to_their_own_budgets(
     stub = ProfileServiceStub(channel)
 
     async def call(phone: str, left_seconds: float) -> None:
-        budget.set(time.monotonic() + left_seconds)
+        current_deadline.set(time.monotonic() + left_seconds)
         await stub.PhoneExists(PhoneExistsRequest(), metadata=(("phone", phone),))
 
     await asyncio.gather(call("short", 0.5), call("long", 1.5))

@@ -12,7 +12,7 @@ from lockstep_clients import OutOfRange
 from services.commerce.model import Filters, Sort
 from services.commerce.store import listing
 from services.commerce.store.seeding import seed
-from services.kernel.db.database import Statement
+from services.kernel.db.statement import Statement
 from tests.commerce.world import Shop, refusal
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -64,7 +64,7 @@ async def test_no_list_reads_the_whole_table(shop: Shop, asked: dict[str, Any]) 
     for sort in Sort:
         everything = Filters(**usual, sort=sort)
         (product, value), *_ = await listing.list_products(
-            shop.database, everything, after=None, skip=5000, most=1
+            shop.database, everything, after=None, skip=5000, limit=1
         )
         filters = Filters(**usual | asked, sort=sort)
         for plan in plans(shop, filters, (value, product.id)):
@@ -74,14 +74,14 @@ async def test_no_list_reads_the_whole_table(shop: Shop, asked: dict[str, Any]) 
 def plans(shop: Shop, filters: Filters, after: listing.Position) -> list[str]:
     """Explain a first page, a deep one and the count."""
     parameters = listing._parameters(filters)
-    first = listing._page(listing._shape(filters, None)), parameters | {"skip": 0, "most": 21}
+    first = listing._page(listing._shape(filters, None)), parameters | {"skip": 0, "limit": 21}
     deep = (
         listing._page(listing._shape(filters, after)),
         parameters
         | {
             "after_value": after[0],
             "after_id": after[1],
-            "most": 21,
+            "limit": 21,
         },
     )
     count = listing._count(listing._shape(filters, None)), parameters

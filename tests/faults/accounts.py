@@ -10,7 +10,7 @@ from lockstep.auth.v1 import auth_service_pb2_grpc as auth_grpc
 
 from services.auth.domain.codes import Codes
 from services.kernel.ids import new_id
-from services.kernel.rpc.call import User
+from services.kernel.rpc.call import UserPrincipal
 from tests.faults.scenario import CODE, Outcome, Scenario
 from tests.faults.world import PASSWORD_HASH, SECRET
 
@@ -23,7 +23,7 @@ class _Member(Scenario):
     def prepare(self) -> None:
         self.user, self.email = new_id(), f"m{self.number}.{new_id().hex[-12:]}@example.com"
         self.wallet, self.flow = new_id(), new_id()
-        self.principal = User(id=self.user, session_id=new_id(), role="customer")
+        self.principal = UserPrincipal(id=self.user, session_id=new_id(), role="customer")
         ids = {
             "u": self.user,
             "e": self.email,

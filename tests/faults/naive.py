@@ -19,12 +19,13 @@ from lockstep_clients.errors import AlreadyExists, Unavailable
 from sqlalchemy import delete, update
 
 from services.auth.domain.registration import Details
-from services.auth.errors import ProfileUnavailable
+from services.auth.errors import RegistrationUnavailable
 from services.auth.model import USERS
 from services.auth.sagas.profiles import RemoteProfiles
 from services.auth.store import users
 from services.auth.usecases.register import Register
-from services.kernel.db.database import Statement, Transaction
+from services.kernel.db.database import Transaction
+from services.kernel.db.statement import Statement
 from services.kernel.ids import new_id
 from services.kernel.sagas.idempotency import RequestKey
 from services.kernel.sagas.store import Json
@@ -93,7 +94,7 @@ async def _register(
     except Exception:  # noqa: BLE001 - that is what is wrong
         # As a session of an ORM does: in the handler's own task.
         await database._tries("undo", lambda tx: tx.execute(_delete(user_id)))
-        raise ProfileUnavailable from None
+        raise RegistrationUnavailable from None
     await database.transact("T2", lambda tx: tx.execute(_activate(user_id)))
     user = {
         "id": str(user_id),

@@ -10,7 +10,7 @@ from lockstep.commerce.v1 import order_service_pb2 as order_pb
 from lockstep.commerce.v1 import order_service_pb2_grpc as order_grpc
 
 from services.kernel.ids import new_id
-from services.kernel.rpc.call import User
+from services.kernel.rpc.call import UserPrincipal
 from tests.faults.scenario import Outcome, Scenario
 from tests.faults.world import World
 
@@ -28,7 +28,7 @@ class _Shopping(Scenario):
     def prepare(self) -> None:
         self.user, self.product, self.order = new_id(), new_id(), new_id()
         self.debit, self.wallet = new_id(), new_id()
-        self.principal = User(id=self.user, session_id=new_id(), role="customer")
+        self.principal = UserPrincipal(id=self.user, session_id=new_id(), role="customer")
         ids = {
             "u": self.user,
             "p": self.product,

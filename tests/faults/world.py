@@ -41,8 +41,8 @@ from services.auth.sagas.registration import RegistrationSaga
 from services.auth.settings import AuthSettings
 from services.commerce import __main__ as commerce_main
 from services.commerce.settings import CommerceSettings
-from services.kernel.db import cleaner as janitor
-from services.kernel.rpc.call import Method, Service
+from services.kernel.db import cleaner
+from services.kernel.rpc.call import Method, ServicePrincipal
 from services.kernel.rpc.interceptors import Handler
 from services.kernel.sagas.engine import SagaEngine
 from services.profile import __main__ as profile_main
@@ -195,7 +195,7 @@ class World:
 
     def _awaken(self, replica: Replica) -> None:
         replica.actor = Actor(replica.name, replica.service, self.loop.create_future())
-        wire = Wire(self, replica.actor, Service(replica.service))
+        wire = Wire(self, replica.actor, ServicePrincipal(replica.service))
         make = {"auth": self._auth, "profile": self._profile, "commerce": self._commerce}
         make[replica.service](replica, cast(Any, wire))
 
@@ -374,4 +374,4 @@ def virtual_time(url: str) -> Iterator[World]:
         loop.close()
 
 
-__all__ = ["Replica", "World", "janitor", "virtual_time"]
+__all__ = ["Replica", "World", "cleaner", "virtual_time"]

@@ -12,16 +12,17 @@ from uuid import UUID
 import psycopg
 from sqlalchemy import ARRAY, Text, Uuid, bindparam, func, literal_column, select, text, update
 
-from services.auth.errors import ProfileUnavailable
+from services.auth.errors import RegistrationUnavailable
 from services.auth.sagas import registration
 from services.auth.sagas.registration import RegistrationSaga
 from services.auth.usecases import register as register_module
-from services.kernel.db.database import Database, Statement, Transaction, Work
+from services.kernel.db.database import Database, Transaction, Work
+from services.kernel.db.statement import Statement
 from services.kernel.db.tables import SAGAS
 from services.kernel.errors import SagaCancelled
 from services.kernel.sagas import barrier
 from services.kernel.sagas import store as saga_store
-from services.kernel.sagas.protocol import Definition, Steps
+from services.kernel.sagas.protocol import Definition, SagaStateMachine
 from services.kernel.sagas.store import Json, Saga
 from services.profile.usecases.cancel_profile import CancelProfile
 from services.profile.usecases.create_profile import CreateProfile
@@ -118,7 +119,7 @@ def client_side_time_limit() -> AbstractContextManager[None]:
             async with asyncio.timeout(2.0):
                 return await self._tries(name, work)
         except TimeoutError:
-            raise ProfileUnavailable from None  # "it took too long, so it was not done"
+            raise RegistrationUnavailable from None  # "it took too long, so it was not done"
 
     return patched(Database, "transact", transact)
 
@@ -128,9 +129,11 @@ def client_side_time_limit() -> AbstractContextManager[None]:
 
 @contextmanager
 def nothing_to_undo_after_a_refusal() -> Iterator[None]:
-    original = Steps._back
+    original = SagaStateMachine._back
 
-    async def back(self: Steps, saga: Saga, definition: Definition, database: Database) -> Saga:
+    async def back(
+        self: SagaStateMachine, saga: Saga, definition: Definition, database: Database
+    ) -> Saga:
         assert saga.error is not None
         if saga.error["code"] == "UNAVAILABLE":
             return await original(self, saga, definition, database)
@@ -150,7 +153,7 @@ def nothing_to_undo_after_a_refusal() -> Iterator[None]:
             raise
 
     with (
-        patched(Steps, "_back", back),
+        patched(SagaStateMachine, "_back", back),
         patched(CreateProfile, "__call__", refuse_without_a_trace),
     ):
         yield
@@ -164,18 +167,20 @@ async def _end(definition: Definition, saga: Saga, tx: Transaction) -> Saga:
 
 
 def undo_before_compensating() -> AbstractContextManager[None]:
-    async def back(self: Steps, saga: Saga, definition: Definition, database: Database) -> Saga:
+    async def back(
+        self: SagaStateMachine, saga: Saga, definition: Definition, database: Database
+    ) -> Saga:
         ended = await self._decide("T4", partial(_end, definition, saga), saga, database)
         await definition.compensate(saga)
         return ended
 
-    return patched(Steps, "_back", back)
+    return patched(SagaStateMachine, "_back", back)
 
 
 def kill_at_the_deadline() -> AbstractContextManager[None]:
-    original = Steps._turn
+    original = SagaStateMachine._turn
 
-    async def turn(self: Steps, saga: Saga, error: Any, database: Database) -> Saga:
+    async def turn(self: SagaStateMachine, saga: Saga, error: Any, database: Database) -> Saga:
         if error.code.name != "UNAVAILABLE":
             return await original(self, saga, error, database)
 
@@ -187,7 +192,7 @@ def kill_at_the_deadline() -> AbstractContextManager[None]:
 
         return await self._decide("T3", kill, saga, database)
 
-    return patched(Steps, "_turn", turn)
+    return patched(SagaStateMachine, "_turn", turn)
 
 
 # --- P6, P8: the store
@@ -211,7 +216,7 @@ def lease_by_a_clock_of_its_own() -> AbstractContextManager[None]:
             SAGAS.c.next_run_at <= ahead,
             SAGAS.c.kind == func.any(bindparam("kinds", type_=ARRAY(Text))),
         )
-        .limit(bindparam("most"))
+        .limit(bindparam("limit"))
         .with_for_update(skip_locked=True)
     )
     claim = Statement(

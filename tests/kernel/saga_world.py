@@ -27,7 +27,8 @@ from sqlalchemy import (
 )
 
 from services.kernel.db import tables
-from services.kernel.db.database import Database, Observer, Statement, Transaction
+from services.kernel.db.database import Database, Observer, Transaction
+from services.kernel.db.statement import Statement
 from services.kernel.errors import AlreadyExists, DomainError, Unavailable
 from services.kernel.ids import new_id
 from services.kernel.sagas import barrier
@@ -260,12 +261,16 @@ class World:
         """Run a saga that makes the thing `name`."""
         thing = new_id()
 
-        async def opening(tx: Transaction) -> None:
+        async def initial_change(tx: Transaction) -> None:
             await tx.execute(INSERT_THING, thing=thing, thing_name=name)
 
         return await engine.run(
             NewSaga(
-                id=saga_id or new_id(), kind="thing", payload={}, user_id=thing, opening=opening
+                id=saga_id or new_id(),
+                kind="thing",
+                payload={},
+                user_id=thing,
+                initial_change=initial_change,
             )
         )
 

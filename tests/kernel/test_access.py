@@ -19,8 +19,8 @@ from lockstep.options.v1 import options_pb2 as options_pb
 
 from services.kernel.errors import Forbidden, InvalidField, InvalidToken
 from services.kernel.ids import new_id
-from services.kernel.rpc.access import AccessTokens, ServiceTokens, owned_id
-from services.kernel.rpc.call import Method, Service, User
+from services.kernel.rpc.access import AccessTokenVerifier, ServiceTokens, owned_id
+from services.kernel.rpc.call import Method, ServicePrincipal, UserPrincipal
 from tests.kernel.probe import SERVICE, KnownKeys, World, bearer, describe, probing
 
 
@@ -97,7 +97,7 @@ async def test_an_admin_method_is_for_administrators(w: World) -> None:
 
 async def test_the_callers_of_an_admin_method_need_no_user(w: World) -> None:
     await w.call("Rule", metadata=w.service("operator"))
-    assert w.servicer.calls[0].principal == Service("operator")
+    assert w.servicer.calls[0].principal == ServicePrincipal("operator")
     assert w.servicer.calls[0].scope == "service:operator"
 
 
@@ -110,7 +110,7 @@ async def test_another_service_still_needs_an_administrator(w: World) -> None:
 
 async def test_a_service_method_is_for_the_services_it_names(w: World) -> None:
     await w.call("Serve", metadata=w.service("auth"))
-    assert w.servicer.calls[0].principal == Service("auth")
+    assert w.servicer.calls[0].principal == ServicePrincipal("auth")
 
 
 @pytest.mark.parametrize(
@@ -292,7 +292,7 @@ async def test_a_service_token_that_was_seen_before_still_expires(
 
 
 async def test_tokens_are_remembered_within_a_bound(w: World) -> None:
-    tokens = AccessTokens(w.token_keys)
+    tokens = AccessTokenVerifier(w.token_keys)
     for number in range(3):
         claims = await tokens.verify(f"Bearer {w.token(jti=str(number))}")
         assert claims.expires_at > time.time()
@@ -318,20 +318,20 @@ async def test_a_clients_address_is_believed_from_a_trusted_service_only(w: Worl
 
 
 def test_me_and_ones_own_id_name_oneself() -> None:
-    user = User(id=new_id(), session_id=new_id(), role="customer")
+    user = UserPrincipal(id=new_id(), session_id=new_id(), role="customer")
     assert owned_id("me", user) == owned_id(str(user.id), user) == user.id
 
 
 def test_somebody_elses_id_is_for_administrators() -> None:
     other = new_id()
     with pytest.raises(Forbidden):
-        owned_id(str(other), User(id=new_id(), session_id=new_id(), role="customer"))
-    admin = User(id=new_id(), session_id=new_id(), role="admin")
+        owned_id(str(other), UserPrincipal(id=new_id(), session_id=new_id(), role="customer"))
+    admin = UserPrincipal(id=new_id(), session_id=new_id(), role="admin")
     assert owned_id(str(other), admin) == other
 
 
 def test_what_is_no_id_is_named() -> None:
-    user = User(id=new_id(), session_id=new_id(), role="customer")
+    user = UserPrincipal(id=new_id(), session_id=new_id(), role="customer")
     with pytest.raises(InvalidField) as caught:
         owned_id("you", user, field="profile.user_id")
     assert caught.value.violations[0].field == "profile.user_id"
@@ -348,4 +348,4 @@ def test_no_text_breaks_the_reading_of_a_service_token(text: str) -> None:
 @given(st.text() | st.from_regex(r"Bearer [A-Za-z0-9_-]*\.[A-Za-z0-9_-]*\.[A-Za-z0-9_-]*"))
 async def test_no_text_breaks_the_reading_of_an_access_token(text: str) -> None:
     with pytest.raises(InvalidToken):
-        await AccessTokens(KnownKeys({})).verify(text)
+        await AccessTokenVerifier(KnownKeys({})).verify(text)

@@ -13,7 +13,7 @@ from sqlalchemy import bindparam, literal_column, select
 
 from services.cli.postgres import EmbeddedPostgres
 from services.kernel.db.connection import Connection
-from services.kernel.db.database import Statement
+from services.kernel.db.statement import Statement
 
 DIVIDE = Statement(select((literal_column("10") / bindparam("by")).label("value")))
 

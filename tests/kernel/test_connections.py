@@ -113,9 +113,9 @@ async def test_the_wait_has_an_end(
 
 async def test_the_queue_has_an_end(connections: Connections) -> None:
     lent = [await connections.borrow() for _ in range(AT_MOST)]
-    most = AT_MOST * WAITING_PER_CONNECTION
-    waiting = [asyncio.ensure_future(connections.borrow()) for _ in range(most)]
-    await until_somebody_waits(connections, most)
+    limit = AT_MOST * WAITING_PER_CONNECTION
+    waiting = [asyncio.ensure_future(connections.borrow()) for _ in range(limit)]
+    await until_somebody_waits(connections, limit)
     with pytest.raises(TooManyRequests):
         await connections.borrow()
     for task in waiting:

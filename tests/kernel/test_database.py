@@ -26,7 +26,8 @@ from sqlalchemy import (
 )
 
 from services.cli.postgres import THROWAWAY, EmbeddedPostgres
-from services.kernel.db.database import Database, Statement, Transaction
+from services.kernel.db.database import Database, Transaction
+from services.kernel.db.statement import Statement
 from services.kernel.errors import CommitUnknown, DatabaseUnavailable
 from tests.kernel.saga_world import Stop
 from tests.postgres import fresh_database, make_template

@@ -11,7 +11,8 @@ from google.protobuf.wrappers_pb2 import StringValue
 from pydantic import TypeAdapter
 from sqlalchemy import select
 
-from services.kernel.db.database import Database, Statement, Transaction
+from services.kernel.db.database import Database, Transaction
+from services.kernel.db.statement import Statement
 from services.kernel.db.tables import IDEMPOTENCY
 from services.kernel.errors import (
     CommitUnknown,
@@ -29,9 +30,9 @@ from services.kernel.errors import (
     Violation,
 )
 from services.kernel.ids import new_id
-from services.kernel.rpc.call import Call, Method, Service, User
+from services.kernel.rpc.call import Call, Method, ServicePrincipal, UserPrincipal
 from services.kernel.sagas import idempotency
-from services.kernel.sagas.idempotency import Kept, RequestKey, RequestKeys
+from services.kernel.sagas.idempotency import RequestKey, RequestKeys, StoredOutcome
 from tests.kernel.probe import SERVICE
 
 ALL = Statement(select(IDEMPOTENCY.c.key_hmac))
@@ -249,15 +250,17 @@ async def test_a_key_that_expires_while_it_is_looked_up_is_kept_or_taken_never_l
 async def test_a_sagas_key_names_the_saga_until_it_is_freed(database: Database) -> None:
     saga_id = new_id()
 
-    async def claim(tx: Transaction) -> Kept | None:
+    async def claim(tx: Transaction) -> StoredOutcome | None:
         return await idempotency.claim(tx, key(), saga_id=saga_id)
 
     async def free(tx: Transaction) -> None:
         await idempotency.free(tx, saga_id)
 
     assert await database.transact("claim", claim) is None
-    assert await database.transact("claim", claim) == Kept(saga_id=saga_id, reply=None, error=None)
-    assert await idempotency.find(database, key()) == Kept(saga_id, None, None)
+    assert await database.transact("claim", claim) == StoredOutcome(
+        saga_id=saga_id, reply=None, error=None
+    )
+    assert await idempotency.find(database, key()) == StoredOutcome(saga_id, None, None)
     await database.transact("free", free)
     assert await idempotency.find(database, key()) is None
 
@@ -298,9 +301,9 @@ def test_a_key_names_caller_method_and_request() -> None:
     made = call("k")
     assert KEYS.of(made) == KEYS.of(call("k"))
     user = call("k")
-    user.principal = User(id=new_id(), session_id=new_id(), role="customer")
+    user.principal = UserPrincipal(id=new_id(), session_id=new_id(), role="customer")
     service = call("k")
-    service.principal = Service("auth")
+    service.principal = ServicePrincipal("auth")
     scopes = {found.scope for each in (made, user, service) if (found := KEYS.of(each))}
     assert scopes == {"anonymous", f"user:{user.principal.id}", "service:auth"}
 

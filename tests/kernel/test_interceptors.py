@@ -295,20 +295,20 @@ async def test_what_is_left_is_passed_on_to_calls_further_on(w: World) -> None:
     seen: list[float | None] = []
 
     async def look(request: StringValue, call: Call) -> StringValue:
-        seen.append(deadlines.budget.get())
-        assert deadlines.budget.get() == call.deadline
+        seen.append(deadlines.current_deadline.get())
+        assert deadlines.current_deadline.get() == call.deadline
         return request
 
     w.servicer.behaviour = look
     await w.call(seconds=2.0)
     assert seen[0] is not None
     assert seen[0] - time.monotonic() == pytest.approx(2.0, abs=0.5)
-    assert deadlines.budget.get() is None
+    assert deadlines.current_deadline.get() is None
 
 
 async def test_the_budget_is_reset_when_a_call_ends() -> None:
     await meet(nothing, 1.0)
-    assert deadlines.budget.get() is None
+    assert deadlines.current_deadline.get() is None
 
 
 @pytest.mark.parametrize(

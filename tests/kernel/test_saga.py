@@ -324,13 +324,13 @@ async def test_a_caller_whose_deadline_passes_is_told_that_nobody_knows_yet(w: W
     go_on = asyncio.Event()
     w.wire.before_create = go_on.wait  # type: ignore[assignment]
     engine = await w.engine()
-    token = deadlines.budget.set(time.monotonic() + 0.5)
+    token = deadlines.current_deadline.set(time.monotonic() + 0.5)
     saga_id = new_id()
     with pytest.raises(DeadlineExceeded):
         await w.run(engine, saga_id=saga_id)
     with pytest.raises(RequestInProgress):
         await engine.attach(saga_id)
-    deadlines.budget.reset(token)
+    deadlines.current_deadline.reset(token)
     go_on.set()
     (await engine.attach(saga_id)).unwrap()
 
@@ -338,10 +338,10 @@ async def test_a_caller_whose_deadline_passes_is_told_that_nobody_knows_yet(w: W
 async def test_too_little_time_refuses_before_anything_is_written(w: World) -> None:
     """[R1]"""
     engine = await w.engine()
-    token = deadlines.budget.set(time.monotonic() + 0.05)
+    token = deadlines.current_deadline.set(time.monotonic() + 0.05)
     with pytest.raises(DeadlineExceeded):
         await w.run(engine)
-    deadlines.budget.reset(token)
+    deadlines.current_deadline.reset(token)
     assert await w.states() == []
 
 

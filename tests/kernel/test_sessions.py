@@ -143,7 +143,7 @@ async def test_where_it_matters_auth_is_asked_anew(w: World) -> None:
 
 
 async def test_what_is_kept_is_bounded(w: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sessions, "SESSIONS_KEPT", 2)
+    monkeypatch.setattr(sessions, "SESSION_CACHE_SIZE", 2)
     for _ in range(3):
         await check(w, w.begin())
     assert len(w.sessions._kept) == 2
@@ -187,7 +187,7 @@ async def test_a_caller_in_a_hurry_does_not_spoil_the_answer_for_others(w: World
     w.auth.gate.clear()
 
     async def hurried() -> Session | None:
-        deadlines.budget.set(time.monotonic() + 0.1)
+        deadlines.current_deadline.set(time.monotonic() + 0.1)
         return await check(w, session_id)
 
     first = asyncio.create_task(hurried())

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.kernel.errors import InvalidField
-from services.kernel.validation import URL_MAX, Problems
+from services.common.vocabulary import phone
+from services.kernel.errors import InvalidField, Violation
+from services.kernel.validation import URL_MAX, Violations
 
 TEXTS = st.none() | st.text(st.characters(codec=None), max_size=300)
 
@@ -26,33 +27,33 @@ TEXTS = st.none() | st.text(st.characters(codec=None), max_size=300)
     ],
 )
 def test_good_texts_are_trimmed_and_in_nfc(value: str | None, found: str | None) -> None:
-    wrong = Problems()
-    assert wrong.text(value, "name", longest=10) == found
-    assert wrong.violations == []
+    v = Violations()
+    assert v.text(value, "name", max_length=10) == found
+    assert v.violations == []
 
 
 @pytest.mark.parametrize(
     "value", ["x" * 11, "a\0b", "a\nb", "a\tb", "a\x1bb", "a\x7fb", "a\x85b", "a\ud800b"]
 )
 def test_wrong_texts_are_named(value: str) -> None:
-    wrong = Problems()
-    wrong.text(value, "name", longest=10)
-    assert [v.field for v in wrong.violations] == ["name"]
+    v = Violations()
+    v.text(value, "name", max_length=10)
+    assert [v.field for v in v.violations] == ["name"]
 
 
 @pytest.mark.parametrize(("value", "good"), [("a\nb\r\n\tc", True), ("a\0b", False)])
 def test_lines_are_welcome_where_it_is_said(value: str, good: bool) -> None:
-    wrong = Problems()
-    wrong.text(value, "bio", longest=100, lines=True)
-    assert (not wrong.violations) is good
+    v = Violations()
+    v.text(value, "bio", max_length=100, multiline=True)
+    assert (not v.violations) is good
 
 
 @pytest.mark.parametrize("value", [None, "", " "])
 def test_what_is_required_and_missing_is_named(value: str | None) -> None:
-    wrong = Problems()
-    wrong.text(value, "a", longest=10, required=True)
-    wrong.phone(value, "b", required=True)
-    assert [(v.field, v.description) for v in wrong.violations] == [
+    v = Violations()
+    v.text(value, "a", max_length=10, required=True)
+    phone(v, value, "b", required=True)
+    assert [(v.field, v.description) for v in v.violations] == [
         ("a", "is required"),
         ("b", "is required"),
     ]
@@ -72,9 +73,9 @@ def test_what_is_required_and_missing_is_named(value: str | None) -> None:
     ],
 )
 def test_phones_are_digits_after_a_plus(value: str | None, found: str | None) -> None:
-    wrong = Problems()
-    assert wrong.phone(value, "phone_number") == found
-    assert wrong.violations == []
+    v = Violations()
+    assert phone(v, value, "phone_number") == found
+    assert v.violations == []
 
 
 @pytest.mark.parametrize(
@@ -93,9 +94,9 @@ def test_phones_are_digits_after_a_plus(value: str | None, found: str | None) ->
     ],
 )
 def test_wrong_phones_are_named(value: str) -> None:
-    wrong = Problems()
-    assert wrong.phone(value, "phone_number") is None
-    assert [v.field for v in wrong.violations] == ["phone_number"]
+    v = Violations()
+    assert phone(v, value, "phone_number") is None
+    assert [v.field for v in v.violations] == ["phone_number"]
 
 
 @pytest.mark.parametrize(
@@ -108,9 +109,9 @@ def test_wrong_phones_are_named(value: str) -> None:
     ],
 )
 def test_web_addresses_are_good(value: str) -> None:
-    wrong = Problems()
-    assert wrong.url(value, "url") == value
-    assert wrong.violations == []
+    v = Violations()
+    assert v.url(value, "url") == value
+    assert v.violations == []
 
 
 @pytest.mark.parametrize(
@@ -133,9 +134,9 @@ def test_web_addresses_are_good(value: str) -> None:
     ],
 )
 def test_wrong_web_addresses_are_named(value: str) -> None:
-    wrong = Problems()
-    wrong.url(value, "url")
-    assert {v.field for v in wrong.violations} == {"url"}
+    v = Violations()
+    v.url(value, "url")
+    assert {v.field for v in v.violations} == {"url"}
 
 
 @pytest.mark.parametrize(
@@ -153,34 +154,34 @@ def test_wrong_web_addresses_are_named(value: str) -> None:
 def test_a_choice_is_one_of_its_vocabulary(
     value: str | None, required: bool, found: str | None, good: bool
 ) -> None:
-    wrong = Problems()
-    assert wrong.choice(value, "kind", ("a", "b"), required=required) == found
-    assert (not wrong.violations) is good
-    assert all("a, b" in v.description for v in wrong.violations)
+    v = Violations()
+    assert v.choice(value, "kind", ("a", "b"), required=required) == found
+    assert (not v.violations) is good
+    assert all("a, b" in v.description for v in v.violations)
 
 
 def test_all_problems_are_raised_at_once() -> None:
-    wrong = Problems()
-    wrong.raise_any()
-    wrong.add("a", "is bad")
-    wrong.text("\0", "b", longest=1)
+    v = Violations()
+    v.raise_any()
+    v.add("a", "is bad")
+    v.text("\0", "b", max_length=1)
     with pytest.raises(InvalidField) as caught:
-        wrong.raise_any()
+        v.raise_any()
     assert [v.field for v in caught.value.violations] == ["a", "b"]
     assert caught.value.message == "Invalid: a, b. See the field violations."
 
 
 @given(TEXTS, st.integers(0, 50), st.booleans(), st.booleans())
 def test_any_text_is_good_or_named(
-    value: str | None, longest: int, required: bool, lines: bool
+    value: str | None, max_length: int, required: bool, multiline: bool
 ) -> None:
-    wrong = Problems()
-    found = wrong.text(value, "t", longest=longest, required=required, lines=lines)
-    if wrong.violations:
+    v = Violations()
+    found = v.text(value, "t", max_length=max_length, required=required, multiline=multiline)
+    if v.violations:
         with pytest.raises(InvalidField):
-            wrong.raise_any()
+            v.raise_any()
     elif found is not None:
-        assert 0 < len(found) <= longest
+        assert 0 < len(found) <= max_length
         assert found == unicodedata.normalize("NFC", found)
         assert "\0" not in found
         found.encode()  # no lone surrogate
@@ -188,49 +189,89 @@ def test_any_text_is_good_or_named(
 
 @given(TEXTS, st.booleans())
 def test_any_phone_is_good_or_named(value: str | None, required: bool) -> None:
-    wrong = Problems()
-    found = wrong.phone(value, "p", required=required)
+    v = Violations()
+    found = phone(v, value, "p", required=required)
     if found is not None:
         assert found[0] == "+"
         assert found[1:].isascii()
         assert 10 <= len(found[1:]) <= 15
-        assert not wrong.violations
+        assert not v.violations
 
 
 @given(TEXTS | st.text(max_size=60).map(lambda rest: f"https://{rest}"))
 def test_any_web_address_is_good_or_named(value: str | None) -> None:
-    wrong = Problems()
-    found = wrong.url(value, "u")
-    if not wrong.violations and found is not None:
+    v = Violations()
+    found = v.url(value, "u")
+    if not v.violations and found is not None:
         assert found.lower().startswith(("http://", "https://"))
         found.encode()
 
 
 @given(TEXTS)
 def test_any_choice_is_good_or_named(value: str | None) -> None:
-    wrong = Problems()
-    found = wrong.choice(value, "c", ("a", "b"))
+    v = Violations()
+    found = v.choice(value, "c", ("a", "b"))
     assert found in ("a", "b", None)
-    assert bool(wrong.violations) is (bool(value) and found is None)
+    assert bool(v.violations) is (bool(value) and found is None)
 
 
 def test_a_mask_names_fields_to_change_and_may_repeat_which_resource_is_meant() -> None:
-    wrong = Problems()
-    assert wrong.mask(["bio", "user_id", "etag", "bio"], ("name", "bio"), identity="user_id") == [
-        "bio"
-    ]
-    assert wrong.mask(["*"], ("name", "bio"), identity="user_id") == ["name", "bio"]
-    assert wrong.mask([], ("name", "bio"), identity="user_id") == []
-    wrong.raise_any()
-    wrong.mask(["status"], ("name", "bio"), identity="user_id")
-    assert [v.field for v in wrong.violations] == ["update_mask"]
+    v = Violations()
+    assert v.mask(["bio", "user_id", "etag", "bio"], ("name", "bio"), identity="user_id") == ["bio"]
+    assert v.mask(["*"], ("name", "bio"), identity="user_id") == ["name", "bio"]
+    assert v.mask([], ("name", "bio"), identity="user_id") == []
+    v.raise_any()
+    v.mask(["status"], ("name", "bio"), identity="user_id")
+    assert [v.field for v in v.violations] == ["update_mask"]
 
 
 def test_a_path_into_a_value_means_all_of_it() -> None:
-    wrong = Problems()
+    v = Violations()
     paths = ["price.units", "price.nanos", "name"]
-    assert wrong.mask(paths, ("name", "price"), identity="id", values={"price"}) == [
+    assert v.mask(paths, ("name", "price"), identity="id", values={"price"}) == [
         "price",
         "name",
     ]
-    wrong.raise_any()
+    v.raise_any()
+
+
+def test_a_form_names_every_wrong_field_at_its_end() -> None:
+    def form() -> None:
+        with Violations() as v:
+            v.uuid("x", "id")
+            v.at_least(1, 0, "quantity")
+            v.text("", "name", max_length=10, required=True)
+
+    with pytest.raises(InvalidField) as caught:
+        form()
+    assert [(each.field, each.description) for each in caught.value.violations] == [
+        ("id", "must be a UUID such as 01890a5d-ac96-774b-bcce-b302099a8057"),
+        ("quantity", "must be at least 1"),
+        ("name", "is required"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("error", "fields"),
+    [
+        (InvalidField(Violation("page_token", "is damaged")), ["quantity", "page_token"]),
+        (RuntimeError("ours"), None),
+    ],
+)
+def test_a_form_takes_in_the_fields_of_an_error_and_lets_others_pass(
+    error: Exception, fields: list[str] | None
+) -> None:
+    def form() -> None:
+        with Violations() as v:
+            v.at_least(1, 0, "quantity")
+            raise error
+
+    with pytest.raises(type(error)) as caught:
+        form()
+    if isinstance(caught.value, InvalidField):
+        assert [each.field for each in caught.value.violations] == fields
+
+
+def test_a_form_without_a_wrong_field_raises_nothing() -> None:
+    with Violations() as v:
+        assert v.at_least(1, 1, "quantity") == 1

@@ -15,7 +15,7 @@ from jwt.algorithms import ECAlgorithm
 from lockstep.auth.v1 import auth_service_pb2 as auth_pb
 from lockstep.auth.v1 import auth_service_pb2_grpc as auth_grpc
 
-from services.common.keys import TokenKeys
+from services.common.keys import SigningKeys
 from services.kernel.ids import new_id
 
 
@@ -23,7 +23,7 @@ class FakeAuth(auth_grpc.AuthServiceServicer):
     """Answers CheckSession and GetJwks, and signs the tokens that go with them."""
 
     def __init__(self, keys: Path) -> None:
-        self._keys = TokenKeys.load(keys)
+        self._keys = SigningKeys.load(keys)
         self.roles: dict[str, str] = {}
         self.port = 0
 

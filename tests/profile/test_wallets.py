@@ -19,7 +19,7 @@ from lockstep_clients import (
 )
 
 from services.common.service import opened
-from services.kernel.db.cleaner import Janitor
+from services.kernel.db.cleaner import Cleaner
 from services.kernel.db.database import Database
 from services.kernel.ids import new_id
 from services.profile.store import transfers
@@ -509,7 +509,7 @@ async def test_old_tombstones_are_cleaned_up_and_nothing_else(world: World) -> N
     )
     database = Database(world.url, name="janitor", connections=2)
     async with opened(database):
-        assert await Janitor(database, [transfers.OLD_TOMBSTONES]).sweep() == 1
+        assert await Cleaner(database, [transfers.OLD_TOMBSTONES]).sweep() == 1
     assert {row.id for row in world.rows("SELECT id FROM transfers WHERE state = 'voided'")} == {
         new
     }

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from services.auth.domain.audit import Audit, Event
 from services.auth.errors import LastAdministrator, UserNotFound
-from services.auth.model import Role, User
+from services.auth.model import User
 from services.auth.store import accounts, credentials, users
+from services.common.vocabulary import Role
 from services.kernel.db.database import Database, Transaction
 
 OPERATOR = "operator"
@@ -51,7 +52,7 @@ class Administrators:
             if user is None:
                 raise UserNotFound
             if role is not Role.ADMIN:
-                await keep_one(tx, user)
+                await ensure_one_remains(tx, user)
             await accounts.set_role(tx, user.id, role)
             await self._audit.write(
                 tx, Event.ADMIN_CHANGE, user_id=user.id, actor=OPERATOR, role=role
@@ -61,7 +62,7 @@ class Administrators:
         return await self._database.transact("role", work)
 
 
-async def keep_one(tx: Transaction, user: User) -> None:
+async def ensure_one_remains(tx: Transaction, user: User) -> None:
     """Make sure that there is an administrator beside a user, if that is one.
 
     The administrators have to be locked (`accounts.lock_administrators`).

@@ -19,11 +19,11 @@ from typing import Any, Final
 from uuid import UUID
 
 from services.auth.domain import email_templates as mails
-from services.auth.domain.email_templates import Letter
+from services.auth.domain.email_templates import EmailContent
 from services.auth.domain.outbox import Outbox
 from services.auth.errors import OtpExhausted, OtpExpired, OtpInvalid
 from services.auth.store import codes
-from services.auth.store.codes import Flow, Limits
+from services.auth.store.codes import CodeLimits, Flow
 from services.kernel.db.database import Database, Transaction
 from services.kernel.errors import DomainError, TooManyRequests
 from services.kernel.ids import new_id
@@ -58,7 +58,7 @@ LETTERS: Final = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class Mailing:
+class CodeEmail:
     """A code to be sent.
 
     Attributes:
@@ -75,7 +75,7 @@ class Mailing:
     to: str | None
     user_id: UUID | None = None
     payload: dict[str, Any] | None = None
-    instead: Letter | None = None
+    instead: EmailContent | None = None
 
 
 class Codes:
@@ -93,7 +93,7 @@ class Codes:
         self._secret = secret
         self._outbox = outbox
 
-    async def send(self, tx: Transaction, mailing: Mailing) -> UUID:
+    async def send(self, tx: Transaction, mailing: CodeEmail) -> UUID:
         """Mail a code, in the place of older ones, and return its flow.
 
         Raises:
@@ -111,7 +111,7 @@ class Codes:
         """Mail the code that confirms the address of a new account: once a flow,
         whatever was sent before, because it must not fail.
         """
-        mailing = Mailing(purpose=Purpose.VERIFICATION, email=email, to=to, user_id=user_id)
+        mailing = CodeEmail(purpose=Purpose.VERIFICATION, email=email, to=to, user_id=user_id)
         limits = await codes.lock_limits(tx, self._key(mailing))
         if await codes.get(tx, flow_id) is None:
             await self._begin(tx, flow_id, mailing, limits)
@@ -143,7 +143,7 @@ class Codes:
         return found
 
     async def _compare(
-        self, tx: Transaction, flow: Flow, limits: Limits, code: str
+        self, tx: Transaction, flow: Flow, limits: CodeLimits, code: str
     ) -> Flow | DomainError:
         failures = _since(limits.failures, limits.now - DAY)
         if flow.is_over and not flow.is_spent:
@@ -162,7 +162,7 @@ class Codes:
         return OtpInvalid()
 
     async def _begin(
-        self, tx: Transaction, flow_id: UUID, mailing: Mailing, limits: Limits
+        self, tx: Transaction, flow_id: UUID, mailing: CodeEmail, limits: CodeLimits
     ) -> None:
         code = f"{secrets.randbelow(1_000_000):06d}"
         is_real = mailing.instead is None and mailing.to is not None
@@ -190,22 +190,22 @@ class Codes:
         message = b"\0".join((b"code", flow_id.bytes, email.encode(), code.encode()))
         return hmac.digest(self._secret, message, hashlib.sha256)
 
-    def _key(self, about: Flow | Mailing) -> bytes:
+    def _key(self, about: Flow | CodeEmail) -> bytes:
         message = b"\0".join((b"code limits", about.purpose.encode(), about.email.encode()))
         return hmac.digest(self._secret, message, hashlib.sha256)
 
 
-async def settle(tx: Transaction, saga_id: UUID) -> None:
+async def discard_payload(tx: Transaction, saga_id: UUID) -> None:
     """Forget what a sign-up was for, its password's hash above all, now that it is done."""
     await codes.clear_payload(tx, saga_id)
 
 
-async def rearm(tx: Transaction, saga_id: UUID) -> None:
+async def reinstate(tx: Transaction, saga_id: UUID) -> None:
     """Make the code that was spent on a saga good again, now that the saga is undone."""
-    await codes.rearm(tx, saga_id, life=REARMED)
+    await codes.reinstate(tx, saga_id, life=REARMED)
 
 
-def _ensure_sendable(limits: Limits) -> None:
+def _ensure_sendable(limits: CodeLimits) -> None:
     sends = _since(limits.sends, limits.now - HOUR)
     if sends and limits.now - sends[-1] < BETWEEN_SENDS:
         raise _too_many(until=sends[-1] + BETWEEN_SENDS, now=limits.now)

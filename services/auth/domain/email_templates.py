@@ -27,7 +27,7 @@ _CODE = (
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Letter:
+class EmailContent:
     """A mail without its envelope."""
 
     subject: str
@@ -35,33 +35,33 @@ class Letter:
     html: str
 
 
-def sign_up(code: str) -> Letter:
+def sign_up(code: str) -> EmailContent:
     """Carry the code that ends a sign-up."""
     return _with_code(code, "is your sign-up code", "Enter this code to finish signing up:")
 
 
-def verification(code: str) -> Letter:
+def verification(code: str) -> EmailContent:
     """Carry the code that confirms an address."""
     return _with_code(
         code, "confirms your e-mail address", "Enter this code to confirm this address:"
     )
 
 
-def password_reset(code: str) -> Letter:
+def password_reset(code: str) -> EmailContent:
     """Carry the code that allows a new password."""
     return _with_code(
         code, "is your password reset code", "Enter this code to choose a new password:"
     )
 
 
-def email_change(code: str) -> Letter:
+def email_change(code: str) -> EmailContent:
     """Carry the code that makes an address the account's."""
     return _with_code(
         code, "confirms your new e-mail address", "Enter this code to use this address from now on:"
     )
 
 
-def account_exists() -> Letter:
+def account_exists() -> EmailContent:
     """Tell the owner of an account that somebody wanted to sign up with its address."""
     return _notice(
         "You already have an account",
@@ -70,7 +70,7 @@ def account_exists() -> Letter:
     )
 
 
-def email_changed(new_email: str) -> Letter:
+def email_changed(new_email: str) -> EmailContent:
     """Tell the old address of an account about the new one."""
     return _notice(
         "Your e-mail address was changed",
@@ -78,7 +78,7 @@ def email_changed(new_email: str) -> Letter:
     )
 
 
-def password_changed() -> Letter:
+def password_changed() -> EmailContent:
     """Tell an account's owner that its password is a new one."""
     return _notice(
         "Your password was changed",
@@ -86,20 +86,20 @@ def password_changed() -> Letter:
     )
 
 
-def _with_code(code: str, purpose: str, instruction: str) -> Letter:
+def _with_code(code: str, purpose: str, instruction: str) -> EmailContent:
     after = "It is good for ten minutes. If you did not ask for it, ignore this mail."
     title = f"{code} {purpose}"  # a phone shows the subject, and offers the code in it
     body = f"<p>{instruction}</p>\n{_CODE.format(code=code)}\n<p>{after}</p>"
-    return Letter(
+    return EmailContent(
         subject=title,
         text=f"{instruction}\n\n    {code}\n\n{after}\n",
         html=_PAGE.format(title=title, preview=f"{code}. {after}", body=body),
     )
 
 
-def _notice(title: str, text: str) -> Letter:
+def _notice(title: str, text: str) -> EmailContent:
     body = f"<p>{escape(text)}</p>"
-    return Letter(
+    return EmailContent(
         subject=title,
         text=f"{text}\n",
         html=_PAGE.format(title=title, preview=escape(text), body=body),

@@ -32,7 +32,7 @@ def address_of(call: Call) -> str | None:
         return None
 
 
-class AddressLimits:
+class IpRateLimiter:
     """Bounds how often one address may call each method that asks no token.
 
     Counted in the memory of this process: a flood is met where it arrives.
@@ -46,7 +46,7 @@ class AddressLimits:
         self._limit = RateLimitItemPerMinute(CALLS_A_MINUTE) if enabled else None
         self._limiter = SlidingWindowCounterRateLimiter(MemoryStorage())
 
-    async def spend(self, call: Call) -> str | None:
+    async def hit(self, call: Call) -> str | None:
         """Count a call, and return its address.
 
         Raises:

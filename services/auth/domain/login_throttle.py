@@ -13,7 +13,7 @@ from services.kernel.db.database import Database, Transaction
 from services.kernel.errors import TooManyRequests
 
 
-class Attempts:
+class LoginThrottle:
     """Counts wrong passwords, the same for accounts that don't exist.
 
     The password is compared first and counted next, but nobody is told how it was

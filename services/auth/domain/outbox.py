@@ -27,7 +27,7 @@ import aiosmtplib
 import structlog
 from cryptography.fernet import Fernet
 
-from services.auth.domain.email_templates import Letter
+from services.auth.domain.email_templates import EmailContent
 from services.auth.store import outbox
 from services.auth.store.outbox import Waiting
 from services.kernel.db.database import Database, Transaction
@@ -61,7 +61,7 @@ class Outbox:
         self._woken = asyncio.Event()
 
     async def put(
-        self, tx: Transaction, letter: Letter, *, to: str | None, life: timedelta = DAY
+        self, tx: Transaction, letter: EmailContent, *, to: str | None, life: timedelta = DAY
     ) -> None:
         """Add a mail, in the transaction of what it tells about.
 
@@ -76,10 +76,10 @@ class Outbox:
         await outbox.insert_mail(tx, sealed=self._seal.encrypt(content), life=life)
         self._woken.set()
 
-    def open(self, waiting: Waiting) -> tuple[str | None, Letter]:
+    def open(self, waiting: Waiting) -> tuple[str | None, EmailContent]:
         """Return a mail that was added."""
         to, subject, text, html = json.loads(self._seal.decrypt(waiting.sealed))
-        return to, Letter(subject=subject, text=text, html=html)
+        return to, EmailContent(subject=subject, text=text, html=html)
 
     def wake(self) -> None:
         """Have `wait` return."""
@@ -114,7 +114,7 @@ class MailServer:
         self._sender = sender
         self._domain = parseaddr(sender)[1].rpartition("@")[2] or "localhost"
 
-    async def send(self, to: str, letter: Letter, *, mail_id: UUID) -> None:
+    async def send(self, to: str, letter: EmailContent, *, mail_id: UUID) -> None:
         """Hand a mail over; a repeat carries the same Message-ID.
 
         Raises:
@@ -134,7 +134,7 @@ class MailServer:
                 local_hostname=self._domain,  # else it would be looked up, in the event loop
             )
 
-    def _message(self, to: str, letter: Letter, mail_id: UUID) -> EmailMessage:
+    def _message(self, to: str, letter: EmailContent, mail_id: UUID) -> EmailMessage:
         message = EmailMessage(policy=SMTP_POLICY)
         message["From"] = self._sender
         message["To"] = Address(addr_spec=to)
@@ -147,7 +147,7 @@ class MailServer:
         return message
 
 
-class Sender:
+class OutboxWorker:
     """Sends what is in the outbox; any number of replicas do.
 
     Args:
@@ -192,8 +192,8 @@ class Sender:
             await self._outbox.wait(POLL_SECONDS * random.uniform(0.8, 1.2))
 
     async def _claim(self, tx: Transaction) -> list[Waiting]:
-        await outbox.remove_expired(tx, most=SENT_AT_ONCE)
-        return await outbox.claim(tx, lease=LEASE, most=SENT_AT_ONCE)
+        await outbox.remove_expired(tx, limit=SENT_AT_ONCE)
+        return await outbox.claim(tx, lease=LEASE, limit=SENT_AT_ONCE)
 
     async def _deliver_all(self, claimed: Sequence[Waiting]) -> None:
         deliveries = (self._deliver(waiting) for waiting in claimed)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from uuid import UUID
 
 from services.auth.domain.audit import Event
-from services.auth.domain.login_throttle import Attempts
+from services.auth.domain.login_throttle import LoginThrottle
 from services.auth.domain.passwords import Hasher
 from services.auth.errors import InvalidCredentials
 from services.auth.store import credentials
@@ -14,7 +14,7 @@ from services.kernel.db.database import Database
 from services.kernel.errors import SessionEnded
 
 
-class PasswordProof:
+class Reauthentication:
     """Compares passwords of users who are known.
 
     Args:
@@ -23,11 +23,11 @@ class PasswordProof:
         attempts: Counts the wrong ones, together with those of logins.
     """
 
-    def __init__(self, database: Database, hasher: Hasher, attempts: Attempts) -> None:
+    def __init__(self, database: Database, hasher: Hasher, throttle: LoginThrottle) -> None:
         """See the class."""
         self._database = database
         self._hasher = hasher
-        self._attempts = attempts
+        self._throttle = throttle
 
     async def prove(self, user_id: UUID, password: str, *, address: str | None) -> Credentials:
         """Return the user's credentials; `Attempts.succeed` belongs to what comes next.
@@ -39,10 +39,10 @@ class PasswordProof:
         found = await credentials.by_id(self._database, user_id)
         if found is None:
             raise SessionEnded  # deleted a moment ago
-        await self._attempts.ensure_allowed(found.email)
+        await self._throttle.ensure_allowed(found.email)
         if await self._hasher.verify(password, found.password_hash):
             return found
-        await self._attempts.fail(
+        await self._throttle.fail(
             found.email, event=Event.CREDENTIALS_CHANGE_FAIL, user_id=user_id, address=address
         )
         raise InvalidCredentials("The password is wrong.")

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 
 from services.auth.domain import passwords
 from services.auth.domain.emails import parse_email
-from services.auth.model import Email, Role
-from services.kernel.validation import ADDRESS_MAX, COMPANY_MAX, NAME_MAX, Problems
+from services.auth.model import Email
+from services.common.vocabulary import (
+    ADDRESS_MAX,
+    COMPANY_MAX,
+    COMPANY_SIZES,
+    COURSE_MAX,
+    NAME_MAX,
+    Role,
+    phone,
+    user_role,
+)
+from services.kernel.validation import Violations
 
-COURSE_MAX = 200
-USER_ROLE_MAX = 50
 ROLES = (Role.CUSTOMER, Role.CREATOR, Role.BRAND, Role.STUDENT)
-COMPANY_SIZES = ("1-10", "11-50", "51-200", "201-1000", "1000+")
-
-_SLUG = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,12 +69,12 @@ def check(asked: Registration, *, details_required: bool = True) -> Details:
     Raises:
         InvalidField: With every wrong field.
     """
-    wrong = Problems()
-    email = _email(wrong, asked.email)
-    _check_password(wrong, asked, email)
-    role = _role(wrong, asked)
+    v = Violations()
+    email = _email(v, asked.email)
+    _check_password(v, asked, email)
+    role = _role(v, asked)
     needs = _needs(role) if details_required else frozenset()
-    full_name, first_name, last_name = _names(wrong, asked, needs)
+    full_name, first_name, last_name = _names(v, asked, needs)
     company_needed = "company" in needs or bool(asked.company)
     details = Details(
         email=email or Email("", ""),
@@ -78,18 +82,18 @@ def check(asked: Registration, *, details_required: bool = True) -> Details:
         full_name=full_name,
         first_name=first_name,
         last_name=last_name,
-        phone_number=wrong.phone(asked.phone_number, "phone_number", required="phone" in needs),
-        address=wrong.text(asked.address, "address", longest=ADDRESS_MAX, lines=True),
-        course=wrong.text(asked.course, "course", longest=COURSE_MAX, required="course" in needs),
-        company=wrong.text(
-            asked.company, "company", longest=COMPANY_MAX, required="company" in needs
+        phone_number=phone(v, asked.phone_number, "phone_number", required="phone" in needs),
+        address=v.text(asked.address, "address", max_length=ADDRESS_MAX, multiline=True),
+        course=v.text(asked.course, "course", max_length=COURSE_MAX, required="course" in needs),
+        company=v.text(
+            asked.company, "company", max_length=COMPANY_MAX, required="company" in needs
         ),
-        company_size=wrong.choice(
+        company_size=v.choice(
             asked.company_size, "company_size", COMPANY_SIZES, required=company_needed
         ),
-        user_role=_user_role(wrong, asked.user_role, required=company_needed),
+        user_role=user_role(v, asked.user_role, "user_role", required=company_needed),
     )
-    wrong.raise_any()
+    v.raise_any()
     return details
 
 
@@ -106,52 +110,45 @@ def _needs(role: Role) -> frozenset[str]:
             return frozenset({"name", "phone"})
 
 
-def _email(wrong: Problems, text: str) -> Email | None:
+def _email(v: Violations, text: str) -> Email | None:
     if not text.strip():
-        wrong.add("email", "is required")
+        v.add("email", "is required")
         return None
     email = parse_email(text)
     if email is None:
-        wrong.add("email", "must be an e-mail address such as alice@example.com")
+        v.add("email", "must be an e-mail address such as alice@example.com")
     return email
 
 
-def _check_password(wrong: Problems, asked: Registration, email: Email | None) -> None:
+def _check_password(v: Violations, asked: Registration, email: Email | None) -> None:
     if not asked.password:
-        wrong.add("password", "is required")
+        v.add("password", "is required")
     else:
         for fault in passwords.faults(asked.password, email=email.canonical if email else None):
-            wrong.add("password", fault)
+            v.add("password", fault)
     if asked.confirm_password is not None and asked.confirm_password != asked.password:
-        wrong.add("confirm_password", "must be the same as password")
+        v.add("confirm_password", "must be the same as password")
 
 
-def _role(wrong: Problems, asked: Registration) -> Role:
+def _role(v: Violations, asked: Registration) -> Role:
     if not asked.role:
         return Role.STUDENT if asked.course else Role.CUSTOMER
-    chosen = wrong.choice(asked.role, "role", ROLES)
+    chosen = v.choice(asked.role, "role", ROLES)
     return Role(chosen) if chosen else Role.CUSTOMER
 
 
 def _names(
-    wrong: Problems, asked: Registration, needs: frozenset[str]
+    v: Violations, asked: Registration, needs: frozenset[str]
 ) -> tuple[str, str | None, str | None]:
     """Return full, first and last name; the latter two from the first where absent."""
     separate = "first_and_last" in needs
-    first = wrong.text(asked.first_name, "first_name", longest=NAME_MAX, required=separate)
-    last = wrong.text(asked.last_name, "last_name", longest=NAME_MAX, required=separate)
+    first = v.text(asked.first_name, "first_name", max_length=NAME_MAX, required=separate)
+    last = v.text(asked.last_name, "last_name", max_length=NAME_MAX, required=separate)
     named = first is not None and last is not None
-    full = wrong.text(
-        asked.full_name, "full_name", longest=NAME_MAX, required="name" in needs and not named
+    full = v.text(
+        asked.full_name, "full_name", max_length=NAME_MAX, required="name" in needs and not named
     )
     if full is not None and first is None and last is None:
         first, _, rest = full.partition(" ")
         last = rest.strip() or None
     return full or " ".join(part for part in (first, last) if part), first, last
-
-
-def _user_role(wrong: Problems, value: str | None, *, required: bool) -> str | None:
-    text = wrong.text(value, "user_role", longest=USER_ROLE_MAX, required=required)
-    if text is not None and len(text) <= USER_ROLE_MAX and not _SLUG.fullmatch(text):
-        wrong.add("user_role", "must be a slug such as marketing-manager")
-    return text

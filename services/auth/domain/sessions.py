@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from uuid import UUID
 
-from services.auth.domain.tokens import AccessTokens, RefreshTokens
+from services.auth.domain.tokens import AccessTokenSigner, RefreshTokens
 from services.auth.store import sessions
 from services.auth.store.credentials import Credentials
 from services.kernel.db.database import Transaction
@@ -26,7 +26,7 @@ class Tokens:
     refresh: str
 
 
-class Sessions:
+class SessionIssuer:
     """Makes the tokens of sessions.
 
     Args:
@@ -34,7 +34,7 @@ class Sessions:
         refresh: Makes refresh tokens.
     """
 
-    def __init__(self, access: AccessTokens, refresh: RefreshTokens) -> None:
+    def __init__(self, access: AccessTokenSigner, refresh: RefreshTokens) -> None:
         """See the class."""
         self._access = access
         self._refresh = refresh

@@ -15,7 +15,7 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 from jwt.algorithms import ECAlgorithm
 
-from services.common.keys import TokenKeys
+from services.common.keys import SigningKeys
 from services.kernel.ids import new_id
 from services.kernel.rpc.access import ALGORITHMS, AUDIENCE, ISSUER
 
@@ -25,7 +25,7 @@ REFRESH_LENGTH_MAX: Final = 100
 _ID_BYTES, _GENERATION_BYTES, _PROOF_BYTES = 16, 4, 32
 
 
-class AccessTokens:
+class AccessTokenSigner:
     """Signs access tokens (RFC 7519, ES256).
 
     Args:
@@ -33,7 +33,7 @@ class AccessTokens:
         clock: Seconds since the epoch.
     """
 
-    def __init__(self, keys: TokenKeys, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, keys: SigningKeys, *, clock: Callable[[], float] = time.time) -> None:
         """See the class."""
         self._keys = keys
         self._clock = clock
@@ -59,7 +59,7 @@ class AccessTokens:
 class LocalKeys:
     """Finds the keys for Auth's own access checks (`access.TokenKeys`)."""
 
-    def __init__(self, keys: TokenKeys) -> None:
+    def __init__(self, keys: SigningKeys) -> None:
         """Look there."""
         self._keys = keys
 
@@ -68,7 +68,7 @@ class LocalKeys:
         return self._keys.verifying.get(key_id)
 
 
-def jwks(keys: TokenKeys) -> list[dict[str, str]]:
+def jwks(keys: SigningKeys) -> list[dict[str, str]]:
     """Return the public keys as JSON Web Keys (RFC 7517), the signing one first."""
     signing, _ = keys.signing
     listed = sorted(keys.verifying.items(), key=lambda entry: entry[0] != signing)

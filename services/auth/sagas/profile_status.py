@@ -52,7 +52,7 @@ class ProfileStatusSaga(ForwardOnly):
         """Have nothing left to do."""
         return replies
 
-    async def _set(self, saga: Saga, standing: accounts.Standing) -> None:
+    async def _set(self, saga: Saga, standing: accounts.AccountStatus) -> None:
         request = profile_pb.SetProfileStatusRequest(
             user_id=str(saga.user_id),
             status=standing.profile_status,

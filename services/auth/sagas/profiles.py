@@ -6,7 +6,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from lockstep.profile.v1 import profile_service_pb2 as profile_pb
 from lockstep.profile.v1 import profile_service_pb2_grpc as profile_grpc
 
-from services.auth.errors import ProfileUnavailable
+from services.auth.errors import RegistrationUnavailable
 from services.kernel.sagas.remote import needed
 
 SERVING_SECONDS = 2.0
@@ -31,7 +31,7 @@ class RemoteProfiles:
 
     async def phone_exists(self, phone_number: str) -> bool:
         """See `usecases.register.Profiles`."""
-        with needed(ProfileUnavailable):
+        with needed(RegistrationUnavailable):
             answer = await self._stub.PhoneExists(
                 profile_pb.PhoneExistsRequest(phone_number=phone_number)
             )
@@ -39,9 +39,9 @@ class RemoteProfiles:
 
     async def ensure_serving(self) -> None:
         """See `usecases.register.Profiles`."""
-        with needed(ProfileUnavailable):
+        with needed(RegistrationUnavailable):
             answer = await self._health.Check(  # type: ignore[attr-defined] # its types leave it out
                 health_pb2.HealthCheckRequest(), timeout=SERVING_SECONDS
             )
         if answer.status != health_pb2.HealthCheckResponse.SERVING:
-            raise ProfileUnavailable
+            raise RegistrationUnavailable

@@ -13,9 +13,10 @@ from lockstep.profile.v1 import profile_service_pb2_grpc as profile_grpc
 from services.auth.domain import codes
 from services.auth.domain.audit import note_registration
 from services.auth.domain.registration import Details
-from services.auth.errors import ProfileUnavailable
-from services.auth.model import Role, mailbox
+from services.auth.errors import RegistrationUnavailable
+from services.auth.model import mailbox
 from services.auth.store import users
+from services.common.vocabulary import Role
 from services.kernel.db.database import Transaction
 from services.kernel.errors import DomainError
 from services.kernel.ids import new_id
@@ -105,7 +106,7 @@ class RegistrationSaga:
         if row is not None:
             await note_registration(tx, user_id=user_id, saga_id=saga.id)
         if payload["is_verified"]:  # by the code of a sign-up
-            await codes.settle(tx, saga.id)
+            await codes.discard_payload(tx, saga.id)
         return {
             "user": _user(payload, user_id, row),
             "verification_flow_id": payload["verification_flow_id"],
@@ -121,11 +122,11 @@ class RegistrationSaga:
     async def undo(self, tx: Transaction, saga: Saga) -> None:
         """Delete the user, last of all: its row keeps the address until then."""
         await users.delete_pending(tx, _user_id(saga))
-        await codes.rearm(tx, saga.id)
+        await codes.reinstate(tx, saga.id)
 
     def unavailable(self) -> DomainError:
         """Say that nothing was registered."""
-        return ProfileUnavailable()
+        return RegistrationUnavailable()
 
 
 def _user_id(saga: Saga) -> UUID:

@@ -10,7 +10,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from lockstep.auth.v1 import auth_service_pb2 as auth_pb
 
 from services.auth.domain import codes
-from services.auth.domain.ip_limits import AddressLimits, address_of
+from services.auth.domain.ip_limits import IpRateLimiter, address_of
 from services.auth.domain.registration import Registration
 from services.auth.domain.sessions import Tokens
 from services.auth.domain.tokens import ACCESS_SECONDS
@@ -21,7 +21,7 @@ from services.auth.usecases.check_session import CheckSession
 from services.auth.usecases.delete_user import DeleteUser
 from services.auth.usecases.disable_user import DisableUser
 from services.auth.usecases.enable_user import EnableUser
-from services.auth.usecases.flows import Proof
+from services.auth.usecases.flows import SubmittedCode
 from services.auth.usecases.get_jwks import GetJwks
 from services.auth.usecases.get_user import GetUser
 from services.auth.usecases.list_users import ListUsers
@@ -58,7 +58,7 @@ class AuthServicer:
     """Serves AuthService."""
 
     request_keys: RequestKeys
-    limits: AddressLimits
+    limits: IpRateLimiter
     register: Register
     login: Login
     refresh_token: RefreshToken
@@ -83,13 +83,13 @@ class AuthServicer:
         self, request: auth_pb.RegisterRequest, call: Call
     ) -> auth_pb.RegisterResponse:
         """Register an account."""
-        await self.limits.spend(call)
+        await self.limits.hit(call)
         result = await self.register(registration_of(request), key=self.request_keys.of(call))
         return ParseDict(result, auth_pb.RegisterResponse())
 
     async def SendOtp(self, request: auth_pb.SendOtpRequest, call: Call) -> auth_pb.SendOtpResponse:
         """Start a sign-up by mailed code."""
-        await self.limits.spend(call)
+        await self.limits.hit(call)
         flow_id = await self.send_otp(registration_of(request))
         return auth_pb.SendOtpResponse(
             flow_id=str(flow_id),
@@ -101,12 +101,12 @@ class AuthServicer:
         self, request: auth_pb.VerifyOtpRequest, call: Call
     ) -> auth_pb.VerifyOtpResponse:
         """End a sign-up by mailed code."""
-        await self.limits.spend(call)
+        await self.limits.hit(call)
         return ParseDict(await self.verify_otp(_proof(request)), auth_pb.VerifyOtpResponse())
 
     async def Login(self, request: auth_pb.LoginRequest, call: Call) -> auth_pb.LoginResponse:
         """Open a session."""
-        address = await self.limits.spend(call)
+        address = await self.limits.hit(call)
         tokens = await self.login(email=request.email, password=request.password, address=address)
         return auth_pb.LoginResponse(**_tokens(tokens))
 
@@ -114,7 +114,7 @@ class AuthServicer:
         self, request: auth_pb.RefreshTokenRequest, call: Call
     ) -> auth_pb.RefreshTokenResponse:
         """Renew a session."""
-        address = await self.limits.spend(call)
+        address = await self.limits.hit(call)
         tokens = await self.refresh_token(refresh_token=request.refresh_token, address=address)
         return auth_pb.RefreshTokenResponse(**_tokens(tokens))
 
@@ -129,7 +129,7 @@ class AuthServicer:
         self, request: auth_pb.VerifyEmailRequest, call: Call
     ) -> auth_pb.VerifyEmailResponse:
         """Confirm an address."""
-        address = await self.limits.spend(call)
+        address = await self.limits.hit(call)
         await self.verify_email(_proof(request), address=address)
         return auth_pb.VerifyEmailResponse()
 
@@ -156,7 +156,7 @@ class AuthServicer:
         self, request: auth_pb.RequestPasswordResetRequest, call: Call
     ) -> auth_pb.RequestPasswordResetResponse:
         """Mail a code with which the password can be set anew."""
-        await self.limits.spend(call)
+        await self.limits.hit(call)
         flow_id = await self.request_password_reset(email=request.email)
         return auth_pb.RequestPasswordResetResponse(flow_id=str(flow_id))
 
@@ -164,7 +164,7 @@ class AuthServicer:
         self, request: auth_pb.ResetPasswordRequest, call: Call
     ) -> auth_pb.ResetPasswordResponse:
         """Set a new password with a mailed code."""
-        address = await self.limits.spend(call)
+        address = await self.limits.hit(call)
         await self.reset_password(
             _proof(request), new_password=request.new_password, address=address
         )
@@ -233,8 +233,8 @@ class AuthServicer:
 
 def _proof(
     request: auth_pb.VerifyOtpRequest | auth_pb.VerifyEmailRequest | auth_pb.ResetPasswordRequest,
-) -> Proof:
-    return Proof(flow_id=request.flow_id, email=request.email, otp=request.otp)
+) -> SubmittedCode:
+    return SubmittedCode(flow_id=request.flow_id, email=request.email, otp=request.otp)
 
 
 def _tokens(tokens: Tokens) -> dict[str, Any]:

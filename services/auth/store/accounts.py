@@ -21,13 +21,15 @@ from sqlalchemy import (
 )
 
 from services.auth.errors import EmailTaken
-from services.auth.model import IDEMPOTENCY, ROLES, SAGAS, USERS, Email, Role, Status, User
+from services.auth.model import IDEMPOTENCY, ROLES, SAGAS, USERS, Email, Status, User
 from services.auth.store.users import user_of
-from services.kernel.db.database import Reader, Statement, Transaction
+from services.common.vocabulary import Role
+from services.kernel.db.database import Reader, Transaction
+from services.kernel.db.statement import Statement
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class AccountStatus:
     """What a profile's status follows from.
 
     Attributes:
@@ -82,7 +84,7 @@ _LIST = Statement(
         ),
     )
     .order_by(USERS.c.create_time.desc(), USERS.c.id.desc())
-    .limit(bindparam("most"))
+    .limit(bindparam("limit"))
 )
 _VERIFY = Statement(
     update(USERS)
@@ -156,12 +158,12 @@ _FORGET_SAGAS = Statement(
 )
 
 
-async def standing(reader: Reader, user_id: UUID) -> Standing | None:
+async def standing(reader: Reader, user_id: UUID) -> AccountStatus | None:
     """Return what a profile's status follows from, or None when there is no user."""
     row = await reader.first(_STANDING, user_id=user_id)
     if row is None:
         return None
-    return Standing(
+    return AccountStatus(
         status=Status(row.status), is_verified=row.is_verified, version=row.status_version
     )
 
@@ -172,9 +174,9 @@ async def lock(tx: Transaction, user_id: UUID) -> User | None:
     return None if row is None else user_of(row)
 
 
-async def list_users(reader: Reader, *, before: tuple[datetime, UUID], most: int) -> list[User]:
+async def list_users(reader: Reader, *, before: tuple[datetime, UUID], limit: int) -> list[User]:
     """Return users, newest first, older than `before`; PENDING ones are nobody."""
-    rows = await reader.all(_LIST, before_time=before[0], before_id=before[1], most=most)
+    rows = await reader.all(_LIST, before_time=before[0], before_id=before[1], limit=limit)
     return [user_of(row) for row in rows]
 
 

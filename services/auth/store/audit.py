@@ -12,7 +12,8 @@ from sqlalchemy import Text, bindparam, delete, func, literal_column, or_, selec
 from sqlalchemy.dialects.postgresql import insert
 
 from services.auth.model import AUDIT_LOG
-from services.kernel.db.database import Reader, Statement, Transaction
+from services.kernel.db.database import Reader, Transaction
+from services.kernel.db.statement import Statement
 from services.kernel.ids import new_id
 
 
@@ -55,7 +56,7 @@ _LATEST = Statement(
         ),
     )
     .order_by(AUDIT_LOG.c.create_time.desc(), AUDIT_LOG.c.id.desc())
-    .limit(bindparam("most"))
+    .limit(bindparam("limit"))
 )
 _FORGET_ADDRESSES = Statement(
     update(AUDIT_LOG)
@@ -67,7 +68,7 @@ OLD = Statement(
         AUDIT_LOG.c.id.in_(
             select(AUDIT_LOG.c.id)
             .where(AUDIT_LOG.c.create_time < func.saga_now() - literal_column("interval '1 year'"))
-            .limit(bindparam("most"))
+            .limit(bindparam("limit"))
         )
     )
 )
@@ -98,10 +99,10 @@ async def insert_event(
 
 
 async def latest(
-    reader: Reader, *, event: str | None, user_id: UUID | None, most: int
+    reader: Reader, *, event: str | None, user_id: UUID | None, limit: int
 ) -> list[Entry]:
     """Return lines, newest first."""
-    rows = await reader.all(_LATEST, event=event, user_id=user_id, most=most)
+    rows = await reader.all(_LATEST, event=event, user_id=user_id, limit=limit)
     return [
         Entry(
             event=row.event,

@@ -24,7 +24,8 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert
 
 from services.auth.model import CODE_LIMITS, CODES
-from services.kernel.db.database import Reader, Row, Statement, Transaction
+from services.kernel.db.database import Reader, Transaction
+from services.kernel.db.statement import Row, Statement
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -53,7 +54,7 @@ class Flow:
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class CodeLimits:
     """What happened lately with the codes of an address and purpose."""
 
     now: datetime
@@ -139,7 +140,7 @@ OLD = Statement(
                 CODES.c.expire_time < func.saga_now() - literal_column("interval '1 day'"),
                 not_(_UNDECIDED),
             )
-            .limit(bindparam("most"))
+            .limit(bindparam("limit"))
         )
     )
 )
@@ -150,7 +151,7 @@ OLD_LIMITS = Statement(
             .where(
                 CODE_LIMITS.c.update_time < func.saga_now() - literal_column("interval '2 days'")
             )
-            .limit(bindparam("most"))
+            .limit(bindparam("limit"))
         )
     )
 )
@@ -206,7 +207,7 @@ async def spend(tx: Transaction, flow_id: UUID, *, saga_id: UUID | None) -> bool
     return await tx.execute(_SPEND, flow_id=flow_id, saga_id=saga_id) == 1
 
 
-async def rearm(tx: Transaction, saga_id: UUID, *, life: timedelta) -> None:
+async def reinstate(tx: Transaction, saga_id: UUID, *, life: timedelta) -> None:
     """Make the code that was spent on a saga good again, for so long at least."""
     await tx.execute(_REARM, saga_id=saga_id, life=life)
 
@@ -221,11 +222,11 @@ async def forget(tx: Transaction, *, user_id: UUID, email: str) -> None:
     await tx.execute(_FORGET, user_id=user_id, email=email)
 
 
-async def lock_limits(tx: Transaction, key_hmac: bytes) -> Limits:
+async def lock_limits(tx: Transaction, key_hmac: bytes) -> CodeLimits:
     """Return what happened lately; it stays so until the transaction ends."""
     row = await tx.first(_LOCK_LIMITS, key_hmac=key_hmac)
     assert row is not None
-    return Limits(now=row.now, sends=row.send_times, failures=row.failure_times)
+    return CodeLimits(now=row.now, sends=row.send_times, failures=row.failure_times)
 
 
 async def store_limits(

@@ -19,7 +19,8 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert
 
 from services.auth.model import LOGIN_FAILURES, ROLES, USERS, Status
-from services.kernel.db.database import Reader, Row, Statement, Transaction
+from services.kernel.db.database import Reader, Transaction
+from services.kernel.db.statement import Row, Statement
 
 FREE_FAILURES = 5
 WAIT_SECONDS_MAX = 900
@@ -111,7 +112,7 @@ OLD_FAILURES = Statement(
             .where(
                 LOGIN_FAILURES.c.update_time < func.saga_now() - literal_column("interval '1 day'")
             )
-            .limit(bindparam("most"))
+            .limit(bindparam("limit"))
         )
     )
 )

@@ -10,7 +10,8 @@ from sqlalchemy import Interval, bindparam, delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from services.auth.model import OUTBOX
-from services.kernel.db.database import Reader, Statement, Transaction
+from services.kernel.db.database import Reader, Transaction
+from services.kernel.db.statement import Statement
 from services.kernel.ids import new_id
 
 
@@ -38,7 +39,7 @@ _DUE = (
     select(OUTBOX.c.id)
     .where(OUTBOX.c.next_try_time <= func.saga_now())
     .order_by(OUTBOX.c.next_try_time)
-    .limit(bindparam("most"))
+    .limit(bindparam("limit"))
     .with_for_update(skip_locked=True)
 )
 _CLAIM = Statement(
@@ -59,7 +60,7 @@ EXPIRED = Statement(
         OUTBOX.c.id.in_(
             select(OUTBOX.c.id)
             .where(OUTBOX.c.expire_time <= func.saga_now())
-            .limit(bindparam("most"))
+            .limit(bindparam("limit"))
         )
     )
 )
@@ -70,9 +71,9 @@ async def insert_mail(tx: Transaction, *, sealed: bytes, life: timedelta) -> Non
     await tx.execute(_INSERT, mail_id=new_id(), sealed=sealed, life=life)
 
 
-async def claim(tx: Transaction, *, lease: timedelta, most: int) -> list[Waiting]:
+async def claim(tx: Transaction, *, lease: timedelta, limit: int) -> list[Waiting]:
     """Take mail that is due, skipping what others take; it is due again after the lease."""
-    rows = await tx.all(_CLAIM, lease=lease, most=most)
+    rows = await tx.all(_CLAIM, lease=lease, limit=limit)
     return [Waiting(id=row.id, sealed=bytes(row.sealed), attempts=row.attempts) for row in rows]
 
 
@@ -86,9 +87,9 @@ async def postpone(tx: Transaction, mail_id: UUID, *, pause: timedelta, last_err
     await tx.execute(_POSTPONE, mail_id=mail_id, pause=pause, last_error=last_error)
 
 
-async def remove_expired(tx: Transaction, *, most: int) -> int:
+async def remove_expired(tx: Transaction, *, limit: int) -> int:
     """Forget mail whose time is over, and return how many."""
-    return await tx.execute(EXPIRED, most=most)
+    return await tx.execute(EXPIRED, limit=limit)
 
 
 async def count(reader: Reader) -> int:

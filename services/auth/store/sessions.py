@@ -10,7 +10,8 @@ from sqlalchemy import Interval, and_, bindparam, delete, func, or_, select, upd
 from sqlalchemy.dialects.postgresql import insert
 
 from services.auth.model import ROLES, SESSIONS, USERS
-from services.kernel.db.database import Database, Reader, Statement, Transaction
+from services.kernel.db.database import Database, Reader, Transaction
+from services.kernel.db.statement import Statement
 from services.kernel.rpc.access import Session
 
 IDLE = timedelta(days=30)  # a session that is not refreshed for so long has ended
@@ -86,7 +87,7 @@ _END_ALL = Statement(
     delete(SESSIONS).where(
         and_(
             SESSIONS.c.user_id == bindparam("user_id"),
-            SESSIONS.c.id.is_distinct_from(bindparam("but", type_=SESSIONS.c.id.type)),
+            SESSIONS.c.id.is_distinct_from(bindparam("except_id", type_=SESSIONS.c.id.type)),
         )
     )
 )
@@ -95,7 +96,7 @@ EXPIRED = Statement(
         SESSIONS.c.id.in_(
             select(SESSIONS.c.id)
             .where(SESSIONS.c.expire_time <= func.saga_now())
-            .limit(bindparam("most"))
+            .limit(bindparam("limit"))
         )
     )
 )
@@ -151,6 +152,6 @@ async def end(tx: Transaction, session_id: UUID) -> None:
     await tx.execute(_END, session_id=session_id)
 
 
-async def end_all(tx: Transaction, user_id: UUID, *, but: UUID | None = None) -> int:
+async def end_all(tx: Transaction, user_id: UUID, *, except_id: UUID | None = None) -> int:
     """End the sessions of a user, except one, and return how many."""
-    return await tx.execute(_END_ALL, user_id=user_id, but=but)
+    return await tx.execute(_END_ALL, user_id=user_id, except_id=except_id)

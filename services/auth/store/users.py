@@ -10,7 +10,8 @@ from sqlalchemy.dialects.postgresql import insert
 
 from services.auth.errors import EmailTaken
 from services.auth.model import ROLES, USERS, Email, Status, User
-from services.kernel.db.database import Reader, Row, Statement, Transaction
+from services.kernel.db.database import Reader, Transaction
+from services.kernel.db.statement import Row, Statement
 from services.kernel.ids import new_id
 
 _ADD_ROLE = Statement(

@@ -5,9 +5,9 @@ from __future__ import annotations
 from uuid import UUID
 
 from services.auth.domain import email_templates as mails
-from services.auth.domain.codes import Codes, Mailing, Purpose
-from services.auth.domain.login_throttle import Attempts
-from services.auth.domain.reauthentication import PasswordProof
+from services.auth.domain.codes import CodeEmail, Codes, Purpose
+from services.auth.domain.login_throttle import LoginThrottle
+from services.auth.domain.reauthentication import Reauthentication
 from services.auth.model import Email, Status
 from services.auth.store import credentials, users
 from services.auth.store.credentials import Credentials
@@ -15,7 +15,7 @@ from services.auth.usecases.flows import check_email
 from services.kernel.db.database import Database, Transaction
 from services.kernel.errors import InvalidField, SessionEnded, Violation
 from services.kernel.rpc import call
-from services.kernel.validation import Problems
+from services.kernel.validation import Violations
 
 
 class ChangeEmail:
@@ -29,16 +29,16 @@ class ChangeEmail:
     """
 
     def __init__(
-        self, database: Database, proof: PasswordProof, attempts: Attempts, codes: Codes
+        self, database: Database, proof: Reauthentication, throttle: LoginThrottle, codes: Codes
     ) -> None:
         """See the class."""
         self._database = database
         self._proof = proof
-        self._attempts = attempts
+        self._throttle = throttle
         self._codes = codes
 
     async def __call__(
-        self, *, caller: call.User, new_email: str, password: str, address: str | None
+        self, *, caller: call.UserPrincipal, new_email: str, password: str, address: str | None
     ) -> UUID:
         """Mail a code to the new address and return its flow.
 
@@ -58,16 +58,16 @@ class ChangeEmail:
         async def work(tx: Transaction) -> UUID:
             if await credentials.hold(tx, user.user_id) is None:
                 raise SessionEnded  # deleted a moment ago
-            await self._attempts.succeed(tx, user.email)
+            await self._throttle.succeed(tx, user.email)
             return await self._codes.send(tx, await _mailing(tx, user, new))
 
         return await self._database.transact("email.change", work)
 
 
-async def _mailing(tx: Transaction, user: Credentials, new: Email) -> Mailing:
+async def _mailing(tx: Transaction, user: Credentials, new: Email) -> CodeEmail:
     status = await users.status_of_email(tx, new.canonical)
     has_account = status not in (None, Status.PENDING)
-    return Mailing(
+    return CodeEmail(
         purpose=Purpose.EMAIL_CHANGE,
         email=new.canonical,
         to=new.mailbox,
@@ -78,10 +78,10 @@ async def _mailing(tx: Transaction, user: Credentials, new: Email) -> Mailing:
 
 
 def _check(new_email: str, password: str) -> Email:
-    wrong = Problems()
-    new = check_email(wrong, new_email, "new_email")
+    v = Violations()
+    new = check_email(v, new_email, "new_email")
     if not password:
-        wrong.add("password", "is required")
-    wrong.raise_any()
+        v.add("password", "is required")
+    v.raise_any()
     assert new is not None
     return new

@@ -5,17 +5,17 @@ from __future__ import annotations
 from services.auth.domain import email_templates as mails
 from services.auth.domain import passwords
 from services.auth.domain.audit import Audit, Event
-from services.auth.domain.login_throttle import Attempts
+from services.auth.domain.login_throttle import LoginThrottle
 from services.auth.domain.outbox import Outbox
 from services.auth.domain.passwords import Hasher
-from services.auth.domain.reauthentication import PasswordProof
+from services.auth.domain.reauthentication import Reauthentication
 from services.auth.errors import InvalidCredentials
 from services.auth.model import mailbox
 from services.auth.store import credentials, sessions
 from services.auth.store.credentials import Credentials
 from services.kernel.db.database import Database, Transaction
 from services.kernel.rpc import call
-from services.kernel.validation import Problems
+from services.kernel.validation import Violations
 
 
 class ChangePassword:
@@ -35,8 +35,8 @@ class ChangePassword:
         *,
         database: Database,
         hasher: Hasher,
-        proof: PasswordProof,
-        attempts: Attempts,
+        proof: Reauthentication,
+        throttle: LoginThrottle,
         outbox: Outbox,
         audit: Audit,
     ) -> None:
@@ -44,12 +44,12 @@ class ChangePassword:
         self._database = database
         self._hasher = hasher
         self._proof = proof
-        self._attempts = attempts
+        self._throttle = throttle
         self._outbox = outbox
         self._audit = audit
 
     async def __call__(
-        self, *, caller: call.User, current: str, new: str, address: str | None
+        self, *, caller: call.UserPrincipal, current: str, new: str, address: str | None
     ) -> None:
         """Change the password; the caller's other sessions end.
 
@@ -71,7 +71,7 @@ class ChangePassword:
     async def _replace(
         self,
         tx: Transaction,
-        caller: call.User,
+        caller: call.UserPrincipal,
         user: Credentials,
         new_hash: str,
         address: str | None,
@@ -80,8 +80,8 @@ class ChangePassword:
             tx, user.user_id, old_hash=user.password_hash, new_hash=new_hash
         ):
             raise InvalidCredentials("The password has been changed already.")
-        await self._attempts.succeed(tx, user.email)
-        await sessions.end_all(tx, user.user_id, but=caller.session_id)
+        await self._throttle.succeed(tx, user.email)
+        await sessions.end_all(tx, user.user_id, except_id=caller.session_id)
         to = mailbox(user.email_as_typed, user.email)
         await self._outbox.put(tx, mails.password_changed(), to=to)
         await self._audit.write(
@@ -90,11 +90,11 @@ class ChangePassword:
 
 
 def _check(current: str, new: str, *, email: str | None) -> None:
-    wrong = Problems()
+    v = Violations()
     if not current:
-        wrong.add("current_password", "is required")
+        v.add("current_password", "is required")
     for fault in passwords.faults(new, email=email):
-        wrong.add("new_password", fault)
+        v.add("new_password", fault)
     if new and new == current:
-        wrong.add("new_password", "must be another than the current one")
-    wrong.raise_any()
+        v.add("new_password", "must be another than the current one")
+    v.raise_any()

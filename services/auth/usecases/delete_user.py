@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from services.auth.domain.administrators import keep_one
+from services.auth.domain.administrators import ensure_one_remains
 from services.auth.domain.audit import Audit, Event
 from services.auth.errors import UserNotFound
 from services.auth.model import Status, User
@@ -34,7 +34,9 @@ class DeleteUser:
         self._engine = engine
         self._audit = audit
 
-    async def __call__(self, *, caller: call.User, user_id: str, address: str | None) -> None:
+    async def __call__(
+        self, *, caller: call.UserPrincipal, user_id: str, address: str | None
+    ) -> None:
         """Erase an account; while it is being erased a repeat waits with the first.
 
         Raises:
@@ -57,15 +59,15 @@ class DeleteUser:
                 pass
         await self._attach(target)
 
-    async def _begin(self, user: User, caller: call.User, address: str | None) -> None:
-        async def opening(tx: Transaction) -> None:
+    async def _begin(self, user: User, caller: call.UserPrincipal, address: str | None) -> None:
+        async def initial_change(tx: Transaction) -> None:
             await accounts.lock_administrators(tx)
             now = await accounts.lock(tx, user.id)
             if now is None:
                 raise UserNotFound
             if now.status is not user.status:
                 raise _Underway
-            await keep_one(tx, now)
+            await ensure_one_remains(tx, now)
             await accounts.set_status(tx, user.id, Status.DELETING)
             await self._audit.write(
                 tx, Event.USER_DELETED, user_id=user.id, actor=caller.id, address=address
@@ -77,7 +79,7 @@ class DeleteUser:
                 kind=AccountDeletionSaga.kind,
                 payload={"status": user.status},
                 user_id=user.id,
-                opening=opening,
+                initial_change=initial_change,
             )
         )
         outcome.unwrap()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from services.auth.domain.administrators import keep_one
+from services.auth.domain.administrators import ensure_one_remains
 from services.auth.domain.audit import Audit, Event
 from services.auth.errors import UserNotFound
 from services.auth.model import Status, User
@@ -14,7 +14,7 @@ from services.kernel.db.database import Database, Transaction
 from services.kernel.errors import IllegalState
 from services.kernel.ids import parse_id
 from services.kernel.rpc import call
-from services.kernel.sagas.forward_only import Decided
+from services.kernel.sagas.forward_only import ForwardOnlySagas
 
 
 class DisableUser:
@@ -26,13 +26,15 @@ class DisableUser:
         audit: Hears of it.
     """
 
-    def __init__(self, database: Database, decided: Decided, audit: Audit) -> None:
+    def __init__(self, database: Database, forward_only: ForwardOnlySagas, audit: Audit) -> None:
         """See the class."""
         self._database = database
-        self._decided = decided
+        self._forward_only = forward_only
         self._audit = audit
 
-    async def __call__(self, *, caller: call.User, user_id: str, address: str | None) -> User:
+    async def __call__(
+        self, *, caller: call.UserPrincipal, user_id: str, address: str | None
+    ) -> User:
         """Disable an account; repeating it changes nothing.
 
         Raises:
@@ -43,7 +45,7 @@ class DisableUser:
         """
         target = parse_id(user_id, field="user_id")
 
-        async def opening(tx: Transaction, _saga_id: UUID) -> None:
+        async def initial_change(tx: Transaction, _saga_id: UUID) -> None:
             await accounts.lock_administrators(tx)
             user = await accounts.lock(tx, target)
             if user is None:
@@ -52,14 +54,14 @@ class DisableUser:
                 raise IllegalState("The account is being deleted.")
             if user.status is Status.DISABLED:
                 return
-            await keep_one(tx, user)
+            await ensure_one_remains(tx, user)
             await accounts.set_status(tx, target, Status.DISABLED)
             await sessions.end_all(tx, target)
             await self._audit.write(
                 tx, Event.USER_ARCHIVED, user_id=target, actor=caller.id, address=address
             )
 
-        await self._decided.run(USER_DISABLING, user_id=target, opening=opening)
+        await self._forward_only.run(USER_DISABLING, user_id=target, initial_change=initial_change)
         user = await users.get(self._database, target)
         if user is None:
             raise UserNotFound

@@ -13,7 +13,7 @@ from services.kernel.db.database import Database, Transaction
 from services.kernel.errors import IllegalState
 from services.kernel.ids import parse_id
 from services.kernel.rpc import call
-from services.kernel.sagas.forward_only import Decided
+from services.kernel.sagas.forward_only import ForwardOnlySagas
 
 
 class EnableUser:
@@ -25,13 +25,15 @@ class EnableUser:
         audit: Hears of it.
     """
 
-    def __init__(self, database: Database, decided: Decided, audit: Audit) -> None:
+    def __init__(self, database: Database, forward_only: ForwardOnlySagas, audit: Audit) -> None:
         """See the class."""
         self._database = database
-        self._decided = decided
+        self._forward_only = forward_only
         self._audit = audit
 
-    async def __call__(self, *, caller: call.User, user_id: str, address: str | None) -> User:
+    async def __call__(
+        self, *, caller: call.UserPrincipal, user_id: str, address: str | None
+    ) -> User:
         """Enable an account; repeating it changes nothing.
 
         Raises:
@@ -41,7 +43,7 @@ class EnableUser:
         """
         target = parse_id(user_id, field="user_id")
 
-        async def opening(tx: Transaction, _saga_id: UUID) -> None:
+        async def initial_change(tx: Transaction, _saga_id: UUID) -> None:
             user = await accounts.lock(tx, target)
             if user is None:
                 raise UserNotFound
@@ -54,7 +56,7 @@ class EnableUser:
                 tx, Event.USER_UPDATED, user_id=target, actor=caller.id, address=address
             )
 
-        await self._decided.run(USER_ENABLING, user_id=target, opening=opening)
+        await self._forward_only.run(USER_ENABLING, user_id=target, initial_change=initial_change)
         user = await users.get(self._database, target)
         if user is None:
             raise UserNotFound

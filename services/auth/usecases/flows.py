@@ -9,11 +9,11 @@ from services.auth.domain.emails import parse_email
 from services.auth.model import Email
 from services.kernel.errors import InvalidField
 from services.kernel.ids import parse_id
-from services.kernel.validation import Problems
+from services.kernel.validation import Violations
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Proof:
+class SubmittedCode:
     """A mailed code as it was presented."""
 
     flow_id: str
@@ -21,43 +21,43 @@ class Proof:
     otp: str
 
 
-def check(proof: Proof, wrong: Problems | None = None) -> tuple[UUID, Email]:
+def check(proof: SubmittedCode, v: Violations | None = None) -> tuple[UUID, Email]:
     """Return the flow and the address of a proof.
 
     Args:
         proof: What was presented.
-        wrong: What is wrong with the rest of the request.
+        v: What is wrong with the rest of the request.
 
     Raises:
         InvalidField: With every wrong field.
     """
-    wrong = wrong or Problems()
-    flow_id = _flow_id(wrong, proof.flow_id)
-    email = check_email(wrong, proof.email, "email")
+    v = v or Violations()
+    flow_id = _flow_id(v, proof.flow_id)
+    email = check_email(v, proof.email, "email")
     if not proof.otp.strip():
-        wrong.add("otp", "is required")
-    wrong.raise_any()
+        v.add("otp", "is required")
+    v.raise_any()
     assert flow_id is not None
     assert email is not None
     return flow_id, email
 
 
-def check_email(wrong: Problems, text: str, field: str) -> Email | None:
+def check_email(v: Violations, text: str, field: str) -> Email | None:
     """Read an address, or note what is wrong with it."""
     email = parse_email(text)
     if not text.strip():
-        wrong.add(field, "is required")
+        v.add(field, "is required")
     elif email is None:
-        wrong.add(field, "must be an e-mail address such as alice@example.com")
+        v.add(field, "must be an e-mail address such as alice@example.com")
     return email
 
 
-def _flow_id(wrong: Problems, text: str) -> UUID | None:
+def _flow_id(v: Violations, text: str) -> UUID | None:
     if not text:
-        wrong.add("flow_id", "is required")
+        v.add("flow_id", "is required")
         return None
     try:
         return parse_id(text, field="flow_id")
     except InvalidField as error:
-        wrong.violations.extend(error.violations)
+        v.violations.extend(error.violations)
         return None

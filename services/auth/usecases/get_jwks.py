@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from services.auth.domain.tokens import jwks
-from services.common.keys import TokenKeys
+from services.common.keys import SigningKeys
 
 
 class GetJwks:
     """Publishes public keys."""
 
-    def __init__(self, keys: TokenKeys) -> None:
+    def __init__(self, keys: SigningKeys) -> None:
         """Publish these."""
         self._keys = keys
 

@@ -17,7 +17,7 @@ class GetUser:
         """Look there."""
         self._database = database
 
-    async def __call__(self, *, caller: call.User, user_id: str) -> User:
+    async def __call__(self, *, caller: call.UserPrincipal, user_id: str) -> User:
         """Return a user.
 
         Raises:

@@ -29,10 +29,10 @@ class ListUsers:
         Raises:
             InvalidField: The size is negative, or the token is not ours.
         """
-        most = page_size(size)
+        limit = page_size(size)
         before = self._tokens.newest_first(page_token, listing=LISTING)
-        found = await accounts.list_users(self._database, before=before, most=most + 1)
-        if len(found) <= most:
+        found = await accounts.list_users(self._database, before=before, limit=limit + 1)
+        if len(found) <= limit:
             return found, ""
-        last = found[most - 1]
-        return found[:most], self._tokens.after(last.create_time, last.id, listing=LISTING)
+        last = found[limit - 1]
+        return found[:limit], self._tokens.after(last.create_time, last.id, listing=LISTING)

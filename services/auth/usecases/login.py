@@ -6,16 +6,16 @@ import contextlib
 
 from services.auth.domain.audit import Audit, Event
 from services.auth.domain.emails import parse_email
-from services.auth.domain.login_throttle import Attempts
+from services.auth.domain.login_throttle import LoginThrottle
 from services.auth.domain.passwords import Hasher
-from services.auth.domain.sessions import Sessions, Tokens
+from services.auth.domain.sessions import SessionIssuer, Tokens
 from services.auth.errors import AccountDisabled, InvalidCredentials
 from services.auth.model import Status
 from services.auth.store import credentials
 from services.auth.store.credentials import Credentials
 from services.kernel.db.database import Database, Transaction
 from services.kernel.errors import TooManyRequests
-from services.kernel.validation import Problems
+from services.kernel.validation import Violations
 
 
 class Login:
@@ -33,14 +33,14 @@ class Login:
         self,
         database: Database,
         hasher: Hasher,
-        attempts: Attempts,
-        sessions: Sessions,
+        throttle: LoginThrottle,
+        sessions: SessionIssuer,
         audit: Audit,
     ) -> None:
         """See the class."""
         self._database = database
         self._hasher = hasher
-        self._attempts = attempts
+        self._throttle = throttle
         self._sessions = sessions
         self._audit = audit
 
@@ -64,11 +64,11 @@ class Login:
         self._hasher.ensure_room()
         parsed = parse_email(email)
         account = parsed.canonical if parsed else email.strip().lower()
-        await self._attempts.ensure_allowed(account)
+        await self._throttle.ensure_allowed(account)
         found = await credentials.by_email(self._database, account)
         right = await self._hasher.verify(password, found.password_hash if found else None)
         if found is None or not right:
-            await self._attempts.fail(
+            await self._throttle.fail(
                 account,
                 event=Event.LOGIN_FAIL,
                 user_id=found.user_id if found else None,
@@ -84,7 +84,7 @@ class Login:
             # Held, so that no session outlives a deletion, a disabling or a new
             # password that is under way.
             now = await credentials.hold(tx, found.user_id)
-            await self._attempts.succeed(tx, found.email)
+            await self._throttle.succeed(tx, found.email)
             if now is None or now.password_hash != found.password_hash:
                 raise InvalidCredentials
             if now.status is Status.DISABLED:
@@ -111,9 +111,9 @@ class Login:
 
 
 def _check(email: str, password: str) -> None:
-    wrong = Problems()
+    v = Violations()
     if not email.strip():
-        wrong.add("email", "is required")
+        v.add("email", "is required")
     if not password:
-        wrong.add("password", "is required")
-    wrong.raise_any()
+        v.add("password", "is required")
+    v.raise_any()

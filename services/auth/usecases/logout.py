@@ -16,7 +16,9 @@ class Logout:
         self._database = database
         self._audit = audit
 
-    async def __call__(self, *, caller: call.User, all_sessions: bool, address: str | None) -> None:
+    async def __call__(
+        self, *, caller: call.UserPrincipal, all_sessions: bool, address: str | None
+    ) -> None:
         """End the caller's session, or all of the caller's."""
 
         async def work(tx: Transaction) -> None:

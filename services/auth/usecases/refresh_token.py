@@ -5,7 +5,7 @@ from __future__ import annotations
 import hmac
 
 from services.auth.domain.audit import Audit, Event
-from services.auth.domain.sessions import Sessions, Tokens
+from services.auth.domain.sessions import SessionIssuer, Tokens
 from services.auth.domain.tokens import Refresh, RefreshTokens
 from services.auth.store import sessions as store
 from services.kernel.db.database import Database, Transaction
@@ -23,7 +23,7 @@ class RefreshToken:
     """
 
     def __init__(
-        self, database: Database, tokens: RefreshTokens, sessions: Sessions, audit: Audit
+        self, database: Database, tokens: RefreshTokens, sessions: SessionIssuer, audit: Audit
     ) -> None:
         """See the class."""
         self._database = database

@@ -8,15 +8,12 @@ from uuid import UUID
 
 from services.auth.domain.passwords import Hasher
 from services.auth.domain.registration import Details, Registration, check
-from services.auth.errors import (
-    EmailTaken,
-    PhoneTaken,
-    ProfileUnavailable,
-    RegistrationInProgress,
-)
-from services.auth.model import Role, Status
+from services.auth.errors import EmailTaken, RegistrationInProgress, RegistrationUnavailable
+from services.auth.model import Status
 from services.auth.sagas.registration import RegistrationSaga, payload_of
 from services.auth.store import users
+from services.common.errors import PhoneTaken
+from services.common.vocabulary import Role
 from services.kernel.db.database import Database, Transaction
 from services.kernel.errors import SagaNotFound
 from services.kernel.ids import new_id
@@ -27,7 +24,7 @@ from services.kernel.sagas.protocol import NewSaga, Outcome
 from services.kernel.sagas.store import Json
 
 # What `Register.ensure_possible` says no with.
-REFUSALS = (EmailTaken, PhoneTaken, RegistrationInProgress, ProfileUnavailable)
+REFUSALS = (EmailTaken, PhoneTaken, RegistrationInProgress, RegistrationUnavailable)
 
 
 class Profiles(Protocol):
@@ -164,7 +161,7 @@ async def begin(
     await _ensure_role(database, details.role)
     user_id = new_id()
 
-    async def opening(tx: Transaction) -> None:
+    async def initial_change(tx: Transaction) -> None:
         await first(tx)
         await users.insert_pending(
             tx,
@@ -182,7 +179,7 @@ async def begin(
             kind=RegistrationSaga.kind,
             payload=payload_of(details, is_verified=is_verified),
             user_id=user_id,
-            opening=opening,
+            initial_change=initial_change,
         )
     )
 

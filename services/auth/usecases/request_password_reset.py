@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from services.auth.domain.codes import Codes, Mailing, Purpose
+from services.auth.domain.codes import CodeEmail, Codes, Purpose
 from services.auth.model import mailbox
 from services.auth.store import credentials
 from services.auth.usecases.flows import check_email
 from services.kernel.db.database import Database, Transaction
 from services.kernel.ids import new_id
-from services.kernel.validation import Problems
+from services.kernel.validation import Violations
 
 
 class RequestPasswordReset:
@@ -33,9 +33,9 @@ class RequestPasswordReset:
             InvalidField: It is no address.
             TooManyRequests: Too soon or too often for this address.
         """
-        wrong = Problems()
-        asked = check_email(wrong, email, "email")
-        wrong.raise_any()
+        v = Violations()
+        asked = check_email(v, email, "email")
+        v.raise_any()
         assert asked is not None
         canonical = asked.canonical
 
@@ -43,7 +43,7 @@ class RequestPasswordReset:
             found = await credentials.by_email(tx, canonical)
             # Held against a deletion; as much work for an address without an account.
             user = await credentials.hold(tx, found.user_id if found else new_id())
-            mailing = Mailing(
+            mailing = CodeEmail(
                 purpose=Purpose.RESET,
                 email=canonical,
                 to=mailbox(user.email_as_typed, user.email) if user else None,

@@ -9,16 +9,16 @@ from services.auth.domain import passwords
 from services.auth.domain.audit import Audit, Event
 from services.auth.domain.codes import Codes, Purpose
 from services.auth.domain.emails import parse_email
-from services.auth.domain.login_throttle import Attempts
+from services.auth.domain.login_throttle import LoginThrottle
 from services.auth.domain.outbox import Outbox
 from services.auth.domain.passwords import Hasher
 from services.auth.errors import OtpInvalid
 from services.auth.model import mailbox
 from services.auth.store import accounts, codes, credentials, sessions
 from services.auth.store.codes import Flow
-from services.auth.usecases.flows import Proof, check
+from services.auth.usecases.flows import SubmittedCode, check
 from services.kernel.db.database import Database, Transaction
-from services.kernel.validation import Problems
+from services.kernel.validation import Violations
 
 
 class ResetPassword:
@@ -39,7 +39,7 @@ class ResetPassword:
         database: Database,
         hasher: Hasher,
         codes: Codes,
-        attempts: Attempts,
+        throttle: LoginThrottle,
         outbox: Outbox,
         audit: Audit,
     ) -> None:
@@ -47,22 +47,24 @@ class ResetPassword:
         self._database = database
         self._hasher = hasher
         self._codes = codes
-        self._attempts = attempts
+        self._throttle = throttle
         self._outbox = outbox
         self._audit = audit
 
-    async def __call__(self, proof: Proof, *, new_password: str, address: str | None) -> None:
+    async def __call__(
+        self, proof: SubmittedCode, *, new_password: str, address: str | None
+    ) -> None:
         """Set a password; all sessions end.
 
         Raises:
             InvalidField: With every wrong field; the code was not tried.
             OtpInvalid, OtpExpired, OtpExhausted, TooManyRequests: See `Codes.verify`.
         """
-        wrong = Problems()
+        v = Violations()
         parsed = parse_email(proof.email)
         for fault in passwords.faults(new_password, email=parsed.canonical if parsed else None):
-            wrong.add("new_password", fault)
-        flow_id, email = check(proof, wrong)
+            v.add("new_password", fault)
+        flow_id, email = check(proof, v)
         flow = await self._codes.verify(
             flow_id=flow_id, purposes={Purpose.RESET}, email=email.canonical, code=proof.otp
         )
@@ -92,7 +94,7 @@ class ResetPassword:
             raise OtpInvalid
         await accounts.set_password(tx, user_id, password_hash)
         await sessions.end_all(tx, user_id)
-        await self._attempts.forgive(tx, user.email)
+        await self._throttle.forgive(tx, user.email)
         to = mailbox(user.email_as_typed, user.email)
         await self._outbox.put(tx, mails.password_changed(), to=to)
         await self._audit.write(

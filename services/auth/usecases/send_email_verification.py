@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from services.auth.domain.codes import Codes, Mailing, Purpose
+from services.auth.domain.codes import CodeEmail, Codes, Purpose
 from services.auth.model import mailbox
 from services.auth.store import credentials
 from services.kernel.db.database import Database, Transaction
@@ -25,7 +25,7 @@ class SendEmailVerification:
         self._database = database
         self._codes = codes
 
-    async def __call__(self, *, caller: call.User) -> UUID:
+    async def __call__(self, *, caller: call.UserPrincipal) -> UUID:
         """Mail a code and return its flow.
 
         Raises:
@@ -39,7 +39,7 @@ class SendEmailVerification:
                 raise SessionEnded
             if user.is_verified:
                 raise IllegalState("The e-mail address is confirmed already.")
-            mailing = Mailing(
+            mailing = CodeEmail(
                 purpose=Purpose.VERIFICATION,
                 email=user.email,
                 to=mailbox(user.email_as_typed, user.email),

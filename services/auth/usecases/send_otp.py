@@ -7,7 +7,7 @@ from uuid import UUID
 from pydantic import TypeAdapter
 
 from services.auth.domain import email_templates as mails
-from services.auth.domain.codes import Codes, Mailing, Purpose
+from services.auth.domain.codes import CodeEmail, Codes, Purpose
 from services.auth.domain.passwords import Hasher
 from services.auth.domain.registration import Details, Registration, check
 from services.auth.model import Status
@@ -47,7 +47,7 @@ class SendOtp:
         async def work(tx: Transaction) -> UUID:
             status = await users.status_of_email(tx, details.email.canonical)
             has_account = status not in (None, Status.PENDING)
-            mailing = Mailing(
+            mailing = CodeEmail(
                 purpose=Purpose.SIGNUP,
                 email=details.email.canonical,
                 to=details.email.mailbox,

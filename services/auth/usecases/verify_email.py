@@ -14,9 +14,9 @@ from services.auth.sagas.profile_status import EMAIL_VERIFICATION
 from services.auth.store import accounts, codes, credentials
 from services.auth.store.codes import Flow
 from services.auth.store.credentials import Credentials
-from services.auth.usecases.flows import Proof, check
+from services.auth.usecases.flows import SubmittedCode, check
 from services.kernel.db.database import Transaction
-from services.kernel.sagas.forward_only import Decided
+from services.kernel.sagas.forward_only import ForwardOnlySagas
 
 
 class VerifyEmail:
@@ -29,14 +29,16 @@ class VerifyEmail:
         audit: Hears of it.
     """
 
-    def __init__(self, codes: Codes, decided: Decided, outbox: Outbox, audit: Audit) -> None:
+    def __init__(
+        self, codes: Codes, forward_only: ForwardOnlySagas, outbox: Outbox, audit: Audit
+    ) -> None:
         """See the class."""
         self._codes = codes
-        self._decided = decided
+        self._forward_only = forward_only
         self._outbox = outbox
         self._audit = audit
 
-    async def __call__(self, proof: Proof, *, address: str | None) -> None:
+    async def __call__(self, proof: SubmittedCode, *, address: str | None) -> None:
         """Confirm an address; a repeat with the right code changes nothing.
 
         Raises:
@@ -56,10 +58,12 @@ class VerifyEmail:
         assert flow.user_id is not None
         user_id = flow.user_id
 
-        async def opening(tx: Transaction, saga_id: UUID) -> None:
+        async def initial_change(tx: Transaction, saga_id: UUID) -> None:
             await self._confirm(tx, flow, user_id, saga_id, address)
 
-        await self._decided.run(EMAIL_VERIFICATION, user_id=user_id, opening=opening)
+        await self._forward_only.run(
+            EMAIL_VERIFICATION, user_id=user_id, initial_change=initial_change
+        )
 
     async def _confirm(
         self, tx: Transaction, flow: Flow, user_id: UUID, saga_id: UUID, address: str | None

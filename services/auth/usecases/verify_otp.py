@@ -6,7 +6,7 @@ from services.auth.domain.codes import Codes, Purpose
 from services.auth.errors import EmailTaken, OtpInvalid, RegistrationInProgress
 from services.auth.store import codes as store
 from services.auth.store.codes import Flow
-from services.auth.usecases.flows import Proof, check
+from services.auth.usecases.flows import SubmittedCode, check
 from services.auth.usecases.register import REFUSALS, Register, begin
 from services.auth.usecases.send_otp import DETAILS
 from services.kernel.db.database import Database, Transaction
@@ -35,7 +35,7 @@ class VerifyOtp:
         self._codes = codes
         self._register = register
 
-    async def __call__(self, proof: Proof) -> Json:
+    async def __call__(self, proof: SubmittedCode) -> Json:
         """Register, and return the new user, profile and brand as JSON.
 
         The same flow with the right code gets the same answer again.

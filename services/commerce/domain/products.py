@@ -7,9 +7,10 @@ from uuid import UUID
 
 from services.commerce.model import PRODUCT_NAME_MAX, STOCK_MAX, Product, ProductFields
 from services.commerce.validation import checked_id
+from services.common.vocabulary import DESCRIPTION_MAX
 from services.kernel.errors import Forbidden, Violation
-from services.kernel.rpc.call import User
-from services.kernel.validation import DESCRIPTION_MAX, Problems
+from services.kernel.rpc.call import UserPrincipal
+from services.kernel.validation import Violations
 
 BRAND = "brand"
 FIELDS = ("category_id", "name", "description", "price", "stock", "image_url")
@@ -31,25 +32,25 @@ class ProductDraft:
     image_url: str
 
 
-def check(wrong: Problems, draft: ProductDraft, prefix: str) -> ProductFields | None:
+def check(v: Violations, draft: ProductDraft, prefix: str) -> ProductFields | None:
     """Check a draft; None when something is wrong with it.
 
     Args:
-        wrong: Where wrong fields are noted.
+        v: Where wrong fields are noted.
         draft: The draft.
         prefix: The path of the product in the request, with a dot.
     """
-    before = len(wrong.violations)
-    category_id = checked_id(wrong, draft.category_id, f"{prefix}category_id")
-    name = wrong.text(draft.name, f"{prefix}name", longest=PRODUCT_NAME_MAX, required=True)
-    description = wrong.text(
-        draft.description, f"{prefix}description", longest=DESCRIPTION_MAX, lines=True
+    before = len(v.violations)
+    category_id = checked_id(v, draft.category_id, f"{prefix}category_id")
+    name = v.text(draft.name, f"{prefix}name", max_length=PRODUCT_NAME_MAX, required=True)
+    description = v.text(
+        draft.description, f"{prefix}description", max_length=DESCRIPTION_MAX, multiline=True
     )
-    image_url = wrong.url(draft.image_url, f"{prefix}image_url")
-    price = _price(wrong, draft.price, f"{prefix}price")
+    image_url = v.url(draft.image_url, f"{prefix}image_url")
+    price = _price(v, draft.price, f"{prefix}price")
     if not 0 <= draft.stock <= STOCK_MAX:
-        wrong.add(f"{prefix}stock", "must not be negative")
-    if len(wrong.violations) > before or category_id is None or price is None:
+        v.add(f"{prefix}stock", "must not be negative")
+    if len(v.violations) > before or category_id is None or price is None:
         return None
     return ProductFields(
         category_id=category_id,
@@ -61,7 +62,7 @@ def check(wrong: Problems, draft: ProductDraft, prefix: str) -> ProductFields | 
     )
 
 
-def seller_of(user: User) -> UUID | None:
+def seller_of(user: UserPrincipal) -> UUID | None:
     """Return for whom a user's products are: a brand's own, an administrator's the house's.
 
     Raises:
@@ -74,7 +75,7 @@ def seller_of(user: User) -> UUID | None:
     raise Forbidden("Only administrators and brands have products.")
 
 
-def ensure_may_change(user: User, product: Product) -> None:
+def ensure_may_change(user: UserPrincipal, product: Product) -> None:
     """Make sure that a product is the user's to change.
 
     Raises:
@@ -84,10 +85,10 @@ def ensure_may_change(user: User, product: Product) -> None:
         raise Forbidden("This product belongs to somebody else.")
 
 
-def _price(wrong: Problems, price: int | Violation | None, field: str) -> int | None:
+def _price(v: Violations, price: int | Violation | None, field: str) -> int | None:
     if isinstance(price, Violation):
-        wrong.violations.append(price)
+        v.violations.append(price)
         return None
     if price is None:
-        wrong.add(field, "is required")
+        v.add(field, "is required")
     return price

@@ -67,5 +67,5 @@ class CancellationSaga(ForwardOnly):
         """Make the order CANCELLED, and give the goods back."""
         order_id = order_id_of(saga)
         if await orders.cancel(tx, order_id):
-            await products.give_back(tx, await orders.quantities(tx, order_id))
+            await products.release(tx, await orders.quantities(tx, order_id))
         return await order_record(tx, order_id)

@@ -12,7 +12,7 @@ from uuid import UUID
 from lockstep.profile.v1 import wallet_service_pb2 as wallet_pb
 from lockstep.profile.v1 import wallet_service_pb2_grpc as wallet_grpc
 
-from services.commerce.errors import InsufficientFunds, ProfileUnavailable
+from services.commerce.errors import InsufficientFunds, PaymentUnavailable
 from services.commerce.sagas.codec import order_id_of, order_record
 from services.commerce.store import carts, orders, products
 from services.kernel.db.database import Database, Transaction
@@ -70,7 +70,7 @@ class CheckoutSaga:
         except Rejected as refusal:
             if refusal.error.reason == SagaCancelled.reason:
                 # Too late, or voided by a driver that was faster.
-                raise Rejected(ProfileUnavailable()) from refusal
+                raise Rejected(PaymentUnavailable()) from refusal
             raise
         if transfer.state != wallet_pb.TRANSFER_STATE_POSTED:
             raise Rejected(InsufficientFunds())
@@ -97,11 +97,11 @@ class CheckoutSaga:
         order_id = order_id_of(saga)
         assert saga.error is not None
         if await orders.fail(tx, order_id, reason=saga.error["reason"]):
-            await products.give_back(tx, await orders.quantities(tx, order_id))
+            await products.release(tx, await orders.quantities(tx, order_id))
 
     def unavailable(self) -> DomainError:
         """Say that nothing was ordered or charged."""
-        return ProfileUnavailable()
+        return PaymentUnavailable()
 
 
 def _user_id(saga: Saga) -> UUID:

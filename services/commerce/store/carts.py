@@ -32,7 +32,8 @@ from services.commerce.model import (
 )
 from services.commerce.store import users
 from services.commerce.store.products import COLUMNS, product_of
-from services.kernel.db.database import Reader, Row, Statement, Transaction
+from services.kernel.db.database import Reader, Transaction
+from services.kernel.db.statement import Row, Statement
 
 _USER = bindparam("user_id", type_=Uuid)
 _PRODUCT = bindparam("product_id", type_=Uuid)

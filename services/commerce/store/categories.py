@@ -9,7 +9,8 @@ from sqlalchemy import Text, Uuid, bindparam, insert, select, tuple_
 
 from services.commerce.errors import CategoryNameTaken
 from services.commerce.model import CATEGORIES, Category
-from services.kernel.db.database import Reader, Row, Statement, Transaction
+from services.kernel.db.database import Reader, Transaction
+from services.kernel.db.statement import Row, Statement
 
 # Before every name; no id is smaller.
 FIRST = ("", UUID(int=0))
@@ -34,7 +35,7 @@ _PAGE = Statement(
         > tuple_(bindparam("after_name", type_=Text), bindparam("after_id", type_=Uuid))
     )
     .order_by(CATEGORIES.c.name_key, CATEGORIES.c.id)
-    .limit(bindparam("most"))
+    .limit(bindparam("limit"))
 )
 
 
@@ -56,10 +57,10 @@ async def insert_category(
 
 
 async def list_categories(
-    reader: Reader, *, after: tuple[str, UUID], most: int
+    reader: Reader, *, after: tuple[str, UUID], limit: int
 ) -> list[tuple[Category, str]]:
     """Return categories by name, each with its sort key, from after a position on."""
-    rows = await reader.all(_PAGE, after_name=after[0], after_id=after[1], most=most)
+    rows = await reader.all(_PAGE, after_name=after[0], after_id=after[1], limit=limit)
     return [(_category(row), row.name_key) for row in rows]
 
 

@@ -25,7 +25,8 @@ from sqlalchemy import (
 
 from services.commerce.model import CATEGORIES, PRODUCTS, Filters, Product, Sort
 from services.commerce.store.products import COLUMNS, product_of
-from services.kernel.db.database import Reader, Row, Statement
+from services.kernel.db.database import Reader
+from services.kernel.db.statement import Row, Statement
 from services.kernel.money import MINOR_UNITS_MAX
 
 COUNTED_MAX = 10_000
@@ -59,7 +60,7 @@ class _Shape:
 
 
 async def list_products(
-    reader: Reader, filters: Filters, *, after: Position | None, skip: int, most: int
+    reader: Reader, filters: Filters, *, after: Position | None, skip: int, limit: int
 ) -> list[tuple[Product, Any]]:
     """Return products, each with the value by which it is sorted.
 
@@ -68,14 +69,14 @@ async def list_products(
         filters: Which, and in which order.
         after: The sort value and id of the row before; None: from the beginning.
         skip: How many to skip instead; costs what it skips.
-        most: How many at most.
+        limit: How many at most.
     """
     parameters = _parameters(filters)
     if after is None:
         parameters["skip"] = skip
     else:
         parameters["after_value"], parameters["after_id"] = after
-    rows = await reader.all(_page(_shape(filters, after)), **parameters, most=most)
+    rows = await reader.all(_page(_shape(filters, after)), **parameters, limit=limit)
     return [(product_of(row), row.sort_value) for row in rows]
 
 
@@ -121,7 +122,7 @@ def _page(shape: _Shape) -> Statement:
     else:
         wanted = wanted.offset(bindparam("skip"))
     wanted = wanted.order_by(*_order(key, PRODUCTS.c.id, is_backwards=is_backwards)).limit(
-        bindparam("most")
+        bindparam("limit")
     )
     page = wanted.subquery("page")
     # The categories are looked up for the rows of the page, not for those skipped.

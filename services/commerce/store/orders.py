@@ -30,7 +30,8 @@ from sqlalchemy import (
 
 from services.commerce.errors import CheckoutInProgress
 from services.commerce.model import ORDER_ITEMS, ORDERS, Order, OrderItem, OrderState
-from services.kernel.db.database import Reader, Row, Statement, Transaction
+from services.kernel.db.database import Reader, Transaction
+from services.kernel.db.statement import Row, Statement
 
 _COLUMNS = (
     ORDERS.c.id,
@@ -99,7 +100,7 @@ _PAGE = Statement(
         ),
     )
     .order_by(ORDERS.c.create_time.desc(), ORDERS.c.id.desc())
-    .limit(bindparam("most"))
+    .limit(bindparam("limit"))
 )
 
 
@@ -171,11 +172,11 @@ async def get(reader: Reader, order_id: UUID) -> Order | None:
 
 
 async def list_orders(
-    reader: Reader, user_id: UUID, *, before: tuple[datetime, UUID], most: int
+    reader: Reader, user_id: UUID, *, before: tuple[datetime, UUID], limit: int
 ) -> list[Order]:
     """Return a user's orders, newest first, older than `before`: two statements."""
     rows = await reader.all(
-        _PAGE, user_id=user_id, before_time=before[0], before_id=before[1], most=most
+        _PAGE, user_id=user_id, before_time=before[0], before_id=before[1], limit=limit
     )
     return await _with_items(reader, rows)
 

@@ -25,7 +25,8 @@ from sqlalchemy import (
 
 from services.commerce.errors import CategoryNotFound
 from services.commerce.model import CATEGORIES, PRODUCTS, STOCK_MAX, Product, ProductFields
-from services.kernel.db.database import Reader, Row, Statement, Transaction
+from services.kernel.db.database import Reader, Transaction
+from services.kernel.db.statement import Row, Statement
 
 COLUMNS = (
     PRODUCTS.c.id,
@@ -185,12 +186,12 @@ async def delete_product(tx: Transaction, product_id: UUID) -> None:
     await tx.execute(_DELETE, product_id=product_id)
 
 
-async def take(tx: Transaction, quantities: Mapping[UUID, int]) -> None:
+async def reserve(tx: Transaction, quantities: Mapping[UUID, int]) -> None:
     """Move goods from the stock to an order; the products are locked and have enough."""
     await _run_move(tx, _TAKE, quantities)
 
 
-async def give_back(tx: Transaction, quantities: Mapping[UUID, int]) -> None:
+async def release(tx: Transaction, quantities: Mapping[UUID, int]) -> None:
     """Move the goods of an order back to the stock, those of deleted products too."""
     await tx.all(_LOCK_MANY, product_ids=list(quantities))
     await _run_move(tx, _GIVE_BACK, quantities)

@@ -20,7 +20,8 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert
 
 from services.commerce.model import FORGOTTEN_USERS, IDEMPOTENCY, SAGAS
-from services.kernel.db.database import Reader, Statement, Transaction
+from services.kernel.db.database import Reader, Transaction
+from services.kernel.db.statement import Statement
 from services.kernel.errors import SessionEnded
 
 _USER = bindparam("user_id", type_=Uuid)
@@ -53,7 +54,7 @@ LATE_KEYS = Statement(
             .where(
                 IDEMPOTENCY.c.scope == func.concat("user:", cast(FORGOTTEN_USERS.c.user_id, Text))
             )
-            .limit(bindparam("most"))
+            .limit(bindparam("limit"))
         )
     )
 )
@@ -65,7 +66,7 @@ OLD_TOMBSTONES = Statement(
                 FORGOTTEN_USERS.c.create_time
                 < func.saga_now() - literal_column("interval '7 days'")
             )
-            .limit(bindparam("most"))
+            .limit(bindparam("limit"))
         )
     )
 )

@@ -13,7 +13,7 @@ from services.commerce.validation import checked_id
 from services.kernel.db.database import Database, Transaction
 from services.kernel.sagas import idempotency
 from services.kernel.sagas.idempotency import RequestKey
-from services.kernel.validation import Problems
+from services.kernel.validation import Violations
 
 _CODEC = TypeAdapter(Cart)
 
@@ -36,11 +36,11 @@ class AddCartItem:
             QuantityLimit: The line or the cart would be above its limit.
             SessionEnded: The user's account was deleted.
         """
-        wrong = Problems()
-        wanted = checked_id(wrong, product_id, "product_id")
+        v = Violations()
+        wanted = checked_id(v, product_id, "product_id")
         if quantity < 1:
-            wrong.add("quantity", "must be at least 1")
-        wrong.raise_any()
+            v.add("quantity", "must be at least 1")
+        v.raise_any()
         assert wanted is not None
         if quantity > QUANTITY_MAX:
             raise QuantityLimit(f"A cart holds at most {QUANTITY_MAX} of a product.")

@@ -14,7 +14,7 @@ from services.kernel.db.database import Database, Transaction
 from services.kernel.ids import new_id
 from services.kernel.sagas import idempotency
 from services.kernel.sagas.idempotency import RequestKey
-from services.kernel.validation import Problems
+from services.kernel.validation import Violations
 
 PRODUCTS_MAX = 1000
 
@@ -49,10 +49,10 @@ class BatchCreateProducts:
 
 
 def _checked(drafts: Sequence[ProductDraft]) -> list[ProductFields]:
-    wrong = Problems()
+    v = Violations()
     if not 1 <= len(drafts) <= PRODUCTS_MAX:
-        wrong.add("products", f"must be 1 to {PRODUCTS_MAX} products")
-        wrong.raise_any()
-    checked = [check(wrong, draft, f"products[{i}].") for i, draft in enumerate(drafts)]
-    wrong.raise_any()
+        v.add("products", f"must be 1 to {PRODUCTS_MAX} products")
+        v.raise_any()
+    checked = [check(v, draft, f"products[{i}].") for i, draft in enumerate(drafts)]
+    v.raise_any()
     return [fields for fields in checked if fields is not None]

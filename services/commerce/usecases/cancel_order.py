@@ -12,7 +12,7 @@ from services.commerce.usecases.get_order import GetOrder
 from services.kernel.db.database import Database, Transaction
 from services.kernel.errors import IllegalState
 from services.kernel.ids import new_id
-from services.kernel.rpc.call import User
+from services.kernel.rpc.call import UserPrincipal
 from services.kernel.sagas import idempotency
 from services.kernel.sagas.engine import SagaEngine
 from services.kernel.sagas.idempotency import RequestKey
@@ -34,7 +34,9 @@ class CancelOrder:
         self._engine = engine
         self._get_order = get_order
 
-    async def __call__(self, *, caller: User, order_id: str, key: RequestKey | None) -> Order:
+    async def __call__(
+        self, *, caller: UserPrincipal, order_id: str, key: RequestKey | None
+    ) -> Order:
         """Cancel an order and return it; one that is cancelled already stays so.
 
         Raises:
@@ -65,7 +67,7 @@ class CancelOrder:
         order_id, saga_id = order.id, new_id()
         assert order_id is not None
 
-        async def opening(tx: Transaction) -> None:
+        async def initial_change(tx: Transaction) -> None:
             await _begin(tx, order_id, saga_id, key)
 
         outcome = await self._engine.run(
@@ -74,7 +76,7 @@ class CancelOrder:
                 kind=CancellationSaga.kind,
                 payload=payload_of(order_id),
                 user_id=order.user_id,
-                opening=opening,
+                initial_change=initial_change,
             )
         )
         return order_of(outcome.unwrap())

@@ -6,11 +6,12 @@ from pydantic import TypeAdapter
 
 from services.commerce.model import Category
 from services.commerce.store import categories
+from services.common.vocabulary import DESCRIPTION_MAX, NAME_MAX
 from services.kernel.db.database import Database, Transaction
 from services.kernel.ids import new_id
 from services.kernel.sagas import idempotency
 from services.kernel.sagas.idempotency import RequestKey
-from services.kernel.validation import DESCRIPTION_MAX, NAME_MAX, Problems
+from services.kernel.validation import Violations
 
 _CODEC = TypeAdapter(Category)
 
@@ -29,12 +30,12 @@ class CreateCategory:
             InvalidField: With every wrong field.
             CategoryNameTaken: A category has this name, whatever its case.
         """
-        wrong = Problems()
-        checked_name = wrong.text(name, "name", longest=NAME_MAX, required=True) or ""
-        checked_description = wrong.text(
-            description, "description", longest=DESCRIPTION_MAX, lines=True
+        v = Violations()
+        checked_name = v.text(name, "name", max_length=NAME_MAX, required=True) or ""
+        checked_description = v.text(
+            description, "description", max_length=DESCRIPTION_MAX, multiline=True
         )
-        wrong.raise_any()
+        v.raise_any()
 
         async def insert(tx: Transaction) -> Category:
             return await categories.insert_category(

@@ -10,10 +10,10 @@ from services.commerce.model import Product
 from services.commerce.store import products, users
 from services.kernel.db.database import Database, Transaction
 from services.kernel.ids import new_id
-from services.kernel.rpc.call import User
+from services.kernel.rpc.call import UserPrincipal
 from services.kernel.sagas import idempotency
 from services.kernel.sagas.idempotency import RequestKey
-from services.kernel.validation import Problems
+from services.kernel.validation import Violations
 
 _CODEC = TypeAdapter(Product)
 
@@ -27,7 +27,7 @@ class CreateProduct:
         self._totals = totals
 
     async def __call__(
-        self, *, caller: User, draft: ProductDraft, key: RequestKey | None
+        self, *, caller: UserPrincipal, draft: ProductDraft, key: RequestKey | None
     ) -> Product:
         """Create a product and return it.
 
@@ -38,9 +38,9 @@ class CreateProduct:
             SessionEnded: The caller's account was deleted.
         """
         seller_id = seller_of(caller)
-        wrong = Problems()
-        fields = check(wrong, draft, "product.")
-        wrong.raise_any()
+        v = Violations()
+        fields = check(v, draft, "product.")
+        v.raise_any()
         assert fields is not None
 
         async def insert(tx: Transaction) -> Product:

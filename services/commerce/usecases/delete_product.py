@@ -9,7 +9,7 @@ from services.commerce.store import products, users
 from services.kernel.db.database import Database, Transaction
 from services.kernel.errors import EtagMismatch
 from services.kernel.ids import parse_id
-from services.kernel.rpc.call import User
+from services.kernel.rpc.call import UserPrincipal
 
 
 class DeleteProduct:
@@ -20,7 +20,7 @@ class DeleteProduct:
         self._database = database
         self._totals = totals
 
-    async def __call__(self, *, caller: User, product_id: str, etag: str) -> None:
+    async def __call__(self, *, caller: UserPrincipal, product_id: str, etag: str) -> None:
         """Delete a product.
 
         Raises:

@@ -10,7 +10,7 @@ from services.commerce.validation import checked_id
 from services.kernel.db.database import Database, Transaction
 from services.kernel.sagas import barrier
 from services.kernel.sagas.store import Json
-from services.kernel.validation import Problems
+from services.kernel.validation import Violations
 
 BRANCH = "forget_user"
 
@@ -32,10 +32,10 @@ class ForgetUser:
             InvalidField: With every wrong field.
             CheckoutInProgress: An order is being paid or refunded; nothing changed.
         """
-        wrong = Problems()
-        saga = checked_id(wrong, saga_id, "saga_id")
-        user = checked_id(wrong, user_id, "user_id")
-        wrong.raise_any()
+        v = Violations()
+        saga = checked_id(v, saga_id, "saga_id")
+        user = checked_id(v, user_id, "user_id")
+        v.raise_any()
         assert saga is not None
         assert user is not None
 

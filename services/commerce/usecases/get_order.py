@@ -8,7 +8,7 @@ from services.commerce.store import orders
 from services.kernel.db.database import Database
 from services.kernel.errors import Forbidden
 from services.kernel.ids import parse_id
-from services.kernel.rpc.call import User
+from services.kernel.rpc.call import UserPrincipal
 
 
 class GetOrder:
@@ -18,7 +18,7 @@ class GetOrder:
         """Read there."""
         self._database = database
 
-    async def __call__(self, *, caller: User, order_id: str) -> Order:
+    async def __call__(self, *, caller: UserPrincipal, order_id: str) -> Order:
         """Return an order.
 
         Raises:

@@ -28,7 +28,7 @@ class ListCategories:
         """
         size = page_size(size, default=PAGE_SIZE_MAX)
         found = await categories.list_categories(
-            self._database, after=self._position(token), most=size + 1
+            self._database, after=self._position(token), limit=size + 1
         )
         page = found[:size]
         if len(found) == len(page):

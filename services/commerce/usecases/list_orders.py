@@ -7,7 +7,7 @@ from services.commerce.store import orders
 from services.kernel.db.database import Database
 from services.kernel.paging import PageTokens, page_size
 from services.kernel.rpc.access import owned_id
-from services.kernel.rpc.call import User
+from services.kernel.rpc.call import UserPrincipal
 
 
 class ListOrders:
@@ -19,7 +19,7 @@ class ListOrders:
         self._tokens = tokens
 
     async def __call__(
-        self, *, caller: User, user_id: str, size: int, token: str
+        self, *, caller: UserPrincipal, user_id: str, size: int, token: str
     ) -> tuple[list[Order], str]:
         """Return a page and the token of the next one, empty on the last.
 
@@ -31,7 +31,7 @@ class ListOrders:
         size = page_size(size)
         listing = f"orders {whose}"
         before = self._tokens.newest_first(token, listing=listing)
-        found = await orders.list_orders(self._database, whose, before=before, most=size + 1)
+        found = await orders.list_orders(self._database, whose, before=before, limit=size + 1)
         page = found[:size]
         if len(found) == len(page):
             return page, ""

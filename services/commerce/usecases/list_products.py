@@ -20,7 +20,7 @@ from services.kernel.db.database import Database
 from services.kernel.errors import InvalidField
 from services.kernel.money import digits_of
 from services.kernel.paging import PageTokens, page_size
-from services.kernel.validation import Problems
+from services.kernel.validation import Violations
 
 # Beyond this row only tokens lead further: skipping costs what it skips.
 PAGED_ROWS_MAX = 10_000
@@ -98,7 +98,7 @@ class ListProducts:
         if skip + limit > PAGED_ROWS_MAX:
             raise UsePageToken
         found = await listing.list_products(
-            self._database, filters, after=None, skip=skip, most=limit + 1
+            self._database, filters, after=None, skip=skip, limit=limit + 1
         )
         if 0 < len(found) <= limit or not skip + len(found):
             total = Total(skip + len(found), is_lower_bound=False)  # the last page
@@ -109,7 +109,7 @@ class ListProducts:
     async def _after(self, token: str, filters: Filters, limit: int) -> ProductPage:
         position, total = self._read(token, filters)
         found = await listing.list_products(
-            self._database, filters, after=position, skip=0, most=limit + 1
+            self._database, filters, after=position, skip=0, limit=limit + 1
         )
         return self._page(found, filters, number=0, limit=limit, total=total)
 
@@ -147,38 +147,38 @@ def _name(filters: Filters) -> str:
 
 
 def _checked(asked: ListRequest, currency: str) -> tuple[Filters, int]:
-    wrong = Problems()
-    category_id = checked_id(wrong, asked.category, "category") if asked.category else None
-    least = _price(wrong, asked.min_price, "min_price", currency, ROUND_CEILING)
-    most = _price(wrong, asked.max_price, "max_price", currency, ROUND_FLOOR)
-    are_given = least is not None and most is not None
+    v = Violations()
+    category_id = checked_id(v, asked.category, "category") if asked.category else None
+    least = _price(v, asked.min_price, "min_price", currency, ROUND_CEILING)
+    highest = _price(v, asked.max_price, "max_price", currency, ROUND_FLOOR)
+    are_given = least is not None and highest is not None
     if are_given and Decimal(asked.min_price) > Decimal(asked.max_price):
-        wrong.add("min_price", "must not be above max_price")
-    words = wrong.text(asked.q, "q", longest=PRODUCT_NAME_MAX)
-    sort = wrong.choice(asked.sort, "sort", tuple(Sort)) or Sort.NEWEST
-    limit = _limit(wrong, asked)
-    wrong.raise_any()
-    return Filters(category_id, least, most, words, Sort(sort)), limit
+        v.add("min_price", "must not be above max_price")
+    words = v.text(asked.q, "q", max_length=PRODUCT_NAME_MAX)
+    sort = v.choice(asked.sort, "sort", tuple(Sort)) or Sort.NEWEST
+    limit = _limit(v, asked)
+    v.raise_any()
+    return Filters(category_id, least, highest, words, Sort(sort)), limit
 
 
-def _limit(wrong: Problems, asked: ListRequest) -> int:
+def _limit(v: Violations, asked: ListRequest) -> int:
     if asked.page < 0:
-        wrong.add("page", "must not be negative; pages begin at 1")
+        v.add("page", "must not be negative; pages begin at 1")
     if asked.page and asked.page_token:
-        wrong.add("page", "must be absent when there is a page_token")
+        v.add("page", "must be absent when there is a page_token")
     try:
         return page_size(asked.limit, field="limit")
     except InvalidField as error:
-        wrong.violations += error.violations
+        v.violations += error.violations
         return 0
 
 
-def _price(wrong: Problems, text: str, field: str, currency: str, rounding: str) -> int | None:
+def _price(v: Violations, text: str, field: str, currency: str, rounding: str) -> int | None:
     """Read a bound of the price, rounded inwards to whole minor units."""
     if not text:
         return None
     if not _DECIMAL.fullmatch(text):
-        wrong.add(field, "must be a plain decimal such as 9.99, at most 15 digits before the point")
+        v.add(field, "must be a plain decimal such as 9.99, at most 15 digits before the point")
         return None
     minor = Decimal(text).scaleb(digits_of(currency))
     return int(minor.to_integral_value(rounding))

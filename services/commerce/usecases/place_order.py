@@ -30,7 +30,7 @@ from services.kernel.errors import (
 from services.kernel.ids import new_id
 from services.kernel.sagas import idempotency
 from services.kernel.sagas.engine import SagaEngine
-from services.kernel.sagas.idempotency import Kept, RequestKey
+from services.kernel.sagas.idempotency import RequestKey, StoredOutcome
 from services.kernel.sagas.protocol import NewSaga
 
 
@@ -75,7 +75,7 @@ class PlaceOrder:
         except RecordedError:
             raise  # kept with the saga
         except DomainError as error:
-            kept = await idempotency.keep_refusal(self._database, "PlaceOrder", key, error)
+            kept = await idempotency.store_refusal(self._database, "PlaceOrder", key, error)
             if kept is None:
                 raise
             return await self._replay(kept)
@@ -104,7 +104,7 @@ class PlaceOrder:
     async def _run(self, user_id: UUID, expected: int | None, key: RequestKey | None) -> Order:
         saga_id, order_id = new_id(), new_id()
 
-        async def opening(tx: Transaction) -> None:
+        async def initial_change(tx: Transaction) -> None:
             if key is not None and (kept := await idempotency.claim(tx, key, saga_id=saga_id)):
                 raise _SameRequest(kept)
             await _open(tx, user_id, expected, order_id=order_id, saga_id=saga_id)
@@ -115,12 +115,12 @@ class PlaceOrder:
                 kind=CheckoutSaga.kind,
                 payload=payload_of(order_id),
                 user_id=user_id,
-                opening=opening,
+                initial_change=initial_change,
             )
         )
         return order_of(outcome.unwrap())
 
-    async def _replay(self, kept: Kept) -> Order:
+    async def _replay(self, kept: StoredOutcome) -> Order:
         if kept.error is not None:
             raise RecordedError(kept.error)
         assert kept.saga_id is not None
@@ -140,7 +140,7 @@ async def _open(
     if await orders.is_pending(tx, user_id):
         raise CheckoutInProgress
     items = _items(await carts.lock_lines(tx, user_id), expected)
-    await products.take(tx, {item.product_id: item.quantity for item in items})
+    await products.reserve(tx, {item.product_id: item.quantity for item in items})
     await orders.insert_order(
         tx, order_id=order_id, user_id=user_id, items=items, total=_total(items), debit_id=saga_id
     )
@@ -185,6 +185,6 @@ def _amount(expected_total: int | Violation | None) -> int | None:
 class _SameRequest(Exception):
     """The key was used before; internal to this module."""
 
-    def __init__(self, kept: Kept) -> None:
+    def __init__(self, kept: StoredOutcome) -> None:
         super().__init__()
         self.kept = kept

@@ -9,7 +9,7 @@ from services.commerce.model import QUANTITY_MAX, Cart
 from services.commerce.store import carts
 from services.commerce.validation import checked_id
 from services.kernel.db.database import Database, Transaction
-from services.kernel.validation import Problems
+from services.kernel.validation import Violations
 
 
 class UpdateCartItem:
@@ -27,13 +27,13 @@ class UpdateCartItem:
             CartNotFound, CartItemNotFound: There is none.
             QuantityLimit: The quantity is above the limit.
         """
-        wrong = Problems()
-        wanted = checked_id(wrong, product_id, "product_id")
+        v = Violations()
+        wanted = checked_id(v, product_id, "product_id")
         if quantity is None:
-            wrong.add("quantity", "is required")
+            v.add("quantity", "is required")
         elif quantity < 0:
-            wrong.add("quantity", "must not be negative; 0 removes the product")
-        wrong.raise_any()
+            v.add("quantity", "must not be negative; 0 removes the product")
+        v.raise_any()
         assert wanted is not None
         assert quantity is not None
         if quantity > QUANTITY_MAX:

@@ -20,8 +20,8 @@ from services.commerce.store import products, users
 from services.kernel.db.database import Database, Transaction
 from services.kernel.errors import EtagMismatch
 from services.kernel.ids import parse_id
-from services.kernel.rpc.call import User
-from services.kernel.validation import Problems
+from services.kernel.rpc.call import UserPrincipal
+from services.kernel.validation import Violations
 
 
 class UpdateProduct:
@@ -33,7 +33,13 @@ class UpdateProduct:
         self._totals = totals
 
     async def __call__(
-        self, *, caller: User, product_id: str, draft: ProductDraft, mask: Sequence[str], etag: str
+        self,
+        *,
+        caller: UserPrincipal,
+        product_id: str,
+        draft: ProductDraft,
+        mask: Sequence[str],
+        etag: str,
     ) -> Product:
         """Change a product and return it as it is now.
 
@@ -74,9 +80,9 @@ class UpdateProduct:
 def _names(mask: Sequence[str], draft: ProductDraft) -> list[str]:
     if not mask:
         return [name for name in FIELDS if _is_set(name, draft)]
-    wrong = Problems()
-    names = wrong.mask(mask, FIELDS, identity="id", values={"price"})
-    wrong.raise_any()
+    v = Violations()
+    names = v.mask(mask, FIELDS, identity="id", values={"price"})
+    v.raise_any()
     return names
 
 
@@ -86,17 +92,17 @@ def _is_set(name: str, draft: ProductDraft) -> bool:
 
 
 async def _change(tx: Transaction, product: Product, new: dict[str, Any]) -> Product:
-    fields = check(Problems(), replace(_draft_of(product), **new), "product.")
+    fields = check(Violations(), replace(_draft_of(product), **new), "product.")
     assert fields is not None
     return await products.update_product(tx, product.id, fields)
 
 
 def _check_new(draft: ProductDraft, new: dict[str, Any]) -> None:
     """Find what is wrong with the new values, before anything is locked."""
-    wrong = Problems()
-    check(wrong, draft, "product.")
-    wrong.violations = [v for v in wrong.violations if v.field.split(".")[1] in new]
-    wrong.raise_any()
+    v = Violations()
+    check(v, draft, "product.")
+    v.violations = [v for v in v.violations if v.field.split(".")[1] in new]
+    v.raise_any()
 
 
 def _draft_of(product: Product) -> ProductDraft:

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 import structlog
 from sqlalchemy import bindparam, delete, func, select, text, tuple_
 
-from services.kernel.db.database import Database, Statement, Transaction
+from services.kernel.db.database import Database, Transaction
+from services.kernel.db.statement import Statement
 from services.kernel.db.tables import IDEMPOTENCY, SAGA_BARRIERS, SAGAS
 from services.kernel.errors import DatabaseUnavailable
 
@@ -28,7 +29,7 @@ ENDED_SAGAS = Statement(
                 text("state IN ('DONE', 'ABORTED')"),
                 SAGAS.c.update_time < func.saga_now() - _WEEK,
             )
-            .limit(bindparam("most"))
+            .limit(bindparam("limit"))
         )
     )
 )
@@ -40,7 +41,7 @@ OLD_BARRIERS = Statement(
                 func.coalesce(SAGA_BARRIERS.c.not_after, SAGA_BARRIERS.c.create_time)
                 < func.saga_now() - _WEEK
             )
-            .limit(bindparam("most"))
+            .limit(bindparam("limit"))
         )
     )
 )
@@ -49,18 +50,18 @@ OLD_KEYS = Statement(
         tuple_(IDEMPOTENCY.c.scope, IDEMPOTENCY.c.method, IDEMPOTENCY.c.key_hmac).in_(
             select(IDEMPOTENCY.c.scope, IDEMPOTENCY.c.method, IDEMPOTENCY.c.key_hmac)
             .where(IDEMPOTENCY.c.expire_time < func.saga_now())
-            .limit(bindparam("most"))
+            .limit(bindparam("limit"))
         )
     )
 )
 
 
-class Janitor:
+class Cleaner:
     """Removes old rows every few minutes.
 
     Args:
         database: Where.
-        sweeps: Statements with the parameter `most`, each deleting at most that many.
+        sweeps: Statements with the parameter `limit`, each deleting at most that many.
     """
 
     def __init__(self, database: Database, sweeps: Sequence[Statement]) -> None:
@@ -85,7 +86,7 @@ class Janitor:
 
     async def _sweep(self, statement: Statement) -> int:
         async def remove(tx: Transaction) -> int:
-            return await tx.execute(statement, most=ROWS_AT_ONCE)
+            return await tx.execute(statement, limit=ROWS_AT_ONCE)
 
         total = 0
         while (removed := await self._database.transact("sweep", remove)) > 0:

@@ -15,25 +15,18 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Protocol, TypeVar
 
 import psycopg
-from psycopg.rows import RowMaker, namedtuple_row
+from psycopg.rows import namedtuple_row
 from psycopg_pool import AsyncConnectionPool, PoolTimeout, TooManyRequests
-from sqlalchemy.dialects import postgresql
-from sqlalchemy.sql.base import Executable
-from sqlalchemy.sql.compiler import SQLCompiler
-from sqlalchemy.sql.elements import ClauseElement
 
 from services.kernel.db.connection import Connection
 from services.kernel.db.pool import WAIT_SECONDS, Connections
+from services.kernel.db.statement import Row, Statement
 from services.kernel.errors import CommitUnknown, DatabaseUnavailable
 
 T = TypeVar("T")
-AnyCursor = psycopg.AsyncCursor[Any]
-Row = Any  # a named tuple whose fields are the statement's columns
 Work = Callable[["Transaction"], Awaitable[T]]
 Observer = Callable[[str], Awaitable[None]]
 
-# With PostgreSQL's own placeholders ($1): psycopg need not look for its own at each call.
-DIALECT = postgresql.psycopg.dialect(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call]
 TRANSACTION_TRIES = 6
 RETRY_PAUSE_SECONDS = 0.02
 
@@ -62,58 +55,6 @@ _NOT_NOW = (
     psycopg.errors.LockNotAvailable,
     psycopg.errors.ReadOnlySqlTransaction,
 )
-
-
-class Statement:
-    """A SQLAlchemy Core statement, compiled once for psycopg.
-
-    Args:
-        clause: The statement; `in_()` leaves a mark that psycopg can't read, so use
-            `= any_()`.
-        is_planned_anew: Whether PostgreSQL has to see the parameters before it plans. A
-            prepared statement is planned without them from its sixth execution on, which
-            is wrong where the best plan follows from how wide a range is.
-    """
-
-    __slots__ = ("_constants", "_make_row", "_names", "_prepare", "sql")
-
-    def __init__(self, clause: Executable, *, is_planned_anew: bool = False) -> None:
-        """See the class."""
-        assert isinstance(clause, ClauseElement)
-        compiled = clause.compile(dialect=DIALECT)
-        assert isinstance(compiled, SQLCompiler)
-        self.sql = str(compiled).encode()
-        self._names = tuple(compiled.positiontup or ())
-        self._constants = {
-            name: value
-            for name, value in compiled.params.items()
-            if not compiled.binds[name].required
-        }
-        self._make_row: RowMaker[Row] | None = None
-        self._prepare = False if is_planned_anew else None
-        if b"POSTCOMPILE" in self.sql:
-            raise TypeError(f"expands at execution, use any_() instead: {clause}")
-
-    async def run(
-        self, connection: Connection, parameters: dict[str, Any]
-    ) -> psycopg.AsyncCursor[Row]:
-        """Execute on a connection; binary results cost half of what text costs to read.
-
-        Read the cursor before the statement runs again: it is the connection's only one.
-        """
-        given = {**self._constants, **parameters} if self._constants else parameters
-        cursor = connection.cursors.get(self)
-        if cursor is None:
-            cursor = connection.cursor(row_factory=self._row_maker)
-            connection.cursors[self] = cursor
-        values = [given[name] for name in self._names]
-        return await cursor.execute(self.sql, values, prepare=self._prepare, binary=True)
-
-    def _row_maker(self, cursor: AnyCursor) -> RowMaker[Row]:
-        # Its columns never change; psycopg would read their names from every answer.
-        if self._make_row is None:
-            self._make_row = namedtuple_row(cursor)
-        return self._make_row
 
 
 class Reader(Protocol):

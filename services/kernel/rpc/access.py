@@ -19,14 +19,14 @@ from lockstep.options.v1 import options_pb2 as options_pb
 
 from services.kernel.errors import Forbidden, InvalidToken, SessionEnded
 from services.kernel.ids import parse_id
-from services.kernel.rpc.call import ADMIN, Call, Method, Principal, Service, User
+from services.kernel.rpc.call import ADMIN, Call, Method, Principal, ServicePrincipal, UserPrincipal
 
 ALGORITHMS = ["ES256"]  # fixed: never what a token's header asks for (RFC 8725, 3.1)
 ISSUER = "lockstep"
 AUDIENCE = "lockstep"
 CLOCK_SKEW_SECONDS = 60
 GATEWAY = "gateway"
-TOKENS_REMEMBERED = 4096
+TOKEN_CACHE_SIZE = 4096
 
 _BEARER = re.compile(r"[Bb]earer +([A-Za-z0-9._~+/=-]{1,4096})")
 
@@ -38,7 +38,7 @@ class Session:
     role: str
 
 
-class Sessions(Protocol):
+class SessionChecker(Protocol):
     """Where sessions are asked about."""
 
     async def check(self, session_id: UUID, *, fresh: bool) -> Session | None:
@@ -53,7 +53,7 @@ class Sessions(Protocol):
         """
 
 
-class TokenKeys(Protocol):
+class VerificationKeys(Protocol):
     """Where the public keys of access tokens come from."""
 
     async def find(self, key_id: str) -> EllipticCurvePublicKey | None:
@@ -82,13 +82,13 @@ class Access:
         self,
         *,
         service: str,
-        keys: TokenKeys,
-        sessions: Sessions,
+        keys: VerificationKeys,
+        sessions: SessionChecker,
         trusted: Mapping[str, EllipticCurvePublicKey],
         fresh_methods: frozenset[str] = frozenset(),
     ) -> None:
         """See the class."""
-        self._tokens = AccessTokens(keys)
+        self._tokens = AccessTokenVerifier(keys)
         self._sessions = sessions
         self._services = ServiceTokens(service, trusted)
         self._fresh_methods = fresh_methods
@@ -104,11 +104,11 @@ class Access:
 
         return handle
 
-    def _service(self, call: Call) -> Service | None:
+    def _service(self, call: Call) -> ServicePrincipal | None:
         token = call.metadata.get("x-lockstep-service")
         return self._services.verify(token) if token else None
 
-    async def _principal(self, call: Call, caller: Service | None) -> Principal:
+    async def _principal(self, call: Call, caller: ServicePrincipal | None) -> Principal:
         method = call.method
         if caller is not None and caller.name in method.callers:
             return caller
@@ -125,16 +125,16 @@ class Access:
             case _:
                 raise Forbidden
 
-    async def _user(self, call: Call) -> User:
+    async def _user(self, call: Call) -> UserPrincipal:
         claims = await self._tokens.verify(call.metadata.get("authorization"))
         fresh = call.method.path in self._fresh_methods
         session = await self._sessions.check(claims.session_id, fresh=fresh)
         if session is None:
             raise SessionEnded
-        return User(id=claims.user_id, session_id=claims.session_id, role=session.role)
+        return UserPrincipal(id=claims.user_id, session_id=claims.session_id, role=session.role)
 
 
-def owned_id(text: str, caller: User, *, field: str = "user_id") -> UUID:
+def owned_id(text: str, caller: UserPrincipal, *, field: str = "user_id") -> UUID:
     """Read the id of a user's own thing: `me`, one's own id, or any for administrators.
 
     Raises:
@@ -159,10 +159,10 @@ class Claims:
     expires_at: float
 
 
-class AccessTokens:
+class AccessTokenVerifier:
     """Verifies access tokens, each once until it expires or its key is retired."""
 
-    def __init__(self, keys: TokenKeys) -> None:
+    def __init__(self, keys: VerificationKeys) -> None:
         """Verify with these keys."""
         self._keys = keys
         self._verified: dict[str, Claims] = {}
@@ -209,7 +209,7 @@ class AccessTokens:
             raise InvalidToken from error
 
     def _remember(self, token: str, claims: Claims) -> None:
-        if len(self._verified) >= TOKENS_REMEMBERED:
+        if len(self._verified) >= TOKEN_CACHE_SIZE:
             del self._verified[next(iter(self._verified))]
         self._verified[token] = claims
 
@@ -221,9 +221,9 @@ class ServiceTokens:
         """Accept tokens for `audience` from the trusted services."""
         self._audience = audience
         self._trusted = trusted
-        self._verified: dict[str, tuple[Service, float]] = {}
+        self._verified: dict[str, tuple[ServicePrincipal, float]] = {}
 
-    def verify(self, token: str) -> Service:
+    def verify(self, token: str) -> ServicePrincipal:
         """Return the service that signed the token.
 
         Raises:
@@ -233,12 +233,12 @@ class ServiceTokens:
         if known is not None and known[1] > time.time():
             return known[0]
         service, expires_at = self._verify(token)
-        if len(self._verified) >= TOKENS_REMEMBERED:
+        if len(self._verified) >= TOKEN_CACHE_SIZE:
             self._verified.clear()
         self._verified[token] = (service, expires_at)
         return service
 
-    def _verify(self, token: str) -> tuple[Service, float]:
+    def _verify(self, token: str) -> tuple[ServicePrincipal, float]:
         try:
             name = jwt.get_unverified_header(token).get("kid")
         except jwt.PyJWTError as error:
@@ -247,7 +247,7 @@ class ServiceTokens:
             raise InvalidToken("The service token is not of a trusted service.")
         key = self._trusted[name]
         claims = _decoded(token, key, audience=self._audience, issuer=name)
-        return Service(name=name), float(claims["exp"]) + CLOCK_SKEW_SECONDS
+        return ServicePrincipal(name=name), float(claims["exp"]) + CLOCK_SKEW_SECONDS
 
 
 def _decoded(
@@ -269,7 +269,7 @@ def _decoded(
         raise InvalidToken from error
 
 
-def _client_address(call: Call, caller: Service | None) -> str | None:
+def _client_address(call: Call, caller: ServicePrincipal | None) -> str | None:
     """Only the gateway, once it has proven who it is, may say where a person is."""
     if caller is not None and caller.name == GATEWAY:
         return call.metadata.get("x-lockstep-client-address")

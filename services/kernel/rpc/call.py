@@ -16,7 +16,7 @@ ADMIN = "admin"
 
 
 @dataclass(frozen=True, slots=True)
-class User:
+class UserPrincipal:
     """A user, proven by an access token.
 
     Attributes:
@@ -36,13 +36,13 @@ class User:
 
 
 @dataclass(frozen=True, slots=True)
-class Service:
+class ServicePrincipal:
     """A service, proven by a token that it signed with its own key."""
 
     name: str
 
 
-Principal = User | Service | None
+Principal = UserPrincipal | ServicePrincipal | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,18 +112,18 @@ class Call:
     peer: str = ""
 
     @property
-    def user(self) -> User:
+    def user(self) -> UserPrincipal:
         """The calling user; only for methods that need one."""
-        assert isinstance(self.principal, User)
+        assert isinstance(self.principal, UserPrincipal)
         return self.principal
 
     @property
     def scope(self) -> str:
         """Whose idempotency keys these are."""
         match self.principal:
-            case User(id=user_id):
+            case UserPrincipal(id=user_id):
                 return f"user:{user_id}"
-            case Service(name=name):
+            case ServicePrincipal(name=name):
                 return f"service:{name}"
             case _:
                 return "anonymous"

@@ -33,7 +33,7 @@ from services.kernel.errors import (
     Violation,
 )
 from services.kernel.rpc.access import Access
-from services.kernel.rpc.call import Call, Method, Service, User
+from services.kernel.rpc.call import Call, Method, ServicePrincipal, UserPrincipal
 
 Handler = Callable[[Call], Awaitable[bytes]]
 Layer = Callable[[Method, Handler], Handler]
@@ -157,7 +157,7 @@ def deadline(method: Method, handler: Handler) -> Handler:  # noqa: ARG001 - as 
         if seconds < DEADLINE_FLOOR_SECONDS:
             raise DeadlineExceeded
         call.deadline = time.monotonic() + seconds
-        token = deadlines.budget.set(call.deadline)
+        token = deadlines.current_deadline.set(call.deadline)
         limit = asyncio.timeout(seconds)
         try:
             async with limit:
@@ -167,7 +167,7 @@ def deadline(method: Method, handler: Handler) -> Handler:  # noqa: ARG001 - as 
                 raise
             raise DeadlineExceeded from error
         finally:
-            deadlines.budget.reset(token)
+            deadlines.current_deadline.reset(token)
 
     return handle
 
@@ -237,9 +237,9 @@ def _metadata(context: ServicerContext[bytes, bytes]) -> dict[str, str]:
 
 def _caller(call: Call) -> str:
     match call.principal:
-        case User(id=user_id):
+        case UserPrincipal(id=user_id):
             return str(user_id)
-        case Service(name=name):
+        case ServicePrincipal(name=name):
             return name
         case _:
             return "anonymous"

@@ -15,7 +15,8 @@ from psycopg.types.json import Jsonb
 from sqlalchemy import DateTime, bindparam, func, literal_column, select, update
 from sqlalchemy.dialects.postgresql import insert
 
-from services.kernel.db.database import Statement, Transaction
+from services.kernel.db.database import Transaction
+from services.kernel.db.statement import Statement
 from services.kernel.db.tables import SAGA_BARRIERS as BARRIERS
 from services.kernel.errors import DomainError, RecordedError, SagaCancelled
 

@@ -29,8 +29,8 @@ from services.kernel.errors import (
     SagaNotFound,
 )
 from services.kernel.sagas import store as saga_store
-from services.kernel.sagas.protocol import Definition, NewSaga, Outcome, Steps
-from services.kernel.sagas.store import LEASE_SECONDS, Saga, State
+from services.kernel.sagas.protocol import Definition, NewSaga, Outcome, SagaStateMachine
+from services.kernel.sagas.store import LEASE_SECONDS, Saga, SagaState
 
 # What the holder of a lease leaves unused, so that its last try ends inside it.
 LEASE_RESERVE_SECONDS = 4.0
@@ -72,7 +72,7 @@ class SagaEngine:
         """See the class."""
         self._database = database
         self._recovery = recovery
-        self._steps = Steps(definitions)
+        self._steps = SagaStateMachine(definitions)
         self._owner = owner
         self._sleep = sleep
         self._tasks: dict[asyncio.Task[None], Saga | None] = {}
@@ -199,7 +199,7 @@ class SagaEngine:
         if saga is None:
             raise SagaNotFound
         outcome = Outcome.of(saga)
-        if outcome is None and last and saga.state is State.COMPENSATING:
+        if outcome is None and last and saga.state is SagaState.COMPENSATING:
             outcome = Outcome(error=saga.error)  # not undone yet, but bound to be
         if outcome is None:
             raise RequestInProgress
@@ -220,7 +220,7 @@ class SagaEngine:
                 self._tell(saga)
             except Exception as error:
                 pause = next(pauses)
-                if saga.state is State.COMPENSATING or time.monotonic() + pause > lease_ends:
+                if saga.state is SagaState.COMPENSATING or time.monotonic() + pause > lease_ends:
                     await self._give_back(saga, error)
                     return
                 unexpected = not isinstance(error, (DomainError, LockstepError))
@@ -236,8 +236,8 @@ class SagaEngine:
             pause = PAUSE_PARKED_SECONDS
         else:
             log.warning("saga postponed", state=saga.state, error=_named(error))
-            longest = min(PAUSE_LONGEST_SECONDS, PAUSE_FIRST_SECONDS * 2**saga.attempts)
-            pause = random.uniform(0, longest)
+            max_length = min(PAUSE_LONGEST_SECONDS, PAUSE_FIRST_SECONDS * 2**saga.attempts)
+            pause = random.uniform(0, max_length)
         await self._reschedule(saga, pause_seconds=pause, error=_named(error), parked=parked)
 
     async def _reschedule(
@@ -279,7 +279,7 @@ class SagaEngine:
                 owner=self._owner,
                 kinds=self._steps.kinds,
                 lease_seconds=LEASE_SECONDS,
-                most=min(free, CLAIMED_AT_ONCE),
+                limit=min(free, CLAIMED_AT_ONCE),
             )
 
         return await self._recovery.transact("K", claim)
@@ -307,15 +307,15 @@ class SagaEngine:
 
 
 def _left() -> float:
-    deadline = deadlines.budget.get()
+    deadline = deadlines.current_deadline.get()
     return 10.0 if deadline is None else deadline - time.monotonic()
 
 
 def _pauses(tries: int | None = None) -> Iterator[float]:
-    longest = PAUSE_FIRST_SECONDS
+    max_length = PAUSE_FIRST_SECONDS
     while tries is None or tries > 0:
-        yield random.uniform(longest / 2, longest)
-        longest = min(longest * 2, 1.0)
+        yield random.uniform(max_length / 2, max_length)
+        max_length = min(max_length * 2, 1.0)
         tries = None if tries is None else tries - 1
 
 

@@ -39,7 +39,7 @@ class ForwardOnly:
         return Internal()
 
 
-class Decided:
+class ForwardOnlySagas:
     """Begins sagas that only go forward.
 
     What they are about is decided as soon as they have begun, so a caller gets an
@@ -60,15 +60,15 @@ class Decided:
         kind: str,
         *,
         user_id: UUID,
-        opening: Callable[[Transaction, UUID], Awaitable[None]],
+        initial_change: Callable[[Transaction, UUID], Awaitable[None]],
     ) -> None:
         """Begin a saga, and wait a moment for its end.
 
         Args:
             kind: Which.
             user_id: Whom it is about.
-            opening: The coordinator's own change, given the saga's id; what it raises ends the
-                saga before it began.
+            initial_change: The coordinator's own change, given the saga's id; what it raises
+                ends the saga before it began.
 
         Raises:
             DeadlineExceeded: Nobody knows whether it has begun.
@@ -82,7 +82,7 @@ class Decided:
                         kind=kind,
                         payload={},
                         user_id=user_id,
-                        opening=lambda tx: opening(tx, saga_id),
+                        initial_change=lambda tx: initial_change(tx, saga_id),
                     )
                 )
         except DeadlineExceeded:
@@ -93,9 +93,9 @@ class Decided:
 @contextlib.contextmanager
 def _patience() -> Iterator[None]:
     longest = time.monotonic() + PATIENCE_SECONDS
-    left = deadlines.budget.get()
-    token = deadlines.budget.set(longest if left is None else min(left, longest))
+    left = deadlines.current_deadline.get()
+    token = deadlines.current_deadline.set(longest if left is None else min(left, longest))
     try:
         yield
     finally:
-        deadlines.budget.reset(token)
+        deadlines.current_deadline.reset(token)

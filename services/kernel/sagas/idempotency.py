@@ -21,7 +21,8 @@ from pydantic import TypeAdapter
 from sqlalchemy import bindparam, delete, func, literal_column, select, update
 from sqlalchemy.dialects.postgresql import insert
 
-from services.kernel.db.database import Database, Reader, Statement, Transaction
+from services.kernel.db.database import Database, Reader, Transaction
+from services.kernel.db.statement import Statement
 from services.kernel.db.tables import IDEMPOTENCY as KEYS
 from services.kernel.errors import (
     DomainError,
@@ -58,7 +59,7 @@ class RequestKey:
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class StoredOutcome:
     """What is known of an earlier request with the same key."""
 
     saga_id: UUID | None
@@ -137,7 +138,9 @@ _STORE = Statement(
 _FREE = Statement(delete(KEYS).where(KEYS.c.saga_id == bindparam("saga_id")))
 
 
-async def claim(tx: Transaction, key: RequestKey, *, saga_id: UUID | None = None) -> Kept | None:
+async def claim(
+    tx: Transaction, key: RequestKey, *, saga_id: UUID | None = None
+) -> StoredOutcome | None:
     """Take a key for this request, or return what is kept of an earlier one.
 
     Waits while a request with the same key is being committed.
@@ -149,7 +152,7 @@ async def claim(tx: Transaction, key: RequestKey, *, saga_id: UUID | None = None
     return None if taken is not None else await _find(tx, _FIND_LOCKED, key)
 
 
-async def find(reader: Reader, key: RequestKey) -> Kept | None:
+async def find(reader: Reader, key: RequestKey) -> StoredOutcome | None:
     """Return what is kept of an earlier request with this key, if any.
 
     Raises:
@@ -158,13 +161,13 @@ async def find(reader: Reader, key: RequestKey) -> Kept | None:
     return await _find(reader, _FIND, key)
 
 
-async def _find(reader: Reader, statement: Statement, key: RequestKey) -> Kept | None:
+async def _find(reader: Reader, statement: Statement, key: RequestKey) -> StoredOutcome | None:
     row = await reader.first(statement, **_named(key))
     if row is None:
         return None
     if not hmac.compare_digest(row.fingerprint, key.fingerprint):
         raise IdempotencyKeyReused
-    return Kept(saga_id=row.saga_id, reply=row.reply, error=row.error)
+    return StoredOutcome(saga_id=row.saga_id, reply=row.reply, error=row.error)
 
 
 async def free(tx: Transaction, saga_id: UUID) -> None:
@@ -207,14 +210,14 @@ async def once(
     except RecordedError:
         raise
     except DomainError as error:
-        if (kept := await keep_refusal(database, name, key, error)) is None:
+        if (kept := await store_refusal(database, name, key, error)) is None:
             raise
         return _replayed(kept, codec)
 
 
-async def keep_refusal(
+async def store_refusal(
     database: Database, name: str, key: RequestKey | None, error: DomainError
-) -> Kept | None:
+) -> StoredOutcome | None:
     """Keep a business refusal for a key, so that a repeat gets the same answer.
 
     Does nothing without a key, nor for refusals that may pass.
@@ -225,7 +228,7 @@ async def keep_refusal(
     if key is None or error.code in _NEVER_KEPT:
         return None
 
-    async def body(tx: Transaction) -> Kept | None:
+    async def body(tx: Transaction) -> StoredOutcome | None:
         kept = await claim(tx, key)
         if kept is None:
             await _store(tx, key, error=error.record())
@@ -234,7 +237,7 @@ async def keep_refusal(
     return await database.transact(f"{name}.refusal", body)
 
 
-def _replayed(kept: Kept, codec: TypeAdapter[T]) -> T:
+def _replayed(kept: StoredOutcome, codec: TypeAdapter[T]) -> T:
     if kept.error is not None:
         raise RecordedError(kept.error)
     return codec.validate_python(kept.reply)

@@ -30,7 +30,7 @@ from services.kernel.db.database import Database, Transaction
 from services.kernel.errors import DomainError, RecordedError, SagaNotFound
 from services.kernel.sagas import idempotency
 from services.kernel.sagas import store as saga_store
-from services.kernel.sagas.store import LEASE_SECONDS, Json, Saga, State
+from services.kernel.sagas.store import LEASE_SECONDS, Json, Saga, SagaState
 
 
 class Rejected(Exception):
@@ -85,7 +85,7 @@ class NewSaga:
         kind: Which definition.
         payload: What its steps need; never a secret.
         user_id: Whom it is about.
-        opening: The coordinator's own change, in T1. What it raises ends the saga before
+        initial_change: The coordinator's own change, in T1. What it raises ends the saga before
             it began.
     """
 
@@ -93,7 +93,7 @@ class NewSaga:
     kind: str
     payload: Json
     user_id: UUID | None
-    opening: Callable[[Transaction], Awaitable[None]]
+    initial_change: Callable[[Transaction], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,11 +107,11 @@ class Outcome:
     def of(cls, saga: Saga) -> Outcome | None:
         """Return a saga's outcome, or None while it may still change."""
         match saga.state:
-            case State.DONE:
+            case SagaState.DONE:
                 return cls(result=saga.result)
-            case State.ABORTED:
+            case SagaState.ABORTED:
                 return cls(error=saga.error)
-            case State.COMPENSATING if saga.error and saga.error["code"] == "UNAVAILABLE":
+            case SagaState.COMPENSATING if saga.error and saga.error["code"] == "UNAVAILABLE":
                 # Final, and undoing may take as long as what is down stays down.
                 return cls(error=saga.error)
             case _:
@@ -129,7 +129,7 @@ class Outcome:
         return self.result
 
 
-class Steps:
+class SagaStateMachine:
     """The state machine: what comes next for a saga, and the commits that decide it."""
 
     def __init__(self, definitions: Iterable[Definition]) -> None:
@@ -157,7 +157,7 @@ class Steps:
             # The try whose answer was lost had committed. Read nothing into that
             # without a commit of our own: an unconfirmed read may lie.
             return await saga_store.confirm(tx, new.id)
-        await new.opening(tx)
+        await new.initial_change(tx)
         return saga
 
     async def next(self, saga: Saga, database: Database) -> Saga:
@@ -166,7 +166,7 @@ class Steps:
         Returns the saga as it is then. Any error means that nothing was decided.
         """
         definition = self._definitions[saga.kind]
-        if saga.state is State.COMPENSATING:
+        if saga.state is SagaState.COMPENSATING:
             return await self._back(saga, definition, database)
         if saga.expires is not None and time.monotonic() >= saga.expires:
             return await self._turn(saga, definition.unavailable(), database)
@@ -239,8 +239,8 @@ class _LostRaceError(Exception):
 
 @contextlib.contextmanager
 def _bounded(expires: float | None) -> Iterator[None]:
-    token = deadlines.budget.set(expires)
+    token = deadlines.current_deadline.set(expires)
     try:
         yield
     finally:
-        deadlines.budget.reset(token)
+        deadlines.current_deadline.reset(token)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Final
 
 from google.protobuf.timestamp_pb2 import Timestamp
 from lockstep.saga.v1 import saga_service_pb2 as saga_pb
@@ -13,8 +14,10 @@ from services.kernel.ids import parse_id
 from services.kernel.paging import PageTokens, page_size
 from services.kernel.rpc.call import Call
 from services.kernel.sagas import store as saga_store
-from services.kernel.sagas.store import Saga, State
-from services.kernel.validation import NAME_MAX, Problems
+from services.kernel.sagas.store import Saga, SagaState
+from services.kernel.validation import Violations
+
+KIND_MAX: Final = 100
 
 
 class SagaServicer:
@@ -29,10 +32,10 @@ class SagaServicer:
         self, request: saga_pb.ListSagasRequest, call: Call
     ) -> saga_pb.ListSagasResponse:
         """List sagas, newest first."""
-        wrong = Problems()
-        kind = wrong.text(request.kind, "kind", longest=NAME_MAX)
-        state = _state(request.state, wrong)
-        wrong.raise_any()
+        v = Violations()
+        kind = v.text(request.kind, "kind", max_length=KIND_MAX)
+        state = _state(request.state, v)
+        v.raise_any()
         size = page_size(request.page_size)
         listing = f"sagas {state} {kind} {request.parked}"
         found = await saga_store.list_sagas(
@@ -41,7 +44,7 @@ class SagaServicer:
             kind=kind,
             parked=request.parked,
             before=self._tokens.newest_first(request.page_token, listing=listing),
-            most=size + 1,
+            limit=size + 1,
         )
         response = saga_pb.ListSagasResponse(sagas=[_message(saga) for saga in found[:size]])
         if len(found) > size:
@@ -101,17 +104,17 @@ def _message(saga: Saga) -> saga_pb.Saga:
     return message
 
 
-def _wire_state(state: State) -> saga_pb.SagaState.ValueType:
+def _wire_state(state: SagaState) -> saga_pb.SagaState.ValueType:
     return saga_pb.SagaState.Value(f"SAGA_STATE_{state}")
 
 
-def _state(wire: saga_pb.SagaState.ValueType, wrong: Problems) -> State | None:
+def _state(wire: saga_pb.SagaState.ValueType, v: Violations) -> SagaState | None:
     if wire == saga_pb.SAGA_STATE_UNSPECIFIED:
         return None
     if wire not in saga_pb.SagaState.values():  # enums are open: any number may come
-        wrong.add("state", "must be a state of sagas")
+        v.add("state", "must be a state of sagas")
         return None
-    return State(saga_pb.SagaState.Name(wire).removeprefix("SAGA_STATE_"))
+    return SagaState(saga_pb.SagaState.Name(wire).removeprefix("SAGA_STATE_"))
 
 
 def _timestamp(moment: datetime) -> Timestamp:

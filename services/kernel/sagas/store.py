@@ -29,7 +29,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import insert
 
-from services.kernel.db.database import Reader, Row, Statement, Transaction
+from services.kernel.db.database import Reader, Transaction
+from services.kernel.db.statement import Row, Statement
 from services.kernel.db.tables import SAGAS
 
 Json = dict[str, Any]
@@ -37,7 +38,7 @@ Json = dict[str, Any]
 LEASE_SECONDS = 10.0
 
 
-class State(StrEnum):
+class SagaState(StrEnum):
     """How far a saga is."""
 
     RUNNING = "RUNNING"
@@ -48,7 +49,7 @@ class State(StrEnum):
     @property
     def is_final(self) -> bool:
         """Whether nothing will change any more."""
-        return self in (State.DONE, State.ABORTED)
+        return self in (SagaState.DONE, SagaState.ABORTED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +66,7 @@ class Saga:
 
     id: UUID
     kind: str
-    state: State
+    state: SagaState
     payload: Json
     result: Json | None
     error: Json | None
@@ -144,7 +145,7 @@ _DUE = (
         SAGAS.c.kind == func.any(bindparam("kinds", type_=ARRAY(Text))),
     )
     .order_by(SAGAS.c.next_run_at)
-    .limit(bindparam("most"))
+    .limit(bindparam("limit"))
     .with_for_update(skip_locked=True)
 )
 _CLAIM = Statement(
@@ -198,7 +199,7 @@ _LIST = Statement(
         ),
     )
     .order_by(SAGAS.c.create_time.desc(), SAGAS.c.id.desc())
-    .limit(bindparam("most"))
+    .limit(bindparam("limit"))
 )
 
 
@@ -257,11 +258,11 @@ async def mark_aborted(tx: Transaction, saga_id: UUID) -> Saga | None:
 
 
 async def claim_due(
-    tx: Transaction, *, owner: str, kinds: Sequence[str], lease_seconds: float, most: int
+    tx: Transaction, *, owner: str, kinds: Sequence[str], lease_seconds: float, limit: int
 ) -> list[Saga]:
     """Lease sagas that are due, skipping those that another worker takes."""
     rows = await tx.all(
-        _CLAIM, owner=owner, kinds=list(kinds), lease=timedelta(seconds=lease_seconds), most=most
+        _CLAIM, owner=owner, kinds=list(kinds), lease=timedelta(seconds=lease_seconds), limit=limit
     )
     return [_saga(row) for row in rows]
 
@@ -293,11 +294,11 @@ async def get(reader: Reader, saga_id: UUID) -> Saga | None:
 async def list_sagas(
     reader: Reader,
     *,
-    state: State | None,
+    state: SagaState | None,
     kind: str | None,
     parked: bool,
     before: tuple[datetime, UUID],
-    most: int,
+    limit: int,
 ) -> list[Saga]:
     """Return sagas, newest first, older than `before`."""
     rows = await reader.all(
@@ -307,7 +308,7 @@ async def list_sagas(
         any_parked=not parked,
         before_time=before[0],
         before_id=before[1],
-        most=most,
+        limit=limit,
     )
     return [_saga(row) for row in rows]
 
@@ -321,7 +322,7 @@ def _saga(row: Row) -> Saga:
     return Saga(
         id=row.id,
         kind=row.kind,
-        state=State(row.state),
+        state=SagaState(row.state),
         payload=row.payload,
         result=row.result,
         error=row.error,

@@ -2,88 +2,70 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from functools import partial
 from types import MappingProxyType
-from uuid import UUID
 
-from services.kernel.errors import InvalidField
-from services.kernel.ids import parse_id
-from services.kernel.validation import (
+from services.common.vocabulary import (
     ADDRESS_MAX,
     BIO_MAX,
     COMPANY_MAX,
+    COMPANY_SIZES,
+    COURSE_MAX,
     DESCRIPTION_MAX,
     NAME_MAX,
-    Problems,
+    phone,
+    user_role,
 )
-from services.profile.model import BRAND_TYPES, COMPANY_SIZES
+from services.kernel.validation import Violations
+from services.profile.model import BRAND_TYPES
 
-COURSE_MAX = 200
-USER_ROLE_MAX = 50
-
-Rule = Callable[[Problems, str, str], str | None]
-
-_SLUG = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
-_NIL = UUID(int=0)
+Rule = Callable[[Violations, str, str], str | None]
 
 
 def _text(
-    wrong: Problems,
+    v: Violations,
     value: str,
     field: str,
     *,
-    longest: int,
-    lines: bool = False,
+    max_length: int,
+    multiline: bool = False,
     required: bool = False,
 ) -> str | None:
-    return wrong.text(value, field, longest=longest, lines=lines, required=required)
+    return v.text(value, field, max_length=max_length, multiline=multiline, required=required)
 
 
-def _slug(wrong: Problems, value: str, field: str) -> str | None:
-    text = wrong.text(value, field, longest=USER_ROLE_MAX, required=True)
-    if text is not None and not _SLUG.fullmatch(text):
-        wrong.add(field, "must be a slug such as marketing-manager")
-    return text
+def _user_role(v: Violations, value: str, field: str) -> str | None:
+    return user_role(v, value, field, required=True)
 
 
 # The fields that can be changed, each with its rule: (problems, value, path) -> value.
 PROFILE: Mapping[str, Rule] = MappingProxyType(
     {
-        "first_name": partial(_text, longest=NAME_MAX),
-        "last_name": partial(_text, longest=NAME_MAX),
-        "phone_number": Problems.phone,
-        "address": partial(_text, longest=ADDRESS_MAX, lines=True),
-        "bio": partial(_text, longest=BIO_MAX, lines=True),
-        "avatar_url": Problems.url,
-        "course": partial(_text, longest=COURSE_MAX),
+        "first_name": partial(_text, max_length=NAME_MAX),
+        "last_name": partial(_text, max_length=NAME_MAX),
+        "phone_number": phone,
+        "address": partial(_text, max_length=ADDRESS_MAX, multiline=True),
+        "bio": partial(_text, max_length=BIO_MAX, multiline=True),
+        "avatar_url": Violations.url,
+        "course": partial(_text, max_length=COURSE_MAX),
     }
 )
 BRAND: Mapping[str, Rule] = MappingProxyType(
     {
-        "name": partial(_text, longest=COMPANY_MAX, required=True),
-        "description": partial(_text, longest=DESCRIPTION_MAX, lines=True),
-        "website_url": Problems.url,
-        "logo_url": Problems.url,
-        "brand_type": partial(Problems.choice, allowed=BRAND_TYPES),
-        "company_size": partial(Problems.choice, allowed=COMPANY_SIZES, required=True),
-        "user_role": _slug,
+        "name": partial(_text, max_length=COMPANY_MAX, required=True),
+        "description": partial(_text, max_length=DESCRIPTION_MAX, multiline=True),
+        "website_url": Violations.url,
+        "logo_url": Violations.url,
+        "brand_type": partial(Violations.choice, allowed=BRAND_TYPES),
+        "company_size": partial(Violations.choice, allowed=COMPANY_SIZES, required=True),
+        "user_role": _user_role,
     }
 )
 
 
 def checked(
-    wrong: Problems, rules: Mapping[str, Rule], values: Mapping[str, str], *, parent: str = ""
+    v: Violations, rules: Mapping[str, Rule], values: Mapping[str, str], *, parent: str = ""
 ) -> dict[str, str | None]:
     """Return the values as they are kept, and note what is wrong with them."""
-    return {name: rules[name](wrong, value, parent + name) for name, value in values.items()}
-
-
-def identifier(wrong: Problems, text: str, field: str) -> UUID:
-    """Read an id, or note that it is none."""
-    try:
-        return parse_id(text, field=field)
-    except InvalidField as error:
-        wrong.violations.extend(error.violations)
-        return _NIL
+    return {name: rules[name](v, value, parent + name) for name, value in values.items()}

@@ -10,10 +10,11 @@ from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 from lockstep.profile.v1 import profile_service_pb2 as profile_pb
 
+from services.common.vocabulary import phone
 from services.kernel.rpc.call import Call
-from services.kernel.validation import Problems
+from services.kernel.validation import Violations
 from services.profile.domain import fields
-from services.profile.domain.fields import Rule, checked, identifier
+from services.profile.domain.fields import Rule, checked
 from services.profile.model import ROLES, STATUSES, Brand, NewBrand, NewProfile, Profile
 from services.profile.usecases.cancel_profile import CancelProfile
 from services.profile.usecases.create_profile import CreateProfile
@@ -50,11 +51,11 @@ class ProfileServicer:
         self, request: profile_pb.CreateProfileRequest, call: Call
     ) -> profile_pb.CreateProfileResponse:
         """Create the profile of a registration."""
-        wrong = Problems()
-        saga_id = identifier(wrong, request.saga_id, "saga_id")
-        not_after = moment(wrong, request, "not_after")
-        new = _new_profile(wrong, request)
-        wrong.raise_any()
+        v = Violations()
+        saga_id = v.uuid(request.saga_id, "saga_id")
+        not_after = moment(v, request, "not_after")
+        new = _new_profile(v, request)
+        v.raise_any()
         profile = await self.create_profile(saga_id=saga_id, not_after=not_after, new=new)
         message = profile_message(profile)
         return profile_pb.CreateProfileResponse(
@@ -65,10 +66,10 @@ class ProfileServicer:
         self, request: profile_pb.CancelProfileRequest, call: Call
     ) -> profile_pb.CancelProfileResponse:
         """Take a registration back."""
-        wrong = Problems()
-        saga_id = identifier(wrong, request.saga_id, "saga_id")
-        identifier(wrong, request.user_id, "user_id")
-        wrong.raise_any()
+        v = Violations()
+        saga_id = v.uuid(request.saga_id, "saga_id")
+        v.uuid(request.user_id, "user_id")
+        v.raise_any()
         await self.cancel_profile(saga_id=saga_id)
         return profile_pb.CancelProfileResponse()
 
@@ -76,9 +77,9 @@ class ProfileServicer:
         self, request: profile_pb.PhoneExistsRequest, call: Call
     ) -> profile_pb.PhoneExistsResponse:
         """Say whether a phone number is taken."""
-        wrong = Problems()
-        number = wrong.phone(request.phone_number, "phone_number", required=True)
-        wrong.raise_any()
+        v = Violations()
+        number = phone(v, request.phone_number, "phone_number", required=True)
+        v.raise_any()
         return profile_pb.PhoneExistsResponse(
             exists=await self.phone_exists(phone_number=number or "")
         )
@@ -105,9 +106,9 @@ class ProfileServicer:
         self, request: profile_pb.ListProfilesRequest, call: Call
     ) -> profile_pb.ListProfilesResponse:
         """List profiles."""
-        wrong = Problems()
-        status = wrong.choice(request.status, "status", STATUSES)
-        wrong.raise_any()
+        v = Violations()
+        status = v.choice(request.status, "status", STATUSES)
+        v.raise_any()
         found, next_token = await self.list_profiles(
             status=status, size=request.page_size, token=request.page_token
         )
@@ -119,12 +120,12 @@ class ProfileServicer:
         self, request: profile_pb.SetProfileStatusRequest, call: Call
     ) -> profile_pb.SetProfileStatusResponse:
         """Set the status of a profile."""
-        wrong = Problems()
-        user_id = identifier(wrong, request.user_id, "user_id")
-        status = wrong.choice(request.status, "status", STATUSES, required=True)
+        v = Violations()
+        user_id = v.uuid(request.user_id, "user_id")
+        status = v.choice(request.status, "status", STATUSES, required=True)
         if request.status_version < 1:
-            wrong.add("status_version", "must be positive")
-        wrong.raise_any()
+            v.add("status_version", "must be positive")
+        v.raise_any()
         await self.set_profile_status(
             user_id=user_id, status=status or "", version=request.status_version
         )
@@ -134,27 +135,27 @@ class ProfileServicer:
         self, request: profile_pb.ForgetProfileRequest, call: Call
     ) -> profile_pb.ForgetProfileResponse:
         """Erase a profile."""
-        wrong = Problems()
-        identifier(wrong, request.saga_id, "saga_id")
-        user_id = identifier(wrong, request.user_id, "user_id")
-        wrong.raise_any()
+        v = Violations()
+        v.uuid(request.saga_id, "saga_id")
+        user_id = v.uuid(request.user_id, "user_id")
+        v.raise_any()
         await self.forget_profile(user_id=user_id)
         return profile_pb.ForgetProfileResponse()
 
     async def GetBrand(self, request: profile_pb.GetBrandRequest, call: Call) -> profile_pb.Brand:
         """Get a brand."""
-        wrong = Problems()
-        brand_id = identifier(wrong, request.brand_id, "brand_id")
-        wrong.raise_any()
+        v = Violations()
+        brand_id = v.uuid(request.brand_id, "brand_id")
+        v.raise_any()
         return brand_message(await self.get_brand(brand_id=brand_id))
 
     async def UpdateBrand(
         self, request: profile_pb.UpdateBrandRequest, call: Call
     ) -> profile_pb.Brand:
         """Change a brand."""
-        wrong = Problems()
-        brand_id = identifier(wrong, request.brand.id, "brand.id")
-        wrong.raise_any()
+        v = Violations()
+        brand_id = v.uuid(request.brand.id, "brand.id")
+        v.raise_any()
         changes = _changes(request, "brand", fields.BRAND, identity="id")
         return brand_message(
             await self.update_brand(caller=call.user, brand_id=brand_id, changes=changes)
@@ -203,38 +204,38 @@ def timestamp(moment: datetime) -> Timestamp:
     return message
 
 
-def moment(wrong: Problems, request: Message, field: str) -> datetime:
+def moment(v: Violations, request: Message, field: str) -> datetime:
     """Read a moment that is required, or note that it is none."""
     if not request.HasField(field):
-        wrong.add(field, "is required")
+        v.add(field, "is required")
         return datetime.max.replace(tzinfo=UTC)
     try:
         read: datetime = getattr(request, field).ToDatetime(tzinfo=UTC)
     except (ValueError, OverflowError):
-        wrong.add(field, "must be between the years 1 and 9999")
+        v.add(field, "must be between the years 1 and 9999")
         return datetime.max.replace(tzinfo=UTC)
     return read
 
 
-def _new_profile(wrong: Problems, request: profile_pb.CreateProfileRequest) -> NewProfile:
-    role = wrong.choice(request.role, "role", ROLES, required=True)
-    status = wrong.choice(
+def _new_profile(v: Violations, request: profile_pb.CreateProfileRequest) -> NewProfile:
+    role = v.choice(request.role, "role", ROLES, required=True)
+    status = v.choice(
         request.initial_status, "initial_status", ("pending", "active"), required=True
     )
     values = {name: getattr(request, name) for name in _REGISTERED}
     return NewProfile(
-        user_id=identifier(wrong, request.user_id, "user_id"),
+        user_id=v.uuid(request.user_id, "user_id"),
         status=status or "",
-        brand=_new_brand(wrong, request) if role == "brand" else None,
-        **checked(wrong, fields.PROFILE, values),
+        brand=_new_brand(v, request) if role == "brand" else None,
+        **checked(v, fields.PROFILE, values),
     )
 
 
-def _new_brand(wrong: Problems, request: profile_pb.CreateProfileRequest) -> NewBrand | None:
+def _new_brand(v: Violations, request: profile_pb.CreateProfileRequest) -> NewBrand | None:
     if not request.company:
         return None
     name, company_size, user_role = (
-        fields.BRAND[own](wrong, getattr(request, given), given) for own, given in _COMPANY.items()
+        fields.BRAND[own](v, getattr(request, given), given) for own, given in _COMPANY.items()
     )
     return NewBrand(name=name or "", company_size=company_size, user_role=user_role)
 
@@ -247,15 +248,15 @@ def _changes(
     identity: str,
 ) -> dict[str, str | None]:
     """Return the masked fields as they will be; without a mask, those that are set."""
-    wrong = Problems()
+    v = Violations()
     resource: Message = getattr(request, field)
     if request.HasField("update_mask"):
-        names = wrong.mask(request.update_mask.paths, rules, identity=identity)
+        names = v.mask(request.update_mask.paths, rules, identity=identity)
     else:
         names = [name for name in rules if _is_set(resource, name)]
     values = {name: getattr(resource, name) for name in names}
-    changes = checked(wrong, rules, values, parent=f"{field}.")
-    wrong.raise_any()
+    changes = checked(v, rules, values, parent=f"{field}.")
+    v.raise_any()
     return changes
 
 

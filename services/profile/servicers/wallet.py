@@ -11,9 +11,8 @@ from lockstep.profile.v1 import wallet_service_pb2 as wallet_pb
 from services.kernel import money
 from services.kernel.rpc.call import Call
 from services.kernel.sagas.idempotency import RequestKeys
-from services.kernel.validation import Problems
-from services.profile.domain.fields import identifier
-from services.profile.model import Kind, NewTransfer, Transfer, Wallet
+from services.kernel.validation import Violations
+from services.profile.model import NewTransfer, Transfer, TransferKind, Wallet
 from services.profile.servicers.profile import moment, timestamp
 from services.profile.usecases.debit_wallet import DebitWallet
 from services.profile.usecases.get_wallet import GetWallet
@@ -65,14 +64,14 @@ class WalletServicer:
         self, request: wallet_pb.TopUpWalletRequest, call: Call
     ) -> wallet_pb.Transfer:
         """Put money into a wallet."""
-        wrong = Problems()
+        v = Violations()
         new = NewTransfer(
-            id=identifier(wrong, request.transfer_id, "transfer_id"),
-            kind=Kind.TOP_UP,
-            user_id=self._user_id(wrong, request.user_id, call),
-            amount=self._amount(wrong, request),
+            id=v.uuid(request.transfer_id, "transfer_id"),
+            kind=TransferKind.TOP_UP,
+            user_id=self._user_id(v, request.user_id, call),
+            amount=self._amount(v, request),
         )
-        wrong.raise_any()
+        v.raise_any()
         key = self.request_keys.of(call)
         return self._transfer_message(await self.top_up_wallet(new=new, key=key))
 
@@ -80,61 +79,61 @@ class WalletServicer:
         self, request: wallet_pb.DebitWalletRequest, call: Call
     ) -> wallet_pb.Transfer:
         """Take money out of a wallet."""
-        wrong = Problems()
-        reference = wrong.text(request.reference, "reference", longest=REFERENCE_MAX, required=True)
+        v = Violations()
+        reference = v.text(request.reference, "reference", max_length=REFERENCE_MAX, required=True)
         new = NewTransfer(
-            id=identifier(wrong, request.transfer_id, "transfer_id"),
-            kind=Kind.DEBIT,
-            user_id=identifier(wrong, request.user_id, "user_id"),
-            amount=self._amount(wrong, request),
+            id=v.uuid(request.transfer_id, "transfer_id"),
+            kind=TransferKind.DEBIT,
+            user_id=v.uuid(request.user_id, "user_id"),
+            amount=self._amount(v, request),
             reference=reference or "",
         )
-        not_after = moment(wrong, request, "not_after")
-        wrong.raise_any()
+        not_after = moment(v, request, "not_after")
+        v.raise_any()
         return self._transfer_message(await self.debit_wallet(new=new, not_after=not_after))
 
     async def VoidTransfer(
         self, request: wallet_pb.VoidTransferRequest, call: Call
     ) -> wallet_pb.Transfer:
         """Take a debit back."""
-        wrong = Problems()
-        transfer_id = identifier(wrong, request.transfer_id, "transfer_id")
-        wrong.raise_any()
+        v = Violations()
+        transfer_id = v.uuid(request.transfer_id, "transfer_id")
+        v.raise_any()
         return self._transfer_message(await self.void_transfer(transfer_id=transfer_id))
 
     async def RefundWallet(
         self, request: wallet_pb.RefundWalletRequest, call: Call
     ) -> wallet_pb.Transfer:
         """Give money of a debit back."""
-        wrong = Problems()
+        v = Violations()
         new = NewTransfer(
-            id=identifier(wrong, request.transfer_id, "transfer_id"),
-            kind=Kind.REFUND,
-            original_id=identifier(wrong, request.original_id, "original_id"),
-            amount=self._amount(wrong, request),
+            id=v.uuid(request.transfer_id, "transfer_id"),
+            kind=TransferKind.REFUND,
+            original_id=v.uuid(request.original_id, "original_id"),
+            amount=self._amount(v, request),
         )
-        wrong.raise_any()
+        v.raise_any()
         return self._transfer_message(await self.refund_wallet(new=new))
 
     def _amount(
         self,
-        wrong: Problems,
+        v: Violations,
         request: wallet_pb.TopUpWalletRequest
         | wallet_pb.DebitWalletRequest
         | wallet_pb.RefundWalletRequest,
     ) -> int:
         if not request.HasField("amount"):
-            wrong.add("amount", "is required")
+            v.add("amount", "is required")
             return 0
         amount = money.from_wire(request.amount, self.currency, field="amount", positive=True)
         if isinstance(amount, int):
             return amount
-        wrong.violations.append(amount)
+        v.violations.append(amount)
         return 0
 
     @staticmethod
-    def _user_id(wrong: Problems, text: str, call: Call) -> UUID:
-        return call.user.id if text == "me" else identifier(wrong, text, "user_id")
+    def _user_id(v: Violations, text: str, call: Call) -> UUID:
+        return call.user.id if text == "me" else v.uuid(text, "user_id")
 
     def _money(self, minor: int) -> Money:
         return money.to_wire(minor, self.currency)

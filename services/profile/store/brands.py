@@ -7,7 +7,8 @@ from uuid import UUID
 
 from sqlalchemy import bindparam, func, insert, select, update
 
-from services.kernel.db.database import Reader, Row, Statement, Transaction
+from services.kernel.db.database import Reader, Transaction
+from services.kernel.db.statement import Row, Statement
 from services.kernel.ids import new_id
 from services.profile.model import BRANDS, PROFILES, Brand, NewBrand
 

@@ -11,10 +11,11 @@ import psycopg
 from sqlalchemy import Text, bindparam, delete, exists, func, literal, or_, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 
-from services.kernel.db.database import Reader, Row, Statement, Transaction
+from services.common.errors import PhoneTaken
+from services.kernel.db.database import Reader, Transaction
+from services.kernel.db.statement import Row, Statement
 from services.kernel.errors import IllegalState
 from services.kernel.ids import new_id
-from services.profile.errors import PhoneTaken
 from services.profile.model import (
     BRANDS,
     IDEMPOTENCY,
@@ -110,7 +111,7 @@ _PAGE = (
         < tuple_(bindparam("before_time"), bindparam("before_id"))
     )
     .order_by(PROFILES.c.create_time.desc(), PROFILES.c.id.desc())
-    .limit(bindparam("most"))
+    .limit(bindparam("limit"))
 )
 _LIST = Statement(_PAGE)
 _LIST_OF_STATUS = Statement(_PAGE.where(PROFILES.c.status == bindparam("status")))
@@ -189,10 +190,10 @@ async def set_status(tx: Transaction, user_id: UUID, *, status: str, version: in
 
 
 async def list_newest(
-    reader: Reader, *, status: str | None, before: tuple[datetime, UUID], most: int
+    reader: Reader, *, status: str | None, before: tuple[datetime, UUID], limit: int
 ) -> list[Profile]:
     """Return profiles, the newest first, from a position on."""
-    page = {"before_time": before[0], "before_id": before[1], "most": most}
+    page = {"before_time": before[0], "before_id": before[1], "limit": limit}
     if status is None:
         rows = await reader.all(_LIST, **page)
     else:

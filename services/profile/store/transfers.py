@@ -30,29 +30,33 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import insert
 
-from services.kernel.db.database import Reader, Row, Statement, Transaction
+from services.kernel.db.database import Reader, Transaction
+from services.kernel.db.statement import Row, Statement
 from services.kernel.errors import SagaCancelled
-from services.profile.errors import InsufficientFunds, WalletNotFound
+from services.profile.errors import BalanceTooLow, WalletNotFound
 from services.profile.model import (
     ACCOUNTS,
     SALES,
     SUSPENSE,
     TRANSFERS,
     TREASURY,
-    Kind,
     NewTransfer,
-    State,
     Transfer,
+    TransferKind,
+    TransferState,
 )
 
 _T = TRANSFERS.c
 _REVERSAL = TRANSFERS.alias("reversal")
 _WALLET_ID = case(
-    {Kind.DEBIT.value: _T.debit_account_id, Kind.FORFEIT.value: _T.debit_account_id},
+    {
+        TransferKind.DEBIT.value: _T.debit_account_id,
+        TransferKind.FORFEIT.value: _T.debit_account_id,
+    },
     value=_T.kind,
     else_=_T.credit_account_id,
 )
-_STATE = case((_REVERSAL.c.id.is_not(None), State.VOIDED.value), else_=_T.state)
+_STATE = case((_REVERSAL.c.id.is_not(None), TransferState.VOIDED.value), else_=_T.state)
 _FIELDS = [field.name for field in fields(Transfer)]
 _READ = (
     select(
@@ -70,7 +74,8 @@ _READ = (
     .select_from(TRANSFERS)
     .outerjoin(ACCOUNTS, ACCOUNTS.c.id == _WALLET_ID)
     .outerjoin(
-        _REVERSAL, (_REVERSAL.c.original_id == _T.id) & (_REVERSAL.c.kind == Kind.VOID.value)
+        _REVERSAL,
+        (_REVERSAL.c.original_id == _T.id) & (_REVERSAL.c.kind == TransferKind.VOID.value),
     )
 )
 
@@ -114,8 +119,8 @@ _TAKEN = (
 )
 _DEBITED = {
     "id": _ID,
-    "kind": literal(Kind.DEBIT.value),
-    "state": literal(State.POSTED.value),
+    "kind": literal(TransferKind.DEBIT.value),
+    "state": literal(TransferState.POSTED.value),
     "debit_account_id": _TAKEN.c.id,
     "credit_account_id": literal(SALES),
     "amount": _AMOUNT,
@@ -145,12 +150,12 @@ _KEEP_WALLET = Statement(
     .where(ACCOUNTS.c.user_id == bindparam("user_id"))
     .with_for_update(read=True, key_share=True)
 )
-_BURY = Statement(
+_INSERT_TOMBSTONE = Statement(
     insert(TRANSFERS)
     .values(
         id=_ID,
-        kind=Kind.DEBIT.value,
-        state=State.VOIDED.value,
+        kind=TransferKind.DEBIT.value,
+        state=TransferState.VOIDED.value,
         amount=0,
         reference="",
         fingerprint="",
@@ -171,24 +176,24 @@ _PAGE = union_all(
         select(_T.id)
         .where(side == bindparam("wallet_id"), _BEFORE)
         .order_by(*_NEWEST_FIRST)
-        .limit(bindparam("most"))
+        .limit(bindparam("limit"))
         .subquery()
         .select()
         for side in (_T.debit_account_id, _T.credit_account_id)
     )
 ).subquery("page")
 _LIST = Statement(
-    _READ.join(_PAGE, _PAGE.c.id == _T.id).order_by(*_NEWEST_FIRST).limit(bindparam("most"))
+    _READ.join(_PAGE, _PAGE.c.id == _T.id).order_by(*_NEWEST_FIRST).limit(bindparam("limit"))
 )
 OLD_TOMBSTONES = Statement(
     delete(TRANSFERS).where(
         _T.id.in_(
             select(_T.id)
             .where(
-                _T.state == State.VOIDED.value,
+                _T.state == TransferState.VOIDED.value,
                 _T.create_time < func.saga_now() - text("interval '7 days'"),
             )
-            .limit(bindparam("most"))
+            .limit(bindparam("limit"))
         )
     )
 )
@@ -229,7 +234,7 @@ async def debit(tx: Transaction, new: NewTransfer, *, not_after: datetime) -> Tr
     )
     if row is None:
         return None
-    return _made(new, State.POSTED, row, wallet_id=row.debit_account_id)
+    return _made(new, TransferState.POSTED, row, wallet_id=row.debit_account_id)
 
 
 async def refuse(tx: Transaction, new: NewTransfer, *, not_after: datetime) -> Transfer:
@@ -241,11 +246,11 @@ async def refuse(tx: Transaction, new: NewTransfer, *, not_after: datetime) -> T
     """
     wallet = await tx.first(_KEEP_WALLET, user_id=new.user_id)
     wallet_id = None if wallet is None else wallet.id
-    reason = WalletNotFound.reason if wallet is None else InsufficientFunds.reason
+    reason = WalletNotFound.reason if wallet is None else BalanceTooLow.reason
     return await _record(
         tx,
         new,
-        State.REFUSED,
+        TransferState.REFUSED,
         wallet_id=wallet_id,
         accounts=(wallet_id, SALES),
         refusal_reason=reason,
@@ -263,7 +268,7 @@ async def top_up(tx: Transaction, new: NewTransfer) -> Transfer | None:
     if wallet is None:
         return None
     accounts = (TREASURY, wallet.id)
-    return await _record(tx, new, State.POSTED, wallet_id=wallet.id, accounts=accounts)
+    return await _record(tx, new, TransferState.POSTED, wallet_id=wallet.id, accounts=accounts)
 
 
 async def give_back(tx: Transaction, new: NewTransfer, *, wallet_id: UUID) -> None:
@@ -274,7 +279,7 @@ async def give_back(tx: Transaction, new: NewTransfer, *, wallet_id: UUID) -> No
     """
     is_open = await tx.execute(_GIVE, wallet_id=wallet_id, amount=new.amount)
     credited = wallet_id if is_open else SUSPENSE
-    await _record(tx, new, State.POSTED, wallet_id=credited, accounts=(SALES, credited))
+    await _record(tx, new, TransferState.POSTED, wallet_id=credited, accounts=(SALES, credited))
 
 
 async def given_back(tx: Transaction, original_id: UUID) -> int:
@@ -285,20 +290,20 @@ async def given_back(tx: Transaction, original_id: UUID) -> int:
     return amount
 
 
-async def bury(tx: Transaction, transfer_id: UUID) -> None:
+async def insert_tombstone(tx: Transaction, transfer_id: UUID) -> None:
     """Leave a tombstone for a debit that may come later, unless the id is taken.
 
     Waits for a transfer with this id that is being made, which the next statement sees.
     """
-    await tx.execute(_BURY, id=transfer_id)
+    await tx.execute(_INSERT_TOMBSTONE, id=transfer_id)
 
 
 async def list_newest(
-    reader: Reader, wallet_id: UUID, *, before: tuple[datetime, UUID], most: int
+    reader: Reader, wallet_id: UUID, *, before: tuple[datetime, UUID], limit: int
 ) -> list[Transfer]:
     """Return transfers of a wallet, the newest first, from a position on."""
     rows = await reader.all(
-        _LIST, wallet_id=wallet_id, before_time=before[0], before_id=before[1], most=most
+        _LIST, wallet_id=wallet_id, before_time=before[0], before_id=before[1], limit=limit
     )
     return [_of_row(row) for row in rows]
 
@@ -306,7 +311,7 @@ async def list_newest(
 async def _record(
     tx: Transaction,
     new: NewTransfer,
-    state: State,
+    state: TransferState,
     *,
     wallet_id: UUID | None,
     accounts: tuple[UUID | None, UUID],
@@ -345,7 +350,7 @@ async def _insert(tx: Transaction, statement: Statement, **values: Any) -> Row |
 
 def _made(
     new: NewTransfer,
-    state: State,
+    state: TransferState,
     row: Row,
     *,
     wallet_id: UUID | None,
@@ -371,4 +376,4 @@ def _transfer(row: Row | None) -> Transfer | None:
 
 def _of_row(row: Row) -> Transfer:
     values = {name: getattr(row, name) for name in _FIELDS}
-    return Transfer(**values | {"kind": Kind(row.kind), "state": State(row.state)})
+    return Transfer(**values | {"kind": TransferKind(row.kind), "state": TransferState(row.state)})

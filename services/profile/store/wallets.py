@@ -10,15 +10,16 @@ from uuid import UUID
 
 from sqlalchemy import bindparam, delete, exists, func, insert, or_, select, update
 
-from services.kernel.db.database import Reader, Statement, Transaction
+from services.kernel.db.database import Reader, Transaction
+from services.kernel.db.statement import Statement
 from services.kernel.ids import new_id
 from services.profile.model import (
     ACCOUNTS,
     FORFEITED,
     TRANSFERS,
-    Kind,
     NewTransfer,
-    State,
+    TransferKind,
+    TransferState,
     Wallet,
 )
 
@@ -55,8 +56,8 @@ _CLOSE = Statement(
 _FORFEIT = Statement(
     insert(TRANSFERS).values(
         id=bindparam("id"),
-        kind=Kind.FORFEIT.value,
-        state=State.POSTED.value,
+        kind=TransferKind.FORFEIT.value,
+        state=TransferState.POSTED.value,
         debit_account_id=bindparam("wallet_id"),
         credit_account_id=FORFEITED,
         amount=bindparam("amount"),
@@ -88,7 +89,7 @@ async def close(tx: Transaction, user_id: UUID) -> None:
         return
     await tx.execute(_CLOSE, wallet_id=wallet.id)
     if wallet.balance:
-        forfeit = NewTransfer(id=new_id(), kind=Kind.FORFEIT, amount=wallet.balance)
+        forfeit = NewTransfer(id=new_id(), kind=TransferKind.FORFEIT, amount=wallet.balance)
         await tx.execute(
             _FORFEIT,
             id=forfeit.id,

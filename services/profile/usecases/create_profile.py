@@ -8,11 +8,11 @@ from uuid import UUID
 
 from pydantic import TypeAdapter
 
+from services.common.errors import PhoneTaken
 from services.kernel.db.database import Database, Transaction
 from services.kernel.errors import RecordedError, SagaCancelled
 from services.kernel.sagas import barrier
 from services.kernel.sagas.barrier import Json
-from services.profile.errors import PhoneTaken
 from services.profile.model import NewProfile, Profile
 from services.profile.store import brands, profiles, wallets
 

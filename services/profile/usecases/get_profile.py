@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from services.kernel.db.database import Database
 from services.kernel.rpc.access import owned_id
-from services.kernel.rpc.call import User
+from services.kernel.rpc.call import UserPrincipal
 from services.profile.errors import ProfileNotFound
 from services.profile.model import Profile
 from services.profile.store import profiles
@@ -17,7 +17,7 @@ class GetProfile:
         """Look there."""
         self._database = database
 
-    async def __call__(self, *, caller: User, user_id: str) -> Profile:
+    async def __call__(self, *, caller: UserPrincipal, user_id: str) -> Profile:
         """Return a profile; `me` is the caller's.
 
         Raises:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from services.kernel.db.database import Database
 from services.kernel.rpc.access import owned_id
-from services.kernel.rpc.call import User
+from services.kernel.rpc.call import UserPrincipal
 from services.profile.errors import WalletNotFound
 from services.profile.model import Wallet
 from services.profile.store import wallets
@@ -17,7 +17,7 @@ class GetWallet:
         """Look there."""
         self._database = database
 
-    async def __call__(self, *, caller: User, user_id: str) -> Wallet:
+    async def __call__(self, *, caller: UserPrincipal, user_id: str) -> Wallet:
         """Return a wallet; `me` is the caller's.
 
         Raises:

@@ -29,15 +29,15 @@ class ListProfiles:
         Raises:
             InvalidField: The size is negative, or the token not one of this list.
         """
-        most = page_size(size)
+        limit = page_size(size)
         listing = f"profiles {status or ''}"
         found = await profiles.list_newest(
             self._database,
             status=status,
             before=self._tokens.newest_first(token, listing=listing),
-            most=most + 1,
+            limit=limit + 1,
         )
-        if len(found) <= most:
+        if len(found) <= limit:
             return found, ""
-        last = found[most - 1]
-        return found[:most], self._tokens.after(last.create_time, last.id, listing=listing)
+        last = found[limit - 1]
+        return found[:limit], self._tokens.after(last.create_time, last.id, listing=listing)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from services.kernel.db.database import Database
 from services.kernel.paging import PageTokens, page_size
-from services.kernel.rpc.call import User
+from services.kernel.rpc.call import UserPrincipal
 from services.profile.model import Transfer
 from services.profile.store import transfers
 from services.profile.usecases.get_wallet import GetWallet
@@ -25,7 +25,7 @@ class ListWalletTransfers:
         self._get_wallet = GetWallet(database)
 
     async def __call__(
-        self, *, caller: User, user_id: str, size: int, token: str
+        self, *, caller: UserPrincipal, user_id: str, size: int, token: str
     ) -> tuple[list[Transfer], str]:
         """Return a page, and the token of the next one or "".
 
@@ -34,16 +34,16 @@ class ListWalletTransfers:
             WalletNotFound: There is none.
             InvalidField: The size is negative, or the token not one of this list.
         """
-        most = page_size(size)
+        limit = page_size(size)
         wallet = await self._get_wallet(caller=caller, user_id=user_id)
         listing = f"transfers {wallet.id}"
         found = await transfers.list_newest(
             self._database,
             wallet.id,
             before=self._tokens.newest_first(token, listing=listing),
-            most=most + 1,
+            limit=limit + 1,
         )
-        if len(found) <= most:
+        if len(found) <= limit:
             return found, ""
-        last = found[most - 1]
-        return found[:most], self._tokens.after(last.create_time, last.id, listing=listing)
+        last = found[limit - 1]
+        return found[:limit], self._tokens.after(last.create_time, last.id, listing=listing)

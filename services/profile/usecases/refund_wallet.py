@@ -8,7 +8,7 @@ from services.kernel.db.database import Database, Transaction
 from services.kernel.errors import IllegalState
 from services.profile.domain.repeats import repeated
 from services.profile.errors import TransferNotFound
-from services.profile.model import Kind, NewTransfer, State, Transfer
+from services.profile.model import NewTransfer, Transfer, TransferKind, TransferState
 from services.profile.store import transfers
 from services.profile.store.transfers import IdTaken
 
@@ -44,7 +44,7 @@ async def _refund(tx: Transaction, new: NewTransfer) -> Transfer:
     found = await transfers.find(tx, new.id)
     if found is not None:
         return repeated(found, new)
-    if debit.kind is not Kind.DEBIT or debit.state is not State.POSTED:
+    if debit.kind is not TransferKind.DEBIT or debit.state is not TransferState.POSTED:
         raise IllegalState("Only a posted debit can be refunded.")
     left = debit.amount - await transfers.given_back(tx, debit.id)
     if new.amount > left:

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from services.kernel.db.database import Database, Transaction
 from services.kernel.errors import Forbidden
-from services.kernel.rpc.call import User
+from services.kernel.rpc.call import UserPrincipal
 from services.profile.errors import BrandNotFound
 from services.profile.model import Brand
 from services.profile.store import brands
@@ -22,7 +22,9 @@ class UpdateBrand:
         """Change them there."""
         self._database = database
 
-    async def __call__(self, *, caller: User, brand_id: UUID, changes: Mapping[str, Any]) -> Brand:
+    async def __call__(
+        self, *, caller: UserPrincipal, brand_id: UUID, changes: Mapping[str, Any]
+    ) -> Brand:
         """Change a brand and return it.
 
         Raises:

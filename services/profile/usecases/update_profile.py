@@ -9,7 +9,7 @@ from typing import Any
 from services.kernel.db.database import Database, Transaction
 from services.kernel.errors import EtagMismatch
 from services.kernel.rpc.access import owned_id
-from services.kernel.rpc.call import User
+from services.kernel.rpc.call import UserPrincipal
 from services.profile.errors import ProfileNotFound
 from services.profile.model import Profile, display_name
 from services.profile.store import profiles
@@ -23,7 +23,7 @@ class UpdateProfile:
         self._database = database
 
     async def __call__(
-        self, *, caller: User, user_id: str, changes: Mapping[str, Any], etag: str = ""
+        self, *, caller: UserPrincipal, user_id: str, changes: Mapping[str, Any], etag: str = ""
     ) -> Profile:
         """Change a profile and return it; without a difference nothing is written.
 

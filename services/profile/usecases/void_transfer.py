@@ -8,7 +8,7 @@ from uuid import UUID
 from services.kernel.db.database import Database, Transaction
 from services.kernel.errors import InvalidField, Violation
 from services.kernel.ids import new_id
-from services.profile.model import Kind, NewTransfer, State, Transfer
+from services.profile.model import NewTransfer, Transfer, TransferKind, TransferState
 from services.profile.store import transfers
 
 
@@ -27,14 +27,14 @@ class VoidTransfer:
         """
 
         async def void(tx: Transaction) -> Transfer:
-            await transfers.bury(tx, transfer_id)
+            await transfers.insert_tombstone(tx, transfer_id)
             debit = await transfers.lock(tx, transfer_id)
             assert debit is not None
-            if debit.kind is not Kind.DEBIT:
+            if debit.kind is not TransferKind.DEBIT:
                 raise InvalidField(Violation("transfer_id", "must be the id of a debit"))
-            if debit.state is State.POSTED:
+            if debit.state is TransferState.POSTED:
                 await _reverse(tx, debit)
-                return replace(debit, state=State.VOIDED)
+                return replace(debit, state=TransferState.VOIDED)
             return debit
 
         return await self._database.transact("VoidTransfer", void)
@@ -44,7 +44,7 @@ async def _reverse(tx: Transaction, debit: Transfer) -> None:
     assert debit.wallet_id is not None
     reversal = NewTransfer(
         id=new_id(),
-        kind=Kind.VOID,
+        kind=TransferKind.VOID,
         amount=debit.amount - await transfers.given_back(tx, debit.id),
         reference=debit.reference,
         original_id=debit.id,

@@ -56,17 +56,17 @@ SECONDS = MappingProxyType(
 
 # When the caller of the running code stops waiting, on the clock of `time.monotonic`;
 # None: nobody waits.
-budget: ContextVar[float | None] = ContextVar("lockstep_budget", default=None)
+current_deadline: ContextVar[float | None] = ContextVar("lockstep_budget", default=None)
 
 
 def timeout_seconds(path: str, given: float | None) -> float:
     """Return how long a call may take: the least of its table entry, what the caller
-    gave, and what is left of `budget`. Zero or less: there is no time for it.
+    gave, and what is left of `current_deadline`. Zero or less: there is no time for it.
     """
     seconds = SECONDS.get(path, DEFAULT_SECONDS)
     if given is not None:
         seconds = min(seconds, given)
-    deadline = budget.get()
+    deadline = current_deadline.get()
     if deadline is not None:
         seconds = min(seconds, deadline - time.monotonic() - MARGIN_SECONDS)
     return seconds

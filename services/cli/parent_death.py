@@ -1,6 +1,6 @@
 """Become a command that ends when its parent does, under another user if wanted.
 
-Run as a file (`python -I -S attached.py PARENT SIGNAL USER COMMAND...`), so that the
+Run as a file (`python -I -S parent_death.py PARENT SIGNAL USER COMMAND...`), so that the
 running program never forks with threads of its own, and `ps` shows the command.
 """
 

@@ -6,13 +6,13 @@ import psycopg
 import pytest
 from sqlalchemy import Table, select
 
-from services.kernel.db import cleaner as janitor
-from services.kernel.db import tables
-from services.kernel.db.cleaner import Janitor
-from services.kernel.db.database import Database, Statement
+from services.kernel.db import cleaner, tables
+from services.kernel.db.cleaner import Cleaner
+from services.kernel.db.database import Database
+from services.kernel.db.statement import Statement
 from services.kernel.ids import new_id
 
-SWEEPS = (janitor.ENDED_SAGAS, janitor.OLD_BARRIERS, janitor.OLD_KEYS)
+CLEANUPS = (cleaner.ENDED_SAGAS, cleaner.OLD_BARRIERS, cleaner.OLD_KEYS)
 
 
 async def run(url: str, statement: str, *values: object) -> None:
@@ -67,7 +67,7 @@ async def test_only_sagas_that_ended_more_than_a_week_ago_go(
     for state in ("RUNNING", "COMPENSATING", "DONE", "ABORTED"):
         await saga(kernel_url, state, age="8 days")
         await saga(kernel_url, state, age="6 days")
-    assert await Janitor(database, SWEEPS).sweep() == 2
+    assert await Cleaner(database, CLEANUPS).sweep() == 2
     assert await left(database, tables.SAGAS, "kind") == {
         "RUNNING 8 days",
         "RUNNING 6 days",
@@ -82,7 +82,7 @@ async def test_a_parked_saga_stays_until_somebody_has_looked(
     database: Database, kernel_url: str
 ) -> None:
     await saga(kernel_url, "COMPENSATING", age="90 days", parked=True)
-    assert await Janitor(database, SWEEPS).sweep() == 0
+    assert await Cleaner(database, CLEANUPS).sweep() == 0
 
 
 async def test_barriers_go_a_week_after_their_saga_can_send_anything(
@@ -92,21 +92,21 @@ async def test_barriers_go_a_week_after_their_saga_can_send_anything(
     await barrier(kernel_url, "long saga", age="8 days", not_after="6 days")
     await barrier(kernel_url, "tombstone", age="8 days", not_after=None)
     await barrier(kernel_url, "new tombstone", age="6 days", not_after=None)
-    assert await Janitor(database, SWEEPS).sweep() == 2
+    assert await Cleaner(database, CLEANUPS).sweep() == 2
     assert await left(database, tables.SAGA_BARRIERS, "branch") == {"long saga", "new tombstone"}
 
 
 async def test_keys_go_when_they_expire(database: Database, kernel_url: str) -> None:
     await key(kernel_url, "old", left="-1 minute")
     await key(kernel_url, "new", left="1 minute")
-    assert await Janitor(database, SWEEPS).sweep() == 1
+    assert await Cleaner(database, CLEANUPS).sweep() == 1
     assert await left(database, tables.IDEMPOTENCY, "scope") == {"new"}
 
 
 async def test_each_transaction_removes_a_bounded_number_of_rows(
     kernel_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(janitor, "ROWS_AT_ONCE", 10)
+    monkeypatch.setattr(cleaner, "ROWS_AT_ONCE", 10)
     edges: list[str] = []
 
     async def note(edge: str) -> None:
@@ -115,7 +115,7 @@ async def test_each_transaction_removes_a_bounded_number_of_rows(
     await saga(kernel_url, "DONE", age="8 days", rows=25)
     database = Database(kernel_url, name="kernel", connections=1, observer=note)
     await database.open()
-    assert await Janitor(database, [janitor.ENDED_SAGAS]).sweep() == 25
+    assert await Cleaner(database, [cleaner.ENDED_SAGAS]).sweep() == 25
     await database.close()
     commits = [edge for edge in edges if edge.endswith("commit.acked")]
     assert len(commits) in (3, 4)
@@ -124,7 +124,7 @@ async def test_each_transaction_removes_a_bounded_number_of_rows(
 async def test_a_round_comes_by_itself_and_a_failed_one_ends_nothing(
     kernel_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(janitor, "EVERY_SECONDS", 0.01)
+    monkeypatch.setattr(cleaner, "EVERY_SECONDS", 0.01)
     rounds = 0
     second_round = asyncio.Event()
 
@@ -139,15 +139,15 @@ async def test_a_round_comes_by_itself_and_a_failed_one_ends_nothing(
     await database.open()
     await key(kernel_url, "old", left="-1 minute")
     await run(kernel_url, "ALTER TABLE idempotency RENAME TO hidden")
-    sweeper = Janitor(database, [janitor.OLD_KEYS])
-    sweeper.start()
+    cleaning = Cleaner(database, [cleaner.OLD_KEYS])
+    cleaning.start()
     await asyncio.wait_for(second_round.wait(), 10)  # so the first has failed
     await run(kernel_url, "ALTER TABLE hidden RENAME TO idempotency")
     while await left(database, tables.IDEMPOTENCY, "scope"):
-        pass  # every look asks the database, which lets the janitor run
-    await sweeper.stop()
+        pass  # every look asks the database, which lets the cleaner run
+    await cleaning.stop()
     await database.close()
 
 
 async def test_stopping_one_that_never_started_is_fine(database: Database) -> None:
-    await Janitor(database, SWEEPS).stop()
+    await Cleaner(database, CLEANUPS).stop()
