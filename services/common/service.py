@@ -6,6 +6,7 @@ import contextlib
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
 from typing import TypeVar
 
 import uvloop
@@ -14,12 +15,20 @@ from sqlalchemy import literal, select
 from services.common.keys import KeysError
 from services.common.settings import CommonSettings, SettingsError, load
 from services.kernel.db.database import Database
-from services.kernel.db.statement import Statement
+from services.kernel.db.statement import NoParameters, Statement
 from services.kernel.logging import configure
 from services.kernel.rpc.server import Probe
 from services.kernel.signals import until_stopped
 
-_PING = Statement(select(literal(1)))
+
+@dataclass(frozen=True, slots=True)
+class PingRow:
+    """The answer of a database that works."""
+
+    one: int
+
+
+_PING = Statement(select(literal(1).label("one")), NoParameters, PingRow)
 
 S = TypeVar("S", bound=CommonSettings)
 
@@ -51,7 +60,7 @@ def database_probe(database: Database) -> Probe:
     """Return a probe that asks the database."""
 
     async def probe() -> None:
-        await database.first(_PING)
+        await database.first(_PING, NoParameters())
 
     return probe
 

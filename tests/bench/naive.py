@@ -29,7 +29,7 @@ from services.auth.settings import AuthSettings
 from services.auth.usecases.register import Register, _ensure_role
 from services.common.settings import load
 from services.kernel.db.database import Transaction
-from services.kernel.db.statement import Statement
+from services.kernel.db.untyped import Untyped
 from services.kernel.ids import new_id
 from services.kernel.logging import configure
 from services.kernel.sagas import idempotency
@@ -40,7 +40,7 @@ from services.profile.settings import ProfileSettings
 from services.profile.store import profiles, wallets
 from services.profile.usecases.create_profile import CreateProfile
 
-_INSERT = Statement(
+_INSERT = Untyped(
     insert(USERS)
     .values(
         id=bindparam("user_id"),

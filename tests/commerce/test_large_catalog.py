@@ -12,7 +12,7 @@ from lockstep_clients import OutOfRange
 from services.commerce.model import Filters, Sort
 from services.commerce.store import listing
 from services.commerce.store.seeding import seed
-from services.kernel.db.statement import Statement
+from services.kernel.db.untyped import Untyped
 from tests.commerce.world import Shop, refusal
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -93,7 +93,7 @@ def plans(shop: Shop, filters: Filters, after: listing.Position) -> list[str]:
         return [_plan(connection, statement, values) for statement, values in asked]
 
 
-def _plan(connection: psycopg.Connection[Any], statement: Statement, values: dict[str, Any]) -> str:
+def _plan(connection: psycopg.Connection[Any], statement: Untyped, values: dict[str, Any]) -> str:
     given = {**statement._constants, **values}
     query = b"EXPLAIN " + statement.sql
     rows = psycopg.RawCursor(connection).execute(query, [given[name] for name in statement._names])

@@ -16,7 +16,7 @@ from services.cli.postgres import EmbeddedPostgres
 from services.commerce.model import METADATA as COMMERCE
 from services.kernel.db.connection import Connection
 from services.kernel.db.database import Database
-from services.kernel.db.statement import Row
+from services.kernel.db.untyped import Row
 from services.profile.model import METADATA as PROFILE
 from tests.faults.edges import Actor, Run
 

@@ -25,7 +25,7 @@ from services.auth.sagas.profiles import RemoteProfiles
 from services.auth.store import users
 from services.auth.usecases.register import Register
 from services.kernel.db.database import Transaction
-from services.kernel.db.statement import Statement
+from services.kernel.db.untyped import Untyped
 from services.kernel.ids import new_id
 from services.kernel.sagas.idempotency import RequestKey
 from services.kernel.sagas.store import Json
@@ -145,9 +145,9 @@ async def _ensure_nothing(self: Register, details: Details) -> None:
     """Leave it to the constraints."""
 
 
-def _activate(user_id: UUID) -> Statement:
-    return Statement(update(USERS).where(USERS.c.id == user_id).values(status="ACTIVE"))
+def _activate(user_id: UUID) -> Untyped:
+    return Untyped(update(USERS).where(USERS.c.id == user_id).values(status="ACTIVE"))
 
 
-def _delete(user_id: UUID) -> Statement:
-    return Statement(delete(USERS).where(USERS.c.id == user_id))
+def _delete(user_id: UUID) -> Untyped:
+    return Untyped(delete(USERS).where(USERS.c.id == user_id))

@@ -17,8 +17,8 @@ from services.auth.sagas import registration
 from services.auth.sagas.registration import RegistrationSaga
 from services.auth.usecases import register as register_module
 from services.kernel.db.database import Database, Transaction, Work
-from services.kernel.db.statement import Statement
 from services.kernel.db.tables import SAGAS
+from services.kernel.db.untyped import Untyped
 from services.kernel.errors import SagaCancelled
 from services.kernel.sagas import barrier
 from services.kernel.sagas import store as saga_store
@@ -40,7 +40,7 @@ async def _one_statement(self: CancelProfile, *, saga_id: UUID) -> None:
 
 
 _SAGA = bindparam("saga", type_=Uuid)
-_ONE_STATEMENT = Statement(
+_ONE_STATEMENT = Untyped(
     text(
         """WITH tomb AS (
              INSERT INTO saga_barriers (saga_id, branch, state)
@@ -50,7 +50,7 @@ _ONE_STATEMENT = Statement(
            DELETE FROM accounts WHERE user_id IN (SELECT user_id FROM gone)"""
     ).bindparams(_SAGA)
 )
-_FORGET_BARRIERS = Statement(
+_FORGET_BARRIERS = Untyped(
     text("DELETE FROM saga_barriers WHERE saga_id = :saga").bindparams(_SAGA)
 )
 
@@ -219,7 +219,7 @@ def lease_by_a_clock_of_its_own() -> AbstractContextManager[None]:
         .limit(bindparam("limit"))
         .with_for_update(skip_locked=True)
     )
-    claim = Statement(
+    claim = Untyped(
         update(SAGAS)
         .where(SAGAS.c.id.in_(due))
         .values(
@@ -265,7 +265,7 @@ def secret_in_the_payload() -> AbstractContextManager[None]:
 @contextmanager
 def decide_without_comparing() -> Iterator[None]:
     """T2 from any state."""
-    done = Statement(
+    done = Untyped(
         update(SAGAS)
         .where(SAGAS.c.id == bindparam("saga_id"))
         .values(state="DONE", result=bindparam("result"), update_time=func.saga_now())

@@ -28,7 +28,7 @@ from sqlalchemy import (
 
 from services.kernel.db import tables
 from services.kernel.db.database import Database, Observer, Transaction
-from services.kernel.db.statement import Statement
+from services.kernel.db.untyped import Untyped
 from services.kernel.errors import AlreadyExists, DomainError, Unavailable
 from services.kernel.ids import new_id
 from services.kernel.sagas import barrier
@@ -49,22 +49,22 @@ THINGS = Table(
 )
 PARTS = Table("parts", METADATA, Column("saga_id", Uuid, primary_key=True))
 
-INSERT_THING = Statement(
+INSERT_THING = Untyped(
     insert(THINGS).values(id=bindparam("thing"), name=bindparam("thing_name"), status="PENDING")
 )
-ACTIVATE = Statement(
+ACTIVATE = Untyped(
     update(THINGS)
     .where(THINGS.c.id == bindparam("thing"), THINGS.c.status == "PENDING")
     .values(status="ACTIVE")
 )
-DELETE_THING = Statement(
+DELETE_THING = Untyped(
     delete(THINGS).where(THINGS.c.id == bindparam("thing"), THINGS.c.status == "PENDING")
 )
-INSERT_PART = Statement(insert(PARTS).values(saga_id=bindparam("saga_id")))
-DELETE_PART = Statement(delete(PARTS).where(PARTS.c.saga_id == bindparam("saga_id")))
-ALL_THINGS = Statement(select(THINGS.c.id, THINGS.c.status, THINGS.c.name))
-ALL_PARTS = Statement(select(PARTS.c.saga_id))
-ALL_SAGAS = Statement(select(tables.SAGAS))
+INSERT_PART = Untyped(insert(PARTS).values(saga_id=bindparam("saga_id")))
+DELETE_PART = Untyped(delete(PARTS).where(PARTS.c.saga_id == bindparam("saga_id")))
+ALL_THINGS = Untyped(select(THINGS.c.id, THINGS.c.status, THINGS.c.name))
+ALL_PARTS = Untyped(select(PARTS.c.saga_id))
+ALL_SAGAS = Untyped(select(tables.SAGAS))
 
 
 class Lost(Exception):

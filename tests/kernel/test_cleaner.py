@@ -9,7 +9,7 @@ from sqlalchemy import Table, select
 from services.kernel.db import cleaner, tables
 from services.kernel.db.cleaner import Cleaner
 from services.kernel.db.database import Database
-from services.kernel.db.statement import Statement
+from services.kernel.db.untyped import Untyped
 from services.kernel.ids import new_id
 
 CLEANUPS = (cleaner.ENDED_SAGAS, cleaner.OLD_BARRIERS, cleaner.OLD_KEYS)
@@ -58,7 +58,7 @@ async def key(url: str, scope: str, *, left: str) -> None:
 
 
 async def left(database: Database, table: Table, column: str) -> set[str]:
-    return {row[0] for row in await database.all(Statement(select(table.c[column])))}
+    return {row[0] for row in await database.all(Untyped(select(table.c[column])))}
 
 
 async def test_only_sagas_that_ended_more_than_a_week_ago_go(

@@ -13,9 +13,9 @@ from sqlalchemy import bindparam, literal_column, select
 
 from services.cli.postgres import EmbeddedPostgres
 from services.kernel.db.connection import Connection
-from services.kernel.db.statement import Statement
+from services.kernel.db.untyped import Untyped
 
-DIVIDE = Statement(select((literal_column("10") / bindparam("by")).label("value")))
+DIVIDE = Untyped(select((literal_column("10") / bindparam("by")).label("value")))
 
 
 Scenario = Callable[[Connection], Coroutine[Any, Any, None]]

@@ -27,16 +27,16 @@ from sqlalchemy import (
 
 from services.cli.postgres import THROWAWAY, EmbeddedPostgres
 from services.kernel.db.database import Database, Transaction
-from services.kernel.db.statement import Statement
+from services.kernel.db.untyped import Untyped
 from services.kernel.errors import CommitUnknown, DatabaseUnavailable
 from tests.kernel.saga_world import Stop
 from tests.postgres import fresh_database, make_template
 
 ROWS = Table("rows", MetaData(), Column("id", Integer, primary_key=True), Column("n", Integer))
-COUNT = Statement(select(func.count().label("total")).select_from(ROWS))
-INSERT = Statement(insert(ROWS).values(id=bindparam("row"), n=0))
-ADD = Statement(update(ROWS).where(ROWS.c.id == bindparam("row")).values(n=ROWS.c.n + 1))
-SUM = Statement(select(func.sum(ROWS.c.n).label("total")))
+COUNT = Untyped(select(func.count().label("total")).select_from(ROWS))
+INSERT = Untyped(insert(ROWS).values(id=bindparam("row"), n=0))
+ADD = Untyped(update(ROWS).where(ROWS.c.id == bindparam("row")).values(n=ROWS.c.n + 1))
+SUM = Untyped(select(func.sum(ROWS.c.n).label("total")))
 
 
 def fill(url: str) -> None:
@@ -92,15 +92,15 @@ async def test_an_error_rolls_everything_back(database: Database) -> None:
 
 async def test_a_statement_that_expands_at_execution_is_refused_when_it_is_written() -> None:
     with pytest.raises(TypeError, match="any_"):
-        Statement(select(ROWS).where(ROWS.c.id.in_([1, 2])))
+        Untyped(select(ROWS).where(ROWS.c.id.in_([1, 2])))
 
 
 async def test_a_statement_can_be_planned_for_the_parameters_of_every_call(
     database: Database,
 ) -> None:
     wide = select(ROWS.c.n).where(ROWS.c.id > bindparam("row"))
-    prepared, anew = Statement(wide), Statement(wide.limit(1), is_planned_anew=True)
-    plans = Statement(
+    prepared, anew = Untyped(wide), Untyped(wide.limit(1), is_planned_anew=True)
+    plans = Untyped(
         select(column("statement"), column("generic_plans")).select_from(
             table("pg_prepared_statements")
         )
@@ -224,7 +224,7 @@ async def test_a_cancelled_caller_does_not_interrupt_the_transaction(url: str) -
 async def test_a_statement_that_takes_too_long_is_unavailable(url: str) -> None:
     database = Database(url, name="test", options="-c statement_timeout=20ms")
     await database.open()
-    slow = Statement(select(func.pg_sleep(literal(5))))
+    slow = Untyped(select(func.pg_sleep(literal(5))))
     with pytest.raises(DatabaseUnavailable):
         await database.all(slow)
     await database.close()

@@ -12,8 +12,8 @@ from pydantic import TypeAdapter
 from sqlalchemy import select
 
 from services.kernel.db.database import Database, Transaction
-from services.kernel.db.statement import Statement
 from services.kernel.db.tables import IDEMPOTENCY
+from services.kernel.db.untyped import Untyped
 from services.kernel.errors import (
     CommitUnknown,
     DatabaseUnavailable,
@@ -35,7 +35,7 @@ from services.kernel.sagas import idempotency
 from services.kernel.sagas.idempotency import RequestKey, RequestKeys, StoredOutcome
 from tests.kernel.probe import SERVICE
 
-ALL = Statement(select(IDEMPOTENCY.c.key_hmac))
+ALL = Untyped(select(IDEMPOTENCY.c.key_hmac))
 
 
 @dataclass(frozen=True)

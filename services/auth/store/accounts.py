@@ -25,7 +25,7 @@ from services.auth.model import IDEMPOTENCY, ROLES, SAGAS, USERS, Email, Status,
 from services.auth.store.users import user_of
 from services.common.vocabulary import Role
 from services.kernel.db.database import Reader, Transaction
-from services.kernel.db.statement import Statement
+from services.kernel.db.untyped import Untyped
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,20 +59,20 @@ _VISIBLE = (
     USERS.c.create_time,
 )
 _VERSIONED = {"status_version": USERS.c.status_version + 1, "update_time": func.saga_now()}
-_STANDING = Statement(
+_STANDING = Untyped(
     select(
         USERS.c.status,
         USERS.c.email_verify_time.is_not(None).label("is_verified"),
         USERS.c.status_version,
     ).where(_BY_ID)
 )
-_LOCK = Statement(
+_LOCK = Untyped(
     select(*_VISIBLE)
     .select_from(USERS.join(ROLES))
     .where(_BY_ID, USERS.c.status != "PENDING")
     .with_for_update(of=USERS)
 )
-_LIST = Statement(
+_LIST = Untyped(
     select(*_VISIBLE)
     .select_from(USERS.join(ROLES))
     .where(
@@ -86,27 +86,25 @@ _LIST = Statement(
     .order_by(USERS.c.create_time.desc(), USERS.c.id.desc())
     .limit(bindparam("limit"))
 )
-_VERIFY = Statement(
+_VERIFY = Untyped(
     update(USERS)
     .where(_BY_ID)
     .values(
         email_verify_time=func.coalesce(USERS.c.email_verify_time, func.saga_now()), **_VERSIONED
     )
 )
-_CHANGE_EMAIL = Statement(
+_CHANGE_EMAIL = Untyped(
     update(USERS)
     .where(_BY_ID)
     .values(email=bindparam("email"), email_as_typed=bindparam("email_as_typed"))
 )
-_SET_PASSWORD = Statement(
+_SET_PASSWORD = Untyped(
     update(USERS)
     .where(_BY_ID)
     .values(password_hash=bindparam("password_hash"), update_time=func.saga_now())
 )
-_SET_STATUS = Statement(
-    update(USERS).where(_BY_ID).values(status=bindparam("status"), **_VERSIONED)
-)
-_SET_ROLE = Statement(
+_SET_STATUS = Untyped(update(USERS).where(_BY_ID).values(status=bindparam("status"), **_VERSIONED))
+_SET_ROLE = Untyped(
     update(USERS)
     .where(_BY_ID)
     .values(
@@ -116,31 +114,31 @@ _SET_ROLE = Statement(
 )
 # One lock for all that could leave no administrator; registrations, which only refer to
 # the role's row, don't wait for it.
-_LOCK_ADMINS = Statement(
+_LOCK_ADMINS = Untyped(
     select(ROLES.c.id).where(ROLES.c.name == "admin").with_for_update(key_share=True)
 )
-_OTHER_ADMINS = Statement(
+_OTHER_ADMINS = Untyped(
     select(func.count().label("number"))
     .select_from(USERS.join(ROLES))
     .where(ROLES.c.name == "admin", USERS.c.status == "ACTIVE", USERS.c.id != bindparam("user_id"))
 )
-_ADMINS = Statement(
+_ADMINS = Untyped(
     select(*_VISIBLE)
     .select_from(USERS.join(ROLES))
     .where(ROLES.c.name == "admin", USERS.c.status != "PENDING")
     .order_by(USERS.c.create_time)
 )
-_DELETE = Statement(
+_DELETE = Untyped(
     delete(USERS).where(_BY_ID, USERS.c.status == "DELETING").returning(USERS.c.email)
 )
-_RUNNING_SAGA = Statement(
+_RUNNING_SAGA = Untyped(
     select(SAGAS.c.id).where(
         SAGAS.c.user_id == bindparam("user_id"),
         SAGAS.c.kind == bindparam("kind"),
         literal_column("state IN ('RUNNING', 'COMPENSATING')"),
     )
 )
-_FORGET_KEYS = Statement(
+_FORGET_KEYS = Untyped(
     delete(IDEMPOTENCY).where(
         (IDEMPOTENCY.c.scope == bindparam("scope"))
         | IDEMPOTENCY.c.saga_id.in_(
@@ -148,7 +146,7 @@ _FORGET_KEYS = Statement(
         )
     )
 )
-_FORGET_SAGAS = Statement(
+_FORGET_SAGAS = Untyped(
     update(SAGAS)
     .where(
         SAGAS.c.user_id == bindparam("user_id"),

@@ -13,7 +13,8 @@ from sqlalchemy.dialects.postgresql import insert
 
 from services.auth.model import AUDIT_LOG
 from services.kernel.db.database import Reader, Transaction
-from services.kernel.db.statement import Statement
+from services.kernel.db.statement import Limit, NoRow, Statement
+from services.kernel.db.untyped import Untyped
 from services.kernel.ids import new_id
 
 
@@ -30,7 +31,7 @@ class Entry:
     create_time: datetime
 
 
-_INSERT = Statement(
+_INSERT = Untyped(
     insert(AUDIT_LOG)
     .values(
         id=bindparam("entry_id"),
@@ -43,7 +44,7 @@ _INSERT = Statement(
     )
     .on_conflict_do_nothing()
 )
-_LATEST = Statement(
+_LATEST = Untyped(
     select(AUDIT_LOG)
     .where(
         or_(
@@ -58,7 +59,7 @@ _LATEST = Statement(
     .order_by(AUDIT_LOG.c.create_time.desc(), AUDIT_LOG.c.id.desc())
     .limit(bindparam("limit"))
 )
-_FORGET_ADDRESSES = Statement(
+_FORGET_ADDRESSES = Untyped(
     update(AUDIT_LOG)
     .where(AUDIT_LOG.c.user_id == bindparam("user_id"))
     .values(address=literal_column("NULL"))
@@ -70,7 +71,9 @@ OLD = Statement(
             .where(AUDIT_LOG.c.create_time < func.saga_now() - literal_column("interval '1 year'"))
             .limit(bindparam("limit"))
         )
-    )
+    ),
+    Limit,
+    NoRow,
 )
 
 

@@ -25,7 +25,8 @@ from sqlalchemy.dialects.postgresql import insert
 
 from services.auth.model import CODE_LIMITS, CODES
 from services.kernel.db.database import Reader, Transaction
-from services.kernel.db.statement import Row, Statement
+from services.kernel.db.statement import Limit, NoRow, Statement
+from services.kernel.db.untyped import Row, Untyped
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -69,9 +70,9 @@ _COLUMNS = (
     CODES.c.spend_time.is_not(None).label("is_spent"),
     (CODES.c.expire_time <= func.saga_now()).label("is_over"),
 )
-_GET = Statement(select(*_COLUMNS).where(_BY_ID))
-_LOCK = Statement(select(*_COLUMNS).where(_BY_ID).with_for_update())
-_INSERT = Statement(
+_GET = Untyped(select(*_COLUMNS).where(_BY_ID))
+_LOCK = Untyped(select(*_COLUMNS).where(_BY_ID).with_for_update())
+_INSERT = Untyped(
     insert(CODES)
     .values(
         id=bindparam("flow_id"),
@@ -85,20 +86,20 @@ _INSERT = Statement(
     .on_conflict_do_nothing()
     .returning(CODES.c.id)
 )
-_REPLACE = Statement(
+_REPLACE = Untyped(
     delete(CODES).where(
         CODES.c.email == bindparam("email"),
         CODES.c.purpose == bindparam("purpose"),
         CODES.c.spend_time.is_(None),
     )
 )
-_COUNT_TRY = Statement(update(CODES).where(_BY_ID).values(tries=CODES.c.tries + 1))
-_SPEND = Statement(
+_COUNT_TRY = Untyped(update(CODES).where(_BY_ID).values(tries=CODES.c.tries + 1))
+_SPEND = Untyped(
     update(CODES)
     .where(_BY_ID, CODES.c.spend_time.is_(None))
     .values(spend_time=func.saga_now(), saga_id=bindparam("saga_id"))
 )
-_REARM = Statement(
+_REARM = Untyped(
     update(CODES)
     .where(_SPENT_ON)
     .values(
@@ -109,13 +110,13 @@ _REARM = Statement(
         ),
     )
 )
-_CLEAR = Statement(update(CODES).where(_SPENT_ON).values(payload=literal_column("NULL")))
-_FORGET = Statement(
+_CLEAR = Untyped(update(CODES).where(_SPENT_ON).values(payload=literal_column("NULL")))
+_FORGET = Untyped(
     delete(CODES).where(
         (CODES.c.email == bindparam("email")) | (CODES.c.user_id == bindparam("user_id"))
     )
 )
-_LOCK_LIMITS = Statement(
+_LOCK_LIMITS = Untyped(
     insert(CODE_LIMITS)
     .values(
         key_hmac=bindparam("key_hmac"),
@@ -125,7 +126,7 @@ _LOCK_LIMITS = Statement(
     .on_conflict_do_update(constraint="pk_code_limits", set_={"update_time": func.saga_now()})
     .returning(CODE_LIMITS.c.send_times, CODE_LIMITS.c.failure_times, func.saga_now().label("now"))
 )
-_STORE_LIMITS = Statement(
+_STORE_LIMITS = Untyped(
     update(CODE_LIMITS)
     .where(CODE_LIMITS.c.key_hmac == bindparam("key_hmac"))
     .values(send_times=bindparam("send_times"), failure_times=bindparam("failure_times"))
@@ -142,7 +143,9 @@ OLD = Statement(
             )
             .limit(bindparam("limit"))
         )
-    )
+    ),
+    Limit,
+    NoRow,
 )
 OLD_LIMITS = Statement(
     delete(CODE_LIMITS).where(
@@ -153,7 +156,9 @@ OLD_LIMITS = Statement(
             )
             .limit(bindparam("limit"))
         )
-    )
+    ),
+    Limit,
+    NoRow,
 )
 
 

@@ -20,7 +20,8 @@ from sqlalchemy.dialects.postgresql import insert
 
 from services.auth.model import LOGIN_FAILURES, ROLES, USERS, Status
 from services.kernel.db.database import Reader, Transaction
-from services.kernel.db.statement import Row, Statement
+from services.kernel.db.statement import Limit, NoRow, Statement
+from services.kernel.db.untyped import Row, Untyped
 
 FREE_FAILURES = 5
 WAIT_SECONDS_MAX = 900
@@ -57,12 +58,12 @@ _SELECT = (
     .select_from(USERS.join(ROLES))
     .where(USERS.c.status != "PENDING")
 )
-_BY_EMAIL = Statement(_SELECT.where(USERS.c.email == bindparam("email")))
-_BY_ID = Statement(_SELECT.where(USERS.c.id == bindparam("user_id")))
-_HOLD = Statement(
+_BY_EMAIL = Untyped(_SELECT.where(USERS.c.email == bindparam("email")))
+_BY_ID = Untyped(_SELECT.where(USERS.c.id == bindparam("user_id")))
+_HOLD = Untyped(
     _SELECT.where(USERS.c.id == bindparam("user_id")).with_for_update(read=True, of=USERS)
 )
-_REPLACE = Statement(
+_REPLACE = Untyped(
     update(USERS)
     .where(
         USERS.c.id == bindparam("user_id"),
@@ -85,7 +86,7 @@ _WAIT_SECONDS = case(
     else_=0,
 )
 _LEFT = extract("epoch", LOGIN_FAILURES.c.wait_until - func.saga_now()).label("seconds_left")
-_FAIL = Statement(
+_FAIL = Untyped(
     insert(LOGIN_FAILURES)
     .values(
         account_hmac=bindparam("account_hmac"),
@@ -103,8 +104,8 @@ _FAIL = Statement(
     )
     .returning(LOGIN_FAILURES.c.failures)
 )
-_WAIT = Statement(select(_LEFT).where(_MATCHES))
-_FORGIVE = Statement(delete(LOGIN_FAILURES).where(_MATCHES).returning(_LEFT))
+_WAIT = Untyped(select(_LEFT).where(_MATCHES))
+_FORGIVE = Untyped(delete(LOGIN_FAILURES).where(_MATCHES).returning(_LEFT))
 OLD_FAILURES = Statement(
     delete(LOGIN_FAILURES).where(
         LOGIN_FAILURES.c.account_hmac.in_(
@@ -114,7 +115,9 @@ OLD_FAILURES = Statement(
             )
             .limit(bindparam("limit"))
         )
-    )
+    ),
+    Limit,
+    NoRow,
 )
 
 

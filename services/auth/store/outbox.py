@@ -11,7 +11,8 @@ from sqlalchemy.dialects.postgresql import insert
 
 from services.auth.model import OUTBOX
 from services.kernel.db.database import Reader, Transaction
-from services.kernel.db.statement import Statement
+from services.kernel.db.statement import Limit, NoRow, Statement
+from services.kernel.db.untyped import Untyped
 from services.kernel.ids import new_id
 
 
@@ -28,7 +29,7 @@ def _interval(name: str) -> object:
     return bindparam(name, type_=Interval)
 
 
-_INSERT = Statement(
+_INSERT = Untyped(
     insert(OUTBOX).values(
         id=bindparam("mail_id"),
         sealed=bindparam("sealed"),
@@ -42,19 +43,19 @@ _DUE = (
     .limit(bindparam("limit"))
     .with_for_update(skip_locked=True)
 )
-_CLAIM = Statement(
+_CLAIM = Untyped(
     update(OUTBOX)
     .where(OUTBOX.c.id.in_(_DUE))
     .values(attempts=OUTBOX.c.attempts + 1, next_try_time=func.saga_now() + _interval("lease"))
     .returning(OUTBOX.c.id, OUTBOX.c.sealed, OUTBOX.c.attempts)
 )
-_REMOVE = Statement(delete(OUTBOX).where(OUTBOX.c.id == bindparam("mail_id")))
-_POSTPONE = Statement(
+_REMOVE = Untyped(delete(OUTBOX).where(OUTBOX.c.id == bindparam("mail_id")))
+_POSTPONE = Untyped(
     update(OUTBOX)
     .where(OUTBOX.c.id == bindparam("mail_id"))
     .values(next_try_time=func.saga_now() + _interval("pause"), last_error=bindparam("last_error"))
 )
-_COUNT = Statement(select(func.count().label("waiting")).select_from(OUTBOX))
+_COUNT = Untyped(select(func.count().label("waiting")).select_from(OUTBOX))
 EXPIRED = Statement(
     delete(OUTBOX).where(
         OUTBOX.c.id.in_(
@@ -62,7 +63,9 @@ EXPIRED = Statement(
             .where(OUTBOX.c.expire_time <= func.saga_now())
             .limit(bindparam("limit"))
         )
-    )
+    ),
+    Limit,
+    NoRow,
 )
 
 
@@ -89,7 +92,7 @@ async def postpone(tx: Transaction, mail_id: UUID, *, pause: timedelta, last_err
 
 async def remove_expired(tx: Transaction, *, limit: int) -> int:
     """Forget mail whose time is over, and return how many."""
-    return await tx.execute(EXPIRED, limit=limit)
+    return await tx.execute(EXPIRED, Limit(limit))
 
 
 async def count(reader: Reader) -> int:

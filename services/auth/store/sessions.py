@@ -11,7 +11,8 @@ from sqlalchemy.dialects.postgresql import insert
 
 from services.auth.model import ROLES, SESSIONS, USERS
 from services.kernel.db.database import Database, Reader, Transaction
-from services.kernel.db.statement import Statement
+from services.kernel.db.statement import Limit, NoRow, Statement
+from services.kernel.db.untyped import Untyped
 from services.kernel.rpc.access import Session
 
 IDLE = timedelta(days=30)  # a session that is not refreshed for so long has ended
@@ -40,7 +41,7 @@ _LIVES = SESSIONS.c.expire_time > func.saga_now()
 # The sessions of a user who is DELETING live until the deletion can't be refused any more.
 _USER_LIVES = or_(USERS.c.status == "ACTIVE", USERS.c.status == "DELETING")
 
-_INSERT = Statement(
+_INSERT = Untyped(
     insert(SESSIONS).values(
         id=bindparam("session_id"),
         user_id=bindparam("user_id"),
@@ -49,12 +50,12 @@ _INSERT = Statement(
         expire_time=func.saga_now() + bindparam("idle", IDLE, Interval),
     )
 )
-_CHECK = Statement(
+_CHECK = Untyped(
     select(ROLES.c.name.label("role"))
     .select_from(SESSIONS.join(USERS).join(ROLES))
     .where(_BY_ID, _LIVES, _USER_LIVES)
 )
-_LOCK = Statement(
+_LOCK = Untyped(
     select(
         SESSIONS.c.user_id,
         USERS.c.email_as_typed,
@@ -69,7 +70,7 @@ _LOCK = Statement(
     .where(_BY_ID, _LIVES, _USER_LIVES)
     .with_for_update(of=SESSIONS)
 )
-_ROTATE = Statement(
+_ROTATE = Untyped(
     update(SESSIONS)
     .where(_BY_ID)
     .values(
@@ -82,8 +83,8 @@ _ROTATE = Statement(
         ),
     )
 )
-_END = Statement(delete(SESSIONS).where(_BY_ID))
-_END_ALL = Statement(
+_END = Untyped(delete(SESSIONS).where(_BY_ID))
+_END_ALL = Untyped(
     delete(SESSIONS).where(
         and_(
             SESSIONS.c.user_id == bindparam("user_id"),
@@ -98,7 +99,9 @@ EXPIRED = Statement(
             .where(SESSIONS.c.expire_time <= func.saga_now())
             .limit(bindparam("limit"))
         )
-    )
+    ),
+    Limit,
+    NoRow,
 )
 
 

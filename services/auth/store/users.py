@@ -11,14 +11,14 @@ from sqlalchemy.dialects.postgresql import insert
 from services.auth.errors import EmailTaken
 from services.auth.model import ROLES, USERS, Email, Status, User
 from services.kernel.db.database import Reader, Transaction
-from services.kernel.db.statement import Row, Statement
+from services.kernel.db.untyped import Row, Untyped
 from services.kernel.ids import new_id
 
-_ADD_ROLE = Statement(
+_ADD_ROLE = Untyped(
     insert(ROLES).values(id=bindparam("role_id"), name=bindparam("role")).on_conflict_do_nothing()
 )
-_ROLE_EXISTS = Statement(select(ROLES.c.id).where(ROLES.c.name == bindparam("role")))
-_INSERT = Statement(
+_ROLE_EXISTS = Untyped(select(ROLES.c.id).where(ROLES.c.name == bindparam("role")))
+_INSERT = Untyped(
     insert(USERS).values(
         id=bindparam("user_id"),
         email=bindparam("email"),
@@ -30,8 +30,8 @@ _INSERT = Statement(
         saga_id=bindparam("saga_id"),
     )
 )
-_STATUS_BY_EMAIL = Statement(select(USERS.c.status).where(USERS.c.email == bindparam("email")))
-_ACTIVATE = Statement(
+_STATUS_BY_EMAIL = Untyped(select(USERS.c.status).where(USERS.c.email == bindparam("email")))
+_ACTIVATE = Untyped(
     update(USERS)
     .where(USERS.c.id == bindparam("user_id"), USERS.c.saga_id == bindparam("saga_id"))
     .values(
@@ -44,7 +44,7 @@ _ACTIVATE = Statement(
     )
     .returning(USERS.c.create_time)
 )
-_DELETE_PENDING = Statement(
+_DELETE_PENDING = Untyped(
     delete(USERS).where(USERS.c.id == bindparam("user_id"), USERS.c.status == "PENDING")
 )
 _VISIBLE = (
@@ -56,7 +56,7 @@ _VISIBLE = (
     USERS.c.email_verify_time.is_not(None).label("email_verified"),
     USERS.c.create_time,
 )
-_GET = Statement(
+_GET = Untyped(
     select(*_VISIBLE)
     .join(ROLES)
     .where(USERS.c.id == bindparam("user_id"), USERS.c.status != "PENDING")

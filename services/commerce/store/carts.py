@@ -33,28 +33,28 @@ from services.commerce.model import (
 from services.commerce.store import users
 from services.commerce.store.products import COLUMNS, product_of
 from services.kernel.db.database import Reader, Transaction
-from services.kernel.db.statement import Row, Statement
+from services.kernel.db.untyped import Row, Untyped
 
 _USER = bindparam("user_id", type_=Uuid)
 _PRODUCT = bindparam("product_id", type_=Uuid)
 _QUANTITY = bindparam("quantity", type_=Integer)
 _CHANGED = {"version": CARTS.c.version + 1, "update_time": func.clock_timestamp()}
 
-_OPEN = Statement(
+_OPEN = Untyped(
     insert(CARTS)
     .values(user_id=_USER)
     .on_conflict_do_update(constraint="pk_carts", set_=_CHANGED)
     .returning(CARTS.c.version, CARTS.c.update_time)
 )
-_LOCK = Statement(
+_LOCK = Untyped(
     insert(CARTS)
     .values(user_id=_USER)
     .on_conflict_do_update(constraint="pk_carts", set_={"version": CARTS.c.version})
 )
-_TOUCH = Statement(
+_TOUCH = Untyped(
     update(CARTS).where(CARTS.c.user_id == _USER).values(**_CHANGED).returning(CARTS.c.version)
 )
-_DELETE = Statement(delete(CARTS).where(CARTS.c.user_id == _USER))
+_DELETE = Untyped(delete(CARTS).where(CARTS.c.user_id == _USER))
 
 _own_lines = CART_ITEMS.c.user_id == _USER
 _line = _own_lines & (CART_ITEMS.c.product_id == _PRODUCT)
@@ -90,29 +90,29 @@ _lines = union_all(
         _own_lines, CART_ITEMS.c.product_id != _PRODUCT
     ),
 ).subquery("lines")
-_IS_LISTED = Statement(
+_IS_LISTED = Untyped(
     select(PRODUCTS.c.id).where(PRODUCTS.c.id == _PRODUCT, PRODUCTS.c.delete_time.is_(None))
 )
-_HAS_LINE = Statement(select(CART_ITEMS.c.product_id).where(_line))
+_HAS_LINE = Untyped(select(CART_ITEMS.c.product_id).where(_line))
 # Who says how many has seen what one costs now.
-_SET = Statement(
+_SET = Untyped(
     update(CART_ITEMS)
     .where(_line, PRODUCTS.c.id == CART_ITEMS.c.product_id)
     .values(quantity=_QUANTITY, known_price=PRODUCTS.c.price)
     .returning(CART_ITEMS.c.product_id)
 )
-_REMOVE = Statement(delete(CART_ITEMS).where(_line).returning(CART_ITEMS.c.product_id))
-_CLEAR = Statement(delete(CART_ITEMS).where(_own_lines))
+_REMOVE = Untyped(delete(CART_ITEMS).where(_line).returning(CART_ITEMS.c.product_id))
+_CLEAR = Untyped(delete(CART_ITEMS).where(_own_lines))
 
 _ordered = (
     (ORDER_ITEMS.c.order_id == bindparam("order_id", type_=Uuid))
     & (ORDER_ITEMS.c.product_id == CART_ITEMS.c.product_id)
     & _own_lines
 )
-_REMOVE_ORDERED = Statement(
+_REMOVE_ORDERED = Untyped(
     delete(CART_ITEMS).where(_ordered, CART_ITEMS.c.quantity <= ORDER_ITEMS.c.quantity)
 )
-_REDUCE_ORDERED = Statement(
+_REDUCE_ORDERED = Untyped(
     update(CART_ITEMS)
     .where(_ordered)
     .values(quantity=CART_ITEMS.c.quantity - ORDER_ITEMS.c.quantity)
@@ -125,7 +125,7 @@ _LINE_COLUMNS = (
     PRODUCTS.c.delete_time,
     *COLUMNS,
 )
-_ADD = Statement(
+_ADD = Untyped(
     select(
         _lines.c.position, _lines.c.quantity, _lines.c.known_price, PRODUCTS.c.delete_time, *COLUMNS
     )
@@ -139,7 +139,7 @@ _ADD = Statement(
 _products_of_lines = CART_ITEMS.join(PRODUCTS, PRODUCTS.c.id == CART_ITEMS.c.product_id).join(
     CATEGORIES, CATEGORIES.c.id == PRODUCTS.c.category_id
 )
-_GET = Statement(
+_GET = Untyped(
     select(
         CARTS.c.version.label("cart_version"),
         CARTS.c.update_time.label("cart_update_time"),
@@ -150,7 +150,7 @@ _GET = Statement(
     .order_by(CART_ITEMS.c.position)
 )
 # In the order of ids, as everywhere: two orders never wait for each other.
-_LOCK_LINES = Statement(
+_LOCK_LINES = Untyped(
     select(*_LINE_COLUMNS)
     .select_from(_products_of_lines)
     .where(_own_lines)

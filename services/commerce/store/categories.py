@@ -10,7 +10,7 @@ from sqlalchemy import Text, Uuid, bindparam, insert, select, tuple_
 from services.commerce.errors import CategoryNameTaken
 from services.commerce.model import CATEGORIES, Category
 from services.kernel.db.database import Reader, Transaction
-from services.kernel.db.statement import Row, Statement
+from services.kernel.db.untyped import Row, Untyped
 
 # Before every name; no id is smaller.
 FIRST = ("", UUID(int=0))
@@ -21,14 +21,14 @@ _COLUMNS = (
     CATEGORIES.c.description,
     CATEGORIES.c.create_time,
 )
-_INSERT = Statement(
+_INSERT = Untyped(
     insert(CATEGORIES)
     .values(
         id=bindparam("category_id"), name=bindparam("name"), description=bindparam("description")
     )
     .returning(*_COLUMNS)
 )
-_PAGE = Statement(
+_PAGE = Untyped(
     select(*_COLUMNS, CATEGORIES.c.name_key)
     .where(
         tuple_(CATEGORIES.c.name_key, CATEGORIES.c.id)

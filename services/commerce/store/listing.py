@@ -26,7 +26,7 @@ from sqlalchemy import (
 from services.commerce.model import CATEGORIES, PRODUCTS, Filters, Product, Sort
 from services.commerce.store.products import COLUMNS, product_of
 from services.kernel.db.database import Reader
-from services.kernel.db.statement import Row, Statement
+from services.kernel.db.untyped import Row, Untyped
 from services.kernel.money import MINOR_UNITS_MAX
 
 COUNTED_MAX = 10_000
@@ -112,7 +112,7 @@ def _parameters(filters: Filters) -> dict[str, Any]:
 
 
 @cache
-def _page(shape: _Shape) -> Statement:
+def _page(shape: _Shape) -> Untyped:
     key, is_backwards = _SORTS[shape.sort]
     wanted = select(PRODUCTS, key.label("sort_value")).where(*_conditions(shape))
     if shape.is_after:
@@ -127,7 +127,7 @@ def _page(shape: _Shape) -> Statement:
     page = wanted.subquery("page")
     # The categories are looked up for the rows of the page, not for those skipped.
     columns = [page.c.get(each.key, CATEGORIES.c.name.label("category_name")) for each in COLUMNS]
-    return Statement(
+    return Untyped(
         select(*columns, page.c.sort_value)
         .join_from(page, CATEGORIES, CATEGORIES.c.id == page.c.category_id)
         .order_by(*_order(page.c.sort_value, page.c.id, is_backwards=is_backwards)),
@@ -136,14 +136,14 @@ def _page(shape: _Shape) -> Statement:
 
 
 @cache
-def _count(shape: _Shape) -> Statement:
+def _count(shape: _Shape) -> Untyped:
     matching = select(literal(1)).where(*_conditions(shape))
     if not shape.by_words:
         # An order that an index has keeps the planner from reading the whole table.
         by_price = shape.by_price or shape.by_category
         matching = matching.order_by(PRODUCTS.c.price if by_price else PRODUCTS.c.create_time)
     counted = matching.limit(COUNTED_MAX + 1).subquery("matching")
-    return Statement(
+    return Untyped(
         select(func.count().label("counted")).select_from(counted),
         is_planned_anew=shape.by_price,
     )

@@ -31,7 +31,7 @@ from sqlalchemy import (
 from services.commerce.errors import CheckoutInProgress
 from services.commerce.model import ORDER_ITEMS, ORDERS, Order, OrderItem, OrderState
 from services.kernel.db.database import Reader, Transaction
-from services.kernel.db.statement import Row, Statement
+from services.kernel.db.untyped import Row, Untyped
 
 _COLUMNS = (
     ORDERS.c.id,
@@ -47,7 +47,7 @@ _BY_ID = ORDERS.c.id == bindparam("order_id", type_=Uuid)
 _USER = bindparam("user_id", type_=Uuid)
 _NOW = func.clock_timestamp()
 
-_INSERT = Statement(
+_INSERT = Untyped(
     insert(ORDERS).values(
         id=bindparam("order_id"),
         user_id=_USER,
@@ -63,7 +63,7 @@ _ITEM_ARRAYS = {
     "quantity": Integer,
     "unit_price": BigInteger,
 }
-_INSERT_ITEMS = Statement(
+_INSERT_ITEMS = Untyped(
     insert(ORDER_ITEMS).from_select(
         ["order_id", *_ITEM_ARRAYS],
         select(
@@ -77,8 +77,8 @@ _INSERT_ITEMS = Statement(
         ),
     )
 )
-_GET = Statement(select(*_COLUMNS).where(_BY_ID))
-_ITEMS = Statement(
+_GET = Untyped(select(*_COLUMNS).where(_BY_ID))
+_ITEMS = Untyped(
     select(
         ORDER_ITEMS.c.order_id,
         ORDER_ITEMS.c.product_id,
@@ -89,7 +89,7 @@ _ITEMS = Statement(
     .where(ORDER_ITEMS.c.order_id == func.any(bindparam("order_ids", type_=ARRAY(Uuid))))
     .order_by(ORDER_ITEMS.c.order_id, ORDER_ITEMS.c.position)
 )
-_PAGE = Statement(
+_PAGE = Untyped(
     select(*_COLUMNS)
     .where(
         ORDERS.c.user_id == _USER,
@@ -104,8 +104,8 @@ _PAGE = Statement(
 )
 
 
-def _move(before: OrderState, after: OrderState, **also: BindParameter[Any]) -> Statement:
-    return Statement(
+def _move(before: OrderState, after: OrderState, **also: BindParameter[Any]) -> Untyped:
+    return Untyped(
         update(ORDERS)
         .where(_BY_ID, ORDERS.c.state == before.value)
         .values(state=after.value, update_time=_NOW, **also)
@@ -116,7 +116,7 @@ _PAY = _move(OrderState.PENDING, OrderState.PAID)
 _FAIL = _move(OrderState.PENDING, OrderState.FAILED, failure_reason=bindparam("reason"))
 _BEGIN_CANCEL = _move(OrderState.PAID, OrderState.CANCELLING, refund_id=bindparam("refund_id"))
 _CANCEL = _move(OrderState.CANCELLING, OrderState.CANCELLED)
-_IN_FLIGHT = Statement(
+_IN_FLIGHT = Untyped(
     select(ORDERS.c.id)
     .where(
         ORDERS.c.user_id == _USER,
@@ -124,10 +124,10 @@ _IN_FLIGHT = Statement(
     )
     .limit(1)
 )
-_IS_PENDING = Statement(
+_IS_PENDING = Untyped(
     select(ORDERS.c.id).where(ORDERS.c.user_id == _USER, literal_column("state = 'PENDING'"))
 )
-_PSEUDONYMISE = Statement(
+_PSEUDONYMISE = Untyped(
     update(ORDERS).where(ORDERS.c.user_id == _USER).values(user_id=null(), update_time=_NOW)
 )
 

@@ -26,7 +26,7 @@ from sqlalchemy import (
 from services.commerce.errors import CategoryNotFound
 from services.commerce.model import CATEGORIES, PRODUCTS, STOCK_MAX, Product, ProductFields
 from services.kernel.db.database import Reader, Transaction
-from services.kernel.db.statement import Row, Statement
+from services.kernel.db.untyped import Row, Untyped
 
 COLUMNS = (
     PRODUCTS.c.id,
@@ -55,19 +55,19 @@ def _get() -> Select[tuple[object, ...]]:
     return select(*COLUMNS).select_from(_FROM).where(_BY_ID, _LISTED)
 
 
-_GET = Statement(_get())
-_LOCK = Statement(_get().with_for_update(of=PRODUCTS, key_share=True))
-_GET_MANY = Statement(
+_GET = Untyped(_get())
+_LOCK = Untyped(_get().with_for_update(of=PRODUCTS, key_share=True))
+_GET_MANY = Untyped(
     select(*COLUMNS).select_from(_FROM).where(PRODUCTS.c.id == func.any(_IDS), _LISTED)
 )
-_INSERT = Statement(
+_INSERT = Untyped(
     insert(PRODUCTS).values(
         id=bindparam("product_id"),
         seller_id=bindparam("seller_id"),
         **{name: bindparam(name) for name in _SETTABLE},
     )
 )
-_INSERT_MANY = Statement(
+_INSERT_MANY = Untyped(
     insert(PRODUCTS).from_select(
         ["id", *_SETTABLE],
         select(*(column(name) for name in ("id", *_SETTABLE))).select_from(
@@ -80,12 +80,12 @@ _INSERT_MANY = Statement(
         ),
     )
 )
-_UPDATE = Statement(
+_UPDATE = Untyped(
     update(PRODUCTS)
     .where(_BY_ID)
     .values(**{name: bindparam(f"new_{name}") for name in _SETTABLE}, **_CHANGED)
 )
-_DELETE = Statement(
+_DELETE = Untyped(
     update(PRODUCTS).where(_BY_ID).values(delete_time=func.clock_timestamp(), **_CHANGED)
 )
 
@@ -96,7 +96,7 @@ _moved = (
 )
 
 
-_TAKE = Statement(
+_TAKE = Untyped(
     update(PRODUCTS)
     .where(PRODUCTS.c.id == _moved.c.id)
     .values(
@@ -106,7 +106,7 @@ _TAKE = Statement(
     )
 )
 # Never above what the wire can say, or the return would fail for ever.
-_GIVE_BACK = Statement(
+_GIVE_BACK = Untyped(
     update(PRODUCTS)
     .where(PRODUCTS.c.id == _moved.c.id)
     .values(
@@ -117,7 +117,7 @@ _GIVE_BACK = Statement(
 )
 # In the order of ids, as everywhere: two orders never wait for each other. Weaker
 # than FOR UPDATE, so that products can be put into carts meanwhile.
-_LOCK_MANY = Statement(
+_LOCK_MANY = Untyped(
     select(PRODUCTS.c.id)
     .where(PRODUCTS.c.id == func.any(_IDS))
     .order_by(PRODUCTS.c.id)
@@ -197,7 +197,7 @@ async def release(tx: Transaction, quantities: Mapping[UUID, int]) -> None:
     await _run_move(tx, _GIVE_BACK, quantities)
 
 
-async def _run_move(tx: Transaction, move: Statement, quantities: Mapping[UUID, int]) -> None:
+async def _run_move(tx: Transaction, move: Untyped, quantities: Mapping[UUID, int]) -> None:
     moved = await tx.execute(
         move, product_ids=list(quantities), quantities=list(quantities.values())
     )

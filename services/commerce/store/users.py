@@ -21,21 +21,20 @@ from sqlalchemy.dialects.postgresql import insert
 
 from services.commerce.model import FORGOTTEN_USERS, IDEMPOTENCY, SAGAS
 from services.kernel.db.database import Reader, Transaction
-from services.kernel.db.statement import Statement
+from services.kernel.db.statement import Limit, NoRow, Statement
+from services.kernel.db.untyped import Untyped
 from services.kernel.errors import SessionEnded
 
 _USER = bindparam("user_id", type_=Uuid)
 
-_IS_FORGOTTEN = Statement(
-    select(FORGOTTEN_USERS.c.user_id).where(FORGOTTEN_USERS.c.user_id == _USER)
-)
-_FORGET = Statement(insert(FORGOTTEN_USERS).values(user_id=_USER).on_conflict_do_nothing())
-_DELETE_KEYS = Statement(
+_IS_FORGOTTEN = Untyped(select(FORGOTTEN_USERS.c.user_id).where(FORGOTTEN_USERS.c.user_id == _USER))
+_FORGET = Untyped(insert(FORGOTTEN_USERS).values(user_id=_USER).on_conflict_do_nothing())
+_DELETE_KEYS = Untyped(
     delete(IDEMPOTENCY).where(IDEMPOTENCY.c.scope == func.concat("user:", cast(_USER, Text)))
 )
 # The sagas stay, without a word about the user, so that participants that ask for
 # an outcome still get one.
-_CLEAN_SAGAS = Statement(
+_CLEAN_SAGAS = Untyped(
     update(SAGAS)
     .where(SAGAS.c.user_id == _USER)
     .values(
@@ -56,7 +55,9 @@ LATE_KEYS = Statement(
             )
             .limit(bindparam("limit"))
         )
-    )
+    ),
+    Limit,
+    NoRow,
 )
 OLD_TOMBSTONES = Statement(
     delete(FORGOTTEN_USERS).where(
@@ -68,7 +69,9 @@ OLD_TOMBSTONES = Statement(
             )
             .limit(bindparam("limit"))
         )
-    )
+    ),
+    Limit,
+    NoRow,
 )
 
 

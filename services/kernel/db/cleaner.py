@@ -10,7 +10,7 @@ import structlog
 from sqlalchemy import bindparam, delete, func, select, text, tuple_
 
 from services.kernel.db.database import Database, Transaction
-from services.kernel.db.statement import Statement
+from services.kernel.db.statement import Limit, NoRow, Statement
 from services.kernel.db.tables import IDEMPOTENCY, SAGA_BARRIERS, SAGAS
 from services.kernel.errors import DatabaseUnavailable
 
@@ -31,7 +31,9 @@ ENDED_SAGAS = Statement(
             )
             .limit(bindparam("limit"))
         )
-    )
+    ),
+    Limit,
+    NoRow,
 )
 OLD_BARRIERS = Statement(
     delete(SAGA_BARRIERS).where(
@@ -43,7 +45,9 @@ OLD_BARRIERS = Statement(
             )
             .limit(bindparam("limit"))
         )
-    )
+    ),
+    Limit,
+    NoRow,
 )
 OLD_KEYS = Statement(
     delete(IDEMPOTENCY).where(
@@ -52,7 +56,9 @@ OLD_KEYS = Statement(
             .where(IDEMPOTENCY.c.expire_time < func.saga_now())
             .limit(bindparam("limit"))
         )
-    )
+    ),
+    Limit,
+    NoRow,
 )
 
 
@@ -64,7 +70,7 @@ class Cleaner:
         sweeps: Statements with the parameter `limit`, each deleting at most that many.
     """
 
-    def __init__(self, database: Database, sweeps: Sequence[Statement]) -> None:
+    def __init__(self, database: Database, sweeps: Sequence[Statement[Limit, NoRow]]) -> None:
         """See the class."""
         self._database = database
         self._sweeps = sweeps
@@ -84,9 +90,9 @@ class Cleaner:
         """Do one round and return how many rows went."""
         return sum([await self._sweep(statement) for statement in self._sweeps])
 
-    async def _sweep(self, statement: Statement) -> int:
+    async def _sweep(self, statement: Statement[Limit, NoRow]) -> int:
         async def remove(tx: Transaction) -> int:
-            return await tx.execute(statement, limit=ROWS_AT_ONCE)
+            return await tx.execute(statement, Limit(ROWS_AT_ONCE))
 
         total = 0
         while (removed := await self._database.transact("sweep", remove)) > 0:

@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import random
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, overload
 
 import psycopg
 from psycopg.rows import namedtuple_row
@@ -20,10 +20,13 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout, TooManyRequests
 
 from services.kernel.db.connection import Connection
 from services.kernel.db.pool import WAIT_SECONDS, Connections
-from services.kernel.db.statement import Row, Statement
+from services.kernel.db.statement import Statement
+from services.kernel.db.untyped import Row, Untyped
 from services.kernel.errors import CommitUnknown, DatabaseUnavailable
 
 T = TypeVar("T")
+A = TypeVar("A")
+B = TypeVar("B")
 Work = Callable[["Transaction"], Awaitable[T]]
 Observer = Callable[[str], Awaitable[None]]
 
@@ -60,10 +63,22 @@ _NOT_NOW = (
 class Reader(Protocol):
     """What runs statements: a transaction, or the database for a single one."""
 
-    async def all(self, statement: Statement, /, **parameters: Any) -> list[Row]:
+    @overload
+    async def all(self, statement: Statement[A, B], parameters: A, /) -> list[B]: ...
+
+    @overload
+    async def all(self, statement: Untyped, /, **parameters: Any) -> list[Row]: ...
+
+    async def all(self, statement: Any, given: Any = None, /, **parameters: Any) -> Any:
         """Return every row."""
 
-    async def first(self, statement: Statement, /, **parameters: Any) -> Row | None:
+    @overload
+    async def first(self, statement: Statement[A, B], parameters: A, /) -> B | None: ...
+
+    @overload
+    async def first(self, statement: Untyped, /, **parameters: Any) -> Row | None: ...
+
+    async def first(self, statement: Any, given: Any = None, /, **parameters: Any) -> Any:
         """Return the first row, or None."""
 
 
@@ -79,32 +94,48 @@ class Transaction:
         self._observer = observer
         self._sent = 0
 
-    async def all(self, statement: Statement, /, **parameters: Any) -> list[Row]:
+    @overload
+    async def all(self, statement: Statement[A, B], parameters: A, /) -> list[B]: ...
+
+    @overload
+    async def all(self, statement: Untyped, /, **parameters: Any) -> list[Row]: ...
+
+    async def all(self, statement: Any, given: Any = None, /, **parameters: Any) -> Any:
         """Return every row."""
-        cursor = await self._run(statement, parameters)
+        cursor = await self._run(statement, given or parameters)
         return await cursor.fetchall()
 
-    async def first(self, statement: Statement, /, **parameters: Any) -> Row | None:
+    @overload
+    async def first(self, statement: Statement[A, B], parameters: A, /) -> B | None: ...
+
+    @overload
+    async def first(self, statement: Untyped, /, **parameters: Any) -> Row | None: ...
+
+    async def first(self, statement: Any, given: Any = None, /, **parameters: Any) -> Any:
         """Return the first row, or None."""
-        cursor = await self._run(statement, parameters)
+        cursor = await self._run(statement, given or parameters)
         return await cursor.fetchone()
 
-    async def execute(self, statement: Statement, /, **parameters: Any) -> int:
+    @overload
+    async def execute(self, statement: Statement[A, B], parameters: A, /) -> int: ...
+
+    @overload
+    async def execute(self, statement: Untyped, /, **parameters: Any) -> int: ...
+
+    async def execute(self, statement: Any, given: Any = None, /, **parameters: Any) -> Any:
         """Return how many rows the statement touched."""
-        return (await self._run(statement, parameters)).rowcount
+        return (await self._run(statement, given or parameters)).rowcount
 
     @property
     def connection(self) -> Connection:
         """The connection itself, for what a statement can't say (COPY)."""
         return self._connection
 
-    async def _run(
-        self, statement: Statement, parameters: dict[str, Any]
-    ) -> psycopg.AsyncCursor[Row]:
+    async def _run(self, statement: Any, parameters: Any) -> psycopg.AsyncCursor[Any]:
         if self._observer is not None:
             self._sent += 1
             await self._observer(f"{self._name}.statement#{self._sent}")
-        return await statement.run(self._connection, parameters)
+        return await statement.run(self._connection, parameters)  # type: ignore[no-any-return] # until all are typed
 
 
 class Database:
@@ -161,21 +192,33 @@ class Database:
             await asyncio.wait(self._running, timeout=10.0)
         await self.connections.close()
 
-    async def all(self, statement: Statement, /, **parameters: Any) -> list[Row]:
+    @overload
+    async def all(self, statement: Statement[A, B], parameters: A, /) -> list[B]: ...
+
+    @overload
+    async def all(self, statement: Untyped, /, **parameters: Any) -> list[Row]: ...
+
+    async def all(self, statement: Any, given: Any = None, /, **parameters: Any) -> Any:
         """Run one reading statement and return every row.
 
         Raises:
             DatabaseUnavailable: No answer in time.
         """
-        return await self._read(statement, parameters)
+        return await self._read(statement, given or parameters)
 
-    async def first(self, statement: Statement, /, **parameters: Any) -> Row | None:
+    @overload
+    async def first(self, statement: Statement[A, B], parameters: A, /) -> B | None: ...
+
+    @overload
+    async def first(self, statement: Untyped, /, **parameters: Any) -> Row | None: ...
+
+    async def first(self, statement: Any, given: Any = None, /, **parameters: Any) -> Any:
         """Run one reading statement and return the first row, or None.
 
         Raises:
             DatabaseUnavailable: No answer in time.
         """
-        rows = await self._read(statement, parameters)
+        rows = await self._read(statement, given or parameters)
         return rows[0] if rows else None
 
     async def transact(self, name: str, work: Work[T]) -> T:
@@ -245,7 +288,7 @@ class Database:
         if self._observer is not None:
             await self._observer(f"{self.name}.{name}.commit.acked")
 
-    async def _read(self, statement: Statement, parameters: dict[str, Any]) -> list[Row]:
+    async def _read(self, statement: Any, parameters: Any) -> list[Any]:
         for left in reversed(range(TRANSACTION_TRIES)):
             try:
                 return await self._read_once(statement, parameters)
@@ -255,10 +298,10 @@ class Database:
                 await self._drop_dead_connections()
         raise AssertionError("unreachable")
 
-    async def _read_once(self, statement: Statement, parameters: dict[str, Any]) -> list[Row]:
+    async def _read_once(self, statement: Any, parameters: Any) -> list[Any]:
         connection = await self.connections.borrow()
         try:
-            cursor = await statement.run(connection, parameters)
+            cursor: psycopg.AsyncCursor[Any] = await statement.run(connection, parameters)
             return await cursor.fetchall()
         finally:
             await self.connections.put(connection)

@@ -16,15 +16,15 @@ from sqlalchemy import DateTime, bindparam, func, literal_column, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from services.kernel.db.database import Transaction
-from services.kernel.db.statement import Statement
 from services.kernel.db.tables import SAGA_BARRIERS as BARRIERS
+from services.kernel.db.untyped import Untyped
 from services.kernel.errors import DomainError, RecordedError, SagaCancelled
 
 Json = dict[str, Any]
 
 _KEY = (BARRIERS.c.saga_id == bindparam("saga_id")) & (BARRIERS.c.branch == bindparam("branch"))
 
-_CLAIM = Statement(
+_CLAIM = Untyped(
     insert(BARRIERS)
     .values(
         saga_id=bindparam("saga_id"),
@@ -37,11 +37,11 @@ _CLAIM = Statement(
         (func.saga_now() > bindparam("not_after", type_=DateTime(timezone=True))).label("is_late")
     )
 )
-_FIND = Statement(select(BARRIERS.c.state, BARRIERS.c.reply).where(_KEY))
-_STORE = Statement(
+_FIND = Untyped(select(BARRIERS.c.state, BARRIERS.c.reply).where(_KEY))
+_STORE = Untyped(
     update(BARRIERS).where(_KEY).values(state=bindparam("state"), reply=bindparam("reply"))
 )
-_CANCEL = Statement(
+_CANCEL = Untyped(
     insert(BARRIERS)
     .values(saga_id=bindparam("saga_id"), branch=bindparam("branch"), state="CANCELLED")
     .on_conflict_do_update(

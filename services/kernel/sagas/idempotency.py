@@ -22,8 +22,8 @@ from sqlalchemy import bindparam, delete, func, literal_column, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from services.kernel.db.database import Database, Reader, Transaction
-from services.kernel.db.statement import Statement
 from services.kernel.db.tables import IDEMPOTENCY as KEYS
+from services.kernel.db.untyped import Untyped
 from services.kernel.errors import (
     DomainError,
     IdempotencyKeyReused,
@@ -115,7 +115,7 @@ _INSERT = insert(KEYS).values(
     saga_id=bindparam("saga_id"),
     expire_time=func.saga_now() + literal_column("interval '24 hours'"),
 )
-_CLAIM = Statement(
+_CLAIM = Untyped(
     _INSERT.on_conflict_do_update(
         constraint="pk_idempotency",
         set_={
@@ -129,13 +129,13 @@ _CLAIM = Statement(
     ).returning(KEYS.c.scope)
 )
 _KEPT = select(KEYS.c.fingerprint, KEYS.c.saga_id, KEYS.c.reply, KEYS.c.error).where(_MATCHES)
-_FIND = Statement(_KEPT.where(KEYS.c.expire_time >= func.saga_now()))
+_FIND = Untyped(_KEPT.where(KEYS.c.expire_time >= func.saga_now()))
 # A claim that took nothing holds the row's lock: it was alive then, whatever the time is now.
-_FIND_LOCKED = Statement(_KEPT)
-_STORE = Statement(
+_FIND_LOCKED = Untyped(_KEPT)
+_STORE = Untyped(
     update(KEYS).where(_MATCHES).values(reply=bindparam("reply"), error=bindparam("error"))
 )
-_FREE = Statement(delete(KEYS).where(KEYS.c.saga_id == bindparam("saga_id")))
+_FREE = Untyped(delete(KEYS).where(KEYS.c.saga_id == bindparam("saga_id")))
 
 
 async def claim(
@@ -161,7 +161,7 @@ async def find(reader: Reader, key: RequestKey) -> StoredOutcome | None:
     return await _find(reader, _FIND, key)
 
 
-async def _find(reader: Reader, statement: Statement, key: RequestKey) -> StoredOutcome | None:
+async def _find(reader: Reader, statement: Untyped, key: RequestKey) -> StoredOutcome | None:
     row = await reader.first(statement, **_named(key))
     if row is None:
         return None

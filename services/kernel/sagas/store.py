@@ -30,8 +30,8 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert
 
 from services.kernel.db.database import Reader, Transaction
-from services.kernel.db.statement import Row, Statement
 from services.kernel.db.tables import SAGAS
+from services.kernel.db.untyped import Row, Untyped
 
 Json = dict[str, Any]
 
@@ -91,7 +91,7 @@ _COLUMNS = (*SAGAS.c, _LEFT)
 _BY_ID = SAGAS.c.id == bindparam("saga_id")
 _UNFINISHED = literal_column("state IN ('RUNNING', 'COMPENSATING')", Boolean)
 
-_INSERT = Statement(
+_INSERT = Untyped(
     insert(SAGAS)
     .values(
         id=bindparam("saga_id"),
@@ -106,10 +106,10 @@ _INSERT = Statement(
     .on_conflict_do_nothing()
     .returning(*_COLUMNS)
 )
-_CONFIRM = Statement(
+_CONFIRM = Untyped(
     update(SAGAS).where(_BY_ID).values(update_time=func.saga_now()).returning(*_COLUMNS)
 )
-_DONE = Statement(
+_DONE = Untyped(
     update(SAGAS)
     .where(_BY_ID, literal_column("state IN ('RUNNING', 'DONE')", Boolean))
     .values(
@@ -120,7 +120,7 @@ _DONE = Statement(
     )
     .returning(*_COLUMNS)
 )
-_COMPENSATING = Statement(
+_COMPENSATING = Untyped(
     update(SAGAS)
     .where(_BY_ID, _UNFINISHED)
     .values(
@@ -131,7 +131,7 @@ _COMPENSATING = Statement(
     )
     .returning(*_COLUMNS)
 )
-_ABORTED = Statement(
+_ABORTED = Untyped(
     update(SAGAS)
     .where(_BY_ID, literal_column("state IN ('COMPENSATING', 'ABORTED')", Boolean))
     .values(state="ABORTED", parked_at=None, update_time=func.saga_now())
@@ -148,7 +148,7 @@ _DUE = (
     .limit(bindparam("limit"))
     .with_for_update(skip_locked=True)
 )
-_CLAIM = Statement(
+_CLAIM = Untyped(
     update(SAGAS)
     .where(SAGAS.c.id.in_(_DUE))
     .values(
@@ -160,7 +160,7 @@ _CLAIM = Statement(
     )
     .returning(*_COLUMNS)
 )
-_RESCHEDULE = Statement(
+_RESCHEDULE = Untyped(
     update(SAGAS)
     .where(_BY_ID, _UNFINISHED, SAGAS.c.lease_epoch == bindparam("epoch"))
     .values(
@@ -176,14 +176,14 @@ _RESCHEDULE = Statement(
         update_time=func.saga_now(),
     )
 )
-_RETRY = Statement(
+_RETRY = Untyped(
     update(SAGAS)
     .where(_BY_ID, _UNFINISHED)
     .values(next_run_at=func.saga_now(), parked_at=None, attempts=0, update_time=func.saga_now())
     .returning(*_COLUMNS)
 )
-_GET = Statement(select(*_COLUMNS).where(_BY_ID))
-_LIST = Statement(
+_GET = Untyped(select(*_COLUMNS).where(_BY_ID))
+_LIST = Untyped(
     select(*_COLUMNS)
     .where(
         or_(

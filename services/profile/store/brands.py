@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import bindparam, func, insert, select, update
 
 from services.kernel.db.database import Reader, Transaction
-from services.kernel.db.statement import Row, Statement
+from services.kernel.db.untyped import Row, Untyped
 from services.kernel.ids import new_id
 from services.profile.model import BRANDS, PROFILES, Brand, NewBrand
 
@@ -16,7 +16,7 @@ _FIELDS = [field.name for field in fields(Brand)]
 _EDITABLE_FIELDS = [name for name in _FIELDS if name != "id"]
 _BY_ID = BRANDS.c.id == bindparam("brand_id")
 
-_INSERT = Statement(
+_INSERT = Untyped(
     insert(BRANDS).values(
         {
             name: bindparam(name)
@@ -24,14 +24,14 @@ _INSERT = Statement(
         }
     )
 )
-_GET = Statement(select(*(BRANDS.c[name] for name in _FIELDS)).where(_BY_ID))
-_LOCK = Statement(
+_GET = Untyped(select(*(BRANDS.c[name] for name in _FIELDS)).where(_BY_ID))
+_LOCK = Untyped(
     select(*(BRANDS.c[name] for name in _FIELDS), PROFILES.c.user_id)
     .select_from(BRANDS.outerjoin(PROFILES, PROFILES.c.id == BRANDS.c.profile_id))
     .where(_BY_ID)
     .with_for_update(of=BRANDS)
 )
-_UPDATE = Statement(
+_UPDATE = Untyped(
     update(BRANDS)
     .where(_BY_ID)
     .values(
@@ -42,7 +42,7 @@ _UPDATE = Statement(
 
 
 # A profile shows its brand, so its etag has to change with it.
-_TOUCH_PROFILE = Statement(
+_TOUCH_PROFILE = Untyped(
     update(PROFILES)
     .where(PROFILES.c.id == select(BRANDS.c.profile_id).where(_BY_ID).scalar_subquery())
     .values(revision=PROFILES.c.revision + 1, update_time=func.clock_timestamp())

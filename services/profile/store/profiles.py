@@ -13,7 +13,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from services.common.errors import PhoneTaken
 from services.kernel.db.database import Reader, Transaction
-from services.kernel.db.statement import Row, Statement
+from services.kernel.db.untyped import Row, Untyped
 from services.kernel.errors import IllegalState
 from services.kernel.ids import new_id
 from services.profile.model import (
@@ -63,18 +63,18 @@ _WITH_BRAND = select(
 _OF_USER = PROFILES.c.user_id == bindparam("user_id")
 _CHANGED = {"revision": PROFILES.c.revision + 1, "update_time": func.clock_timestamp()}
 
-_INSERT = Statement(
+_INSERT = Untyped(
     insert(PROFILES)
     .values({name: bindparam(name) for name in _NEW_FIELDS})
     .on_conflict_do_nothing(constraint=PHONE_IS_UNIQUE)
     .returning(PROFILES.c.create_time, PROFILES.c.update_time)
 )
-_DELETE_OF_SAGA = Statement(
+_DELETE_OF_SAGA = Untyped(
     delete(PROFILES).where(PROFILES.c.saga_id == bindparam("saga_id")).returning(PROFILES.c.user_id)
 )
-_SAGA_OF_USER = Statement(select(PROFILES.c.saga_id).where(_OF_USER))
-_DELETE_OF_USER = Statement(delete(PROFILES).where(_OF_USER))
-_DELETE_REQUESTS_OF_USER = Statement(
+_SAGA_OF_USER = Untyped(select(PROFILES.c.saga_id).where(_OF_USER))
+_DELETE_OF_USER = Untyped(delete(PROFILES).where(_OF_USER))
+_DELETE_REQUESTS_OF_USER = Untyped(
     delete(IDEMPOTENCY).where(
         or_(
             IDEMPOTENCY.c.scope == literal("user:") + bindparam("user_id", type_=Text),
@@ -82,27 +82,27 @@ _DELETE_REQUESTS_OF_USER = Statement(
         )
     )
 )
-_IS_FORGOTTEN = Statement(
+_IS_FORGOTTEN = Untyped(
     select(
         exists()
         .where(SAGA_BARRIERS.c.saga_id == bindparam("user_id"), SAGA_BARRIERS.c.branch == FORGOTTEN)
         .label("found")
     )
 )
-_GET = Statement(_WITH_BRAND.where(_OF_USER))
-_LOCK = Statement(_WITH_BRAND.where(_OF_USER).with_for_update(of=PROFILES))
-_UPDATE = Statement(
+_GET = Untyped(_WITH_BRAND.where(_OF_USER))
+_LOCK = Untyped(_WITH_BRAND.where(_OF_USER).with_for_update(of=PROFILES))
+_UPDATE = Untyped(
     update(PROFILES)
     .where(_OF_USER)
     .values({name: bindparam(f"new_{name}") for name in _EDITABLE_FIELDS} | _CHANGED)
 )
-_SET_STATUS = Statement(
+_SET_STATUS = Untyped(
     update(PROFILES)
     .where(_OF_USER, PROFILES.c.status_version < bindparam("version"))
     .values({"status": bindparam("new_status"), "status_version": bindparam("version")} | _CHANGED)
 )
-_EXISTS = Statement(select(exists().where(_OF_USER).label("found")))
-_PHONE_EXISTS = Statement(
+_EXISTS = Untyped(select(exists().where(_OF_USER).label("found")))
+_PHONE_EXISTS = Untyped(
     select(exists().where(PROFILES.c.phone_number == bindparam("phone_number")).label("found"))
 )
 _PAGE = (
@@ -113,8 +113,8 @@ _PAGE = (
     .order_by(PROFILES.c.create_time.desc(), PROFILES.c.id.desc())
     .limit(bindparam("limit"))
 )
-_LIST = Statement(_PAGE)
-_LIST_OF_STATUS = Statement(_PAGE.where(PROFILES.c.status == bindparam("status")))
+_LIST = Untyped(_PAGE)
+_LIST_OF_STATUS = Untyped(_PAGE.where(PROFILES.c.status == bindparam("status")))
 
 
 async def insert_new(tx: Transaction, new: NewProfile, *, saga_id: UUID) -> Profile:
@@ -229,7 +229,7 @@ async def delete_of_user(tx: Transaction, user_id: UUID) -> None:
     await tx.execute(_DELETE_REQUESTS_OF_USER, user_id=str(user_id))
 
 
-async def _found(reader: Reader, statement: Statement, **parameters: Any) -> bool:
+async def _found(reader: Reader, statement: Untyped, **parameters: Any) -> bool:
     row = await reader.first(statement, **parameters)
     return row is not None and bool(row.found)
 

@@ -31,7 +31,8 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert
 
 from services.kernel.db.database import Reader, Transaction
-from services.kernel.db.statement import Row, Statement
+from services.kernel.db.statement import Limit, NoRow, Statement
+from services.kernel.db.untyped import Row, Untyped
 from services.kernel.errors import SagaCancelled
 from services.profile.errors import BalanceTooLow, WalletNotFound
 from services.profile.model import (
@@ -87,9 +88,9 @@ _OUTCOME = (
 )
 _MOVED = {"update_time": func.clock_timestamp()}
 
-_FIND = Statement(_READ.where(_T.id == _ID))
-_LOCK = Statement(select(_T.id).where(_T.id == _ID).with_for_update())
-_INSERT = Statement(
+_FIND = Untyped(_READ.where(_T.id == _ID))
+_LOCK = Untyped(select(_T.id).where(_T.id == _ID).with_for_update())
+_INSERT = Untyped(
     insert(TRANSFERS)
     .values(
         {
@@ -128,29 +129,29 @@ _DEBITED = {
     "fingerprint": bindparam("fingerprint", type_=Text),
 }
 # One statement, because the wallet is locked from here to the commit.
-_DEBIT = Statement(
+_DEBIT = Untyped(
     insert(TRANSFERS)
     .from_select(list(_DEBITED), select(*_DEBITED.values()))
     .returning(_T.debit_account_id, *_OUTCOME)
 )
-_GIVE = Statement(
+_GIVE = Untyped(
     update(ACCOUNTS)
     .where(ACCOUNTS.c.id == bindparam("wallet_id"), ACCOUNTS.c.user_id.is_not(None))
     .values(balance=ACCOUNTS.c.balance + _AMOUNT, **_MOVED)
 )
-_GIVE_USER = Statement(
+_GIVE_USER = Untyped(
     update(ACCOUNTS)
     .where(ACCOUNTS.c.user_id == bindparam("user_id"))
     .values(balance=ACCOUNTS.c.balance + _AMOUNT, **_MOVED)
     .returning(ACCOUNTS.c.id)
 )
 # Referred to by a refusal, it must not vanish meanwhile.
-_KEEP_WALLET = Statement(
+_KEEP_WALLET = Untyped(
     select(ACCOUNTS.c.id)
     .where(ACCOUNTS.c.user_id == bindparam("user_id"))
     .with_for_update(read=True, key_share=True)
 )
-_INSERT_TOMBSTONE = Statement(
+_INSERT_TOMBSTONE = Untyped(
     insert(TRANSFERS)
     .values(
         id=_ID,
@@ -162,7 +163,7 @@ _INSERT_TOMBSTONE = Statement(
     )
     .on_conflict_do_nothing()
 )
-_GIVEN_BACK = Statement(
+_GIVEN_BACK = Untyped(
     select(func.coalesce(func.sum(_T.amount), 0).cast(BigInteger).label("amount")).where(
         _T.original_id == bindparam("original_id")
     )
@@ -182,7 +183,7 @@ _PAGE = union_all(
         for side in (_T.debit_account_id, _T.credit_account_id)
     )
 ).subquery("page")
-_LIST = Statement(
+_LIST = Untyped(
     _READ.join(_PAGE, _PAGE.c.id == _T.id).order_by(*_NEWEST_FIRST).limit(bindparam("limit"))
 )
 OLD_TOMBSTONES = Statement(
@@ -195,7 +196,9 @@ OLD_TOMBSTONES = Statement(
             )
             .limit(bindparam("limit"))
         )
-    )
+    ),
+    Limit,
+    NoRow,
 )
 
 
@@ -336,7 +339,7 @@ async def _record(
     return _made(new, state, row, wallet_id=wallet_id, refusal_reason=refusal_reason)
 
 
-async def _insert(tx: Transaction, statement: Statement, **values: Any) -> Row | None:
+async def _insert(tx: Transaction, statement: Untyped, **values: Any) -> Row | None:
     try:
         row = await tx.first(statement, **values)
     except psycopg.errors.UniqueViolation as error:

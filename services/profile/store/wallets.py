@@ -11,7 +11,7 @@ from uuid import UUID
 from sqlalchemy import bindparam, delete, exists, func, insert, or_, select, update
 
 from services.kernel.db.database import Reader, Transaction
-from services.kernel.db.statement import Statement
+from services.kernel.db.untyped import Untyped
 from services.kernel.ids import new_id
 from services.profile.model import (
     ACCOUNTS,
@@ -26,18 +26,18 @@ from services.profile.model import (
 _OF_USER = ACCOUNTS.c.user_id == bindparam("user_id")
 _BY_ID = ACCOUNTS.c.id == bindparam("wallet_id")
 
-_OPEN = Statement(
+_OPEN = Untyped(
     insert(ACCOUNTS).values(
         id=bindparam("id"), kind="wallet", user_id=bindparam("user_id"), balance=0
     )
 )
-_GET = Statement(
+_GET = Untyped(
     select(ACCOUNTS.c.id, ACCOUNTS.c.user_id, ACCOUNTS.c.balance, ACCOUNTS.c.update_time).where(
         _OF_USER
     )
 )
-_LOCK = Statement(select(ACCOUNTS.c.id, ACCOUNTS.c.balance).where(_OF_USER).with_for_update())
-_DELETE_UNUSED = Statement(
+_LOCK = Untyped(select(ACCOUNTS.c.id, ACCOUNTS.c.balance).where(_OF_USER).with_for_update())
+_DELETE_UNUSED = Untyped(
     delete(ACCOUNTS).where(
         _BY_ID,
         ~exists().where(
@@ -48,12 +48,12 @@ _DELETE_UNUSED = Statement(
         ),
     )
 )
-_CLOSE = Statement(
+_CLOSE = Untyped(
     update(ACCOUNTS)
     .where(_BY_ID)
     .values(user_id=None, balance=0, update_time=func.clock_timestamp())
 )
-_FORFEIT = Statement(
+_FORFEIT = Untyped(
     insert(TRANSFERS).values(
         id=bindparam("id"),
         kind=TransferKind.FORFEIT.value,
