@@ -62,8 +62,6 @@ CART = cart_pb.DESCRIPTOR.services_by_name["CartService"]
 ORDERS = order_pb.DESCRIPTOR.services_by_name["OrderService"]
 SAGAS = saga_pb.DESCRIPTOR.services_by_name["SagaService"]
 
-# Money is not spent on an answer that Auth gave a minute ago.
-FRESH_METHODS = frozenset({"/lockstep.commerce.v1.OrderService/PlaceOrder"})
 # PostgreSQL takes disks to turn unless told otherwise, and then prefers to read whole
 # tables where an index finds the page at once.
 PLANNING = "-c random_page_cost=1.1"
@@ -157,7 +155,6 @@ def _access(keys: KeyRing, auth: auth_grpc.AuthServiceAsyncStub) -> Access:
         keys=RemoteKeys(auth),
         sessions=RemoteSessions(auth),
         trusted=keys.trusted,
-        fresh_methods=FRESH_METHODS,
     )
 
 

@@ -102,6 +102,17 @@ async def test_a_method_of_several_services_needs_an_audience(
     assert claims(call.metadata["x-lockstep-service"], key)["aud"] == "commerce"
 
 
+async def test_a_foreign_method_needs_an_audience(
+    server: FakeServer, key: EllipticCurvePrivateKey
+) -> None:
+    async with connect(server.address, identity=ServiceIdentity("auth", key)) as channel:
+        path = "/acme.library.v1.LibraryService/GetBook"
+        get_book: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(path)
+        with pytest.raises(ValueError, match="audience"):
+            await get_book(b"")
+    assert server.calls == []
+
+
 async def test_a_user_is_proven_by_metadata(server: FakeServer) -> None:
     async with connect(server.address) as channel:
         await AuthServiceStub(channel).Login(LoginRequest(), metadata=bearer("abc"))

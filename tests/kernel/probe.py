@@ -31,6 +31,7 @@ METHODS = {
     "Open": options_pb.MethodRule(access=options_pb.ACCESS_PUBLIC, idempotency_key=True),
     "Own": options_pb.MethodRule(access=options_pb.ACCESS_USER),
     "Rule": options_pb.MethodRule(access=options_pb.ACCESS_ADMIN, callers=["operator"]),
+    "Spend": options_pb.MethodRule(access=options_pb.ACCESS_USER, fresh_session=True),
     "Serve": options_pb.MethodRule(access=options_pb.ACCESS_SERVICE, callers=["auth"]),
 }
 
@@ -80,7 +81,7 @@ class ProbeServicer:
         self.calls.append(call)
         return await self.behaviour(request, call)
 
-    Own = Rule = Serve = Open
+    Own = Rule = Spend = Serve = Open
 
 
 @dataclass
@@ -208,9 +209,7 @@ async def healthy() -> None:
 
 
 @contextlib.asynccontextmanager
-async def probing(
-    *, fresh_methods: frozenset[str] = frozenset(), probe: Probe = healthy
-) -> AsyncIterator[World]:
+async def probing(*, probe: Probe = healthy) -> AsyncIterator[World]:
     """Run a probe, and connect to it."""
     token_key = ec.generate_private_key(ec.SECP256R1())
     names = ("auth", "profile", "gateway", "operator")
@@ -222,7 +221,6 @@ async def probing(
         keys=token_keys,
         sessions=sessions,
         trusted={name: key.public_key() for name, key in service_keys.items()},
-        fresh_methods=fresh_methods,
     )
     server = Server([(SERVICE, servicer)], access=access, probe=probe)
     port = await server.start("127.0.0.1:0")

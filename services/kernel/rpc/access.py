@@ -75,7 +75,6 @@ class Access:
         keys: The public keys of access tokens.
         sessions: Says which sessions live.
         trusted: The public key of each service.
-        fresh_methods: Paths of methods for which a session is always asked about.
     """
 
     def __init__(
@@ -85,13 +84,11 @@ class Access:
         keys: VerificationKeys,
         sessions: SessionChecker,
         trusted: Mapping[str, EllipticCurvePublicKey],
-        fresh_methods: frozenset[str] = frozenset(),
     ) -> None:
         """See the class."""
         self._tokens = AccessTokenVerifier(keys)
         self._sessions = sessions
         self._services = ServiceTokens(service, trusted)
-        self._fresh_methods = fresh_methods
 
     def layer(self, method: Method, handler: Handler) -> Handler:  # noqa: ARG002 - every layer has both
         """Surround a method with its rule."""
@@ -127,7 +124,7 @@ class Access:
 
     async def _user(self, call: Call) -> UserPrincipal:
         claims = await self._tokens.verify(call.metadata.get("authorization"))
-        fresh = call.method.path in self._fresh_methods
+        fresh = call.method.fresh_session
         session = await self._sessions.check(claims.session_id, fresh=fresh)
         if session is None:
             raise SessionEnded

@@ -55,6 +55,7 @@ class Method:
     access: options_pb.Access.ValueType
     callers: frozenset[str]
     takes_idempotency_key: bool
+    fresh_session: bool
 
     @classmethod
     def of(cls, descriptor: MethodDescriptor) -> Method:
@@ -80,6 +81,7 @@ class Method:
             access=rule.access,
             callers=frozenset(rule.callers),
             takes_idempotency_key=rule.idempotency_key,
+            fresh_session=rule.fresh_session,
         )
 
 

@@ -20,6 +20,8 @@ Response = TypeVar("Response")
 HEADER = "x-lockstep-service"
 TOKEN_SECONDS = 60
 RENEW_BELOW_SECONDS = 20
+# Several services have the methods of these packages.
+SHARED_PACKAGES = frozenset({"saga"})
 
 
 def bearer(token: str) -> tuple[tuple[str, str]]:
@@ -105,12 +107,12 @@ class IdentityInterceptor(grpc.aio.UnaryUnaryClientInterceptor):
 
 
 def audience_of(path: str) -> str:
-    """Return the service that a method belongs to: `auth` for `/lockstep.auth.v1...`.
+    """Return the service that has a method: the second part of the method's package.
 
     Raises:
-        ValueError: The path does not tell, because several services have the method.
+        ValueError: Several services have the method, or it is not Lockstep's.
     """
     match path.split("."):
-        case ["/lockstep", "auth" | "profile" | "commerce" as service, *_]:
+        case ["/lockstep", service, *_] if service not in SHARED_PACKAGES:
             return service
     raise ValueError(f"{path} does not say which service is called: connect with an audience")

@@ -1,4 +1,4 @@
-"""What the descriptors say about each method, as far as a caller cares."""
+"""The facts about each method that a caller needs, read from the descriptors."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,6 +9,8 @@ from types import MappingProxyType
 from google.protobuf.descriptor_pb2 import FileDescriptorSet, MethodDescriptorProto, MethodOptions
 from lockstep.options.v1 import options_pb2 as options_pb
 
+DEFAULT_TIMEOUT_SECONDS = 5.0
+
 
 @dataclass(frozen=True, slots=True)
 class Method:
@@ -17,18 +19,20 @@ class Method:
     Attributes:
         service: The full name of its service, such as `lockstep.auth.v1.AuthService`.
         name: Its name.
-        is_safe: Whether it changes nothing, so that anybody may repeat it at any time.
-        takes_idempotency_key: Whether a key makes repeating it harmless.
+        is_safe: Whether it changes nothing, so that a repeat is harmless.
+        takes_idempotency_key: Whether a key makes a repeat harmless.
+        timeout_seconds: The most that a call may take.
     """
 
     service: str
     name: str
     is_safe: bool
     takes_idempotency_key: bool
+    timeout_seconds: float
 
     @property
     def path(self) -> str:
-        """The method as gRPC spells it: `/lockstep.auth.v1.AuthService/Login`."""
+        """The method as gRPC spells it: `/<package>.<service>/<method>`."""
         return f"/{self.service}/{self.name}"
 
 
@@ -51,9 +55,11 @@ def descriptors() -> FileDescriptorSet:
 
 
 def _method(service: str, method: MethodDescriptorProto) -> Method:
+    rule = method.options.Extensions[options_pb.method]
     return Method(
         service=service,
         name=method.name,
         is_safe=method.options.idempotency_level == MethodOptions.NO_SIDE_EFFECTS,
-        takes_idempotency_key=method.options.Extensions[options_pb.method].idempotency_key,
+        takes_idempotency_key=rule.idempotency_key,
+        timeout_seconds=rule.deadline_ms / 1000 if rule.deadline_ms else DEFAULT_TIMEOUT_SECONDS,
     )
