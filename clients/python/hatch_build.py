@@ -1,8 +1,8 @@
 """Generate the package `lockstep` and its descriptors from the protos.
 
-Hatchling runs this for every wheel, editable ones too; `python hatch_build.py` does the same
-in place, and `python hatch_build.py PROTOS IMAGE` only describes other protos. An sdist carries
-the protos with it, a checkout has them two folders up.
+Hatchling runs this module for every wheel, an editable one too. `python hatch_build.py` generates
+in place, and `python hatch_build.py PROTOS IMAGE` only describes other protos. The protos are in
+the sdist itself; in a checkout they are two folders up.
 """
 
 import os
@@ -26,10 +26,10 @@ class StubsHook(BuildHookInterface[Any]):
 
 
 def generate(root: Path) -> None:
-    """Write `src/lockstep` and `lockstep.binpb` below root, replacing what was there."""
+    """Write `src/lockstep` and `lockstep.binpb` below root, and replace earlier ones."""
     protos = _protos(root)
     source = root / "src"
-    # Beside its destination, so that it can be moved there in one step.
+    # The scratch folder is on the destination's file system, so that a rename moves it at once.
     with tempfile.TemporaryDirectory(dir=source, prefix=".generated-") as scratch:
         output, descriptors = Path(scratch, "python"), Path(scratch, "lockstep.binpb")
         output.mkdir()
@@ -42,9 +42,9 @@ def generate(root: Path) -> None:
 
 
 def describe(protos: Path, descriptors: Path) -> None:
-    """Write the descriptors of the protos and of what they import, as one FileDescriptorSet.
+    """Write the descriptors of the protos and of their imports, as one FileDescriptorSet.
 
-    The gateway makes its API document from the comments, so they are kept.
+    The comments stay in it: the gateway makes its API document from them.
     """
     options = ["--include_imports", "--include_source_info"]
     _protoc(protos, *options, f"--descriptor_set_out={descriptors}")
@@ -62,7 +62,7 @@ def _protoc(protos: Path, *outputs: str) -> None:
     command += [f"-I{folder}" for folder in _annotation_protos()]
     command += outputs
     command += sorted(str(path.relative_to(protos)) for path in protos.rglob("*.proto"))
-    # protoc finds its plugins on PATH only, and a build environment need not be active.
+    # protoc looks for its plugins on PATH alone, and a build environment may be inactive.
     path = os.pathsep.join([sysconfig.get_path("scripts"), os.environ.get("PATH", "")])
     environment = os.environ | {"PATH": path}
     result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)

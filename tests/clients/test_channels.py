@@ -205,8 +205,8 @@ def test_a_list_of_addresses_becomes_one_target(target: str, resolved: str) -> N
 @pytest.mark.parametrize(
     ("target", "complaint"),
     [
-        ("", "missing"),
-        ("127.0.0.1:1,", "missing"),
+        ("", "must name host:port"),
+        ("127.0.0.1:1,", "must name host:port"),
         ("127.0.0.1:1,[::1]:2", "mixes"),
         ("127.0.0.1:1,unix:/run/s", "host:port"),
         ("127.0.0.1:1,127.0.0.1", "host:port"),

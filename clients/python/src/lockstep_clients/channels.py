@@ -21,16 +21,16 @@ OPTIONS: Sequence[tuple[str, int]] = (
     ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
     ("grpc.max_send_message_length", MESSAGE_BYTES_MAX),
     ("grpc.max_metadata_size", METADATA_BYTES_MAX),
-    # With gRPC's own pauses a channel still fails a second after its server is back.
+    # With gRPC's default pauses a channel still fails a second after its server is back.
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 500),
-    # In spite of its name this is how long one attempt may take, and no pause: a busy
-    # server may need a while to answer, and one that is gone must not be waited for.
+    # In spite of its name this is the time limit of one attempt to connect. A busy server
+    # may need seconds to accept; a server that is gone must not hold the channel longer.
     ("grpc.min_reconnect_backoff_ms", 5000),
-    # A connection shared with another channel would bring along that one's failures: the
-    # first call to a service that is there would be told that it is not.
+    # A channel that shared another's connection would share its failures: the first call
+    # to a service that is up would fail because it was down a moment ago.
     ("grpc.use_local_subchannel_pool", 1),
-    # Calls between services never leave the network that they share.
+    # Calls between services stay in the services' own network.
     ("grpc.enable_http_proxy", 0),
 )
 
@@ -45,20 +45,21 @@ def connect(
 ) -> grpc.aio.Channel:
     """Open a channel that spreads calls over every healthy address of a service.
 
-    It connects when the first call is made. Calls raise `LockstepError`.
+    The channel connects when the first call is made. Calls raise `LockstepError`.
 
     Args:
         target: `host:port`, several of them separated by commas, or a gRPC target such as
-            `dns:///name:port` or `unix:path`. One name is looked up again whenever a
-            connection is lost; the names of a list are looked up once, now.
+            `dns:///name:port` or `unix:path`. gRPC looks up a single name again whenever a
+            connection is lost. The names of a list are looked up once, now.
         identity: The service that calls; needed for methods that only services may call.
-        audience: The service that is called. It follows from the method's package, except
-            for SagaService, which several services have.
-        tls: Credentials of the transport; plaintext without them.
-        interceptors: More of them, closest to the wire, such as one that passes trace ids on.
+        audience: The service that is called; needed only for methods that several services
+            have. Otherwise it follows from the method's package.
+        tls: The credentials of the transport; without them the channel is plaintext.
+        interceptors: Further interceptors, such as one that passes trace ids on. They run
+            after the channel's own, next to the wire.
 
     Raises:
-        ValueError: The target is malformed, or a name in a list can't be looked up.
+        ValueError: The target is malformed, or a name in a list cannot be looked up.
     """
     chain = [*_interceptors(identity, audience), *interceptors]
     options = [*OPTIONS, ("grpc.service_config", service_config())]
@@ -70,7 +71,7 @@ def connect(
 def _interceptors(
     identity: ServiceIdentity | None, audience: str | None
 ) -> list[grpc.aio.UnaryUnaryClientInterceptor]:
-    """List the interceptors, outermost first: errors must see what the others raise."""
+    """List the interceptors, outermost first: ErrorInterceptor must see every failure."""
     chain: list[grpc.aio.UnaryUnaryClientInterceptor] = [
         ErrorInterceptor(),
         DeadlineInterceptor(),
@@ -83,11 +84,11 @@ def _interceptors(
 
 @cache
 def service_config() -> str:
-    """Return the gRPC service config: load balancing, health checks, retries.
+    """Return the gRPC service config: load balancing, health checks and retries.
 
-    Only methods without side effects are retried, and only when the service was not
-    reached (AIP-194). The steps of sagas are repeated by the saga: one layer only.
-    Deadlines are not in here, because a config's `timeout` is not sent to the server.
+    gRPC repeats only methods without side effects, and only when it did not reach the
+    service (AIP-194). A saga repeats its own steps, so that one layer alone repeats them.
+    Deadlines are absent, because gRPC does not send a config's `timeout` to the server.
     """
     names = [{"service": m.service, "method": m.name} for m in methods().values() if m.is_safe]
     retry: dict[str, Any] = {
@@ -107,28 +108,28 @@ def service_config() -> str:
 
 
 def resolve(target: str) -> str:
-    """Turn a list of addresses into the one target that gRPC understands.
+    """Turn a list of endpoints into the one target that gRPC understands.
 
     Raises:
-        ValueError: See `connect`.
+        ValueError: The target is malformed, or a name in a list cannot be looked up.
     """
-    addresses = [address.strip() for address in target.split(",")]
-    if not all(addresses):
-        raise ValueError(f"an address is missing in {target!r}")
-    if len(addresses) == 1:
-        return addresses[0]
-    resolved = [_look_up(address) for address in addresses]
+    endpoints = [endpoint.strip() for endpoint in target.split(",")]
+    if not all(endpoints):
+        raise ValueError(f"{target!r} must name host:port, or several of them between commas")
+    if len(endpoints) == 1:
+        return endpoints[0]
+    resolved = [_look_up(endpoint) for endpoint in endpoints]
     versions = {version for version, _ in resolved}
     if len(versions) > 1:
         raise ValueError(f"{target!r} mixes IPv4 and IPv6: use one of them")
-    return f"ipv{versions.pop()}:" + ",".join(address for _, address in resolved)
+    return f"ipv{versions.pop()}:" + ",".join(endpoint for _, endpoint in resolved)
 
 
-def _look_up(address: str) -> tuple[int, str]:
-    """Return the IP version and `ip:port` of one address in a list."""
-    host, separator, port = address.rpartition(":")
+def _look_up(endpoint: str) -> tuple[int, str]:
+    """Return the IP version and `ip:port` of one endpoint in a list."""
+    host, separator, port = endpoint.rpartition(":")
     if not separator or not port.isdecimal() or "/" in host:
-        raise ValueError(f"{address!r} is not host:port, the only form that can be in a list")
+        raise ValueError(f"{endpoint!r} in a list must be host:port")
     try:
         ip = ipaddress.ip_address(host.strip("[]"))
     except ValueError:
@@ -141,7 +142,7 @@ def _look_up_name(name: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
     try:
         found = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
     except OSError as error:
-        message = f"{name!r} can't be looked up; dns:///name:port is looked up when it is needed"
+        message = f"{name!r} cannot be looked up now: use dns:///name:port to look it up later"
         raise ValueError(message) from error
-    addresses = [ipaddress.ip_address(str(entry[4][0])) for entry in found]
-    return min(addresses, key=lambda address: address.version)
+    ips = [ipaddress.ip_address(str(entry[4][0])) for entry in found]
+    return min(ips, key=lambda ip: ip.version)

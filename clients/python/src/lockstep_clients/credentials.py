@@ -1,4 +1,4 @@
-"""Who calls: users by their access token, services by a token that they sign themselves."""
+"""Credentials: a user proves itself by an access token, a service by a token that it signs."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ def bearer(token: str) -> tuple[tuple[str, str]]:
 
 
 class ServiceIdentity:
-    """Signs the tokens by which a service proves who it is.
+    """Signs the tokens that prove which service calls.
 
     Args:
         name: The name of the service, such as `auth`.
-        key: Its private key, on the curve P-256; the callee trusts the public one.
-        clock: Seconds since the epoch.
+        key: Its private key, on the curve P-256; the callee trusts the public key.
+        clock: Returns the seconds since the epoch.
     """
 
     def __init__(
@@ -45,14 +45,13 @@ class ServiceIdentity:
         *,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """See the class."""
         self.name = name
         self._key = key
         self._clock = clock
         self._tokens: dict[str, _Token] = {}
 
     def token(self, audience: str) -> str:
-        """Return a token for the service `audience`, good for at least 20 seconds."""
+        """Return a token for the service `audience`, valid for at least 20 seconds."""
         now = self._clock()
         known = self._tokens.get(audience)
         if known is None or known.expires_at - now < RENEW_BELOW_SECONDS:
@@ -83,11 +82,10 @@ class IdentityInterceptor(grpc.aio.UnaryUnaryClientInterceptor):
 
     Args:
         identity: The service that calls.
-        audience: The service that is called; None: the one in the method's package.
+        audience: The service that is called; by default the one in the method's package.
     """
 
     def __init__(self, identity: ServiceIdentity, audience: str | None = None) -> None:
-        """See the class."""
         self._identity = identity
         self._audience = audience
 
@@ -115,4 +113,4 @@ def audience_of(path: str) -> str:
     match path.split("."):
         case ["/lockstep", service, *_] if service not in SHARED_PACKAGES:
             return service
-    raise ValueError(f"{path} does not say which service is called: connect with an audience")
+    raise ValueError(f"{path} does not name the service that is called: connect with an audience")

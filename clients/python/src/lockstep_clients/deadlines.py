@@ -1,4 +1,4 @@
-"""How long each method may take, and how a caller's deadline is passed on."""
+"""Deadlines: how long a call may take, and how a server passes its caller's deadline on."""
 
 import time
 from collections.abc import Awaitable, Callable
@@ -13,20 +13,19 @@ from lockstep_clients.methods import DEFAULT_TIMEOUT_SECONDS, methods
 Request = TypeVar("Request")
 Response = TypeVar("Response")
 
-# What a server keeps of its caller's time, to answer in when a call of its own runs out.
+# A server keeps this much of its caller's time, to answer when a call of its own times out.
 MARGIN_SECONDS = 0.02
 
-# When the caller of the running code stops waiting, on the clock of `time.monotonic`;
-# None: nobody waits.
+# The time, on the clock of `time.monotonic`, at which the caller of the running code stops
+# waiting; None when there is no such caller.
 current_deadline: ContextVar[float | None] = ContextVar("lockstep_budget", default=None)
 
 
 def timeout_seconds(path: str, given: float | None) -> float:
-    """Return how long a call may take; with zero or less there is no time for it.
+    """Return how long a call may take; zero or less when no time is left.
 
-    It is the least of the method's own time, the timeout that the caller gave, and the
-    time that is left until `current_deadline`. A method that Lockstep's protos do not
-    have gets the default.
+    The least of three counts: the method's own timeout, the timeout that the caller gave,
+    and the time until `current_deadline`. A method of a foreign service has the default.
     """
     method = methods().get(path)
     seconds = DEFAULT_TIMEOUT_SECONDS if method is None else method.timeout_seconds
@@ -39,7 +38,7 @@ def timeout_seconds(path: str, given: float | None) -> float:
 
 
 class DeadlineInterceptor(grpc.aio.UnaryUnaryClientInterceptor):
-    """Gives every call a deadline, and refuses to send one that has no time left."""
+    """Gives every call a deadline, and refuses a call when no time is left."""
 
     async def intercept_unary_unary(
         self,
@@ -53,7 +52,7 @@ class DeadlineInterceptor(grpc.aio.UnaryUnaryClientInterceptor):
         """Set the timeout.
 
         Raises:
-            DeadlineExceeded: Nothing is left; nothing was sent.
+            DeadlineExceeded: No time is left; the call was not sent.
         """
         seconds = timeout_seconds(path_of(client_call_details), client_call_details.timeout)
         if seconds <= 0:

@@ -1,10 +1,10 @@
-"""Changed copies of a call's details, for interceptors."""
+"""Read the details of a call, and make changed copies of them, for interceptors."""
 
 import grpc
 
 
 def path_of(details: grpc.aio.ClientCallDetails) -> str:
-    """Return the method as a path; grpc.aio hands it over as bytes, against its types."""
+    """Return the method as a path; grpc.aio passes bytes, although its types say str."""
     method: str | bytes = details.method
     return method.decode() if isinstance(method, bytes) else method
 
@@ -25,7 +25,7 @@ def with_timeout(
 def with_metadata(
     details: grpc.aio.ClientCallDetails, key: str, value: str
 ) -> grpc.aio.ClientCallDetails:
-    """Return the details with one more piece of metadata; the caller's own stays as it is."""
+    """Return the details with one more piece of metadata; the caller's stay unchanged."""
     return grpc.aio.ClientCallDetails(
         details.method,
         details.timeout,

@@ -1,4 +1,4 @@
-"""Errors as types: what a call raises.
+"""Typed errors, which a failed call raises.
 
 Lockstep describes its errors by google.rpc.Status with the details of AIP-193. Branch on
 the class or on the reason, never on the message.
@@ -21,24 +21,25 @@ Detail = TypeVar("Detail", bound=Message)
 
 @dataclass(frozen=True, slots=True)
 class FieldViolation:
-    """One wrong field: its path in the request, and what would be right."""
+    """A wrong field: its path in the request, and a description of a right value."""
 
     field: str
     description: str
 
 
 class LockstepError(Exception):
-    """A call that failed. Raised as the subclass of its status code.
+    """A failed call. The subclass follows from the status code.
 
     Attributes:
         code: The gRPC status code.
         reason: A name of `lockstep.errors.v1.ErrorReason`; empty when the answer did not
             come from Lockstep, such as when the service was not reached.
-        message: For people.
+        message: A text for people.
         metadata: Facts about the failure, by name.
-        violations: The wrong fields, all of them.
-        retry_after_seconds: How long to wait before another try can help; None: not said.
-        trace_id: Leads to the service's log; empty when there is none.
+        violations: All wrong fields.
+        retry_after_seconds: How long to wait before another try can help; None when the
+            service did not say.
+        trace_id: The id to look for in the service's log; empty when there is none.
     """
 
     code: ClassVar[grpc.StatusCode] = grpc.StatusCode.UNKNOWN
@@ -52,7 +53,6 @@ class LockstepError(Exception):
         violations: Iterable[FieldViolation] = (),
         retry_after_seconds: float | None = None,
     ) -> None:
-        """See the class."""
         self.message = message
         self.reason = reason
         self.metadata = dict(metadata or {})
@@ -84,7 +84,7 @@ class InvalidArgument(LockstepError):
 
 
 class DeadlineExceeded(LockstepError):
-    """DEADLINE_EXCEEDED: what was asked for may have happened all the same."""
+    """DEADLINE_EXCEEDED: the request may have taken effect all the same."""
 
     code = grpc.StatusCode.DEADLINE_EXCEEDED
 
@@ -108,19 +108,19 @@ class PermissionDenied(LockstepError):
 
 
 class ResourceExhausted(LockstepError):
-    """RESOURCE_EXHAUSTED: `retry_after_seconds` says how long to wait."""
+    """RESOURCE_EXHAUSTED: wait for `retry_after_seconds`."""
 
     code = grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
 class FailedPrecondition(LockstepError):
-    """FAILED_PRECONDITION: the same request fails again until something else has changed."""
+    """FAILED_PRECONDITION: the same request fails until the state of the system changes."""
 
     code = grpc.StatusCode.FAILED_PRECONDITION
 
 
 class Aborted(LockstepError):
-    """ABORTED: something else got in the way; try again from the start."""
+    """ABORTED: another request interfered; try again from the start."""
 
     code = grpc.StatusCode.ABORTED
 
@@ -165,7 +165,7 @@ _CLASSES = {kind.code: kind for kind in LockstepError.__subclasses__()}
 
 
 def from_rpc_error(error: grpc.aio.AioRpcError) -> LockstepError:
-    """Return the typed form of a gRPC error. Details of unknown types are left out."""
+    """Return the typed form of a gRPC error, without details of unknown types."""
     status = _status(error)
     info = _detail(status, ErrorInfo)
     request = _detail(status, BadRequest)
@@ -205,7 +205,7 @@ def _unpacked(packed: AnyMessage, kind: type[Detail]) -> Detail | None:
 
 
 class ErrorInterceptor(grpc.aio.UnaryUnaryClientInterceptor):
-    """Makes calls raise `LockstepError`; the gRPC error is its cause."""
+    """Makes calls raise `LockstepError`, whose cause is the gRPC error."""
 
     async def intercept_unary_unary(
         self,
@@ -216,7 +216,7 @@ class ErrorInterceptor(grpc.aio.UnaryUnaryClientInterceptor):
         client_call_details: grpc.aio.ClientCallDetails,
         request: Request,
     ) -> grpc.aio.UnaryUnaryCall[Request, Response]:
-        """Wait for the answer, because the error comes with it."""
+        """Await the answer, and raise its error."""
         call = await continuation(client_call_details, request)
         try:
             await call

@@ -1,4 +1,4 @@
-"""Keys that make it harmless to send a request again."""
+"""Idempotency keys: with one, a repeated request is harmless."""
 
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
@@ -15,9 +15,10 @@ HEADER = "idempotency-key"
 
 
 class IdempotencyInterceptor(grpc.aio.UnaryUnaryClientInterceptor):
-    """Gives a key to each call of a method that takes one, unless the caller chose it.
+    """Gives a key to each call of a method that takes one, unless the caller gave one.
 
-    Only a caller's own key covers calls that the caller itself repeats.
+    Such a key covers the repeats of that call alone. A caller that repeats a call itself
+    must give its own key.
     """
 
     async def intercept_unary_unary(

@@ -14,11 +14,10 @@ DEFAULT_TIMEOUT_SECONDS = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """One method.
+    """A method.
 
     Attributes:
         service: The full name of its service, such as `lockstep.auth.v1.AuthService`.
-        name: Its name.
         is_safe: Whether it changes nothing, so that a repeat is harmless.
         takes_idempotency_key: Whether a key makes a repeat harmless.
         timeout_seconds: The most that a call may take.
@@ -49,7 +48,7 @@ def methods() -> Mapping[str, Method]:
 
 
 def descriptors() -> FileDescriptorSet:
-    """Read the descriptors of all protos, imports and comments included."""
+    """Read the descriptors of all protos, with their imports and comments."""
     content = files("lockstep_clients").joinpath("lockstep.binpb").read_bytes()
     return FileDescriptorSet.FromString(content)
 
