@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import contextlib
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
 
 from protobuf import Registry
@@ -11,13 +12,34 @@ from services.gateway.binding import descriptors
 from services.gateway.binding.descriptors import Binding, DescriptorError, Rpc
 from services.gateway.binding.routes import DuplicateRouteError, Router
 from services.gateway.binding.shapes import Shapes
+from services.gateway.http.app import Gateway
+from services.gateway.http.config import GatewayConfig
+from services.gateway.http.connection import connection_class
+from services.gateway.http.cors import Cors
 from services.gateway.http.errors import Failures
+from services.gateway.http.headers import HeaderPolicy
+from services.gateway.http.pages import Health, Page
+from services.gateway.http.server import listen, serving
+from services.gateway.http.static import StaticSite
 from services.gateway.http.transcoder import Transcoder
 from services.gateway.http.upstream import Channels, Upstream
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
+class Api:
+    """The RPCs that are served, each with the upstream that answers it."""
+
+    registry: Registry
+    served: tuple[tuple[Rpc, Upstream], ...]
+
+    @property
+    def rpcs(self) -> tuple[Rpc, ...]:
+        """The RPCs alone."""
+        return tuple(rpc for rpc, _ in self.served)
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
     """What the transcoders share."""
 
     channels: Channels
@@ -25,31 +47,79 @@ class Parts:
     failures: Failures
 
 
-@dataclass(frozen=True, slots=True)
-class Api:
-    """What is served: the RPCs and their routes."""
-
-    rpcs: tuple[Rpc, ...]
-    router: Router[Transcoder]
-
-
-def build_api(registry: Registry, upstreams: Mapping[str, Upstream], parts: Parts) -> Api:
-    """Build the routes of every service that has an upstream; the others are not served.
+def find_api(registry: Registry, upstreams: Mapping[str, Upstream]) -> Api:
+    """Find the RPCs of every service that has an upstream; the others are not served.
 
     Args:
         registry: The descriptors.
         upstreams: Where each service is, by its full name.
-        parts: What the transcoders share.
+
+    Raises:
+        DescriptorError: A rule can't be served, or a service is unknown.
+    """
+    return Api(registry, tuple(_served(registry, upstreams)))
+
+
+def build_router(api: Api, shared: Shared) -> Router[Transcoder]:
+    """Build the routes of an API.
 
     Raises:
         DescriptorError: A rule can't be served; it names the RPC.
     """
     router: Router[Transcoder] = Router()
-    served = tuple(_served(registry, upstreams))
-    for rpc, upstream in served:
+    for rpc, upstream in api.served:
         for binding in rpc.bindings:
-            _add(router, rpc, binding, upstream, parts)
-    return Api(tuple(rpc for rpc, _ in served), router)
+            _add(router, rpc, binding, upstream, shared)
+    return router
+
+
+@contextlib.asynccontextmanager
+async def running(api: Api, pages: Mapping[str, Page], config: GatewayConfig) -> AsyncIterator[int]:
+    """Run a gateway until the context ends, then stop it in order; give its port.
+
+    Args:
+        api: What it serves.
+        pages: What it answers itself beside its health, by path.
+        config: How it behaves.
+
+    Raises:
+        DescriptorError: The API can't be served.
+        OSError: The port can't be had.
+    """
+    shared = Shared(
+        Channels(config.channel_options, config.resolve),
+        Shapes(
+            api.registry,
+            ignore_unknown=config.ignore_unknown,
+            fold_first_letter=config.fold_first_letter,
+        ),
+        Failures(config.error_domain, api.registry),
+    )
+    health = Health(shared.channels, shared.failures)
+    async with contextlib.AsyncExitStack() as stack:
+        stack.push_async_callback(shared.channels.close)
+        gateway = _gateway(api, shared, {**health.pages, **pages}, config)
+        sock = stack.enter_context(listen(*config.listen_on))
+        connection = connection_class(config.connection_limits, shared.failures)
+        grace_seconds = config.stop_grace_seconds
+        await stack.enter_async_context(
+            serving(gateway, sock, connection, health, grace_seconds=grace_seconds)
+        )
+        yield sock.getsockname()[1]
+
+
+def _gateway(api: Api, shared: Shared, pages: Mapping[str, Page], config: GatewayConfig) -> Gateway:
+    return Gateway(
+        build_router(api, shared),
+        failures=shared.failures,
+        headers=HeaderPolicy(
+            config.extra_headers, config.trusted_proxies, reserved=config.reserved_headers
+        ),
+        limits=config.limits,
+        pages=pages,
+        cors=Cors(config.origins),
+        site=StaticSite(config.static) if config.static else None,
+    )
 
 
 def _served(
@@ -66,16 +136,16 @@ def _served(
 
 
 def _add(
-    router: Router[Transcoder], rpc: Rpc, binding: Binding, upstream: Upstream, parts: Parts
+    router: Router[Transcoder], rpc: Rpc, binding: Binding, upstream: Upstream, shared: Shared
 ) -> None:
     try:
         transcoder = Transcoder(
             rpc,
             binding,
-            shapes=parts.shapes,
-            failures=parts.failures,
+            shapes=shared.shapes,
+            failures=shared.failures,
             upstream=upstream,
-            invoke=parts.channels.invoker(upstream, rpc.path),
+            invoke=shared.channels.invoker(upstream, rpc.path),
         )
         router.add(binding.method, binding.template, transcoder)
     except DuplicateRouteError as error:

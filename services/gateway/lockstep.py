@@ -1,13 +1,34 @@
-"""Settings of the gateway."""
+"""The gateway's adapter to Lockstep: settings, identity, descriptors, process.
 
+The rest of the gateway takes plain arguments and serves any gRPC service. The command reads
+the settings, too: the modules that only the process needs are imported where it uses them.
+"""
+
+from __future__ import annotations
+
+import importlib.resources
 import json
+from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from pydantic import BeforeValidator, Field
 from pydantic_settings import NoDecode
 
-from services.common.settings import CommonSettings
+from services.common.settings import CommonSettings, SettingsError, load
+from services.gateway.http.config import ConnectionLimits, GatewayConfig, Limits
+
+if TYPE_CHECKING:
+    from lockstep_clients import ServiceIdentity
+
+    from services.gateway.http.upstream import Metadata, Proof, Upstream
+
+NAME: Final = "gateway"
+DESCRIPTORS: Final = ("lockstep_clients", "lockstep.binpb")
+RESERVED_HEADERS: Final = ("x-lockstep-",)
+SERVICE_IDENTITY: Final = "x-lockstep-service"
+CLIENT_IP: Final = "x-lockstep-client-address"
 
 
 def _several(value: Any) -> Any:
@@ -65,4 +86,131 @@ class GatewaySettings(CommonSettings):
     )
     gateway_error_domain: str = Field(
         default="lockstep", description="ErrorInfo.domain of the gateway's own errors"
+    )
+
+
+class StartError(ValueError):
+    """Say in one line for each problem why the gateway cannot start."""
+
+
+def load_settings() -> GatewaySettings:
+    """Read the settings from the environment.
+
+    Raises:
+        StartError: A setting is wrong.
+    """
+    try:
+        return load(GatewaySettings)
+    except SettingsError as error:
+        raise StartError(str(error)) from None
+
+
+def gateway_config(
+    settings: GatewaySettings, *, port: int | None = None, fold_first_letter: bool = False
+) -> GatewayConfig:
+    """Turn the settings into plain values.
+
+    Args:
+        settings: The gateway's settings.
+        port: The port to listen on, instead of the setting.
+        fold_first_letter: The default of the setting of that name.
+    """
+    from lockstep_clients.channels import OPTIONS, resolve
+
+    folds = settings.gateway_fold_first_letter
+    return GatewayConfig(
+        listen_on=(settings.host, settings.gateway_port if port is None else port),
+        stop_grace_seconds=settings.stop_grace_seconds,
+        error_domain=settings.gateway_error_domain,
+        ignore_unknown=settings.gateway_ignore_unknown,
+        fold_first_letter=fold_first_letter if folds is None else folds,
+        extra_headers=settings.gateway_headers,
+        reserved_headers=RESERVED_HEADERS,
+        trusted_proxies=settings.gateway_trusted_proxies,
+        origins=settings.gateway_origins,
+        static=settings.gateway_static,
+        limits=_limits(settings),
+        connection_limits=_connection_limits(settings),
+        channel_options=OPTIONS,
+        resolve=resolve,
+    )
+
+
+def own_descriptors() -> bytes:
+    """Read the descriptors of our own services."""
+    package, name = DESCRIPTORS
+    return (importlib.resources.files(package) / name).read_bytes()
+
+
+def own_upstreams(settings: GatewaySettings, services: Iterable[str]) -> dict[str, Upstream]:
+    """Find our own among services, given by their full names.
+
+    The second part of the name says whose address a service has.
+
+    Raises:
+        StartError: The gateway's key cannot be read.
+    """
+    from services.gateway.http.upstream import Upstream, no_proof
+
+    found: dict[str, Upstream] = {}
+    identity = _identity(settings)
+    for service in services:
+        area = [*service.split("."), ""][1]
+        target = getattr(settings, f"{area}_address", None)
+        if target is not None:
+            proof = no_proof if identity is None else proof_by(partial(identity.token, area))
+            found[service] = Upstream(area, target, proof)
+    return found
+
+
+def proof_by(token: Callable[[], str]) -> Proof:
+    """Return the proof that consists of a token and the client's IP."""
+
+    def proof(client_ip: str) -> Metadata:
+        return [(SERVICE_IDENTITY, token()), (CLIENT_IP, client_ip)]
+
+    return proof
+
+
+def start_logging(settings: GatewaySettings) -> None:
+    """Write logs as the settings say."""
+    from services.kernel.logging import configure
+
+    configure(service=NAME, level=settings.log_level, form=settings.log_format)
+
+
+async def until_stopped() -> None:
+    """Wait for SIGTERM or SIGINT."""
+    from services.kernel import signals
+
+    await signals.until_stopped()
+
+
+def _identity(settings: GatewaySettings) -> ServiceIdentity | None:
+    from lockstep_clients import ServiceIdentity
+
+    from services.common.keys import KeyRing, KeysError
+
+    if not settings.keys.exists():
+        return None
+    try:
+        return ServiceIdentity(NAME, KeyRing.load(settings.keys, NAME).private_key)
+    except KeysError as error:
+        raise StartError(str(error)) from None
+
+
+def _limits(settings: GatewaySettings) -> Limits:
+    return Limits(
+        requests=settings.gateway_requests,
+        body_bytes=settings.gateway_body_bytes,
+        call_seconds=settings.gateway_deadline_seconds,
+        body_seconds=settings.gateway_read_seconds,
+    )
+
+
+def _connection_limits(settings: GatewaySettings) -> ConnectionLimits:
+    return ConnectionLimits(
+        url_bytes=settings.gateway_url_bytes,
+        header_bytes=settings.gateway_header_bytes,
+        head_seconds=settings.gateway_read_seconds,
     )

@@ -10,6 +10,7 @@ import pytest
 from services.gateway.http.deadline import grpc_timeout_seconds, request_timeout_seconds
 from services.gateway.http.headers import HeaderPolicy
 from services.gateway.http.upstream import Upstream
+from services.gateway.lockstep import RESERVED_HEADERS, GatewaySettings, proof_by
 from tests.gateway.http import Client
 from tests.gateway.world import SERVICE, World, gateway_for
 
@@ -74,7 +75,7 @@ async def test_further_headers_pass_where_they_are_set(world: World) -> None:
 )
 async def test_headers_that_must_not_pass_cannot_be_set(name: str) -> None:
     with pytest.raises(ValueError, match="can't be passed on"):
-        HeaderPolicy([name])
+        HeaderPolicy([name], reserved=RESERVED_HEADERS)
 
 
 async def test_a_request_id_is_made_and_echoed(world: World) -> None:
@@ -220,14 +221,13 @@ async def test_only_trusted_proxies_say_who_the_client_is(
     peer: str, forwarded: list[str], expected: str
 ) -> None:
     headers = [(b"x-forwarded-for", each.encode()) for each in forwarded]
-    assert PROXIES.client_address(peer, headers) == expected
+    assert PROXIES.client_ip(peer, headers) == expected
 
 
 async def test_own_services_get_a_proof_and_the_address_of_the_client(world: World) -> None:
     from services.gateway.__main__ import running
-    from services.gateway.lockstep import GatewaySettings
 
-    place = Upstream("library", f"127.0.0.1:{world.upstream.port}", identity=lambda: "proof")
+    place = Upstream("library", f"127.0.0.1:{world.upstream.port}", proof_by(lambda: "proof"))
     settings = GatewaySettings(gateway_trusted_proxies=("127.0.0.0/8",))
     async with running(settings, world.registry, {SERVICE: place}, port=0) as port:
         await Client(port).send(

@@ -86,7 +86,7 @@ def test_every_route_is_described_and_every_operation_is_served(
     request: pytest.FixtureRequest, name: str
 ) -> None:
     from services.gateway.binding.shapes import Shapes
-    from services.gateway.build import Parts, build_api
+    from services.gateway.build import Shared, build_router, find_api
     from services.gateway.http.errors import Failures
     from services.gateway.http.upstream import Upstream
 
@@ -97,12 +97,13 @@ def test_every_route_is_described_and_every_operation_is_served(
         rpc.desc.parent.type_name: Upstream(rpc.desc.parent.type_name, "127.0.0.1:1")
         for rpc in rpcs
     }
-    parts = Parts(FakeChannels(), Shapes(registry), Failures("x", registry))
-    api = build_api(registry, places, parts)
+    api = find_api(registry, places)
+    shared = Shared(FakeChannels(), Shapes(registry), Failures("x", registry))
+    router = build_router(api, shared)
     found = set()
     for method, path, operation in operations(described):
         sample = re.sub(r"\{[^}]*\}", "1", path)
-        match = api.router.find(method.removeprefix("x-").upper(), sample)
+        match = router.find(method.removeprefix("x-").upper(), sample)
         assert isinstance(match, Match), (method, path)
         service, rpc = match.target.name.rsplit(".", 2)[1:]
         assert operation["operationId"].startswith(f"{service}_{rpc}")

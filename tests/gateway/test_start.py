@@ -9,7 +9,7 @@ import pytest
 from services.gateway.binding import descriptors
 from services.gateway.binding.descriptors import DescriptorError
 from services.gateway.binding.shapes import Shapes
-from services.gateway.build import Parts, build_api
+from services.gateway.build import Shared, build_router, find_api
 from services.gateway.http.errors import Failures
 from services.gateway.http.upstream import Channels, Upstream
 from tests.gateway.world import compile_protos
@@ -82,7 +82,8 @@ def build(tmp_path: Path, request: str, response: str, options: str) -> None:
     (tmp_path / "lockstep").symlink_to(OPTIONS / "lockstep")
     registry = descriptors.load(compile_protos(tmp_path, tmp_path / "a.binpb", "a.proto"))
     places = {"acme.v1.Library": Upstream("library", "127.0.0.1:1")}
-    build_api(registry, places, Parts(FakeChannels(), Shapes(registry), Failures("x", registry)))
+    shared = Shared(FakeChannels(), Shapes(registry), Failures("x", registry))
+    build_router(find_api(registry, places), shared)
 
 
 class FakeChannels(Channels):
@@ -127,6 +128,5 @@ def test_descriptors_that_are_none_are_refused(data: bytes) -> None:
 
 def test_a_service_that_is_not_described_is_refused(library_file: Path) -> None:
     registry = descriptors.load(library_file.read_bytes())
-    parts = Parts(FakeChannels(), Shapes(registry), Failures("x", registry))
     with pytest.raises(DescriptorError, match=r"no service acme\.Nope"):
-        build_api(registry, {"acme.Nope": Upstream("nope", "127.0.0.1:1")}, parts)
+        find_api(registry, {"acme.Nope": Upstream("nope", "127.0.0.1:1")})

@@ -14,6 +14,7 @@ import structlog
 
 from services.gateway.binding.problems import BadRequest
 from services.gateway.binding.routes import BadPathError, Match, OtherMethods, Router
+from services.gateway.http.config import Limits
 from services.gateway.http.cors import Cors
 from services.gateway.http.errors import Failure, Failures
 from services.gateway.http.exchange import (
@@ -42,23 +43,6 @@ SECURITY: Final = {"x-content-type-options": "nosniff", "cache-control": "privat
 GRPC_TYPE: Final = "application/grpc"
 
 log = structlog.get_logger("lockstep.gateway")
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """How much and how long.
-
-    Attributes:
-        requests: Calls in flight.
-        body_bytes: The largest body.
-        call_seconds: The longest call, and one of a client that does not say.
-        body_seconds: How long sending a body may take.
-    """
-
-    requests: int = 1000
-    body_bytes: int = 1024 * 1024
-    call_seconds: float = 10.0
-    body_seconds: float = 10.0
 
 
 @dataclass(slots=True)
@@ -192,11 +176,11 @@ class Gateway:
         inbound = self._policy.inbound(request.headers)
         body = await self._read_body(request)
         wanted = inbound.timeout_seconds or self._limits.call_seconds
-        address = self._policy.client_address(request.peer, request.headers)
+        client_ip = self._policy.client_ip(request.peer, request.headers)
         metadata = [
             *inbound.metadata,
             (REQUEST_ID, trace.request_id),
-            *found.target.upstream.proof(address),
+            *found.target.upstream.proof(client_ip),
         ]
         call = Call(metadata, min(wanted, self._limits.call_seconds))
         return await found.target.serve(request, found.values, body, call)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, ClassVar, Final
 
@@ -13,6 +12,7 @@ from uvicorn.protocols.http.httptools_impl import (
     RequestResponseCycle,
 )
 
+from services.gateway.http.config import ConnectionLimits
 from services.gateway.http.errors import Failure, Failures
 from services.gateway.http.exchange import CLIENT, Client
 
@@ -21,15 +21,6 @@ CONTINUE: Final = b"HTTP/1.1 100 "
 
 class _Refused(Exception):
     """Stops the parser."""
-
-
-@dataclass(frozen=True, slots=True)
-class ConnectionLimits:
-    """Bytes of the URL and of all headers, and seconds for both to arrive."""
-
-    url_bytes: int = 16 * 1024
-    header_bytes: int = 32 * 1024
-    head_seconds: float = 10.0
 
 
 class _Writer:

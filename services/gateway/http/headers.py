@@ -1,7 +1,7 @@
 """Which headers go in as metadata and which come out, and who the client is.
 
-Both are lists of what is allowed. Names that are ours (`x-lockstep-*`) never come in from
-outside: services believe them.
+Both are lists of what is allowed. Reserved names, which services believe, never come in from
+outside.
 """
 
 from __future__ import annotations
@@ -19,9 +19,6 @@ from services.gateway.http.deadline import READERS
 Headers = Sequence[tuple[bytes, bytes]]
 Metadata = tuple[tuple[str, str], ...]
 
-OURS: Final = "x-lockstep-"
-CLIENT_ADDRESS: Final = "x-lockstep-client-address"
-SERVICE_IDENTITY: Final = "x-lockstep-service"
 REQUEST_ID: Final = "x-request-id"
 FORWARDED_FOR: Final = b"x-forwarded-for"
 PASSED_OUT: Final = ("location", "retry-after", "etag")
@@ -62,16 +59,23 @@ class HeaderPolicy:
     Args:
         extra: Names of further headers that may pass; `grpc-metadata-x` passes as `x`.
         trusted_proxies: The networks whose `x-forwarded-for` is believed.
+        reserved: How the names begin that only the gateway itself may send to services.
 
     Raises:
         ValueError: A name is one that must not pass, or a network is malformed.
     """
 
-    def __init__(self, extra: Iterable[str] = (), trusted_proxies: Iterable[str] = ()) -> None:
-        """See the class."""
+    def __init__(
+        self,
+        extra: Iterable[str] = (),
+        trusted_proxies: Iterable[str] = (),
+        *,
+        reserved: Iterable[str] = (),
+    ) -> None:
+        refused = (*_OWN_METADATA, *reserved)
         self._targets = {name.encode(): (name, strict) for name, strict in _PASSED_IN.items()}
         for name in extra:
-            self._targets[name.lower().encode()] = (_target(name.lower()), False)
+            self._targets[name.lower().encode()] = (_target(name.lower(), refused), False)
         self._readers = {name.encode(): (name, read) for name, read in READERS.items()}
         self._proxies = [ipaddress.ip_network(each) for each in trusted_proxies]
 
@@ -92,17 +96,17 @@ class HeaderPolicy:
                 timeout = seconds if timeout is None else min(timeout, seconds)
         return Inbound(list(found.items()), timeout)
 
-    def client_address(self, peer: str, headers: Headers) -> str:
-        """Return the address of the client: the peer, or what trusted proxies say it is."""
+    def client_ip(self, peer: str, headers: Headers) -> str:
+        """Return the client's IP: the peer's, or the one that trusted proxies report."""
         if not self._proxies or not self._is_proxy(peer):
             return peer
         chain = b",".join(value for name, value in headers if name == FORWARDED_FOR)
         for hop in reversed(chain.decode("latin-1").split(",")):
-            address = _address(hop.strip())
-            if address is None:
+            ip = _ip(hop.strip())
+            if ip is None:
                 break
-            peer = address
-            if not self._is_proxy(address):
+            peer = ip
+            if not self._is_proxy(ip):
                 break
         return peer
 
@@ -113,9 +117,9 @@ class HeaderPolicy:
         except ValueError as error:
             raise BadRequest([(text, str(error))]) from None
 
-    def _is_proxy(self, address: str) -> bool:
+    def _is_proxy(self, ip: str) -> bool:
         try:
-            parsed = ipaddress.ip_address(address)
+            parsed = ipaddress.ip_address(ip)
         except ValueError:
             return False
         return any(parsed in network for network in self._proxies)
@@ -155,11 +159,11 @@ def _take(found: dict[str, str], name: str, strict: bool, value: bytes) -> None:
         raise BadRequest([(name, "is given twice")])
 
 
-def _target(name: str) -> str:
+def _target(name: str, refused: tuple[str, ...]) -> str:
     target = name.removeprefix(METADATA_PREFIX)
     if (
         not _METADATA_NAME.fullmatch(target)
-        or target.startswith((OURS, *_OWN_METADATA))
+        or target.startswith(refused)
         or target.endswith("-bin")
         or target in (REQUEST_ID, "connection", "host", "te", "content-type", "user-agent")
     ):
@@ -167,8 +171,8 @@ def _target(name: str) -> str:
     return target
 
 
-def _address(text: str) -> str | None:
-    """Read one hop of `x-forwarded-for`: an address, perhaps with brackets or a port."""
+def _ip(text: str) -> str | None:
+    """Read one hop of `x-forwarded-for`: an IP, perhaps with brackets or a port."""
     if text.startswith("["):
         text = text[1:].partition("]")[0]
     elif text.count(":") == 1:

@@ -61,6 +61,11 @@ class Health:
         self._failures = failures
         self.draining = False
 
+    @property
+    def pages(self) -> dict[str, Page]:
+        """Its pages by path."""
+        return {"/healthz": self.alive, "/readyz": self.ready}
+
     async def alive(self, _request: Request) -> Reply:
         """Answer that the process works."""
         return Reply(200, b'{"status":"OK"}', {"cache-control": "no-store"}, JSON_TYPE)

@@ -45,9 +45,9 @@ def listen(host: str, port: int) -> socket.socket:
 async def serving(
     gateway: Gateway,
     sock: socket.socket,
-    *,
     connection: type[Connection],
     health: Health,
+    *,
     grace_seconds: float,
 ) -> AsyncIterator[None]:
     """Serve while the context lasts; then refuse to be ready, accept nothing, and let the

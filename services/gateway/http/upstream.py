@@ -3,26 +3,36 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 import grpc
 from grpc_health.v1 import health_pb2
-from lockstep_clients.channels import OPTIONS, resolve
 
-from services.gateway.http.headers import CLIENT_ADDRESS, SERVICE_IDENTITY
+from services.gateway.http.config import ChannelOptions, Resolve
 
 HEALTH_METHOD: Final = "/grpc.health.v1.Health/Check"
 HEALTH_SECONDS: Final = 2.0
 SERVING: Final = "SERVING"
 SERVICE_CONFIG: Final = '{"loadBalancingConfig": [{"round_robin": {}}]}'
-
-Identity = Callable[[], str]
-"""Returns a token that proves to the upstream that the gateway calls."""
+SYSTEM_CA: Final = "system"
 
 Metadata = list[tuple[str, str]]
 Invoke = grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]
+
+Proof = Callable[[str], Metadata]
+"""Takes the client's IP and returns the metadata that proves to an upstream who calls."""
+
+
+class UpstreamError(ValueError):
+    """Say in one line what is wrong with the place of a service."""
+
+
+def no_proof(_client_ip: str) -> Metadata:
+    """Return nothing: a foreign upstream learns neither who calls nor for whom."""
+    return []
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,28 +42,56 @@ class Upstream:
     Attributes:
         name: What it is called in reports of readiness.
         target: `host:port`, several of them separated by commas, or a gRPC target.
-        identity: Signs for the gateway. Only an upstream that gets it is told the client's
-            address; foreign ones get nothing that is ours.
+        proof: The metadata of each call that says who calls, and for which client.
         tls: Credentials of the transport; plaintext without them.
     """
 
     name: str
     target: str
-    identity: Identity | None = None
+    proof: Proof = no_proof
     tls: grpc.ChannelCredentials | None = None
 
-    def proof(self, client_address: str) -> Metadata:
-        """Return the metadata that says who calls, and for whom."""
-        if self.identity is None:
-            return []
-        return [(SERVICE_IDENTITY, self.identity()), (CLIENT_ADDRESS, client_address)]
+
+def foreign_upstreams(places: Iterable[str], *, ca: str | None = None) -> dict[str, Upstream]:
+    """Read places such as `full.Service=host:port`.
+
+    Args:
+        places: One for each service.
+        ca: A file of certificates to trust, or `system`; None for plaintext.
+
+    Raises:
+        UpstreamError: One is malformed.
+        OSError: The certificates can't be read.
+    """
+    tls = _tls(ca)
+    found: dict[str, Upstream] = {}
+    for place in places:
+        name, separator, target = place.partition("=")
+        if not (name and separator and target):
+            raise UpstreamError(f"--upstream {place}: expected full.Service=host:port")
+        found[name] = Upstream(name, target, tls=tls)
+    return found
+
+
+def _tls(ca: str | None) -> grpc.ChannelCredentials | None:
+    if ca is None:
+        return None
+    roots = None if ca == SYSTEM_CA else Path(ca).read_bytes()
+    return grpc.ssl_channel_credentials(root_certificates=roots)
 
 
 class Channels:
-    """The open channels, one for each upstream."""
+    """The open channels, one for each upstream.
 
-    def __init__(self) -> None:
-        """Begin with none; they are opened inside the event loop that uses them."""
+    Args:
+        options: The gRPC options of every channel.
+        resolve: Resolves the targets; by default they are used as they are.
+    """
+
+    def __init__(self, options: ChannelOptions = (), resolve: Resolve = str) -> None:
+        # No channel is opened yet: each belongs to the event loop that runs at that time.
+        self._options = [*options, ("grpc.service_config", SERVICE_CONFIG)]
+        self._resolve = resolve
         self._channels: dict[Upstream, grpc.aio.Channel] = {}
 
     def invoker(self, upstream: Upstream, path: str) -> Invoke:
@@ -74,8 +112,14 @@ class Channels:
     def _channel(self, upstream: Upstream) -> grpc.aio.Channel:
         channel = self._channels.get(upstream)
         if channel is None:
-            channel = self._channels[upstream] = _open(upstream)
+            channel = self._channels[upstream] = self._open(upstream)
         return channel
+
+    def _open(self, upstream: Upstream) -> grpc.aio.Channel:
+        target = self._resolve(upstream.target)
+        if upstream.tls is None:
+            return grpc.aio.insecure_channel(target, self._options)
+        return grpc.aio.secure_channel(target, upstream.tls, self._options)
 
     async def _health(self, upstream: Upstream) -> str:
         check: Invoke = self._channels[upstream].unary_unary(HEALTH_METHOD)
@@ -88,14 +132,3 @@ class Channels:
             return SERVING if is_up else error.code().name
         status = health_pb2.HealthCheckResponse.FromString(data).status
         return health_pb2.HealthCheckResponse.ServingStatus.Name(status)
-
-
-def _open(upstream: Upstream) -> grpc.aio.Channel:
-    options: Sequence[tuple[str, int | str]] = [
-        *OPTIONS,
-        ("grpc.service_config", SERVICE_CONFIG),
-    ]
-    target = resolve(upstream.target)
-    if upstream.tls is None:
-        return grpc.aio.insecure_channel(target, options)
-    return grpc.aio.secure_channel(target, upstream.tls, options)

@@ -1,12 +1,18 @@
-"""The page that shows the API description, without reaching for any other host."""
+"""The API description, and the page that shows it without reaching for any other host."""
 
 from __future__ import annotations
 
 import importlib.util
+import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from protobuf import Registry
+
+from services.gateway.binding.descriptors import Rpc
 from services.gateway.http.pages import FixedPage
+from services.gateway.openapi.document import document
 
 BUNDLE: Final = "fastapi_swagger"
 """The package that ships Swagger UI; its files are read, its code is not imported."""
@@ -46,12 +52,25 @@ SECURITY: Final = {
 }
 
 
-def docs_pages() -> dict[str, FixedPage]:
-    """Return the pages by path.
+def api_pages(
+    registry: Registry, rpcs: Sequence[Rpc], *, ignore_unknown: bool
+) -> dict[str, FixedPage]:
+    """Return the OpenAPI document of these RPCs and the pages that show it, by path.
 
     Raises:
         FileNotFoundError: The package with the bundle is not installed.
     """
+    described = document(registry, rpcs, title=_title(rpcs), ignore_unknown=ignore_unknown)
+    text = json.dumps(described, ensure_ascii=False)
+    return {"/openapi.json": FixedPage(text.encode(), "application/json"), **_docs_pages()}
+
+
+def _title(rpcs: Sequence[Rpc]) -> str:
+    packages = sorted({rpc.desc.parent.type_name.partition(".")[0] for rpc in rpcs})
+    return " and ".join(each.capitalize() for each in packages) or "Empty"
+
+
+def _docs_pages() -> dict[str, FixedPage]:
     folder = _folder()
     css = (folder / "swagger-ui.css").read_bytes()
     script = (folder / "swagger-ui-bundle.js").read_bytes()

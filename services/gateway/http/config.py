@@ -1,0 +1,75 @@
+"""The configuration of a gateway: plain values, wherever they come from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+ChannelOptions = Sequence[tuple[str, int | str]]
+
+Resolve = Callable[[str], str]
+"""Turns the target of an upstream into one that gRPC understands. Raises ValueError."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The limits of requests.
+
+    Attributes:
+        requests: Calls in flight.
+        body_bytes: The largest body.
+        call_seconds: The longest call; also the default of a client that sends no timeout.
+        body_seconds: How long sending a body may take.
+    """
+
+    requests: int
+    body_bytes: int
+    call_seconds: float
+    body_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionLimits:
+    """Bytes of the URL and of all headers, and seconds for both to arrive."""
+
+    url_bytes: int
+    header_bytes: int
+    head_seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GatewayConfig:
+    """How a gateway behaves.
+
+    Attributes:
+        listen_on: The host and the port; port 0 is any free one.
+        stop_grace_seconds: How long requests in flight may take at a stop.
+        error_domain: The domain in the gateway's own errors.
+        ignore_unknown: Whether unknown members of a body are dropped instead of refused.
+        fold_first_letter: Whether JSON names may begin with either case.
+        extra_headers: Names of further request headers that pass.
+        reserved_headers: Beginnings of names that only the gateway itself may send.
+        trusted_proxies: The networks whose `x-forwarded-for` is believed.
+        origins: The origins whose browsers may call.
+        static: The folder of a browser client.
+        limits: The limits of requests.
+        connection_limits: The limits before there is a request.
+        channel_options: The gRPC options of every channel.
+        resolve: Resolves the targets of upstreams.
+    """
+
+    listen_on: tuple[str, int]
+    stop_grace_seconds: float
+    error_domain: str
+    ignore_unknown: bool
+    fold_first_letter: bool
+    extra_headers: Sequence[str]
+    reserved_headers: Sequence[str]
+    trusted_proxies: Sequence[str]
+    origins: Sequence[str]
+    static: Path | None
+    limits: Limits
+    connection_limits: ConnectionLimits
+    channel_options: ChannelOptions
+    resolve: Resolve

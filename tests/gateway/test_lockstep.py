@@ -1,0 +1,48 @@
+"""The adapter: which services are ours, what proves to them who calls, and what refuses a start."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from services.common.keys import initialise
+from services.gateway import lockstep
+from services.gateway.lockstep import GatewaySettings, StartError
+
+SERVICES = ["lockstep.auth.v1.AuthService", "lockstep.commerce.v1.CartService", "acme.v1.Library"]
+
+
+def test_the_second_part_of_a_name_says_where_our_services_are(tmp_path: Path) -> None:
+    settings = GatewaySettings(keys=tmp_path / "none", auth_address="a:1", commerce_address="c:1")
+
+    found = lockstep.own_upstreams(settings, SERVICES)
+
+    assert {name: (each.name, each.target) for name, each in found.items()} == {
+        "lockstep.auth.v1.AuthService": ("auth", "a:1"),
+        "lockstep.commerce.v1.CartService": ("commerce", "c:1"),
+    }
+    assert [each.proof("192.0.2.1") for each in found.values()] == [[], []]
+
+
+def test_our_services_get_a_token_of_their_own_and_the_clients_ip(tmp_path: Path) -> None:
+    initialise(tmp_path)
+
+    found = lockstep.own_upstreams(GatewaySettings(keys=tmp_path), SERVICES)
+
+    proofs = [dict(each.proof("192.0.2.1")) for each in found.values()]
+    assert [each["x-lockstep-client-address"] for each in proofs] == ["192.0.2.1"] * 2
+    assert len({each["x-lockstep-service"] for each in proofs}) == 2
+
+
+def test_keys_that_cannot_be_read_refuse_the_start_in_one_line(tmp_path: Path) -> None:
+    with pytest.raises(StartError) as raised:
+        lockstep.own_upstreams(GatewaySettings(keys=tmp_path), SERVICES)
+    assert str(raised.value).count("\n") == 0
+    assert str(tmp_path) in str(raised.value)
+
+
+def test_a_wrong_setting_refuses_the_start_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOCKSTEP_GATEWAY_BODY_BYTES", "none")
+    with pytest.raises(StartError, match=r"^LOCKSTEP_GATEWAY_BODY_BYTES is 'none', but .*$"):
+        lockstep.load_settings()
