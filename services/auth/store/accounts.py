@@ -22,10 +22,10 @@ from sqlalchemy import (
 
 from services.auth.errors import EmailTaken
 from services.auth.model import IDEMPOTENCY, ROLES, SAGAS, USERS, Email, Status, User
-from services.auth.store.users import user_of
+from services.auth.store.users import VISIBLE, RoleId
 from services.common.vocabulary import Role
 from services.kernel.db.database import Reader, Transaction
-from services.kernel.db.untyped import Untyped
+from services.kernel.db.statement import ByUser, NoParameters, NoRow, Statement
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,32 +48,92 @@ class AccountStatus:
         return "active" if self.is_verified else "pending"
 
 
+@dataclass(frozen=True, slots=True)
+class _Page:
+    before_time: datetime
+    before_id: UUID
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class _NewEmail:
+    user_id: UUID
+    email: str
+    email_as_typed: str
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class _NewPassword:
+    user_id: UUID
+    password_hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class _NewStatus:
+    user_id: UUID
+    status: Status
+
+
+@dataclass(frozen=True, slots=True)
+class _NewRoleOfUser:
+    user_id: UUID
+    role: Role
+
+
+@dataclass(frozen=True, slots=True)
+class _Number:
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class _DeletedUser:
+    email: str
+
+
+@dataclass(frozen=True, slots=True)
+class _SagaOfUser:
+    user_id: UUID
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class _SagaId:
+    id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class _KeysOfUser:
+    user_id: UUID
+    scope: str
+
+
+@dataclass(frozen=True, slots=True)
+class _SagasOfUser:
+    user_id: UUID
+    kinds: list[str]
+
+
 _BY_ID = USERS.c.id == bindparam("user_id")
-_VISIBLE = (
-    USERS.c.id,
-    USERS.c.email_as_typed,
-    USERS.c.full_name,
-    ROLES.c.name.label("role"),
-    USERS.c.status,
-    USERS.c.email_verify_time.is_not(None).label("email_verified"),
-    USERS.c.create_time,
-)
 _VERSIONED = {"status_version": USERS.c.status_version + 1, "update_time": func.saga_now()}
-_STANDING = Untyped(
+_STATUS = Statement(
     select(
         USERS.c.status,
         USERS.c.email_verify_time.is_not(None).label("is_verified"),
-        USERS.c.status_version,
-    ).where(_BY_ID)
+        USERS.c.status_version.label("version"),
+    ).where(_BY_ID),
+    ByUser,
+    AccountStatus,
 )
-_LOCK = Untyped(
-    select(*_VISIBLE)
+_LOCK = Statement(
+    select(*VISIBLE)
     .select_from(USERS.join(ROLES))
     .where(_BY_ID, USERS.c.status != "PENDING")
-    .with_for_update(of=USERS)
+    .with_for_update(of=USERS),
+    ByUser,
+    User,
 )
-_LIST = Untyped(
-    select(*_VISIBLE)
+_LIST = Statement(
+    select(*VISIBLE)
     .select_from(USERS.join(ROLES))
     .where(
         USERS.c.status != "PENDING",
@@ -84,103 +144,125 @@ _LIST = Untyped(
         ),
     )
     .order_by(USERS.c.create_time.desc(), USERS.c.id.desc())
-    .limit(bindparam("limit"))
+    .limit(bindparam("limit")),
+    _Page,
+    User,
 )
-_VERIFY = Untyped(
+_VERIFY = Statement(
     update(USERS)
     .where(_BY_ID)
     .values(
         email_verify_time=func.coalesce(USERS.c.email_verify_time, func.saga_now()), **_VERSIONED
-    )
+    ),
+    ByUser,
+    NoRow,
 )
-_CHANGE_EMAIL = Untyped(
+_CHANGE_EMAIL = Statement(
     update(USERS)
     .where(_BY_ID)
-    .values(email=bindparam("email"), email_as_typed=bindparam("email_as_typed"))
+    .values(email=bindparam("email"), email_as_typed=bindparam("email_as_typed")),
+    _NewEmail,
+    NoRow,
 )
-_SET_PASSWORD = Untyped(
+_SET_PASSWORD = Statement(
     update(USERS)
     .where(_BY_ID)
-    .values(password_hash=bindparam("password_hash"), update_time=func.saga_now())
+    .values(password_hash=bindparam("password_hash"), update_time=func.saga_now()),
+    _NewPassword,
+    NoRow,
 )
-_SET_STATUS = Untyped(update(USERS).where(_BY_ID).values(status=bindparam("status"), **_VERSIONED))
-_SET_ROLE = Untyped(
+_SET_STATUS = Statement(
+    update(USERS).where(_BY_ID).values(status=bindparam("status"), **_VERSIONED),
+    _NewStatus,
+    NoRow,
+)
+_SET_ROLE = Statement(
     update(USERS)
     .where(_BY_ID)
     .values(
         role_id=select(ROLES.c.id).where(ROLES.c.name == bindparam("role")).scalar_subquery(),
         update_time=func.saga_now(),
-    )
+    ),
+    _NewRoleOfUser,
+    NoRow,
 )
 # One lock for all that could leave no administrator; registrations, which only refer to
 # the role's row, don't wait for it.
-_LOCK_ADMINS = Untyped(
-    select(ROLES.c.id).where(ROLES.c.name == "admin").with_for_update(key_share=True)
+_LOCK_ADMINS = Statement(
+    select(ROLES.c.id).where(ROLES.c.name == "admin").with_for_update(key_share=True),
+    NoParameters,
+    RoleId,
 )
-_OTHER_ADMINS = Untyped(
+_OTHER_ADMINS = Statement(
     select(func.count().label("number"))
     .select_from(USERS.join(ROLES))
-    .where(ROLES.c.name == "admin", USERS.c.status == "ACTIVE", USERS.c.id != bindparam("user_id"))
+    .where(ROLES.c.name == "admin", USERS.c.status == "ACTIVE", USERS.c.id != bindparam("user_id")),
+    ByUser,
+    _Number,
 )
-_ADMINS = Untyped(
-    select(*_VISIBLE)
+_ADMINS = Statement(
+    select(*VISIBLE)
     .select_from(USERS.join(ROLES))
     .where(ROLES.c.name == "admin", USERS.c.status != "PENDING")
-    .order_by(USERS.c.create_time)
+    .order_by(USERS.c.create_time),
+    NoParameters,
+    User,
 )
-_DELETE = Untyped(
-    delete(USERS).where(_BY_ID, USERS.c.status == "DELETING").returning(USERS.c.email)
+_DELETE = Statement(
+    delete(USERS).where(_BY_ID, USERS.c.status == "DELETING").returning(USERS.c.email),
+    ByUser,
+    _DeletedUser,
 )
-_RUNNING_SAGA = Untyped(
+_RUNNING_SAGA = Statement(
     select(SAGAS.c.id).where(
         SAGAS.c.user_id == bindparam("user_id"),
         SAGAS.c.kind == bindparam("kind"),
         literal_column("state IN ('RUNNING', 'COMPENSATING')"),
-    )
+    ),
+    _SagaOfUser,
+    _SagaId,
 )
-_FORGET_KEYS = Untyped(
+_FORGET_KEYS = Statement(
     delete(IDEMPOTENCY).where(
         (IDEMPOTENCY.c.scope == bindparam("scope"))
         | IDEMPOTENCY.c.saga_id.in_(
             select(SAGAS.c.id).where(SAGAS.c.user_id == bindparam("user_id"))
         )
-    )
+    ),
+    _KeysOfUser,
+    NoRow,
 )
-_FORGET_SAGAS = Untyped(
+_FORGET_SAGAS = Statement(
     update(SAGAS)
     .where(
         SAGAS.c.user_id == bindparam("user_id"),
         SAGAS.c.kind == func.any(bindparam("kinds", type_=ARRAY(Text))),
     )
-    .values(payload=literal_column("'{}'::jsonb"), result=literal_column("NULL"))
+    .values(payload=literal_column("'{}'::jsonb"), result=literal_column("NULL")),
+    _SagasOfUser,
+    NoRow,
 )
 
 
 async def standing(reader: Reader, user_id: UUID) -> AccountStatus | None:
     """Return what a profile's status follows from, or None when there is no user."""
-    row = await reader.first(_STANDING, user_id=user_id)
-    if row is None:
-        return None
-    return AccountStatus(
-        status=Status(row.status), is_verified=row.is_verified, version=row.status_version
-    )
+    return await reader.first(_STATUS, ByUser(user_id))
 
 
 async def lock(tx: Transaction, user_id: UUID) -> User | None:
     """Return a user who stays as is until the transaction ends, or None."""
-    row = await tx.first(_LOCK, user_id=user_id)
-    return None if row is None else user_of(row)
+    return await tx.first(_LOCK, ByUser(user_id))
 
 
 async def list_users(reader: Reader, *, before: tuple[datetime, UUID], limit: int) -> list[User]:
     """Return users, newest first, older than `before`; PENDING ones are nobody."""
-    rows = await reader.all(_LIST, before_time=before[0], before_id=before[1], limit=limit)
-    return [user_of(row) for row in rows]
+    page = _Page(before_time=before[0], before_id=before[1], limit=limit)
+    return await reader.all(_LIST, page)
 
 
 async def verify_email(tx: Transaction, user_id: UUID) -> None:
     """Note that a user's address is confirmed."""
-    await tx.execute(_VERIFY, user_id=user_id)
+    await tx.execute(_VERIFY, ByUser(user_id))
 
 
 async def change_email(tx: Transaction, user_id: UUID, email: Email) -> None:
@@ -189,10 +271,9 @@ async def change_email(tx: Transaction, user_id: UUID, email: Email) -> None:
     Raises:
         EmailTaken: Somebody has it; the transaction is lost.
     """
+    new = _NewEmail(user_id=user_id, email=email.canonical, email_as_typed=email.typed)
     try:
-        await tx.execute(
-            _CHANGE_EMAIL, user_id=user_id, email=email.canonical, email_as_typed=email.typed
-        )
+        await tx.execute(_CHANGE_EMAIL, new)
     except psycopg.errors.UniqueViolation as error:
         if error.diag.constraint_name != "uq_users_email":
             raise
@@ -201,17 +282,17 @@ async def change_email(tx: Transaction, user_id: UUID, email: Email) -> None:
 
 async def set_password(tx: Transaction, user_id: UUID, password_hash: str) -> None:
     """Give a user another password."""
-    await tx.execute(_SET_PASSWORD, user_id=user_id, password_hash=password_hash)
+    await tx.execute(_SET_PASSWORD, _NewPassword(user_id=user_id, password_hash=password_hash))
 
 
 async def set_status(tx: Transaction, user_id: UUID, status: Status) -> None:
     """Give a user another status."""
-    await tx.execute(_SET_STATUS, user_id=user_id, status=status)
+    await tx.execute(_SET_STATUS, _NewStatus(user_id=user_id, status=status))
 
 
 async def set_role(tx: Transaction, user_id: UUID, role: Role) -> None:
     """Give a user another role, which has to exist."""
-    await tx.execute(_SET_ROLE, user_id=user_id, role=role)
+    await tx.execute(_SET_ROLE, _NewRoleOfUser(user_id=user_id, role=role))
 
 
 async def lock_administrators(tx: Transaction) -> None:
@@ -219,34 +300,34 @@ async def lock_administrators(tx: Transaction) -> None:
 
     Comes before any lock on a user.
     """
-    await tx.execute(_LOCK_ADMINS)
+    await tx.execute(_LOCK_ADMINS, NoParameters())
 
 
 async def count_other_administrators(tx: Transaction, user_id: UUID) -> int:
     """Return how many ACTIVE administrators there are beside a user."""
-    row = await tx.first(_OTHER_ADMINS, user_id=user_id)
+    row = await tx.first(_OTHER_ADMINS, ByUser(user_id))
     assert row is not None
-    return int(row.number)
+    return row.number
 
 
-async def list_administrators(reader: Reader) -> Sequence[User]:
+async def list_administrators(reader: Reader) -> list[User]:
     """Return all administrators, the oldest account first."""
-    return [user_of(row) for row in await reader.all(_ADMINS)]
+    return await reader.all(_ADMINS, NoParameters())
 
 
 async def running_saga(reader: Reader, user_id: UUID, *, kind: str) -> UUID | None:
     """Return the saga of a kind that is under way about a user, or None."""
-    row = await reader.first(_RUNNING_SAGA, user_id=user_id, kind=kind)
+    row = await reader.first(_RUNNING_SAGA, _SagaOfUser(user_id=user_id, kind=kind))
     return None if row is None else row.id
 
 
 async def delete_user(tx: Transaction, user_id: UUID) -> str | None:
     """Delete a user who is DELETING, with sessions and codes, and return the address."""
-    row = await tx.first(_DELETE, user_id=user_id)
-    return None if row is None else str(row.email)
+    row = await tx.first(_DELETE, ByUser(user_id))
+    return None if row is None else row.email
 
 
 async def forget_requests(tx: Transaction, user_id: UUID, *, kinds: Sequence[str]) -> None:
     """Remove what requests have left: idempotency keys, and what is personal in sagas."""
-    await tx.execute(_FORGET_KEYS, user_id=user_id, scope=f"user:{user_id}")
-    await tx.execute(_FORGET_SAGAS, user_id=user_id, kinds=list(kinds))
+    await tx.execute(_FORGET_KEYS, _KeysOfUser(user_id=user_id, scope=f"user:{user_id}"))
+    await tx.execute(_FORGET_SAGAS, _SagasOfUser(user_id=user_id, kinds=list(kinds)))

@@ -13,8 +13,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from services.auth.model import AUDIT_LOG
 from services.kernel.db.database import Reader, Transaction
-from services.kernel.db.statement import Limit, NoRow, Statement
-from services.kernel.db.untyped import Untyped
+from services.kernel.db.statement import ByUser, Limit, NoRow, Statement
 from services.kernel.ids import new_id
 
 
@@ -31,7 +30,25 @@ class Entry:
     create_time: datetime
 
 
-_INSERT = Untyped(
+@dataclass(frozen=True, slots=True)
+class _NewEntry:
+    entry_id: UUID
+    event: str
+    user_id: UUID | None
+    account: str | None
+    actor: str | None
+    address: str | None
+    detail: Jsonb
+
+
+@dataclass(frozen=True, slots=True)
+class _Search:
+    event: str | None
+    user_id: UUID | None
+    limit: int
+
+
+_INSERT = Statement(
     insert(AUDIT_LOG)
     .values(
         id=bindparam("entry_id"),
@@ -42,10 +59,20 @@ _INSERT = Untyped(
         address=bindparam("address"),
         detail=bindparam("detail"),
     )
-    .on_conflict_do_nothing()
+    .on_conflict_do_nothing(),
+    _NewEntry,
+    NoRow,
 )
-_LATEST = Untyped(
-    select(AUDIT_LOG)
+_LATEST = Statement(
+    select(
+        AUDIT_LOG.c.event,
+        AUDIT_LOG.c.user_id,
+        AUDIT_LOG.c.account,
+        AUDIT_LOG.c.actor,
+        AUDIT_LOG.c.address,
+        AUDIT_LOG.c.detail,
+        AUDIT_LOG.c.create_time,
+    )
     .where(
         or_(
             bindparam("event", type_=Text).is_(None),
@@ -57,12 +84,16 @@ _LATEST = Untyped(
         ),
     )
     .order_by(AUDIT_LOG.c.create_time.desc(), AUDIT_LOG.c.id.desc())
-    .limit(bindparam("limit"))
+    .limit(bindparam("limit")),
+    _Search,
+    Entry,
 )
-_FORGET_ADDRESSES = Untyped(
+_FORGET_ADDRESSES = Statement(
     update(AUDIT_LOG)
     .where(AUDIT_LOG.c.user_id == bindparam("user_id"))
-    .values(address=literal_column("NULL"))
+    .values(address=literal_column("NULL")),
+    ByUser,
+    NoRow,
 )
 OLD = Statement(
     delete(AUDIT_LOG).where(
@@ -91,13 +122,15 @@ async def insert_event(
     """Add a line; with an id of its own once only."""
     await tx.execute(
         _INSERT,
-        entry_id=entry_id or new_id(),
-        event=event,
-        user_id=user_id,
-        account=account,
-        actor=actor,
-        address=address,
-        detail=Jsonb(detail or {}),
+        _NewEntry(
+            entry_id=entry_id or new_id(),
+            event=event,
+            user_id=user_id,
+            account=account,
+            actor=actor,
+            address=address,
+            detail=Jsonb(detail or {}),
+        ),
     )
 
 
@@ -105,21 +138,9 @@ async def latest(
     reader: Reader, *, event: str | None, user_id: UUID | None, limit: int
 ) -> list[Entry]:
     """Return lines, newest first."""
-    rows = await reader.all(_LATEST, event=event, user_id=user_id, limit=limit)
-    return [
-        Entry(
-            event=row.event,
-            user_id=row.user_id,
-            account=row.account,
-            actor=row.actor,
-            address=row.address,
-            detail=row.detail,
-            create_time=row.create_time,
-        )
-        for row in rows
-    ]
+    return await reader.all(_LATEST, _Search(event=event, user_id=user_id, limit=limit))
 
 
 async def forget_addresses(tx: Transaction, user_id: UUID) -> None:
     """Remove where a user was from what is told of the user, who is deleted."""
-    await tx.execute(_FORGET_ADDRESSES, user_id=user_id)
+    await tx.execute(_FORGET_ADDRESSES, ByUser(user_id))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -26,7 +25,6 @@ from sqlalchemy.dialects.postgresql import insert
 from services.auth.model import CODE_LIMITS, CODES
 from services.kernel.db.database import Reader, Transaction
 from services.kernel.db.statement import Limit, NoRow, Statement
-from services.kernel.db.untyped import Row, Untyped
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -58,21 +56,85 @@ class Flow:
 class CodeLimits:
     """What happened lately with the codes of an address and purpose."""
 
+    sends: list[datetime]
+    failures: list[datetime]
     now: datetime
-    sends: Sequence[datetime]
-    failures: Sequence[datetime]
+
+
+@dataclass(frozen=True, slots=True)
+class _ByFlow:
+    flow_id: UUID
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class _NewFlow:
+    flow_id: UUID
+    purpose: str
+    email: str
+    user_id: UUID | None
+    code_hmac: bytes | None
+    payload: Jsonb | None
+    life: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class _ByPurpose:
+    purpose: str
+    email: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Spending:
+    flow_id: UUID
+    saga_id: UUID | None
+
+
+@dataclass(frozen=True, slots=True)
+class _SpentOn:
+    saga_id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class _Reinstatement:
+    saga_id: UUID
+    life: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class _OfUserOrEmail:
+    user_id: UUID
+    email: str
+
+
+@dataclass(frozen=True, slots=True)
+class _ByKey:
+    key_hmac: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class _NewLimits:
+    key_hmac: bytes
+    sends: list[datetime]
+    failures: list[datetime]
 
 
 _BY_ID = CODES.c.id == bindparam("flow_id")
 _SPENT_ON = CODES.c.saga_id == bindparam("saga_id")
 _COLUMNS = (
-    *CODES.c,
+    CODES.c.id,
+    CODES.c.purpose,
+    CODES.c.email,
+    CODES.c.user_id,
+    CODES.c.code_hmac,
+    CODES.c.tries,
+    CODES.c.payload,
+    CODES.c.saga_id,
     CODES.c.spend_time.is_not(None).label("is_spent"),
     (CODES.c.expire_time <= func.saga_now()).label("is_over"),
 )
-_GET = Untyped(select(*_COLUMNS).where(_BY_ID))
-_LOCK = Untyped(select(*_COLUMNS).where(_BY_ID).with_for_update())
-_INSERT = Untyped(
+_GET = Statement(select(*_COLUMNS).where(_BY_ID), _ByFlow, Flow)
+_LOCK = Statement(select(*_COLUMNS).where(_BY_ID).with_for_update(), _ByFlow, Flow)
+_INSERT = Statement(
     insert(CODES)
     .values(
         id=bindparam("flow_id"),
@@ -83,23 +145,28 @@ _INSERT = Untyped(
         payload=bindparam("payload"),
         expire_time=func.saga_now() + bindparam("life", type_=Interval),
     )
-    .on_conflict_do_nothing()
-    .returning(CODES.c.id)
+    .on_conflict_do_nothing(),
+    _NewFlow,
+    NoRow,
 )
-_REPLACE = Untyped(
+_REMOVE_UNSPENT = Statement(
     delete(CODES).where(
         CODES.c.email == bindparam("email"),
         CODES.c.purpose == bindparam("purpose"),
         CODES.c.spend_time.is_(None),
-    )
+    ),
+    _ByPurpose,
+    NoRow,
 )
-_COUNT_TRY = Untyped(update(CODES).where(_BY_ID).values(tries=CODES.c.tries + 1))
-_SPEND = Untyped(
+_COUNT_TRY = Statement(update(CODES).where(_BY_ID).values(tries=CODES.c.tries + 1), _ByFlow, NoRow)
+_SPEND = Statement(
     update(CODES)
     .where(_BY_ID, CODES.c.spend_time.is_(None))
-    .values(spend_time=func.saga_now(), saga_id=bindparam("saga_id"))
+    .values(spend_time=func.saga_now(), saga_id=bindparam("saga_id")),
+    _Spending,
+    NoRow,
 )
-_REARM = Untyped(
+_REINSTATE = Statement(
     update(CODES)
     .where(_SPENT_ON)
     .values(
@@ -108,15 +175,21 @@ _REARM = Untyped(
         expire_time=func.greatest(
             CODES.c.expire_time, func.saga_now() + bindparam("life", type_=Interval)
         ),
-    )
+    ),
+    _Reinstatement,
+    NoRow,
 )
-_CLEAR = Untyped(update(CODES).where(_SPENT_ON).values(payload=literal_column("NULL")))
-_FORGET = Untyped(
+_CLEAR = Statement(
+    update(CODES).where(_SPENT_ON).values(payload=literal_column("NULL")), _SpentOn, NoRow
+)
+_FORGET = Statement(
     delete(CODES).where(
         (CODES.c.email == bindparam("email")) | (CODES.c.user_id == bindparam("user_id"))
-    )
+    ),
+    _OfUserOrEmail,
+    NoRow,
 )
-_LOCK_LIMITS = Untyped(
+_LOCK_LIMITS = Statement(
     insert(CODE_LIMITS)
     .values(
         key_hmac=bindparam("key_hmac"),
@@ -124,12 +197,20 @@ _LOCK_LIMITS = Untyped(
         failure_times=text("'{}'"),
     )
     .on_conflict_do_update(constraint="pk_code_limits", set_={"update_time": func.saga_now()})
-    .returning(CODE_LIMITS.c.send_times, CODE_LIMITS.c.failure_times, func.saga_now().label("now"))
+    .returning(
+        CODE_LIMITS.c.send_times.label("sends"),
+        CODE_LIMITS.c.failure_times.label("failures"),
+        func.saga_now().label("now"),
+    ),
+    _ByKey,
+    CodeLimits,
 )
-_STORE_LIMITS = Untyped(
+_STORE_LIMITS = Statement(
     update(CODE_LIMITS)
     .where(CODE_LIMITS.c.key_hmac == bindparam("key_hmac"))
-    .values(send_times=bindparam("send_times"), failure_times=bindparam("failure_times"))
+    .values(send_times=bindparam("sends"), failure_times=bindparam("failures")),
+    _NewLimits,
+    NoRow,
 )
 # A sign-up whose registration is still being undone gets its code back when it is.
 _UNDECIDED = and_(CODES.c.saga_id.is_not(None), CODES.c.payload.is_not(None))
@@ -164,12 +245,12 @@ OLD_LIMITS = Statement(
 
 async def get(reader: Reader, flow_id: UUID) -> Flow | None:
     """Return a flow, or None."""
-    return _flow(await reader.first(_GET, flow_id=flow_id))
+    return await reader.first(_GET, _ByFlow(flow_id))
 
 
 async def lock(tx: Transaction, flow_id: UUID) -> Flow | None:
     """Return a flow whose row stays as it is until the transaction ends, or None."""
-    return _flow(await tx.first(_LOCK, flow_id=flow_id))
+    return await tx.first(_LOCK, _ByFlow(flow_id))
 
 
 async def insert_flow(
@@ -182,10 +263,9 @@ async def insert_flow(
     code_hmac: bytes | None,
     payload: dict[str, Any] | None,
     life: timedelta,
-) -> bool:
-    """Begin a flow; False when it has begun already."""
-    row = await tx.first(
-        _INSERT,
+) -> None:
+    """Begin a flow; nothing when it has begun already."""
+    new = _NewFlow(
         flow_id=flow_id,
         purpose=purpose,
         email=email,
@@ -194,67 +274,48 @@ async def insert_flow(
         payload=None if payload is None else Jsonb(payload),
         life=life,
     )
-    return row is not None
+    await tx.execute(_INSERT, new)
 
 
 async def remove_unspent(tx: Transaction, *, purpose: str, email: str) -> None:
     """Remove the codes of an address and purpose that still wait."""
-    await tx.execute(_REPLACE, purpose=purpose, email=email)
+    await tx.execute(_REMOVE_UNSPENT, _ByPurpose(purpose=purpose, email=email))
 
 
 async def count_try(tx: Transaction, flow_id: UUID) -> None:
     """Count a wrong code."""
-    await tx.execute(_COUNT_TRY, flow_id=flow_id)
+    await tx.execute(_COUNT_TRY, _ByFlow(flow_id))
 
 
 async def spend(tx: Transaction, flow_id: UUID, *, saga_id: UUID | None) -> bool:
     """Spend a code; False when it was spent already, or has gone."""
-    return await tx.execute(_SPEND, flow_id=flow_id, saga_id=saga_id) == 1
+    return await tx.execute(_SPEND, _Spending(flow_id=flow_id, saga_id=saga_id)) == 1
 
 
 async def reinstate(tx: Transaction, saga_id: UUID, *, life: timedelta) -> None:
     """Make the code that was spent on a saga good again, for so long at least."""
-    await tx.execute(_REARM, saga_id=saga_id, life=life)
+    await tx.execute(_REINSTATE, _Reinstatement(saga_id=saga_id, life=life))
 
 
 async def clear_payload(tx: Transaction, saga_id: UUID) -> None:
     """Forget what the flow of a saga that succeeded was for."""
-    await tx.execute(_CLEAR, saga_id=saga_id)
+    await tx.execute(_CLEAR, _SpentOn(saga_id))
 
 
 async def forget(tx: Transaction, *, user_id: UUID, email: str) -> None:
     """Remove every flow of a user and of an address."""
-    await tx.execute(_FORGET, user_id=user_id, email=email)
+    await tx.execute(_FORGET, _OfUserOrEmail(user_id=user_id, email=email))
 
 
 async def lock_limits(tx: Transaction, key_hmac: bytes) -> CodeLimits:
     """Return what happened lately; it stays so until the transaction ends."""
-    row = await tx.first(_LOCK_LIMITS, key_hmac=key_hmac)
+    row = await tx.first(_LOCK_LIMITS, _ByKey(key_hmac))
     assert row is not None
-    return CodeLimits(now=row.now, sends=row.send_times, failures=row.failure_times)
+    return row
 
 
 async def store_limits(
-    tx: Transaction, key_hmac: bytes, *, sends: Sequence[datetime], failures: Sequence[datetime]
+    tx: Transaction, key_hmac: bytes, *, sends: list[datetime], failures: list[datetime]
 ) -> None:
     """Keep what happened lately."""
-    await tx.execute(
-        _STORE_LIMITS, key_hmac=key_hmac, send_times=list(sends), failure_times=list(failures)
-    )
-
-
-def _flow(row: Row | None) -> Flow | None:
-    if row is None:
-        return None
-    return Flow(
-        id=row.id,
-        purpose=row.purpose,
-        email=row.email,
-        user_id=row.user_id,
-        code_hmac=None if row.code_hmac is None else bytes(row.code_hmac),
-        tries=row.tries,
-        payload=row.payload,
-        saga_id=row.saga_id,
-        is_spent=row.is_spent,
-        is_over=row.is_over,
-    )
+    await tx.execute(_STORE_LIMITS, _NewLimits(key_hmac=key_hmac, sends=sends, failures=failures))

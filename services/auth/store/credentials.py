@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from sqlalchemy import (
+    Double,
     Integer,
     bindparam,
     case,
+    cast,
     delete,
     extract,
     func,
@@ -19,9 +21,9 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert
 
 from services.auth.model import LOGIN_FAILURES, ROLES, USERS, Status
+from services.auth.store.users import ByEmail
 from services.kernel.db.database import Reader, Transaction
-from services.kernel.db.statement import Limit, NoRow, Statement
-from services.kernel.db.untyped import Row, Untyped
+from services.kernel.db.statement import ByUser, Limit, NoRow, Statement
 
 FREE_FAILURES = 5
 WAIT_SECONDS_MAX = 900
@@ -45,6 +47,28 @@ class Credentials:
     is_verified: bool
 
 
+@dataclass(frozen=True, slots=True, repr=False)
+class _Replacement:
+    user_id: UUID
+    old_hash: str
+    new_hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class _ByAccount:
+    account_hmac: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class _Failures:
+    failures: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Wait:
+    seconds_left: float
+
+
 _SELECT = (
     select(
         USERS.c.id.label("user_id"),
@@ -52,25 +76,29 @@ _SELECT = (
         USERS.c.email_as_typed,
         USERS.c.password_hash,
         USERS.c.status,
-        USERS.c.email_verify_time.is_not(None).label("is_verified"),
         ROLES.c.name.label("role"),
+        USERS.c.email_verify_time.is_not(None).label("is_verified"),
     )
     .select_from(USERS.join(ROLES))
     .where(USERS.c.status != "PENDING")
 )
-_BY_EMAIL = Untyped(_SELECT.where(USERS.c.email == bindparam("email")))
-_BY_ID = Untyped(_SELECT.where(USERS.c.id == bindparam("user_id")))
-_HOLD = Untyped(
-    _SELECT.where(USERS.c.id == bindparam("user_id")).with_for_update(read=True, of=USERS)
+_BY_EMAIL = Statement(_SELECT.where(USERS.c.email == bindparam("email")), ByEmail, Credentials)
+_BY_ID = Statement(_SELECT.where(USERS.c.id == bindparam("user_id")), ByUser, Credentials)
+_HOLD = Statement(
+    _SELECT.where(USERS.c.id == bindparam("user_id")).with_for_update(read=True, of=USERS),
+    ByUser,
+    Credentials,
 )
-_REPLACE = Untyped(
+_REPLACE = Statement(
     update(USERS)
     .where(
         USERS.c.id == bindparam("user_id"),
         USERS.c.password_hash == bindparam("old_hash"),
         USERS.c.status == "ACTIVE",
     )
-    .values(password_hash=bindparam("new_hash"), update_time=func.saga_now())
+    .values(password_hash=bindparam("new_hash"), update_time=func.saga_now()),
+    _Replacement,
+    NoRow,
 )
 
 _MATCHES = LOGIN_FAILURES.c.account_hmac == bindparam("account_hmac")
@@ -85,8 +113,10 @@ _WAIT_SECONDS = case(
     ),
     else_=0,
 )
-_LEFT = extract("epoch", LOGIN_FAILURES.c.wait_until - func.saga_now()).label("seconds_left")
-_FAIL = Untyped(
+_LEFT = cast(extract("epoch", LOGIN_FAILURES.c.wait_until - func.saga_now()), Double).label(
+    "seconds_left"
+)
+_FAIL = Statement(
     insert(LOGIN_FAILURES)
     .values(
         account_hmac=bindparam("account_hmac"),
@@ -102,10 +132,12 @@ _FAIL = Untyped(
         },
         where=LOGIN_FAILURES.c.wait_until <= func.saga_now(),
     )
-    .returning(LOGIN_FAILURES.c.failures)
+    .returning(LOGIN_FAILURES.c.failures),
+    _ByAccount,
+    _Failures,
 )
-_WAIT = Untyped(select(_LEFT).where(_MATCHES))
-_FORGIVE = Untyped(delete(LOGIN_FAILURES).where(_MATCHES).returning(_LEFT))
+_WAIT = Statement(select(_LEFT).where(_MATCHES), _ByAccount, _Wait)
+_FORGIVE = Statement(delete(LOGIN_FAILURES).where(_MATCHES).returning(_LEFT), _ByAccount, _Wait)
 OLD_FAILURES = Statement(
     delete(LOGIN_FAILURES).where(
         LOGIN_FAILURES.c.account_hmac.in_(
@@ -123,22 +155,23 @@ OLD_FAILURES = Statement(
 
 async def by_email(reader: Reader, email: str) -> Credentials | None:
     """Return the credentials of a canonical address, or None; PENDING users have none."""
-    return _credentials(await reader.first(_BY_EMAIL, email=email))
+    return await reader.first(_BY_EMAIL, ByEmail(email))
 
 
 async def by_id(reader: Reader, user_id: UUID) -> Credentials | None:
     """Return the credentials of a user, or None; PENDING users have none."""
-    return _credentials(await reader.first(_BY_ID, user_id=user_id))
+    return await reader.first(_BY_ID, ByUser(user_id))
 
 
 async def hold(tx: Transaction, user_id: UUID) -> Credentials | None:
     """Return the credentials as they stay until the transaction ends, or None."""
-    return _credentials(await tx.first(_HOLD, user_id=user_id))
+    return await tx.first(_HOLD, ByUser(user_id))
 
 
 async def replace(tx: Transaction, user_id: UUID, *, old_hash: str, new_hash: str) -> bool:
     """Replace a password's hash; False when it has changed since, or the user's status."""
-    return await tx.execute(_REPLACE, user_id=user_id, old_hash=old_hash, new_hash=new_hash) == 1
+    change = _Replacement(user_id=user_id, old_hash=old_hash, new_hash=new_hash)
+    return await tx.execute(_REPLACE, change) == 1
 
 
 async def count_failure(tx: Transaction, account_hmac: bytes) -> int | None:
@@ -147,33 +180,21 @@ async def count_failure(tx: Transaction, account_hmac: bytes) -> int | None:
     From the sixth on each makes the account wait, twice as long as the one before. A
     day without any, and the counting begins anew.
     """
-    row = await tx.first(_FAIL, account_hmac=account_hmac)
-    return None if row is None else int(row.failures)
+    row = await tx.first(_FAIL, _ByAccount(account_hmac))
+    return None if row is None else row.failures
 
 
 async def seconds_to_wait(reader: Reader, account_hmac: bytes) -> float:
     """Return how long an account has to wait; zero or less when it hasn't."""
-    return _seconds(await reader.first(_WAIT, account_hmac=account_hmac))
+    row = await reader.first(_WAIT, _ByAccount(account_hmac))
+    return _seconds(row)
 
 
 async def forgive(tx: Transaction, account_hmac: bytes) -> float:
     """Forget the failures of an account, and return how long it would have to wait."""
-    return _seconds(await tx.first(_FORGIVE, account_hmac=account_hmac))
+    row = await tx.first(_FORGIVE, _ByAccount(account_hmac))
+    return _seconds(row)
 
 
-def _seconds(row: Row | None) -> float:
-    return 0.0 if row is None else float(row.seconds_left)
-
-
-def _credentials(row: Row | None) -> Credentials | None:
-    if row is None:
-        return None
-    return Credentials(
-        user_id=row.user_id,
-        email=row.email,
-        email_as_typed=row.email_as_typed,
-        password_hash=row.password_hash,
-        status=Status(row.status),
-        role=row.role,
-        is_verified=row.is_verified,
-    )
+def _seconds(row: _Wait | None) -> float:
+    return 0.0 if row is None else row.seconds_left

@@ -6,13 +6,12 @@ from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
 
-from sqlalchemy import Interval, and_, bindparam, delete, func, or_, select, update
+from sqlalchemy import Interval, bindparam, cast, delete, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from services.auth.model import ROLES, SESSIONS, USERS
 from services.kernel.db.database import Database, Reader, Transaction
 from services.kernel.db.statement import Limit, NoRow, Statement
-from services.kernel.db.untyped import Untyped
 from services.kernel.rpc.access import Session
 
 IDLE = timedelta(days=30)  # a session that is not refreshed for so long has ended
@@ -36,41 +35,70 @@ class Refreshable:
     rotated_lately: bool
 
 
+@dataclass(frozen=True, slots=True)
+class _BySession:
+    session_id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class _NewSession:
+    session_id: UUID
+    user_id: UUID
+    refresh_hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class _Rotation:
+    session_id: UUID
+    refresh_hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class _OfUserExcept:
+    user_id: UUID
+    except_id: UUID | None
+
+
 _BY_ID = SESSIONS.c.id == bindparam("session_id")
 _LIVES = SESSIONS.c.expire_time > func.saga_now()
 # The sessions of a user who is DELETING live until the deletion can't be refused any more.
 _USER_LIVES = or_(USERS.c.status == "ACTIVE", USERS.c.status == "DELETING")
 
-_INSERT = Untyped(
+_INSERT = Statement(
     insert(SESSIONS).values(
         id=bindparam("session_id"),
         user_id=bindparam("user_id"),
         generation=0,
         refresh_hash=bindparam("refresh_hash"),
         expire_time=func.saga_now() + bindparam("idle", IDLE, Interval),
-    )
+    ),
+    _NewSession,
+    NoRow,
 )
-_CHECK = Untyped(
+_CHECK = Statement(
     select(ROLES.c.name.label("role"))
     .select_from(SESSIONS.join(USERS).join(ROLES))
-    .where(_BY_ID, _LIVES, _USER_LIVES)
+    .where(_BY_ID, _LIVES, _USER_LIVES),
+    _BySession,
+    Session,
 )
-_LOCK = Untyped(
+_LOCK = Statement(
     select(
         SESSIONS.c.user_id,
-        USERS.c.email_as_typed,
+        USERS.c.email_as_typed.label("email"),
         ROLES.c.name.label("role"),
         SESSIONS.c.generation,
         SESSIONS.c.refresh_hash,
-        (SESSIONS.c.rotate_time > func.saga_now() - bindparam("grace", GRACE, Interval)).label(
-            "rotated_lately"
-        ),
+        # Cast: PostgreSQL could subtract a moment, too.
+        (SESSIONS.c.rotate_time > func.saga_now() - cast(GRACE, Interval)).label("rotated_lately"),
     )
     .select_from(SESSIONS.join(USERS).join(ROLES))
     .where(_BY_ID, _LIVES, _USER_LIVES)
-    .with_for_update(of=SESSIONS)
+    .with_for_update(of=SESSIONS),
+    _BySession,
+    Refreshable,
 )
-_ROTATE = Untyped(
+_ROTATE = Statement(
     update(SESSIONS)
     .where(_BY_ID)
     .values(
@@ -81,16 +109,18 @@ _ROTATE = Untyped(
             func.saga_now() + bindparam("idle", IDLE, Interval),
             SESSIONS.c.create_time + bindparam("life", LIFE, Interval),
         ),
-    )
+    ),
+    _Rotation,
+    NoRow,
 )
-_END = Untyped(delete(SESSIONS).where(_BY_ID))
-_END_ALL = Untyped(
+_END = Statement(delete(SESSIONS).where(_BY_ID), _BySession, NoRow)
+_END_ALL = Statement(
     delete(SESSIONS).where(
-        and_(
-            SESSIONS.c.user_id == bindparam("user_id"),
-            SESSIONS.c.id.is_distinct_from(bindparam("except_id", type_=SESSIONS.c.id.type)),
-        )
-    )
+        SESSIONS.c.user_id == bindparam("user_id"),
+        SESSIONS.c.id.is_distinct_from(bindparam("except_id", type_=SESSIONS.c.id.type)),
+    ),
+    _OfUserExcept,
+    NoRow,
 )
 EXPIRED = Statement(
     delete(SESSIONS).where(
@@ -121,40 +151,32 @@ async def insert_session(
     tx: Transaction, *, session_id: UUID, user_id: UUID, refresh_hash: bytes
 ) -> None:
     """Begin a session; the user's row has to be locked against a change of status."""
-    await tx.execute(_INSERT, session_id=session_id, user_id=user_id, refresh_hash=refresh_hash)
+    await tx.execute(
+        _INSERT,
+        _NewSession(session_id=session_id, user_id=user_id, refresh_hash=refresh_hash),
+    )
 
 
 async def check(reader: Reader, session_id: UUID) -> Session | None:
     """Return a session, or None when it or its user's access has ended."""
-    row = await reader.first(_CHECK, session_id=session_id)
-    return None if row is None else Session(role=row.role)
+    return await reader.first(_CHECK, _BySession(session_id))
 
 
 async def lock(tx: Transaction, session_id: UUID) -> Refreshable | None:
     """Lock a session, or return None when it or its user's access has ended."""
-    row = await tx.first(_LOCK, session_id=session_id)
-    if row is None:
-        return None
-    return Refreshable(
-        user_id=row.user_id,
-        email=row.email_as_typed,
-        role=row.role,
-        generation=row.generation,
-        refresh_hash=bytes(row.refresh_hash),
-        rotated_lately=row.rotated_lately,
-    )
+    return await tx.first(_LOCK, _BySession(session_id))
 
 
 async def rotate(tx: Transaction, session_id: UUID, *, refresh_hash: bytes) -> None:
     """Go on to the next generation of a session that is locked."""
-    await tx.execute(_ROTATE, session_id=session_id, refresh_hash=refresh_hash)
+    await tx.execute(_ROTATE, _Rotation(session_id=session_id, refresh_hash=refresh_hash))
 
 
 async def end(tx: Transaction, session_id: UUID) -> None:
     """End a session; nothing when it has ended."""
-    await tx.execute(_END, session_id=session_id)
+    await tx.execute(_END, _BySession(session_id))
 
 
 async def end_all(tx: Transaction, user_id: UUID, *, except_id: UUID | None = None) -> int:
     """End the sessions of a user, except one, and return how many."""
-    return await tx.execute(_END_ALL, user_id=user_id, except_id=except_id)
+    return await tx.execute(_END_ALL, _OfUserExcept(user_id=user_id, except_id=except_id))

@@ -2,23 +2,85 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 import psycopg
-from sqlalchemy import bindparam, case, delete, func, select, update
+from sqlalchemy import Boolean, bindparam, case, delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from services.auth.errors import EmailTaken
 from services.auth.model import ROLES, USERS, Email, Status, User
 from services.kernel.db.database import Reader, Transaction
-from services.kernel.db.untyped import Row, Untyped
+from services.kernel.db.statement import ByUser, NoRow, Statement
 from services.kernel.ids import new_id
 
-_ADD_ROLE = Untyped(
-    insert(ROLES).values(id=bindparam("role_id"), name=bindparam("role")).on_conflict_do_nothing()
+
+@dataclass(frozen=True, slots=True)
+class ByEmail:
+    """The parameter of a statement about one canonical address."""
+
+    email: str
+
+
+@dataclass(frozen=True, slots=True)
+class _RoleName:
+    role: str
+
+
+@dataclass(frozen=True, slots=True)
+class _NewRole:
+    role_id: UUID
+    role: str
+
+
+@dataclass(frozen=True, slots=True)
+class RoleId:
+    """The id of a role."""
+
+    id: UUID
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class _NewUser:
+    user_id: UUID
+    saga_id: UUID
+    email: str
+    email_as_typed: str
+    password_hash: str
+    full_name: str
+    role: str
+
+
+@dataclass(frozen=True, slots=True)
+class _StatusOfUser:
+    status: Status
+
+
+@dataclass(frozen=True, slots=True)
+class _Activation:
+    user_id: UUID
+    saga_id: UUID
+    is_verified: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ActivatedUser:
+    """A user whose registration has succeeded."""
+
+    create_time: datetime
+
+
+_ADD_ROLE = Statement(
+    insert(ROLES).values(id=bindparam("role_id"), name=bindparam("role")).on_conflict_do_nothing(),
+    _NewRole,
+    NoRow,
 )
-_ROLE_EXISTS = Untyped(select(ROLES.c.id).where(ROLES.c.name == bindparam("role")))
-_INSERT = Untyped(
+_ROLE_EXISTS = Statement(
+    select(ROLES.c.id).where(ROLES.c.name == bindparam("role")), _RoleName, RoleId
+)
+_INSERT = Statement(
     insert(USERS).values(
         id=bindparam("user_id"),
         email=bindparam("email"),
@@ -28,49 +90,63 @@ _INSERT = Untyped(
         role_id=select(ROLES.c.id).where(ROLES.c.name == bindparam("role")).scalar_subquery(),
         status="PENDING",
         saga_id=bindparam("saga_id"),
-    )
+    ),
+    _NewUser,
+    NoRow,
 )
-_STATUS_BY_EMAIL = Untyped(select(USERS.c.status).where(USERS.c.email == bindparam("email")))
-_ACTIVATE = Untyped(
+_STATUS_BY_EMAIL = Statement(
+    select(USERS.c.status).where(USERS.c.email == bindparam("email")), ByEmail, _StatusOfUser
+)
+_ACTIVATE = Statement(
     update(USERS)
     .where(USERS.c.id == bindparam("user_id"), USERS.c.saga_id == bindparam("saga_id"))
     .values(
         status=case((USERS.c.status == "PENDING", "ACTIVE"), else_=USERS.c.status),
         email_verify_time=case(
-            (bindparam("is_verified"), func.coalesce(USERS.c.email_verify_time, func.saga_now())),
+            (
+                bindparam("is_verified", type_=Boolean),
+                func.coalesce(USERS.c.email_verify_time, func.saga_now()),
+            ),
             else_=USERS.c.email_verify_time,
         ),
         update_time=func.saga_now(),
     )
-    .returning(USERS.c.create_time)
+    .returning(USERS.c.create_time),
+    _Activation,
+    ActivatedUser,
 )
-_DELETE_PENDING = Untyped(
-    delete(USERS).where(USERS.c.id == bindparam("user_id"), USERS.c.status == "PENDING")
+_DELETE_PENDING = Statement(
+    delete(USERS).where(USERS.c.id == bindparam("user_id"), USERS.c.status == "PENDING"),
+    ByUser,
+    NoRow,
 )
-_VISIBLE = (
+# The columns of `User`.
+VISIBLE = (
     USERS.c.id,
-    USERS.c.email_as_typed,
+    USERS.c.email_as_typed.label("email"),
     USERS.c.full_name,
     ROLES.c.name.label("role"),
     USERS.c.status,
     USERS.c.email_verify_time.is_not(None).label("email_verified"),
     USERS.c.create_time,
 )
-_GET = Untyped(
-    select(*_VISIBLE)
-    .join(ROLES)
-    .where(USERS.c.id == bindparam("user_id"), USERS.c.status != "PENDING")
+_GET = Statement(
+    select(*VISIBLE)
+    .select_from(USERS.join(ROLES))
+    .where(USERS.c.id == bindparam("user_id"), USERS.c.status != "PENDING"),
+    ByUser,
+    User,
 )
 
 
 async def role_exists(reader: Reader, role: str) -> bool:
     """Say whether a role has a row."""
-    return await reader.first(_ROLE_EXISTS, role=role) is not None
+    return await reader.first(_ROLE_EXISTS, _RoleName(role)) is not None
 
 
 async def ensure_role(tx: Transaction, role: str) -> None:
     """Make a role's row unless there is one."""
-    await tx.execute(_ADD_ROLE, role_id=new_id(), role=role)
+    await tx.execute(_ADD_ROLE, _NewRole(role_id=new_id(), role=role))
 
 
 async def insert_pending(
@@ -92,13 +168,15 @@ async def insert_pending(
     try:
         await tx.execute(
             _INSERT,
-            user_id=user_id,
-            saga_id=saga_id,
-            email=email.canonical,
-            email_as_typed=email.typed,
-            password_hash=password_hash,
-            full_name=full_name,
-            role=role,
+            _NewUser(
+                user_id=user_id,
+                saga_id=saga_id,
+                email=email.canonical,
+                email_as_typed=email.typed,
+                password_hash=password_hash,
+                full_name=full_name,
+                role=role,
+            ),
         )
     except psycopg.errors.UniqueViolation as error:
         if error.diag.constraint_name != "uq_users_email":
@@ -108,39 +186,27 @@ async def insert_pending(
 
 async def status_of_email(reader: Reader, canonical: str) -> Status | None:
     """Return the status of the user with this address, or None."""
-    row = await reader.first(_STATUS_BY_EMAIL, email=canonical)
-    return None if row is None else Status(row.status)
+    row = await reader.first(_STATUS_BY_EMAIL, ByEmail(canonical))
+    return None if row is None else row.status
 
 
 async def activate(
     tx: Transaction, *, user_id: UUID, saga_id: UUID, is_verified: bool
-) -> Row | None:
+) -> ActivatedUser | None:
     """Make a PENDING user ACTIVE; leaves any other status alone.
 
-    Returns the row's create_time, or None when the user is gone since.
+    Returns None when the user is gone since.
     """
-    return await tx.first(_ACTIVATE, user_id=user_id, saga_id=saga_id, is_verified=is_verified)
+    return await tx.first(
+        _ACTIVATE, _Activation(user_id=user_id, saga_id=saga_id, is_verified=is_verified)
+    )
 
 
 async def delete_pending(tx: Transaction, user_id: UUID) -> None:
     """Delete a user whose registration is undone; nothing when it is not PENDING."""
-    await tx.execute(_DELETE_PENDING, user_id=user_id)
+    await tx.execute(_DELETE_PENDING, ByUser(user_id))
 
 
 async def get(reader: Reader, user_id: UUID) -> User | None:
     """Return a user, or None; PENDING users are nobody."""
-    row = await reader.first(_GET, user_id=user_id)
-    return None if row is None else user_of(row)
-
-
-def user_of(row: Row) -> User:
-    """Read the columns of `_VISIBLE`."""
-    return User(
-        id=row.id,
-        email=row.email_as_typed,
-        full_name=row.full_name,
-        role=row.role,
-        status=Status(row.status),
-        email_verified=row.email_verified,
-        create_time=row.create_time,
-    )
+    return await reader.first(_GET, ByUser(user_id))
