@@ -53,7 +53,7 @@ from services.auth.usecases.send_otp import SendOtp
 from services.auth.usecases.verify_email import VerifyEmail
 from services.auth.usecases.verify_otp import VerifyOtp
 from services.common.keys import KeyRing, SigningKeys
-from services.common.service import database_probe, opened, run
+from services.common.service import PROXIES, database_probe, opened, run
 from services.kernel.db import cleaner
 from services.kernel.db.cleaner import Cleaner
 from services.kernel.db.database import Database, Observer
@@ -161,6 +161,7 @@ async def running(
                 keys=LocalKeys(token_keys),
                 sessions=sessions.LocalSessions(database),
                 trusted=keys.trusted,
+                proxies=PROXIES,
             ),
             probe=database_probe(database),
         )

@@ -45,7 +45,7 @@ from services.commerce.usecases.update_cart_item import UpdateCartItem
 from services.commerce.usecases.update_product import UpdateProduct
 from services.common.auth_client import RemoteKeys, RemoteSessions
 from services.common.keys import KeyRing
-from services.common.service import database_probe, opened, run
+from services.common.service import PROXIES, database_probe, opened, run
 from services.kernel.db import cleaner
 from services.kernel.db.cleaner import Cleaner
 from services.kernel.db.database import Database, Observer
@@ -155,6 +155,7 @@ def _access(keys: KeyRing, auth: auth_grpc.AuthServiceAsyncStub) -> Access:
         keys=RemoteKeys(auth),
         sessions=RemoteSessions(auth),
         trusted=keys.trusted,
+        proxies=PROXIES,
     )
 
 

@@ -1,4 +1,4 @@
-"""What other services ask Auth: which keys sign tokens, and which sessions live."""
+"""The client of Auth: other services ask it for its public keys and about sessions."""
 
 from __future__ import annotations
 
@@ -28,22 +28,21 @@ KEYS_KEPT_SECONDS = 60.0
 
 
 class RemoteSessions:
-    """Asks Auth about sessions and keeps the answers for 60 seconds.
+    """Asks Auth about sessions, and caches the answers for 60 seconds.
 
-    So a logout, a new password, a change of role or a disabled account takes effect
-    everywhere within that time.
+    Within that time a logout, a new password, a change of role or a disabled account takes
+    effect everywhere.
     """
 
     def __init__(self, auth: auth_grpc.AuthServiceAsyncStub) -> None:
-        """Ask this Auth."""
         self._auth = auth
-        self._kept: dict[UUID, tuple[Session | None, float]] = {}  # and when it was asked for
+        self._kept: dict[UUID, tuple[Session | None, float]] = {}  # with the time of the question
         self._asking: dict[UUID, asyncio.Task[Session | None]] = {}
 
     async def check(self, session_id: UUID, *, fresh: bool) -> Session | None:
-        """See `access.Sessions`."""
+        """See `access.SessionChecker`."""
         if fresh:
-            # Not an answer under way: its question may be older than what matters here.
+            # Do not join a call in flight: it may have begun before the change that counts.
             return await self._ask(session_id)
         kept = self._kept.get(session_id)
         if kept is not None and time.monotonic() - kept[1] < SESSION_KEPT_SECONDS:
@@ -77,21 +76,20 @@ class RemoteSessions:
 
 
 class RemoteKeys:
-    """Gets Auth's public keys when a token first needs one, and again every minute.
+    """Fetches Auth's public keys when a token first needs one, and again every minute.
 
-    Lazily, so that no service waits for another to start; one request at a time, and
-    not for every made-up key id.
+    It does not fetch them at start, so that no service waits for another to start. One
+    request is in flight at a time, and an unknown key id causes one every 5 seconds at most.
     """
 
     def __init__(self, auth: auth_grpc.AuthServiceAsyncStub) -> None:
-        """Ask this Auth."""
         self._auth = auth
         self._keys: dict[str, EllipticCurvePublicKey] = {}
         self._asked_at = -math.inf
         self._asking: asyncio.Task[None] | None = None
 
     async def find(self, key_id: str) -> EllipticCurvePublicKey | None:
-        """See `access.TokenKeys`."""
+        """See `access.VerificationKeys`."""
         if self._is_worth_asking(key_id):
             if self._asking is None or self._asking.done():
                 self._asking = _shared(self._ask())
@@ -100,7 +98,7 @@ class RemoteKeys:
 
     def _is_worth_asking(self, key_id: str) -> bool:
         age = time.monotonic() - self._asked_at
-        # A key that was retired has to be forgotten, too.
+        # Known keys are fetched again, because one of them may have been retired.
         return age >= (KEYS_KEPT_SECONDS if key_id in self._keys else KEYS_ASKED_EVERY_SECONDS)
 
     async def _ask(self) -> None:
@@ -113,7 +111,7 @@ class RemoteKeys:
 
 
 def _shared(question: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-    """Ask for everybody who waits, under nobody's own deadline."""
+    """Ask once for all waiting calls; a context of its own keeps their deadlines away."""
     return asyncio.get_running_loop().create_task(question, context=contextvars.Context())
 
 

@@ -1,4 +1,4 @@
-"""Errors that several services give."""
+"""Errors that several services raise."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from services.kernel.errors import AlreadyExists, Unavailable
 
 
 class AuthUnavailable(Unavailable):
-    """Auth could not be asked about a token or a session."""
+    """Auth did not answer a question about a token or a session."""
 
     reason = "AUTH_UNAVAILABLE"
     text = "The session cannot be checked right now. Try again."
 
 
 class PhoneTaken(AlreadyExists):
-    """A profile has this phone number."""
+    """Another profile has this phone number."""
 
     reason = "PHONE_TAKEN"
     text = "This phone number belongs to another account. Use another number."

@@ -2,8 +2,8 @@
 
 keys/auth.pem ...     the private key of each service (P-256), 0600
 keys/trusted.json     {service: public key as PEM}
-keys/secret           32 bytes for HMACs: OTP, idempotency, page tokens
-keys/tokens/          the private keys that sign access tokens, and tokens.json about them
+keys/secret           32 bytes for HMACs of codes, idempotency keys and page tokens
+keys/tokens/          the private keys that sign access tokens, and their state, tokens.json
 """
 
 import fcntl
@@ -25,19 +25,19 @@ from cryptography.hazmat.primitives.asymmetric import ec
 SERVICES: Final = ("auth", "profile", "commerce", "gateway", "operator")
 SECRET_BYTES: Final = 32
 TOKEN_OVERLAP_SECONDS: Final = 6 * 3600 + 600
-"""How long a rotated key still verifies: a token's life and a margin for clocks and caches."""
+"""A rotated key still verifies for a token's life, with a margin for clocks and caches."""
 
 PrivateKey = ec.EllipticCurvePrivateKey
 PublicKey = ec.EllipticCurvePublicKey
 
 
 class KeysError(Exception):
-    """Say in one line which key is missing or refused, and what helps."""
+    """A key is missing or refused; the text is one line that names the remedy."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class KeyRing:
-    """What one service needs to prove who it is and to check who calls."""
+    """The keys of one service: they prove its identity and verify that of its callers."""
 
     service: str
     private_key: PrivateKey
@@ -46,7 +46,11 @@ class KeyRing:
 
     @classmethod
     def load(cls, folder: Path, service: str) -> Self:
-        """Read the keys of `service`. Raises KeysError when there are none."""
+        """Read the keys of `service`.
+
+        Raises:
+            KeysError: A key is missing or cannot be read.
+        """
         try:
             return cls(
                 service=service,
@@ -60,7 +64,7 @@ class KeyRing:
 
 @dataclass(frozen=True, slots=True)
 class TokenKey:
-    """What is known about a token-signing key. Times are seconds since the epoch."""
+    """The state of a key that signs access tokens. Times are seconds since the epoch."""
 
     kid: str
     active: bool
@@ -68,15 +72,18 @@ class TokenKey:
     verify_until: float | None
 
     def verifies(self, now: float) -> bool:
-        """Tell whether tokens signed by it are still good."""
+        """Return whether the key's tokens are still valid."""
         return self.verify_until is None or now < self.verify_until
 
 
 class SigningKeys:
-    """The keys that sign and verify access tokens; a rotation is seen without a restart."""
+    """The keys that sign and verify access tokens; a rotation takes effect without a restart.
+
+    Args:
+        folder: The folder of all keys.
+    """
 
     def __init__(self, folder: Path) -> None:
-        """Read the token keys in the folder of all keys."""
         self._folder: Final = folder / "tokens"
         self._stamp: tuple[int, int] | None = None
         self._keys: dict[str, PrivateKey] = {}
@@ -85,7 +92,11 @@ class SigningKeys:
 
     @classmethod
     def load(cls, folder: Path) -> Self:
-        """Read the token keys. Raises KeysError when there are none."""
+        """Read the token keys.
+
+        Raises:
+            KeysError: A key is missing or cannot be read.
+        """
         return cls(folder)
 
     @property
@@ -97,7 +108,7 @@ class SigningKeys:
 
     @property
     def verifying(self) -> dict[str, PublicKey]:
-        """Every key by which a token may be signed, by its id."""
+        """The public keys of the tokens that are still valid, by their ids."""
         self._refresh()
         now = time.time()
         return {
@@ -120,11 +131,11 @@ class SigningKeys:
 
 
 def initialise(folder: Path, services: Sequence[str] = SERVICES) -> list[str]:
-    """Make what is missing and change nothing else; safe when several do it at once.
+    """Make the missing keys and change no others; several processes may do so at once.
 
     Returns:
-        The names of the services whose key was made. A service that is trusted already
-        gets no key: its private one is kept elsewhere.
+        The names of the services whose key was made. A service in trusted.json gets no new
+        key, because its private key is on another machine.
     """
     with _locked(folder):
         trusted = _trusted_texts(folder)
@@ -138,7 +149,11 @@ def initialise(folder: Path, services: Sequence[str] = SERVICES) -> list[str]:
 
 
 def list_token_keys(folder: Path) -> list[TokenKey]:
-    """List the token keys, newest first. Raises KeysError when there are none."""
+    """List the token keys, newest first.
+
+    Raises:
+        KeysError: There are none, or they cannot be read.
+    """
     try:
         return _read_tokens(folder / "tokens")
     except (OSError, ValueError, TypeError, KeyError) as error:
@@ -146,7 +161,7 @@ def list_token_keys(folder: Path) -> list[TokenKey]:
 
 
 def rotate_token_key(folder: Path) -> str:
-    """Sign with a new key from now on and return its id; the old one still verifies for a while."""
+    """Make a new signing key and return its id; the old one verifies until its tokens expire."""
     with _locked(folder):
         now = time.time()
         known = [_retiring(key, now) for key in list_token_keys(folder) if key.verifies(now)]
@@ -154,12 +169,16 @@ def rotate_token_key(folder: Path) -> str:
 
 
 def retire_token_key(folder: Path, kid: str) -> None:
-    """Refuse tokens of this key at once. Raises KeysError for the active or an unknown key."""
+    """Refuse the tokens of this key from now on.
+
+    Raises:
+        KeysError: The key is unknown, or signs the new tokens.
+    """
     with _locked(folder):
         known = list_token_keys(folder)
         key = next((key for key in known if key.kid == kid), None)
         if key is None:
-            raise KeysError(f"there is no token key {kid}; `lockstep keys list` shows them")
+            raise KeysError(f"there is no token key {kid}: `lockstep keys list` shows them")
         if key.active:
             raise KeysError(f"{kid} signs the new tokens: run `lockstep keys rotate` first")
         _write_tokens(folder / "tokens", [other for other in known if other.kid != kid])
@@ -193,7 +212,7 @@ def _retiring(key: TokenKey, now: float) -> TokenKey:
 
 
 def _write_tokens(folder: Path, keys: list[TokenKey]) -> None:
-    """Write the state first and delete keys it no longer names afterwards."""
+    """Write the state, and then delete the keys that it no longer names."""
     state = [
         {
             "kid": key.kid,
@@ -224,7 +243,7 @@ def _token_private_keys(folder: Path, known: list[TokenKey]) -> Iterator[tuple[s
             yield key.kid, _read_private(folder / f"{key.kid}.pem")
         except FileNotFoundError:
             if key.active:
-                raise  # others may have been retired since the state was read
+                raise  # another key may have been retired since the state was read
 
 
 def _trusted_texts(folder: Path) -> dict[str, str]:
@@ -270,13 +289,13 @@ def _unreadable(folder: Path, error: Exception) -> KeysError:
     if isinstance(error, FileNotFoundError):
         missing = error.filename or folder
         return KeysError(f"{missing} is missing: run `lockstep keys init`, or set LOCKSTEP_KEYS")
-    reason = error.strerror if isinstance(error, OSError) else "it holds no valid key"
+    reason = error.strerror if isinstance(error, OSError) else "a file holds no valid key"
     return KeysError(f"the keys in {folder} cannot be read: {reason}")
 
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """Keep other processes from changing the keys meanwhile."""
+    """Keep other processes from changing the keys at the same time."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with (folder / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -284,7 +303,7 @@ def _locked(folder: Path) -> Iterator[None]:
 
 
 def _write(path: Path, content: bytes) -> None:
-    """Write a file for the owner only, whole or not at all, and durably."""
+    """Write a file durably and atomically, readable by its owner alone."""
     descriptor, partial = tempfile.mkstemp(prefix=".", dir=path.parent)  # 0600
     with os.fdopen(descriptor, "wb") as file:
         file.write(content)

@@ -28,6 +28,9 @@ class PingRow:
     one: int
 
 
+# These services pass on calls of clients, and may name a client's IP.
+PROXIES = frozenset({"gateway"})
+
 _PING = Statement(select(literal(1).label("one")), NoParameters, PingRow)
 
 S = TypeVar("S", bound=CommonSettings)
@@ -36,11 +39,11 @@ S = TypeVar("S", bound=CommonSettings)
 def run(
     name: str, settings_class: type[S], running: Callable[[S], AbstractAsyncContextManager[object]]
 ) -> None:
-    """Run a service until SIGTERM or SIGINT; what is wrong at start is a line each.
+    """Run a service until SIGTERM or SIGINT; print a failure at start without a traceback.
 
     Args:
-        name: The service's, for its logs.
-        settings_class: What it is told by the environment.
+        name: The name of the service, for its logs.
+        settings_class: The service's settings.
         running: Runs the service until the context ends.
     """
 
@@ -57,7 +60,7 @@ def run(
 
 
 def database_probe(database: Database) -> Probe:
-    """Return a probe that asks the database."""
+    """Return a probe that fails unless the database answers."""
 
     async def probe() -> None:
         await database.first(_PING, NoParameters())

@@ -1,7 +1,7 @@
 """Settings from the environment (`LOCKSTEP_<NAME>`), validated as a whole.
 
-A service's settings subclass `CommonSettings` in its `settings.py`. Defaults that follow from
-other settings (folders, addresses, database URLs) are worked out here and nowhere else.
+A service subclasses `CommonSettings` in its own `settings.py`. This module alone derives
+defaults from other settings: folders, gRPC targets and database URLs.
 """
 
 import hashlib
@@ -23,16 +23,19 @@ S = TypeVar("S", bound="CommonSettings")
 
 
 class SettingsError(Exception):
-    """List every wrong setting, a line each: name, problem, remedy; never a secret's value."""
+    """Settings are wrong. Each has a line with its name and the remedy, and never a secret."""
 
     def __init__(self, problems: Iterable[str]) -> None:
-        """Keep each problem once."""
         self.problems: Final = tuple(dict.fromkeys(problems))
         super().__init__("\n".join(self.problems))
 
 
 def load(cls: type[S]) -> S:
-    """Read the settings of one service. Raises SettingsError with everything that is wrong."""
+    """Read the settings of one service.
+
+    Raises:
+        SettingsError: Settings are wrong; the error names all of them.
+    """
     try:
         return cls()
     except ValidationError as error:
@@ -40,7 +43,11 @@ def load(cls: type[S]) -> S:
 
 
 def load_all(*classes: type["CommonSettings"]) -> list["CommonSettings"]:
-    """Read several services' settings. Raises one SettingsError for all of them."""
+    """Read the settings of several services.
+
+    Raises:
+        SettingsError: Settings of any service are wrong; the error names all of them.
+    """
     loaded, problems = [], list[str]()
     for cls in classes:
         try:
@@ -53,14 +60,14 @@ def load_all(*classes: type["CommonSettings"]) -> list["CommonSettings"]:
 
 
 def variable(name: str) -> str:
-    """Name the environment variable of a field."""
+    """Return the name of a field's environment variable."""
     return PREFIX + name.upper()
 
 
 def as_environment(settings: "CommonSettings") -> dict[str, str]:
-    """Write settings as environment variables that `load` reads back as the same settings.
+    """Return the settings as environment variables, from which `load` makes equal settings.
 
-    Unset ones are left out. The values are not masked.
+    Settings without a value are absent. The values are not masked.
     """
     values = {variable(name): getattr(settings, name) for name in type(settings).model_fields}
     return {name: _text(value) for name, value in values.items() if value is not None}
@@ -73,44 +80,44 @@ def masked(value: str) -> str:
 
 
 def on_database(server_url: str, database: str) -> str:
-    """Give the URL of another database on the same server."""
+    """Return the URL of another database on the same server."""
     return re.sub(r"^(\w+://[^/?#]*)(/[^?#]*)?", rf"\1/{database}", server_url, count=1)
 
 
 def embedded_socket_folder(folder: Path) -> Path:
-    """Say where the embedded PostgreSQL of a data folder listens.
+    """Return the folder of the socket on which a data folder's embedded PostgreSQL listens.
 
-    Not below the folder: a socket's path has 107 bytes at most (unix(7)).
+    It is not below the data folder: a socket's path has 107 bytes at most (unix(7)).
     """
     digest = hashlib.sha256(os.fsencode(os.path.realpath(folder.parent) + "/" + folder.name))
     return Path("/tmp") / f"lockstep-{digest.hexdigest()[:12]}"  # noqa: S108 - 0700, owner checked
 
 
 def embedded_url(folder: Path, database: str) -> str:
-    """Name a database of the embedded PostgreSQL for any client of libpq."""
+    """Return the URL of a database of the embedded PostgreSQL, for any client of libpq."""
     return f"postgresql:///{database}?host={embedded_socket_folder(folder)}&user=lockstep"
 
 
 def database_of(data: dict[str, Any], database: str) -> str:
-    """Work out a service's database URL from the settings before it."""
+    """Derive a service's database URL from the settings before it."""
     if data["database_url"]:
         return on_database(data["database_url"], database)
     return embedded_url(data["home"] / "postgres", database)
 
 
-def address_of(data: dict[str, Any], service: str) -> str:
-    """Work out where the workers of a service on this machine are found."""
+def target_of(data: dict[str, Any], service: str) -> str:
+    """Derive the gRPC target of a service whose workers run on this machine."""
     ports = worker_ports(data[f"{service}_port"], data["workers"])
     return ",".join(f"{peer_host(data['host'])}:{port}" for port in ports)
 
 
 def worker_ports(first: int, workers: int) -> list[int]:
-    """Give the port of each worker of a service."""
+    """Return the port of each worker of a service."""
     return [first + WORKER_PORT_STEP * worker for worker in range(workers)]
 
 
 def peer_host(host: str) -> str:
-    """Give the host by which others on this machine reach what listens on `host`."""
+    """Return the host by which this machine reaches a process that listens on `host`."""
     return LOOPBACK_OF.get(host, host)
 
 
@@ -145,7 +152,7 @@ Port = Annotated[int, Field(ge=1, le=65535)]
 
 
 class CommonSettings(BaseSettings):
-    """What every service and the command understand."""
+    """The settings that every service and the command share."""
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX, env_ignore_empty=True, extra="ignore", frozen=True
@@ -159,35 +166,35 @@ class CommonSettings(BaseSettings):
     env: Literal["prod", "test"] = Field(
         default="prod", description="test allows cheap password hashes"
     )
-    host: str = Field(default="127.0.0.1", min_length=1, description="address to listen on")
+    host: str = Field(default="127.0.0.1", min_length=1, description="IP or host name to listen on")
     workers: int = Field(
         default=1,
         ge=1,
         le=64,
-        description="processes a service, worker i on its port + 100 i",
+        description="processes of each service; worker i listens on its port + 100 i",
     )
     gateway_port: Port = Field(default=8080, description="HTTP port of the gateway")
     auth_port: Port = Field(default=50051, description="gRPC port of Auth")
     profile_port: Port = Field(default=50052, description="gRPC port of Profile")
     commerce_port: Port = Field(default=50053, description="gRPC port of Commerce")
     auth_address: Target = Field(
-        default_factory=lambda data: address_of(data, "auth"),
-        description="where the others find Auth: gRPC targets separated by commas, or dns:///",
+        default_factory=lambda data: target_of(data, "auth"),
+        description="where to call Auth: host:port, several separated by commas, or a gRPC target",
     )
     profile_address: Target = Field(
-        default_factory=lambda data: address_of(data, "profile"),
-        description="where the others find Profile",
+        default_factory=lambda data: target_of(data, "profile"),
+        description="where to call Profile",
     )
     commerce_address: Target = Field(
-        default_factory=lambda data: address_of(data, "commerce"),
-        description="where the others find Commerce",
+        default_factory=lambda data: target_of(data, "commerce"),
+        description="where to call Commerce",
     )
     database_url: PostgresUrl | None = Field(
         default=None,
-        description="PostgreSQL server of all; embedded if neither this nor their own is set",
+        description="PostgreSQL server of all services; embedded without this and their own URLs",
     )
     database_connections: int = Field(
-        default=10, ge=2, le=100, description="connections a process holds at most"
+        default=10, ge=2, le=100, description="most database connections of a process"
     )
     keys: Folder = Field(
         default_factory=lambda data: data["home"] / "keys",
@@ -195,7 +202,7 @@ class CommonSettings(BaseSettings):
     )
     address_limits: bool = Field(
         default=True,
-        description="limits per client address; the limits per account stay",
+        description="whether limits per client IP apply; those per account always do",
     )
     currency: str = Field(
         default="USD",
@@ -206,10 +213,10 @@ class CommonSettings(BaseSettings):
         default=10.0,
         ge=0,
         le=600,
-        description="how long running requests may take at a stop",
+        description="time that a stop gives to the requests in flight",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
-        default="info", description="least level that is logged"
+        default="info", description="lowest level that is logged"
     )
     log_format: Literal["console", "json"] = Field(
         default="console", description="console for people, json for machines"
@@ -225,11 +232,11 @@ def _text(value: object) -> str:
 
 
 def _problems(cls: type[CommonSettings], error: ValidationError) -> list[str]:
-    """Describe each wrong field in a line; the value is shown only where none can be secret."""
+    """Describe each wrong setting in a line, with its value unless the value may be a secret."""
     lines = []
     for detail in error.errors(include_url=False):
         if detail["type"] == "default_factory_not_called":
-            continue  # follows from another problem
+            continue  # another setting is wrong, from which this one follows
         name = str(detail["loc"][0])
         field = cls.model_fields[name]
         value = "" if name.endswith(SECRET_ENDINGS) else f" is {detail['input']!r}, but"

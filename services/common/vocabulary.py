@@ -1,4 +1,4 @@
-"""Words and limits that several services share: roles, sizes, lengths, phones, slugs."""
+"""The words and limits that several services share: roles, sizes, lengths, phone numbers."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _SLUG = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
 
 class Role(StrEnum):
-    """What a user is; `admin` is never given by Register."""
+    """The role of a user; Register never gives `admin`."""
 
     CUSTOMER = "customer"
     CREATOR = "creator"
@@ -47,7 +47,7 @@ def phone(v: Violations, value: str | None, field: str, *, required: bool = Fals
 
 
 def user_role(v: Violations, value: str | None, field: str, *, required: bool) -> str | None:
-    """Check what somebody does at a company: a slug such as marketing-manager, or None."""
+    """Check a user's role at a company: a slug such as marketing-manager, or None."""
     text = v.text(value, field, max_length=USER_ROLE_MAX, required=required)
     if text and len(text) <= USER_ROLE_MAX and not _SLUG.fullmatch(text):
         v.add(field, "must be a slug such as marketing-manager")

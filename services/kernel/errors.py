@@ -1,7 +1,7 @@
-"""Errors of the domain: what a use case raises and a caller is told.
+"""Errors of the domain, which a use case raises and its caller receives.
 
-Use cases raise these; the outermost interceptor alone turns them into a status
-(AIP-193: one ErrorInfo, a BadRequest for fields, a RetryInfo where waiting helps).
+The outermost layer alone turns them into a status (AIP-193: one ErrorInfo, a BadRequest
+for wrong fields, a RetryInfo where waiting helps).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ FIELDS_NAMED_MAX = 10
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """One wrong field: its path in the request, and what would be right."""
+    """A wrong field: its path in the request, and a description of a right value."""
 
     field: str
     description: str
@@ -28,10 +28,10 @@ class DomainError(Exception):
     """An expected failure, with a text that the caller may read.
 
     Args:
-        message: For the caller; names the remedy, holds no internals.
-        metadata: Facts that a program may want, as ErrorInfo.metadata.
-        violations: The wrong fields, all of them.
-        retry_after_seconds: How long to wait before another try helps.
+        message: The text for the caller: it names the remedy and shows no internals.
+        metadata: Facts for programs, sent as ErrorInfo.metadata.
+        violations: All wrong fields.
+        retry_after_seconds: How long to wait before another try can help.
     """
 
     code: ClassVar[grpc.StatusCode]
@@ -46,7 +46,6 @@ class DomainError(Exception):
         violations: Sequence[Violation] = (),
         retry_after_seconds: float | None = None,
     ) -> None:
-        """See the class."""
         self.message = message or self.text
         self.metadata = dict(metadata or {})
         self.violations = tuple(violations)
@@ -54,7 +53,7 @@ class DomainError(Exception):
         super().__init__(self.message)
 
     def record(self) -> dict[str, Any]:
-        """Return the error as JSON, to be kept with a saga or a stored reply."""
+        """Return the error as JSON, to be stored with a saga or an idempotency key."""
         return {
             "code": self.code.name,
             "reason": self.reason,
@@ -66,7 +65,7 @@ class DomainError(Exception):
 
 
 class InvalidArgument(DomainError):
-    """The request is wrong whatever the state of the system."""
+    """The request is wrong in any state of the system."""
 
     code = grpc.StatusCode.INVALID_ARGUMENT
     reason = "INVALID_FIELD"
@@ -79,49 +78,49 @@ class NotFound(DomainError):
 
 
 class AlreadyExists(DomainError):
-    """Something unique is taken."""
+    """A value that must be unique is taken."""
 
     code = grpc.StatusCode.ALREADY_EXISTS
 
 
 class Aborted(DomainError):
-    """Something else is going on with the same thing; trying again may help."""
+    """Another request works on the same resource; another try may help."""
 
     code = grpc.StatusCode.ABORTED
 
 
 class FailedPrecondition(DomainError):
-    """The state of the system does not allow it."""
+    """The state of the system does not allow the request."""
 
     code = grpc.StatusCode.FAILED_PRECONDITION
 
 
 class OutOfRange(DomainError):
-    """Beyond what can be asked for."""
+    """The request goes beyond the end of a valid range."""
 
     code = grpc.StatusCode.OUT_OF_RANGE
 
 
 class Unauthenticated(DomainError):
-    """Nobody knows who is calling."""
+    """The caller is not proven."""
 
     code = grpc.StatusCode.UNAUTHENTICATED
 
 
 class PermissionDenied(DomainError):
-    """The caller is known, but may not."""
+    """The caller is proven, but not allowed."""
 
     code = grpc.StatusCode.PERMISSION_DENIED
 
 
 class ResourceExhausted(DomainError):
-    """Too much was asked for; waiting helps."""
+    """The caller has used up a limit; waiting helps."""
 
     code = grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
 class Unavailable(DomainError):
-    """Something that is needed did not answer; trying again may help."""
+    """A needed service or database did not answer; another try may help."""
 
     code = grpc.StatusCode.UNAVAILABLE
 
@@ -130,11 +129,10 @@ class InvalidField(InvalidArgument):
     """One or more fields are wrong.
 
     Args:
-        *violations: Each wrong field, once for each thing wrong with it.
+        *violations: The violations; a field may have several.
     """
 
     def __init__(self, *violations: Violation) -> None:
-        """See the class."""
         names = list(dict.fromkeys(v.field for v in violations))
         more = ", ..." if len(names) > FIELDS_NAMED_MAX else ""
         named = ", ".join(names[:FIELDS_NAMED_MAX]) + more
@@ -142,35 +140,35 @@ class InvalidField(InvalidArgument):
 
 
 class Forbidden(PermissionDenied):
-    """Not yours, or not your role."""
+    """The resource is another user's, or the caller's role does not allow the request."""
 
     reason = "FORBIDDEN"
     text = "You may not do this."
 
 
 class InvalidToken(Unauthenticated):
-    """The token is missing, malformed, expired or not ours."""
+    """The token is missing, malformed, expired, or signed by an unknown key."""
 
     reason = "INVALID_TOKEN"
     text = "A valid access token is needed: log in, and send it as `Authorization: Bearer <token>`."
 
 
 class SessionEnded(Unauthenticated):
-    """The session of a good token is over."""
+    """The token is valid, but its session has ended."""
 
     reason = "SESSION_ENDED"
     text = "This session has ended. Log in again."
 
 
 class TooManyRequests(ResourceExhausted):
-    """A limit on the number of requests was met."""
+    """The caller has reached a limit on the number of requests."""
 
     reason = "TOO_MANY_REQUESTS"
     text = "Too many requests. Try again later."
 
 
 class DeadlineExceeded(DomainError):
-    """The time that the caller gave is too short, or is over."""
+    """The caller's deadline is too near or has passed."""
 
     code = grpc.StatusCode.DEADLINE_EXCEEDED
     reason = "DEADLINE_EXCEEDED"
@@ -185,53 +183,53 @@ class DatabaseUnavailable(Unavailable):
 
 
 class CommitUnknown(DatabaseUnavailable):
-    """The connection was lost while a commit was under way: it may have happened."""
+    """The connection was lost during a commit, which may have taken effect."""
 
 
 class EtagMismatch(Aborted):
-    """The resource has changed since it was read."""
+    """The resource has changed since the caller read it."""
 
     reason = "ETAG_MISMATCH"
     text = "The resource has changed since it was read. Read it again and repeat the change."
 
 
 class RequestInProgress(Aborted):
-    """The same request, by its idempotency key, is still running."""
+    """A request with this idempotency key is still running."""
 
     reason = "REQUEST_IN_PROGRESS"
     text = "This request is still running. Repeat it with the same idempotency key."
 
 
 class IdempotencyKeyReused(InvalidArgument):
-    """The idempotency key belongs to another request."""
+    """The caller used this idempotency key for another request."""
 
     reason = "IDEMPOTENCY_KEY_REUSED"
     text = "This idempotency key was used for another request. Use a new key."
 
 
 class SagaCancelled(Aborted):
-    """A step of a saga came after the saga was cancelled, or too late."""
+    """The step came after its saga was cancelled, or after its time limit."""
 
     reason = "SAGA_CANCELLED"
     text = "The saga was cancelled or its time is over."
 
 
 class SagaNotFound(NotFound):
-    """There is no such saga here."""
+    """This coordinator has no such saga."""
 
     reason = "SAGA_NOT_FOUND"
     text = "There is no such saga."
 
 
 class IllegalState(FailedPrecondition):
-    """The resource's state does not allow this."""
+    """The state of the resource does not allow the request."""
 
     reason = "ILLEGAL_STATE"
     text = "The state of the resource does not allow this."
 
 
 class Internal(DomainError):
-    """Something unexpected; the log has the rest."""
+    """An unexpected failure, whose details are in the log."""
 
     code = grpc.StatusCode.INTERNAL
     reason = "INTERNAL"
@@ -239,7 +237,7 @@ class Internal(DomainError):
 
 
 class RecordedError(DomainError):
-    """An error that was kept with a saga or a stored reply, raised again."""
+    """An error that was stored with a saga or an idempotency key, raised again."""
 
     def __init__(self, record: Mapping[str, Any]) -> None:
         """Restore what `DomainError.record` returned."""

@@ -1,4 +1,4 @@
-"""Identifiers: UUIDs, version 7 (RFC 9562) when they are ours."""
+"""Identifiers: UUIDs; the ones made here are of version 7 (RFC 9562)."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ __all__ = ["new_id", "parse_id"]
 
 
 def new_id() -> UUID:
-    """Make an id that sorts by time, so that indexes grow at their end."""
+    """Make an id that sorts by time, so that an index grows at its end."""
     return uuid7()
 
 
 def parse_id(text: str, *, field: str) -> UUID:
-    """Read an id in the usual form (8-4-4-4-12 hexadecimal digits).
+    """Read any RFC 9562 UUID in its usual form (8-4-4-4-12 hexadecimal digits).
 
     Raises:
-        InvalidField: It is not one; any RFC 9562 UUID is accepted.
+        InvalidField: The text is not such an id.
     """
     try:
         value = UUID(text)

@@ -1,4 +1,4 @@
-"""Structured logs: one line an event, with the ids of the request that caused it."""
+"""Structured logs: each event is one line, with the ids of the request that caused it."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ FLUSH_SECONDS = 0.05
 
 
 def configure(*, service: str, level: str = "info", form: str = "json") -> None:
-    """Send logs to standard output, as JSON lines or for a person to read.
+    """Send logs to standard output, as JSON or in a form for people.
 
     Args:
-        service: The name of the process, on every line.
+        service: The name of the process, for every line.
         level: debug, info, warning or error.
         form: json or console.
     """
@@ -43,7 +43,7 @@ def configure(*, service: str, level: str = "info", form: str = "json") -> None:
 
 
 def plain(_logger: object, _method: str, event: structlog.types.EventDict) -> str:
-    """Write an event as a line for people, at a third of what structlog's own way costs."""
+    """Write an event as a line for people, at a third of the cost of structlog's renderer."""
     time, level, name = event.pop("timestamp"), event.pop("level"), event.pop("event")
     trace = event.pop("exception", None)
     rest = " ".join(
@@ -55,19 +55,18 @@ def plain(_logger: object, _method: str, event: structlog.types.EventDict) -> st
 
 
 class Lines:
-    """Writes events as lines: many at once, a moment later, unless something is wrong.
+    """Writes events as lines: info a moment later, in batches; warnings and errors at once.
 
-    Whoever reads a pipe is woken by every write, which made the access log cost a fifth
-    of a short call; and a hundred lines in a row are made at half of what each costs
-    between the calls. A process that is killed takes the last moment's lines with it.
+    Every write wakes the process at the other end of a pipe, so that the access log cost a
+    fifth of a short call. Rendering many lines in a row halves the cost of each. A process
+    that is killed loses the lines of the last moment.
 
     Args:
-        stream: Where to.
-        render: Makes a line of an event, whose timestamp it finds in ISO 8601.
+        stream: The stream that gets the lines.
+        render: Makes a line of an event, whose timestamp is in ISO 8601.
     """
 
     def __init__(self, stream: TextIO, render: structlog.types.Processor) -> None:
-        """See the class."""
         self._stream = stream
         self._render = render
         self._waiting: list[structlog.types.EventDict] = []
@@ -75,23 +74,23 @@ class Lines:
         atexit.register(self.flush)
 
     def __call__(self, *_: object) -> Lines:
-        """Be the logger of everybody (`logger_factory`)."""
+        """Return this object as the one logger of the process (`logger_factory`)."""
         return self
 
     def info(self, **event: Any) -> None:
-        """Write soon."""
+        """Write the event within `FLUSH_SECONDS`."""
         self._waiting.append(event)
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
             self.flush()
             return
-        if loop is not self._loop:  # nothing of this loop is under way
+        if loop is not self._loop:  # this loop has no flush scheduled
             self._loop = loop
             loop.call_later(FLUSH_SECONDS, self.flush)
 
     def error(self, **event: Any) -> None:
-        """Write now, after what waits."""
+        """Write the waiting events and this one now."""
         self._waiting.append(event)
         self.flush()
 
@@ -99,7 +98,7 @@ class Lines:
     warning = critical = error
 
     def flush(self) -> None:
-        """Write what waits."""
+        """Write the waiting events now."""
         waiting, self._waiting, self._loop = self._waiting, [], None
         if waiting:
             self._stream.write("".join([self._line(event) for event in waiting]))

@@ -40,13 +40,13 @@ def to_wire(minor: int, currency: str) -> Money:
 def from_wire(
     money: Money, currency: str, *, field: str, positive: bool = False
 ) -> int | Violation:
-    """Turn Money into minor units, or say what is wrong with it.
+    """Turn Money into minor units, or describe its violation.
 
     Args:
-        money: What came.
-        currency: The one that is accepted; an empty code means it.
-        field: Where it came from.
-        positive: Whether zero is refused too.
+        money: The amount.
+        currency: The accepted currency; an empty code stands for it.
+        field: The amount's path in the request.
+        positive: Whether zero is a violation, too.
     """
     if money.currency_code not in ("", currency):
         return Violation(f"{field}.currency_code", f"must be {currency}")
@@ -54,7 +54,7 @@ def from_wire(
         return Violation(field, "must be positive" if positive else "must not be negative")
     step = NANOS // 10 ** digits_of(currency)
     if money.nanos >= NANOS or money.nanos % step:
-        return Violation(f"{field}.nanos", f"must be whole {digits_of(currency)}-digit decimals")
+        return Violation(f"{field}.nanos", f"must be a multiple of {step} below {NANOS}")
     minor: int = money.units * 10 ** digits_of(currency) + money.nanos // step
     if minor > MINOR_UNITS_MAX:
         return Violation(field, f"must be at most {MINOR_UNITS_MAX} minor units")

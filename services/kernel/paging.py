@@ -1,7 +1,7 @@
-"""Pages of a list: sizes, and tokens that only we can make (AIP-158).
+"""Pages of a list: their sizes and their tokens (AIP-158).
 
-A token holds the position after the last row (keyset) and what it was made for; it
-is signed, so that it can be neither forged nor used with other filters.
+A token holds the position after the last row of a page (keyset). Its signature covers the
+list and its filters, so that a caller can neither forge it nor use it with others.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import base64
 import hashlib
 import hmac
 import json
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -20,42 +21,41 @@ PAGE_SIZE_DEFAULT = 20
 PAGE_SIZE_MAX = 100
 TOKEN_LENGTH_MAX = 2048
 
-# Before everything, when rows are listed newest first by (create_time, id).
+# The position before the first row of a list by (create_time, id), newest first.
 NEWEST = (datetime.max.replace(tzinfo=UTC), UUID(int=2**128 - 1))
 
 _SIGNATURE_BYTES = 16
 
 
 def page_size(wanted: int, *, field: str = "page_size", default: int = PAGE_SIZE_DEFAULT) -> int:
-    """Return how many rows to list: 0 means the default, more than 100 means 100.
+    """Return the number of rows to list: 0 means the default, more than 100 means 100.
 
     Raises:
-        InvalidField: It is negative.
+        InvalidField: The wanted number is negative.
     """
     if wanted < 0:
         raise InvalidField(Violation(field, "must not be negative"))
     return min(wanted or default, PAGE_SIZE_MAX)
 
 
+@dataclass(frozen=True, slots=True)
 class PageTokens:
     """Makes and reads page tokens.
 
-    Args:
+    Attributes:
         secret: The key of the signatures, the same for every replica.
     """
 
-    def __init__(self, secret: bytes) -> None:
-        """See the class."""
-        self._secret = secret
+    secret: bytes = field(repr=False)
 
     def make(self, position: list[Any], *, listing: str) -> str:
         """Return the token for the rows after a position.
 
         Args:
             position: The sort key of the last row, as JSON values.
-            listing: What is listed, with every filter: the token is good for nothing else.
+            listing: The name of the list and its filters; the token is valid for it alone.
         """
-        # As UTF-8: escaped, a long name would make a token longer than is read back.
+        # UTF-8, because escapes would make the token of a long name too long to be read.
         body = json.dumps(position, separators=(",", ":"), ensure_ascii=False).encode()
         return base64.urlsafe_b64encode(self._sign(body, listing) + body).rstrip(b"=").decode()
 
@@ -63,7 +63,7 @@ class PageTokens:
         """Return the position of a token.
 
         Raises:
-            InvalidField: It is not ours, or was made for something else.
+            InvalidField: The token was not made here, or was made for another listing.
         """
         damaged = InvalidField(
             Violation(field, "must be a next_page_token of the same list with the same filters")
@@ -81,7 +81,7 @@ class PageTokens:
         return position
 
     def newest_first(self, token: str, *, listing: str) -> tuple[datetime, UUID]:
-        """Return where a list by (create_time, id), newest first, goes on."""
+        """Return the position at which a list by (create_time, id), newest first, goes on."""
         if not token:
             return NEWEST
         moment, row_id = self.read(token, listing=listing)
@@ -93,4 +93,4 @@ class PageTokens:
 
     def _sign(self, body: bytes, listing: str) -> bytes:
         message = b"page\0" + listing.encode() + b"\0" + body
-        return hmac.digest(self._secret, message, hashlib.sha256)[:_SIGNATURE_BYTES]
+        return hmac.digest(self.secret, message, hashlib.sha256)[:_SIGNATURE_BYTES]

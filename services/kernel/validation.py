@@ -1,4 +1,4 @@
-"""Checks of a request's form: every wrong field is found before the caller is told.
+"""Checks of a request's form, which report all wrong fields at once.
 
 with Violations() as v:
     name = v.text(request.name, "name", max_length=100, required=True)
@@ -23,19 +23,17 @@ _MULTILINE_CONTROLS = {"\n", "\r", "\t"}
 
 
 class Violations:
-    """Collects what is wrong with a request.
+    """Collects the violations of a request.
 
-    As a context manager it raises InvalidField at its end, with every wrong field, those
-    of an InvalidField that was raised inside included. A check returns some value of its
-    type for a wrong field: nobody gets to use it.
+    As a context manager it raises InvalidField at its end if there are any. It includes the
+    violations of an InvalidField that was raised inside. For a wrong field a check returns
+    some value of the right type; the InvalidField keeps it from being used.
     """
 
     def __init__(self) -> None:
-        """Begin with nothing wrong."""
         self.violations: list[Violation] = []
 
     def __enter__(self) -> Self:
-        """Begin to collect."""
         return self
 
     def __exit__(
@@ -44,18 +42,17 @@ class Violations:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Raise InvalidField if anything is wrong."""
         if isinstance(error, InvalidField):
             self.violations.extend(error.violations)
         if error is None or isinstance(error, InvalidField):
             self.raise_any()
 
     def add(self, field: str, description: str) -> None:
-        """Note that a field is wrong, and what would be right."""
+        """Add a violation: the field's path, and a description of a right value."""
         self.violations.append(Violation(field, description))
 
     def raise_any(self) -> None:
-        """Raise InvalidField if anything is wrong."""
+        """Raise InvalidField if there are violations."""
         if self.violations:
             raise InvalidField(*self.violations)
 
@@ -68,7 +65,7 @@ class Violations:
             return NIL
 
     def at_least(self, least: int, value: int, field: str) -> int:
-        """Check that a number is not too small."""
+        """Check that a number is at least `least`."""
         if value < least:
             self.add(field, f"must be at least {least}")
         return value
@@ -108,8 +105,8 @@ class Violations:
 
         Args:
             value: The text; None when the field is absent.
-            field: Its path.
-            max_length: The most characters.
+            field: The field's path.
+            max_length: The most characters after trimming.
             required: Whether the text must not be empty.
             multiline: Whether line breaks and tabs are allowed.
         """
@@ -125,16 +122,16 @@ class Violations:
         return trimmed
 
     def url(self, value: str | None, field: str) -> str | None:
-        """Check the address of a page or picture: http or https, with a host."""
+        """Check a URL of the web: http or https, with a host."""
         text = self.text(value, field, max_length=URL_MAX)
-        if text is not None and not _is_web_address(text):
-            self.add(field, "must be an http or https address")
+        if text is not None and not _is_web_url(text):
+            self.add(field, "must be an http or https URL")
         return text
 
     def choice(
         self, value: str | None, field: str, allowed: tuple[str, ...], *, required: bool = False
     ) -> str | None:
-        """Check that a value is one of a vocabulary."""
+        """Check that a value is one of the allowed ones."""
         if not value:
             if required:
                 self.add(field, f"is required: one of {', '.join(allowed)}")
@@ -155,13 +152,12 @@ class Violations:
         """Check an update mask and return the fields that it names; `*` is all of them.
 
         Args:
-            paths: The mask.
-            allowed: The fields that can be changed.
-            identity: The field that says which resource is meant. It and the etag are
-                no changes, though whoever sends back what they read names them too
-                (AIP-134, AIP-154).
-            values: Messages among the fields that are one value, such as money: a path
-                into one means all of it.
+            paths: The paths in the mask.
+            allowed: The fields that a caller may change.
+            identity: The field that names the resource. A mask may name it and the etag,
+                because a caller may send back all that it read (AIP-134, AIP-154).
+            values: The fields that are one value although they are messages, such as money.
+                A path into one means all of it.
         """
         heads = {path: path.partition(".")[0] for path in paths}
         whole = (head if head in values else path for path, head in heads.items())
@@ -170,7 +166,7 @@ class Violations:
             return list(allowed)
         for path in named:
             if path not in allowed and path not in (identity, "etag"):
-                self.add("update_mask", f"{path!r} can't be changed: use {', '.join(allowed)}")
+                self.add("update_mask", f"cannot change {path!r}: use {', '.join(allowed)}")
         return [path for path in named if path in allowed]
 
 
@@ -178,10 +174,10 @@ def _has_controls(text: str, *, allowed: set[str]) -> bool:
     return any(unicodedata.category(each) in ("Cc", "Cs") for each in text if each not in allowed)
 
 
-def _is_web_address(text: str) -> bool:
+def _is_web_url(text: str) -> bool:
     try:
         parts = urlsplit(text)
         is_web = parts.scheme in ("http", "https") and bool(parts.hostname)
-        return is_web and " " not in text and parts.port != 0  # a malformed one raises
+        return is_web and " " not in text and parts.port != 0  # .port may raise
     except ValueError:
         return False

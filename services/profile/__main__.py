@@ -13,7 +13,7 @@ from lockstep_clients import ServiceIdentity, connect
 
 from services.common.auth_client import RemoteKeys, RemoteSessions
 from services.common.keys import KeyRing
-from services.common.service import database_probe, opened, run
+from services.common.service import PROXIES, database_probe, opened, run
 from services.kernel.db import cleaner
 from services.kernel.db.cleaner import Cleaner
 from services.kernel.db.database import Database, Observer
@@ -94,6 +94,7 @@ async def running(
                 keys=RemoteKeys(auth),
                 sessions=RemoteSessions(auth),
                 trusted=keys.trusted,
+                proxies=PROXIES,
             ),
             probe=database_probe(database),
         )

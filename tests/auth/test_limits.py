@@ -49,7 +49,7 @@ METHOD = Method.of(auth_pb.DESCRIPTOR.services_by_name["AuthService"].methods_by
 def test_addresses_are_read_from_what_the_transport_or_the_gateway_says(
     client_address: str | None, address: str | None
 ) -> None:
-    call = Call(method=METHOD, metadata={}, message=b"", client_address=client_address)
+    call = Call(method=METHOD, metadata={}, message=b"", client_ip=client_address)
     assert address_of(call) == address
 
 

@@ -174,6 +174,7 @@ async def serving(
         keys=_Nothing(),
         sessions=_Nothing(),
         trusted=KeyRing.load(keys, name).trusted,
+        proxies=(),
     )
     server = Server(servicers, access=access, probe=_well)
     port = await server.start("127.0.0.1:0")

@@ -98,7 +98,7 @@ class KnownSessions:
         return session_id
 
     async def check(self, session_id: UUID, *, fresh: bool) -> Session | None:
-        """See `access.Sessions`."""
+        """See `access.SessionChecker`."""
         self.asked.append(fresh)
         role = self.roles.get(session_id)
         return None if role is None else Session(role=role)
@@ -111,7 +111,7 @@ class KnownKeys:
     keys: dict[str, ec.EllipticCurvePublicKey]
 
     async def find(self, key_id: str) -> ec.EllipticCurvePublicKey | None:
-        """See `access.TokenKeys`."""
+        """See `access.VerificationKeys`."""
         return self.keys.get(key_id)
 
 
@@ -221,6 +221,7 @@ async def probing(*, probe: Probe = healthy) -> AsyncIterator[World]:
         keys=token_keys,
         sessions=sessions,
         trusted={name: key.public_key() for name, key in service_keys.items()},
+        proxies={"gateway"},
     )
     server = Server([(SERVICE, servicer)], access=access, probe=probe)
     port = await server.start("127.0.0.1:0")

@@ -75,6 +75,7 @@ async def w(database: Database, kernel_url: str) -> AsyncIterator[World]:
         keys=KnownKeys({}),
         sessions=KnownSessions(),
         trusted={"operator": key.public_key()},
+        proxies=(),
     )
     servicer = SagaServicer(database, PageTokens(b"secret"))
     service = saga_pb.DESCRIPTOR.services_by_name["SagaService"]

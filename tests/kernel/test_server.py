@@ -28,7 +28,9 @@ NAMES = ("", "lockstep.probe.v1.Probe")
 
 
 def make(servicer: object = None, probe: Probe = healthy) -> Server:
-    access = Access(service="probe", keys=KnownKeys({}), sessions=KnownSessions(), trusted={})
+    access = Access(
+        service="probe", keys=KnownKeys({}), sessions=KnownSessions(), trusted={}, proxies=()
+    )
     return Server([(SERVICE, servicer or ProbeServicer())], access=access, probe=probe)
 
 

@@ -53,7 +53,7 @@ export const stock = (value) => (COUNT.test(value) && Number(value) <= INT32_MAX
 /** @type {Rule} */
 export function url(value) {
   const isWeb = /^https?:\/\/[^\s/]/i.test(value) && URL.canParse(value);
-  return isWeb && !/\s/.test(value) ? null : "must be an http or https address";
+  return isWeb && !/\s/.test(value) ? null : "must be an http or https URL";
 }
 
 /** @param {number} longest @returns {Rule} */

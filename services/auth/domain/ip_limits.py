@@ -24,7 +24,7 @@ def address_of(call: Call) -> str | None:
 
     The gateway's word for it, when the gateway is who calls; else the transport's.
     """
-    text = call.client_address or ""
+    text = call.client_ip or ""
     peer = _PEER.fullmatch(text)
     try:
         return str(ipaddress.ip_address(peer["ip"] if peer else text))

@@ -143,7 +143,7 @@ class Database:
 
     Args:
         url: A PostgreSQL URL.
-        name: For logs and the observer: auth, profile, ...
+        name: The name of the database, for logs and the observer.
         connections: The most connections held; as many statements run at once.
         observer: Awaited at every edge (a statement or a commit sent, a commit
             acknowledged); a test may pause, crash or break things there.

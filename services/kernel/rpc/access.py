@@ -1,14 +1,14 @@
-"""Who may call what: tokens of users, tokens of services, and the rules of methods.
+"""Access: tokens of users, tokens of services, and the access rules of methods.
 
-Default deny: a method says who may call it, and forgetting refuses to start. A token
-proves identity only; what a user may do follows from the role that Auth gives now.
+A method without an access rule stops the server from starting. A token proves identity
+alone: a user's rights follow from the role that the session has now.
 """
 
 from __future__ import annotations
 
 import re
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 from uuid import UUID
@@ -21,11 +21,10 @@ from services.kernel.errors import Forbidden, InvalidToken, SessionEnded
 from services.kernel.ids import parse_id
 from services.kernel.rpc.call import ADMIN, Call, Method, Principal, ServicePrincipal, UserPrincipal
 
-ALGORITHMS = ["ES256"]  # fixed: never what a token's header asks for (RFC 8725, 3.1)
+ALGORITHMS = ["ES256"]  # a token's header must not choose the algorithm (RFC 8725, 3.1)
 ISSUER = "lockstep"
 AUDIENCE = "lockstep"
 CLOCK_SKEW_SECONDS = 60
-GATEWAY = "gateway"
 TOKEN_CACHE_SIZE = 4096
 
 _BEARER = re.compile(r"[Bb]earer +([A-Za-z0-9._~+/=-]{1,4096})")
@@ -33,34 +32,34 @@ _BEARER = re.compile(r"[Bb]earer +([A-Za-z0-9._~+/=-]{1,4096})")
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """What Auth says of a session that lives."""
+    """A live session."""
 
     role: str
 
 
 class SessionChecker(Protocol):
-    """Where sessions are asked about."""
+    """Looks sessions up."""
 
     async def check(self, session_id: UUID, *, fresh: bool) -> Session | None:
         """Return the session, or None when it has ended.
 
         Args:
             session_id: The claim `sid` of a token.
-            fresh: Whether an answer that is kept from before will not do.
+            fresh: Whether a cached answer is too old.
 
         Raises:
-            AuthUnavailable: Auth can't be asked.
+            Unavailable: The session cannot be looked up now.
         """
 
 
 class VerificationKeys(Protocol):
-    """Where the public keys of access tokens come from."""
+    """Finds the public keys of access tokens."""
 
     async def find(self, key_id: str) -> EllipticCurvePublicKey | None:
         """Return a key, or None when there is no such key.
 
         Raises:
-            AuthUnavailable: Auth can't be asked.
+            Unavailable: The keys cannot be fetched now.
         """
 
 
@@ -68,13 +67,14 @@ Handler = Callable[[Call], Awaitable[bytes]]
 
 
 class Access:
-    """Decides about calls.
+    """Admits a call, or refuses it, by the access rule of its method.
 
     Args:
-        service: The name of the service that is called.
+        service: The name of the called service, which is the audience of service tokens.
         keys: The public keys of access tokens.
-        sessions: Says which sessions live.
+        sessions: Tells which sessions are live.
         trusted: The public key of each service.
+        proxies: The services that pass on calls of clients. Only they may name a client's IP.
     """
 
     def __init__(
@@ -84,18 +84,19 @@ class Access:
         keys: VerificationKeys,
         sessions: SessionChecker,
         trusted: Mapping[str, EllipticCurvePublicKey],
+        proxies: Collection[str],
     ) -> None:
-        """See the class."""
         self._tokens = AccessTokenVerifier(keys)
         self._sessions = sessions
         self._services = ServiceTokens(service, trusted)
+        self._proxies = proxies
 
-    def layer(self, method: Method, handler: Handler) -> Handler:  # noqa: ARG002 - every layer has both
-        """Surround a method with its rule."""
+    def layer(self, method: Method, handler: Handler) -> Handler:  # noqa: ARG002 - every layer takes both
+        """Check the method's access rule before its handler runs."""
 
         async def handle(call: Call) -> bytes:
             caller = self._service(call)
-            call.client_address = _client_address(call, caller)
+            call.client_ip = self._client_ip(call, caller)
             call.principal = await self._principal(call, caller)
             return await handler(call)
 
@@ -104,6 +105,12 @@ class Access:
     def _service(self, call: Call) -> ServicePrincipal | None:
         token = call.metadata.get("x-lockstep-service")
         return self._services.verify(token) if token else None
+
+    def _client_ip(self, call: Call, caller: ServicePrincipal | None) -> str | None:
+        """Return the client's IP: from an authenticated proxy, else from the transport."""
+        if caller is not None and caller.name in self._proxies:
+            return call.metadata.get("x-lockstep-client-address")
+        return call.peer
 
     async def _principal(self, call: Call, caller: ServicePrincipal | None) -> Principal:
         method = call.method
@@ -132,11 +139,11 @@ class Access:
 
 
 def owned_id(text: str, caller: UserPrincipal, *, field: str = "user_id") -> UUID:
-    """Read the id of a user's own thing: `me`, one's own id, or any for administrators.
+    """Read a user's id: `me`, the caller's own, or any id for an administrator.
 
     Raises:
-        InvalidField: It is no id.
-        Forbidden: It is somebody else's.
+        InvalidField: The text is not an id.
+        Forbidden: The id is another user's.
     """
     if text == "me":
         return caller.id
@@ -148,7 +155,7 @@ def owned_id(text: str, caller: UserPrincipal, *, field: str = "user_id") -> UUI
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """What an access token says."""
+    """The claims of a verified access token."""
 
     key_id: str
     user_id: UUID
@@ -157,10 +164,9 @@ class Claims:
 
 
 class AccessTokenVerifier:
-    """Verifies access tokens, each once until it expires or its key is retired."""
+    """Verifies access tokens, and remembers each until it expires or its key is retired."""
 
     def __init__(self, keys: VerificationKeys) -> None:
-        """Verify with these keys."""
         self._keys = keys
         self._verified: dict[str, Claims] = {}
 
@@ -168,8 +174,9 @@ class AccessTokenVerifier:
         """Verify the value of an authorization header.
 
         Raises:
-            InvalidToken: It is missing, malformed, expired, not yet valid or not ours.
-            AuthUnavailable: The keys can't be had.
+            InvalidToken: The token is missing, malformed, expired, not yet valid, or not
+                signed by one of the keys.
+            Unavailable: The keys cannot be fetched now.
         """
         if header is None:
             raise InvalidToken
@@ -181,7 +188,7 @@ class AccessTokenVerifier:
         if claims is None:
             claims = await self._verify(token)
             self._remember(token, claims)
-        elif await self._keys.find(claims.key_id) is None:  # retired since
+        elif await self._keys.find(claims.key_id) is None:  # the key was retired meanwhile
             raise InvalidToken
         if claims.expires_at <= time.time():
             raise InvalidToken("The access token has expired. Refresh it or log in again.")
@@ -212,10 +219,14 @@ class AccessTokenVerifier:
 
 
 class ServiceTokens:
-    """Verifies the tokens by which services prove who they are."""
+    """Verifies the tokens that prove which service calls.
+
+    Args:
+        audience: The called service; a token for another one is refused.
+        trusted: The public key of each service.
+    """
 
     def __init__(self, audience: str, trusted: Mapping[str, EllipticCurvePublicKey]) -> None:
-        """Accept tokens for `audience` from the trusted services."""
         self._audience = audience
         self._trusted = trusted
         self._verified: dict[str, tuple[ServicePrincipal, float]] = {}
@@ -224,7 +235,7 @@ class ServiceTokens:
         """Return the service that signed the token.
 
         Raises:
-            InvalidToken: It is not a good token of a trusted service.
+            InvalidToken: The token is malformed, expired, or not a trusted service's.
         """
         known = self._verified.get(token)
         if known is not None and known[1] > time.time():
@@ -241,7 +252,7 @@ class ServiceTokens:
         except jwt.PyJWTError as error:
             raise InvalidToken("The service token is malformed.") from error
         if not isinstance(name, str) or name not in self._trusted:
-            raise InvalidToken("The service token is not of a trusted service.")
+            raise InvalidToken("The service token was not signed by a trusted service.")
         key = self._trusted[name]
         claims = _decoded(token, key, audience=self._audience, issuer=name)
         return ServicePrincipal(name=name), float(claims["exp"]) + CLOCK_SKEW_SECONDS
@@ -264,10 +275,3 @@ def _decoded(
         raise InvalidToken("The access token has expired. Refresh it or log in again.") from error
     except jwt.PyJWTError as error:
         raise InvalidToken from error
-
-
-def _client_address(call: Call, caller: ServicePrincipal | None) -> str | None:
-    """Only the gateway, once it has proven who it is, may say where a person is."""
-    if caller is not None and caller.name == GATEWAY:
-        return call.metadata.get("x-lockstep-client-address")
-    return call.peer

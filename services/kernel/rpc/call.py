@@ -1,4 +1,4 @@
-"""One call as the servicers see it: who calls, until when, and under which ids."""
+"""A call as the servicers see it: its principal, its deadline and its ids."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class UserPrincipal:
 
     Attributes:
         id: The user's id.
-        session_id: The session that the token belongs to.
-        role: What Auth says the user is now, not what the token says.
+        session_id: The token's session.
+        role: The user's role now; the role in the token may be old.
     """
 
     id: UUID
@@ -47,7 +47,7 @@ Principal = UserPrincipal | ServicePrincipal | None
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """What the descriptor says of an RPC."""
+    """The facts about an RPC that its descriptor states."""
 
     path: str
     name: str
@@ -62,7 +62,7 @@ class Method:
         """Read a method's options.
 
         Raises:
-            TypeError: It doesn't say who may call it.
+            TypeError: The method has no access rule, or one that admits nobody.
         """
         options = descriptor.GetOptions()
         assert isinstance(options, MethodOptions)
@@ -73,7 +73,9 @@ class Method:
                 f"{service}.{descriptor.name} declares no access: add the method option"
             )
         if rule.access == options_pb.ACCESS_SERVICE and not rule.callers:
-            raise TypeError(f"{service}.{descriptor.name} is for services but names no callers")
+            raise TypeError(
+                f"{service}.{descriptor.name} is for services but names no callers: add them"
+            )
         return cls(
             path=f"/{service}/{descriptor.name}",
             name=descriptor.name,
@@ -87,19 +89,20 @@ class Method:
 
 @dataclass(slots=True)
 class Call:
-    """A call under way; the interceptors fill it in.
+    """A call in progress, which the layers complete one after the other.
 
     Attributes:
-        method: The RPC.
-        metadata: The caller's metadata, keys in lower case; of a repeated key the last.
-        message: The request as it came, still bytes.
-        remaining_seconds: What the transport says is left; None without a deadline.
-        request_id: Given by the caller or made here; for following a request.
+        method: The called RPC.
+        metadata: The caller's metadata, with keys in lower case. Of a repeated key the last
+            value counts.
+        message: The request, still encoded.
+        remaining_seconds: The time that the transport says is left; None without a deadline.
+        request_id: The id that follows the request, from the caller or made here.
         trace_id: The W3C trace id (32 hexadecimal digits).
-        deadline: When the caller stops waiting, on the clock of `time.monotonic`.
-        principal: Who calls; None for anybody.
-        client_address: The address of the person, when the gateway vouches for it.
-        peer: The transport's word for the other end.
+        deadline: The time, on the clock of `time.monotonic`, when the caller stops waiting.
+        principal: The proven caller; None for an anonymous one.
+        client_ip: The client's IP by the word of a proxy, else the transport's peer.
+        peer: The other end of the connection, as the transport names it.
     """
 
     method: Method
@@ -110,7 +113,7 @@ class Call:
     trace_id: str = ""
     deadline: float = field(default_factory=lambda: time.monotonic() + 10.0)
     principal: Principal = None
-    client_address: str | None = None
+    client_ip: str | None = None
     peer: str = ""
 
     @property
@@ -121,7 +124,7 @@ class Call:
 
     @property
     def scope(self) -> str:
-        """Whose idempotency keys these are."""
+        """The owner of the call's idempotency key: two principals may use the same key."""
         match self.principal:
             case UserPrincipal(id=user_id):
                 return f"user:{user_id}"
@@ -131,5 +134,5 @@ class Call:
                 return "anonymous"
 
     def remaining(self) -> float:
-        """Return how many seconds are left, perhaps below zero."""
+        """Return how many seconds are left; below zero after the deadline."""
         return self.deadline - time.monotonic()

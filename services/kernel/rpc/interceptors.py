@@ -1,8 +1,8 @@
-"""What surrounds every call, in one order.
+"""The layers around every call, in one order.
 
-A layer takes the method and what comes next and returns a handler; the chain is
-composed once for each method when the server starts, so nothing is looked up while
-a call runs, and whatever a layer raises is inside the layers around it.
+A layer takes the method and the next handler, and returns a handler. The server composes
+the chain once for each method when it starts, so that a call looks nothing up. A failure
+in a layer passes through all layers around it.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ RpcHandler = Callable[[bytes, ServicerContext[bytes, bytes]], Awaitable[bytes]]
 DEADLINE_FLOOR_SECONDS = 0.05
 DEADLINE_DEFAULT_SECONDS = 10.0
 DEADLINE_LONGEST_SECONDS = 30.0
-# A status travels in the trailing metadata, of which gRPC takes 8 KiB by default;
-# a larger one would reach the caller as RESOURCE_EXHAUSTED. Texts may quote a request.
+# A status travels in the trailing metadata, and a client takes 8 KiB of it by default. The
+# caller would see a larger one as RESOURCE_EXHAUSTED. Texts are cut, as they quote requests.
 VIOLATIONS_BYTES_MAX = 4096
 TEXT_LENGTH_MAX = 300
 
@@ -54,7 +54,7 @@ _REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
 
 
 def chain(method: Method, servicer: Handler, access: Access) -> RpcHandler:
-    """Put the layers around a servicer's method, the outermost first."""
+    """Put the layers around a servicer's method."""
     handler = servicer
     for layer in reversed(layers(access)):
         handler = layer(method, handler)
@@ -62,16 +62,16 @@ def chain(method: Method, servicer: Handler, access: Access) -> RpcHandler:
 
 
 def layers(access: Access) -> tuple[Layer, ...]:
-    """Return the layers inside `errors`, in the order that a call meets them.
+    """Return the layers inside `errors`, in the order in which a call passes them.
 
-    Trace comes before the log, which needs the ids; the log before access, so that
-    refusals are logged; the deadline before access, which may have to ask Auth.
+    `trace` precedes the access log, which needs the ids. The log precedes access, because
+    it must record refusals. The deadline precedes access, which may call another service.
     """
     return (trace, access_log, deadline, access.layer)
 
 
 def errors(method: Method, handler: Handler) -> RpcHandler:
-    """Turn errors into a status. Outermost, so that nothing else can leak."""
+    """Turn every failure into a status; outermost, so that no internals reach the caller."""
 
     async def handle(message: bytes, context: ServicerContext[bytes, bytes]) -> bytes:
         call = Call(
@@ -90,8 +90,8 @@ def errors(method: Method, handler: Handler) -> RpcHandler:
         except asyncio.CancelledError:
             if (task := asyncio.current_task()) is not None and task.cancelling():
                 raise
-            # Cancelled from inside: without a status the caller would wait for
-            # its deadline (grpc #29248).
+            # Something that the handler awaited was cancelled, and not the call. Without a
+            # status the caller would wait until its deadline (grpc #29248).
             failure = Unavailable("The call was interrupted. Try again.")
             failure.reason = "INTERNAL"  # type: ignore[misc]
         except Exception:
@@ -103,7 +103,7 @@ def errors(method: Method, handler: Handler) -> RpcHandler:
     return handle
 
 
-def trace(method: Method, handler: Handler) -> Handler:  # noqa: ARG001 - every layer has both
+def trace(method: Method, handler: Handler) -> Handler:  # noqa: ARG001 - every layer takes both
     """Give the call its request id and trace id, for the log and for the caller."""
 
     async def handle(call: Call) -> bytes:
@@ -119,7 +119,7 @@ def trace(method: Method, handler: Handler) -> Handler:  # noqa: ARG001 - every 
 
 
 def access_log(method: Method, handler: Handler) -> Handler:
-    """Log every call: what, who, how it ended, how long it took."""
+    """Log the method, the caller, the outcome and the duration of every call."""
 
     async def handle(call: Call) -> bytes:
         began = time.perf_counter()
@@ -149,7 +149,7 @@ def access_log(method: Method, handler: Handler) -> Handler:
 
 
 def deadline(method: Method, handler: Handler) -> Handler:  # noqa: ARG001 - as trace
-    """Refuse hopeless calls, end late ones, and tell calls further on what is left."""
+    """Refuse a call without enough time, end a late one, and bound the calls that it makes."""
 
     async def handle(call: Call) -> bytes:
         left = call.remaining_seconds
@@ -163,7 +163,7 @@ def deadline(method: Method, handler: Handler) -> Handler:  # noqa: ARG001 - as 
             async with limit:
                 return await handler(call)
         except TimeoutError as error:
-            if not limit.expired():  # a socket's, say: not what the caller waited for
+            if not limit.expired():  # another timeout, such as a socket's
                 raise
             raise DeadlineExceeded from error
         finally:
@@ -173,16 +173,17 @@ def deadline(method: Method, handler: Handler) -> Handler:  # noqa: ARG001 - as 
 
 
 def decode(method: Method, behaviour: Callable[[object, Call], Awaitable[object]]) -> Handler:
-    """Read the request and write the answer, inside all layers (recipes of grpc.aio:
-    malformed bytes would otherwise be answered with the text of a Python exception).
+    """Read the request and write the answer, inside all layers.
+
+    grpc.aio would answer malformed bytes with the text of a Python exception.
     """
 
     async def handle(call: Call) -> bytes:
         try:
             request = method.request.FromString(call.message)
         except DecodeError as error:
-            problem = Violation("", f"is not a {method.request.DESCRIPTOR.full_name}")
-            raise InvalidField(problem) from error
+            violation = Violation("", f"is not a {method.request.DESCRIPTOR.full_name}")
+            raise InvalidField(violation) from error
         response = await behaviour(request, call)
         return response.SerializeToString()  # type: ignore[attr-defined,no-any-return]
 
@@ -190,7 +191,7 @@ def decode(method: Method, behaviour: Callable[[object, Call], Awaitable[object]
 
 
 def status_of(error: DomainError, trace_id: str) -> Status:
-    """Describe an error as AIP-193 wants it."""
+    """Describe an error as AIP-193 demands."""
     info = ErrorInfo(reason=error.reason, domain=DOMAIN, metadata={**error.metadata})
     if trace_id:
         info.metadata["trace_id"] = trace_id
@@ -209,7 +210,7 @@ def status_of(error: DomainError, trace_id: str) -> Status:
 
 
 def _bad_request(violations: Sequence[Violation]) -> BadRequest:
-    """Name the wrong fields, as many of the first ones as a status has room for."""
+    """Name the first wrong fields, as many as fit into a status."""
     request = BadRequest()
     left = VIOLATIONS_BYTES_MAX
     for violation in violations:

@@ -1,4 +1,4 @@
-"""A service's process: start, tell the truth about health, stop in order."""
+"""The gRPC server of a service: it starts, reports its health and stops in order."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ HEALTH_POLL_SECONDS = 1.0
 STOP_GRACE_SECONDS = 10.0
 
 OPTIONS: Sequence[tuple[str, int]] = (
-    # Without it gRPC takes a port that somebody else listens on, silently.
+    # Otherwise gRPC silently shares a port on which another process listens.
     ("grpc.so_reuseport", 0),
     ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
     ("grpc.max_send_message_length", MESSAGE_BYTES_MAX),
@@ -36,8 +36,9 @@ Probe = Callable[[], Awaitable[None]]
 
 
 class Servicer(Protocol):
-    """Holds a coroutine method for each RPC of a service, named like it, that takes
-    the request and the `Call` and returns the response.
+    """Holds a coroutine method for each RPC of a service, under the RPC's name.
+
+    The method takes the request and the `Call`, and returns the response.
     """
 
 
@@ -46,8 +47,11 @@ class Server:
 
     Args:
         servicers: The servicer of each service.
-        access: Decides who may call.
-        probe: Raises unless the service can work; health follows it.
+        access: Admits or refuses each call.
+        probe: Raises when the service cannot work. The reported health follows it.
+
+    Raises:
+        TypeError: A method declares no access, or a servicer lacks a method.
     """
 
     def __init__(
@@ -57,11 +61,6 @@ class Server:
         access: Access,
         probe: Probe,
     ) -> None:
-        """See the class.
-
-        Raises:
-            TypeError: A method declares no access, or a servicer lacks a method.
-        """
         self._server = grpc.aio.server(options=OPTIONS, maximum_concurrent_rpcs=CONCURRENT_RPCS_MAX)
         self._names = [descriptor.full_name for descriptor, _ in servicers]
         self._health = HealthServicer()
@@ -75,27 +74,27 @@ class Server:
         names = (*self._names, "grpc.health.v1.Health", reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, self._server)
 
-    async def start(self, address: str) -> int:
-        """Listen, and return the port.
+    async def start(self, listen_on: str) -> int:
+        """Listen on `host:port`, and return the port.
 
         Raises:
-            OSError: The address can't be had.
+            OSError: The server cannot listen there.
         """
         self._serving = await self._is_working()
         await self._report(serving=self._serving)
         try:
-            port = self._server.add_insecure_port(address)
+            port = self._server.add_insecure_port(listen_on)
         except RuntimeError as error:
             raise OSError(
-                f"cannot listen on {address}: is another process using the port?"
+                f"cannot listen on {listen_on}: another process may be using the port"
             ) from error
         await self._server.start()
         self._poll = asyncio.create_task(self._poll_health(), name="health")
-        log.info("listening", address=address, port=port)
+        log.info("listening", address=listen_on, port=port)
         return port
 
     async def stop(self, grace_seconds: float = STOP_GRACE_SECONDS) -> None:
-        """Say NOT_SERVING, then let the calls in flight end."""
+        """Report NOT_SERVING, then let the calls in flight end."""
         if self._poll is not None:
             self._poll.cancel()
         await self._health.enter_graceful_shutdown()
@@ -116,7 +115,7 @@ class Server:
         try:
             async with asyncio.timeout(HEALTH_POLL_SECONDS * 2):
                 await self._probe()
-        except Exception as error:  # noqa: BLE001 - whatever it is, the service cannot work
+        except Exception as error:  # noqa: BLE001 - after any failure the service cannot work
             log.warning("not serving", error=type(error).__name__)
             return False
         return True
@@ -137,7 +136,7 @@ def _handlers(
         behaviour = getattr(servicer, method.name, None)
         if behaviour is None:
             raise TypeError(f"{type(servicer).__name__} lacks {method.path}")
-        # Bytes in, bytes out: decoding happens inside the layers.
+        # Without a deserializer, because the layers must see a failure to decode.
         handlers[method.name] = grpc.unary_unary_rpc_method_handler(
             chain(method, decode(method, behaviour), access)
         )

@@ -1,4 +1,4 @@
-"""Following a request from service to service (W3C Trace Context)."""
+"""Tracing: the ids that follow a request from service to service (W3C Trace Context)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Response = TypeVar("Response")
 
 
 class TraceInterceptor(grpc.aio.UnaryUnaryClientInterceptor):
-    """Passes on the ids of the request that the call is made for."""
+    """Passes the ids of the request that is being served on to the called service."""
 
     async def intercept_unary_unary(
         self,
@@ -26,7 +26,7 @@ class TraceInterceptor(grpc.aio.UnaryUnaryClientInterceptor):
         client_call_details: grpc.aio.ClientCallDetails,
         request: Request,
     ) -> grpc.aio.UnaryUnaryCall[Request, Response]:
-        """Add `traceparent` and `x-request-id`, when there are ids."""
+        """Add `traceparent` and `x-request-id`, if the running code has such ids."""
         ids = structlog.contextvars.get_contextvars()
         details = client_call_details
         if trace_id := ids.get("trace_id"):

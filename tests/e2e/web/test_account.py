@@ -20,7 +20,7 @@ def test_a_profile_is_changed_field_by_field(customer: Person, account: Account,
     customer.visit("/profile")
     customer.fill(First_name="Augusta", Picture="ftp://example.com/ada.png")
     customer.press("Save")
-    expect(customer.error_at("Picture")).to_contain_text("must be an http or https address")
+    expect(customer.error_at("Picture")).to_contain_text("must be an http or https URL")
     customer.fill(Picture="", Phone_number=other.phone)
     customer.press("Save")
     expect(customer.error_at("Phone number")).to_contain_text("Another account")
