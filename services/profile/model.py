@@ -170,8 +170,15 @@ class Brand:
 
 
 @dataclass(frozen=True, slots=True)
-class Profile:
-    """What is known of a person."""
+class OwnedBrand(Brand):
+    """A brand with the user whose profile shows it."""
+
+    owner_id: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileColumns:
+    """A person, as the table of profiles has it."""
 
     id: UUID
     user_id: UUID
@@ -187,11 +194,17 @@ class Profile:
     revision: int
     create_time: datetime
     update_time: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Profile(ProfileColumns):
+    """A person, with the brand that the person works for."""
+
     brand: Brand | None = None
 
     @property
     def etag(self) -> str:
-        """What changes whenever the profile does."""
+        """Return a text that changes whenever the profile does."""
         return f"{self.revision}"
 
 

@@ -2,78 +2,101 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, fields
+from dataclasses import dataclass, fields
 from uuid import UUID
 
 from sqlalchemy import bindparam, func, insert, select, update
 
 from services.kernel.db.database import Reader, Transaction
-from services.kernel.db.untyped import Row, Untyped
+from services.kernel.db.statement import NoRow, Statement
 from services.kernel.ids import new_id
-from services.profile.model import BRANDS, PROFILES, Brand, NewBrand
+from services.profile.model import BRANDS, PROFILES, Brand, NewBrand, OwnedBrand
 
-_FIELDS = [field.name for field in fields(Brand)]
-_EDITABLE_FIELDS = [name for name in _FIELDS if name != "id"]
-_BY_ID = BRANDS.c.id == bindparam("brand_id")
 
-_INSERT = Untyped(
-    insert(BRANDS).values(
-        {
-            name: bindparam(name)
-            for name in ("id", "profile_id", "name", "company_size", "user_role")
-        }
-    )
+@dataclass(frozen=True, slots=True)
+class BrandId:
+    """The parameter of a statement about one brand."""
+
+    id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class BrandOfProfile:
+    """The columns of a new brand."""
+
+    id: UUID
+    profile_id: UUID
+    name: str
+    company_size: str | None
+    user_role: str | None
+
+
+_COLUMNS = [BRANDS.c[field.name] for field in fields(Brand)]
+_BY_ID = BRANDS.c.id == bindparam("id")
+
+_INSERT = Statement(
+    insert(BRANDS).values({each.name: bindparam(each.name) for each in fields(BrandOfProfile)}),
+    BrandOfProfile,
+    NoRow,
 )
-_GET = Untyped(select(*(BRANDS.c[name] for name in _FIELDS)).where(_BY_ID))
-_LOCK = Untyped(
-    select(*(BRANDS.c[name] for name in _FIELDS), PROFILES.c.user_id)
+_GET = Statement(select(*_COLUMNS).where(_BY_ID), BrandId, Brand)
+_LOCK = Statement(
+    select(*_COLUMNS, PROFILES.c.user_id.label("owner_id"))
     .select_from(BRANDS.outerjoin(PROFILES, PROFILES.c.id == BRANDS.c.profile_id))
     .where(_BY_ID)
-    .with_for_update(of=BRANDS)
+    .with_for_update(of=BRANDS),
+    BrandId,
+    OwnedBrand,
 )
-_UPDATE = Untyped(
+_UPDATE = Statement(
     update(BRANDS)
     .where(_BY_ID)
     .values(
-        {name: bindparam(f"new_{name}") for name in _EDITABLE_FIELDS}
-        | {"update_time": func.clock_timestamp()}
-    )
+        {column: bindparam(column.name) for column in _COLUMNS if column is not BRANDS.c.id}
+        | {BRANDS.c.update_time: func.clock_timestamp()}
+    ),
+    Brand,
+    NoRow,
 )
-
-
-# A profile shows its brand, so its etag has to change with it.
-_TOUCH_PROFILE = Untyped(
+# A profile shows its brand, so its etag changes with it.
+_TOUCH_PROFILE = Statement(
     update(PROFILES)
     .where(PROFILES.c.id == select(BRANDS.c.profile_id).where(_BY_ID).scalar_subquery())
-    .values(revision=PROFILES.c.revision + 1, update_time=func.clock_timestamp())
+    .values(revision=PROFILES.c.revision + 1, update_time=func.clock_timestamp()),
+    BrandId,
+    NoRow,
 )
 
 
 async def insert_new(tx: Transaction, new: NewBrand, *, profile_id: UUID) -> Brand:
     """Insert the brand of a profile."""
-    brand_id = new_id()
-    await tx.execute(_INSERT, id=brand_id, profile_id=profile_id, **asdict(new))
-    return Brand(id=brand_id, **asdict(new))
+    brand = Brand(
+        id=new_id(), name=new.name, company_size=new.company_size, user_role=new.user_role
+    )
+    await tx.execute(
+        _INSERT,
+        BrandOfProfile(
+            id=brand.id,
+            profile_id=profile_id,
+            name=new.name,
+            company_size=new.company_size,
+            user_role=new.user_role,
+        ),
+    )
+    return brand
 
 
 async def get(reader: Reader, brand_id: UUID) -> Brand | None:
     """Return a brand, or None."""
-    row = await reader.first(_GET, brand_id=brand_id)
-    return None if row is None else _of_row(row)
+    return await reader.first(_GET, BrandId(brand_id))
 
 
-async def lock(tx: Transaction, brand_id: UUID) -> tuple[Brand, UUID | None] | None:
-    """Return a brand and its owner's user id, and keep others from changing it, or None."""
-    row = await tx.first(_LOCK, brand_id=brand_id)
-    return None if row is None else (_of_row(row), row.user_id)
+async def lock(tx: Transaction, brand_id: UUID) -> OwnedBrand | None:
+    """Return a brand with its owner and keep others from changing it, or None."""
+    return await tx.first(_LOCK, BrandId(brand_id))
 
 
 async def update_locked(tx: Transaction, brand: Brand) -> None:
     """Write a brand that was read by `lock`."""
-    values = {f"new_{name}": getattr(brand, name) for name in _EDITABLE_FIELDS}
-    await tx.execute(_UPDATE, brand_id=brand.id, **values)
-    await tx.execute(_TOUCH_PROFILE, brand_id=brand.id)
-
-
-def _of_row(row: Row) -> Brand:
-    return Brand(**{name: getattr(row, name) for name in _FIELDS})
+    await tx.execute(_UPDATE, brand)
+    await tx.execute(_TOUCH_PROFILE, BrandId(brand.id))

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from datetime import datetime
-from typing import Any
+from typing import TypeVar
 from uuid import UUID
 
 import psycopg
-from sqlalchemy import Text, bindparam, delete, exists, func, literal, or_, select, tuple_, update
+from sqlalchemy import Text, Uuid, bindparam, delete, exists, func, or_, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 
 from services.common.errors import PhoneTaken
 from services.kernel.db.database import Reader, Transaction
-from services.kernel.db.untyped import Row, Untyped
+from services.kernel.db.statement import ByUser, NoRow, Statement
 from services.kernel.errors import IllegalState
 from services.kernel.ids import new_id
 from services.profile.model import (
@@ -24,6 +24,7 @@ from services.profile.model import (
     Brand,
     NewProfile,
     Profile,
+    ProfileColumns,
     display_name,
 )
 
@@ -32,78 +33,179 @@ USER_IS_UNIQUE = "uq_profiles_user_id"
 FORGOTTEN = "ForgetProfile"
 """The branch of the tombstone that a deleted user leaves, under the user's id."""
 
-_PROFILE_FIELDS = [field.name for field in fields(Profile) if field.name != "brand"]
-_BRAND_FIELDS = [field.name for field in fields(Brand)]
-_NEW_FIELDS = (
-    "id",
-    "user_id",
-    "saga_id",
-    "status",
-    "first_name",
-    "last_name",
-    "display_name",
-    "phone_number",
-    "address",
-    "course",
-)
-_EDITABLE_FIELDS = (
-    "first_name",
-    "last_name",
-    "display_name",
-    "phone_number",
-    "address",
-    "bio",
-    "avatar_url",
-    "course",
-)
+A = TypeVar("A")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewProfileRow:
+    """The columns of a new profile."""
+
+    id: UUID
+    user_id: UUID
+    saga_id: UUID
+    status: str
+    first_name: str | None
+    last_name: str | None
+    display_name: str | None
+    phone_number: str | None
+    address: str | None
+    course: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileRow(ProfileColumns):
+    """A profile and its brand, side by side."""
+
+    brand_id: UUID | None
+    brand_name: str | None
+    brand_description: str | None
+    brand_website_url: str | None
+    brand_logo_url: str | None
+    brand_brand_type: str | None
+    brand_company_size: str | None
+    brand_user_role: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProfileChange:
+    """The columns that a user can change, with their new values."""
+
+    user_id: UUID
+    first_name: str | None
+    last_name: str | None
+    display_name: str | None
+    phone_number: str | None
+    address: str | None
+    bio: str | None
+    avatar_url: str | None
+    course: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class StatusChange:
+    """A new status, and its version at Auth."""
+
+    user_id: UUID
+    status: str
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class ProfilePage:
+    """The place of a page in the list of profiles."""
+
+    before_time: datetime
+    before_id: UUID
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class ProfilePageOfStatus(ProfilePage):
+    """The place of a page in the list of the profiles that have a status."""
+
+    status: str
+
+
+@dataclass(frozen=True, slots=True)
+class ByPhone:
+    """The parameter of a statement about one phone number."""
+
+    phone_number: str
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileSaga:
+    """The registration that made a profile; None when it is not known."""
+
+    saga_id: UUID | None
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileOwner:
+    """The user whose profile it is."""
+
+    user_id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class IsFound:
+    """Whether there is a row of a kind."""
+
+    found: bool
+
+
+_COLUMNS = [PROFILES.c[each.name] for each in fields(ProfileColumns)]
 _WITH_BRAND = select(
-    *(PROFILES.c[name] for name in _PROFILE_FIELDS),
-    *(BRANDS.c[name].label(f"brand_{name}") for name in _BRAND_FIELDS),
+    *_COLUMNS, *(BRANDS.c[each.name].label(f"brand_{each.name}") for each in fields(Brand))
 ).select_from(PROFILES.outerjoin(BRANDS, BRANDS.c.profile_id == PROFILES.c.id))
 _OF_USER = PROFILES.c.user_id == bindparam("user_id")
+_USER_AS_TEXT = bindparam("user_id", type_=Uuid).cast(Text)
 _CHANGED = {"revision": PROFILES.c.revision + 1, "update_time": func.clock_timestamp()}
 
-_INSERT = Untyped(
+_INSERT = Statement(
     insert(PROFILES)
-    .values({name: bindparam(name) for name in _NEW_FIELDS})
+    .values({each.name: bindparam(each.name) for each in fields(NewProfileRow)})
     .on_conflict_do_nothing(constraint=PHONE_IS_UNIQUE)
-    .returning(PROFILES.c.create_time, PROFILES.c.update_time)
+    .returning(*_COLUMNS),
+    NewProfileRow,
+    ProfileColumns,
 )
-_DELETE_OF_SAGA = Untyped(
-    delete(PROFILES).where(PROFILES.c.saga_id == bindparam("saga_id")).returning(PROFILES.c.user_id)
+_DELETE_OF_SAGA = Statement(
+    delete(PROFILES)
+    .where(PROFILES.c.saga_id == bindparam("saga_id"))
+    .returning(PROFILES.c.user_id),
+    ProfileSaga,
+    ProfileOwner,
 )
-_SAGA_OF_USER = Untyped(select(PROFILES.c.saga_id).where(_OF_USER))
-_DELETE_OF_USER = Untyped(delete(PROFILES).where(_OF_USER))
-_DELETE_REQUESTS_OF_USER = Untyped(
+_SAGA_OF_USER = Statement(select(PROFILES.c.saga_id).where(_OF_USER), ByUser, ProfileSaga)
+_DELETE_OF_USER = Statement(delete(PROFILES).where(_OF_USER), ByUser, NoRow)
+_DELETE_REQUESTS_OF_USER = Statement(
     delete(IDEMPOTENCY).where(
         or_(
-            IDEMPOTENCY.c.scope == literal("user:") + bindparam("user_id", type_=Text),
-            IDEMPOTENCY.c.reply["user_id"].astext == bindparam("user_id", type_=Text),
+            IDEMPOTENCY.c.scope == "user:" + _USER_AS_TEXT,
+            IDEMPOTENCY.c.reply["user_id"].astext == _USER_AS_TEXT,
         )
-    )
+    ),
+    ByUser,
+    NoRow,
 )
-_IS_FORGOTTEN = Untyped(
+_IS_FORGOTTEN = Statement(
     select(
         exists()
         .where(SAGA_BARRIERS.c.saga_id == bindparam("user_id"), SAGA_BARRIERS.c.branch == FORGOTTEN)
         .label("found")
-    )
+    ),
+    ByUser,
+    IsFound,
 )
-_GET = Untyped(_WITH_BRAND.where(_OF_USER))
-_LOCK = Untyped(_WITH_BRAND.where(_OF_USER).with_for_update(of=PROFILES))
-_UPDATE = Untyped(
+_GET = Statement(_WITH_BRAND.where(_OF_USER), ByUser, ProfileRow)
+_LOCK = Statement(_WITH_BRAND.where(_OF_USER).with_for_update(of=PROFILES), ByUser, ProfileRow)
+_UPDATE = Statement(
     update(PROFILES)
     .where(_OF_USER)
-    .values({name: bindparam(f"new_{name}") for name in _EDITABLE_FIELDS} | _CHANGED)
+    .values(
+        {
+            each.name: bindparam(each.name)
+            for each in fields(ProfileChange)
+            if each.name != "user_id"
+        }
+        | _CHANGED
+    ),
+    ProfileChange,
+    NoRow,
 )
-_SET_STATUS = Untyped(
+_SET_STATUS = Statement(
     update(PROFILES)
     .where(_OF_USER, PROFILES.c.status_version < bindparam("version"))
-    .values({"status": bindparam("new_status"), "status_version": bindparam("version")} | _CHANGED)
+    .values({"status": bindparam("status"), "status_version": bindparam("version")} | _CHANGED),
+    StatusChange,
+    NoRow,
 )
-_EXISTS = Untyped(select(exists().where(_OF_USER).label("found")))
-_PHONE_EXISTS = Untyped(
-    select(exists().where(PROFILES.c.phone_number == bindparam("phone_number")).label("found"))
+_EXISTS = Statement(select(exists().where(_OF_USER).label("found")), ByUser, IsFound)
+_PHONE_EXISTS = Statement(
+    select(exists().where(PROFILES.c.phone_number == bindparam("phone_number")).label("found")),
+    ByPhone,
+    IsFound,
 )
 _PAGE = (
     _WITH_BRAND.where(
@@ -113,8 +215,10 @@ _PAGE = (
     .order_by(PROFILES.c.create_time.desc(), PROFILES.c.id.desc())
     .limit(bindparam("limit"))
 )
-_LIST = Untyped(_PAGE)
-_LIST_OF_STATUS = Untyped(_PAGE.where(PROFILES.c.status == bindparam("status")))
+_LIST = Statement(_PAGE, ProfilePage, ProfileRow)
+_LIST_OF_STATUS = Statement(
+    _PAGE.where(PROFILES.c.status == bindparam("status")), ProfilePageOfStatus, ProfileRow
+)
 
 
 async def insert_new(tx: Transaction, new: NewProfile, *, saga_id: UUID) -> Profile:
@@ -124,43 +228,39 @@ async def insert_new(tx: Transaction, new: NewProfile, *, saga_id: UUID) -> Prof
         PhoneTaken: Nothing was inserted, and the transaction goes on.
         IllegalState: The user has a profile of another saga; the transaction is over.
     """
-    values: dict[str, Any] = {
-        "id": new_id(),
-        "user_id": new.user_id,
-        "status": new.status,
-        "first_name": new.first_name,
-        "last_name": new.last_name,
-        "display_name": display_name(new.first_name, new.last_name),
-        "phone_number": new.phone_number,
-        "address": new.address,
-        "course": new.course,
-    }
+    row = NewProfileRow(
+        id=new_id(),
+        user_id=new.user_id,
+        saga_id=saga_id,
+        status=new.status,
+        first_name=new.first_name,
+        last_name=new.last_name,
+        display_name=display_name(new.first_name, new.last_name),
+        phone_number=new.phone_number,
+        address=new.address,
+        course=new.course,
+    )
     try:
-        row = await tx.first(_INSERT, saga_id=saga_id, **values)
+        inserted = await tx.first(_INSERT, row)
     except psycopg.errors.UniqueViolation as error:
         if error.diag.constraint_name == USER_IS_UNIQUE:
             raise IllegalState("This user has a profile already.") from error
         raise
-    if row is None:
+    if inserted is None:
         raise PhoneTaken
-    return Profile(
-        **values,
-        bio=None,
-        avatar_url=None,
-        revision=1,
-        create_time=row.create_time,
-        update_time=row.update_time,
-    )
+    return _profile(inserted, brand=None)
 
 
 async def get(reader: Reader, user_id: UUID) -> Profile | None:
     """Return a user's profile with its brand, or None."""
-    return _profile(await reader.first(_GET, user_id=user_id))
+    row = await reader.first(_GET, ByUser(user_id))
+    return None if row is None else _profile(row, _brand(row))
 
 
 async def lock(tx: Transaction, user_id: UUID) -> Profile | None:
     """Return a user's profile and keep others from changing it, or None."""
-    return _profile(await tx.first(_LOCK, user_id=user_id))
+    row = await tx.first(_LOCK, ByUser(user_id))
+    return None if row is None else _profile(row, _brand(row))
 
 
 async def update_locked(tx: Transaction, profile: Profile) -> Profile:
@@ -169,9 +269,8 @@ async def update_locked(tx: Transaction, profile: Profile) -> Profile:
     Raises:
         PhoneTaken: Another profile has the number; the transaction is over.
     """
-    values = {f"new_{name}": getattr(profile, name) for name in _EDITABLE_FIELDS}
     try:
-        await tx.execute(_UPDATE, user_id=profile.user_id, **values)
+        await tx.execute(_UPDATE, _change(profile))
     except psycopg.errors.UniqueViolation as error:
         if error.diag.constraint_name == PHONE_IS_UNIQUE:
             raise PhoneTaken from error
@@ -183,63 +282,101 @@ async def update_locked(tx: Transaction, profile: Profile) -> Profile:
 
 async def set_status(tx: Transaction, user_id: UUID, *, status: str, version: int) -> bool:
     """Set the status unless the version is an old one; return whether there is a profile."""
-    changed = await tx.execute(_SET_STATUS, user_id=user_id, new_status=status, version=version)
-    if changed:
+    if await tx.execute(_SET_STATUS, StatusChange(user_id, status, version)):
         return True
-    return await _found(tx, _EXISTS, user_id=user_id)
+    return await _is_found(tx, _EXISTS, ByUser(user_id))
 
 
 async def list_newest(
     reader: Reader, *, status: str | None, before: tuple[datetime, UUID], limit: int
 ) -> list[Profile]:
     """Return profiles, the newest first, from a position on."""
-    page = {"before_time": before[0], "before_id": before[1], "limit": limit}
     if status is None:
-        rows = await reader.all(_LIST, **page)
+        rows = await reader.all(_LIST, ProfilePage(*before, limit))
     else:
-        rows = await reader.all(_LIST_OF_STATUS, status=status, **page)
-    return [_of_row(row) for row in rows]
+        rows = await reader.all(_LIST_OF_STATUS, ProfilePageOfStatus(*before, limit, status))
+    return [_profile(row, _brand(row)) for row in rows]
 
 
 async def phone_exists(reader: Reader, phone_number: str) -> bool:
-    """Say whether a profile has this phone number."""
-    return await _found(reader, _PHONE_EXISTS, phone_number=phone_number)
+    """Return whether a profile has this phone number."""
+    return await _is_found(reader, _PHONE_EXISTS, ByPhone(phone_number))
 
 
 async def is_forgotten(tx: Transaction, user_id: UUID) -> bool:
-    """Say whether a user's profile was erased because the account is deleted."""
-    return await _found(tx, _IS_FORGOTTEN, user_id=user_id)
+    """Return whether a user's profile was erased because the account is deleted."""
+    return await _is_found(tx, _IS_FORGOTTEN, ByUser(user_id))
 
 
 async def delete_of_saga(tx: Transaction, saga_id: UUID) -> UUID | None:
     """Delete the profile that a saga made, with its brand; return whose it was, or None."""
-    row = await tx.first(_DELETE_OF_SAGA, saga_id=saga_id)
-    return row.user_id if row is not None else None
+    owner = await tx.first(_DELETE_OF_SAGA, ProfileSaga(saga_id))
+    return None if owner is None else owner.user_id
 
 
 async def saga_of(tx: Transaction, user_id: UUID) -> UUID | None:
     """Return the saga that made a user's profile; None without profile or saga."""
-    row = await tx.first(_SAGA_OF_USER, user_id=user_id)
-    return row.saga_id if row is not None else None
+    saga = await tx.first(_SAGA_OF_USER, ByUser(user_id))
+    return None if saga is None else saga.saga_id
 
 
 async def delete_of_user(tx: Transaction, user_id: UUID) -> None:
     """Delete a user's profile with its brand, and the replies kept for and about the user."""
-    await tx.execute(_DELETE_OF_USER, user_id=user_id)
-    await tx.execute(_DELETE_REQUESTS_OF_USER, user_id=str(user_id))
+    await tx.execute(_DELETE_OF_USER, ByUser(user_id))
+    await tx.execute(_DELETE_REQUESTS_OF_USER, ByUser(user_id))
 
 
-async def _found(reader: Reader, statement: Untyped, **parameters: Any) -> bool:
-    row = await reader.first(statement, **parameters)
-    return row is not None and bool(row.found)
+async def _is_found(reader: Reader, statement: Statement[A, IsFound], given: A) -> bool:
+    row = await reader.first(statement, given)
+    assert row is not None
+    return row.found
 
 
-def _profile(row: Row | None) -> Profile | None:
-    return None if row is None else _of_row(row)
+def _change(profile: Profile) -> ProfileChange:
+    return ProfileChange(
+        user_id=profile.user_id,
+        first_name=profile.first_name,
+        last_name=profile.last_name,
+        display_name=profile.display_name,
+        phone_number=profile.phone_number,
+        address=profile.address,
+        bio=profile.bio,
+        avatar_url=profile.avatar_url,
+        course=profile.course,
+    )
 
 
-def _of_row(row: Row) -> Profile:
-    brand = None
-    if row.brand_id is not None:
-        brand = Brand(**{name: getattr(row, f"brand_{name}") for name in _BRAND_FIELDS})
-    return Profile(**{name: getattr(row, name) for name in _PROFILE_FIELDS}, brand=brand)
+def _profile(row: ProfileColumns, brand: Brand | None) -> Profile:
+    return Profile(
+        id=row.id,
+        user_id=row.user_id,
+        first_name=row.first_name,
+        last_name=row.last_name,
+        display_name=row.display_name,
+        phone_number=row.phone_number,
+        address=row.address,
+        bio=row.bio,
+        avatar_url=row.avatar_url,
+        course=row.course,
+        status=row.status,
+        revision=row.revision,
+        create_time=row.create_time,
+        update_time=row.update_time,
+        brand=brand,
+    )
+
+
+def _brand(row: ProfileRow) -> Brand | None:
+    if row.brand_id is None:
+        return None
+    assert row.brand_name is not None
+    return Brand(
+        id=row.brand_id,
+        name=row.brand_name,
+        description=row.brand_description,
+        website_url=row.brand_website_url,
+        logo_url=row.brand_logo_url,
+        brand_type=row.brand_brand_type,
+        company_size=row.brand_company_size,
+        user_role=row.brand_user_role,
+    )

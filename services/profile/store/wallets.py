@@ -6,12 +6,13 @@ the wallet, then new transfers.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from uuid import UUID
 
 from sqlalchemy import bindparam, delete, exists, func, insert, or_, select, update
 
 from services.kernel.db.database import Reader, Transaction
-from services.kernel.db.untyped import Untyped
+from services.kernel.db.statement import ByUser, NoRow, Statement
 from services.kernel.ids import new_id
 from services.profile.model import (
     ACCOUNTS,
@@ -23,21 +24,63 @@ from services.profile.model import (
     Wallet,
 )
 
+
+@dataclass(frozen=True, slots=True)
+class WalletId:
+    """The parameter of a statement about one wallet."""
+
+    wallet_id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class NewWallet:
+    """The columns of a new wallet."""
+
+    id: UUID
+    user_id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class LockedWallet:
+    """A wallet that nobody else changes now."""
+
+    id: UUID
+    balance: int
+
+
+@dataclass(frozen=True, slots=True)
+class Forfeit:
+    """The columns of the transfer that empties a closed wallet."""
+
+    id: UUID
+    wallet_id: UUID
+    amount: int
+    fingerprint: str
+
+
 _OF_USER = ACCOUNTS.c.user_id == bindparam("user_id")
 _BY_ID = ACCOUNTS.c.id == bindparam("wallet_id")
 
-_OPEN = Untyped(
+_OPEN = Statement(
     insert(ACCOUNTS).values(
         id=bindparam("id"), kind="wallet", user_id=bindparam("user_id"), balance=0
-    )
+    ),
+    NewWallet,
+    NoRow,
 )
-_GET = Untyped(
+_GET = Statement(
     select(ACCOUNTS.c.id, ACCOUNTS.c.user_id, ACCOUNTS.c.balance, ACCOUNTS.c.update_time).where(
         _OF_USER
-    )
+    ),
+    ByUser,
+    Wallet,
 )
-_LOCK = Untyped(select(ACCOUNTS.c.id, ACCOUNTS.c.balance).where(_OF_USER).with_for_update())
-_DELETE_UNUSED = Untyped(
+_LOCK = Statement(
+    select(ACCOUNTS.c.id, ACCOUNTS.c.balance).where(_OF_USER).with_for_update(),
+    ByUser,
+    LockedWallet,
+)
+_DELETE_UNUSED = Statement(
     delete(ACCOUNTS).where(
         _BY_ID,
         ~exists().where(
@@ -46,14 +89,18 @@ _DELETE_UNUSED = Untyped(
                 TRANSFERS.c.credit_account_id == bindparam("wallet_id"),
             )
         ),
-    )
+    ),
+    WalletId,
+    NoRow,
 )
-_CLOSE = Untyped(
+_CLOSE = Statement(
     update(ACCOUNTS)
     .where(_BY_ID)
-    .values(user_id=None, balance=0, update_time=func.clock_timestamp())
+    .values(user_id=None, balance=0, update_time=func.clock_timestamp()),
+    WalletId,
+    NoRow,
 )
-_FORFEIT = Untyped(
+_FORFEIT = Statement(
     insert(TRANSFERS).values(
         id=bindparam("id"),
         kind=TransferKind.FORFEIT.value,
@@ -63,37 +110,32 @@ _FORFEIT = Untyped(
         amount=bindparam("amount"),
         reference="",
         fingerprint=bindparam("fingerprint"),
-    )
+    ),
+    Forfeit,
+    NoRow,
 )
 
 
 async def open_new(tx: Transaction, user_id: UUID) -> None:
     """Give a user an empty wallet."""
-    await tx.execute(_OPEN, id=new_id(), user_id=user_id)
+    await tx.execute(_OPEN, NewWallet(new_id(), user_id))
 
 
 async def get(reader: Reader, user_id: UUID) -> Wallet | None:
     """Return a user's wallet, or None."""
-    row = await reader.first(_GET, user_id=user_id)
-    return None if row is None else Wallet(*row)
+    return await reader.first(_GET, ByUser(user_id))
 
 
 async def close(tx: Transaction, user_id: UUID) -> None:
-    """Close a user's wallet, if there is one: what it holds is forfeited, its owner forgotten.
+    """Close a user's wallet, if there is one: its money is forfeited, its owner forgotten.
 
-    A wallet that nothing refers to is removed.
+    A wallet that no transfer refers to is removed.
     """
-    # Whether transfers refer to it is asked after they can't begin to any more.
-    wallet = await tx.first(_LOCK, user_id=user_id)
-    if wallet is None or await tx.execute(_DELETE_UNUSED, wallet_id=wallet.id):
+    # The lock comes first: from then on no transfer can begin to refer to the wallet.
+    wallet = await tx.first(_LOCK, ByUser(user_id))
+    if wallet is None or await tx.execute(_DELETE_UNUSED, WalletId(wallet.id)):
         return
-    await tx.execute(_CLOSE, wallet_id=wallet.id)
+    await tx.execute(_CLOSE, WalletId(wallet.id))
     if wallet.balance:
-        forfeit = NewTransfer(id=new_id(), kind=TransferKind.FORFEIT, amount=wallet.balance)
-        await tx.execute(
-            _FORFEIT,
-            id=forfeit.id,
-            wallet_id=wallet.id,
-            amount=forfeit.amount,
-            fingerprint=forfeit.fingerprint,
-        )
+        new = NewTransfer(id=new_id(), kind=TransferKind.FORFEIT, amount=wallet.balance)
+        await tx.execute(_FORFEIT, Forfeit(new.id, wallet.id, new.amount, new.fingerprint))

@@ -8,8 +8,8 @@ from services.kernel.db.database import Database, Transaction
 from services.kernel.errors import DatabaseUnavailable
 from services.profile.domain.repeats import repeated
 from services.profile.model import NewTransfer, Transfer
-from services.profile.store import transfers
-from services.profile.store.transfers import IdTaken
+from services.profile.store import ledger, transfers
+from services.profile.store.ledger import IdTaken
 
 
 class DebitWallet:
@@ -28,8 +28,8 @@ class DebitWallet:
         """
 
         async def debit(tx: Transaction) -> Transfer:
-            posted = await transfers.debit(tx, new, not_after=not_after)
-            return posted or await transfers.refuse(tx, new, not_after=not_after)
+            posted = await ledger.debit(tx, new, not_after=not_after)
+            return posted or await ledger.refuse(tx, new, not_after=not_after)
 
         try:
             return await self._database.transact("DebitWallet", debit)

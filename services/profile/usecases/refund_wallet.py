@@ -9,8 +9,8 @@ from services.kernel.errors import IllegalState
 from services.profile.domain.repeats import repeated
 from services.profile.errors import TransferNotFound
 from services.profile.model import NewTransfer, Transfer, TransferKind, TransferState
-from services.profile.store import transfers
-from services.profile.store.transfers import IdTaken
+from services.profile.store import ledger, transfers
+from services.profile.store.ledger import IdTaken
 
 
 class RefundWallet:
@@ -50,7 +50,7 @@ async def _refund(tx: Transaction, new: NewTransfer) -> Transfer:
     if new.amount > left:
         raise IllegalState(f"Only {left} minor units of this debit are left to refund.")
     assert debit.wallet_id is not None
-    await transfers.give_back(tx, new, wallet_id=debit.wallet_id)
+    await ledger.give_back(tx, new, wallet_id=debit.wallet_id)
     refund = await transfers.find(tx, new.id)
     assert refund is not None
     return refund

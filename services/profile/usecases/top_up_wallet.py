@@ -10,8 +10,8 @@ from services.kernel.sagas.idempotency import RequestKey
 from services.profile.domain.repeats import repeated
 from services.profile.errors import WalletNotFound
 from services.profile.model import NewTransfer, Transfer
-from services.profile.store import transfers
-from services.profile.store.transfers import IdTaken
+from services.profile.store import ledger, transfers
+from services.profile.store.ledger import IdTaken
 
 _CODEC = TypeAdapter(Transfer)
 
@@ -41,7 +41,7 @@ class TopUpWallet:
             found = await transfers.find(tx, new.id)
             if found is not None:
                 return repeated(found, new)
-            posted = await transfers.top_up(tx, new)
+            posted = await ledger.top_up(tx, new)
             if posted is None:
                 raise WalletNotFound
             return posted

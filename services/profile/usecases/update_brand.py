@@ -33,11 +33,10 @@ class UpdateBrand:
         """
 
         async def update(tx: Transaction) -> Brand:
-            found = await brands.lock(tx, brand_id)
-            if found is None:
+            brand = await brands.lock(tx, brand_id)
+            if brand is None:
                 raise BrandNotFound
-            brand, owner = found
-            if owner != caller.id:
+            if brand.owner_id != caller.id:
                 raise Forbidden
             changed = replace(brand, **changes)
             if changed != brand:

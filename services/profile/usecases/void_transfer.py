@@ -9,7 +9,7 @@ from services.kernel.db.database import Database, Transaction
 from services.kernel.errors import InvalidField, Violation
 from services.kernel.ids import new_id
 from services.profile.model import NewTransfer, Transfer, TransferKind, TransferState
-from services.profile.store import transfers
+from services.profile.store import ledger, transfers
 
 
 class VoidTransfer:
@@ -49,4 +49,4 @@ async def _reverse(tx: Transaction, debit: Transfer) -> None:
         reference=debit.reference,
         original_id=debit.id,
     )
-    await transfers.give_back(tx, reversal, wallet_id=debit.wallet_id)
+    await ledger.give_back(tx, reversal, wallet_id=debit.wallet_id)

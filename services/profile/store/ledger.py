@@ -1,0 +1,299 @@
+"""The SQL that writes transfers: the ledger that every balance follows from.
+
+For the order of locks see `transfers`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from datetime import datetime
+from typing import TypeVar
+from uuid import UUID
+
+import psycopg
+from sqlalchemy import BigInteger, DateTime, Text, Uuid, bindparam, func, literal, select, update
+from sqlalchemy.dialects.postgresql import insert
+
+from services.kernel.db.database import Transaction
+from services.kernel.db.statement import ByUser, NoRow, Statement
+from services.kernel.errors import SagaCancelled
+from services.profile.errors import BalanceTooLow, WalletNotFound
+from services.profile.model import (
+    ACCOUNTS,
+    SALES,
+    SUSPENSE,
+    TRANSFERS,
+    TREASURY,
+    NewTransfer,
+    Transfer,
+    TransferKind,
+    TransferState,
+)
+
+A = TypeVar("A")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewTransferRow:
+    """The columns of a new transfer, and the time after which it comes too late, if any."""
+
+    id: UUID
+    kind: TransferKind
+    state: TransferState
+    debit_account_id: UUID | None
+    credit_account_id: UUID
+    amount: int
+    reference: str
+    original_id: UUID | None
+    refusal_reason: str | None
+    fingerprint: str
+    not_after: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Debit:
+    """A debit of a user's wallet, and the time after which it comes too late."""
+
+    id: UUID
+    user_id: UUID
+    amount: int
+    reference: str
+    fingerprint: str
+    not_after: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class InsertedTransfer:
+    """The columns of a transfer that the database sets, and whether it came too late."""
+
+    debit_account_id: UUID | None
+    create_time: datetime
+    is_late: bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class Credit:
+    """An amount for a wallet."""
+
+    wallet_id: UUID
+    amount: int
+
+
+@dataclass(frozen=True, slots=True)
+class CreditOfUser:
+    """An amount for a user's wallet."""
+
+    user_id: UUID
+    amount: int
+
+
+@dataclass(frozen=True, slots=True)
+class AccountId:
+    """An account."""
+
+    id: UUID
+
+
+_AMOUNT = bindparam("amount", type_=BigInteger)
+_INSERTED = (
+    TRANSFERS.c.debit_account_id,
+    TRANSFERS.c.create_time,
+    (func.saga_now() > bindparam("not_after", type_=DateTime(timezone=True))).label("is_late"),
+)
+_OF_USER = ACCOUNTS.c.user_id == bindparam("user_id")
+_CREDITED = {
+    "balance": ACCOUNTS.c.balance + _AMOUNT,
+    "update_time": func.clock_timestamp(),
+}
+
+_INSERT = Statement(
+    insert(TRANSFERS)
+    .values(
+        {
+            each.name: bindparam(each.name)
+            for each in fields(NewTransferRow)
+            if each.name != "not_after"
+        }
+    )
+    .returning(*_INSERTED),
+    NewTransferRow,
+    InsertedTransfer,
+)
+_TAKEN = (
+    update(ACCOUNTS)
+    .where(_OF_USER, ACCOUNTS.c.balance >= _AMOUNT)
+    .values(balance=ACCOUNTS.c.balance - _AMOUNT, update_time=func.clock_timestamp())
+    .returning(ACCOUNTS.c.id)
+    .cte("taken")
+)
+_DEBITED = {
+    "id": bindparam("id", type_=Uuid),
+    "kind": literal(TransferKind.DEBIT.value),
+    "state": literal(TransferState.POSTED.value),
+    "debit_account_id": _TAKEN.c.id,
+    "credit_account_id": literal(SALES),
+    "amount": _AMOUNT,
+    "reference": bindparam("reference", type_=Text),
+    "fingerprint": bindparam("fingerprint", type_=Text),
+}
+# One statement, because the wallet is locked from here to the commit.
+_DEBIT = Statement(
+    insert(TRANSFERS).from_select(list(_DEBITED), select(*_DEBITED.values())).returning(*_INSERTED),
+    Debit,
+    InsertedTransfer,
+)
+_GIVE = Statement(
+    update(ACCOUNTS)
+    .where(ACCOUNTS.c.id == bindparam("wallet_id"), ACCOUNTS.c.user_id.is_not(None))
+    .values(_CREDITED),
+    Credit,
+    NoRow,
+)
+_GIVE_USER = Statement(
+    update(ACCOUNTS).where(_OF_USER).values(_CREDITED).returning(ACCOUNTS.c.id),
+    CreditOfUser,
+    AccountId,
+)
+# A wallet that a refusal refers to must not vanish meanwhile.
+_KEEP_WALLET = Statement(
+    select(ACCOUNTS.c.id).where(_OF_USER).with_for_update(read=True, key_share=True),
+    ByUser,
+    AccountId,
+)
+
+
+class IdTaken(Exception):
+    """The id belongs to a transfer that is there already; this transaction is over."""
+
+
+async def debit(tx: Transaction, new: NewTransfer, *, not_after: datetime) -> Transfer | None:
+    """Take money out of a wallet; None, and nothing done, when it does not hold enough.
+
+    Raises:
+        SagaCancelled: It comes too late.
+        IdTaken: See there.
+    """
+    assert new.user_id is not None
+    given = Debit(
+        id=new.id,
+        user_id=new.user_id,
+        amount=new.amount,
+        reference=new.reference,
+        fingerprint=new.fingerprint,
+        not_after=not_after,
+    )
+    inserted = await _insert(tx, _DEBIT, given)
+    if inserted is None:
+        return None
+    return _made(new, TransferState.POSTED, inserted, wallet_id=inserted.debit_account_id)
+
+
+async def refuse(tx: Transaction, new: NewTransfer, *, not_after: datetime) -> Transfer:
+    """Keep for ever that a debit was refused.
+
+    Raises:
+        SagaCancelled: It comes too late.
+        IdTaken: See there.
+    """
+    assert new.user_id is not None
+    wallet = await tx.first(_KEEP_WALLET, ByUser(new.user_id))
+    wallet_id = None if wallet is None else wallet.id
+    reason = WalletNotFound.reason if wallet is None else BalanceTooLow.reason
+    return await _record(
+        tx,
+        new,
+        TransferState.REFUSED,
+        wallet_id=wallet_id,
+        accounts=(wallet_id, SALES),
+        refusal_reason=reason,
+        not_after=not_after,
+    )
+
+
+async def top_up(tx: Transaction, new: NewTransfer) -> Transfer | None:
+    """Put money into a wallet; None, and nothing done, when there is no such wallet.
+
+    Raises:
+        IdTaken: See there.
+    """
+    assert new.user_id is not None
+    wallet = await tx.first(_GIVE_USER, CreditOfUser(new.user_id, new.amount))
+    if wallet is None:
+        return None
+    accounts = (TREASURY, wallet.id)
+    return await _record(tx, new, TransferState.POSTED, wallet_id=wallet.id, accounts=accounts)
+
+
+async def give_back(tx: Transaction, new: NewTransfer, *, wallet_id: UUID) -> None:
+    """Give money of a locked debit back to its wallet, or to suspense when that is closed.
+
+    Raises:
+        IdTaken: See there.
+    """
+    is_open = await tx.execute(_GIVE, Credit(wallet_id, new.amount))
+    credited = wallet_id if is_open else SUSPENSE
+    await _record(tx, new, TransferState.POSTED, wallet_id=credited, accounts=(SALES, credited))
+
+
+async def _record(
+    tx: Transaction,
+    new: NewTransfer,
+    state: TransferState,
+    *,
+    wallet_id: UUID | None,
+    accounts: tuple[UUID | None, UUID],
+    refusal_reason: str | None = None,
+    not_after: datetime | None = None,
+) -> Transfer:
+    given = NewTransferRow(
+        id=new.id,
+        kind=new.kind,
+        state=state,
+        debit_account_id=accounts[0],
+        credit_account_id=accounts[1],
+        amount=new.amount,
+        reference=new.reference,
+        original_id=new.original_id,
+        refusal_reason=refusal_reason,
+        fingerprint=new.fingerprint,
+        not_after=not_after,
+    )
+    inserted = await _insert(tx, _INSERT, given)
+    assert inserted is not None
+    return _made(new, state, inserted, wallet_id=wallet_id, refusal_reason=refusal_reason)
+
+
+async def _insert(
+    tx: Transaction, statement: Statement[A, InsertedTransfer], given: A
+) -> InsertedTransfer | None:
+    try:
+        inserted = await tx.first(statement, given)
+    except psycopg.errors.UniqueViolation as error:
+        if error.diag.constraint_name == TRANSFERS.primary_key.name:
+            raise IdTaken from error
+        raise
+    if inserted is not None and inserted.is_late:
+        raise SagaCancelled("The time of this saga is over.")
+    return inserted
+
+
+def _made(
+    new: NewTransfer,
+    state: TransferState,
+    inserted: InsertedTransfer,
+    *,
+    wallet_id: UUID | None,
+    refusal_reason: str | None = None,
+) -> Transfer:
+    return Transfer(
+        id=new.id,
+        user_id=new.user_id,
+        wallet_id=wallet_id,
+        kind=new.kind,
+        amount=new.amount,
+        state=state,
+        reference=new.reference,
+        refusal_reason=refusal_reason,
+        fingerprint=new.fingerprint,
+        create_time=inserted.create_time,
+    )
