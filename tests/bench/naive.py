@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -29,7 +30,7 @@ from services.auth.settings import AuthSettings
 from services.auth.usecases.register import Register, _ensure_role
 from services.common.settings import load
 from services.kernel.db.database import Transaction
-from services.kernel.db.untyped import Untyped
+from services.kernel.db.statement import Statement
 from services.kernel.ids import new_id
 from services.kernel.logging import configure
 from services.kernel.sagas import idempotency
@@ -40,7 +41,24 @@ from services.profile.settings import ProfileSettings
 from services.profile.store import profiles, wallets
 from services.profile.usecases.create_profile import CreateProfile
 
-_INSERT = Untyped(
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _NewUser:
+    user_id: UUID
+    email: str
+    email_as_typed: str
+    password_hash: str
+    full_name: str
+    role: str
+    saga_id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class _Inserted:
+    create_time: datetime
+
+
+_INSERT = Statement(
     insert(USERS)
     .values(
         id=bindparam("user_id"),
@@ -52,7 +70,9 @@ _INSERT = Untyped(
         status="ACTIVE",
         saga_id=bindparam("saga_id"),
     )
-    .returning(USERS.c.create_time)
+    .returning(USERS.c.create_time),
+    _NewUser,
+    _Inserted,
 )
 
 
@@ -70,13 +90,15 @@ class NaiveRegister(Register):
                 await idempotency.claim(tx, key, saga_id=user_id)
             row = await tx.first(
                 _INSERT,
-                user_id=user_id,
-                saga_id=user_id,
-                email=details.email.canonical,
-                email_as_typed=details.email.typed,
-                password_hash=password_hash,
-                full_name=details.full_name,
-                role=details.role,
+                _NewUser(
+                    user_id=user_id,
+                    saga_id=user_id,
+                    email=details.email.canonical,
+                    email_as_typed=details.email.typed,
+                    password_hash=password_hash,
+                    full_name=details.full_name,
+                    role=details.role,
+                ),
             )
             assert row is not None
             to = mailbox(details.email.typed, details.email.canonical)

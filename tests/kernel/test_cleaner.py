@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 
 import psycopg
 import pytest
@@ -9,10 +10,15 @@ from sqlalchemy import Table, select
 from services.kernel.db import cleaner, tables
 from services.kernel.db.cleaner import Cleaner
 from services.kernel.db.database import Database
-from services.kernel.db.untyped import Untyped
+from services.kernel.db.statement import NoParameters, Statement
 from services.kernel.ids import new_id
 
 CLEANUPS = (cleaner.ENDED_SAGAS, cleaner.OLD_BARRIERS, cleaner.OLD_KEYS)
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    value: str
 
 
 async def run(url: str, statement: str, *values: object) -> None:
@@ -58,7 +64,8 @@ async def key(url: str, scope: str, *, left: str) -> None:
 
 
 async def left(database: Database, table: Table, column: str) -> set[str]:
-    return {row[0] for row in await database.all(Untyped(select(table.c[column])))}
+    statement = Statement(select(table.c[column].label("value")), NoParameters, Left)
+    return {row.value for row in await database.all(statement, NoParameters())}
 
 
 async def test_only_sagas_that_ended_more_than_a_week_ago_go(

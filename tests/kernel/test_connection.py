@@ -4,18 +4,32 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
 from typing import Any
 
 import psycopg
 import pytest
 import uvloop
-from sqlalchemy import bindparam, literal_column, select
+from sqlalchemy import Integer, bindparam, literal, select
 
 from services.cli.postgres import EmbeddedPostgres
 from services.kernel.db.connection import Connection
-from services.kernel.db.untyped import Untyped
+from services.kernel.db.statement import Statement
 
-DIVIDE = Untyped(select((literal_column("10") / bindparam("by")).label("value")))
+
+@dataclass(frozen=True, slots=True)
+class By:
+    by: int
+
+
+@dataclass(frozen=True, slots=True)
+class Quotient:
+    value: int
+
+
+DIVIDE = Statement(
+    select((literal(10) // bindparam("by", type_=Integer)).label("value")), By, Quotient
+)
 
 
 Scenario = Callable[[Connection], Coroutine[Any, Any, None]]
@@ -141,8 +155,8 @@ async def test_a_wait_for_a_notification_ends_in_time(connection: Connection) ->
 
 @on_both_loops
 async def test_a_statement_that_failed_can_be_run_again(connection: Connection) -> None:
-    async def divided(by: int) -> Any:
-        row = await (await DIVIDE.run(connection, {"by": by})).fetchone()
+    async def divided(by: int) -> int:
+        row = await (await DIVIDE.run(connection, By(by))).fetchone()
         assert row is not None
         return row.value
 

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
 import psycopg
@@ -27,21 +28,60 @@ from sqlalchemy import (
 
 from services.cli.postgres import THROWAWAY, EmbeddedPostgres
 from services.kernel.db.database import Database, Transaction
-from services.kernel.db.untyped import Untyped
+from services.kernel.db.statement import NoParameters, NoRow, Statement
 from services.kernel.errors import CommitUnknown, DatabaseUnavailable
 from tests.kernel.saga_world import Stop
 from tests.postgres import fresh_database, make_template
 
+
+@dataclass(frozen=True, slots=True)
+class RowId:
+    row: int
+
+
+@dataclass(frozen=True, slots=True)
+class Total:
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    n: int
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    statement: str
+    generic_plans: int
+
+
+@dataclass(frozen=True, slots=True)
+class Slept:
+    slept: str
+
+
 ROWS = Table("rows", MetaData(), Column("id", Integer, primary_key=True), Column("n", Integer))
-COUNT = Untyped(select(func.count().label("total")).select_from(ROWS))
-INSERT = Untyped(insert(ROWS).values(id=bindparam("row"), n=0))
-ADD = Untyped(update(ROWS).where(ROWS.c.id == bindparam("row")).values(n=ROWS.c.n + 1))
-SUM = Untyped(select(func.sum(ROWS.c.n).label("total")))
+COUNT = Statement(select(func.count().label("total")).select_from(ROWS), NoParameters, Total)
+INSERT = Statement(insert(ROWS).values(id=bindparam("row"), n=0), RowId, NoRow)
+ADD = Statement(
+    update(ROWS).where(ROWS.c.id == bindparam("row")).values(n=ROWS.c.n + 1), RowId, NoRow
+)
+SUM = Statement(select(func.sum(ROWS.c.n).label("total")), NoParameters, Total)
 
 
 def fill(url: str) -> None:
     with psycopg.connect(url) as connection:
         connection.execute("CREATE TABLE rows (id integer PRIMARY KEY, n integer)")
+
+
+async def count(database: Database) -> int:
+    row = await database.first(COUNT, NoParameters())
+    assert row is not None
+    return row.total
+
+
+async def total(database: Database) -> int:
+    return (await database.all(SUM, NoParameters()))[0].total
 
 
 @pytest.fixture(scope="session")
@@ -72,67 +112,70 @@ async def kill_others(url: str) -> None:
 
 async def test_what_was_committed_is_read_back(database: Database) -> None:
     async def work(tx: Transaction) -> int:
-        return await tx.execute(INSERT, row=1)
+        return await tx.execute(INSERT, RowId(1))
 
     assert await database.transact("insert", work) == 1
-    row = await database.first(COUNT)
-    assert row is not None
-    assert row.total == 1
+    assert await count(database) == 1
 
 
 async def test_an_error_rolls_everything_back(database: Database) -> None:
     async def work(tx: Transaction) -> None:
-        await tx.execute(INSERT, row=1)
+        await tx.execute(INSERT, RowId(1))
         raise KeyError("oops")
 
     with pytest.raises(KeyError):
         await database.transact("insert", work)
-    assert (await database.all(COUNT))[0].total == 0
+    assert await count(database) == 0
 
 
 async def test_a_statement_that_expands_at_execution_is_refused_when_it_is_written() -> None:
     with pytest.raises(TypeError, match="any_"):
-        Untyped(select(ROWS).where(ROWS.c.id.in_([1, 2])))
+        Statement(select(ROWS.c.n).where(ROWS.c.id.in_([1, 2])), NoParameters, Number)
 
 
 async def test_a_statement_can_be_planned_for_the_parameters_of_every_call(
     database: Database,
 ) -> None:
     wide = select(ROWS.c.n).where(ROWS.c.id > bindparam("row"))
-    prepared, anew = Untyped(wide), Untyped(wide.limit(1), is_planned_anew=True)
-    plans = Untyped(
+    prepared = Statement(wide, RowId, Number)
+    anew = Statement(wide.limit(1), RowId, Number, is_planned_anew=True)
+    plans = Statement(
         select(column("statement"), column("generic_plans")).select_from(
             table("pg_prepared_statements")
-        )
+        ),
+        NoParameters,
+        Plan,
     )
 
     async def work(tx: Transaction) -> list[str]:
         for row in range(12):
-            await tx.all(prepared, row=row)
-            await tx.all(anew, row=row)
-        return [each.statement for each in await tx.all(plans) if each.generic_plans]
+            await tx.all(prepared, RowId(row))
+            await tx.all(anew, RowId(row))
+        return [
+            each.statement for each in await tx.all(plans, NoParameters()) if each.generic_plans
+        ]
 
     assert await database.transact("plans", work) == [prepared.sql.decode()]
 
 
 async def test_reads_survive_connections_that_were_cut(database: Database, url: str) -> None:
-    await asyncio.gather(*(database.first(COUNT) for _ in range(8)))
+    await asyncio.gather(*(count(database) for _ in range(8)))
     await kill_others(url)
-    assert (await database.all(COUNT))[0].total == 0
+    assert await count(database) == 0
 
 
 async def test_transactions_survive_connections_that_were_cut(database: Database, url: str) -> None:
     async def work(tx: Transaction) -> None:
-        await tx.execute(ADD, row=1)
+        await tx.execute(ADD, RowId(1))
 
     async def begin(tx: Transaction) -> None:
-        await tx.execute(INSERT, row=1)
+        await tx.execute(INSERT, RowId(1))
 
     await database.transact("begin", begin)
     await asyncio.gather(*(database.transact("add", work) for _ in range(8)))
     await kill_others(url)
     await database.transact("add", work)
-    assert (await database.all(SUM))[0].total == 9
+    assert await total(database) == 9
 
 
 async def test_a_connection_lost_in_the_middle_repeats_the_whole_transaction(url: str) -> None:
@@ -148,11 +191,11 @@ async def test_a_connection_lost_in_the_middle_repeats_the_whole_transaction(url
     await database.open()
 
     async def work(tx: Transaction) -> None:
-        await tx.execute(INSERT, row=1)
-        await tx.execute(ADD, row=1)
+        await tx.execute(INSERT, RowId(1))
+        await tx.execute(ADD, RowId(1))
 
     await database.transact("insert", work)
-    assert (await database.all(SUM))[0].total == 1
+    assert await total(database) == 1
     await database.close()
 
 
@@ -168,7 +211,7 @@ async def test_a_connection_lost_in_commit_is_unknown_and_not_repeated(url: str)
     async def work(tx: Transaction) -> None:
         nonlocal runs
         runs += 1
-        await tx.execute(INSERT, row=1)
+        await tx.execute(INSERT, RowId(1))
 
     with pytest.raises(CommitUnknown):
         await database.transact("insert", work)
@@ -178,25 +221,25 @@ async def test_a_connection_lost_in_commit_is_unknown_and_not_repeated(url: str)
 
 async def test_deadlocks_are_repeated_until_both_are_through(database: Database) -> None:
     async def begin(tx: Transaction) -> None:
-        await tx.execute(INSERT, row=1)
-        await tx.execute(INSERT, row=2)
+        await tx.execute(INSERT, RowId(1))
+        await tx.execute(INSERT, RowId(2))
 
     await database.transact("begin", begin)
     both_hold_one = asyncio.Barrier(2)
     first_tries = {1: True, 2: True}
 
     async def cross(tx: Transaction, first: int, second: int) -> None:
-        await tx.execute(ADD, row=first)
+        await tx.execute(ADD, RowId(first))
         if first_tries[first]:
             first_tries[first] = False
             await both_hold_one.wait()
-        await tx.execute(ADD, row=second)
+        await tx.execute(ADD, RowId(second))
 
     await asyncio.gather(
         database.transact("a", lambda tx: cross(tx, 1, 2)),
         database.transact("b", lambda tx: cross(tx, 2, 1)),
     )
-    assert (await database.all(SUM))[0].total == 4
+    assert await total(database) == 4
 
 
 async def test_a_cancelled_caller_does_not_interrupt_the_transaction(url: str) -> None:
@@ -206,7 +249,7 @@ async def test_a_cancelled_caller_does_not_interrupt_the_transaction(url: str) -
     await database.open()
 
     async def work(tx: Transaction) -> None:
-        await tx.execute(INSERT, row=1)
+        await tx.execute(INSERT, RowId(1))
 
     caller = asyncio.create_task(database.transact("insert", work))
     await stop.reached.wait()
@@ -217,16 +260,16 @@ async def test_a_cancelled_caller_does_not_interrupt_the_transaction(url: str) -
     await database.close()  # waits for what is running
     again = Database(url, name="test")
     await again.open()
-    assert (await again.all(COUNT))[0].total == 1
+    assert await count(again) == 1
     await again.close()
 
 
 async def test_a_statement_that_takes_too_long_is_unavailable(url: str) -> None:
     database = Database(url, name="test", options="-c statement_timeout=20ms")
     await database.open()
-    slow = Untyped(select(func.pg_sleep(literal(5))))
+    slow = Statement(select(func.pg_sleep(literal(5)).label("slept")), NoParameters, Slept)
     with pytest.raises(DatabaseUnavailable):
-        await database.all(slow)
+        await database.all(slow, NoParameters())
     await database.close()
 
 
@@ -238,15 +281,15 @@ async def test_a_restart_of_the_server_is_survived(tmp_path: Path) -> None:
         fill(server.url("restarted"))
         database = Database(server.url("restarted"), name="test", connections=4)
         await database.open()
-        await asyncio.gather(*(database.first(COUNT) for _ in range(8)))
+        await asyncio.gather(*(count(database) for _ in range(8)))
         await asyncio.to_thread(server.stop)
         with pytest.raises(DatabaseUnavailable):
-            await database.first(COUNT)
+            await count(database)
         await asyncio.to_thread(server.start)
         async with asyncio.timeout(10):
             while True:
                 try:
-                    assert (await database.all(COUNT))[0].total == 0
+                    assert await count(database) == 0
                     break
                 except DatabaseUnavailable:
                     continue
@@ -278,13 +321,11 @@ async def test_a_full_queue_is_refused_without_checking_every_connection(
     monkeypatch.setattr(database, "_drop_dead_connections", never)
 
     async def hold(tx: Transaction) -> None:
-        await tx.execute(ADD, row=1)
+        await tx.execute(ADD, RowId(1))
 
     holding = asyncio.create_task(database.transact("hold", hold))
     await stop.reached.wait()
-    answers = await asyncio.gather(
-        *(database.first(COUNT) for _ in range(30)), return_exceptions=True
-    )
+    answers = await asyncio.gather(*(count(database) for _ in range(30)), return_exceptions=True)
     assert all(isinstance(answer, DatabaseUnavailable) for answer in answers)
     stop.released.set()
     await holding
