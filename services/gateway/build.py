@@ -10,8 +10,8 @@ from protobuf import Registry
 
 from services.gateway.binding import descriptors
 from services.gateway.binding.descriptors import Binding, DescriptorError, Rpc
+from services.gateway.binding.protojson import MessageForms
 from services.gateway.binding.routes import DuplicateRouteError, Router
-from services.gateway.binding.shapes import Shapes
 from services.gateway.http.app import Gateway
 from services.gateway.http.config import GatewayConfig
 from services.gateway.http.connection import connection_class
@@ -43,7 +43,7 @@ class Shared:
     """What the transcoders share."""
 
     channels: Channels
-    shapes: Shapes
+    forms: MessageForms
     failures: Failures
 
 
@@ -88,7 +88,7 @@ async def running(api: Api, pages: Mapping[str, Page], config: GatewayConfig) ->
     """
     shared = Shared(
         Channels(config.channel_options, config.resolve),
-        Shapes(
+        MessageForms(
             api.registry,
             ignore_unknown=config.ignore_unknown,
             fold_first_letter=config.fold_first_letter,
@@ -142,7 +142,7 @@ def _add(
         transcoder = Transcoder(
             rpc,
             binding,
-            shapes=shared.shapes,
+            forms=shared.forms,
             failures=shared.failures,
             upstream=upstream,
             invoke=shared.channels.invoker(upstream, rpc.path),

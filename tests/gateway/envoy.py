@@ -24,7 +24,7 @@ def config(
         "static_resources": {
             "listeners": [
                 {
-                    "address": _address(port),
+                    "address": _endpoint(port),
                     "filter_chains": [{"filters": [_http(descriptors, services)]}],
                 }
             ],
@@ -43,7 +43,7 @@ def config(
                     "load_assignment": {
                         "cluster_name": "upstream",
                         "endpoints": [
-                            {"lb_endpoints": [{"endpoint": {"address": _address(upstream)}}]}
+                            {"lb_endpoints": [{"endpoint": {"address": _endpoint(upstream)}}]}
                         ],
                     },
                 }
@@ -96,7 +96,7 @@ def _http(descriptors: Path, services: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def _address(port: int) -> dict[str, Any]:
+def _endpoint(port: int) -> dict[str, Any]:
     return {"socket_address": {"address": "127.0.0.1", "port_value": port}}
 
 

@@ -1,6 +1,6 @@
 """A client that leaves: whoever works for it is told."""
 
-from services.gateway.http.exchange import Client
+from services.gateway.http.messages import Client
 
 
 def test_a_client_that_leaves_ends_the_work_for_it() -> None:

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from services.gateway.binding import strictjson
 from services.gateway.binding.binding import RequestBinder
 from services.gateway.binding.descriptors import rpcs
-from services.gateway.binding.problems import BadRequest
-from services.gateway.binding.shapes import Shapes
+from services.gateway.binding.protojson import MessageForms
+from services.gateway.binding.violations import BadRequest
 from tests.gateway.world import SERVICE, World
 
 JSON: st.SearchStrategy[Any] = st.recursive(
@@ -42,9 +42,9 @@ class Binders:
     """By method and path. No dict: Hypothesis would print all of its descriptors."""
 
     def __init__(self, registry: Any) -> None:
-        shapes = Shapes(registry)
+        forms = MessageForms(registry)
         self._made = {
-            f"{binding.method} {binding.path}": RequestBinder(rpc.desc.input, binding, shapes)
+            f"{binding.method} {binding.path}": RequestBinder(rpc.desc.input, binding, forms)
             for rpc in rpcs(registry, registry.service(SERVICE))
             for binding in rpc.bindings
         }

@@ -85,7 +85,7 @@ def test_every_reference_leads_somewhere(any_document: dict[str, Any]) -> None:
 def test_every_route_is_described_and_every_operation_is_served(
     request: pytest.FixtureRequest, name: str
 ) -> None:
-    from services.gateway.binding.shapes import Shapes
+    from services.gateway.binding.protojson import MessageForms
     from services.gateway.build import Shared, build_router, find_api
     from services.gateway.http.errors import Failures
     from services.gateway.http.upstream import Upstream
@@ -98,7 +98,7 @@ def test_every_route_is_described_and_every_operation_is_served(
         for rpc in rpcs
     }
     api = find_api(registry, places)
-    shared = Shared(FakeChannels(), Shapes(registry), Failures("x", registry))
+    shared = Shared(FakeChannels(), MessageForms(registry), Failures("x", registry))
     router = build_router(api, shared)
     found = set()
     for method, path, operation in operations(described):

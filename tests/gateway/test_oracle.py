@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from services.gateway.binding.binding import RequestBinder
 from services.gateway.binding.descriptors import rpcs
+from services.gateway.binding.protojson import MessageForms
 from services.gateway.binding.routes import Match, Router
-from services.gateway.binding.shapes import Shapes
 from tests.gateway.world import SERVICE
 
 TEXT = st.text(
@@ -84,12 +84,12 @@ class Sample:
     """The sample service. No dataclass: Hypothesis would print all of its descriptors."""
 
     def __init__(self, registry: Any, descriptors: bytes) -> None:
-        shapes = Shapes(registry)
+        forms = MessageForms(registry)
         self.rpcs = {rpc.desc.name: rpc for rpc in rpcs(registry, registry.service(SERVICE))}
         self.router: Router[RequestBinder] = Router()
         for rpc in self.rpcs.values():
             for binding in rpc.bindings:
-                binder = RequestBinder(rpc.desc.input, binding, shapes)
+                binder = RequestBinder(rpc.desc.input, binding, forms)
                 self.router.add(binding.method, binding.template, binder)
         self.pool = descriptor_pool.DescriptorPool()
         for file in descriptor_pb2.FileDescriptorSet.FromString(descriptors).file:

@@ -8,7 +8,7 @@ import pytest
 
 from services.gateway.binding import descriptors
 from services.gateway.binding.descriptors import DescriptorError
-from services.gateway.binding.shapes import Shapes
+from services.gateway.binding.protojson import MessageForms
 from services.gateway.build import Shared, build_router, find_api
 from services.gateway.http.errors import Failures
 from services.gateway.http.upstream import Channels, Upstream
@@ -82,7 +82,7 @@ def build(tmp_path: Path, request: str, response: str, options: str) -> None:
     (tmp_path / "lockstep").symlink_to(OPTIONS / "lockstep")
     registry = descriptors.load(compile_protos(tmp_path, tmp_path / "a.binpb", "a.proto"))
     places = {"acme.v1.Library": Upstream("library", "127.0.0.1:1")}
-    shared = Shared(FakeChannels(), Shapes(registry), Failures("x", registry))
+    shared = Shared(FakeChannels(), MessageForms(registry), Failures("x", registry))
     build_router(find_api(registry, places), shared)
 
 

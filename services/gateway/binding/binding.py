@@ -16,9 +16,9 @@ from protobuf import DescMessage, Message, Registry, message_from_json_value
 
 from services.gateway.binding import fieldmask, strictjson
 from services.gateway.binding.descriptors import WHOLE, Binding
-from services.gateway.binding.problems import BadRequest, Problems
+from services.gateway.binding.protojson import Field, MessageForm, MessageForms
 from services.gateway.binding.scalars import FromText
-from services.gateway.binding.shapes import Member, Shape, Shapes
+from services.gateway.binding.violations import BadRequest, BindingViolations
 
 PARAMETERS_MAX: Final = 1000
 SPACE: Final = b" \t\r\n"
@@ -29,14 +29,14 @@ _BAD_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 class Leaf:
     """A field that a path or query names, with the fields that lead to it."""
 
-    members: tuple[Member, ...]
+    fields: tuple[Field, ...]
     path: str
     from_text: FromText
 
     @property
     def repeated(self) -> bool:
         """Whether it takes several values."""
-        return self.members[-1].repeated
+        return self.fields[-1].repeated
 
 
 class RequestBinder:
@@ -45,26 +45,26 @@ class RequestBinder:
     Args:
         message: The request's type.
         binding: Says what of it is in the path and what in the body.
-        shapes: The JSON forms of messages.
+        forms: The JSON forms of messages.
     """
 
-    def __init__(self, message: DescMessage, binding: Binding, shapes: Shapes) -> None:
+    def __init__(self, message: DescMessage, binding: Binding, forms: MessageForms) -> None:
         """See the class.
 
         Raises:
             ValueError: A variable of the path has no form as text.
         """
         self._type = message.type
-        self._registry: Registry = shapes.registry
-        self._shape = shapes.of(message)
+        self._registry: Registry = forms.registry
+        self._form = forms.of(message)
         self._body = binding.body
-        self._body_member = self._shape.exact_members.get(binding.body)
+        self._body_field = self._form.exact_fields.get(binding.body)
         self._path = {
-            variable.field_path: _leaf(self._shape, variable.field_path)
+            variable.field_path: _leaf(self._form, variable.field_path)
             for variable in binding.template.variables
         }
         self._in_path = {leaf.path for leaf in self._path.values()}
-        self._mask = fieldmask.inference(self._shape, binding)
+        self._mask = fieldmask.inference(self._form, binding)
 
     @property
     def takes_body(self) -> bool:
@@ -77,69 +77,69 @@ class RequestBinder:
         Raises:
             BadRequest: Something in it is wrong; every wrong field is named.
         """
-        problems = Problems()
-        tree = self._read_body(body, problems)
+        v = BindingViolations()
+        tree = self._read_body(body, v)
         present = self._mask.paths(tree, self._in_path) if self._mask else ()
         if query:
-            self._read_query(query, tree, problems)
+            self._read_query(query, tree, v)
         for name, text in path.items():
-            self._bind_path(self._path[name], text, tree, problems)
-        problems.raise_any()
+            self._bind_path(self._path[name], text, tree, v)
+        v.raise_any()
         message = self._decode(tree)
         if self._mask is not None and present:
             self._mask.set_unless_given(message, present)
         return message
 
-    def _read_body(self, body: bytes, problems: Problems) -> dict[str, Any]:
+    def _read_body(self, body: bytes, v: BindingViolations) -> dict[str, Any]:
         if not self._body:
             _refuse_content(body)
             return {}
-        member = self._body_member
+        field = self._body_field
         if not body.strip(SPACE):
-            return {member.json_name: {}} if member and member.shape else {}
+            return {field.json_name: {}} if field and field.form else {}
         try:
             value = strictjson.read(body)
         except strictjson.JsonError as error:
             raise BadRequest([(error.member or "body", str(error))]) from None
-        if member is None:
-            return self._shape.read(value, "", problems)
-        if value is None and not member.kind.takes_null:
+        if field is None:
+            return self._form.read(value, "", v)
+        if value is None and not field.reader.takes_null:
             return {}
-        return {member.json_name: member.read(value, member.json_name, problems)}
+        return {field.json_name: field.read(value, field.json_name, v)}
 
-    def _read_query(self, query: bytes, tree: dict[str, Any], problems: Problems) -> None:
+    def _read_query(self, query: bytes, tree: dict[str, Any], v: BindingViolations) -> None:
         for name, text in _parameters(query):
             try:
                 leaf = self._query_leaf(name)
                 value = leaf.from_text(text)
             except ValueError as error:
-                problems.add(name, str(error))
+                v.add(name, str(error))
             else:
-                _put(tree, leaf, value, problems)
+                _put(tree, leaf, value, v)
 
     def _query_leaf(self, name: str) -> Leaf:
         if self._body == WHOLE:
             raise ValueError("is no query parameter: the whole request is in the body")
-        leaf = _leaf(self._shape, name)
+        leaf = _leaf(self._form, name)
         if leaf.path in self._in_path:
             raise ValueError("is in the path already")
-        if leaf.members[0] is self._body_member:
+        if leaf.fields[0] is self._body_field:
             raise ValueError("is no query parameter: it is in the body")
         return leaf
 
-    def _bind_path(self, leaf: Leaf, text: str, tree: dict[str, Any], problems: Problems) -> None:
+    def _bind_path(self, leaf: Leaf, text: str, tree: dict[str, Any], v: BindingViolations) -> None:
         try:
             value = leaf.from_text(text)
         except ValueError as error:
-            problems.add(leaf.path, str(error))
+            v.add(leaf.path, str(error))
             return
-        holder = _holder(tree, leaf, problems)
-        name = leaf.members[-1].json_name
+        holder = _holder(tree, leaf, v)
+        name = leaf.fields[-1].json_name
         if holder.get(name, value) not in (value, None):
-            problems.add(leaf.path, "has another value in the path")
+            v.add(leaf.path, "has another value in the path")
             return
         holder.pop(name, None)
-        leaf.members[-1].refuse_rivals(holder, leaf.path, problems)
+        leaf.fields[-1].refuse_siblings(holder, leaf.path, v)
         holder[name] = value
 
     def _decode(self, tree: dict[str, Any]) -> Message:
@@ -149,46 +149,46 @@ class RequestBinder:
             raise BadRequest([("body", "does not fit the request")]) from None
 
 
-def _leaf(shape: Shape, name: str) -> Leaf:
+def _leaf(form: MessageForm, name: str) -> Leaf:
     """Follow a dotted name of proto names or JSON names.
 
     Raises:
         ValueError: There is no such field, or it has no form as text.
     """
-    members: list[Member] = []
-    here: Shape | None = shape
+    fields: list[Field] = []
+    here: MessageForm | None = form
     for step in name.split("."):
-        member = here.exact_members.get(step) if here is not None else None
-        if member is None:
+        field = here.exact_fields.get(step) if here is not None else None
+        if field is None:
             raise ValueError("is not a field")
-        members.append(member)
-        here = member.shape
-    last = members[-1]
-    if last.kind.from_text is None or last.map:
+        fields.append(field)
+        here = field.form
+    last = fields[-1]
+    if last.reader.from_text is None or last.map:
         raise ValueError("is no single value: it belongs in a body")
-    path = ".".join(member.json_name for member in members)
-    return Leaf(tuple(members), path, last.kind.from_text)
+    path = ".".join(field.json_name for field in fields)
+    return Leaf(tuple(fields), path, last.reader.from_text)
 
 
-def _put(tree: dict[str, Any], leaf: Leaf, value: Any, problems: Problems) -> None:
-    holder = _holder(tree, leaf, problems)
-    name = leaf.members[-1].json_name
+def _put(tree: dict[str, Any], leaf: Leaf, value: Any, v: BindingViolations) -> None:
+    holder = _holder(tree, leaf, v)
+    name = leaf.fields[-1].json_name
     if leaf.repeated:
         holder.setdefault(name, []).append(value)
     elif name in holder:
-        problems.add(leaf.path, "is given twice")
+        v.add(leaf.path, "is given twice")
     else:
-        leaf.members[-1].refuse_rivals(holder, leaf.path, problems)
+        leaf.fields[-1].refuse_siblings(holder, leaf.path, v)
         holder[name] = value
 
 
-def _holder(tree: dict[str, Any], leaf: Leaf, problems: Problems) -> dict[str, Any]:
+def _holder(tree: dict[str, Any], leaf: Leaf, v: BindingViolations) -> dict[str, Any]:
     """Return the object that a field is in; it is made if it is not there."""
-    for member in leaf.members[:-1]:
-        inner = tree.get(member.json_name)
+    for field in leaf.fields[:-1]:
+        inner = tree.get(field.json_name)
         if inner is None:
-            member.refuse_rivals(tree, leaf.path, problems)
-            inner = tree[member.json_name] = {}
+            field.refuse_siblings(tree, leaf.path, v)
+            inner = tree[field.json_name] = {}
         tree = inner
     return tree
 

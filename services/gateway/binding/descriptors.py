@@ -27,7 +27,7 @@ from protobuf import (
 )
 from protobuf.wkt import FileDescriptorSet
 
-from services.gateway.binding.shapes import SPECIAL
+from services.gateway.binding.protojson import SPECIAL
 from services.gateway.binding.template import Template, TemplateError, parse
 
 HTTP_RULE: Final = "google.api.http"

@@ -9,7 +9,7 @@ from typing import Any, Final
 from protobuf import DescField, DescFieldValueMessage, Message
 
 from services.gateway.binding.descriptors import WHOLE, Binding
-from services.gateway.binding.shapes import FIELD_MASK, Member, Shape
+from services.gateway.binding.protojson import FIELD_MASK, Field, MessageForm
 
 UPDATE_MASK: Final = "update_mask"
 
@@ -19,7 +19,7 @@ class Inference:
     """Infers the mask of a request: which field it is, and of which resource."""
 
     mask: DescField
-    resource: Member
+    resource: Field
 
     def paths(self, tree: dict[str, Any], in_path: Container[str]) -> Sequence[str]:
         """List the paths of the fields that a request's JSON holds, by proto names.
@@ -31,9 +31,9 @@ class Inference:
         """
         name = self.resource.json_name
         held = tree.get(name)
-        if not isinstance(held, dict) or self.resource.shape is None:
+        if not isinstance(held, dict) or self.resource.form is None:
             return ()
-        return list(_paths(self.resource.shape, held, "", name, in_path))
+        return list(_paths(self.resource.form, held, "", name, in_path))
 
     def set_unless_given(self, message: Message, paths: Sequence[str]) -> None:
         """Put the mask into the request, unless there is one."""
@@ -42,20 +42,20 @@ class Inference:
             message[self.mask] = self.mask.value.message.type(paths=list(paths))
 
 
-def inference(shape: Shape, binding: Binding) -> Inference | None:
+def inference(form: MessageForm, binding: Binding) -> Inference | None:
     """Return how a binding's mask is inferred; None where it never is.
 
     Only PATCH infers (AIP-134), for a request with a FieldMask `update_mask`. The resource
     is the body's field, or with the whole request as body its only message.
     """
-    mask = next((each for each in shape.message.fields if _is_update_mask(each)), None)
+    mask = next((each for each in form.message.fields if _is_update_mask(each)), None)
     if binding.method != "PATCH" or mask is None:
         return None
     if binding.body == WHOLE:
-        held = [each for each in set(shape.exact_members.values()) if each.shape is not None]
+        held = [each for each in set(form.exact_fields.values()) if each.form is not None]
     else:
-        held = [each for each in shape.exact_members.values() if each.name == binding.body][:1]
-    if len(held) != 1 or held[0].shape is None:
+        held = [each for each in form.exact_fields.values() if each.name == binding.body][:1]
+    if len(held) != 1 or held[0].form is None:
         return None
     return Inference(mask, held[0])
 
@@ -70,13 +70,13 @@ def _is_update_mask(field: DescField) -> bool:
 
 
 def _paths(
-    shape: Shape, held: dict[str, Any], prefix: str, place: str, in_path: Container[str]
+    form: MessageForm, held: dict[str, Any], prefix: str, place: str, in_path: Container[str]
 ) -> Iterator[str]:
     for name, value in held.items():
-        member, here = shape.exact_members[name], f"{place}.{name}"
+        field, here = form.exact_fields[name], f"{place}.{name}"
         if here in in_path:
             continue
-        if member.shape is not None and value:
-            yield from _paths(member.shape, value, f"{prefix}{member.name}.", here, in_path)
+        if field.form is not None and value:
+            yield from _paths(field.form, value, f"{prefix}{field.name}.", here, in_path)
         else:
-            yield prefix + member.name
+            yield prefix + field.name

@@ -44,23 +44,23 @@ FromText = Callable[[str], Any]
 """Takes text and gives the JSON value that it stands for. Raises ValueError."""
 
 
-def check_of(kind: ScalarType | DescEnum) -> Check:
+def check_of(type_: ScalarType | DescEnum) -> Check:
     """Return what checks the JSON values of a type."""
-    if isinstance(kind, DescEnum):
-        return _enum_check(kind)
-    if kind in RANGES:
-        return _integer_check(*RANGES[kind])
-    return _CHECKS[kind]
+    if isinstance(type_, DescEnum):
+        return _enum_check(type_)
+    if type_ in RANGES:
+        return _integer_check(*RANGES[type_])
+    return _CHECKS[type_]
 
 
-def from_text_of(kind: ScalarType | DescEnum) -> FromText:
+def from_text_of(type_: ScalarType | DescEnum) -> FromText:
     """Return what reads a type from text."""
-    check = check_of(kind)
-    if isinstance(kind, DescEnum):
+    check = check_of(type_)
+    if isinstance(type_, DescEnum):
         return lambda text: check(int(text) if _INTEGER.fullmatch(text) else text)
-    if kind in RANGES:
+    if type_ in RANGES:
         return lambda text: check(_plain_integer(text))
-    if kind is ScalarType.BOOL:
+    if type_ is ScalarType.BOOL:
         return _bool_from_text
     return check
 

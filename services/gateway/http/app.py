@@ -12,27 +12,27 @@ from typing import Final
 
 import structlog
 
-from services.gateway.binding.problems import BadRequest
 from services.gateway.binding.routes import BadPathError, Match, OtherMethods, Router
+from services.gateway.binding.violations import BadRequest
 from services.gateway.http.config import Limits
 from services.gateway.http.cors import Cors
 from services.gateway.http.errors import Failure, Failures
-from services.gateway.http.exchange import (
+from services.gateway.http.headers import REQUEST_ID, HeaderPolicy, request_id
+from services.gateway.http.messages import (
     NO_CONTENT,
     ClientGone,
     Receive,
-    Reply,
     Request,
+    Response,
     Scope,
     Send,
     TooLarge,
     TooSlow,
 )
-from services.gateway.http.headers import REQUEST_ID, HeaderPolicy, request_id
 from services.gateway.http.negotiation import JSON, PROBLEM, accepts, accepts_gzip, is_json
 from services.gateway.http.pages import COMPRESS_ABOVE_BYTES, Page
 from services.gateway.http.static import StaticSite
-from services.gateway.http.transcoder import Call, Transcoder
+from services.gateway.http.transcoder import Transcoder, UpstreamCall
 
 GZIP_LEVEL: Final = 4
 DISCARD_TIMES: Final = 8
@@ -94,12 +94,12 @@ class Gateway:
         trace = Trace(request_id(request.headers))
         status = CLIENT_CLOSED
         try:
-            reply = await self._reply(request, trace)
-            if reply is None:
+            response = await self._respond(request, trace)
+            if response is None:
                 status = await self._serve_site(scope, receive, send, request, trace)
             else:
-                status = reply.status
-                await self._send(send, request, trace, reply)
+                status = response.status
+                await self._send(send, request, trace, response)
         except ClientGone:
             pass
         finally:
@@ -112,7 +112,7 @@ class Gateway:
                 request_id=trace.request_id,
             )
 
-    async def _reply(self, request: Request, trace: Trace) -> Reply | None:
+    async def _respond(self, request: Request, trace: Trace) -> Response | None:
         """Answer, whatever happens; None: the site may have the path."""
         try:
             return await self._dispatch(request, trace)
@@ -126,7 +126,7 @@ class Gateway:
             log.exception("unexpected", request_id=trace.request_id, route=trace.route)
             return self._failed(request, self._failures.internal())
 
-    async def _dispatch(self, request: Request, trace: Trace) -> Reply | None:
+    async def _dispatch(self, request: Request, trace: Trace) -> Response | None:
         page = self._pages.get(request.raw_path)
         if page is not None:
             trace.route = request.raw_path
@@ -145,23 +145,23 @@ class Gateway:
         methods = found.methods if isinstance(found, OtherMethods) else {"*"}
         return self._answer_options(request, _with_implied(methods))
 
-    def _answer_options(self, request: Request, methods: Collection[str]) -> Reply:
+    def _answer_options(self, request: Request, methods: Collection[str]) -> Response:
         if request.method != "OPTIONS":
             raise self._failures.not_allowed(methods)
-        reply = Reply(204)
+        response = Response(204)
         if self._cors.is_preflight(request):
-            reply = self._cors.preflight(methods)
-        reply.headers["allow"] = ", ".join(sorted(methods))
-        return reply
+            response = self._cors.preflight(methods)
+        response.headers["allow"] = ", ".join(sorted(methods))
+        return response
 
-    async def _serve_page(self, request: Request, page: Page) -> Reply:
+    async def _serve_page(self, request: Request, page: Page) -> Response:
         if request.method not in ("GET", "HEAD"):
             return self._answer_options(request, _with_implied({"GET"}))
         return await page(request)
 
     async def _serve_within_limit(
         self, request: Request, trace: Trace, found: Match[Transcoder]
-    ) -> Reply:
+    ) -> Response:
         if self._running >= self._limits.requests:
             raise self._failures.too_many()
         self._running += 1
@@ -170,7 +170,9 @@ class Gateway:
         finally:
             self._running -= 1
 
-    async def _serve_rpc(self, request: Request, trace: Trace, found: Match[Transcoder]) -> Reply:
+    async def _serve_rpc(
+        self, request: Request, trace: Trace, found: Match[Transcoder]
+    ) -> Response:
         if not accepts(request.header(b"accept"))[0]:
             raise self._failures.invalid([("Accept", f"has to allow {JSON}")], status=406)
         inbound = self._policy.inbound(request.headers)
@@ -182,7 +184,7 @@ class Gateway:
             (REQUEST_ID, trace.request_id),
             *found.target.upstream.proof(client_ip),
         ]
-        call = Call(metadata, min(wanted, self._limits.call_seconds))
+        call = UpstreamCall(metadata, min(wanted, self._limits.call_seconds))
         return await found.target.serve(request, found.values, body, call)
 
     async def _read_body(self, request: Request) -> bytes:
@@ -212,11 +214,11 @@ class Gateway:
     def _unsupported(self) -> Failure:
         return self._failures.invalid([("Content-Type", f"has to be {JSON}")], status=415)
 
-    def _failed(self, request: Request, failure: Failure) -> Reply:
+    def _failed(self, request: Request, failure: Failure) -> Response:
         headers = failure.all_headers()
         if accepts(request.header(b"accept"))[1]:
-            return Reply(failure.http_status, failure.as_problem(), headers, PROBLEM)
-        return Reply(failure.http_status, failure.as_status(), headers)
+            return Response(failure.http_status, failure.as_problem(), headers, PROBLEM)
+        return Response(failure.http_status, failure.as_status(), headers)
 
     async def _serve_site(
         self, scope: Scope, receive: Receive, send: Send, request: Request, trace: Trace
@@ -224,32 +226,32 @@ class Gateway:
         assert self._site is not None
         status = await self._site.serve(scope, receive, send, {REQUEST_ID: trace.request_id})
         if status is None:
-            reply = self._failed(request, self._failures.no_route())
-            await self._send(send, request, trace, reply)
-            return reply.status
+            response = self._failed(request, self._failures.no_route())
+            await self._send(send, request, trace, response)
+            return response.status
         return status
 
-    async def _send(self, send: Send, request: Request, trace: Trace, reply: Reply) -> None:
+    async def _send(self, send: Send, request: Request, trace: Trace, response: Response) -> None:
         headers = {
             **SECURITY,
             REQUEST_ID: trace.request_id,
             "vary": "accept, accept-encoding, origin",
             **self._cors.headers(request),
-            **reply.headers,
+            **response.headers,
         }
-        body = await _compressed(request, reply, headers)
-        if reply.status not in NO_CONTENT:
-            headers["content-type"] = reply.content_type
+        body = await _compressed(request, response, headers)
+        if response.status not in NO_CONTENT:
+            headers["content-type"] = response.content_type
             headers["content-length"] = str(len(body))
         raw = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
-        await send({"type": "http.response.start", "status": reply.status, "headers": raw})
+        await send({"type": "http.response.start", "status": response.status, "headers": raw})
         await send(
             {"type": "http.response.body", "body": b"" if request.method == "HEAD" else body}
         )
 
 
-async def _compressed(request: Request, reply: Reply, headers: dict[str, str]) -> bytes:
-    body = reply.body
+async def _compressed(request: Request, response: Response, headers: dict[str, str]) -> bytes:
+    body = response.body
     if len(body) <= COMPRESS_ABOVE_BYTES or "content-encoding" in headers:
         return body
     if not accepts_gzip(request.header(b"accept-encoding")):

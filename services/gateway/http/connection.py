@@ -14,7 +14,7 @@ from uvicorn.protocols.http.httptools_impl import (
 
 from services.gateway.http.config import ConnectionLimits
 from services.gateway.http.errors import Failure, Failures
-from services.gateway.http.exchange import CLIENT, Client
+from services.gateway.http.messages import CLIENT, Client
 
 CONTINUE: Final = b"HTTP/1.1 100 "
 
@@ -55,7 +55,7 @@ class _Writer:
         return self._transport.is_closing()
 
 
-class Connection(HttpToolsProtocol):
+class HttpConnection(HttpToolsProtocol):
     """See the module. Subclassed with limits by `connection_class`."""
 
     limits: ClassVar[ConnectionLimits]
@@ -163,10 +163,10 @@ class Connection(HttpToolsProtocol):
         self.send_400_response("")
 
 
-def connection_class(bounds: ConnectionLimits, makes: Failures) -> type[Connection]:
+def connection_class(bounds: ConnectionLimits, makes: Failures) -> type[HttpConnection]:
     """Return the class of connections with these limits; uvicorn makes them."""
 
-    class Limited(Connection):
+    class Limited(HttpConnection):
         limits = bounds
         failures = makes
 

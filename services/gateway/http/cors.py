@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Final
 
-from services.gateway.http.exchange import Reply, Request
+from services.gateway.http.messages import Request, Response
 
 EVERY: Final = "*"
 ALLOWED_HEADERS: Final = (
@@ -52,10 +52,10 @@ class Cors:
         )
 
     @staticmethod
-    def preflight(methods: Collection[str]) -> Reply:
+    def preflight(methods: Collection[str]) -> Response:
         """Answer a preflight for a path with these methods."""
         allow = ", ".join(sorted(methods))
-        return Reply(
+        return Response(
             204,
             headers={
                 "access-control-allow-methods": allow,

@@ -15,7 +15,7 @@ import grpc
 from protobuf import DescFieldValueList, DescFieldValueMessage, DescMessage, Registry
 
 from services.gateway.binding.descriptors import STATUS
-from services.gateway.binding.problems import BadRequest
+from services.gateway.binding.violations import BadRequest
 
 TYPE_PREFIX: Final = "type.googleapis.com/"
 ERROR_INFO: Final = TYPE_PREFIX + "google.rpc.ErrorInfo"

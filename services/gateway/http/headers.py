@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from services.gateway.binding.problems import BadRequest
+from services.gateway.binding.violations import BadRequest
 from services.gateway.http.deadline import READERS
 
 Headers = Sequence[tuple[bytes, bytes]]

@@ -9,11 +9,11 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
 from services.gateway.http.errors import Failures
-from services.gateway.http.exchange import JSON_TYPE, Reply, Request
+from services.gateway.http.messages import JSON_TYPE, Request, Response
 from services.gateway.http.negotiation import accepts_gzip, none_match
 from services.gateway.http.upstream import SERVING, Channels
 
-Page = Callable[[Request], Awaitable[Reply]]
+Page = Callable[[Request], Awaitable[Response]]
 
 COMPRESS_ABOVE_BYTES: Final = 1024
 
@@ -37,16 +37,16 @@ class FixedPage:
         tag = hashlib.sha256(body).hexdigest()[:32]
         self._headers = {"etag": f'W/"{tag}"', "cache-control": "no-cache", **(headers or {})}
 
-    async def __call__(self, request: Request) -> Reply:
+    async def __call__(self, request: Request) -> Response:
         """Answer with the page, or with 304 when the client has it."""
         headers = dict(self._headers)
         known = request.header(b"if-none-match")
         if known and none_match(known, headers["etag"]):
-            return Reply(304, headers=headers)
+            return Response(304, headers=headers)
         if self._small is not None and accepts_gzip(request.header(b"accept-encoding")):
             headers["content-encoding"] = "gzip"
-            return Reply(200, self._small, headers, self._type)
-        return Reply(200, self._body, headers, self._type)
+            return Response(200, self._small, headers, self._type)
+        return Response(200, self._body, headers, self._type)
 
 
 class Health:
@@ -66,11 +66,11 @@ class Health:
         """Its pages by path."""
         return {"/healthz": self.alive, "/readyz": self.ready}
 
-    async def alive(self, _request: Request) -> Reply:
+    async def alive(self, _request: Request) -> Response:
         """Answer that the process works."""
-        return Reply(200, b'{"status":"OK"}', {"cache-control": "no-store"}, JSON_TYPE)
+        return Response(200, b'{"status":"OK"}', {"cache-control": "no-store"}, JSON_TYPE)
 
-    async def ready(self, _request: Request) -> Reply:
+    async def ready(self, _request: Request) -> Response:
         """Answer with the state of every upstream.
 
         Raises:
@@ -83,4 +83,4 @@ class Health:
         if wrong:
             raise self._failures.unavailable(f"Not ready: {', '.join(wrong)}.")
         body = json.dumps({"status": SERVING, "upstreams": states}).encode()
-        return Reply(200, body, {"cache-control": "no-store"}, JSON_TYPE)
+        return Response(200, body, {"cache-control": "no-store"}, JSON_TYPE)

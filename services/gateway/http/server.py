@@ -13,7 +13,7 @@ from typing import Final
 import uvicorn
 
 from services.gateway.http.app import Gateway
-from services.gateway.http.connection import Connection
+from services.gateway.http.connection import HttpConnection
 from services.gateway.http.pages import Health
 
 KEEP_ALIVE_SECONDS: Final = 75
@@ -45,7 +45,7 @@ def listen(host: str, port: int) -> socket.socket:
 async def serving(
     gateway: Gateway,
     sock: socket.socket,
-    connection: type[Connection],
+    connection: type[HttpConnection],
     health: Health,
     *,
     grace_seconds: float,

@@ -9,7 +9,7 @@ from urllib.parse import unquote
 from starlette.exceptions import HTTPException
 from starlette.staticfiles import StaticFiles
 
-from services.gateway.http.exchange import Receive, Scope, Send
+from services.gateway.http.messages import Receive, Scope, Send
 
 SECURITY: Final = {
     "content-security-policy": (

@@ -1,4 +1,4 @@
-"""One binding of one RPC: request in, call, reply out. Everything is prepared at start."""
+"""One binding of one RPC: request in, call, response out. Everything is prepared at start."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from protobuf import (
 
 from services.gateway.binding.binding import RequestBinder
 from services.gateway.binding.descriptors import Binding, Rpc, field_at
-from services.gateway.binding.shapes import Shapes
+from services.gateway.binding.protojson import MessageForms
 from services.gateway.http.errors import Failures
-from services.gateway.http.exchange import NO_CONTENT, ClientGone, Reply, Request
 from services.gateway.http.headers import passed_out
+from services.gateway.http.messages import NO_CONTENT, ClientGone, Request, Response
 from services.gateway.http.negotiation import entity_tag, none_match
 from services.gateway.http.upstream import Invoke, Metadata, Upstream
 
@@ -35,7 +35,7 @@ _PLACE = re.compile(r"\{([a-z0-9_.]+)\}")
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class UpstreamCall:
     """What a call brings along beside its message."""
 
     metadata: Metadata
@@ -48,7 +48,7 @@ class Transcoder:
     Args:
         rpc: The RPC.
         binding: How it is bound to HTTP.
-        shapes: The JSON forms of messages.
+        forms: The JSON forms of messages.
         failures: Makes failures.
         upstream: Where the service is.
         invoke: Calls the method.
@@ -62,7 +62,7 @@ class Transcoder:
         rpc: Rpc,
         binding: Binding,
         *,
-        shapes: Shapes,
+        forms: MessageForms,
         failures: Failures,
         upstream: Upstream,
         invoke: Invoke,
@@ -71,16 +71,16 @@ class Transcoder:
         self.name: Final = rpc.name
         self.upstream: Final = upstream
         self.path: Final = binding.path
-        self._binder = RequestBinder(rpc.desc.input, binding, shapes)
+        self._binder = RequestBinder(rpc.desc.input, binding, forms)
         self._body = binding.body
         self._request = rpc.desc.input
-        self._encoder = Encoder(rpc, shapes.registry)
+        self._encoder = Encoder(rpc, forms.registry)
         self._failures = failures
         self._invoke = invoke
 
     async def serve(
-        self, request: Request, path: Mapping[str, str], body: bytes, call: Call
-    ) -> Reply:
+        self, request: Request, path: Mapping[str, str], body: bytes, call: UpstreamCall
+    ) -> Response:
         """Make the call.
 
         Raises:
@@ -93,13 +93,13 @@ class Transcoder:
         else:
             message = self._binder.message(path, request.query, body)
         data, headers = await self._call(request, message.to_binary(), call)
-        reply = self._encoder.reply(data)
+        response = self._encoder.encode(data)
         for name, value in headers.items():
-            reply.headers.setdefault(name, value)
-        return _unless_known(request, reply)
+            response.headers.setdefault(name, value)
+        return _unless_known(request, response)
 
     async def _call(
-        self, request: Request, data: bytes, call: Call
+        self, request: Request, data: bytes, call: UpstreamCall
     ) -> tuple[bytes, dict[str, str]]:
         running = self._invoke(data, timeout=call.timeout_seconds, metadata=tuple(call.metadata))
         request.client.when_left(running.cancel)
@@ -120,7 +120,7 @@ class Transcoder:
 
 
 class Encoder:
-    """Turns the response of an RPC into a reply."""
+    """Turns the message that an RPC answers with into a response."""
 
     def __init__(self, rpc: Rpc, registry: Registry) -> None:
         """Prepare everything.
@@ -134,22 +134,22 @@ class Encoder:
         self._location = _location(rpc.desc.output, rpc.rule.location)
         self._etag = next(filter(_is_etag, rpc.desc.output.fields), None)
 
-    def reply(self, data: bytes) -> Reply:
+    def encode(self, data: bytes) -> Response:
         """Write the response in JSON; fields without presence are always there."""
         message = self._type.from_binary(data)
-        reply = Reply(self._status)
+        response = Response(self._status)
         if self._status not in NO_CONTENT:
             text = message.to_json(registry=self._registry, always_emit_implicit=True)
-            reply.body = text.encode()
+            response.body = text.encode()
         if self._etag is not None:
             tag = entity_tag(message[self._etag])
             if tag:
-                reply.headers["etag"] = tag
+                response.headers["etag"] = tag
         if self._location is not None:
             location = _fill(self._location, message)
             if location:
-                reply.headers["location"] = location
-        return reply
+                response.headers["location"] = location
+        return response
 
 
 Location = list[str | tuple[DescField, ...]]
@@ -186,10 +186,10 @@ def _is_etag(field: DescField) -> bool:
     return field.name == ETAG and is_text
 
 
-def _unless_known(request: Request, reply: Reply) -> Reply:
+def _unless_known(request: Request, response: Response) -> Response:
     """Answer 304 when the client has this state of the resource already."""
     known = request.header(b"if-none-match")
-    tag = reply.headers.get("etag", "")
+    tag = response.headers.get("etag", "")
     if known and tag and request.method in ("GET", "HEAD") and none_match(known, tag):
-        return Reply(304, headers=reply.headers)
-    return reply
+        return Response(304, headers=response.headers)
+    return response

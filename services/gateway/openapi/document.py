@@ -9,9 +9,9 @@ from typing import Any, Final
 from protobuf import DescField, DescFieldValueList, DescFieldValueMessage, DescMessage, Registry
 
 from services.gateway.binding.descriptors import PUBLIC_ACCESS, WHOLE, Binding, Rpc, field_at
-from services.gateway.binding.shapes import SPECIAL, STRUCTS
+from services.gateway.binding.protojson import SPECIAL, STRUCTS
 from services.gateway.binding.template import Wildcard
-from services.gateway.http.exchange import NO_CONTENT
+from services.gateway.http.messages import NO_CONTENT
 from services.gateway.openapi.comments import read_comments, summary
 from services.gateway.openapi.errors import ERROR_SCHEMAS, ERROR_STATUSES, error_responses
 from services.gateway.openapi.schemas import REFERENCE, Mode, Schema, Schemas

@@ -21,8 +21,8 @@ from protobuf import (
     ScalarType,
 )
 
+from services.gateway.binding.protojson import NULL_VALUE, WRAPPERS
 from services.gateway.binding.scalars import RANGES
-from services.gateway.binding.shapes import NULL_VALUE, WRAPPERS
 
 Schema = dict[str, Any]
 
@@ -122,7 +122,7 @@ class Schemas:
         if mode is not Mode.OUTPUT:
             if not self._ignore_unknown:
                 schema["additionalProperties"] = False
-            _exclude_rivals(schema, message)
+            _exclude_siblings(schema, message)
         return schema
 
     def described(self, field: DescField, mode: Mode) -> Schema:
@@ -229,7 +229,7 @@ def _is_implicit(field: DescField) -> bool:
     return field.presence.name == "IMPLICIT"
 
 
-def _exclude_rivals(schema: Schema, message: DescMessage) -> None:
+def _exclude_siblings(schema: Schema, message: DescMessage) -> None:
     groups = [each for each in message.members if isinstance(each, DescOneof)]
     pairs = [
         {"required": [one.json_name, other.json_name]}

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
-PROBLEMS_MAX: Final = 50
+VIOLATIONS_MAX: Final = 50
 """More are not listed: an answer is for reading."""
 
 
-class Problems:
+class BindingViolations:
     """Collects the wrong fields of a request, by their JSON names."""
 
     def __init__(self) -> None:
@@ -17,11 +17,11 @@ class Problems:
 
     def add(self, field: str, description: str) -> None:
         """Note that a field is wrong; `description` reads on from its name."""
-        if len(self.found) < PROBLEMS_MAX:
+        if len(self.found) < VIOLATIONS_MAX:
             self.found.append((field, description))
 
     def raise_any(self) -> None:
-        """Raise BadRequest if there is a problem."""
+        """Raise BadRequest if there is a violation."""
         if self.found:
             raise BadRequest(self.found)
 

@@ -26,8 +26,8 @@ from protobuf import (
 )
 
 from services.gateway.binding import strictjson
-from services.gateway.binding.problems import Problems, joined
 from services.gateway.binding.scalars import Check, FromText, check_of, from_text_of
+from services.gateway.binding.violations import BindingViolations, joined
 
 ANY: Final = "google.protobuf.Any"
 VALUE: Final = "google.protobuf.Value"
@@ -48,60 +48,60 @@ NULL_VALUE: Final = "google.protobuf.NullValue"
 SPECIAL: Final = {ANY, FIELD_MASK, *STRUCTS, *IN_STRINGS, *WRAPPERS}
 """Messages that have a JSON form of their own."""
 
-Reader = Callable[[Any, str, Problems], Any]
-"""Takes a JSON value and its place, notes problems, and gives the value in one form."""
+FromJson = Callable[[Any, str, BindingViolations], Any]
+"""Takes a JSON value and its place, notes violations, and gives the value in one form."""
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class ValueReader:
     """How one value of a type is read.
 
     Attributes:
-        read: From JSON.
+        from_json: From JSON.
         from_text: From text in a path or a query; None where a type has no such form.
-        shape: The message, unless it has a JSON form of its own.
+        form: The message, unless it has a JSON form of its own.
         takes_null: Whether `null` is a value and not the absence of one.
     """
 
-    read: Reader
+    from_json: FromJson
     from_text: FromText | None = None
-    shape: Shape | None = None
+    form: MessageForm | None = None
     takes_null: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Member:
-    """A field of a message in its JSON form; `rivals` are the others of its oneof."""
+class Field:
+    """A field of a message in its JSON form; `oneof_siblings` are the others of its oneof."""
 
     name: str
     json_name: str
-    kind: Kind
-    rivals: frozenset[str]
+    reader: ValueReader
+    oneof_siblings: frozenset[str]
     repeated: bool
     map: bool
 
     @property
-    def shape(self) -> Shape | None:
+    def form(self) -> MessageForm | None:
         """The message that this field holds one of, unless it has a JSON form of its own."""
-        return None if self.repeated or self.map else self.kind.shape
+        return None if self.repeated or self.map else self.reader.form
 
-    def read(self, value: Any, path: str, problems: Problems) -> Any:
+    def read(self, value: Any, path: str, v: BindingViolations) -> Any:
         """Read the value of this field."""
-        return self.kind.read(value, path, problems)
+        return self.reader.from_json(value, path, v)
 
-    def refuse_rivals(self, holder: dict[str, Any], path: str, problems: Problems) -> None:
-        """Note a problem if the object holds another field of the same oneof."""
-        for rival in self.rivals:
-            if holder.get(rival) is not None:
-                problems.add(path, f"and `{rival}` exclude each other")
+    def refuse_siblings(self, holder: dict[str, Any], path: str, v: BindingViolations) -> None:
+        """Note a violation if the object holds another field of the same oneof."""
+        for sibling in self.oneof_siblings:
+            if holder.get(sibling) is not None:
+                v.add(path, f"and `{sibling}` exclude each other")
 
 
-class Shapes:
-    """Makes the shape of each message once.
+class MessageForms:
+    """Makes the form of each message once.
 
     Args:
         registry: Knows the messages inside Any.
-        ignore_unknown: Let members pass that a message does not have; they are dropped.
+        ignore_unknown: Let fields pass that a message does not have; they are dropped.
         fold_first_letter: Let the first letter of a member's name be of either case.
     """
 
@@ -116,127 +116,128 @@ class Shapes:
         self.registry: Final = registry
         self.ignore_unknown: Final = ignore_unknown
         self.fold_first_letter: Final = fold_first_letter
-        self._made: dict[str, Shape] = {}
+        self._made: dict[str, MessageForm] = {}
 
-    def of(self, message: DescMessage) -> Shape:
-        """Return the shape of a message."""
-        shape = self._made.get(message.type_name)
-        if shape is None:
-            shape = self._made[message.type_name] = Shape(self, message)
-        return shape
+    def of(self, message: DescMessage) -> MessageForm:
+        """Return the form of a message."""
+        form = self._made.get(message.type_name)
+        if form is None:
+            form = self._made[message.type_name] = MessageForm(self, message)
+        return form
 
-    def kind(self, type_: ScalarType | DescEnum | DescMessage) -> Kind:
+    def reader(self, type_: ScalarType | DescEnum | DescMessage) -> ValueReader:
         """Return how one value of a type is read."""
         if isinstance(type_, DescMessage):
-            return self._message_kind(type_)
+            return self._message_reader(type_)
         takes_null = isinstance(type_, DescEnum) and type_.type_name == NULL_VALUE
-        return Kind(_checked(check_of(type_)), from_text_of(type_), takes_null=takes_null)
+        return ValueReader(_checked(check_of(type_)), from_text_of(type_), takes_null=takes_null)
 
-    def _message_kind(self, message: DescMessage) -> Kind:
+    def _message_reader(self, message: DescMessage) -> ValueReader:
         name = message.type_name
         if name in WRAPPERS:
             inner = message.fields[0].value
             assert isinstance(inner, DescFieldValueScalar)
-            return self.kind(inner.scalar)
+            return self.reader(inner.scalar)
         if name in STRUCTS:
             check = _instance_check(*STRUCTS[name])
             from_text: FromText = lambda text: check(strictjson.read_text(text))  # noqa: E731
-            return Kind(_checked(check), from_text, takes_null=name == VALUE)
+            return ValueReader(_checked(check), from_text, takes_null=name == VALUE)
         if name in IN_STRINGS or name == FIELD_MASK:
             check = _codec_check(message)
-            return Kind(_checked(check), check)
+            return ValueReader(_checked(check), check)
         if name == ANY:
-            return Kind(self._read_any)
-        shape = self.of(message)
-        return Kind(shape.read, shape=shape)
+            return ValueReader(self._read_any)
+        form = self.of(message)
+        return ValueReader(form.read, form=form)
 
-    def _read_any(self, value: Any, path: str, problems: Problems) -> Any:
+    def _read_any(self, value: Any, path: str, v: BindingViolations) -> Any:
         if type(value) is not dict or not isinstance(value.get("@type", ""), str):
-            problems.add(path, "has to be an object with a string `@type`")
+            v.add(path, "has to be an object with a string `@type`")
             return None
         if not value:
             return value
         url = value.get("@type", "")
         message = self.registry.message(url.rpartition("/")[2])
         if message is None or "/" not in url:
-            problems.add(joined(path, "@type"), "names no type that is known here")
+            v.add(joined(path, "@type"), "names no type that is known here")
             return None
         rest = {name: each for name, each in value.items() if name != "@type"}
-        kind = self.kind(message)
-        if kind.shape is not None:
-            return {"@type": url, **kind.shape.read(rest, path, problems)}
+        reader = self.reader(message)
+        if reader.form is not None:
+            return {"@type": url, **reader.form.read(rest, path, v)}
         if rest.keys() != {"value"}:
-            problems.add(path, "has to hold `value` and nothing else")
+            v.add(path, "has to hold `value` and nothing else")
             return None
-        return {"@type": url, "value": kind.read(rest["value"], joined(path, "value"), problems)}
+        inner = reader.from_json(rest["value"], joined(path, "value"), v)
+        return {"@type": url, "value": inner}
 
 
-class Shape:
+class MessageForm:
     """The JSON form of one message."""
 
-    def __init__(self, shapes: Shapes, message: DescMessage) -> None:
-        """See the class. The members are made when they are needed first: types recur."""
-        self._shapes = shapes
+    def __init__(self, forms: MessageForms, message: DescMessage) -> None:
+        """See the class. The fields are made when they are needed first: types recur."""
+        self._forms = forms
         self.message: Final = message
 
     @cached_property
-    def members(self) -> dict[str, Member]:
+    def fields(self) -> dict[str, Field]:
         """The fields by each name that JSON may use for them."""
-        made = [_member(self._shapes, field) for field in self.message.fields]
-        by_name = {member.name: member for member in made}
-        by_name |= {member.json_name: member for member in made}
-        if self._shapes.fold_first_letter:
-            for name, member in list(by_name.items()):
-                by_name.setdefault(name[:1].swapcase() + name[1:], member)
+        made = [_field(self._forms, desc) for desc in self.message.fields]
+        by_name = {field.name: field for field in made}
+        by_name |= {field.json_name: field for field in made}
+        if self._forms.fold_first_letter:
+            for name, field in list(by_name.items()):
+                by_name.setdefault(name[:1].swapcase() + name[1:], field)
         return by_name
 
     @cached_property
-    def exact_members(self) -> dict[str, Member]:
+    def exact_fields(self) -> dict[str, Field]:
         """The fields by proto name and JSON name."""
-        members = self.members.values()
-        names = {member.name: member for member in members}
-        return names | {member.json_name: member for member in members}
+        fields = self.fields.values()
+        names = {field.name: field for field in fields}
+        return names | {field.json_name: field for field in fields}
 
-    def read(self, value: Any, path: str, problems: Problems) -> dict[str, Any]:
+    def read(self, value: Any, path: str, v: BindingViolations) -> dict[str, Any]:
         """Read an object. Members that are null stay, since they were present."""
         out: dict[str, Any] = {}
         if type(value) is not dict:
-            problems.add(path or "body", "has to be an object")
+            v.add(path or "body", "has to be an object")
             return out
         for name, each in value.items():
-            member = self.members.get(name)
-            if member is None:
-                if not self._shapes.ignore_unknown:
-                    problems.add(joined(path, name), "is not a field")
+            field = self.fields.get(name)
+            if field is None:
+                if not self._forms.ignore_unknown:
+                    v.add(joined(path, name), "is not a field")
                 continue
-            place = joined(path, member.json_name)
-            if member.json_name in out:
-                problems.add(place, "is given twice")
-            elif each is None and not member.kind.takes_null:
-                out[member.json_name] = None
+            place = joined(path, field.json_name)
+            if field.json_name in out:
+                v.add(place, "is given twice")
+            elif each is None and not field.reader.takes_null:
+                out[field.json_name] = None
             else:
-                member.refuse_rivals(out, place, problems)
-                out[member.json_name] = member.read(each, place, problems)
+                field.refuse_siblings(out, place, v)
+                out[field.json_name] = field.read(each, place, v)
         return out
 
 
-def _member(shapes: Shapes, field: DescField) -> Member:
-    value = field.value
-    rivals: frozenset[str] = frozenset()
+def _field(forms: MessageForms, desc: DescField) -> Field:
+    value = desc.value
+    siblings: frozenset[str] = frozenset()
     if isinstance(value, DescFieldValueList):
-        item = shapes.kind(value.element)
-        kind = Kind(_list_reader(item), item.from_text, item.shape)
+        item = forms.reader(value.element)
+        reader = ValueReader(_list_reader(item), item.from_text, item.form)
     elif isinstance(value, DescFieldValueMap):
-        kind = Kind(_map_reader(from_text_of(value.key), shapes.kind(value.value)))
+        reader = ValueReader(_map_reader(from_text_of(value.key), forms.reader(value.value)))
     else:
         if value.oneof is not None:
-            rivals = frozenset(each.json_name for each in value.oneof.fields if each is not field)
-        kind = shapes.kind(_type_of(field))
-    return Member(
-        name=field.name,
-        json_name=field.json_name,
-        kind=kind,
-        rivals=rivals,
+            siblings = frozenset(each.json_name for each in value.oneof.fields if each is not desc)
+        reader = forms.reader(_type_of(desc))
+    return Field(
+        name=desc.name,
+        json_name=desc.json_name,
+        reader=reader,
+        oneof_siblings=siblings,
         repeated=isinstance(value, DescFieldValueList),
         map=isinstance(value, DescFieldValueMap),
     )
@@ -252,33 +253,31 @@ def _type_of(field: DescField) -> ScalarType | DescEnum | DescMessage:
     return value.enum
 
 
-def _checked(check: Check) -> Reader:
-    def read(value: Any, path: str, problems: Problems) -> Any:
+def _checked(check: Check) -> FromJson:
+    def read(value: Any, path: str, v: BindingViolations) -> Any:
         try:
             return check(value)
         except ValueError as error:
-            problems.add(path, str(error))
+            v.add(path, str(error))
             return None
 
     return read
 
 
-def _list_reader(item: Kind) -> Reader:
-    def read(value: Any, path: str, problems: Problems) -> Any:
+def _list_reader(item: ValueReader) -> FromJson:
+    def read(value: Any, path: str, v: BindingViolations) -> Any:
         if type(value) is not list:
-            problems.add(path, "has to be a list")
+            v.add(path, "has to be a list")
             return None
-        return [
-            _read_item(item, each, f"{path}[{index}]", problems) for index, each in enumerate(value)
-        ]
+        return [_read_item(item, each, f"{path}[{index}]", v) for index, each in enumerate(value)]
 
     return read
 
 
-def _map_reader(key_from_text: FromText, item: Kind) -> Reader:
-    def read(value: Any, path: str, problems: Problems) -> Any:
+def _map_reader(key_from_text: FromText, item: ValueReader) -> FromJson:
+    def read(value: Any, path: str, v: BindingViolations) -> Any:
         if type(value) is not dict:
-            problems.add(path, "has to be an object")
+            v.add(path, "has to be an object")
             return None
         out: dict[str, Any] = {}
         for text, each in value.items():
@@ -286,11 +285,11 @@ def _map_reader(key_from_text: FromText, item: Kind) -> Reader:
             try:
                 key = _key_text(key_from_text(text))
             except ValueError as error:
-                problems.add(place, f"has a key that {error}")
+                v.add(place, f"has a key that {error}")
                 continue
             if key in out:
-                problems.add(place, "is given twice")
-            out[key] = _read_item(item, each, place, problems)
+                v.add(place, "is given twice")
+            out[key] = _read_item(item, each, place, v)
         return out
 
     return read
@@ -300,11 +299,11 @@ def _key_text(key: Any) -> str:
     return str(key).lower() if isinstance(key, bool) else str(key)
 
 
-def _read_item(item: Kind, value: Any, place: str, problems: Problems) -> Any:
+def _read_item(item: ValueReader, value: Any, place: str, v: BindingViolations) -> Any:
     if value is None and not item.takes_null:
-        problems.add(place, "must not be null")
+        v.add(place, "must not be null")
         return None
-    return item.read(value, place, problems)
+    return item.from_json(value, place, v)
 
 
 def _instance_check(type_: type, words: str) -> Check:

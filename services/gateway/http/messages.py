@@ -1,4 +1,4 @@
-"""One request and its reply, as the rest of the gateway sees them."""
+"""One request and its response, as the rest of the gateway sees them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class TooSlow(Exception):
 
 
 @dataclass(slots=True)
-class Reply:
+class Response:
     """An answer."""
 
     status: int
@@ -84,14 +84,14 @@ class Request:
     @classmethod
     def of(cls, scope: Scope, receive: Receive) -> Request:
         """Read the scope of ASGI."""
-        address = scope.get("client")
+        peer = scope.get("client")
         return cls(
             method=scope["method"],
             raw_path=scope["raw_path"].decode("latin-1"),
             query=scope["query_string"],
             headers=scope["headers"],
             named=dict(scope["headers"]),
-            peer=address[0] if address else "",
+            peer=peer[0] if peer else "",
             client=scope["state"][CLIENT],
             receive=receive,
         )
