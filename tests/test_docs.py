@@ -46,7 +46,15 @@ def test_every_error_that_is_raised_has_a_reason_of_the_list() -> None:
 
 
 @pytest.mark.parametrize(
-    "page", ["README.md", *(f"docs/{p.name}" for p in sorted((ROOT / "docs").glob("*.md")))]
+    "page",
+    sorted(
+        str(page.relative_to(ROOT))
+        for page in (
+            *ROOT.glob("*.md"),
+            *(ROOT / "docs").rglob("*.md"),
+            *(ROOT / "clients").glob("*/*.md"),
+        )
+    ),
 )
 def test_links_lead_somewhere(page: str) -> None:
     path = ROOT / page

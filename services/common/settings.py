@@ -179,7 +179,7 @@ class CommonSettings(BaseSettings):
     commerce_port: Port = Field(default=50053, description="gRPC port of Commerce")
     auth_address: Target = Field(
         default_factory=lambda data: target_of(data, "auth"),
-        description="where to call Auth: host:port, several separated by commas, or a gRPC target",
+        description="where to call Auth: host:port, several separated by commas, or dns:///name:port",
     )
     profile_address: Target = Field(
         default_factory=lambda data: target_of(data, "profile"),
