@@ -1,0 +1,197 @@
+"""Every statement of the services can be prepared on the migrated database of its service."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import importlib
+import itertools
+import pkgutil
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NoReturn, cast
+
+import psycopg
+import pytest
+from sqlalchemy import column, select, table
+
+import services
+from services.commerce.model import Filters, Sort
+from services.commerce.store import listing
+from services.kernel.db.database import Reader
+from services.kernel.db.statement import NoParameters, Statement
+from services.kernel.db.untyped import Untyped
+from services.kernel.ids import new_id
+from tests.conftest import Databases
+
+AnyStatement = Statement[Any, Any] | Untyped
+Statements = dict[str, AnyStatement]
+Connections = Mapping[str, psycopg.Connection]
+
+OWNERS = ("auth", "profile", "commerce")
+# Modules with functions that make statements; `of_listing` calls those of listing.
+BUILDERS = {"services.commerce.store.listing", "services.commerce.store.orders"}
+
+
+@dataclass(frozen=True, slots=True)
+class Misspelled:
+    nmae: str
+
+
+@pytest.fixture
+def connections(databases: Databases, stack: ExitStack) -> Connections:
+    return {
+        owner: stack.enter_context(psycopg.connect(databases.fresh(stack, owner), autocommit=True))
+        for owner in OWNERS
+    }
+
+
+async def test_every_statement_can_be_prepared(connections: Connections) -> None:
+    assert complaints(of_modules() | await of_listing(), connections) == {}
+
+
+def test_a_statement_that_cannot_be_prepared_is_named(connections: Connections) -> None:
+    planted: Statements = {
+        "services.auth.store.users:_X": misspelled("users"),
+        "services.kernel.sagas.store:_X": misspelled("sagas"),
+        "services.kernel.sagas.store:_Y": misspelled("sages"),
+    }
+    assert complaints(planted, connections) == {
+        "services.auth.store.users:_X": 'column "nmae" does not exist',
+        "services.kernel.sagas.store:_X": 'column "nmae" does not exist',
+        "services.kernel.sagas.store:_Y": 'relation "sages" does not exist',
+    }
+
+
+def test_a_statement_is_found_in_its_module_and_inside_of_other_values() -> None:
+    assert "services.kernel.db.cleaner:OLD_KEYS" in of_modules()
+    assert "services.profile.store.wallets:_GET" in of_modules()
+    one, other = misspelled("users"), misspelled("sagas")
+    assert dict(inside({"a": [one, (other,)]}, "m:X")) == {
+        "m:X['a'][0]": one,
+        "m:X['a'][1][0]": other,
+    }
+
+
+def test_no_other_module_makes_statements_in_functions() -> None:
+    folder = Path(services.__file__).parent
+    found = {
+        ".".join(path.relative_to(folder.parent).with_suffix("").parts)
+        for path in folder.rglob("*.py")
+        if makes_statements_in_functions(ast.parse(path.read_text()))
+    }
+    assert found == BUILDERS
+
+
+def misspelled(name: str) -> AnyStatement:
+    return Statement(select(column("nmae")).select_from(table(name)), NoParameters, Misspelled)
+
+
+def complaints(statements: Statements, connections: Connections) -> dict[str, str]:
+    """Return why PostgreSQL refuses statements, by their names."""
+    return {
+        name: refusal
+        for name, statement in statements.items()
+        if (refusal := refusal_of(name, statement, connections)) is not None
+    }
+
+
+def refusal_of(name: str, statement: AnyStatement, connections: Connections) -> str | None:
+    """Return why a database refuses a statement, or None.
+
+    The statements of the kernel and of other shared modules are for each database that
+    has their tables.
+    """
+    owner = name.split(".")[1]
+    if owner in connections:
+        return error_of(statement, connections[owner])
+    errors = [error_of(statement, each) for each in connections.values()]
+    without = [each for each in errors if each is not None and each.startswith("relation ")]
+    if len(without) == len(errors):
+        return without[0]
+    return next((each for each in errors if each is not None and each not in without), None)
+
+
+def error_of(statement: AnyStatement, connection: psycopg.Connection) -> str | None:
+    try:
+        connection.execute(b"PREPARE statement AS " + statement.sql)
+    except psycopg.Error as error:
+        return error.diag.message_primary
+    connection.execute(b"DEALLOCATE statement")
+    return None
+
+
+def of_modules() -> Statements:
+    """Return the statements of all modules, each once, by the name of the module that makes it."""
+    names = [each.name for each in pkgutil.walk_packages(services.__path__, "services.")]
+    names.sort(key=lambda name: (name.split(".")[1] in OWNERS, name.endswith("__main__")))
+    found: Statements = {}
+    for name in names:
+        for key, value in vars(importlib.import_module(name)).items():
+            for path, statement in inside(value, f"{name}:{key}"):
+                if statement not in found.values():
+                    found[path] = statement
+    return found
+
+
+def inside(value: object, path: str) -> Iterator[tuple[str, AnyStatement]]:
+    """Find statements in a value of a module: in collections and in dataclasses, too."""
+    if isinstance(value, Statement | Untyped):
+        yield path, value
+    elif isinstance(value, Mapping):
+        for key, each in value.items():
+            yield from inside(each, f"{path}[{key!r}]")
+    elif isinstance(value, list | tuple | set | frozenset):
+        for number, each in enumerate(value):
+            yield from inside(each, f"{path}[{number}]")
+    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
+        for each in dataclasses.fields(value):
+            yield from inside(getattr(value, each.name), f"{path}.{each.name}")
+
+
+def makes_statements_in_functions(module: ast.Module) -> bool:
+    return any(
+        isinstance(call, ast.Call)
+        and isinstance(call.func, ast.Name)
+        and call.func.id in ("Statement", "Untyped")
+        for function in ast.walk(module)
+        if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef)
+        for call in ast.walk(function)
+    )
+
+
+class RecordedError(Exception):
+    pass
+
+
+@dataclass
+class Recorder:
+    """A reader that notes the statements it is given, and runs none."""
+
+    statements: Statements = field(default_factory=dict)
+
+    async def all(self, statement: AnyStatement, /, *_: object, **__: object) -> NoReturn:
+        self.statements[f"{listing.__name__}:{len(self.statements)}"] = statement
+        raise RecordedError
+
+    async def first(self, statement: AnyStatement, /, *_: object, **__: object) -> NoReturn:
+        await self.all(statement)
+
+
+async def of_listing() -> Statements:
+    """Return the statements that list products, one for each combination of filters."""
+    recorder = Recorder()
+    reader = cast(Reader, recorder)
+    for category_id, price, words, sort in itertools.product(
+        (None, new_id()), (None, 1), (None, "word"), Sort
+    ):
+        filters = Filters(category_id, price, price, words, sort)
+        for after in (None, (1, new_id())):
+            with suppress(RecordedError):
+                await listing.list_products(reader, filters, after=after, skip=0, limit=1)
+        with suppress(RecordedError):
+            await listing.count_products(reader, filters)
+    assert len(recorder.statements) == 2 * 2 * 2 * len(Sort) * 3
+    return recorder.statements
