@@ -14,16 +14,12 @@ from services.profile.model import BRANDS, PROFILES, Brand, NewBrand, OwnedBrand
 
 
 @dataclass(frozen=True, slots=True)
-class BrandId:
-    """The parameter of a statement about one brand."""
-
+class _ByBrand:
     id: UUID
 
 
 @dataclass(frozen=True, slots=True)
-class BrandOfProfile:
-    """The columns of a new brand."""
-
+class _BrandInsert:
     id: UUID
     profile_id: UUID
     name: str
@@ -35,17 +31,17 @@ _COLUMNS = [BRANDS.c[field.name] for field in fields(Brand)]
 _BY_ID = BRANDS.c.id == bindparam("id")
 
 _INSERT = Statement(
-    insert(BRANDS).values({each.name: bindparam(each.name) for each in fields(BrandOfProfile)}),
-    BrandOfProfile,
+    insert(BRANDS).values({each.name: bindparam(each.name) for each in fields(_BrandInsert)}),
+    _BrandInsert,
     NoRow,
 )
-_GET = Statement(select(*_COLUMNS).where(_BY_ID), BrandId, Brand)
+_GET = Statement(select(*_COLUMNS).where(_BY_ID), _ByBrand, Brand)
 _LOCK = Statement(
     select(*_COLUMNS, PROFILES.c.user_id.label("owner_id"))
     .select_from(BRANDS.outerjoin(PROFILES, PROFILES.c.id == BRANDS.c.profile_id))
     .where(_BY_ID)
     .with_for_update(of=BRANDS),
-    BrandId,
+    _ByBrand,
     OwnedBrand,
 )
 _UPDATE = Statement(
@@ -63,7 +59,7 @@ _TOUCH_PROFILE = Statement(
     update(PROFILES)
     .where(PROFILES.c.id == select(BRANDS.c.profile_id).where(_BY_ID).scalar_subquery())
     .values(revision=PROFILES.c.revision + 1, update_time=func.clock_timestamp()),
-    BrandId,
+    _ByBrand,
     NoRow,
 )
 
@@ -75,7 +71,7 @@ async def insert_new(tx: Transaction, new: NewBrand, *, profile_id: UUID) -> Bra
     )
     await tx.execute(
         _INSERT,
-        BrandOfProfile(
+        _BrandInsert(
             id=brand.id,
             profile_id=profile_id,
             name=new.name,
@@ -88,15 +84,15 @@ async def insert_new(tx: Transaction, new: NewBrand, *, profile_id: UUID) -> Bra
 
 async def get(reader: Reader, brand_id: UUID) -> Brand | None:
     """Return a brand, or None."""
-    return await reader.first(_GET, BrandId(brand_id))
+    return await reader.first(_GET, _ByBrand(brand_id))
 
 
 async def lock(tx: Transaction, brand_id: UUID) -> OwnedBrand | None:
     """Return a brand with its owner and keep others from changing it, or None."""
-    return await tx.first(_LOCK, BrandId(brand_id))
+    return await tx.first(_LOCK, _ByBrand(brand_id))
 
 
 async def update_locked(tx: Transaction, brand: Brand) -> None:
     """Write a brand that was read by `lock`."""
     await tx.execute(_UPDATE, brand)
-    await tx.execute(_TOUCH_PROFILE, BrandId(brand.id))
+    await tx.execute(_TOUCH_PROFILE, _ByBrand(brand.id))

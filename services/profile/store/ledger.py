@@ -34,9 +34,7 @@ A = TypeVar("A")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NewTransferRow:
-    """The columns of a new transfer, and the time after which it comes too late, if any."""
-
+class _TransferInsert:
     id: UUID
     kind: TransferKind
     state: TransferState
@@ -51,9 +49,7 @@ class NewTransferRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Debit:
-    """A debit of a user's wallet, and the time after which it comes too late."""
-
+class _Debit:
     id: UUID
     user_id: UUID
     amount: int
@@ -63,34 +59,26 @@ class Debit:
 
 
 @dataclass(frozen=True, slots=True)
-class InsertedTransfer:
-    """The columns of a transfer that the database sets, and whether it came too late."""
-
+class _Inserted:
     debit_account_id: UUID | None
     create_time: datetime
     is_late: bool | None
 
 
 @dataclass(frozen=True, slots=True)
-class Credit:
-    """An amount for a wallet."""
-
+class _Credit:
     wallet_id: UUID
     amount: int
 
 
 @dataclass(frozen=True, slots=True)
-class CreditOfUser:
-    """An amount for a user's wallet."""
-
+class _CreditOfUser:
     user_id: UUID
     amount: int
 
 
 @dataclass(frozen=True, slots=True)
-class AccountId:
-    """An account."""
-
+class _AccountId:
     id: UUID
 
 
@@ -111,13 +99,13 @@ _INSERT = Statement(
     .values(
         {
             each.name: bindparam(each.name)
-            for each in fields(NewTransferRow)
+            for each in fields(_TransferInsert)
             if each.name != "not_after"
         }
     )
     .returning(*_INSERTED),
-    NewTransferRow,
-    InsertedTransfer,
+    _TransferInsert,
+    _Inserted,
 )
 _TAKEN = (
     update(ACCOUNTS)
@@ -139,26 +127,26 @@ _DEBITED = {
 # One statement, because the wallet is locked from here to the commit.
 _DEBIT = Statement(
     insert(TRANSFERS).from_select(list(_DEBITED), select(*_DEBITED.values())).returning(*_INSERTED),
-    Debit,
-    InsertedTransfer,
+    _Debit,
+    _Inserted,
 )
 _GIVE = Statement(
     update(ACCOUNTS)
     .where(ACCOUNTS.c.id == bindparam("wallet_id"), ACCOUNTS.c.user_id.is_not(None))
     .values(_CREDITED),
-    Credit,
+    _Credit,
     NoRow,
 )
 _GIVE_USER = Statement(
     update(ACCOUNTS).where(_OF_USER).values(_CREDITED).returning(ACCOUNTS.c.id),
-    CreditOfUser,
-    AccountId,
+    _CreditOfUser,
+    _AccountId,
 )
 # A wallet that a refusal refers to must not vanish meanwhile.
 _KEEP_WALLET = Statement(
     select(ACCOUNTS.c.id).where(_OF_USER).with_for_update(read=True, key_share=True),
     ByUser,
-    AccountId,
+    _AccountId,
 )
 
 
@@ -174,7 +162,7 @@ async def debit(tx: Transaction, new: NewTransfer, *, not_after: datetime) -> Tr
         IdTaken: See there.
     """
     assert new.user_id is not None
-    given = Debit(
+    given = _Debit(
         id=new.id,
         user_id=new.user_id,
         amount=new.amount,
@@ -217,7 +205,7 @@ async def top_up(tx: Transaction, new: NewTransfer) -> Transfer | None:
         IdTaken: See there.
     """
     assert new.user_id is not None
-    wallet = await tx.first(_GIVE_USER, CreditOfUser(new.user_id, new.amount))
+    wallet = await tx.first(_GIVE_USER, _CreditOfUser(new.user_id, new.amount))
     if wallet is None:
         return None
     accounts = (TREASURY, wallet.id)
@@ -230,7 +218,7 @@ async def give_back(tx: Transaction, new: NewTransfer, *, wallet_id: UUID) -> No
     Raises:
         IdTaken: See there.
     """
-    is_open = await tx.execute(_GIVE, Credit(wallet_id, new.amount))
+    is_open = await tx.execute(_GIVE, _Credit(wallet_id, new.amount))
     credited = wallet_id if is_open else SUSPENSE
     await _record(tx, new, TransferState.POSTED, wallet_id=credited, accounts=(SALES, credited))
 
@@ -245,7 +233,7 @@ async def _record(
     refusal_reason: str | None = None,
     not_after: datetime | None = None,
 ) -> Transfer:
-    given = NewTransferRow(
+    given = _TransferInsert(
         id=new.id,
         kind=new.kind,
         state=state,
@@ -264,8 +252,8 @@ async def _record(
 
 
 async def _insert(
-    tx: Transaction, statement: Statement[A, InsertedTransfer], given: A
-) -> InsertedTransfer | None:
+    tx: Transaction, statement: Statement[A, _Inserted], given: A
+) -> _Inserted | None:
     try:
         inserted = await tx.first(statement, given)
     except psycopg.errors.UniqueViolation as error:
@@ -280,7 +268,7 @@ async def _insert(
 def _made(
     new: NewTransfer,
     state: TransferState,
-    inserted: InsertedTransfer,
+    inserted: _Inserted,
     *,
     wallet_id: UUID | None,
     refusal_reason: str | None = None,

@@ -37,9 +37,7 @@ A = TypeVar("A")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NewProfileRow:
-    """The columns of a new profile."""
-
+class _ProfileInsert:
     id: UUID
     user_id: UUID
     saga_id: UUID
@@ -53,9 +51,7 @@ class NewProfileRow:
 
 
 @dataclass(frozen=True, slots=True)
-class ProfileRow(ProfileColumns):
-    """A profile and its brand, side by side."""
-
+class _ProfileRow(ProfileColumns):
     brand_id: UUID | None
     brand_name: str | None
     brand_description: str | None
@@ -67,9 +63,7 @@ class ProfileRow(ProfileColumns):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ProfileChange:
-    """The columns that a user can change, with their new values."""
-
+class _ProfileChange:
     user_id: UUID
     first_name: str | None
     last_name: str | None
@@ -82,55 +76,41 @@ class ProfileChange:
 
 
 @dataclass(frozen=True, slots=True)
-class StatusChange:
-    """A new status, and its version at Auth."""
-
+class _StatusChange:
     user_id: UUID
     status: str
     version: int
 
 
 @dataclass(frozen=True, slots=True)
-class ProfilePage:
-    """The place of a page in the list of profiles."""
-
+class _ProfilePage:
     before_time: datetime
     before_id: UUID
     limit: int
 
 
 @dataclass(frozen=True, slots=True)
-class ProfilePageOfStatus(ProfilePage):
-    """The place of a page in the list of the profiles that have a status."""
-
+class _ProfilePageOfStatus(_ProfilePage):
     status: str
 
 
 @dataclass(frozen=True, slots=True)
-class ByPhone:
-    """The parameter of a statement about one phone number."""
-
+class _ByPhone:
     phone_number: str
 
 
 @dataclass(frozen=True, slots=True)
-class ProfileSaga:
-    """The registration that made a profile; None when it is not known."""
-
+class _ProfileSaga:
     saga_id: UUID | None
 
 
 @dataclass(frozen=True, slots=True)
-class ProfileOwner:
-    """The user whose profile it is."""
-
+class _ProfileOwner:
     user_id: UUID
 
 
 @dataclass(frozen=True, slots=True)
-class IsFound:
-    """Whether there is a row of a kind."""
-
+class _IsFound:
     found: bool
 
 
@@ -144,20 +124,20 @@ _CHANGED = {"revision": PROFILES.c.revision + 1, "update_time": func.clock_times
 
 _INSERT = Statement(
     insert(PROFILES)
-    .values({each.name: bindparam(each.name) for each in fields(NewProfileRow)})
+    .values({each.name: bindparam(each.name) for each in fields(_ProfileInsert)})
     .on_conflict_do_nothing(constraint=PHONE_IS_UNIQUE)
     .returning(*_COLUMNS),
-    NewProfileRow,
+    _ProfileInsert,
     ProfileColumns,
 )
 _DELETE_OF_SAGA = Statement(
     delete(PROFILES)
     .where(PROFILES.c.saga_id == bindparam("saga_id"))
     .returning(PROFILES.c.user_id),
-    ProfileSaga,
-    ProfileOwner,
+    _ProfileSaga,
+    _ProfileOwner,
 )
-_SAGA_OF_USER = Statement(select(PROFILES.c.saga_id).where(_OF_USER), ByUser, ProfileSaga)
+_SAGA_OF_USER = Statement(select(PROFILES.c.saga_id).where(_OF_USER), ByUser, _ProfileSaga)
 _DELETE_OF_USER = Statement(delete(PROFILES).where(_OF_USER), ByUser, NoRow)
 _DELETE_REQUESTS_OF_USER = Statement(
     delete(IDEMPOTENCY).where(
@@ -176,36 +156,36 @@ _IS_FORGOTTEN = Statement(
         .label("found")
     ),
     ByUser,
-    IsFound,
+    _IsFound,
 )
-_GET = Statement(_WITH_BRAND.where(_OF_USER), ByUser, ProfileRow)
-_LOCK = Statement(_WITH_BRAND.where(_OF_USER).with_for_update(of=PROFILES), ByUser, ProfileRow)
+_GET = Statement(_WITH_BRAND.where(_OF_USER), ByUser, _ProfileRow)
+_LOCK = Statement(_WITH_BRAND.where(_OF_USER).with_for_update(of=PROFILES), ByUser, _ProfileRow)
 _UPDATE = Statement(
     update(PROFILES)
     .where(_OF_USER)
     .values(
         {
             each.name: bindparam(each.name)
-            for each in fields(ProfileChange)
+            for each in fields(_ProfileChange)
             if each.name != "user_id"
         }
         | _CHANGED
     ),
-    ProfileChange,
+    _ProfileChange,
     NoRow,
 )
 _SET_STATUS = Statement(
     update(PROFILES)
     .where(_OF_USER, PROFILES.c.status_version < bindparam("version"))
     .values({"status": bindparam("status"), "status_version": bindparam("version")} | _CHANGED),
-    StatusChange,
+    _StatusChange,
     NoRow,
 )
-_EXISTS = Statement(select(exists().where(_OF_USER).label("found")), ByUser, IsFound)
+_EXISTS = Statement(select(exists().where(_OF_USER).label("found")), ByUser, _IsFound)
 _PHONE_EXISTS = Statement(
     select(exists().where(PROFILES.c.phone_number == bindparam("phone_number")).label("found")),
-    ByPhone,
-    IsFound,
+    _ByPhone,
+    _IsFound,
 )
 _PAGE = (
     _WITH_BRAND.where(
@@ -215,9 +195,9 @@ _PAGE = (
     .order_by(PROFILES.c.create_time.desc(), PROFILES.c.id.desc())
     .limit(bindparam("limit"))
 )
-_LIST = Statement(_PAGE, ProfilePage, ProfileRow)
+_LIST = Statement(_PAGE, _ProfilePage, _ProfileRow)
 _LIST_OF_STATUS = Statement(
-    _PAGE.where(PROFILES.c.status == bindparam("status")), ProfilePageOfStatus, ProfileRow
+    _PAGE.where(PROFILES.c.status == bindparam("status")), _ProfilePageOfStatus, _ProfileRow
 )
 
 
@@ -228,7 +208,7 @@ async def insert_new(tx: Transaction, new: NewProfile, *, saga_id: UUID) -> Prof
         PhoneTaken: Nothing was inserted, and the transaction goes on.
         IllegalState: The user has a profile of another saga; the transaction is over.
     """
-    row = NewProfileRow(
+    row = _ProfileInsert(
         id=new_id(),
         user_id=new.user_id,
         saga_id=saga_id,
@@ -282,7 +262,7 @@ async def update_locked(tx: Transaction, profile: Profile) -> Profile:
 
 async def set_status(tx: Transaction, user_id: UUID, *, status: str, version: int) -> bool:
     """Set the status unless the version is an old one; return whether there is a profile."""
-    if await tx.execute(_SET_STATUS, StatusChange(user_id, status, version)):
+    if await tx.execute(_SET_STATUS, _StatusChange(user_id, status, version)):
         return True
     return await _is_found(tx, _EXISTS, ByUser(user_id))
 
@@ -292,15 +272,15 @@ async def list_newest(
 ) -> list[Profile]:
     """Return profiles, the newest first, from a position on."""
     if status is None:
-        rows = await reader.all(_LIST, ProfilePage(*before, limit))
+        rows = await reader.all(_LIST, _ProfilePage(*before, limit))
     else:
-        rows = await reader.all(_LIST_OF_STATUS, ProfilePageOfStatus(*before, limit, status))
+        rows = await reader.all(_LIST_OF_STATUS, _ProfilePageOfStatus(*before, limit, status))
     return [_profile(row, _brand(row)) for row in rows]
 
 
 async def phone_exists(reader: Reader, phone_number: str) -> bool:
     """Return whether a profile has this phone number."""
-    return await _is_found(reader, _PHONE_EXISTS, ByPhone(phone_number))
+    return await _is_found(reader, _PHONE_EXISTS, _ByPhone(phone_number))
 
 
 async def is_forgotten(tx: Transaction, user_id: UUID) -> bool:
@@ -310,7 +290,7 @@ async def is_forgotten(tx: Transaction, user_id: UUID) -> bool:
 
 async def delete_of_saga(tx: Transaction, saga_id: UUID) -> UUID | None:
     """Delete the profile that a saga made, with its brand; return whose it was, or None."""
-    owner = await tx.first(_DELETE_OF_SAGA, ProfileSaga(saga_id))
+    owner = await tx.first(_DELETE_OF_SAGA, _ProfileSaga(saga_id))
     return None if owner is None else owner.user_id
 
 
@@ -326,14 +306,14 @@ async def delete_of_user(tx: Transaction, user_id: UUID) -> None:
     await tx.execute(_DELETE_REQUESTS_OF_USER, ByUser(user_id))
 
 
-async def _is_found(reader: Reader, statement: Statement[A, IsFound], given: A) -> bool:
+async def _is_found(reader: Reader, statement: Statement[A, _IsFound], given: A) -> bool:
     row = await reader.first(statement, given)
     assert row is not None
     return row.found
 
 
-def _change(profile: Profile) -> ProfileChange:
-    return ProfileChange(
+def _change(profile: Profile) -> _ProfileChange:
+    return _ProfileChange(
         user_id=profile.user_id,
         first_name=profile.first_name,
         last_name=profile.last_name,
@@ -366,7 +346,7 @@ def _profile(row: ProfileColumns, brand: Brand | None) -> Profile:
     )
 
 
-def _brand(row: ProfileRow) -> Brand | None:
+def _brand(row: _ProfileRow) -> Brand | None:
     if row.brand_id is None:
         return None
     assert row.brand_name is not None

@@ -31,23 +31,17 @@ from services.profile.model import ACCOUNTS, TRANSFERS, Transfer, TransferKind, 
 
 
 @dataclass(frozen=True, slots=True)
-class TransferId:
-    """The parameter of a statement about one transfer."""
-
+class _TransferId:
     id: UUID
 
 
 @dataclass(frozen=True, slots=True)
-class AmountGivenBack:
-    """A sum over the refunds and the void of a debit."""
-
+class _AmountGivenBack:
     amount: int
 
 
 @dataclass(frozen=True, slots=True)
-class TransferPage:
-    """The place of a page in the list of a wallet's transfers."""
-
+class _TransferPage:
     wallet_id: UUID
     before_time: datetime
     before_id: UUID
@@ -87,14 +81,14 @@ _READ = (
 )
 _BY_ID = _T.id == bindparam("id")
 
-_FIND = Statement(_READ.where(_BY_ID), TransferId, Transfer)
-_LOCK = Statement(select(_T.id).where(_BY_ID).with_for_update(), TransferId, TransferId)
+_FIND = Statement(_READ.where(_BY_ID), _TransferId, Transfer)
+_LOCK = Statement(select(_T.id).where(_BY_ID).with_for_update(), _TransferId, _TransferId)
 _GIVEN_BACK = Statement(
     select(func.coalesce(func.sum(_T.amount), 0).cast(BigInteger).label("amount")).where(
         _T.original_id == bindparam("id")
     ),
-    TransferId,
-    AmountGivenBack,
+    _TransferId,
+    _AmountGivenBack,
 )
 _INSERT_TOMBSTONE = Statement(
     insert(TRANSFERS)
@@ -107,7 +101,7 @@ _INSERT_TOMBSTONE = Statement(
         fingerprint="",
     )
     .on_conflict_do_nothing(),
-    TransferId,
+    _TransferId,
     NoRow,
 )
 _BEFORE = tuple_(_T.create_time, _T.id) < tuple_(
@@ -127,7 +121,7 @@ _PAGE = union_all(
 ).subquery("page")
 _LIST = Statement(
     _READ.join(_PAGE, _PAGE.c.id == _T.id).order_by(*_NEWEST_FIRST).limit(bindparam("limit")),
-    TransferPage,
+    _TransferPage,
     Transfer,
 )
 OLD_TOMBSTONES = Statement(
@@ -148,19 +142,19 @@ OLD_TOMBSTONES = Statement(
 
 async def find(reader: Reader, transfer_id: UUID) -> Transfer | None:
     """Return a transfer, or None."""
-    return await reader.first(_FIND, TransferId(transfer_id))
+    return await reader.first(_FIND, _TransferId(transfer_id))
 
 
 async def lock(tx: Transaction, transfer_id: UUID) -> Transfer | None:
     """Return a transfer and keep others from taking or giving it back, or None."""
-    await tx.execute(_LOCK, TransferId(transfer_id))
+    await tx.execute(_LOCK, _TransferId(transfer_id))
     # A statement of its own sees the commits that the lock waited for.
     return await find(tx, transfer_id)
 
 
 async def given_back(tx: Transaction, original_id: UUID) -> int:
     """Return how much of a locked debit was refunded or voided."""
-    row = await tx.first(_GIVEN_BACK, TransferId(original_id))
+    row = await tx.first(_GIVEN_BACK, _TransferId(original_id))
     assert row is not None
     return row.amount
 
@@ -170,11 +164,11 @@ async def insert_tombstone(tx: Transaction, transfer_id: UUID) -> None:
 
     Waits for a transfer with this id that is being made; the next statement sees it.
     """
-    await tx.execute(_INSERT_TOMBSTONE, TransferId(transfer_id))
+    await tx.execute(_INSERT_TOMBSTONE, _TransferId(transfer_id))
 
 
 async def list_newest(
     reader: Reader, wallet_id: UUID, *, before: tuple[datetime, UUID], limit: int
 ) -> list[Transfer]:
     """Return transfers of a wallet, the newest first, from a position on."""
-    return await reader.all(_LIST, TransferPage(wallet_id, *before, limit))
+    return await reader.all(_LIST, _TransferPage(wallet_id, *before, limit))

@@ -26,32 +26,24 @@ from services.profile.model import (
 
 
 @dataclass(frozen=True, slots=True)
-class WalletId:
-    """The parameter of a statement about one wallet."""
-
+class _ByWallet:
     wallet_id: UUID
 
 
 @dataclass(frozen=True, slots=True)
-class NewWallet:
-    """The columns of a new wallet."""
-
+class _WalletInsert:
     id: UUID
     user_id: UUID
 
 
 @dataclass(frozen=True, slots=True)
-class LockedWallet:
-    """A wallet that nobody else changes now."""
-
+class _LockedWallet:
     id: UUID
     balance: int
 
 
 @dataclass(frozen=True, slots=True)
-class Forfeit:
-    """The columns of the transfer that empties a closed wallet."""
-
+class _Forfeit:
     id: UUID
     wallet_id: UUID
     amount: int
@@ -65,7 +57,7 @@ _OPEN = Statement(
     insert(ACCOUNTS).values(
         id=bindparam("id"), kind="wallet", user_id=bindparam("user_id"), balance=0
     ),
-    NewWallet,
+    _WalletInsert,
     NoRow,
 )
 _GET = Statement(
@@ -78,7 +70,7 @@ _GET = Statement(
 _LOCK = Statement(
     select(ACCOUNTS.c.id, ACCOUNTS.c.balance).where(_OF_USER).with_for_update(),
     ByUser,
-    LockedWallet,
+    _LockedWallet,
 )
 _DELETE_UNUSED = Statement(
     delete(ACCOUNTS).where(
@@ -90,14 +82,14 @@ _DELETE_UNUSED = Statement(
             )
         ),
     ),
-    WalletId,
+    _ByWallet,
     NoRow,
 )
 _CLOSE = Statement(
     update(ACCOUNTS)
     .where(_BY_ID)
     .values(user_id=None, balance=0, update_time=func.clock_timestamp()),
-    WalletId,
+    _ByWallet,
     NoRow,
 )
 _FORFEIT = Statement(
@@ -111,14 +103,14 @@ _FORFEIT = Statement(
         reference="",
         fingerprint=bindparam("fingerprint"),
     ),
-    Forfeit,
+    _Forfeit,
     NoRow,
 )
 
 
 async def open_new(tx: Transaction, user_id: UUID) -> None:
     """Give a user an empty wallet."""
-    await tx.execute(_OPEN, NewWallet(new_id(), user_id))
+    await tx.execute(_OPEN, _WalletInsert(new_id(), user_id))
 
 
 async def get(reader: Reader, user_id: UUID) -> Wallet | None:
@@ -133,9 +125,9 @@ async def close(tx: Transaction, user_id: UUID) -> None:
     """
     # The lock comes first: from then on no transfer can begin to refer to the wallet.
     wallet = await tx.first(_LOCK, ByUser(user_id))
-    if wallet is None or await tx.execute(_DELETE_UNUSED, WalletId(wallet.id)):
+    if wallet is None or await tx.execute(_DELETE_UNUSED, _ByWallet(wallet.id)):
         return
-    await tx.execute(_CLOSE, WalletId(wallet.id))
+    await tx.execute(_CLOSE, _ByWallet(wallet.id))
     if wallet.balance:
         new = NewTransfer(id=new_id(), kind=TransferKind.FORFEIT, amount=wallet.balance)
-        await tx.execute(_FORFEIT, Forfeit(new.id, wallet.id, new.amount, new.fingerprint))
+        await tx.execute(_FORFEIT, _Forfeit(new.id, wallet.id, new.amount, new.fingerprint))
