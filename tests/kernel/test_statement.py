@@ -195,7 +195,9 @@ def test_what_a_change_returns_is_held_against_its_row_too() -> None:
     with pytest.raises(TypeError, match="NoRow"):
         Statement(change.returning(THINGS.c.create_time), ById, NoRow)
     with pytest.raises(TypeError, match="Made"):
-        Statement(insert(THINGS).values(name="x", create_time=func.now()), NoParameters, Made)
+        Statement(
+            insert(THINGS).values(id=literal(new_id()), create_time=func.now()), NoParameters, Made
+        )
 
 
 def test_only_dataclasses_say_what_a_statement_takes_and_gives() -> None:
