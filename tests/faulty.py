@@ -39,7 +39,7 @@ async def serve(service: str, observer: Callable[[str], object] | None, address:
     settings = load(getattr(main, f"{service.capitalize()}Settings"))
     configure(service=service, form="console")
     asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, _tell_tasks)
-    async with main.running(settings, address=address, observer=observer) as running:
+    async with main.running(settings, listen_on=address, observer=observer) as running:
         print(f"PORT {running.port}", flush=True)
         await until_stopped()
 

@@ -114,11 +114,11 @@ async def system(
     async with contextlib.AsyncExitStack() as stack:
         of_profile = profile_settings(profile_url, keys, UNUSED_PORT, home)
         profile = await stack.enter_async_context(
-            profile_main.running(of_profile, address="127.0.0.1:0", observer=profile_observer)
+            profile_main.running(of_profile, listen_on="127.0.0.1:0", observer=profile_observer)
         )
         of_auth = auth_settings(auth_url, keys, profile.port, home)
         auth = await stack.enter_async_context(
-            auth_main.running(of_auth, address="127.0.0.1:0", observer=auth_observer)
+            auth_main.running(of_auth, listen_on="127.0.0.1:0", observer=auth_observer)
         )
         channel = await stack.enter_async_context(connect(f"127.0.0.1:{auth.port}"))
         yield System(

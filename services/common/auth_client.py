@@ -7,9 +7,11 @@ import contextvars
 import math
 import time
 from collections.abc import Coroutine
+from dataclasses import dataclass
 from typing import Any, TypeVar
 from uuid import UUID
 
+import grpc
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 from jwt.algorithms import ECAlgorithm
 from lockstep.auth.v1 import auth_service_pb2 as auth_pb
@@ -17,7 +19,7 @@ from lockstep.auth.v1 import auth_service_pb2_grpc as auth_grpc
 from lockstep_clients.errors import LockstepError
 
 from services.common.errors import AuthUnavailable
-from services.kernel.rpc.access import Session
+from services.kernel.rpc.access import Session, SessionChecker, VerificationKeys
 
 T = TypeVar("T")
 
@@ -25,6 +27,25 @@ SESSION_KEPT_SECONDS = 60.0
 SESSION_CACHE_SIZE = 10_000
 KEYS_ASKED_EVERY_SECONDS = 5.0
 KEYS_KEPT_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Authentication:
+    """How a service knows its users.
+
+    Attributes:
+        keys: The public keys of access tokens.
+        sessions: Says which sessions live.
+    """
+
+    keys: VerificationKeys
+    sessions: SessionChecker
+
+
+def remote_authentication(channel: grpc.aio.Channel) -> Authentication:
+    """Ask Auth, over a channel to it."""
+    auth = auth_grpc.AuthServiceStub(channel)
+    return Authentication(RemoteKeys(auth), RemoteSessions(auth))
 
 
 class RemoteSessions:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from lockstep.auth.v1 import auth_service_pb2 as auth_pb
 from lockstep_clients import LockstepError
 
-from services.auth.__main__ import CLEANUPS
 from services.kernel.db.cleaner import Cleaner
 from tests.auth.world import PASSWORD, World
 
@@ -31,7 +30,7 @@ async def test_what_is_old_goes_and_what_is_new_stays(world: World) -> None:
     except LockstepError:
         before = await numbers(world)
     assert min(before.values()) >= 1
-    cleaner = Cleaner(world.running.database, CLEANUPS)
+    cleaner = Cleaner(world.running.database, world.running.composition.cleanups)
     assert await cleaner.sweep() == 0
     assert await numbers(world) == before
     for table, moment in (
@@ -54,7 +53,7 @@ async def test_the_code_of_a_registration_that_is_being_undone_stays(world: Worl
         "UPDATE codes SET expire_time = now() - interval '2 years', saga_id = id, "
         "spend_time = now()"
     )
-    cleaner = Cleaner(world.running.database, CLEANUPS)
+    cleaner = Cleaner(world.running.database, world.running.composition.cleanups)
     assert await cleaner.sweep() == 0
     await world.sql("UPDATE codes SET payload = NULL")
     assert await cleaner.sweep() == 1

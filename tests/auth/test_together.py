@@ -53,7 +53,7 @@ async def lockstep(
         of_profile = ProfileSettings(
             keys=keys, profile_database_url=profile_url, auth_address=auth_address
         )
-        profile = await enter(profile_main.running(of_profile, address=ADDRESS))
+        profile = await enter(profile_main.running(of_profile, listen_on=ADDRESS))
         profile_address = f"127.0.0.1:{profile.port}"
         of_commerce = CommerceSettings(
             keys=keys,
@@ -61,7 +61,7 @@ async def lockstep(
             auth_address=auth_address,
             profile_address=profile_address,
         )
-        commerce = await enter(commerce_main.running(of_commerce, address=ADDRESS))
+        commerce = await enter(commerce_main.running(of_commerce, listen_on=ADDRESS))
         commerce_address = f"127.0.0.1:{commerce.port}"
         of_auth = settings_for(
             auth_url,

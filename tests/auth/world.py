@@ -20,11 +20,12 @@ from lockstep.auth.v1 import auth_service_pb2_grpc as auth_grpc
 from lockstep_clients import ServiceIdentity, bearer, connect
 from psycopg.rows import namedtuple_row
 
-from services.auth.__main__ import Running, running
+from services.auth.__main__ import running
 from services.auth.errors import RegistrationUnavailable
 from services.auth.sagas.profiles import RemoteProfiles
 from services.auth.settings import AuthSettings
 from services.common.keys import KeyRing
+from services.common.service import Running
 
 PASSWORD = "Correct-horse-7"
 MAIL_SECONDS = 10.0
@@ -178,7 +179,7 @@ async def serving_auth(
 ) -> AsyncIterator[World]:
     """Run Auth; gives the world around it."""
     async with (
-        running(settings, address=address) as auth,
+        running(settings, listen_on=address) as auth,
         connect(f"127.0.0.1:{auth.port}") as channel,
     ):
         stub = auth_grpc.AuthServiceStub(channel)

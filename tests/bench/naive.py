@@ -23,6 +23,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 import services.auth.__main__ as auth_main
 import services.profile.__main__ as profile_main
+from services.auth import usecases as usecases_of_auth
 from services.auth.domain.registration import Details
 from services.auth.model import ROLES, USERS, mailbox
 from services.auth.sagas.registration import RegistrationSaga, payload_of
@@ -36,6 +37,7 @@ from services.kernel.logging import configure
 from services.kernel.sagas import idempotency
 from services.kernel.sagas.idempotency import RequestKey
 from services.kernel.sagas.store import Json
+from services.profile import usecases as usecases_of_profile
 from services.profile.model import NewProfile, Profile
 from services.profile.settings import ProfileSettings
 from services.profile.store import profiles, wallets
@@ -146,11 +148,11 @@ async def serve(name: str) -> None:
     """Serve until killed."""
     configure(service=name, form="console")
     if name == "auth":
-        auth_main.Register = NaiveRegister  # type: ignore[attr-defined]
-        running = auth_main.running(load(AuthSettings), address="127.0.0.1:0")
+        usecases_of_auth.Register = NaiveRegister  # type: ignore[misc]
+        running = auth_main.running(load(AuthSettings), listen_on="127.0.0.1:0")
     else:
-        profile_main.CreateProfile = NaiveCreateProfile  # type: ignore[attr-defined]
-        running = profile_main.running(load(ProfileSettings), address="127.0.0.1:0")  # type: ignore[assignment]
+        usecases_of_profile.CreateProfile = NaiveCreateProfile  # type: ignore[misc]
+        running = profile_main.running(load(ProfileSettings), listen_on="127.0.0.1:0")
     async with running as process:
         print(f"PORT {process.port}", flush=True)
         await asyncio.Event().wait()

@@ -112,7 +112,7 @@ async def people_world(
     """Run Profile on a database."""
     settings = settings_for(url, keys, auth)
     async with (
-        running(settings, address="127.0.0.1:0", observer=observer) as process,
+        running(settings, listen_on="127.0.0.1:0", observer=observer) as process,
         people_at(process.port, settings, auth) as people,
     ):
         yield people

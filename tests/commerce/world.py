@@ -264,10 +264,11 @@ async def shop_world(
             **settings,
         )
         process = await stack.enter_async_context(
-            running(configured, address="127.0.0.1:0", observer=observer)
+            running(configured, listen_on="127.0.0.1:0", observer=observer)
         )
         shop = await stack.enter_async_context(connected(process.port, configured, people, wallets))
-        shop.database, shop.engine = process.database, process.engine
+        assert process.composition.engine is not None
+        shop.database, shop.engine = process.database, process.composition.engine
         yield shop
 
 

@@ -12,9 +12,9 @@ from services.auth.domain.codes import Codes
 from services.kernel.ids import new_id
 from services.kernel.rpc.call import UserPrincipal
 from tests.faults.scenario import CODE, Outcome, Scenario
-from tests.faults.world import PASSWORD_HASH, SECRET
+from tests.faults.world import KEYS, PASSWORD_HASH
 
-_codes = Codes(cast(Any, None), SECRET, cast(Any, None))
+_codes = Codes(cast(Any, None), KEYS.secret, cast(Any, None))
 
 
 class _Member(Scenario):

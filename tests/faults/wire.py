@@ -96,6 +96,9 @@ class Wire:
 
         return call
 
+    def unary_stream(self, *_: Any, **__: Any) -> None:
+        """Return nothing: the schedules have no streams."""
+
     async def _send(self, path: str, message: bytes, seconds: float) -> bytes:
         run, name = self._replicas.run, path.rpartition("/")[2]
         edge = f"{self._caller.name}.{name}"

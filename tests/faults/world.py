@@ -14,15 +14,9 @@ from types import ModuleType, SimpleNamespace
 from typing import Any, cast
 from uuid import UUID
 
+import grpc
 import psycopg
 import structlog
-from lockstep.auth.v1 import auth_service_pb2 as auth_pb
-from lockstep.commerce.v1 import order_service_pb2 as order_pb
-from lockstep.commerce.v1 import order_service_pb2_grpc as order_grpc
-from lockstep.profile.v1 import profile_service_pb2 as profile_pb
-from lockstep.profile.v1 import profile_service_pb2_grpc as profile_grpc
-from lockstep.profile.v1 import wallet_service_pb2 as wallet_pb
-from lockstep.profile.v1 import wallet_service_pb2_grpc as wallet_grpc
 from lockstep_clients import deadlines
 
 import services.kernel.rpc.call
@@ -32,27 +26,39 @@ import services.kernel.sagas.forward_only
 import services.kernel.sagas.protocol
 import services.kernel.sagas.store
 from services.auth import __main__ as auth_main
-from services.auth.domain.codes import Codes
-from services.auth.domain.outbox import Outbox
-from services.auth.sagas.account_deletion import AccountDeletionSaga
-from services.auth.sagas.profile_status import KINDS, ProfileStatusSaga
-from services.auth.sagas.profiles import RemoteProfiles
-from services.auth.sagas.registration import RegistrationSaga
 from services.auth.settings import AuthSettings
 from services.commerce import __main__ as commerce_main
 from services.commerce.settings import CommerceSettings
+from services.common.keys import KeyRing
+from services.common.service import Composition, ServiceParts
 from services.kernel.db import cleaner
 from services.kernel.rpc.call import Method, ServicePrincipal
 from services.kernel.rpc.interceptors import Handler
 from services.kernel.sagas.engine import SagaEngine
 from services.profile import __main__ as profile_main
+from services.profile.settings import ProfileSettings
 from tests.faults.clock import VirtualLoop, count_statements
 from tests.faults.databases import EdgeDatabase, Ground, Owner
 from tests.faults.edges import Actor, Run, Schedule
 from tests.faults.wire import Handlers, Wire, handlers_of
 
-SECRET = b"0" * 32
-KEYS = SimpleNamespace(secret=SECRET)
+NO_KEYS: Any = None  # nobody signs or verifies a token here
+KEYS = KeyRing("test", private_key=NO_KEYS, trusted={}, secret=b"0" * 32)
+PROFILE_SETTINGS = ProfileSettings(env="test")
+COMMERCE_SETTINGS = CommerceSettings(env="test")
+# The methods that the schedules call; the others would only cost time.
+CALLED = {
+    "AuthService": ["Register", "VerifyEmail", "DeleteUser", "GetUser"],
+    "ProfileService": [
+        "CreateProfile",
+        "CancelProfile",
+        "PhoneExists",
+        "SetProfileStatus",
+        "ForgetProfile",
+    ],
+    "WalletService": ["DebitWallet", "VoidTransfer", "RefundWallet", "TopUpWallet"],
+    "OrderService": ["PlaceOrder", "CancelOrder", "ForgetUser"],
+}
 PASSWORD_HASH = "$2b$04$the-hash-that-must-not-leave-its-row"
 SERVICES = {"a": "auth", "p": "profile", "c": "commerce"}
 TIMED: tuple[ModuleType, ...] = (
@@ -73,6 +79,9 @@ class Hasher:
 
     async def hash(self, password: str) -> str:
         return PASSWORD_HASH
+
+    def close(self) -> None:
+        pass
 
 
 @dataclass(eq=False)
@@ -195,65 +204,32 @@ class World:
 
     def _awaken(self, replica: Replica) -> None:
         replica.actor = Actor(replica.name, replica.service, self.loop.create_future())
-        wire = Wire(self, replica.actor, ServicePrincipal(replica.service))
-        make = {"auth": self._auth, "profile": self._profile, "commerce": self._commerce}
-        make[replica.service](replica, cast(Any, wire))
-
-    def _auth(self, replica: Replica, wire: Any) -> None:
-        database, recovery = replica.databases
-        profiles = profile_grpc.ProfileServiceStub(wire)
-        outbox = _outbox
-        codes = Codes(database, SECRET, outbox)
-        replica.engine = SagaEngine(
-            database,
-            recovery=recovery,
-            definitions=[
-                RegistrationSaga(profiles, issue_code=codes.issue_verification),
-                *(ProfileStatusSaga(kind, database, profiles) for kind in KINDS),
-                AccountDeletionSaga(database, order_grpc.OrderServiceStub(wire), profiles),
-            ],
+        wire = cast(grpc.aio.Channel, Wire(self, replica.actor, ServicePrincipal(replica.service)))
+        parts = ServiceParts(
+            keys=KEYS,
+            database=replica.databases[0],
+            background=replica.databases[-1],
+            channel=lambda _: wire,
             owner=replica.name,
+            poll_seconds=POLL_SECONDS,
         )
-        servicer = auth_main._servicer(
-            self.settings,
-            keys=cast(Any, KEYS),
-            token_keys=cast(Any, None),
-            database=database,
-            engine=replica.engine,
-            hasher=cast(Any, Hasher()),
-            profiles=RemoteProfiles(profiles, cast(Any, None)),
-            codes=codes,
-            outbox=outbox,
-        )
-        names = ["Register", "VerifyEmail", "DeleteUser", "GetUser"]
-        service = auth_pb.DESCRIPTOR.services_by_name["AuthService"]
-        replica.handlers = handlers_of(service, servicer, names)
+        composition = self._compose(replica.service, parts)
+        replica.engine = composition.engine
+        replica.handlers = {}
+        for descriptor, servicer in composition.servicers.items():
+            if names := CALLED.get(descriptor.name):
+                replica.handlers |= handlers_of(descriptor, servicer, names)
 
-    def _profile(self, replica: Replica, wire: Any) -> None:
-        (database,) = replica.databases
-        profiles = profile_main.profile_servicer(database, cast(Any, KEYS))
-        wallets = profile_main.wallet_servicer(database, cast(Any, KEYS), currency="USD")
-        replica.handlers = handlers_of(
-            profile_pb.DESCRIPTOR.services_by_name["ProfileService"],
-            profiles,
-            ["CreateProfile", "CancelProfile", "PhoneExists", "SetProfileStatus", "ForgetProfile"],
-        ) | handlers_of(
-            wallet_pb.DESCRIPTOR.services_by_name["WalletService"],
-            wallets,
-            ["DebitWallet", "VoidTransfer", "RefundWallet", "TopUpWallet"],
-        )
-
-    def _commerce(self, replica: Replica, wire: Any) -> None:
-        database, recovery = replica.databases
-        settings = _commerce_settings
-        replica.engine = commerce_main._engine(
-            database, recovery, wallet_grpc.WalletServiceStub(wire), settings
-        )
-        replica.engine._owner = replica.name
-        servicer = commerce_main._orders(database, replica.engine, cast(Any, KEYS), settings)
-        service = order_pb.DESCRIPTOR.services_by_name["OrderService"]
-        names = ["PlaceOrder", "CancelOrder", "ForgetUser"]
-        replica.handlers = handlers_of(service, servicer, names)
+    def _compose(self, service: str, parts: ServiceParts) -> Composition:
+        match service:
+            case "auth":
+                return auth_main.compose(
+                    parts, self.settings, signing_keys=NO_KEYS, hasher=cast(Any, Hasher())
+                )
+            case "profile":
+                return profile_main.compose(parts, PROFILE_SETTINGS)
+            case _:
+                return commerce_main.compose(parts, COMMERCE_SETTINGS)
 
     def serving(self, path: str) -> tuple[Actor, Method, Handler] | None:
         """See `wire.Replicas`: the first live one that is not known to hang."""
@@ -275,7 +251,7 @@ class World:
         self.is_recovering = True
         for replica in self.replicas.values():
             engine = replica.engine
-            if engine is not None and replica.name[1:] != "1" and engine._worker is None:
+            if engine is not None and replica.name[1:] != "1" and not engine.is_recovering:
                 engine.start()
 
     async def reinforce(self) -> None:
@@ -291,7 +267,7 @@ class World:
                 numbers = [int(each.name[1:]) for each in same]
                 live = [await self.replica(f"{letter}{max(numbers) + 1}")]
             for each in live:
-                if each.engine is not None and each.engine._worker is None:
+                if each.engine is not None and not each.engine.is_recovering:
                     each.engine.start()
 
     # --- what faults do (see `edges.Stage`)
@@ -342,10 +318,6 @@ class World:
         return rows[0] if rows else None
 
 
-_outbox = Outbox(SECRET)
-_commerce_settings = CommerceSettings(env="test")
-
-
 @contextlib.contextmanager
 def virtual_time(url: str) -> Iterator[World]:
     """Make a world whose time is its own."""
@@ -353,8 +325,6 @@ def virtual_time(url: str) -> Iterator[World]:
     fake = SimpleNamespace(monotonic=loop.time, time=loop.time, perf_counter=loop.time)
     originals = [(module, module.time) for module in TIMED]
     restore = count_statements(loop)
-    poll_seconds = services.kernel.sagas.engine.POLL_SECONDS
-    services.kernel.sagas.engine.POLL_SECONDS = POLL_SECONDS
     logging.getLogger("psycopg").setLevel(logging.CRITICAL)
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     try:
@@ -367,7 +337,6 @@ def virtual_time(url: str) -> Iterator[World]:
     finally:
         for module, original in originals:
             module.time = original  # type: ignore[attr-defined]
-        services.kernel.sagas.engine.POLL_SECONDS = poll_seconds
         restore()
         structlog.reset_defaults()
         asyncio.set_event_loop(None)

@@ -144,7 +144,7 @@ async def test_without_auth_nobody_is_guessed_about(profile_url: str, keys: Path
     async with fake_auth(keys) as auth:
         settings = settings_for(profile_url, keys, auth)
     async with (
-        running(settings, address="127.0.0.1:0") as process,
+        running(settings, listen_on="127.0.0.1:0") as process,
         connected(process.port, settings, auth) as world,
     ):
         user_id = await world.register()

@@ -172,7 +172,7 @@ async def profile_world(
     async with fake_auth(keys) as auth:
         settings = settings_for(url, keys, auth)
         async with (
-            running(settings, address="127.0.0.1:0", observer=observer) as process,
+            running(settings, listen_on="127.0.0.1:0", observer=observer) as process,
             connected(process.port, settings, auth) as world,
         ):
             yield world

@@ -1,1 +1,8 @@
 """What Auth's use cases share: rules that no single RPC owns."""
+
+from services.auth.domain.collaborators import Collaborators
+from services.auth.domain.outbox import MailServer, OutboxWorker
+from services.auth.domain.passwords import Hasher
+from services.auth.domain.tokens import LocalKeys
+
+__all__ = ["Collaborators", "Hasher", "LocalKeys", "MailServer", "OutboxWorker"]

@@ -62,3 +62,10 @@ class ProfileStatusSaga(ForwardOnly):
             await self._profiles.SetProfileStatus(request)
         except NotFound:
             return
+
+
+def profile_status_sagas(
+    database: Database, profiles: profile_grpc.ProfileServiceAsyncStub
+) -> list[ProfileStatusSaga]:
+    """Return the saga of each kind."""
+    return [ProfileStatusSaga(kind, database, profiles) for kind in KINDS]

@@ -52,6 +52,8 @@ _OPTIONAL = (
     "user_role",
 )
 
+AUTH = auth_pb.DESCRIPTOR.services_by_name["AuthService"]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuthServicer:

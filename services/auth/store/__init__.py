@@ -1,1 +1,11 @@
 """All of Auth's SQL, a file for each aggregate."""
+
+from services.auth.store import audit, codes, credentials, sessions
+
+CLEANUPS = (
+    sessions.EXPIRED,
+    credentials.OLD_FAILURES,
+    codes.OLD,
+    codes.OLD_LIMITS,
+    audit.OLD,
+)

@@ -1,1 +1,43 @@
 """What Auth does, a use case a file, each named after its RPC."""
+
+from services.auth.usecases.change_email import ChangeEmail
+from services.auth.usecases.change_password import ChangePassword
+from services.auth.usecases.check_session import CheckSession
+from services.auth.usecases.delete_user import DeleteUser
+from services.auth.usecases.disable_user import DisableUser
+from services.auth.usecases.enable_user import EnableUser
+from services.auth.usecases.get_jwks import GetJwks
+from services.auth.usecases.get_user import GetUser
+from services.auth.usecases.list_users import ListUsers
+from services.auth.usecases.login import Login
+from services.auth.usecases.logout import Logout
+from services.auth.usecases.refresh_token import RefreshToken
+from services.auth.usecases.register import Register
+from services.auth.usecases.request_password_reset import RequestPasswordReset
+from services.auth.usecases.reset_password import ResetPassword
+from services.auth.usecases.send_email_verification import SendEmailVerification
+from services.auth.usecases.send_otp import SendOtp
+from services.auth.usecases.verify_email import VerifyEmail
+from services.auth.usecases.verify_otp import VerifyOtp
+
+__all__ = [
+    "ChangeEmail",
+    "ChangePassword",
+    "CheckSession",
+    "DeleteUser",
+    "DisableUser",
+    "EnableUser",
+    "GetJwks",
+    "GetUser",
+    "ListUsers",
+    "Login",
+    "Logout",
+    "RefreshToken",
+    "Register",
+    "RequestPasswordReset",
+    "ResetPassword",
+    "SendEmailVerification",
+    "SendOtp",
+    "VerifyEmail",
+    "VerifyOtp",
+]

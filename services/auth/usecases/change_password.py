@@ -30,9 +30,8 @@ class ChangePassword:
         audit: Hears of it.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 - the root passes them by position
         self,
-        *,
         database: Database,
         hasher: Hasher,
         proof: Reauthentication,

@@ -33,9 +33,8 @@ class ResetPassword:
         audit: Hears of it.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 - the root passes them by position
         self,
-        *,
         database: Database,
         hasher: Hasher,
         codes: Codes,

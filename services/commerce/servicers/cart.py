@@ -15,6 +15,8 @@ from services.commerce.usecases.update_cart_item import UpdateCartItem
 from services.kernel.rpc.call import Call
 from services.kernel.sagas.idempotency import RequestKeys
 
+CART = cart_pb.DESCRIPTOR.services_by_name["CartService"]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CartServicer:

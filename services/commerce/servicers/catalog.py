@@ -18,6 +18,8 @@ from services.commerce.usecases.update_product import UpdateProduct
 from services.kernel.rpc.call import Call
 from services.kernel.sagas.idempotency import RequestKeys
 
+CATALOG = catalog_pb.DESCRIPTOR.services_by_name["CatalogService"]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CatalogServicer:

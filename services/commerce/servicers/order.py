@@ -15,6 +15,8 @@ from services.commerce.usecases.place_order import PlaceOrder
 from services.kernel.rpc.call import Call
 from services.kernel.sagas.idempotency import RequestKeys
 
+ORDER = order_pb.DESCRIPTOR.services_by_name["OrderService"]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderServicer:

@@ -1,1 +1,41 @@
 """What Commerce does, a use case a file, each named after its RPC."""
+
+from services.commerce.usecases.add_cart_item import AddCartItem
+from services.commerce.usecases.batch_create_products import BatchCreateProducts
+from services.commerce.usecases.cancel_order import CancelOrder
+from services.commerce.usecases.clear_cart import ClearCart
+from services.commerce.usecases.create_category import CreateCategory
+from services.commerce.usecases.create_product import CreateProduct
+from services.commerce.usecases.delete_product import DeleteProduct
+from services.commerce.usecases.forget_user import ForgetUser
+from services.commerce.usecases.get_cart import GetCart
+from services.commerce.usecases.get_order import GetOrder
+from services.commerce.usecases.get_product import GetProduct
+from services.commerce.usecases.list_categories import ListCategories
+from services.commerce.usecases.list_orders import ListOrders
+from services.commerce.usecases.list_products import ListProducts
+from services.commerce.usecases.place_order import PlaceOrder
+from services.commerce.usecases.remove_cart_item import RemoveCartItem
+from services.commerce.usecases.update_cart_item import UpdateCartItem
+from services.commerce.usecases.update_product import UpdateProduct
+
+__all__ = [
+    "AddCartItem",
+    "BatchCreateProducts",
+    "CancelOrder",
+    "ClearCart",
+    "CreateCategory",
+    "CreateProduct",
+    "DeleteProduct",
+    "ForgetUser",
+    "GetCart",
+    "GetOrder",
+    "GetProduct",
+    "ListCategories",
+    "ListOrders",
+    "ListProducts",
+    "PlaceOrder",
+    "RemoveCartItem",
+    "UpdateCartItem",
+    "UpdateProduct",
+]

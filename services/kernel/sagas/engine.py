@@ -58,6 +58,7 @@ class SagaEngine:
         definitions: The kinds of sagas that are known here; others are left alone.
         owner: Names this process in the leases.
         sleep: Waits; a test's own makes hours cost nothing.
+        poll_seconds: How often sagas that are due are looked for.
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class SagaEngine:
         definitions: Iterable[Definition],
         owner: str,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        poll_seconds: float = POLL_SECONDS,
     ) -> None:
         """See the class."""
         self._database = database
@@ -75,6 +77,7 @@ class SagaEngine:
         self._steps = SagaStateMachine(definitions)
         self._owner = owner
         self._sleep = sleep
+        self._poll_seconds = poll_seconds
         self._tasks: dict[asyncio.Task[None], Saga | None] = {}
         self._recovering: set[asyncio.Task[None]] = set()
         self._answers: dict[UUID, asyncio.Future[Outcome | None]] = {}
@@ -107,6 +110,11 @@ class SagaEngine:
             SagaNotFound: There is no such saga.
         """
         return await self._wait(saga_id, self._answers.get(saga_id))
+
+    @property
+    def is_recovering(self) -> bool:
+        """Whether sagas that are due are taken up."""
+        return self._worker is not None
 
     def start(self) -> None:
         """Begin to take up sagas that are due."""
@@ -236,8 +244,8 @@ class SagaEngine:
             pause = PAUSE_PARKED_SECONDS
         else:
             log.warning("saga postponed", state=saga.state, error=_named(error))
-            max_length = min(PAUSE_LONGEST_SECONDS, PAUSE_FIRST_SECONDS * 2**saga.attempts)
-            pause = random.uniform(0, max_length)
+            longest = min(PAUSE_LONGEST_SECONDS, PAUSE_FIRST_SECONDS * 2**saga.attempts)
+            pause = random.uniform(0, longest)
         await self._reschedule(saga, pause_seconds=pause, error=_named(error), parked=parked)
 
     async def _reschedule(
@@ -265,7 +273,7 @@ class SagaEngine:
             for saga in claimed:
                 self._recovering.add(self._spawn(self._drive(saga, self._recovery)))
             if len(claimed) < CLAIMED_AT_ONCE:
-                await self._sleep(POLL_SECONDS * random.uniform(0.8, 1.2))
+                await self._sleep(self._poll_seconds * random.uniform(0.8, 1.2))
 
     async def _claim(self) -> list[Saga]:
         free = DRIVEN_AT_ONCE - len(self._recovering)
@@ -312,10 +320,10 @@ def _left() -> float:
 
 
 def _pauses(tries: int | None = None) -> Iterator[float]:
-    max_length = PAUSE_FIRST_SECONDS
+    longest = PAUSE_FIRST_SECONDS
     while tries is None or tries > 0:
-        yield random.uniform(max_length / 2, max_length)
-        max_length = min(max_length * 2, 1.0)
+        yield random.uniform(longest / 2, longest)
+        longest = min(longest * 2, 1.0)
         tries = None if tries is None else tries - 1
 
 

@@ -17,6 +17,8 @@ from services.kernel.sagas import store as saga_store
 from services.kernel.sagas.store import Saga, SagaState
 from services.kernel.validation import Violations
 
+SAGA = saga_pb.DESCRIPTOR.services_by_name["SagaService"]
+
 KIND_MAX: Final = 100
 
 

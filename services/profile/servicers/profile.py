@@ -27,6 +27,8 @@ from services.profile.usecases.set_profile_status import SetProfileStatus
 from services.profile.usecases.update_brand import UpdateBrand
 from services.profile.usecases.update_profile import UpdateProfile
 
+PROFILE = profile_pb.DESCRIPTOR.services_by_name["ProfileService"]
+
 _REGISTERED = ("first_name", "last_name", "phone_number", "address", "course")
 # A brand's fields and what they are called at registration.
 _COMPANY = {"name": "company", "company_size": "company_size", "user_role": "user_role"}

@@ -21,6 +21,8 @@ from services.profile.usecases.refund_wallet import RefundWallet
 from services.profile.usecases.top_up_wallet import TopUpWallet
 from services.profile.usecases.void_transfer import VoidTransfer
 
+WALLET = wallet_pb.DESCRIPTOR.services_by_name["WalletService"]
+
 REFERENCE_MAX = 200
 
 

@@ -1,1 +1,37 @@
 """What Profile does, a use case a file, each named after its RPC."""
+
+from services.profile.usecases.cancel_profile import CancelProfile
+from services.profile.usecases.create_profile import CreateProfile
+from services.profile.usecases.debit_wallet import DebitWallet
+from services.profile.usecases.forget_profile import ForgetProfile
+from services.profile.usecases.get_brand import GetBrand
+from services.profile.usecases.get_profile import GetProfile
+from services.profile.usecases.get_wallet import GetWallet
+from services.profile.usecases.list_profiles import ListProfiles
+from services.profile.usecases.list_wallet_transfers import ListWalletTransfers
+from services.profile.usecases.phone_exists import PhoneExists
+from services.profile.usecases.refund_wallet import RefundWallet
+from services.profile.usecases.set_profile_status import SetProfileStatus
+from services.profile.usecases.top_up_wallet import TopUpWallet
+from services.profile.usecases.update_brand import UpdateBrand
+from services.profile.usecases.update_profile import UpdateProfile
+from services.profile.usecases.void_transfer import VoidTransfer
+
+__all__ = [
+    "CancelProfile",
+    "CreateProfile",
+    "DebitWallet",
+    "ForgetProfile",
+    "GetBrand",
+    "GetProfile",
+    "GetWallet",
+    "ListProfiles",
+    "ListWalletTransfers",
+    "PhoneExists",
+    "RefundWallet",
+    "SetProfileStatus",
+    "TopUpWallet",
+    "UpdateBrand",
+    "UpdateProfile",
+    "VoidTransfer",
+]
