@@ -110,7 +110,7 @@ async def running(api: Api, pages: Mapping[str, Page], config: GatewayConfig) ->
 
 def _gateway(api: Api, shared: Shared, pages: Mapping[str, Page], config: GatewayConfig) -> Gateway:
     return Gateway(
-        build_router(api, shared),
+        router=build_router(api, shared),
         failures=shared.failures,
         headers=HeaderPolicy(
             config.extra_headers, config.trusted_proxies, reserved=config.reserved_headers

@@ -46,14 +46,12 @@ class RequestBinder:
         message: The request's type.
         binding: Says what of it is in the path and what in the body.
         forms: The JSON forms of messages.
+
+    Raises:
+        ValueError: A variable of the path has no form as text.
     """
 
     def __init__(self, message: DescMessage, binding: Binding, forms: MessageForms) -> None:
-        """See the class.
-
-        Raises:
-            ValueError: A variable of the path has no form as text.
-        """
         self._type = message.type
         self._registry: Registry = forms.registry
         self._form = forms.of(message)

@@ -8,7 +8,7 @@ reported by its place, not only the first.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass, field
 from functools import cached_property
 from typing import Any, Final
 
@@ -96,27 +96,21 @@ class Field:
                 v.add(path, f"and `{sibling}` exclude each other")
 
 
+@dataclass(frozen=True, slots=True, eq=False)
 class MessageForms:
     """Makes the form of each message once.
 
-    Args:
+    Attributes:
         registry: Knows the messages inside Any.
         ignore_unknown: Let fields pass that a message does not have; they are dropped.
         fold_first_letter: Let the first letter of a member's name be of either case.
     """
 
-    def __init__(
-        self,
-        registry: Registry,
-        *,
-        ignore_unknown: bool = False,
-        fold_first_letter: bool = False,
-    ) -> None:
-        """See the class."""
-        self.registry: Final = registry
-        self.ignore_unknown: Final = ignore_unknown
-        self.fold_first_letter: Final = fold_first_letter
-        self._made: dict[str, MessageForm] = {}
+    registry: Registry
+    _: KW_ONLY
+    ignore_unknown: bool = False
+    fold_first_letter: bool = False
+    _made: dict[str, MessageForm] = field(default_factory=dict, init=False)
 
     def of(self, message: DescMessage) -> MessageForm:
         """Return the form of a message."""
@@ -172,21 +166,20 @@ class MessageForms:
         return {"@type": url, "value": inner}
 
 
+@dataclass(frozen=True, eq=False)
 class MessageForm:
-    """The JSON form of one message."""
+    """The JSON form of one message. Its fields are made when they are needed first: types recur."""
 
-    def __init__(self, forms: MessageForms, message: DescMessage) -> None:
-        """See the class. The fields are made when they are needed first: types recur."""
-        self._forms = forms
-        self.message: Final = message
+    forms: MessageForms
+    message: DescMessage
 
     @cached_property
     def fields(self) -> dict[str, Field]:
         """The fields by each name that JSON may use for them."""
-        made = [_field(self._forms, desc) for desc in self.message.fields]
+        made = [_field(self.forms, desc) for desc in self.message.fields]
         by_name = {field.name: field for field in made}
         by_name |= {field.json_name: field for field in made}
-        if self._forms.fold_first_letter:
+        if self.forms.fold_first_letter:
             for name, field in list(by_name.items()):
                 by_name.setdefault(name[:1].swapcase() + name[1:], field)
         return by_name
@@ -207,7 +200,7 @@ class MessageForm:
         for name, each in value.items():
             field = self.fields.get(name)
             if field is None:
-                if not self._forms.ignore_unknown:
+                if not self.forms.ignore_unknown:
                     v.add(joined(path, name), "is not a field")
                 continue
             place = joined(path, field.json_name)

@@ -54,10 +54,11 @@ class Trace:
     started: float = field(default_factory=time.perf_counter)
 
 
+@dataclass(slots=True, eq=False, kw_only=True)
 class Gateway:
     """Serves HTTP.
 
-    Args:
+    Attributes:
         router: Finds the binding of a path.
         failures: Makes failures.
         headers: Decides which headers pass.
@@ -67,26 +68,14 @@ class Gateway:
         site: The files of a browser client.
     """
 
-    def __init__(
-        self,
-        router: Router[Transcoder],
-        *,
-        failures: Failures,
-        headers: HeaderPolicy,
-        limits: Limits,
-        pages: Mapping[str, Page],
-        cors: Cors,
-        site: StaticSite | None = None,
-    ) -> None:
-        """See the class."""
-        self._router = router
-        self._failures = failures
-        self._policy = headers
-        self._limits = limits
-        self._pages = pages
-        self._cors = cors
-        self._site = site
-        self._running = 0
+    router: Router[Transcoder]
+    failures: Failures
+    headers: HeaderPolicy
+    limits: Limits
+    pages: Mapping[str, Page]
+    cors: Cors
+    site: StaticSite | None
+    _running: int = field(default=0, init=False)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request (ASGI)."""
@@ -119,38 +108,38 @@ class Gateway:
         except Failure as failure:
             return self._failed(request, failure)
         except BadRequest as error:
-            return self._failed(request, self._failures.invalid(error.fields))
+            return self._failed(request, self.failures.invalid(error.fields))
         except ClientGone:
             raise
         except Exception:
             log.exception("unexpected", request_id=trace.request_id, route=trace.route)
-            return self._failed(request, self._failures.internal())
+            return self._failed(request, self.failures.internal())
 
     async def _dispatch(self, request: Request, trace: Trace) -> Response | None:
-        page = self._pages.get(request.raw_path)
+        page = self.pages.get(request.raw_path)
         if page is not None:
             trace.route = request.raw_path
             return await self._serve_page(request, page)
         try:
-            found = self._router.find(request.method, request.raw_path)
+            found = self.router.find(request.method, request.raw_path)
         except BadPathError as error:
             raise BadRequest([("path", f"has {error}")]) from None
-        if isinstance(found, Match) and not self._cors.is_preflight(request):
+        if isinstance(found, Match) and not self.cors.is_preflight(request):
             trace.route = found.target.path
             return await self._serve_within_limit(request, trace, found)
         if found is None:
-            if self._site is not None and request.method in ("GET", "HEAD"):
+            if self.site is not None and request.method in ("GET", "HEAD"):
                 return None
-            raise self._failures.no_route()
+            raise self.failures.no_route()
         methods = found.methods if isinstance(found, OtherMethods) else {"*"}
         return self._answer_options(request, _with_implied(methods))
 
     def _answer_options(self, request: Request, methods: Collection[str]) -> Response:
         if request.method != "OPTIONS":
-            raise self._failures.not_allowed(methods)
+            raise self.failures.not_allowed(methods)
         response = Response(204)
-        if self._cors.is_preflight(request):
-            response = self._cors.preflight(methods)
+        if self.cors.is_preflight(request):
+            response = self.cors.preflight(methods)
         response.headers["allow"] = ", ".join(sorted(methods))
         return response
 
@@ -162,8 +151,8 @@ class Gateway:
     async def _serve_within_limit(
         self, request: Request, trace: Trace, found: Match[Transcoder]
     ) -> Response:
-        if self._running >= self._limits.requests:
-            raise self._failures.too_many()
+        if self._running >= self.limits.requests:
+            raise self.failures.too_many()
         self._running += 1
         try:
             return await self._serve_rpc(request, trace, found)
@@ -174,17 +163,17 @@ class Gateway:
         self, request: Request, trace: Trace, found: Match[Transcoder]
     ) -> Response:
         if not accepts(request.header(b"accept"))[0]:
-            raise self._failures.invalid([("Accept", f"has to allow {JSON}")], status=406)
-        inbound = self._policy.inbound(request.headers)
+            raise self.failures.invalid([("Accept", f"has to allow {JSON}")], status=406)
+        inbound = self.headers.inbound(request.headers)
         body = await self._read_body(request)
-        wanted = inbound.timeout_seconds or self._limits.call_seconds
-        client_ip = self._policy.client_ip(request.peer, request.headers)
+        wanted = inbound.timeout_seconds or self.limits.call_seconds
+        client_ip = self.headers.client_ip(request.peer, request.headers)
         metadata = [
             *inbound.metadata,
             (REQUEST_ID, trace.request_id),
             *found.target.upstream.proof(client_ip),
         ]
-        call = UpstreamCall(metadata, min(wanted, self._limits.call_seconds))
+        call = UpstreamCall(metadata, min(wanted, self.limits.call_seconds))
         return await found.target.serve(request, found.values, body, call)
 
     async def _read_body(self, request: Request) -> bytes:
@@ -192,27 +181,27 @@ class Gateway:
         if content_type.startswith(GRPC_TYPE):
             raise self._unsupported()
         if request.header(b"content-encoding") not in ("", "identity"):
-            raise self._failures.invalid(
+            raise self.failures.invalid(
                 [("Content-Encoding", "has to be absent: bodies are not compressed")], status=415
             )
         try:
             body = await request.read_body(
-                bytes_max=self._limits.body_bytes, seconds=self._limits.body_seconds
+                bytes_max=self.limits.body_bytes, seconds=self.limits.body_seconds
             )
         except TooLarge:
-            size = DISCARD_TIMES * self._limits.body_bytes
+            size = DISCARD_TIMES * self.limits.body_bytes
             await request.discard(bytes_max=size, seconds=DISCARD_SECONDS)
-            reason = f"is larger than {self._limits.body_bytes} bytes"
+            reason = f"is larger than {self.limits.body_bytes} bytes"
             headers = {"connection": "close"}
-            raise self._failures.invalid([("body", reason)], status=413, headers=headers) from None
+            raise self.failures.invalid([("body", reason)], status=413, headers=headers) from None
         except TooSlow:
-            raise self._failures.too_late(HTTPStatus.REQUEST_TIMEOUT) from None
+            raise self.failures.too_late(HTTPStatus.REQUEST_TIMEOUT) from None
         if body and content_type and not is_json(content_type):
             raise self._unsupported()
         return body
 
     def _unsupported(self) -> Failure:
-        return self._failures.invalid([("Content-Type", f"has to be {JSON}")], status=415)
+        return self.failures.invalid([("Content-Type", f"has to be {JSON}")], status=415)
 
     def _failed(self, request: Request, failure: Failure) -> Response:
         headers = failure.all_headers()
@@ -223,10 +212,10 @@ class Gateway:
     async def _serve_site(
         self, scope: Scope, receive: Receive, send: Send, request: Request, trace: Trace
     ) -> int:
-        assert self._site is not None
-        status = await self._site.serve(scope, receive, send, {REQUEST_ID: trace.request_id})
+        assert self.site is not None
+        status = await self.site.serve(scope, receive, send, {REQUEST_ID: trace.request_id})
         if status is None:
-            response = self._failed(request, self._failures.no_route())
+            response = self._failed(request, self.failures.no_route())
             await self._send(send, request, trace, response)
             return response.status
         return status
@@ -236,7 +225,7 @@ class Gateway:
             **SECURITY,
             REQUEST_ID: trace.request_id,
             "vary": "accept, accept-encoding, origin",
-            **self._cors.headers(request),
+            **self.cors.headers(request),
             **response.headers,
         }
         body = await _compressed(request, response, headers)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import dataclass
 from typing import Final
 
 from services.gateway.http.messages import Request, Response
@@ -16,25 +17,24 @@ EXPOSED_HEADERS: Final = "etag, location, retry-after, x-request-id"
 PREFLIGHT_SECONDS: Final = "600"
 
 
+@dataclass(frozen=True, slots=True)
 class Cors:
     """Decides which origins may read answers.
 
-    Args:
+    Attributes:
         origins: Such as `https://shop.example`, or `*` for all of them.
     """
 
-    def __init__(self, origins: Collection[str] = ()) -> None:
-        """See the class."""
-        self._origins = frozenset(origins)
+    origins: Collection[str]
 
     def headers(self, request: Request) -> dict[str, str]:
         """Return the headers that let the request's origin read the answer."""
-        if not self._origins:
+        if not self.origins:
             return {}
         origin = request.header(b"origin")
-        if EVERY in self._origins:
+        if EVERY in self.origins:
             allowed = EVERY
-        elif origin in self._origins:
+        elif origin in self.origins:
             allowed = origin
         else:
             return {}

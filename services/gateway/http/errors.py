@@ -108,7 +108,6 @@ class Failures:
     """
 
     def __init__(self, domain: str, registry: Registry) -> None:
-        """See the class."""
         self._domain = domain
         self._registry = registry
         status = registry.message(STATUS)

@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import json
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Final
 
 from services.gateway.http.errors import Failures
@@ -30,7 +31,6 @@ class FixedPage:
     def __init__(
         self, body: bytes, content_type: str, headers: Mapping[str, str] | None = None
     ) -> None:
-        """See the class."""
         self._body = body
         self._small = gzip.compress(body, mtime=0) if len(body) > COMPRESS_ABOVE_BYTES else None
         self._type = content_type
@@ -49,17 +49,16 @@ class FixedPage:
         return Response(200, self._body, headers, self._type)
 
 
+@dataclass(slots=True, eq=False)
 class Health:
     """Answers whether the gateway is alive, and whether it is ready.
 
     `draining` is set when it is being stopped: it is alive, but not ready for more.
     """
 
-    def __init__(self, channels: Channels, failures: Failures) -> None:
-        """See the class."""
-        self._channels = channels
-        self._failures = failures
-        self.draining = False
+    channels: Channels
+    failures: Failures
+    draining: bool = field(default=False, init=False)
 
     @property
     def pages(self) -> dict[str, Page]:
@@ -77,10 +76,10 @@ class Health:
             Failure: One is not SERVING (it says which), or the gateway is stopping.
         """
         if self.draining:
-            raise self._failures.unavailable("The gateway is stopping.")
-        states = await self._channels.health()
+            raise self.failures.unavailable("The gateway is stopping.")
+        states = await self.channels.health()
         wrong = [f"{name} is {state}" for name, state in states.items() if state != SERVING]
         if wrong:
-            raise self._failures.unavailable(f"Not ready: {', '.join(wrong)}.")
+            raise self.failures.unavailable(f"Not ready: {', '.join(wrong)}.")
         body = json.dumps({"status": SERVING, "upstreams": states}).encode()
         return Response(200, body, {"cache-control": "no-store"}, JSON_TYPE)

@@ -31,7 +31,6 @@ class StaticSite:
     """
 
     def __init__(self, folder: Path) -> None:
-        """See the class."""
         self._files = StaticFiles(directory=folder)
 
     async def serve(

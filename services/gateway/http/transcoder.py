@@ -67,7 +67,6 @@ class Transcoder:
         upstream: Upstream,
         invoke: Invoke,
     ) -> None:
-        """See the class."""
         self.name: Final = rpc.name
         self.upstream: Final = upstream
         self.path: Final = binding.path

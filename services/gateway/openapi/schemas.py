@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import KW_ONLY, dataclass, field
 from enum import Enum
 from itertools import combinations
 from typing import Any, Final
@@ -75,24 +76,23 @@ class Mode(Enum):
     PATCH = "Patch"
 
 
+@dataclass(frozen=True, slots=True, eq=False)
 class Schemas:
     """Makes the schema of each message that is used, once for each mode.
 
-    Args:
+    Attributes:
         registry: Knows the options of fields.
         comments: By full name.
         ignore_unknown: Whether requests may have members that a message does not have.
+        made: The schemas so far, by name.
     """
 
-    def __init__(
-        self, registry: Registry, comments: Mapping[str, str], *, ignore_unknown: bool
-    ) -> None:
-        """See the class."""
-        self._registry = registry
-        self._comments = comments
-        self._ignore_unknown = ignore_unknown
-        self._owners: dict[str, str] = {}
-        self.made: dict[str, Schema] = {}
+    registry: Registry
+    comments: Mapping[str, str]
+    _: KW_ONLY
+    ignore_unknown: bool
+    made: dict[str, Schema] = field(default_factory=dict, init=False)
+    _owners: dict[str, str] = field(default_factory=dict, init=False)
 
     def reference(self, message: DescMessage, mode: Mode) -> Schema:
         """Return the schema of a message: a reference, or its form if that is a special one."""
@@ -113,14 +113,14 @@ class Schemas:
         """Return the schema of a message, written out, without some of its fields (JSON names)."""
         fields = [field for field in message.fields if field.json_name not in without]
         schema: Schema = {"type": "object"}
-        if comment := self._comments.get(message.type_name):
+        if comment := self.comments.get(message.type_name):
             schema["description"] = comment
         schema["properties"] = {each.json_name: self.described(each, mode) for each in fields}
         required = [each.json_name for each in fields if self._is_required(each, mode)]
         if required:
             schema["required"] = required
         if mode is not Mode.OUTPUT:
-            if not self._ignore_unknown:
+            if not self.ignore_unknown:
                 schema["additionalProperties"] = False
             _exclude_siblings(schema, message)
         return schema
@@ -128,7 +128,7 @@ class Schemas:
     def described(self, field: DescField, mode: Mode) -> Schema:
         """Return the schema of a field with its comment."""
         schema = self.field(field, mode)
-        comment = self._comments.get(f"{field.parent.type_name}.{field.name}")
+        comment = self.comments.get(f"{field.parent.type_name}.{field.name}")
         if comment:
             schema["description"] = comment
         if "OUTPUT_ONLY" in self.behaviors(field):
@@ -154,7 +154,7 @@ class Schemas:
 
     def behaviors(self, field: DescField) -> set[str]:
         """Return what `google.api.field_behavior` says of a field."""
-        extension = self._registry.extension(FIELD_BEHAVIOR)
+        extension = self.registry.extension(FIELD_BEHAVIOR)
         options = field.proto.options
         if extension is None or options is None or extension.type not in options:
             return set()
@@ -183,11 +183,11 @@ class Schemas:
 
     def _enum_description(self, enum: DescEnum) -> str:
         values = {
-            value.name: self._comments.get(f"{enum.type_name}.{value.name}", "")
+            value.name: self.comments.get(f"{enum.type_name}.{value.name}", "")
             for value in enum.values
         }
         lines = [f"- `{name}`: {' '.join(text.split())}" for name, text in values.items() if text]
-        return "\n".join([self._comments.get(enum.type_name, ""), *lines]).strip()
+        return "\n".join([self.comments.get(enum.type_name, ""), *lines]).strip()
 
     def _name(self, type_name: str, short: str, mode: Mode) -> str:
         """Name a schema after its message; with the package where two would be the same."""
