@@ -98,11 +98,11 @@ async def test_wrong_arguments_are_one_clear_line(library_file: Path, tmp_path: 
     nonsense.write_bytes(b"nonsense")
     given = ("--descriptors", str(library_file), "--upstream")
     assert "belong together" in await failure_of("--descriptors", str(library_file))
-    assert "expected full.Service=host:port" in await failure_of(*given, "nowhere")
+    assert "must be full.Service=host:port" in await failure_of(*given, "nowhere")
     unknown = await failure_of(*given, "acme.Nope=127.0.0.1:1")
     assert unknown == "gateway: the descriptors have no service acme.Nope\n"
     broken = await failure_of("--descriptors", str(nonsense), "--upstream", "a.B=x:1")
-    assert "no FileDescriptorSet with imports" in broken
+    assert "not a FileDescriptorSet with imports" in broken
     assert "Traceback" not in broken
 
 

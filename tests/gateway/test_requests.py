@@ -47,6 +47,8 @@ async def test_a_request_arrives_as_the_table_says(world: World, case: Case) -> 
         assert len(world.upstream.calls) == before
         if case.fields:
             assert set(answer.fields) == case.fields
+            for description in answer.fields.values():
+                assert description.split(" ")[0] in ("must", "is", "cannot"), description
 
 
 @pytest.mark.parametrize(("request_line", "allow"), matching.NOT_ALLOWED)

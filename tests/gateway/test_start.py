@@ -43,7 +43,7 @@ def http(rule: str) -> str:
 
 REFUSED = [
     (http('get: "v1"'), "expected `/`"),
-    (http('get: "/**/a"'), "`**` has to be the last segment"),
+    (http('get: "/**/a"'), "`**` must be the last segment"),
     (http('get: "/{name}/{name}"'), "a variable comes twice"),
     (http('get: "/{nope}"'), "`nope` names no field"),
     (http('get: "/{inner.nope}"'), "`inner.nope` names no field"),
@@ -61,11 +61,11 @@ REFUSED = [
     (http('get: "/a" additional_bindings {get: "/a"}'), "already"),
     (
         http('get: "/a" additional_bindings {get: "/b" additional_bindings {get: "/c"}}'),
-        "additional bindings inside",
+        "cannot hold additional bindings",
     ),
     (http('get: "/a" response_body: "name"'), "`response_body` is not served"),
-    (http('body: "*"'), "without a path"),
-    (http('custom {path: "/a"}'), "without a kind"),
+    (http('body: "*"'), "must have a path"),
+    (http('custom {path: "/a"}'), "must have a kind"),
     (
         http('get: "/a"') + "option (lockstep.options.v1.method) = {access: ACCESS_SERVICE};",
         "only services may call it",
@@ -122,7 +122,7 @@ def test_a_stream_without_a_rule_does_no_harm(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("data", [b"nonsense", b"\x0a\x03abc", b"\xff" * 10])
 def test_descriptors_that_are_none_are_refused(data: bytes) -> None:
-    with pytest.raises(DescriptorError, match="no FileDescriptorSet"):
+    with pytest.raises(DescriptorError, match="not a FileDescriptorSet"):
         descriptors.load(data)
 
 

@@ -117,12 +117,12 @@ class RequestBinder:
 
     def _query_leaf(self, name: str) -> Leaf:
         if self._body == WHOLE:
-            raise ValueError("is no query parameter: the whole request is in the body")
+            raise ValueError("must not be a query parameter: the whole request is in the body")
         leaf = _leaf(self._form, name)
         if leaf.path in self._in_path:
-            raise ValueError("is in the path already")
+            raise ValueError("must not be a query parameter: it is in the path")
         if leaf.fields[0] is self._body_field:
-            raise ValueError("is no query parameter: it is in the body")
+            raise ValueError("must not be a query parameter: it is in the body")
         return leaf
 
     def _bind_path(self, leaf: Leaf, text: str, tree: dict[str, Any], v: BindingViolations) -> None:
@@ -134,7 +134,7 @@ class RequestBinder:
         holder = _holder(tree, leaf, v)
         name = leaf.fields[-1].json_name
         if holder.get(name, value) not in (value, None):
-            v.add(leaf.path, "has another value in the path")
+            v.add(leaf.path, "must have the value that the path has")
             return
         holder.pop(name, None)
         leaf.fields[-1].refuse_siblings(holder, leaf.path, v)
@@ -144,7 +144,7 @@ class RequestBinder:
         try:
             return message_from_json_value(self._type, tree, registry=self._registry)
         except (ValueError, TypeError, OverflowError, RecursionError):
-            raise BadRequest([("body", "does not fit the request")]) from None
+            raise BadRequest([("body", "cannot be decoded as the request")]) from None
 
 
 def _leaf(form: MessageForm, name: str) -> Leaf:
@@ -163,7 +163,7 @@ def _leaf(form: MessageForm, name: str) -> Leaf:
         here = field.form
     last = fields[-1]
     if last.reader.from_text is None or last.map:
-        raise ValueError("is no single value: it belongs in a body")
+        raise ValueError("is not a single value: send it in a body")
     path = ".".join(field.json_name for field in fields)
     return Leaf(tuple(fields), path, last.reader.from_text)
 
@@ -193,7 +193,7 @@ def _holder(tree: dict[str, Any], leaf: Leaf, v: BindingViolations) -> dict[str,
 
 def _refuse_content(body: bytes) -> None:
     if body.strip(SPACE) not in (b"", b"{}"):
-        raise BadRequest([("body", "has to be empty: this method takes none")])
+        raise BadRequest([("body", "must be empty: this method takes no body")])
 
 
 def _parameters(query: bytes) -> Sequence[tuple[str, str]]:
@@ -203,14 +203,14 @@ def _parameters(query: bytes) -> Sequence[tuple[str, str]]:
         BadRequest: An escape is malformed or no UTF-8.
     """
     if query.count(b"&") >= PARAMETERS_MAX:
-        raise BadRequest([("query", f"has more than {PARAMETERS_MAX} parameters")])
+        raise BadRequest([("query", f"must have at most {PARAMETERS_MAX} parameters")])
     if _BAD_ESCAPE.search(query):
-        raise BadRequest([("query", "has a percent sign without two hexadecimal digits")])
+        raise BadRequest([("query", "must have two hexadecimal digits after each percent sign")])
     pairs = (part.partition(b"=") for part in query.split(b"&") if part)
     try:
         return [(_decoded(name), _decoded(value)) for name, _, value in pairs]
     except UnicodeDecodeError:
-        raise BadRequest([("query", "has an escape that is not UTF-8")]) from None
+        raise BadRequest([("query", "must be UTF-8 when its escapes are decoded")]) from None
 
 
 def _decoded(part: bytes) -> str:

@@ -103,7 +103,7 @@ def load(data: bytes) -> Registry:
         return FileDescriptorSet.from_binary(files.SerializeToString()).to_registry()
     except (DecodeError, ValueError, TypeError, KeyError, AssertionError) as error:
         raise DescriptorError(
-            "the descriptors are no FileDescriptorSet with imports"
+            "the descriptors are not a FileDescriptorSet with imports"
             f" (protoc --include_imports --descriptor_set_out): {error}"
         ) from error
 
@@ -131,7 +131,8 @@ def rpcs(registry: Registry, service: DescService) -> Iterator[Rpc]:
         except ValueError as error:
             raise DescriptorError(f"{name}: {error}") from None
         if rule.access == SERVICE_ACCESS:
-            raise DescriptorError(f"{name}: only services may call it, so it can have no HTTP rule")
+            reason = "only services may call it, so it cannot have an HTTP rule"
+            raise DescriptorError(f"{name}: {reason}")
         yield Rpc(method, rule, bindings)
 
 
@@ -149,7 +150,7 @@ def field_at(message: DescMessage, path: str) -> Sequence[DescField]:
         steps.append(field)
         if len(steps) <= path.count("."):
             if not isinstance(field.value, DescFieldValueMessage):
-                raise ValueError(f"`{path}` leads through `{name}`, which is no message")
+                raise ValueError(f"`{path}` leads through `{name}`, which is not a message")
             message = field.value.message
     return steps
 
@@ -197,7 +198,7 @@ def _bindings(method: DescMethod, http: Any) -> Iterator[Binding]:
     yield _binding(method, http)
     for additional in http.additional_bindings:
         if additional.additional_bindings:
-            raise ValueError("additional bindings inside additional bindings")
+            raise ValueError("additional bindings cannot hold additional bindings")
         yield _binding(method, additional)
 
 
@@ -217,11 +218,11 @@ def _binding(method: DescMethod, http: Any) -> Binding:
 def _pattern(http: Any) -> tuple[str, str]:
     pattern = http.pattern
     if pattern is None:
-        raise ValueError("an HTTP rule without a path")
+        raise ValueError("the HTTP rule must have a path")
     if pattern.field == "custom":
         kind = pattern.value.kind
         if not kind:
-            raise ValueError("a custom HTTP rule without a kind")
+            raise ValueError("the custom HTTP rule must have a kind")
         return kind.upper(), pattern.value.path
     return pattern.field.upper(), pattern.value
 

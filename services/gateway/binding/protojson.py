@@ -93,7 +93,7 @@ class Field:
         """Note a violation if the object holds another field of the same oneof."""
         for sibling in self.oneof_siblings:
             if holder.get(sibling) is not None:
-                v.add(path, f"and `{sibling}` exclude each other")
+                v.add(path, f"cannot be set together with `{sibling}`")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -146,21 +146,21 @@ class MessageForms:
 
     def _read_any(self, value: Any, path: str, v: BindingViolations) -> Any:
         if type(value) is not dict or not isinstance(value.get("@type", ""), str):
-            v.add(path, "has to be an object with a string `@type`")
+            v.add(path, "must be an object with a string `@type`")
             return None
         if not value:
             return value
         url = value.get("@type", "")
         message = self.registry.message(url.rpartition("/")[2])
         if message is None or "/" not in url:
-            v.add(joined(path, "@type"), "names no type that is known here")
+            v.add(joined(path, "@type"), "is not a known type")
             return None
         rest = {name: each for name, each in value.items() if name != "@type"}
         reader = self.reader(message)
         if reader.form is not None:
             return {"@type": url, **reader.form.read(rest, path, v)}
         if rest.keys() != {"value"}:
-            v.add(path, "has to hold `value` and nothing else")
+            v.add(path, "must hold `value` and nothing else")
             return None
         inner = reader.from_json(rest["value"], joined(path, "value"), v)
         return {"@type": url, "value": inner}
@@ -195,7 +195,7 @@ class MessageForm:
         """Read an object. Members that are null stay, since they were present."""
         out: dict[str, Any] = {}
         if type(value) is not dict:
-            v.add(path or "body", "has to be an object")
+            v.add(path or "body", "must be an object")
             return out
         for name, each in value.items():
             field = self.fields.get(name)
@@ -260,7 +260,7 @@ def _checked(check: Check) -> FromJson:
 def _list_reader(item: ValueReader) -> FromJson:
     def read(value: Any, path: str, v: BindingViolations) -> Any:
         if type(value) is not list:
-            v.add(path, "has to be a list")
+            v.add(path, "must be a list")
             return None
         return [_read_item(item, each, f"{path}[{index}]", v) for index, each in enumerate(value)]
 
@@ -270,7 +270,7 @@ def _list_reader(item: ValueReader) -> FromJson:
 def _map_reader(key_from_text: FromText, item: ValueReader) -> FromJson:
     def read(value: Any, path: str, v: BindingViolations) -> Any:
         if type(value) is not dict:
-            v.add(path, "has to be an object")
+            v.add(path, "must be an object")
             return None
         out: dict[str, Any] = {}
         for text, each in value.items():
@@ -278,7 +278,7 @@ def _map_reader(key_from_text: FromText, item: ValueReader) -> FromJson:
             try:
                 key = _key_text(key_from_text(text))
             except ValueError as error:
-                v.add(place, f"has a key that {error}")
+                v.add(place, f"is a key that {error}")
                 continue
             if key in out:
                 v.add(place, "is given twice")
@@ -302,7 +302,7 @@ def _read_item(item: ValueReader, value: Any, place: str, v: BindingViolations) 
 def _instance_check(type_: type, words: str) -> Check:
     def check(value: Any) -> Any:
         if not isinstance(value, type_):
-            raise ValueError(f"has to be {words}")
+            raise ValueError(f"must be {words}")
         return value
 
     return check
@@ -314,12 +314,12 @@ def _codec_check(message: DescMessage) -> Check:
 
     def check(value: Any) -> Any:
         if not isinstance(value, str):
-            raise ValueError(f"has to be a {name} in a string")
+            raise ValueError(f"must be a string that holds a {name}")
         try:
             # There and back: the codec reads masks that it cannot write.
             message_from_json_value(type_, value).to_json()
         except (ValueError, TypeError, OverflowError):
-            raise ValueError(f"is no {name} in its JSON form") from None
+            raise ValueError(f"is not a {name} in its JSON form") from None
         return value
 
     return check

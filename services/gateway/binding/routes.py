@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 
 class BadPathError(ValueError):
-    """The path has an escape that is malformed or no UTF-8."""
+    """Say what is wrong with the escapes of a path, in words that continue its name."""
 
 
 class DuplicateRouteError(ValueError):
@@ -171,11 +171,11 @@ def _decode(segment: str) -> str:
     if "%" not in segment:
         return segment
     if _BAD_ESCAPE.search(segment):
-        raise BadPathError("a percent sign without two hexadecimal digits")
+        raise BadPathError("must have two hexadecimal digits after each percent sign")
     try:
         return unquote_to_bytes(segment).decode()
     except UnicodeDecodeError:
-        raise BadPathError("an escape that is not UTF-8") from None
+        raise BadPathError("must be UTF-8 when its escapes are decoded") from None
 
 
 def _decode_keeping_slashes(segment: str) -> str:

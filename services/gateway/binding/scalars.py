@@ -68,13 +68,13 @@ def from_text_of(type_: ScalarType | DescEnum) -> FromText:
 def _plain_integer(text: str) -> int:
     """Read ASCII digits with an optional minus, and nothing that `int` takes beside them."""
     if not _INTEGER.fullmatch(text):
-        raise ValueError("has to be a whole number")
+        raise ValueError("must be a whole number")
     return int(text)
 
 
 def _bool_from_text(text: str) -> bool:
     if text not in ("true", "false"):
-        raise ValueError("has to be true or false")
+        raise ValueError("must be true or false")
     return text == "true"
 
 
@@ -82,7 +82,7 @@ def _integer_check(least: int, most: int) -> Check:
     def check(value: Any) -> int:
         number = value if type(value) is int else _whole(value)
         if not least <= number <= most:
-            raise ValueError(f"has to be between {least} and {most}")
+            raise ValueError(f"must be between {least} and {most}")
         return number
 
     return check
@@ -95,13 +95,13 @@ def _whole(value: Any) -> int:
             return int(value)
         value = _number_from(value)
     if not isinstance(value, float) or not value.is_integer():
-        raise ValueError("has to be a whole number")
+        raise ValueError("must be a whole number")
     return int(value)
 
 
 def _number_from(text: str) -> float:
     if not _NUMBER.fullmatch(text):
-        raise ValueError("has to be a number")
+        raise ValueError("must be a number")
     return float(text)
 
 
@@ -111,7 +111,7 @@ def _double(value: Any) -> float | str:
             return value
         value = _number_from(value)
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ValueError("has to be a number")
+        raise ValueError("must be a number")
     number = float(value)
     if math.isinf(number):
         raise ValueError("is too large")
@@ -131,25 +131,25 @@ def _float(value: Any) -> float | str:
 
 def _bool(value: Any) -> bool:
     if not isinstance(value, bool):
-        raise ValueError("has to be true or false")
+        raise ValueError("must be true or false")
     return value
 
 
 def _string(value: Any) -> str:
     if not isinstance(value, str):
-        raise ValueError("has to be a string")
+        raise ValueError("must be a string")
     return value
 
 
 def _bytes(value: Any) -> str:
     if not isinstance(value, str):
-        raise ValueError("has to be a string in base64")
+        raise ValueError("must be a string in base64")
     standard = value.replace("-", "+").replace("_", "/").rstrip("=")
     padded = standard + "=" * (-len(standard) % 4)
     try:
         return base64.b64encode(base64.b64decode(padded, validate=True)).decode()
     except (binascii.Error, ValueError):
-        raise ValueError("has to be a string in base64") from None
+        raise ValueError("must be a string in base64") from None
 
 
 def _enum_check(enum: DescEnum) -> Check:
@@ -162,7 +162,7 @@ def _enum_check(enum: DescEnum) -> Check:
             return numbers[value]
         if type(value) is int and (value in known or (enum.open and least <= value <= most)):
             return value
-        raise ValueError(f"has to be one of {', '.join(numbers)}")
+        raise ValueError(f"must be one of {', '.join(numbers)}")
 
     return check
 

@@ -40,20 +40,20 @@ def read(body: bytes) -> Any:
     try:
         text = body.decode()
     except UnicodeDecodeError:
-        raise JsonError("the body is not UTF-8") from None
+        raise JsonError("must be UTF-8") from None
     return read_text(text)
 
 
 def read_text(text: str) -> Any:
     """Read a JSON text; see `read`."""
     if text.count("{") + text.count("[") > DEPTH_MAX and _depth(text) > DEPTH_MAX:
-        raise JsonError(f"nested deeper than {DEPTH_MAX}")
+        raise JsonError(f"is nested deeper than {DEPTH_MAX} levels")
     try:
         value = _DECODER.decode(text)
     except json.JSONDecodeError as error:
-        raise JsonError(f"no JSON: {error.msg} at position {error.pos}") from None
+        raise JsonError(f"is not JSON: {error.msg} at position {error.pos}") from None
     except RecursionError:
-        raise JsonError(f"nested deeper than {DEPTH_MAX}") from None
+        raise JsonError(f"is nested deeper than {DEPTH_MAX} levels") from None
     if "\\u" in text:
         _refuse_lone_surrogates(value)
     return value
@@ -68,7 +68,7 @@ def _refuse_lone_surrogates(value: Any) -> None:
     try:
         json.dumps(value, ensure_ascii=False).encode()
     except UnicodeEncodeError:
-        raise JsonError("a string with half a surrogate pair") from None
+        raise JsonError("must not hold half a surrogate pair") from None
 
 
 def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -87,12 +87,12 @@ def _integer(text: str) -> int | float:
 def _float(text: str) -> float:
     number = float(text)
     if math.isinf(number):
-        raise JsonError("a number that is too large")
+        raise JsonError("must not hold a number that is too large for a double")
     return number
 
 
 def _constant(name: str) -> NoReturn:
-    raise JsonError(f"no JSON: {name}")
+    raise JsonError(f"is not JSON: {name}")
 
 
 _DECODER: Final = json.JSONDecoder(

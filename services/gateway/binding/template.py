@@ -95,7 +95,7 @@ class _Parser:
             self._segments.append(Wildcard(rest=False))
         elif self._accept("{"):
             if not variables_allowed:
-                raise self._error("a variable inside a variable")
+                raise self._error("a variable cannot hold a variable")
             self._read_variable()
         else:
             self._segments.append(self._literal())
@@ -119,7 +119,7 @@ class _Parser:
     def _check(self) -> None:
         for segment in self._segments[:-1]:
             if isinstance(segment, Wildcard) and segment.rest:
-                raise self._error("`**` has to be the last segment")
+                raise self._error("`**` must be the last segment")
         paths = [variable.field_path for variable in self._variables]
         if len(set(paths)) != len(paths):
             raise self._error("a variable comes twice")
@@ -132,7 +132,7 @@ class _Parser:
         try:
             return unquote(match.group(), errors="strict")
         except UnicodeDecodeError:
-            raise self._error("an escape that is not UTF-8") from None
+            raise self._error("escapes must be UTF-8") from None
 
     def _accept(self, token: str) -> bool:
         if self._text.startswith(token, self._at):

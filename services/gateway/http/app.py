@@ -123,7 +123,7 @@ class Gateway:
         try:
             found = self.router.find(request.method, request.raw_path)
         except BadPathError as error:
-            raise BadRequest([("path", f"has {error}")]) from None
+            raise BadRequest([("path", str(error))]) from None
         if isinstance(found, Match) and not self.cors.is_preflight(request):
             trace.route = found.target.path
             return await self._serve_within_limit(request, trace, found)
@@ -163,7 +163,7 @@ class Gateway:
         self, request: Request, trace: Trace, found: Match[Transcoder]
     ) -> Response:
         if not accepts(request.header(b"accept"))[0]:
-            raise self.failures.invalid([("Accept", f"has to allow {JSON}")], status=406)
+            raise self.failures.invalid([("Accept", f"must allow {JSON}")], status=406)
         inbound = self.headers.inbound(request.headers)
         body = await self._read_body(request)
         wanted = inbound.timeout_seconds or self.limits.call_seconds
@@ -182,7 +182,7 @@ class Gateway:
             raise self._unsupported()
         if request.header(b"content-encoding") not in ("", "identity"):
             raise self.failures.invalid(
-                [("Content-Encoding", "has to be absent: bodies are not compressed")], status=415
+                [("Content-Encoding", "must be absent: send the body uncompressed")], status=415
             )
         try:
             body = await request.read_body(
@@ -201,7 +201,7 @@ class Gateway:
         return body
 
     def _unsupported(self) -> Failure:
-        return self.failures.invalid([("Content-Type", f"has to be {JSON}")], status=415)
+        return self.failures.invalid([("Content-Type", f"must be {JSON}")], status=415)
 
     def _failed(self, request: Request, failure: Failure) -> Response:
         headers = failure.all_headers()

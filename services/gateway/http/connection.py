@@ -122,7 +122,7 @@ class HttpConnection(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's words
         """Answer what can't be read, in the shape of every failure, and close."""
-        failure = self._refusal or self.failures.invalid([("request", "is no valid HTTP")])
+        failure = self._refusal or self.failures.invalid([("request", "is not valid HTTP")])
         body = failure.as_status()
         self.transport.write(
             STATUS_LINE[failure.http_status]

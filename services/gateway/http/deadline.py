@@ -21,7 +21,7 @@ def grpc_timeout_seconds(text: str) -> float:
     """
     match = _GRPC.fullmatch(text)
     if match is None or not int(match[1]):
-        raise ValueError("has to be 1 to 8 digits and a unit: H, M, S, m, u or n")
+        raise ValueError("must be 1 to 8 digits and a unit: H, M, S, m, u or n")
     return int(match[1]) * _UNIT_SECONDS[match[2]]
 
 
@@ -32,7 +32,7 @@ def request_timeout_seconds(text: str) -> float:
         ValueError: It is malformed, or no time at all.
     """
     if not _SECONDS.fullmatch(text) or not float(text):
-        raise ValueError("has to be a number of seconds above 0")
+        raise ValueError("must be a number of seconds above 0")
     return float(text)
 
 

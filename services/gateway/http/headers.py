@@ -150,7 +150,7 @@ def first(headers: Headers, name: bytes) -> str:
 def _take(found: dict[str, str], name: str, strict: bool, value: bytes) -> None:  # noqa: FBT001
     if not _PRINTABLE.fullmatch(value):
         if strict:
-            raise BadRequest([(name, "has to be printable ASCII")])
+            raise BadRequest([(name, "must be printable ASCII")])
     elif name not in found:
         found[name] = value.decode()
     elif name in _JOINED:
@@ -167,7 +167,7 @@ def _target(name: str, refused: tuple[str, ...]) -> str:
         or target.endswith("-bin")
         or target in (REQUEST_ID, "connection", "host", "te", "content-type", "user-agent")
     ):
-        raise ValueError(f"the header {name} can't be passed on")
+        raise ValueError(f"the header {name} cannot be passed on")
     return target
 
 

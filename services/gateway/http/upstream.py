@@ -68,7 +68,7 @@ def foreign_upstreams(places: Iterable[str], *, ca: str | None = None) -> dict[s
     for place in places:
         name, separator, target = place.partition("=")
         if not (name and separator and target):
-            raise UpstreamError(f"--upstream {place}: expected full.Service=host:port")
+            raise UpstreamError(f"--upstream {place} must be full.Service=host:port")
         found[name] = Upstream(name, target, tls=tls)
     return found
 

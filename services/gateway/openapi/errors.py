@@ -10,7 +10,7 @@ ERROR_STATUSES: Final = (400, 401, 403, 404, 406, 408, 409, 413, 415, 429, 500, 
 
 EXAMPLE: Final = {
     "code": 3,
-    "message": "name has to be a string",
+    "message": "name must be a string",
     "details": [
         {
             "@type": "type.googleapis.com/google.rpc.ErrorInfo",
@@ -20,7 +20,7 @@ EXAMPLE: Final = {
         },
         {
             "@type": "type.googleapis.com/google.rpc.BadRequest",
-            "fieldViolations": [{"field": "name", "description": "has to be a string"}],
+            "fieldViolations": [{"field": "name", "description": "must be a string"}],
         },
     ],
 }
