@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import NewType
 from uuid import UUID
 
 from sqlalchemy import (
@@ -77,7 +78,7 @@ SESSIONS = Table(
     Index("ix_sessions_expire_time", "expire_time"),
 )
 
-# Wrong passwords for each address, whether or not it has an account.
+# Wrong passwords for each e-mail, whether or not it has an account.
 LOGIN_FAILURES = Table(
     "login_failures",
     METADATA,
@@ -89,7 +90,7 @@ LOGIN_FAILURES = Table(
 )
 
 # The id is the flow's. A flow whose code_hmac is NULL has no right code: it stands for
-# an address that gets none. The payload of a sign-up holds the hash of its password.
+# an e-mail that gets none. The payload of a sign-up holds the hash of its password.
 CODES = Table(
     "codes",
     METADATA,
@@ -113,7 +114,7 @@ CODES = Table(
     Index("ix_codes_expire_time", "expire_time"),
 )
 
-# When codes were sent and when wrong ones came, for each address and purpose.
+# When codes were sent and when wrong ones came, for each e-mail and purpose.
 CODE_LIMITS = Table(
     "code_limits",
     METADATA,
@@ -163,17 +164,21 @@ class Status(StrEnum):
     DELETING = "DELETING"
 
 
+# Lower case, the domain in ASCII (IDNA): the form that is compared, one for each mailbox.
+# Only `domain.emails` and rows make one.
+CanonicalEmail = NewType("CanonicalEmail", str)
+
+
 @dataclass(frozen=True, slots=True)
 class Email:
-    """An address.
+    """An e-mail address.
 
     Attributes:
-        typed: As it was given, trimmed.
-        canonical: Lower case, the domain in ASCII (IDNA); unique for each mailbox.
+        typed: As it was given, trimmed; for display.
     """
 
     typed: str
-    canonical: str
+    canonical: CanonicalEmail
 
     @property
     def mailbox(self) -> str:
@@ -181,7 +186,7 @@ class Email:
         return mailbox(self.typed, self.canonical)
 
 
-def mailbox(typed: str, canonical: str) -> str:
+def mailbox(typed: str, canonical: CanonicalEmail) -> str:
     """Return the typed local part, whose case a server may mind (RFC 5321, 2.4), at the
     canonical domain.
     """
@@ -193,12 +198,12 @@ class User:
     """A user, as others may see them.
 
     Attributes:
-        email: As it was typed.
+        email_display: As it was typed.
         full_name: Empty when no name was given.
     """
 
     id: UUID
-    email: str
+    email_display: str
     full_name: str
     role: str
     status: Status

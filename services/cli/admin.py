@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, help="Make administrators, and unmake them.")
 
 T = TypeVar("T")
-Address = Annotated[str, typer.Option("--email", help="e-mail address of the account")]
+EmailOption = Annotated[str, typer.Option("--email", help="e-mail address of the account")]
 
 
 @app.command()
 def create(
-    email: Address,
+    email: EmailOption,
     first_name: Annotated[str, typer.Option(help="first name")] = "System",
     last_name: Annotated[str, typer.Option(help="last name")] = "Administrator",
     *,
@@ -39,13 +39,13 @@ def create(
 
 
 @app.command()
-def promote(email: Address) -> None:
+def promote(email: EmailOption) -> None:
     """Make an account an administrator."""
     _change(email, "promote")
 
 
 @app.command()
-def demote(email: Address) -> None:
+def demote(email: EmailOption) -> None:
     """Make an administrator a customer; one administrator has to stay."""
     _change(email, "demote")
 
@@ -61,7 +61,7 @@ def list_administrators() -> None:
     table = Table("User", "E-mail", "Name", "Status", "Made")
     for user in run(accounts.list_administrators):
         made = user.create_time.astimezone().isoformat(" ", "seconds")
-        table.add_row(str(user.id), user.email, user.full_name, user.status.lower(), made)
+        table.add_row(str(user.id), user.email_display, user.full_name, user.status.lower(), made)
     console().print(table)
 
 
@@ -84,14 +84,14 @@ def _change(email: str, how: str) -> None:
     from services.auth.domain.emails import parse_email
     from services.cli.errors import CommandError
 
-    address = parse_email(email)
-    if address is None:
+    parsed = parse_email(email)
+    if parsed is None:
         raise CommandError(f"{email} is no e-mail address")
 
     async def work(database: "Database") -> None:
         method = getattr(_administrators(database), how)
-        user = await method(address.canonical)
-        typer.echo(f"{how}d {user.email} ({user.id})")
+        user = await method(parsed.canonical)
+        typer.echo(f"{how}d {user.email_display} ({user.id})")
 
     run(work)
 

@@ -34,7 +34,7 @@ def _print_table(rows: list[dict[str, str]]) -> None:
 
     from services.cli.screen import console
 
-    table = Table("Time", "Event", "User", "Account", "Actor", "Address", "Detail")
+    table = Table("Time", "Event", "User", "Account", "Actor", "Client IP", "Detail")
     for row in rows:
         table.add_row(*row.values())
     console().print(table)
@@ -47,6 +47,6 @@ def _fields(entry: "Entry") -> dict[str, str]:
         "user": str(entry.user_id or ""),
         "account": entry.account or "",
         "actor": entry.actor or "",
-        "address": entry.address or "",
+        "address": entry.client_ip or "",
         "detail": " ".join(f"{name}={value}" for name, value in entry.detail.items()),
     }

@@ -24,17 +24,17 @@ def orders() -> FakeOrders:
 
 
 @pytest.fixture
-async def profile_address(profile: FakeProfile, keys: Path) -> AsyncIterator[str]:
+async def profile_target(profile: FakeProfile, keys: Path) -> AsyncIterator[str]:
     """Where it is."""
-    async with serving_profile(profile, keys) as address:
-        yield address
+    async with serving_profile(profile, keys) as target:
+        yield target
 
 
 @pytest.fixture
-async def commerce_address(orders: FakeOrders, keys: Path) -> AsyncIterator[str]:
+async def commerce_target(orders: FakeOrders, keys: Path) -> AsyncIterator[str]:
     """Where it is."""
-    async with serving_orders(orders, keys) as address:
-        yield address
+    async with serving_orders(orders, keys) as target:
+        yield target
 
 
 @pytest.fixture
@@ -49,16 +49,16 @@ async def world(
     auth_url: str,
     keys: Path,
     mail: tuple[Sink, int],
-    profile_address: str,
-    commerce_address: str,
+    profile_target: str,
+    commerce_target: str,
 ) -> AsyncIterator[World]:
     """An Auth that runs."""
     sink, port = mail
     settings = settings_for(
         auth_url,
         keys,
-        profile=profile_address,
-        commerce=commerce_address,
+        profile=profile_target,
+        commerce=commerce_target,
         smtp_url=f"smtp://127.0.0.1:{port}",
     )
     async with serving_auth(settings, sink) as world:

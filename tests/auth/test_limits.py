@@ -1,4 +1,4 @@
-"""Floods: from one address, and more passwords than can be hashed."""
+"""Floods: from one IP, and more passwords than can be hashed."""
 
 from __future__ import annotations
 
@@ -21,9 +21,8 @@ from lockstep_clients import (
     Unauthenticated,
 )
 
-from services.auth.domain import ip_limits as addresses
-from services.auth.domain import passwords
-from services.auth.domain.ip_limits import address_of
+from services.auth.domain import ip_limits, passwords
+from services.auth.domain.ip_limits import client_ip_of
 from services.auth.domain.passwords import Hasher
 from services.kernel.rpc.call import Call, Method
 from tests.auth.world import PASSWORD, Sink, World, calling_as, serving_auth, settings_for
@@ -33,7 +32,7 @@ METHOD = Method.of(auth_pb.DESCRIPTOR.services_by_name["AuthService"].methods_by
 
 
 @pytest.mark.parametrize(
-    ("client_address", "address"),
+    ("peer", "client_ip"),
     [
         ("203.0.113.7", "203.0.113.7"),
         ("ipv4:203.0.113.7:5000", "203.0.113.7"),
@@ -46,27 +45,27 @@ METHOD = Method.of(auth_pb.DESCRIPTOR.services_by_name["AuthService"].methods_by
         (None, None),
     ],
 )
-def test_addresses_are_read_from_what_the_transport_or_the_gateway_says(
-    client_address: str | None, address: str | None
+def test_ips_are_read_from_what_the_transport_or_the_gateway_says(
+    peer: str | None, client_ip: str | None
 ) -> None:
-    call = Call(method=METHOD, metadata={}, message=b"", client_ip=client_address)
-    assert address_of(call) == address
+    call = Call(method=METHOD, metadata={}, message=b"", client_ip=peer)
+    assert client_ip_of(call) == client_ip
 
 
 @pytest.fixture
 def few_calls(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let an address call three times a minute."""
-    monkeypatch.setattr(addresses, "CALLS_A_MINUTE", 3)
+    """Let an IP call three times a minute."""
+    monkeypatch.setattr(ip_limits, "CALLS_A_MINUTE", 3)
 
 
-async def ask(world: World, address: str | None = None) -> LockstepError | None:
-    """Ask for a password reset in vain, through the gateway when an address is given."""
+async def ask(world: World, client_ip: str | None = None) -> LockstepError | None:
+    """Ask for a password reset in vain, through the gateway when an IP is given."""
     request = auth_pb.RequestPasswordResetRequest()
     async with contextlib.AsyncExitStack() as stack:
         auth, metadata = world.auth, grpc.aio.Metadata()
-        if address is not None:
+        if client_ip is not None:
             auth = await stack.enter_async_context(calling_as(world, "gateway"))
-            metadata = grpc.aio.Metadata(("x-lockstep-client-address", address))
+            metadata = grpc.aio.Metadata(("x-lockstep-client-address", client_ip))
         try:
             await auth.RequestPasswordReset(request, metadata=metadata)
         except LockstepError as error:
@@ -87,11 +86,11 @@ async def test_an_address_may_call_each_method_so_often(few_calls: None, world: 
 
 
 async def test_people_behind_the_gateway_are_told_apart(few_calls: None, world: World) -> None:
-    for address in ("203.0.113.1", "203.0.113.2", "2001:db8::1", "2001:db8:0:1::1"):
+    for client_ip in ("203.0.113.1", "203.0.113.2", "2001:db8::1", "2001:db8:0:1::1"):
         for _ in range(3):
-            assert isinstance(await ask(world, address), InvalidArgument)
-    for address in ("203.0.113.1", "2001:db8::2", "2001:db8:0:1:2::3"):
-        assert isinstance(await ask(world, address), ResourceExhausted)
+            assert isinstance(await ask(world, client_ip), InvalidArgument)
+    for client_ip in ("203.0.113.1", "2001:db8::2", "2001:db8:0:1:2::3"):
+        assert isinstance(await ask(world, client_ip), ResourceExhausted)
 
 
 async def test_who_is_not_the_gateway_cannot_choose_an_address(
@@ -112,15 +111,15 @@ async def lifted(  # noqa: PLR0917 - fixtures
     auth_url: str,
     keys: Path,
     mail: tuple[Sink, int],
-    profile_address: str,
-    commerce_address: str,
+    profile_target: str,
+    commerce_target: str,
 ) -> AsyncIterator[World]:
-    """An Auth without limits for addresses."""
+    """An Auth without limits for IPs."""
     settings = settings_for(
         auth_url,
         keys,
-        profile=profile_address,
-        commerce=commerce_address,
+        profile=profile_target,
+        commerce=commerce_target,
         smtp_url=f"smtp://127.0.0.1:{mail[1]}",
         address_limits=False,
     )

@@ -73,15 +73,15 @@ async def test_a_bad_mail_server_delays_mail_and_no_request(  # noqa: PLR0917 - 
     auth_url: str,
     keys: Path,
     mail: tuple[Sink, int],
-    profile_address: str,
-    commerce_address: str,
+    profile_target: str,
+    commerce_target: str,
     behaviour: Behaviour | None,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """None: nobody listens."""
     monkeypatch.setattr(outbox, "MAIL_SECONDS", 0.5)
     sink, good_port = mail
-    where = {"profile": profile_address, "commerce": commerce_address}
+    where = {"profile": profile_target, "commerce": commerce_target}
     async with contextlib.AsyncExitStack() as stack:
         port = 1
         if behaviour is not None:
@@ -113,7 +113,7 @@ async def test_mail_that_was_sent_is_forgotten(world: World) -> None:
 
 
 async def test_mail_whose_time_is_over_is_not_sent(
-    auth_url: str, keys: Path, mail: tuple[Sink, int], profile_address: str, commerce_address: str
+    auth_url: str, keys: Path, mail: tuple[Sink, int], profile_target: str, commerce_target: str
 ) -> None:
     sink, port = mail
     database = Database(auth_url, name="test", connections=2)

@@ -213,8 +213,8 @@ async def test_profile_killed_anywhere_is_asked_again_when_it_is_back(
         stub = auth_grpc.AuthServiceStub(channel)
         waiting = asyncio.ensure_future(stub.Register(student(), metadata=KEY))
         await profile.gone()
-        address = f"127.0.0.1:{profile.port}"
-        await stack.enter_async_context(started("profile", of_profile, log, address=address))
+        target = f"127.0.0.1:{profile.port}"
+        await stack.enter_async_context(started("profile", of_profile, log, address=target))
         with contextlib.suppress(Unavailable):
             await waiting
         await lockstep.settled()

@@ -44,13 +44,13 @@ class Replicas:
 
 @pytest.fixture
 def settings(
-    auth_url: str, keys: Path, mail: tuple[Sink, int], profile_address: str, commerce_address: str
+    auth_url: str, keys: Path, mail: tuple[Sink, int], profile_target: str, commerce_target: str
 ) -> AuthSettings:
     return settings_for(
         auth_url,
         keys,
-        profile=profile_address,
-        commerce=commerce_address,
+        profile=profile_target,
+        commerce=commerce_target,
         smtp_url=f"smtp://127.0.0.1:{mail[1]}",
         address_limits=False,
     )

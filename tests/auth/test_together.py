@@ -25,7 +25,7 @@ from tests.auth.world import PASSWORD, Member, Sink, World, serving_auth, settin
 
 EMAIL = "ada@example.com"
 PHONE = "+442079460000"
-ADDRESS = "127.0.0.1:0"
+LISTEN_ON = "127.0.0.1:0"
 
 
 @dataclass
@@ -47,34 +47,34 @@ async def lockstep(
     auth_url: str, profile_url: str, commerce_url: str, keys: Path, mail: tuple[Sink, int]
 ) -> AsyncIterator[All]:
     with socket.create_server(("127.0.0.1", 0)) as spare:
-        auth_address = f"127.0.0.1:{spare.getsockname()[1]}"
+        auth_target = f"127.0.0.1:{spare.getsockname()[1]}"
     async with contextlib.AsyncExitStack() as stack:
         enter = stack.enter_async_context
         of_profile = ProfileSettings(
-            keys=keys, profile_database_url=profile_url, auth_address=auth_address
+            keys=keys, profile_database_url=profile_url, auth_address=auth_target
         )
-        profile = await enter(profile_main.running(of_profile, listen_on=ADDRESS))
-        profile_address = f"127.0.0.1:{profile.port}"
+        profile = await enter(profile_main.running(of_profile, listen_on=LISTEN_ON))
+        profile_target = f"127.0.0.1:{profile.port}"
         of_commerce = CommerceSettings(
             keys=keys,
             commerce_database_url=commerce_url,
-            auth_address=auth_address,
-            profile_address=profile_address,
+            auth_address=auth_target,
+            profile_address=profile_target,
         )
-        commerce = await enter(commerce_main.running(of_commerce, listen_on=ADDRESS))
-        commerce_address = f"127.0.0.1:{commerce.port}"
+        commerce = await enter(commerce_main.running(of_commerce, listen_on=LISTEN_ON))
+        commerce_target = f"127.0.0.1:{commerce.port}"
         of_auth = settings_for(
             auth_url,
             keys,
-            profile=profile_address,
-            commerce=commerce_address,
+            profile=profile_target,
+            commerce=commerce_target,
             smtp_url=f"smtp://127.0.0.1:{mail[1]}",
         )
-        world = await enter(serving_auth(of_auth, mail[0], address=auth_address))
+        world = await enter(serving_auth(of_auth, mail[0], listen_on=auth_target))
         yield All(
             world=world,
-            profiles=profile_grpc.ProfileServiceStub(await enter(connect(profile_address))),
-            carts=cart_grpc.CartServiceStub(await enter(connect(commerce_address))),
+            profiles=profile_grpc.ProfileServiceStub(await enter(connect(profile_target))),
+            carts=cart_grpc.CartServiceStub(await enter(connect(commerce_target))),
         )
 
 

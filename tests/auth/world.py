@@ -48,16 +48,16 @@ class Sink:
         return "250 OK"
 
     async def wait_for(self, to: str, *, count: int = 1) -> EmailMessage:
-        """Return the count-th mail to an address, as soon as it is there."""
+        """Return the count-th mail to an e-mail address, as soon as it is there."""
         async with self._arrived, asyncio.timeout(MAIL_SECONDS):
             await self._arrived.wait_for(lambda: len(self.to(to)) >= count)
         return self.to(to)[count - 1]
 
-    def to(self, address: str) -> list[EmailMessage]:
-        return [message for message in self.messages if address in message["to"]]
+    def to(self, email: str) -> list[EmailMessage]:
+        return [message for message in self.messages if email in message["to"]]
 
     async def code(self, to: str, *, count: int = 1) -> str:
-        """Return the code in the count-th mail to an address."""
+        """Return the code in the count-th mail to an e-mail address."""
         return code_in(await self.wait_for(to, count=count))
 
 
@@ -175,11 +175,11 @@ def settings_for(
 
 @contextlib.asynccontextmanager
 async def serving_auth(
-    settings: AuthSettings, sink: Sink, *, address: str = "127.0.0.1:0"
+    settings: AuthSettings, sink: Sink, *, listen_on: str = "127.0.0.1:0"
 ) -> AsyncIterator[World]:
     """Run Auth; gives the world around it."""
     async with (
-        running(settings, listen_on=address) as auth,
+        running(settings, listen_on=listen_on) as auth,
         connect(f"127.0.0.1:{auth.port}") as channel,
     ):
         stub = auth_grpc.AuthServiceStub(channel)

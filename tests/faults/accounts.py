@@ -9,6 +9,7 @@ from lockstep.auth.v1 import auth_service_pb2 as auth_pb
 from lockstep.auth.v1 import auth_service_pb2_grpc as auth_grpc
 
 from services.auth.domain.codes import Codes
+from services.auth.model import CanonicalEmail
 from services.kernel.ids import new_id
 from services.kernel.rpc.call import UserPrincipal
 from tests.faults.scenario import CODE, Outcome, Scenario
@@ -30,7 +31,7 @@ class _Member(Scenario):
             "w": self.wallet,
             "f": self.flow,
             "saga": new_id(),
-            "hmac": _codes._hmac(self.flow, self.email, CODE),
+            "hmac": _codes._hmac(self.flow, CanonicalEmail(self.email), CODE),
             "hash": PASSWORD_HASH,
         }
         for sql in _MEMBER:

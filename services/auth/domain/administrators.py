@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from services.auth.domain.audit import Audit, Event
 from services.auth.errors import LastAdministrator, UserNotFound
-from services.auth.model import User
+from services.auth.model import CanonicalEmail, User
 from services.auth.store import accounts, credentials, users
 from services.common.vocabulary import Role
 from services.kernel.db.database import Database, Transaction
@@ -26,24 +26,24 @@ class Administrators:
         self._database = database
         self._audit = audit
 
-    async def promote(self, email: str) -> User:
-        """Make the user with a canonical address an administrator.
+    async def promote(self, email: CanonicalEmail) -> User:
+        """Make the user with an e-mail an administrator.
 
         Raises:
             UserNotFound: There is none.
         """
         return await self._give(email, Role.ADMIN)
 
-    async def demote(self, email: str) -> User:
+    async def demote(self, email: CanonicalEmail) -> User:
         """Make an administrator a customer.
 
         Raises:
-            UserNotFound: There is no user with this address.
+            UserNotFound: There is no user with this e-mail.
             LastAdministrator: There would be none left.
         """
         return await self._give(email, Role.CUSTOMER)
 
-    async def _give(self, email: str, role: Role) -> User:
+    async def _give(self, email: CanonicalEmail, role: Role) -> User:
         async def work(tx: Transaction) -> User:
             await users.ensure_role(tx, role)
             await accounts.lock_administrators(tx)

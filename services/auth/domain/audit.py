@@ -7,6 +7,7 @@ import hmac
 from enum import StrEnum
 from uuid import UUID
 
+from services.auth.model import CanonicalEmail
 from services.auth.store import audit
 from services.kernel.db.database import Transaction
 
@@ -33,7 +34,7 @@ class Audit:
     """Writes the audit log, in the transaction of what it tells about.
 
     Args:
-        secret: The key of the HMACs that stand for addresses without an account, which
+        secret: The key of the HMACs that stand for e-mails without an account, which
             may be anything that somebody typed, a password too.
     """
 
@@ -48,9 +49,9 @@ class Audit:
         /,
         *,
         user_id: UUID | None = None,
-        account: str | None = None,
+        account: CanonicalEmail | None = None,
         actor: UUID | str | None = None,
-        address: str | None = None,
+        client_ip: str | None = None,
         **detail: str | int,
     ) -> None:
         """Write an event down.
@@ -59,9 +60,9 @@ class Audit:
             tx: Where what happened is committed too.
             event: What happened.
             user_id: To whom.
-            account: Of which account, as it was typed, when its user may be unknown.
+            account: The e-mail of the account, when its user may be unknown.
             actor: Who did it; the user unless given.
-            address: From where.
+            client_ip: From where.
             **detail: Facts about it.
         """
         await audit.insert_event(
@@ -70,12 +71,12 @@ class Audit:
             user_id=user_id,
             account=None if account is None else self.pseudonym(account),
             actor=None if actor is None else str(actor),
-            address=address,
+            client_ip=client_ip,
             detail=detail,
         )
 
-    def pseudonym(self, account: str) -> str:
-        """Return what stands for an e-mail address in the log."""
+    def pseudonym(self, account: CanonicalEmail) -> str:
+        """Return what stands for an e-mail in the log."""
         digest = hmac.digest(self._secret, b"audit\0" + account.encode(), hashlib.sha256)
         return digest.hex()[:16]
 

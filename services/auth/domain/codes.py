@@ -2,7 +2,7 @@
 
 A code belongs to a flow, whose id only the one who asked for it knows: so nobody can
 be made to confirm, with the code in their own mailbox, what somebody else has begun.
-Limits belong to the address and purpose, and hold whether or not there is an account.
+Limits belong to the e-mail and purpose, and hold whether or not there is an account.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from services.auth.domain import email_templates as mails
 from services.auth.domain.email_templates import EmailContent
 from services.auth.domain.outbox import Outbox
 from services.auth.errors import OtpExhausted, OtpExpired, OtpInvalid
+from services.auth.model import CanonicalEmail
 from services.auth.store import codes
 from services.auth.store.codes import CodeLimits, Flow
 from services.kernel.db.database import Database, Transaction
@@ -62,7 +63,6 @@ class CodeEmail:
     """A code to be sent.
 
     Attributes:
-        email: The canonical address.
         to: What the mail is sent to; None: to nobody.
         user_id: Whose account it is about; None when there is none.
         payload: What the flow is for, kept until the code is spent.
@@ -71,7 +71,7 @@ class CodeEmail:
     """
 
     purpose: Purpose
-    email: str
+    email: CanonicalEmail
     to: str | None
     user_id: UUID | None = None
     payload: dict[str, Any] | None = None
@@ -82,7 +82,7 @@ class Codes:
     """Makes, mails and compares codes.
 
     Args:
-        database: Where they are: as HMACs that are bound to the flow and the address.
+        database: Where they are: as HMACs that are bound to the flow and the e-mail.
         secret: The key of the HMACs, the same for every replica.
         outbox: Takes the mail.
     """
@@ -106,9 +106,9 @@ class Codes:
         return flow_id
 
     async def issue_verification(
-        self, tx: Transaction, *, flow_id: UUID, email: str, to: str, user_id: UUID
+        self, tx: Transaction, *, flow_id: UUID, email: CanonicalEmail, to: str, user_id: UUID
     ) -> None:
-        """Mail the code that confirms the address of a new account: once a flow,
+        """Mail the code that confirms the e-mail of a new account: once a flow,
         whatever was sent before, because it must not fail.
         """
         mailing = CodeEmail(purpose=Purpose.VERIFICATION, email=email, to=to, user_id=user_id)
@@ -117,14 +117,14 @@ class Codes:
             await self._begin(tx, flow_id, mailing, limits)
 
     async def verify(
-        self, *, flow_id: UUID, purposes: Collection[Purpose], email: str, code: str
+        self, *, flow_id: UUID, purposes: Collection[Purpose], email: CanonicalEmail, code: str
     ) -> Flow:
         """Return the flow that a right code belongs to; it is not spent by that.
 
         A wrong one is counted, and the count committed, before anybody hears of it.
 
         Raises:
-            OtpInvalid: Wrong, or there is no such flow for that address.
+            OtpInvalid: Wrong, or there is no such flow for that e-mail.
             OtpExpired, OtpExhausted: A right one would not help either.
             TooManyRequests: There were too many wrong ones today.
         """
@@ -186,7 +186,7 @@ class Codes:
             failures=limits.failures,
         )
 
-    def _hmac(self, flow_id: UUID, email: str, code: str) -> bytes:
+    def _hmac(self, flow_id: UUID, email: CanonicalEmail, code: str) -> bytes:
         message = b"\0".join((b"code", flow_id.bytes, email.encode(), code.encode()))
         return hmac.digest(self._secret, message, hashlib.sha256)
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from email_validator import EmailNotValidError, validate_email
 
-from services.auth.model import Email
+from services.auth.model import CanonicalEmail, Email
+from services.kernel.validation import Violations
 
 EMAIL_MAX = 254  # RFC 5321, 4.5.3.1.3
+EXPECTED = "must be an e-mail address such as alice@example.com"
+NONE = Email("", CanonicalEmail(""))
 
 
 def parse_email(text: str) -> Email | None:
-    """Read an address, or return None when it is not one.
+    """Read an e-mail address, or return None when it is not one.
 
     The domain is not looked up. The local part is ASCII, so that no look-alike can
     pass for another (Unicode TR 39); international domains are accepted.
@@ -23,4 +26,25 @@ def parse_email(text: str) -> Email | None:
     except EmailNotValidError:
         return None
     ascii_form = checked.ascii_email
-    return Email(typed=trimmed, canonical=ascii_form.lower()) if ascii_form else None
+    if ascii_form is None:
+        return None
+    return Email(typed=trimmed, canonical=CanonicalEmail(ascii_form.lower()))
+
+
+def checked_email(v: Violations, text: str, field: str) -> Email:
+    """Read the e-mail address of a field, or note what is wrong with it."""
+    email = parse_email(text)
+    if email is None:
+        is_given = bool(text.strip())
+        v.add(field, EXPECTED if is_given else "is required")
+    return email or NONE
+
+
+def comparable_form(text: str) -> CanonicalEmail:
+    """Return the form by which Login looks for an account.
+
+    A text that is not an e-mail address gets one, too, which no account has: Login must
+    not treat it differently.
+    """
+    email = parse_email(text)
+    return email.canonical if email else CanonicalEmail(text.strip().lower())

@@ -19,7 +19,7 @@ IPV6_SITE_BITS = 64  # whoever has one address of it has them all
 _PEER = re.compile(r"ipv[46]:(?:%5B|\[)?(?P<ip>[^]%]+?)(?:%5D|\])?:\d+")
 
 
-def address_of(call: Call) -> str | None:
+def client_ip_of(call: Call) -> str | None:
     """Return the IP address that a call comes from, or None when it has none.
 
     The gateway's word for it, when the gateway is who calls; else the transport's.
@@ -52,18 +52,18 @@ class IpRateLimiter:
         Raises:
             TooManyRequests: There were too many from there.
         """
-        address = address_of(call)
-        if self._limit is None or address is None:
-            return address
-        names = (call.method.name, _place(address))
+        client_ip = client_ip_of(call)
+        if self._limit is None or client_ip is None:
+            return client_ip
+        names = (call.method.name, _place(client_ip))
         if not await self._limiter.hit(self._limit, *names):
             stats = await self._limiter.get_window_stats(self._limit, *names)
             raise TooManyRequests(retry_after_seconds=max(1.0, stats.reset_time - time.time()))
-        return address
+        return client_ip
 
 
-def _place(address: str) -> str:
-    ip = ipaddress.ip_address(address)
+def _place(client_ip: str) -> str:
+    ip = ipaddress.ip_address(client_ip)
     if isinstance(ip, ipaddress.IPv6Address):
         return str(ipaddress.ip_network((ip, IPV6_SITE_BITS), strict=False))
     return str(ip)

@@ -8,6 +8,7 @@ from functools import partial
 from uuid import UUID
 
 from services.auth.domain.audit import Audit, Event
+from services.auth.model import CanonicalEmail
 from services.auth.store import credentials
 from services.kernel.db.database import Database, Transaction
 from services.kernel.errors import TooManyRequests
@@ -34,7 +35,7 @@ class LoginThrottle:
         self._secret = secret
         self._audit = audit
 
-    async def ensure_allowed(self, account: str) -> None:
+    async def ensure_allowed(self, account: CanonicalEmail) -> None:
         """Refuse without any work while an account has to wait.
 
         Raises:
@@ -43,7 +44,7 @@ class LoginThrottle:
         _refuse(await credentials.seconds_to_wait(self._database, self._named(account)))
 
     async def fail(
-        self, account: str, *, event: Event, user_id: UUID | None, address: str | None
+        self, account: CanonicalEmail, *, event: Event, user_id: UUID | None, client_ip: str | None
     ) -> None:
         """Count a wrong password, in a transaction of its own.
 
@@ -56,7 +57,9 @@ class LoginThrottle:
             failures = await credentials.count_failure(tx, named)
             if failures is None:
                 return await credentials.seconds_to_wait(tx, named)
-            note = partial(self._audit.write, tx, user_id=user_id, account=account, address=address)
+            note = partial(
+                self._audit.write, tx, user_id=user_id, account=account, client_ip=client_ip
+            )
             await note(event, failures=failures)
             if failures == credentials.FREE_FAILURES + 1:
                 await note(Event.LOGIN_FAIL_MAX)
@@ -64,7 +67,7 @@ class LoginThrottle:
 
         _refuse(await self._database.transact("attempt", count))
 
-    async def succeed(self, tx: Transaction, account: str) -> None:
+    async def succeed(self, tx: Transaction, account: CanonicalEmail) -> None:
         """Forget the failures, in the transaction of what the password allows.
 
         Raises:
@@ -72,11 +75,11 @@ class LoginThrottle:
         """
         _refuse(await credentials.forgive(tx, self._named(account)))
 
-    async def forgive(self, tx: Transaction, account: str) -> None:
+    async def forgive(self, tx: Transaction, account: CanonicalEmail) -> None:
         """Forget the failures of an account whose owner has proven the mailbox."""
         await credentials.forgive(tx, self._named(account))
 
-    def _named(self, account: str) -> bytes:
+    def _named(self, account: CanonicalEmail) -> bytes:
         return hmac.digest(self._secret, b"attempts\0" + account.encode(), hashlib.sha256)
 
 

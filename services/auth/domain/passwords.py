@@ -14,6 +14,7 @@ from typing import TypeVar
 
 import bcrypt
 
+from services.auth.model import CanonicalEmail
 from services.kernel.errors import TooManyRequests
 
 T = TypeVar("T")
@@ -39,12 +40,12 @@ def common_passwords() -> frozenset[str]:
     return frozenset(text.split())
 
 
-def faults(password: str, *, email: str | None) -> list[str]:
+def faults(password: str, *, email: CanonicalEmail | None) -> list[str]:
     """Say everything that is wrong with a new password.
 
     Args:
         password: The password.
-        email: The canonical address of its owner, which it must not be.
+        email: Its owner's e-mail, which it must not be.
     """
     found = [text for pattern, text in _RULES if not pattern.search(password)]
     if len(password) < LENGTH_MIN:
@@ -55,7 +56,7 @@ def faults(password: str, *, email: str | None) -> list[str]:
         found.append("must not contain NUL")
     if password.lower() in common_passwords():
         found.append("is one of the most common passwords; choose another")
-    if email is not None and password.lower() == email:
+    if email and password.lower() == email:
         found.append("must not be the e-mail address")
     return found
 

@@ -29,7 +29,7 @@ class Reauthentication:
         self._hasher = hasher
         self._throttle = throttle
 
-    async def prove(self, user_id: UUID, password: str, *, address: str | None) -> Credentials:
+    async def prove(self, user_id: UUID, password: str, *, client_ip: str | None) -> Credentials:
         """Return the user's credentials; `Attempts.succeed` belongs to what comes next.
 
         Raises:
@@ -43,6 +43,6 @@ class Reauthentication:
         if await self._hasher.verify(password, found.password_hash):
             return found
         await self._throttle.fail(
-            found.email, event=Event.CREDENTIALS_CHANGE_FAIL, user_id=user_id, address=address
+            found.email, event=Event.CREDENTIALS_CHANGE_FAIL, user_id=user_id, client_ip=client_ip
         )
         raise InvalidCredentials("The password is wrong.")

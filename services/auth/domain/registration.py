@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from services.auth.domain import passwords
-from services.auth.domain.emails import parse_email
+from services.auth.domain.emails import checked_email
 from services.auth.model import Email
 from services.common.vocabulary import (
     ADDRESS_MAX,
@@ -70,14 +70,14 @@ def check(asked: Registration, *, details_required: bool = True) -> Details:
         InvalidField: With every wrong field.
     """
     v = Violations()
-    email = _email(v, asked.email)
+    email = checked_email(v, asked.email, "email")
     _check_password(v, asked, email)
     role = _role(v, asked)
     needs = _needs(role) if details_required else frozenset()
     full_name, first_name, last_name = _names(v, asked, needs)
     company_needed = "company" in needs or bool(asked.company)
     details = Details(
-        email=email or Email("", ""),
+        email=email,
         role=role,
         full_name=full_name,
         first_name=first_name,
@@ -110,21 +110,11 @@ def _needs(role: Role) -> frozenset[str]:
             return frozenset({"name", "phone"})
 
 
-def _email(v: Violations, text: str) -> Email | None:
-    if not text.strip():
-        v.add("email", "is required")
-        return None
-    email = parse_email(text)
-    if email is None:
-        v.add("email", "must be an e-mail address such as alice@example.com")
-    return email
-
-
-def _check_password(v: Violations, asked: Registration, email: Email | None) -> None:
+def _check_password(v: Violations, asked: Registration, email: Email) -> None:
     if not asked.password:
         v.add("password", "is required")
     else:
-        for fault in passwords.faults(asked.password, email=email.canonical if email else None):
+        for fault in passwords.faults(asked.password, email=email.canonical):
             v.add("password", fault)
     if asked.confirm_password is not None and asked.confirm_password != asked.password:
         v.add("confirm_password", "must be the same as password")

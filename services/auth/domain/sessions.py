@@ -17,11 +17,11 @@ class Tokens:
     """What a session's owner is given.
 
     Attributes:
-        email: As it was typed.
+        email_display: As it was typed.
     """
 
     user_id: UUID
-    email: str
+    email_display: str
     access: str
     refresh: str
 
@@ -51,7 +51,7 @@ class SessionIssuer:
         )
         return Tokens(
             user_id=user.user_id,
-            email=user.email_as_typed,
+            email_display=user.email_display,
             access=self._access.sign(user_id=user.user_id, session_id=session_id, role=user.role),
             refresh=token,
         )
@@ -71,7 +71,7 @@ class SessionIssuer:
     def _tokens(self, session_id: UUID, session: sessions.Refreshable, refresh: str) -> Tokens:
         return Tokens(
             user_id=session.user_id,
-            email=session.email,
+            email_display=session.email_display,
             access=self._access.sign(
                 user_id=session.user_id, session_id=session_id, role=session.role
             ),

@@ -10,7 +10,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from lockstep.auth.v1 import auth_service_pb2 as auth_pb
 
 from services.auth.domain import codes
-from services.auth.domain.ip_limits import IpRateLimiter, address_of
+from services.auth.domain.ip_limits import IpRateLimiter, client_ip_of
 from services.auth.domain.registration import Registration
 from services.auth.domain.sessions import Tokens
 from services.auth.domain.tokens import ACCESS_SECONDS
@@ -108,22 +108,24 @@ class AuthServicer:
 
     async def Login(self, request: auth_pb.LoginRequest, call: Call) -> auth_pb.LoginResponse:
         """Open a session."""
-        address = await self.limits.hit(call)
-        tokens = await self.login(email=request.email, password=request.password, address=address)
+        client_ip = await self.limits.hit(call)
+        tokens = await self.login(
+            email=request.email, password=request.password, client_ip=client_ip
+        )
         return auth_pb.LoginResponse(**_tokens(tokens))
 
     async def RefreshToken(
         self, request: auth_pb.RefreshTokenRequest, call: Call
     ) -> auth_pb.RefreshTokenResponse:
         """Renew a session."""
-        address = await self.limits.hit(call)
-        tokens = await self.refresh_token(refresh_token=request.refresh_token, address=address)
+        client_ip = await self.limits.hit(call)
+        tokens = await self.refresh_token(refresh_token=request.refresh_token, client_ip=client_ip)
         return auth_pb.RefreshTokenResponse(**_tokens(tokens))
 
     async def Logout(self, request: auth_pb.LogoutRequest, call: Call) -> auth_pb.LogoutResponse:
         """End a session, or all."""
         await self.logout(
-            caller=call.user, all_sessions=request.all_sessions, address=address_of(call)
+            caller=call.user, all_sessions=request.all_sessions, client_ip=client_ip_of(call)
         )
         return auth_pb.LogoutResponse()
 
@@ -131,8 +133,8 @@ class AuthServicer:
         self, request: auth_pb.VerifyEmailRequest, call: Call
     ) -> auth_pb.VerifyEmailResponse:
         """Confirm an address."""
-        address = await self.limits.hit(call)
-        await self.verify_email(_proof(request), address=address)
+        client_ip = await self.limits.hit(call)
+        await self.verify_email(_proof(request), client_ip=client_ip)
         return auth_pb.VerifyEmailResponse()
 
     async def SendEmailVerification(
@@ -150,7 +152,7 @@ class AuthServicer:
             caller=call.user,
             new_email=request.new_email,
             password=request.password,
-            address=address_of(call),
+            client_ip=client_ip_of(call),
         )
         return auth_pb.ChangeEmailResponse(flow_id=str(flow_id))
 
@@ -166,9 +168,9 @@ class AuthServicer:
         self, request: auth_pb.ResetPasswordRequest, call: Call
     ) -> auth_pb.ResetPasswordResponse:
         """Set a new password with a mailed code."""
-        address = await self.limits.hit(call)
+        client_ip = await self.limits.hit(call)
         await self.reset_password(
-            _proof(request), new_password=request.new_password, address=address
+            _proof(request), new_password=request.new_password, client_ip=client_ip
         )
         return auth_pb.ResetPasswordResponse()
 
@@ -180,7 +182,7 @@ class AuthServicer:
             caller=call.user,
             current=request.current_password,
             new=request.new_password,
-            address=address_of(call),
+            client_ip=client_ip_of(call),
         )
         return auth_pb.ChangePasswordResponse()
 
@@ -214,14 +216,14 @@ class AuthServicer:
     async def DisableUser(self, request: auth_pb.DisableUserRequest, call: Call) -> auth_pb.User:
         """Disable an account."""
         user = await self.disable_user(
-            caller=call.user, user_id=request.user_id, address=address_of(call)
+            caller=call.user, user_id=request.user_id, client_ip=client_ip_of(call)
         )
         return user_message(user)
 
     async def EnableUser(self, request: auth_pb.EnableUserRequest, call: Call) -> auth_pb.User:
         """Enable a disabled account."""
         user = await self.enable_user(
-            caller=call.user, user_id=request.user_id, address=address_of(call)
+            caller=call.user, user_id=request.user_id, client_ip=client_ip_of(call)
         )
         return user_message(user)
 
@@ -229,7 +231,9 @@ class AuthServicer:
         self, request: auth_pb.DeleteUserRequest, call: Call
     ) -> auth_pb.DeleteUserResponse:
         """Erase an account."""
-        await self.delete_user(caller=call.user, user_id=request.user_id, address=address_of(call))
+        await self.delete_user(
+            caller=call.user, user_id=request.user_id, client_ip=client_ip_of(call)
+        )
         return auth_pb.DeleteUserResponse()
 
 
@@ -243,7 +247,7 @@ def _tokens(tokens: Tokens) -> dict[str, Any]:
     return {
         "token": tokens.access,
         "user_id": str(tokens.user_id),
-        "email": tokens.email,
+        "email": tokens.email_display,
         "expires_in": ACCESS_SECONDS,
         "refresh_token": tokens.refresh,
     }
@@ -265,7 +269,7 @@ def user_message(user: User) -> auth_pb.User:
     created.FromDatetime(user.create_time)
     return auth_pb.User(
         id=str(user.id),
-        email=user.email,
+        email=user.email_display,
         full_name=user.full_name,
         role=user.role,
         create_time=created,

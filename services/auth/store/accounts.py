@@ -1,4 +1,4 @@
-"""The SQL of what becomes of accounts: their status, address, role and end."""
+"""The SQL of what becomes of accounts: their status, e-mail, role and end."""
 
 from __future__ import annotations
 
@@ -21,7 +21,16 @@ from sqlalchemy import (
 )
 
 from services.auth.errors import EmailTaken
-from services.auth.model import IDEMPOTENCY, ROLES, SAGAS, USERS, Email, Status, User
+from services.auth.model import (
+    IDEMPOTENCY,
+    ROLES,
+    SAGAS,
+    USERS,
+    CanonicalEmail,
+    Email,
+    Status,
+    User,
+)
 from services.auth.store.users import VISIBLE, RoleId
 from services.common.vocabulary import Role
 from services.kernel.db.database import Reader, Transaction
@@ -58,7 +67,7 @@ class _Page:
 @dataclass(frozen=True, slots=True)
 class _NewEmail:
     user_id: UUID
-    email: str
+    email: CanonicalEmail
     email_as_typed: str
 
 
@@ -87,7 +96,7 @@ class _Number:
 
 @dataclass(frozen=True, slots=True)
 class _DeletedUser:
-    email: str
+    email: CanonicalEmail
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,12 +270,12 @@ async def list_users(reader: Reader, *, before: tuple[datetime, UUID], limit: in
 
 
 async def verify_email(tx: Transaction, user_id: UUID) -> None:
-    """Note that a user's address is confirmed."""
+    """Note that a user's e-mail is confirmed."""
     await tx.execute(_VERIFY, ByUser(user_id))
 
 
 async def change_email(tx: Transaction, user_id: UUID, email: Email) -> None:
-    """Give a user another address.
+    """Give a user another e-mail.
 
     Raises:
         EmailTaken: Somebody has it; the transaction is lost.
@@ -321,8 +330,8 @@ async def running_saga(reader: Reader, user_id: UUID, *, kind: str) -> UUID | No
     return None if row is None else row.id
 
 
-async def delete_user(tx: Transaction, user_id: UUID) -> str | None:
-    """Delete a user who is DELETING, with sessions and codes, and return the address."""
+async def delete_user(tx: Transaction, user_id: UUID) -> CanonicalEmail | None:
+    """Delete a user who is DELETING, with sessions and codes, and return the e-mail."""
     row = await tx.first(_DELETE, ByUser(user_id))
     return None if row is None else row.email
 

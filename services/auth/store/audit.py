@@ -25,7 +25,7 @@ class Entry:
     user_id: UUID | None
     account: str | None
     actor: str | None
-    address: str | None
+    client_ip: str | None
     detail: dict[str, Any]
     create_time: datetime
 
@@ -37,7 +37,7 @@ class _NewEntry:
     user_id: UUID | None
     account: str | None
     actor: str | None
-    address: str | None
+    client_ip: str | None
     detail: Jsonb
 
 
@@ -56,7 +56,7 @@ _INSERT = Statement(
         user_id=bindparam("user_id"),
         account=bindparam("account"),
         actor=bindparam("actor"),
-        address=bindparam("address"),
+        address=bindparam("client_ip"),
         detail=bindparam("detail"),
     )
     .on_conflict_do_nothing(),
@@ -69,7 +69,7 @@ _LATEST = Statement(
         AUDIT_LOG.c.user_id,
         AUDIT_LOG.c.account,
         AUDIT_LOG.c.actor,
-        AUDIT_LOG.c.address,
+        AUDIT_LOG.c.address.label("client_ip"),
         AUDIT_LOG.c.detail,
         AUDIT_LOG.c.create_time,
     )
@@ -88,7 +88,7 @@ _LATEST = Statement(
     _Search,
     Entry,
 )
-_FORGET_ADDRESSES = Statement(
+_FORGET_IPS = Statement(
     update(AUDIT_LOG)
     .where(AUDIT_LOG.c.user_id == bindparam("user_id"))
     .values(address=literal_column("NULL")),
@@ -115,7 +115,7 @@ async def insert_event(
     user_id: UUID | None,
     account: str | None = None,
     actor: str | None = None,
-    address: str | None = None,
+    client_ip: str | None = None,
     detail: dict[str, Any] | None = None,
     entry_id: UUID | None = None,
 ) -> None:
@@ -128,7 +128,7 @@ async def insert_event(
             user_id=user_id,
             account=account,
             actor=actor,
-            address=address,
+            client_ip=client_ip,
             detail=Jsonb(detail or {}),
         ),
     )
@@ -143,4 +143,4 @@ async def latest(
 
 async def forget_addresses(tx: Transaction, user_id: UUID) -> None:
     """Remove where a user was from what is told of the user, who is deleted."""
-    await tx.execute(_FORGET_ADDRESSES, ByUser(user_id))
+    await tx.execute(_FORGET_IPS, ByUser(user_id))

@@ -22,7 +22,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import insert
 
-from services.auth.model import CODE_LIMITS, CODES
+from services.auth.model import CODE_LIMITS, CODES, CanonicalEmail
 from services.kernel.db.database import Reader, Transaction
 from services.kernel.db.statement import Limit, NoRow, Statement
 
@@ -32,7 +32,7 @@ class Flow:
     """A flow that waits for its code, or had it.
 
     Attributes:
-        email: The canonical address that the code was mailed to.
+        email: Where the code was mailed to.
         user_id: Whose it is; None when there is no account, or none yet.
         code_hmac: None when no code is the right one.
         saga_id: What the code was spent on; None before.
@@ -42,7 +42,7 @@ class Flow:
 
     id: UUID
     purpose: str
-    email: str
+    email: CanonicalEmail
     user_id: UUID | None
     code_hmac: bytes | None
     tries: int
@@ -54,7 +54,7 @@ class Flow:
 
 @dataclass(frozen=True, slots=True)
 class CodeLimits:
-    """What happened lately with the codes of an address and purpose."""
+    """What happened lately with the codes of an e-mail and purpose."""
 
     sends: list[datetime]
     failures: list[datetime]
@@ -70,7 +70,7 @@ class _ByFlow:
 class _NewFlow:
     flow_id: UUID
     purpose: str
-    email: str
+    email: CanonicalEmail
     user_id: UUID | None
     code_hmac: bytes | None
     payload: Jsonb | None
@@ -80,7 +80,7 @@ class _NewFlow:
 @dataclass(frozen=True, slots=True)
 class _ByPurpose:
     purpose: str
-    email: str
+    email: CanonicalEmail
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +103,7 @@ class _Reinstatement:
 @dataclass(frozen=True, slots=True)
 class _OfUserOrEmail:
     user_id: UUID
-    email: str
+    email: CanonicalEmail
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,7 +258,7 @@ async def insert_flow(
     *,
     flow_id: UUID,
     purpose: str,
-    email: str,
+    email: CanonicalEmail,
     user_id: UUID | None,
     code_hmac: bytes | None,
     payload: dict[str, Any] | None,
@@ -277,8 +277,8 @@ async def insert_flow(
     await tx.execute(_INSERT, new)
 
 
-async def remove_unspent(tx: Transaction, *, purpose: str, email: str) -> None:
-    """Remove the codes of an address and purpose that still wait."""
+async def remove_unspent(tx: Transaction, *, purpose: str, email: CanonicalEmail) -> None:
+    """Remove the codes of an e-mail and purpose that still wait."""
     await tx.execute(_REMOVE_UNSPENT, _ByPurpose(purpose=purpose, email=email))
 
 
@@ -302,8 +302,8 @@ async def clear_payload(tx: Transaction, saga_id: UUID) -> None:
     await tx.execute(_CLEAR, _SpentOn(saga_id))
 
 
-async def forget(tx: Transaction, *, user_id: UUID, email: str) -> None:
-    """Remove every flow of a user and of an address."""
+async def forget(tx: Transaction, *, user_id: UUID, email: CanonicalEmail) -> None:
+    """Remove every flow of a user and of an e-mail."""
     await tx.execute(_FORGET, _OfUserOrEmail(user_id=user_id, email=email))
 
 

@@ -20,7 +20,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import insert
 
-from services.auth.model import LOGIN_FAILURES, ROLES, USERS, Status
+from services.auth.model import LOGIN_FAILURES, ROLES, USERS, CanonicalEmail, Status, mailbox
 from services.auth.store.users import ByEmail
 from services.kernel.db.database import Reader, Transaction
 from services.kernel.db.statement import ByUser, Limit, NoRow, Statement
@@ -34,17 +34,21 @@ class Credentials:
     """What a user is recognised by.
 
     Attributes:
-        email: The canonical address.
-        email_as_typed: For display.
+        email_display: As it was typed.
     """
 
     user_id: UUID
-    email: str
-    email_as_typed: str
+    email: CanonicalEmail
+    email_display: str
     password_hash: str
     status: Status
     role: str
     is_verified: bool
+
+    @property
+    def mailbox(self) -> str:
+        """What mail is sent to."""
+        return mailbox(self.email_display, self.email)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -73,7 +77,7 @@ _SELECT = (
     select(
         USERS.c.id.label("user_id"),
         USERS.c.email,
-        USERS.c.email_as_typed,
+        USERS.c.email_as_typed.label("email_display"),
         USERS.c.password_hash,
         USERS.c.status,
         ROLES.c.name.label("role"),
@@ -153,8 +157,8 @@ OLD_FAILURES = Statement(
 )
 
 
-async def by_email(reader: Reader, email: str) -> Credentials | None:
-    """Return the credentials of a canonical address, or None; PENDING users have none."""
+async def by_email(reader: Reader, email: CanonicalEmail) -> Credentials | None:
+    """Return the credentials of an e-mail, or None; PENDING users have none."""
     return await reader.first(_BY_EMAIL, ByEmail(email))
 
 

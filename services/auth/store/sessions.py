@@ -28,7 +28,7 @@ class Refreshable:
     """
 
     user_id: UUID
-    email: str
+    email_display: str
     role: str
     generation: int
     refresh_hash: bytes
@@ -85,7 +85,7 @@ _CHECK = Statement(
 _LOCK = Statement(
     select(
         SESSIONS.c.user_id,
-        USERS.c.email_as_typed.label("email"),
+        USERS.c.email_as_typed.label("email_display"),
         ROLES.c.name.label("role"),
         SESSIONS.c.generation,
         SESSIONS.c.refresh_hash,

@@ -11,7 +11,7 @@ from sqlalchemy import Boolean, bindparam, case, delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from services.auth.errors import EmailTaken
-from services.auth.model import ROLES, USERS, Email, Status, User
+from services.auth.model import ROLES, USERS, CanonicalEmail, Email, Status, User
 from services.kernel.db.database import Reader, Transaction
 from services.kernel.db.statement import ByUser, NoRow, Statement
 from services.kernel.ids import new_id
@@ -19,9 +19,9 @@ from services.kernel.ids import new_id
 
 @dataclass(frozen=True, slots=True)
 class ByEmail:
-    """The parameter of a statement about one canonical address."""
+    """The parameter of a statement about one e-mail."""
 
-    email: str
+    email: CanonicalEmail
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class RoleId:
 class _NewUser:
     user_id: UUID
     saga_id: UUID
-    email: str
+    email: CanonicalEmail
     email_as_typed: str
     password_hash: str
     full_name: str
@@ -123,7 +123,7 @@ _DELETE_PENDING = Statement(
 # The columns of `User`.
 VISIBLE = (
     USERS.c.id,
-    USERS.c.email_as_typed.label("email"),
+    USERS.c.email_as_typed.label("email_display"),
     USERS.c.full_name,
     ROLES.c.name.label("role"),
     USERS.c.status,
@@ -162,7 +162,7 @@ async def insert_pending(
     """Insert a user whose registration has begun; the role has to exist.
 
     Raises:
-        EmailTaken: A user has this address, perhaps one that is still PENDING; the
+        EmailTaken: A user has this e-mail, perhaps one that is still PENDING; the
             transaction is lost.
     """
     try:
@@ -184,9 +184,9 @@ async def insert_pending(
         raise EmailTaken from error
 
 
-async def status_of_email(reader: Reader, canonical: str) -> Status | None:
-    """Return the status of the user with this address, or None."""
-    row = await reader.first(_STATUS_BY_EMAIL, ByEmail(canonical))
+async def status_of_email(reader: Reader, email: CanonicalEmail) -> Status | None:
+    """Return the status of the user with this e-mail, or None."""
+    row = await reader.first(_STATUS_BY_EMAIL, ByEmail(email))
     return None if row is None else row.status
 
 

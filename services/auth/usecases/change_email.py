@@ -6,12 +6,12 @@ from uuid import UUID
 
 from services.auth.domain import email_templates as mails
 from services.auth.domain.codes import CodeEmail, Codes, Purpose
+from services.auth.domain.emails import checked_email
 from services.auth.domain.login_throttle import LoginThrottle
 from services.auth.domain.reauthentication import Reauthentication
 from services.auth.model import Email, Status
 from services.auth.store import credentials, users
 from services.auth.store.credentials import Credentials
-from services.auth.usecases.flows import check_email
 from services.kernel.db.database import Database, Transaction
 from services.kernel.errors import InvalidField, SessionEnded, Violation
 from services.kernel.rpc import call
@@ -38,7 +38,7 @@ class ChangeEmail:
         self._codes = codes
 
     async def __call__(
-        self, *, caller: call.UserPrincipal, new_email: str, password: str, address: str | None
+        self, *, caller: call.UserPrincipal, new_email: str, password: str, client_ip: str | None
     ) -> UUID:
         """Mail a code to the new address and return its flow.
 
@@ -51,7 +51,7 @@ class ChangeEmail:
             TooManyRequests: Too many wrong passwords, or too many codes.
         """
         new = _check(new_email, password)
-        user = await self._proof.prove(caller.id, password, address=address)
+        user = await self._proof.prove(caller.id, password, client_ip=client_ip)
         if new.canonical == user.email:
             raise InvalidField(Violation("new_email", "is the address of this account already"))
 
@@ -79,9 +79,8 @@ async def _mailing(tx: Transaction, user: Credentials, new: Email) -> CodeEmail:
 
 def _check(new_email: str, password: str) -> Email:
     v = Violations()
-    new = check_email(v, new_email, "new_email")
+    new = checked_email(v, new_email, "new_email")
     if not password:
         v.add("password", "is required")
     v.raise_any()
-    assert new is not None
     return new

@@ -10,7 +10,7 @@ from services.auth.domain.outbox import Outbox
 from services.auth.domain.passwords import Hasher
 from services.auth.domain.reauthentication import Reauthentication
 from services.auth.errors import InvalidCredentials
-from services.auth.model import mailbox
+from services.auth.model import CanonicalEmail
 from services.auth.store import credentials, sessions
 from services.auth.store.credentials import Credentials
 from services.kernel.db.database import Database, Transaction
@@ -48,7 +48,7 @@ class ChangePassword:
         self._audit = audit
 
     async def __call__(
-        self, *, caller: call.UserPrincipal, current: str, new: str, address: str | None
+        self, *, caller: call.UserPrincipal, current: str, new: str, client_ip: str | None
     ) -> None:
         """Change the password; the caller's other sessions end.
 
@@ -58,12 +58,12 @@ class ChangePassword:
             TooManyRequests: Too many wrong ones, or too many are hashing.
         """
         _check(current, new, email=None)
-        user = await self._proof.prove(caller.id, current, address=address)
+        user = await self._proof.prove(caller.id, current, client_ip=client_ip)
         _check(current, new, email=user.email)
         new_hash = await self._hasher.hash(new)
 
         async def work(tx: Transaction) -> None:
-            await self._replace(tx, caller, user, new_hash, address)
+            await self._replace(tx, caller, user, new_hash, client_ip)
 
         await self._database.transact("password.change", work)
 
@@ -73,7 +73,7 @@ class ChangePassword:
         caller: call.UserPrincipal,
         user: Credentials,
         new_hash: str,
-        address: str | None,
+        client_ip: str | None,
     ) -> None:
         if not await credentials.replace(
             tx, user.user_id, old_hash=user.password_hash, new_hash=new_hash
@@ -81,14 +81,13 @@ class ChangePassword:
             raise InvalidCredentials("The password has been changed already.")
         await self._throttle.succeed(tx, user.email)
         await sessions.end_all(tx, user.user_id, except_id=caller.session_id)
-        to = mailbox(user.email_as_typed, user.email)
-        await self._outbox.put(tx, mails.password_changed(), to=to)
+        await self._outbox.put(tx, mails.password_changed(), to=user.mailbox)
         await self._audit.write(
-            tx, Event.CREDENTIALS_CHANGE, user_id=user.user_id, address=address, by="change"
+            tx, Event.CREDENTIALS_CHANGE, user_id=user.user_id, client_ip=client_ip, by="change"
         )
 
 
-def _check(current: str, new: str, *, email: str | None) -> None:
+def _check(current: str, new: str, *, email: CanonicalEmail | None) -> None:
     v = Violations()
     if not current:
         v.add("current_password", "is required")

@@ -35,7 +35,7 @@ class DeleteUser:
         self._audit = audit
 
     async def __call__(
-        self, *, caller: call.UserPrincipal, user_id: str, address: str | None
+        self, *, caller: call.UserPrincipal, user_id: str, client_ip: str | None
     ) -> None:
         """Erase an account; while it is being erased a repeat waits with the first.
 
@@ -53,13 +53,13 @@ class DeleteUser:
             raise UserNotFound
         if user.status is not Status.DELETING:
             try:
-                await self._begin(user, caller, address)
+                await self._begin(user, caller, client_ip)
                 return
             except _Underway:
                 pass
         await self._attach(target)
 
-    async def _begin(self, user: User, caller: call.UserPrincipal, address: str | None) -> None:
+    async def _begin(self, user: User, caller: call.UserPrincipal, client_ip: str | None) -> None:
         async def initial_change(tx: Transaction) -> None:
             await accounts.lock_administrators(tx)
             now = await accounts.lock(tx, user.id)
@@ -70,7 +70,7 @@ class DeleteUser:
             await ensure_one_remains(tx, now)
             await accounts.set_status(tx, user.id, Status.DELETING)
             await self._audit.write(
-                tx, Event.USER_DELETED, user_id=user.id, actor=caller.id, address=address
+                tx, Event.USER_DELETED, user_id=user.id, actor=caller.id, client_ip=client_ip
             )
 
         outcome = await self._engine.run(

@@ -33,7 +33,7 @@ class DisableUser:
         self._audit = audit
 
     async def __call__(
-        self, *, caller: call.UserPrincipal, user_id: str, address: str | None
+        self, *, caller: call.UserPrincipal, user_id: str, client_ip: str | None
     ) -> User:
         """Disable an account; repeating it changes nothing.
 
@@ -58,7 +58,7 @@ class DisableUser:
             await accounts.set_status(tx, target, Status.DISABLED)
             await sessions.end_all(tx, target)
             await self._audit.write(
-                tx, Event.USER_ARCHIVED, user_id=target, actor=caller.id, address=address
+                tx, Event.USER_ARCHIVED, user_id=target, actor=caller.id, client_ip=client_ip
             )
 
         await self._forward_only.run(USER_DISABLING, user_id=target, initial_change=initial_change)

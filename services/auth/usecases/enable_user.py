@@ -32,7 +32,7 @@ class EnableUser:
         self._audit = audit
 
     async def __call__(
-        self, *, caller: call.UserPrincipal, user_id: str, address: str | None
+        self, *, caller: call.UserPrincipal, user_id: str, client_ip: str | None
     ) -> User:
         """Enable an account; repeating it changes nothing.
 
@@ -53,7 +53,7 @@ class EnableUser:
                 return
             await accounts.set_status(tx, target, Status.ACTIVE)
             await self._audit.write(
-                tx, Event.USER_UPDATED, user_id=target, actor=caller.id, address=address
+                tx, Event.USER_UPDATED, user_id=target, actor=caller.id, client_ip=client_ip
             )
 
         await self._forward_only.run(USER_ENABLING, user_id=target, initial_change=initial_change)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from uuid import UUID
 
-from services.auth.domain.emails import parse_email
+from services.auth.domain.emails import checked_email
 from services.auth.model import Email
 from services.kernel.errors import InvalidField
 from services.kernel.ids import parse_id
@@ -22,7 +22,7 @@ class SubmittedCode:
 
 
 def check(proof: SubmittedCode, v: Violations | None = None) -> tuple[UUID, Email]:
-    """Return the flow and the address of a proof.
+    """Return the flow and the e-mail of a proof.
 
     Args:
         proof: What was presented.
@@ -33,23 +33,12 @@ def check(proof: SubmittedCode, v: Violations | None = None) -> tuple[UUID, Emai
     """
     v = v or Violations()
     flow_id = _flow_id(v, proof.flow_id)
-    email = check_email(v, proof.email, "email")
+    email = checked_email(v, proof.email, "email")
     if not proof.otp.strip():
         v.add("otp", "is required")
     v.raise_any()
     assert flow_id is not None
-    assert email is not None
     return flow_id, email
-
-
-def check_email(v: Violations, text: str, field: str) -> Email | None:
-    """Read an address, or note what is wrong with it."""
-    email = parse_email(text)
-    if not text.strip():
-        v.add(field, "is required")
-    elif email is None:
-        v.add(field, "must be an e-mail address such as alice@example.com")
-    return email
 
 
 def _flow_id(v: Violations, text: str) -> UUID | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 
 from services.auth.domain.audit import Audit, Event
-from services.auth.domain.emails import parse_email
+from services.auth.domain.emails import comparable_form
 from services.auth.domain.login_throttle import LoginThrottle
 from services.auth.domain.passwords import Hasher
 from services.auth.domain.sessions import SessionIssuer, Tokens
@@ -44,7 +44,7 @@ class Login:
         self._sessions = sessions
         self._audit = audit
 
-    async def __call__(self, *, email: str, password: str, address: str | None) -> Tokens:
+    async def __call__(self, *, email: str, password: str, client_ip: str | None) -> Tokens:
         """Open a session.
 
         Known and unknown addresses get the same answer after the same work.
@@ -52,7 +52,7 @@ class Login:
         Args:
             email: As it was typed.
             password: Any text; one that could be no password is a wrong one.
-            address: Where the caller is.
+            client_ip: The caller's.
 
         Raises:
             InvalidField: One of them is empty.
@@ -62,8 +62,7 @@ class Login:
         """
         _check(email, password)
         self._hasher.ensure_room()
-        parsed = parse_email(email)
-        account = parsed.canonical if parsed else email.strip().lower()
+        account = comparable_form(email)
         await self._throttle.ensure_allowed(account)
         found = await credentials.by_email(self._database, account)
         right = await self._hasher.verify(password, found.password_hash if found else None)
@@ -72,14 +71,14 @@ class Login:
                 account,
                 event=Event.LOGIN_FAIL,
                 user_id=found.user_id if found else None,
-                address=address,
+                client_ip=client_ip,
             )
             raise InvalidCredentials
-        tokens = await self._open(found, address)
+        tokens = await self._open(found, client_ip)
         await self._update_hash(found, password)
         return tokens
 
-    async def _open(self, found: Credentials, address: str | None) -> Tokens:
+    async def _open(self, found: Credentials, client_ip: str | None) -> Tokens:
         async def work(tx: Transaction) -> Tokens:
             # Held, so that no session outlives a deletion, a disabling or a new
             # password that is under way.
@@ -91,7 +90,9 @@ class Login:
                 raise AccountDisabled
             if now.status is not Status.ACTIVE:
                 raise InvalidCredentials
-            await self._audit.write(tx, Event.LOGIN_SUCCESS, user_id=found.user_id, address=address)
+            await self._audit.write(
+                tx, Event.LOGIN_SUCCESS, user_id=found.user_id, client_ip=client_ip
+            )
             return await self._sessions.open(tx, now)
 
         return await self._database.transact("login", work)

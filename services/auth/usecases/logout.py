@@ -17,7 +17,7 @@ class Logout:
         self._audit = audit
 
     async def __call__(
-        self, *, caller: call.UserPrincipal, all_sessions: bool, address: str | None
+        self, *, caller: call.UserPrincipal, all_sessions: bool, client_ip: str | None
     ) -> None:
         """End the caller's session, or all of the caller's."""
 
@@ -26,6 +26,8 @@ class Logout:
                 await sessions.end_all(tx, caller.id)
             else:
                 await sessions.end(tx, caller.session_id)
-            await self._audit.write(tx, Event.SESSION_REVOKED, user_id=caller.id, address=address)
+            await self._audit.write(
+                tx, Event.SESSION_REVOKED, user_id=caller.id, client_ip=client_ip
+            )
 
         await self._database.transact("logout", work)

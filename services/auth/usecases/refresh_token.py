@@ -31,7 +31,7 @@ class RefreshToken:
         self._sessions = sessions
         self._audit = audit
 
-    async def __call__(self, *, refresh_token: str, address: str | None) -> Tokens:
+    async def __call__(self, *, refresh_token: str, client_ip: str | None) -> Tokens:
         """Renew a session.
 
         Callers that come with the same token within ten seconds get the same successor:
@@ -50,7 +50,7 @@ class RefreshToken:
         presented = self._tokens.hash(refresh_token)
 
         async def work(tx: Transaction) -> Tokens | None:
-            return await self._renew(tx, read, presented, address)
+            return await self._renew(tx, read, presented, client_ip)
 
         tokens = await self._database.transact("refresh", work)
         if tokens is None:
@@ -58,7 +58,7 @@ class RefreshToken:
         return tokens
 
     async def _renew(
-        self, tx: Transaction, read: Refresh, presented: bytes, address: str | None
+        self, tx: Transaction, read: Refresh, presented: bytes, client_ip: str | None
     ) -> Tokens | None:
         """Return None when the session is over; that it ends here has to be committed."""
         session = await store.lock(tx, read.session_id)
@@ -68,11 +68,13 @@ class RefreshToken:
             if not hmac.compare_digest(presented, session.refresh_hash):
                 return None
             await self._audit.write(
-                tx, Event.SESSION_RENEWED, user_id=session.user_id, address=address
+                tx, Event.SESSION_RENEWED, user_id=session.user_id, client_ip=client_ip
             )
             return await self._sessions.renew(tx, read.session_id, session)
         if read.generation == session.generation - 1 and session.rotated_lately:
             return self._sessions.repeat(read.session_id, session)
         await store.end(tx, read.session_id)
-        await self._audit.write(tx, Event.REFRESH_REUSE, user_id=session.user_id, address=address)
+        await self._audit.write(
+            tx, Event.REFRESH_REUSE, user_id=session.user_id, client_ip=client_ip
+        )
         return None

@@ -5,9 +5,8 @@ from __future__ import annotations
 from uuid import UUID
 
 from services.auth.domain.codes import CodeEmail, Codes, Purpose
-from services.auth.model import mailbox
+from services.auth.domain.emails import checked_email
 from services.auth.store import credentials
-from services.auth.usecases.flows import check_email
 from services.kernel.db.database import Database, Transaction
 from services.kernel.ids import new_id
 from services.kernel.validation import Violations
@@ -34,10 +33,8 @@ class RequestPasswordReset:
             TooManyRequests: Too soon or too often for this address.
         """
         v = Violations()
-        asked = check_email(v, email, "email")
+        canonical = checked_email(v, email, "email").canonical
         v.raise_any()
-        assert asked is not None
-        canonical = asked.canonical
 
         async def work(tx: Transaction) -> UUID:
             found = await credentials.by_email(tx, canonical)
@@ -46,7 +43,7 @@ class RequestPasswordReset:
             mailing = CodeEmail(
                 purpose=Purpose.RESET,
                 email=canonical,
-                to=mailbox(user.email_as_typed, user.email) if user else None,
+                to=user.mailbox if user else None,
                 user_id=user.user_id if user else None,
             )
             return await self._codes.send(tx, mailing)

@@ -13,7 +13,6 @@ from services.auth.domain.login_throttle import LoginThrottle
 from services.auth.domain.outbox import Outbox
 from services.auth.domain.passwords import Hasher
 from services.auth.errors import OtpInvalid
-from services.auth.model import mailbox
 from services.auth.store import accounts, codes, credentials, sessions
 from services.auth.store.codes import Flow
 from services.auth.usecases.flows import SubmittedCode, check
@@ -51,7 +50,7 @@ class ResetPassword:
         self._audit = audit
 
     async def __call__(
-        self, proof: SubmittedCode, *, new_password: str, address: str | None
+        self, proof: SubmittedCode, *, new_password: str, client_ip: str | None
     ) -> None:
         """Set a password; all sessions end.
 
@@ -73,7 +72,7 @@ class ResetPassword:
         password_hash = await self._hasher.hash(new_password)
 
         async def work(tx: Transaction) -> None:
-            await self._set(tx, flow, user_id, password_hash, address)
+            await self._set(tx, flow, user_id, password_hash, client_ip)
 
         await self._database.transact("reset", work)
 
@@ -83,7 +82,7 @@ class ResetPassword:
         flow: Flow,
         user_id: UUID,
         password_hash: str,
-        address: str | None,
+        client_ip: str | None,
     ) -> None:
         await accounts.lock(tx, user_id)
         user = await credentials.by_id(tx, user_id)
@@ -94,8 +93,7 @@ class ResetPassword:
         await accounts.set_password(tx, user_id, password_hash)
         await sessions.end_all(tx, user_id)
         await self._throttle.forgive(tx, user.email)
-        to = mailbox(user.email_as_typed, user.email)
-        await self._outbox.put(tx, mails.password_changed(), to=to)
+        await self._outbox.put(tx, mails.password_changed(), to=user.mailbox)
         await self._audit.write(
-            tx, Event.CREDENTIALS_CHANGE, user_id=user_id, address=address, by="reset"
+            tx, Event.CREDENTIALS_CHANGE, user_id=user_id, client_ip=client_ip, by="reset"
         )

@@ -5,7 +5,6 @@ from __future__ import annotations
 from uuid import UUID
 
 from services.auth.domain.codes import CodeEmail, Codes, Purpose
-from services.auth.model import mailbox
 from services.auth.store import credentials
 from services.kernel.db.database import Database, Transaction
 from services.kernel.errors import IllegalState, SessionEnded
@@ -42,7 +41,7 @@ class SendEmailVerification:
             mailing = CodeEmail(
                 purpose=Purpose.VERIFICATION,
                 email=user.email,
-                to=mailbox(user.email_as_typed, user.email),
+                to=user.mailbox,
                 user_id=user.user_id,
             )
             return await self._codes.send(tx, mailing)

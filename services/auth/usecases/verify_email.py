@@ -9,7 +9,7 @@ from services.auth.domain.audit import Audit, Event
 from services.auth.domain.codes import Codes, Purpose
 from services.auth.domain.outbox import Outbox
 from services.auth.errors import OtpInvalid
-from services.auth.model import Email, mailbox
+from services.auth.model import Email
 from services.auth.sagas.profile_status import EMAIL_VERIFICATION
 from services.auth.store import accounts, codes, credentials
 from services.auth.store.codes import Flow
@@ -38,7 +38,7 @@ class VerifyEmail:
         self._outbox = outbox
         self._audit = audit
 
-    async def __call__(self, proof: SubmittedCode, *, address: str | None) -> None:
+    async def __call__(self, proof: SubmittedCode, *, client_ip: str | None) -> None:
         """Confirm an address; a repeat with the right code changes nothing.
 
         Raises:
@@ -59,14 +59,14 @@ class VerifyEmail:
         user_id = flow.user_id
 
         async def initial_change(tx: Transaction, saga_id: UUID) -> None:
-            await self._confirm(tx, flow, user_id, saga_id, address)
+            await self._confirm(tx, flow, user_id, saga_id, client_ip)
 
         await self._forward_only.run(
             EMAIL_VERIFICATION, user_id=user_id, initial_change=initial_change
         )
 
     async def _confirm(
-        self, tx: Transaction, flow: Flow, user_id: UUID, saga_id: UUID, address: str | None
+        self, tx: Transaction, flow: Flow, user_id: UUID, saga_id: UUID, client_ip: str | None
     ) -> None:
         # The user's row first, as everywhere: a deletion takes its codes with it.
         await accounts.lock(tx, user_id)
@@ -80,11 +80,10 @@ class VerifyEmail:
         elif flow.email != user.email:
             raise OtpInvalid  # the address was changed since
         await accounts.verify_email(tx, user_id)
-        await self._audit.write(tx, Event.USER_UPDATED, user_id=user_id, address=address)
+        await self._audit.write(tx, Event.USER_UPDATED, user_id=user_id, client_ip=client_ip)
 
     async def _change(self, tx: Transaction, flow: Flow, user: Credentials) -> None:
         assert flow.payload is not None
         new = Email(typed=flow.payload["typed"], canonical=flow.email)
         await accounts.change_email(tx, user.user_id, new)
-        old = mailbox(user.email_as_typed, user.email)
-        await self._outbox.put(tx, mails.email_changed(new.typed), to=old)
+        await self._outbox.put(tx, mails.email_changed(new.typed), to=user.mailbox)
