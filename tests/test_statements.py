@@ -20,6 +20,7 @@ from sqlalchemy import column, select, table
 import services
 from services.commerce.model import Filters, Sort
 from services.commerce.store import listing
+from services.commerce.store.listing import Position
 from services.kernel.db.database import Reader
 from services.kernel.db.statement import NoParameters, Statement
 from services.kernel.db.untyped import Untyped
@@ -188,7 +189,7 @@ async def of_listing() -> Statements:
         (None, new_id()), (None, 1), (None, "word"), Sort
     ):
         filters = Filters(category_id, price, price, words, sort)
-        for after in (None, (1, new_id())):
+        for after in (None, Position(1, new_id())):
             with suppress(RecordedError):
                 await listing.list_products(reader, filters, after=after, skip=0, limit=1)
         with suppress(RecordedError):

@@ -11,8 +11,9 @@ from lockstep_clients import OutOfRange
 
 from services.commerce.model import Filters, Sort
 from services.commerce.store import listing
+from services.commerce.store.listing import ListParameters
 from services.commerce.store.seeding import seed
-from services.kernel.db.untyped import Untyped
+from services.kernel.db.statement import Statement
 from tests.commerce.world import Shop, refusal
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -63,38 +64,39 @@ async def test_no_list_reads_the_whole_table(shop: Shop, asked: dict[str, Any]) 
         asked = {**asked, "category_id": row.category_id}
     for sort in Sort:
         everything = Filters(**usual, sort=sort)
-        (product, value), *_ = await listing.list_products(
+        product, *_ = await listing.list_products(
             shop.database, everything, after=None, skip=5000, limit=1
         )
         filters = Filters(**usual | asked, sort=sort)
-        for plan in plans(shop, filters, (value, product.id)):
+        for plan in plans(shop, filters, product.position(sort)):
             assert "Seq Scan on products" not in plan, plan
 
 
 def plans(shop: Shop, filters: Filters, after: listing.Position) -> list[str]:
     """Explain a first page, a deep one and the count."""
-    parameters = listing._parameters(filters)
-    first = listing._page(listing._shape(filters, None)), parameters | {"skip": 0, "limit": 21}
-    deep = (
-        listing._page(listing._shape(filters, after)),
-        parameters
-        | {
-            "after_value": after[0],
-            "after_id": after[1],
-            "limit": 21,
-        },
+    counted = listing._parameters(filters)
+    pages = (
+        listing._parameters(filters, skip=0, limit=21),
+        listing._parameters(filters, after=after, limit=21),
     )
-    count = listing._count(listing._shape(filters, None)), parameters
-    # A count by words may read the table from its beginning: when the words are common
-    # it has counted enough soon, and when they are not it uses their index.
-    asked = (first, deep) if filters.words else (first, deep, count)
     options = "-c random_page_cost=1.1"  # as the service's own sessions
     with psycopg.connect(shop.settings.commerce_database_url, options=options) as connection:
-        return [_plan(connection, statement, values) for statement, values in asked]
+        plans = [
+            _plan(connection, listing._page(listing._names(each), filters.sort), each)
+            for each in pages
+        ]
+        # A count by words may read the table from its beginning: when the words are common
+        # it has counted enough soon, and when they are not it uses their index.
+        if not filters.words:
+            plans.append(_plan(connection, listing._count(listing._names(counted)), counted))
+        return plans
 
 
-def _plan(connection: psycopg.Connection[Any], statement: Untyped, values: dict[str, Any]) -> str:
-    given = {**statement._constants, **values}
+def _plan(
+    connection: psycopg.Connection[Any],
+    statement: Statement[ListParameters, Any],
+    parameters: ListParameters,
+) -> str:
     query = b"EXPLAIN " + statement.sql
-    rows = psycopg.RawCursor(connection).execute(query, [given[name] for name in statement._names])
+    rows = psycopg.RawCursor(connection).execute(query, statement._values(parameters))
     return "\n".join(row[0] for row in rows)

@@ -1,8 +1,10 @@
-"""Carts. Whoever writes to one locks its row first, and products after it."""
+"""Carts. A writer locks the cart's row first, and products after it."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, fields, replace
+from datetime import datetime
+from operator import attrgetter
 from uuid import UUID
 
 from sqlalchemy import (
@@ -29,32 +31,104 @@ from services.commerce.model import (
     QUANTITY_MAX,
     Cart,
     CartLine,
+    Product,
 )
-from services.commerce.store import users
-from services.commerce.store.products import COLUMNS, product_of
+from services.commerce.store import products, users
 from services.kernel.db.database import Reader, Transaction
-from services.kernel.db.untyped import Row, Untyped
+from services.kernel.db.statement import ByUser, NoRow, Statement
+
+
+@dataclass(frozen=True, slots=True)
+class ByLine:
+    """The parameters of a statement about one line of a cart."""
+
+    user_id: UUID
+    product_id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class LineQuantity(ByLine):
+    """A line of a cart and its new quantity."""
+
+    quantity: int
+
+
+@dataclass(frozen=True, slots=True)
+class AddedLine(ByLine):
+    """A line to append, or by which to increase the one that is there."""
+
+    quantity: int
+    position: int
+
+
+@dataclass(frozen=True, slots=True)
+class OrderedLines:
+    """The lines of a cart that are in an order."""
+
+    user_id: UUID
+    order_id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedCart:
+    """A cart that was made, or counts one change more."""
+
+    version: int
+    update_time: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class FoundLine:
+    """A line that is there."""
+
+    product_id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class LineRow(Product):
+    """A product and the line of a cart that it is in."""
+
+    position: int
+    quantity: int
+    known_price: int
+    delete_time: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class CartRow(LineRow):
+    """A cart and one of its lines; in a cart without any, those columns are all NULL."""
+
+    has_line: bool
+    cart_version: int
+    cart_update_time: datetime
+
 
 _USER = bindparam("user_id", type_=Uuid)
 _PRODUCT = bindparam("product_id", type_=Uuid)
 _QUANTITY = bindparam("quantity", type_=Integer)
 _CHANGED = {"version": CARTS.c.version + 1, "update_time": func.clock_timestamp()}
 
-_OPEN = Untyped(
+_OPEN = Statement(
     insert(CARTS)
     .values(user_id=_USER)
     .on_conflict_do_update(constraint="pk_carts", set_=_CHANGED)
-    .returning(CARTS.c.version, CARTS.c.update_time)
+    .returning(CARTS.c.version, CARTS.c.update_time),
+    ByUser,
+    OpenedCart,
 )
-_LOCK = Untyped(
+_LOCK = Statement(
     insert(CARTS)
     .values(user_id=_USER)
-    .on_conflict_do_update(constraint="pk_carts", set_={"version": CARTS.c.version})
+    .on_conflict_do_update(constraint="pk_carts", set_={"version": CARTS.c.version}),
+    ByUser,
+    NoRow,
 )
-_TOUCH = Untyped(
-    update(CARTS).where(CARTS.c.user_id == _USER).values(**_CHANGED).returning(CARTS.c.version)
+_TOUCH = Statement(
+    update(CARTS).where(CARTS.c.user_id == _USER).values(**_CHANGED),
+    ByUser,
+    NoRow,
 )
-_DELETE = Untyped(delete(CARTS).where(CARTS.c.user_id == _USER))
+_DELETE = Statement(delete(CARTS).where(CARTS.c.user_id == _USER), ByUser, NoRow)
 
 _own_lines = CART_ITEMS.c.user_id == _USER
 _line = _own_lines & (CART_ITEMS.c.product_id == _PRODUCT)
@@ -82,80 +156,93 @@ _added = (
     .returning(*(CART_ITEMS.c[name] for name in _OF_LINE))
     .cte("added")
 )
-# The statement itself sees its own line as it was, and all others as they are: nobody
-# else writes to a cart that is locked.
+# The statement sees its own line as it was before, and all others as they are: the
+# cart is locked, so no other transaction writes to it.
 _lines = union_all(
     select(_added),
     select(*(CART_ITEMS.c[name] for name in _OF_LINE)).where(
         _own_lines, CART_ITEMS.c.product_id != _PRODUCT
     ),
 ).subquery("lines")
-_IS_LISTED = Untyped(
-    select(PRODUCTS.c.id).where(PRODUCTS.c.id == _PRODUCT, PRODUCTS.c.delete_time.is_(None))
-)
-_HAS_LINE = Untyped(select(CART_ITEMS.c.product_id).where(_line))
-# Who says how many has seen what one costs now.
-_SET = Untyped(
-    update(CART_ITEMS)
-    .where(_line, PRODUCTS.c.id == CART_ITEMS.c.product_id)
-    .values(quantity=_QUANTITY, known_price=PRODUCTS.c.price)
-    .returning(CART_ITEMS.c.product_id)
-)
-_REMOVE = Untyped(delete(CART_ITEMS).where(_line).returning(CART_ITEMS.c.product_id))
-_CLEAR = Untyped(delete(CART_ITEMS).where(_own_lines))
-
-_ordered = (
-    (ORDER_ITEMS.c.order_id == bindparam("order_id", type_=Uuid))
-    & (ORDER_ITEMS.c.product_id == CART_ITEMS.c.product_id)
-    & _own_lines
-)
-_REMOVE_ORDERED = Untyped(
-    delete(CART_ITEMS).where(_ordered, CART_ITEMS.c.quantity <= ORDER_ITEMS.c.quantity)
-)
-_REDUCE_ORDERED = Untyped(
-    update(CART_ITEMS)
-    .where(_ordered)
-    .values(quantity=CART_ITEMS.c.quantity - ORDER_ITEMS.c.quantity)
-)
-
-_LINE_COLUMNS = (
-    CART_ITEMS.c.position,
-    CART_ITEMS.c.quantity,
-    CART_ITEMS.c.known_price,
-    PRODUCTS.c.delete_time,
-    *COLUMNS,
-)
-_ADD = Untyped(
+_ADD = Statement(
     select(
-        _lines.c.position, _lines.c.quantity, _lines.c.known_price, PRODUCTS.c.delete_time, *COLUMNS
+        *products.COLUMNS,
+        _lines.c.position,
+        _lines.c.quantity,
+        _lines.c.known_price,
+        PRODUCTS.c.delete_time,
     )
     .select_from(
         _lines.join(PRODUCTS, PRODUCTS.c.id == _lines.c.product_id).join(
             CATEGORIES, CATEGORIES.c.id == PRODUCTS.c.category_id
         )
     )
-    .order_by(_lines.c.position)
+    .order_by(_lines.c.position),
+    AddedLine,
+    LineRow,
+)
+_FIND_LINE = Statement(select(CART_ITEMS.c.product_id).where(_line), ByLine, FoundLine)
+# Setting a quantity also accepts the current price, which the caller has seen.
+_SET = Statement(
+    update(CART_ITEMS)
+    .where(_line, PRODUCTS.c.id == CART_ITEMS.c.product_id)
+    .values(quantity=_QUANTITY, known_price=PRODUCTS.c.price),
+    LineQuantity,
+    NoRow,
+)
+_REMOVE = Statement(delete(CART_ITEMS).where(_line), ByLine, NoRow)
+_CLEAR = Statement(delete(CART_ITEMS).where(_own_lines), ByUser, NoRow)
+
+_ordered = (
+    (ORDER_ITEMS.c.order_id == bindparam("order_id", type_=Uuid))
+    & (ORDER_ITEMS.c.product_id == CART_ITEMS.c.product_id)
+    & _own_lines
+)
+_REMOVE_ORDERED = Statement(
+    delete(CART_ITEMS).where(_ordered, CART_ITEMS.c.quantity <= ORDER_ITEMS.c.quantity),
+    OrderedLines,
+    NoRow,
+)
+_REDUCE_ORDERED = Statement(
+    update(CART_ITEMS)
+    .where(_ordered)
+    .values(quantity=CART_ITEMS.c.quantity - ORDER_ITEMS.c.quantity),
+    OrderedLines,
+    NoRow,
+)
+
+_LINE_COLUMNS = (
+    *products.COLUMNS,
+    CART_ITEMS.c.position,
+    CART_ITEMS.c.quantity,
+    CART_ITEMS.c.known_price,
+    PRODUCTS.c.delete_time,
 )
 _products_of_lines = CART_ITEMS.join(PRODUCTS, PRODUCTS.c.id == CART_ITEMS.c.product_id).join(
     CATEGORIES, CATEGORIES.c.id == PRODUCTS.c.category_id
 )
-_GET = Untyped(
+_GET = Statement(
     select(
+        *_LINE_COLUMNS,
+        CART_ITEMS.c.user_id.is_not(None).label("has_line"),
         CARTS.c.version.label("cart_version"),
         CARTS.c.update_time.label("cart_update_time"),
-        *_LINE_COLUMNS,
     )
     .select_from(CARTS.outerjoin(_products_of_lines, CART_ITEMS.c.user_id == CARTS.c.user_id))
     .where(CARTS.c.user_id == _USER)
-    .order_by(CART_ITEMS.c.position)
+    .order_by(CART_ITEMS.c.position),
+    ByUser,
+    CartRow,
 )
 # In the order of ids, as everywhere: two orders never wait for each other.
-_LOCK_LINES = Untyped(
+_LOCK_LINES = Statement(
     select(*_LINE_COLUMNS)
     .select_from(_products_of_lines)
     .where(_own_lines)
     .order_by(PRODUCTS.c.id)
-    .with_for_update(of=PRODUCTS, key_share=True)
+    .with_for_update(of=PRODUCTS, key_share=True),
+    ByUser,
+    LineRow,
 )
 
 
@@ -165,12 +252,12 @@ async def open_cart(tx: Transaction, user_id: UUID) -> Cart:
     Raises:
         SessionEnded: The user was forgotten.
     """
-    row = (await tx.all(_OPEN, user_id=user_id))[0]
-    # A forgotten user has no cart, so only a new one needs the look; and the look
+    opened = (await tx.all(_OPEN, ByUser(user_id)))[0]
+    # A forgotten user has no cart, so only a new cart needs the check; and the check
     # needs a statement of its own, to see what the first may have waited for.
-    if row.version == 1:
+    if opened.version == 1:
         await users.ensure_known(tx, user_id)
-    return Cart(user_id, [], row.version, row.update_time)
+    return Cart(user_id, [], opened.version, opened.update_time)
 
 
 async def touch(tx: Transaction, user_id: UUID) -> bool:
@@ -179,7 +266,7 @@ async def touch(tx: Transaction, user_id: UUID) -> bool:
     Raises:
         SessionEnded: The user was forgotten.
     """
-    if await tx.first(_TOUCH, user_id=user_id) is not None:
+    if await tx.execute(_TOUCH, ByUser(user_id)):
         return True
     await users.ensure_known(tx, user_id)
     return False
@@ -187,7 +274,7 @@ async def touch(tx: Transaction, user_id: UUID) -> bool:
 
 async def lock(tx: Transaction, user_id: UUID) -> None:
     """Lock the user's cart, made if there is none, and change nothing."""
-    await tx.execute(_LOCK, user_id=user_id)
+    await tx.execute(_LOCK, ByUser(user_id))
 
 
 async def add(tx: Transaction, cart: Cart, *, product_id: UUID, quantity: int) -> Cart:
@@ -197,18 +284,12 @@ async def add(tx: Transaction, cart: Cart, *, product_id: UUID, quantity: int) -
         ProductNotFound: There is none, or it has left the catalog.
         QuantityLimit: The line, or the number of lines, would be above its limit.
     """
-    rows = await tx.all(
-        _ADD,
-        user_id=cart.user_id,
-        product_id=product_id,
-        quantity=quantity,
-        position=cart.version,
-    )
+    rows = await tx.all(_ADD, AddedLine(cart.user_id, product_id, quantity, cart.version))
     if any(row.id == product_id for row in rows):
         return replace(cart, lines=[_line_of(row) for row in rows])
-    if await tx.first(_IS_LISTED, product_id=product_id) is None:
+    if await products.get(tx, product_id) is None:
         raise ProductNotFound
-    if await tx.first(_HAS_LINE, user_id=cart.user_id, product_id=product_id) is None:
+    if await tx.first(_FIND_LINE, ByLine(cart.user_id, product_id)) is None:
         raise QuantityLimit(f"A cart has at most {LINES_MAX} lines.")
     raise QuantityLimit(f"A cart holds at most {QUANTITY_MAX} of a product.")
 
@@ -223,36 +304,37 @@ async def set_quantity(tx: Transaction, *, user_id: UUID, product_id: UUID, quan
     if not await touch(tx, user_id):
         raise CartNotFound
     if quantity:
-        done = await tx.first(_SET, user_id=user_id, product_id=product_id, quantity=quantity)
+        changed = await tx.execute(_SET, LineQuantity(user_id, product_id, quantity))
     else:
-        done = await tx.first(_REMOVE, user_id=user_id, product_id=product_id)
-    if done is None:
+        changed = await tx.execute(_REMOVE, ByLine(user_id, product_id))
+    if not changed:
         raise CartItemNotFound
 
 
 async def clear(tx: Transaction, user_id: UUID) -> None:
     """Remove every line; the cart's version goes on."""
     if await touch(tx, user_id):
-        await tx.execute(_CLEAR, user_id=user_id)
+        await tx.execute(_CLEAR, ByUser(user_id))
 
 
 async def reduce(tx: Transaction, *, user_id: UUID, order_id: UUID) -> None:
     """Take what was ordered out of a cart that is locked, and leave what was added since."""
-    await tx.execute(_REMOVE_ORDERED, user_id=user_id, order_id=order_id)
-    await tx.execute(_REDUCE_ORDERED, user_id=user_id, order_id=order_id)
+    ordered = OrderedLines(user_id, order_id)
+    await tx.execute(_REMOVE_ORDERED, ordered)
+    await tx.execute(_REDUCE_ORDERED, ordered)
 
 
 async def delete_cart(tx: Transaction, user_id: UUID) -> None:
     """Remove the cart with its lines."""
-    await tx.execute(_DELETE, user_id=user_id)
+    await tx.execute(_DELETE, ByUser(user_id))
 
 
 async def get(reader: Reader, user_id: UUID) -> Cart:
     """Return the user's cart; an empty one when there is none."""
-    rows = await reader.all(_GET, user_id=user_id)
+    rows = await reader.all(_GET, ByUser(user_id))
     return Cart(
         user_id=user_id,
-        lines=[_line_of(row) for row in rows if row.id is not None],
+        lines=[_line_of(row) for row in rows if row.has_line],
         version=rows[0].cart_version if rows else 0,
         update_time=rows[0].cart_update_time if rows else None,
     )
@@ -260,13 +342,16 @@ async def get(reader: Reader, user_id: UUID) -> Cart:
 
 async def lock_lines(tx: Transaction, user_id: UUID) -> list[CartLine]:
     """Return the lines in the order of adding, their products locked, in a locked cart."""
-    rows = await tx.all(_LOCK_LINES, user_id=user_id)
+    rows = await tx.all(_LOCK_LINES, ByUser(user_id))
     return [_line_of(row) for row in sorted(rows, key=lambda row: row.position)]
 
 
-def _line_of(row: Row) -> CartLine:
+_product_values = attrgetter(*(field.name for field in fields(Product)))
+
+
+def _line_of(row: LineRow) -> CartLine:
     return CartLine(
-        product=product_of(row),
+        product=Product(*_product_values(row)),
         quantity=row.quantity,
         known_price=row.known_price,
         is_gone=row.delete_time is not None,

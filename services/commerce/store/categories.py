@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from uuid import UUID
 
 import psycopg
@@ -10,10 +11,36 @@ from sqlalchemy import Text, Uuid, bindparam, insert, select, tuple_
 from services.commerce.errors import CategoryNameTaken
 from services.commerce.model import CATEGORIES, Category
 from services.kernel.db.database import Reader, Transaction
-from services.kernel.db.untyped import Row, Untyped
+from services.kernel.db.statement import Statement
 
 # Before every name; no id is smaller.
 FIRST = ("", UUID(int=0))
+
+
+@dataclass(frozen=True, slots=True)
+class NewCategory:
+    """A category to insert."""
+
+    category_id: UUID
+    name: str
+    description: str
+
+
+@dataclass(frozen=True, slots=True)
+class CategoryPage:
+    """The categories after a position, by name."""
+
+    after_name: str
+    after_id: UUID
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class ListedCategory(Category):
+    """A category and the key by which it is sorted."""
+
+    name_key: str
+
 
 _COLUMNS = (
     CATEGORIES.c.id,
@@ -21,21 +48,25 @@ _COLUMNS = (
     CATEGORIES.c.description,
     CATEGORIES.c.create_time,
 )
-_INSERT = Untyped(
+_INSERT = Statement(
     insert(CATEGORIES)
     .values(
         id=bindparam("category_id"), name=bindparam("name"), description=bindparam("description")
     )
-    .returning(*_COLUMNS)
+    .returning(*_COLUMNS),
+    NewCategory,
+    Category,
 )
-_PAGE = Untyped(
+_PAGE = Statement(
     select(*_COLUMNS, CATEGORIES.c.name_key)
     .where(
         tuple_(CATEGORIES.c.name_key, CATEGORIES.c.id)
         > tuple_(bindparam("after_name", type_=Text), bindparam("after_id", type_=Uuid))
     )
     .order_by(CATEGORIES.c.name_key, CATEGORIES.c.id)
-    .limit(bindparam("limit"))
+    .limit(bindparam("limit")),
+    CategoryPage,
+    ListedCategory,
 )
 
 
@@ -47,24 +78,17 @@ async def insert_category(
     Raises:
         CategoryNameTaken: One has this name but for case; the transaction is lost.
     """
+    category = NewCategory(category_id, name, description)
     try:
-        row = await tx.first(_INSERT, category_id=category_id, name=name, description=description)
+        return (await tx.all(_INSERT, category))[0]
     except psycopg.errors.UniqueViolation as error:
         if error.diag.constraint_name != "uq_categories_name_key":
             raise
         raise CategoryNameTaken from error
-    return _category(row)
 
 
 async def list_categories(
     reader: Reader, *, after: tuple[str, UUID], limit: int
-) -> list[tuple[Category, str]]:
-    """Return categories by name, each with its sort key, from after a position on."""
-    rows = await reader.all(_PAGE, after_name=after[0], after_id=after[1], limit=limit)
-    return [(_category(row), row.name_key) for row in rows]
-
-
-def _category(row: Row) -> Category:
-    return Category(
-        id=row.id, name=row.name, description=row.description, create_time=row.create_time
-    )
+) -> list[ListedCategory]:
+    """Return categories by name, from after a position on."""
+    return await reader.all(_PAGE, CategoryPage(*after, limit))

@@ -6,9 +6,10 @@ what is asked and for nothing else.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields, make_dataclass
+from datetime import datetime
 from functools import cache
-from typing import Any
+from typing import Any, cast, get_type_hints
 from uuid import UUID
 
 from sqlalchemy import (
@@ -24,9 +25,9 @@ from sqlalchemy import (
 )
 
 from services.commerce.model import CATEGORIES, PRODUCTS, Filters, Product, Sort
-from services.commerce.store.products import COLUMNS, product_of
+from services.commerce.store.products import COLUMNS
 from services.kernel.db.database import Reader
-from services.kernel.db.untyped import Row, Untyped
+from services.kernel.db.statement import Statement
 from services.kernel.money import MINOR_UNITS_MAX
 
 COUNTED_MAX = 10_000
@@ -47,75 +48,117 @@ _BEGINNINGS = text(
     "'''( & |$)', ''':*\\1', 'g'))"
 )
 
-Position = tuple[Any, UUID]
+
+SortValue = datetime | int | str
+Names = tuple[str, ...]  # of the parameters that a statement has
 
 
 @dataclass(frozen=True, slots=True)
-class _Shape:
-    by_category: bool
-    by_price: bool
-    by_words: bool
-    sort: Sort
-    is_after: bool = False
+class Position:
+    """Where a page begins: after the product with this value of the sort, and this id."""
+
+    value: SortValue
+    product_id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class ListedProduct(Product):
+    """A product and the key of its name."""
+
+    name_key: str = field(compare=False)
+
+    def position(self, sort: Sort) -> Position:
+        """Return where the page after this product begins."""
+        match sort:
+            case Sort.NEWEST:
+                return Position(self.create_time, self.id)
+            case Sort.CHEAPEST | Sort.DEAREST:
+                return Position(self.price, self.id)
+            case Sort.NAME | Sort.NAME_BACKWARDS:
+                return Position(self.name_key, self.id)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListParameters:
+    """The parameters of lists; a statement has those that are not None."""
+
+    category_id: UUID | None
+    min_price: int | None
+    max_price: int | None
+    words: str | None
+    after_value: SortValue | None
+    after_id: UUID | None
+    skip: int | None
+    limit: int | None
+
+
+_ALL_NAMES = tuple(each.name for each in fields(ListParameters))
+
+
+@dataclass(frozen=True, slots=True)
+class CountRow:
+    """How many products there are."""
+
+    counted: int
 
 
 async def list_products(
     reader: Reader, filters: Filters, *, after: Position | None, skip: int, limit: int
-) -> list[tuple[Product, Any]]:
-    """Return products, each with the value by which it is sorted.
+) -> list[ListedProduct]:
+    """Return products.
 
     Args:
-        reader: Where.
-        filters: Which, and in which order.
-        after: The sort value and id of the row before; None: from the beginning.
-        skip: How many to skip instead; costs what it skips.
-        limit: How many at most.
+        reader: The database.
+        filters: Which products, and in which order.
+        after: Where the page begins; None: at the beginning of the list.
+        skip: How many products to skip instead; costs what it skips.
+        limit: The most products to return.
     """
-    parameters = _parameters(filters)
-    if after is None:
-        parameters["skip"] = skip
-    else:
-        parameters["after_value"], parameters["after_id"] = after
-    rows = await reader.all(_page(_shape(filters, after)), **parameters, limit=limit)
-    return [(product_of(row), row.sort_value) for row in rows]
+    parameters = _parameters(
+        filters, after=after, skip=skip if after is None else None, limit=limit
+    )
+    return await reader.all(_page(_names(parameters), filters.sort), parameters)
 
 
 async def count_products(reader: Reader, filters: Filters) -> int:
     """Count products, to one more than `COUNTED_MAX` at most."""
-    row: Row = await reader.first(_count(_shape(filters, None)), **_parameters(filters))
-    counted: int = row.counted
-    return counted
+    parameters = _parameters(filters)
+    (row,) = await reader.all(_count(_names(parameters)), parameters)
+    return row.counted
 
 
-def _shape(filters: Filters, after: Position | None) -> _Shape:
-    return _Shape(
-        by_category=filters.category_id is not None,
-        by_price=filters.has_prices,
-        by_words=filters.words is not None,
-        sort=filters.sort,
-        is_after=after is not None,
+def _parameters(
+    filters: Filters,
+    *,
+    after: Position | None = None,
+    skip: int | None = None,
+    limit: int | None = None,
+) -> ListParameters:
+    min_price, max_price = filters.min_price, filters.max_price
+    if filters.has_prices:
+        min_price = min_price or 0
+        max_price = MINOR_UNITS_MAX if max_price is None else max_price
+    return ListParameters(
+        category_id=filters.category_id,
+        min_price=min_price,
+        max_price=max_price,
+        words=filters.words,
+        after_value=None if after is None else after.value,
+        after_id=None if after is None else after.product_id,
+        skip=skip,
+        limit=limit,
     )
 
 
-def _parameters(filters: Filters) -> dict[str, Any]:
-    parameters: dict[str, Any] = {}
-    if filters.category_id is not None:
-        parameters["category_id"] = filters.category_id
-    if filters.has_prices:
-        parameters["min_price"] = filters.min_price or 0
-        parameters["max_price"] = (
-            MINOR_UNITS_MAX if filters.max_price is None else filters.max_price
-        )
-    if filters.words is not None:
-        parameters["words"] = filters.words
-    return parameters
+def _names(parameters: ListParameters) -> Names:
+    return tuple(name for name in _ALL_NAMES if getattr(parameters, name) is not None)
 
 
 @cache
-def _page(shape: _Shape) -> Untyped:
-    key, is_backwards = _SORTS[shape.sort]
-    wanted = select(PRODUCTS, key.label("sort_value")).where(*_conditions(shape))
-    if shape.is_after:
+def _page(names: Names, sort: Sort) -> Statement[ListParameters, ListedProduct]:
+    key, is_backwards = _SORTS[sort]
+    wanted = select(PRODUCTS).where(*_conditions(names))
+    if "after_id" in names:
         row = tuple_(key, PRODUCTS.c.id)
         last = tuple_(bindparam("after_value", type_=key.type), bindparam("after_id", type_=Uuid))
         wanted = wanted.where(row < last if is_backwards else row > last)
@@ -127,39 +170,50 @@ def _page(shape: _Shape) -> Untyped:
     page = wanted.subquery("page")
     # The categories are looked up for the rows of the page, not for those skipped.
     columns = [page.c.get(each.key, CATEGORIES.c.name.label("category_name")) for each in COLUMNS]
-    return Untyped(
-        select(*columns, page.c.sort_value)
+    return Statement(
+        select(*columns, page.c.name_key)
         .join_from(page, CATEGORIES, CATEGORIES.c.id == page.c.category_id)
-        .order_by(*_order(page.c.sort_value, page.c.id, is_backwards=is_backwards)),
-        is_planned_anew=shape.by_price,
+        .order_by(*_order(page.c[key.key], page.c.id, is_backwards=is_backwards)),
+        _only(names, after_value=key.type.python_type),
+        ListedProduct,
+        is_planned_anew="min_price" in names,
     )
 
 
 @cache
-def _count(shape: _Shape) -> Untyped:
-    matching = select(literal(1)).where(*_conditions(shape))
-    if not shape.by_words:
+def _count(names: Names) -> Statement[ListParameters, CountRow]:
+    matching = select(literal(1)).where(*_conditions(names))
+    if "words" not in names:
         # An order that an index has keeps the planner from reading the whole table.
-        by_price = shape.by_price or shape.by_category
+        by_price = "min_price" in names or "category_id" in names
         matching = matching.order_by(PRODUCTS.c.price if by_price else PRODUCTS.c.create_time)
     counted = matching.limit(COUNTED_MAX + 1).subquery("matching")
-    return Untyped(
+    return Statement(
         select(func.count().label("counted")).select_from(counted),
-        is_planned_anew=shape.by_price,
+        _only(names),
+        CountRow,
+        is_planned_anew="min_price" in names,
     )
 
 
-def _conditions(shape: _Shape) -> list[ColumnElement[bool]]:
+def _only(names: Names, **types: type) -> type[ListParameters]:
+    """Make the class of these parameters alone, against which a statement is held."""
+    hints = get_type_hints(ListParameters) | types
+    only = make_dataclass("ListParameters", [(name, hints[name]) for name in names])
+    return cast(type[ListParameters], only)
+
+
+def _conditions(names: Names) -> list[ColumnElement[bool]]:
     conditions: list[Any] = [PRODUCTS.c.delete_time.is_(None)]
-    if shape.by_category:
+    if "category_id" in names:
         conditions.append(PRODUCTS.c.category_id == bindparam("category_id", type_=Uuid))
-    if shape.by_price:
+    if "min_price" in names:
         conditions.append(
             PRODUCTS.c.price.between(
                 bindparam("min_price", type_=BigInteger), bindparam("max_price", type_=BigInteger)
             )
         )
-    if shape.by_words:
+    if "words" in names:
         conditions.append(_BEGINNINGS)
     return conditions
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 import psycopg
@@ -31,7 +32,104 @@ from sqlalchemy import (
 from services.commerce.errors import CheckoutInProgress
 from services.commerce.model import ORDER_ITEMS, ORDERS, Order, OrderItem, OrderState
 from services.kernel.db.database import Reader, Transaction
-from services.kernel.db.untyped import Row, Untyped
+from services.kernel.db.statement import ByUser, NoRow, Statement
+
+A = TypeVar("A")
+
+
+@dataclass(frozen=True, slots=True)
+class ByOrder:
+    """The parameter of a statement about one order."""
+
+    order_id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class ByOrders:
+    """The parameter of a statement about several orders."""
+
+    order_ids: list[UUID]
+
+
+@dataclass(frozen=True, slots=True)
+class NewOrder:
+    """An order to insert."""
+
+    order_id: UUID
+    user_id: UUID
+    total: int
+    debit_id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class NewOrderItems:
+    """The items of an order to insert, column by column."""
+
+    order_id: UUID
+    positions: list[int]
+    product_ids: list[UUID]
+    names: list[str]
+    quantities: list[int]
+    unit_prices: list[int]
+
+
+@dataclass(frozen=True, slots=True)
+class OrderPage:
+    """The orders of a user before a position, newest first."""
+
+    user_id: UUID
+    before_time: datetime
+    before_id: UUID
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class FailedOrder:
+    """An order that fails, and why."""
+
+    order_id: UUID
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class CancelledOrder:
+    """An order that will be cancelled, and the transfer that refunds it."""
+
+    order_id: UUID
+    refund_id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class OrderRow:
+    """An order without its items."""
+
+    id: UUID
+    user_id: UUID | None
+    state: OrderState
+    total: int
+    failure_reason: str | None
+    debit_id: UUID
+    refund_id: UUID | None
+    create_time: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class OrderItemRow:
+    """An item and the order that it is in."""
+
+    order_id: UUID
+    product_id: UUID
+    name: str
+    quantity: int
+    unit_price: int
+
+
+@dataclass(frozen=True, slots=True)
+class FoundOrder:
+    """An order that is there."""
+
+    id: UUID
+
 
 _COLUMNS = (
     ORDERS.c.id,
@@ -47,38 +145,40 @@ _BY_ID = ORDERS.c.id == bindparam("order_id", type_=Uuid)
 _USER = bindparam("user_id", type_=Uuid)
 _NOW = func.clock_timestamp()
 
-_INSERT = Untyped(
+_INSERT = Statement(
     insert(ORDERS).values(
         id=bindparam("order_id"),
         user_id=_USER,
         state=OrderState.PENDING.value,
         total=bindparam("total"),
         debit_id=bindparam("debit_id"),
-    )
+    ),
+    NewOrder,
+    NoRow,
 )
-_ITEM_ARRAYS = {
-    "position": Integer,
-    "product_id": Uuid,
-    "name": Text,
-    "quantity": Integer,
-    "unit_price": BigInteger,
-}
-_INSERT_ITEMS = Untyped(
+_ITEM_COLUMNS = ("position", "product_id", "name", "quantity", "unit_price")
+_INSERT_ITEMS = Statement(
     insert(ORDER_ITEMS).from_select(
-        ["order_id", *_ITEM_ARRAYS],
+        ["order_id", *_ITEM_COLUMNS],
         select(
-            bindparam("order_id", type_=Uuid), *(column(name) for name in _ITEM_ARRAYS)
+            bindparam("order_id", type_=Uuid), *(column(name) for name in _ITEM_COLUMNS)
         ).select_from(
             func.unnest(
-                *(bindparam(name, type_=ARRAY(kind)) for name, kind in _ITEM_ARRAYS.items())
+                bindparam("positions", type_=ARRAY(Integer)),
+                bindparam("product_ids", type_=ARRAY(Uuid)),
+                bindparam("names", type_=ARRAY(Text)),
+                bindparam("quantities", type_=ARRAY(Integer)),
+                bindparam("unit_prices", type_=ARRAY(BigInteger)),
             )
-            .table_valued(*_ITEM_ARRAYS, name="given")
+            .table_valued(*_ITEM_COLUMNS, name="given")
             .render_derived()
         ),
-    )
+    ),
+    NewOrderItems,
+    NoRow,
 )
-_GET = Untyped(select(*_COLUMNS).where(_BY_ID))
-_ITEMS = Untyped(
+_GET = Statement(select(*_COLUMNS).where(_BY_ID), ByOrder, OrderRow)
+_ITEMS = Statement(
     select(
         ORDER_ITEMS.c.order_id,
         ORDER_ITEMS.c.product_id,
@@ -87,9 +187,11 @@ _ITEMS = Untyped(
         ORDER_ITEMS.c.unit_price,
     )
     .where(ORDER_ITEMS.c.order_id == func.any(bindparam("order_ids", type_=ARRAY(Uuid))))
-    .order_by(ORDER_ITEMS.c.order_id, ORDER_ITEMS.c.position)
+    .order_by(ORDER_ITEMS.c.order_id, ORDER_ITEMS.c.position),
+    ByOrders,
+    OrderItemRow,
 )
-_PAGE = Untyped(
+_PAGE = Statement(
     select(*_COLUMNS)
     .where(
         ORDERS.c.user_id == _USER,
@@ -100,35 +202,52 @@ _PAGE = Untyped(
         ),
     )
     .order_by(ORDERS.c.create_time.desc(), ORDERS.c.id.desc())
-    .limit(bindparam("limit"))
+    .limit(bindparam("limit")),
+    OrderPage,
+    OrderRow,
 )
 
 
-def _move(before: OrderState, after: OrderState, **also: BindParameter[Any]) -> Untyped:
-    return Untyped(
+def _move(
+    before: OrderState, after: OrderState, parameters: type[A], **also: BindParameter[Any]
+) -> Statement[A, NoRow]:
+    """Make the statement that changes the state of an order, if it is in the one before."""
+    return Statement(
         update(ORDERS)
         .where(_BY_ID, ORDERS.c.state == before.value)
-        .values(state=after.value, update_time=_NOW, **also)
+        .values(state=after.value, update_time=_NOW, **also),
+        parameters,
+        NoRow,
     )
 
 
-_PAY = _move(OrderState.PENDING, OrderState.PAID)
-_FAIL = _move(OrderState.PENDING, OrderState.FAILED, failure_reason=bindparam("reason"))
-_BEGIN_CANCEL = _move(OrderState.PAID, OrderState.CANCELLING, refund_id=bindparam("refund_id"))
-_CANCEL = _move(OrderState.CANCELLING, OrderState.CANCELLED)
-_IN_FLIGHT = Untyped(
+_PAY = _move(OrderState.PENDING, OrderState.PAID, ByOrder)
+_FAIL = _move(
+    OrderState.PENDING, OrderState.FAILED, FailedOrder, failure_reason=bindparam("reason")
+)
+_BEGIN_CANCEL = _move(
+    OrderState.PAID, OrderState.CANCELLING, CancelledOrder, refund_id=bindparam("refund_id")
+)
+_CANCEL = _move(OrderState.CANCELLING, OrderState.CANCELLED, ByOrder)
+_IN_FLIGHT = Statement(
     select(ORDERS.c.id)
     .where(
         ORDERS.c.user_id == _USER,
         ORDERS.c.state == func.any(literal_column("ARRAY['PENDING', 'CANCELLING']", ARRAY(Text))),
     )
-    .limit(1)
+    .limit(1),
+    ByUser,
+    FoundOrder,
 )
-_IS_PENDING = Untyped(
-    select(ORDERS.c.id).where(ORDERS.c.user_id == _USER, literal_column("state = 'PENDING'"))
+_IS_PENDING = Statement(
+    select(ORDERS.c.id).where(ORDERS.c.user_id == _USER, literal_column("state = 'PENDING'")),
+    ByUser,
+    FoundOrder,
 )
-_PSEUDONYMISE = Untyped(
-    update(ORDERS).where(ORDERS.c.user_id == _USER).values(user_id=null(), update_time=_NOW)
+_PSEUDONYMISE = Statement(
+    update(ORDERS).where(ORDERS.c.user_id == _USER).values(user_id=null(), update_time=_NOW),
+    ByUser,
+    NoRow,
 )
 
 
@@ -147,27 +266,27 @@ async def insert_order(
         CheckoutInProgress: The user has a PENDING order; the transaction is lost.
     """
     try:
-        await tx.execute(
-            _INSERT, order_id=order_id, user_id=user_id, total=total, debit_id=debit_id
-        )
+        await tx.execute(_INSERT, NewOrder(order_id, user_id, total, debit_id))
     except psycopg.errors.UniqueViolation as error:
         if error.diag.constraint_name != "uq_orders_pending":
             raise
         raise CheckoutInProgress from error
     await tx.execute(
         _INSERT_ITEMS,
-        order_id=order_id,
-        position=list(range(len(items))),
-        product_id=[item.product_id for item in items],
-        name=[item.name for item in items],
-        quantity=[item.quantity for item in items],
-        unit_price=[item.unit_price for item in items],
+        NewOrderItems(
+            order_id=order_id,
+            positions=list(range(len(items))),
+            product_ids=[item.product_id for item in items],
+            names=[item.name for item in items],
+            quantities=[item.quantity for item in items],
+            unit_prices=[item.unit_price for item in items],
+        ),
     )
 
 
 async def get(reader: Reader, order_id: UUID) -> Order | None:
     """Return an order, or None."""
-    row = await reader.first(_GET, order_id=order_id)
+    row = await reader.first(_GET, ByOrder(order_id))
     return None if row is None else (await _with_items(reader, [row]))[0]
 
 
@@ -175,63 +294,61 @@ async def list_orders(
     reader: Reader, user_id: UUID, *, before: tuple[datetime, UUID], limit: int
 ) -> list[Order]:
     """Return a user's orders, newest first, older than `before`: two statements."""
-    rows = await reader.all(
-        _PAGE, user_id=user_id, before_time=before[0], before_id=before[1], limit=limit
-    )
+    rows = await reader.all(_PAGE, OrderPage(user_id, *before, limit))
     return await _with_items(reader, rows)
 
 
 async def is_pending(reader: Reader, user_id: UUID) -> bool:
     """Say whether an order of the user is being paid."""
-    return await reader.first(_IS_PENDING, user_id=user_id) is not None
+    return await reader.first(_IS_PENDING, ByUser(user_id)) is not None
 
 
 async def is_in_flight(reader: Reader, user_id: UUID) -> bool:
     """Say whether an order of the user is being paid or refunded."""
-    return await reader.first(_IN_FLIGHT, user_id=user_id) is not None
+    return await reader.first(_IN_FLIGHT, ByUser(user_id)) is not None
 
 
 async def pay(tx: Transaction, order_id: UUID) -> bool:
     """Make a PENDING order PAID; False when it was not PENDING."""
-    return await tx.execute(_PAY, order_id=order_id) == 1
+    return await tx.execute(_PAY, ByOrder(order_id)) == 1
 
 
 async def fail(tx: Transaction, order_id: UUID, *, reason: str) -> bool:
     """Make a PENDING order FAILED; False when it was not PENDING."""
-    return await tx.execute(_FAIL, order_id=order_id, reason=reason) == 1
+    return await tx.execute(_FAIL, FailedOrder(order_id, reason)) == 1
 
 
 async def begin_cancel(tx: Transaction, order_id: UUID, *, refund_id: UUID) -> bool:
     """Make a PAID order CANCELLING; False when it was not PAID."""
-    return await tx.execute(_BEGIN_CANCEL, order_id=order_id, refund_id=refund_id) == 1
+    return await tx.execute(_BEGIN_CANCEL, CancelledOrder(order_id, refund_id)) == 1
 
 
 async def cancel(tx: Transaction, order_id: UUID) -> bool:
     """Make a CANCELLING order CANCELLED; False when it was not CANCELLING."""
-    return await tx.execute(_CANCEL, order_id=order_id) == 1
+    return await tx.execute(_CANCEL, ByOrder(order_id)) == 1
 
 
 async def quantities(reader: Reader, order_id: UUID) -> dict[UUID, int]:
     """Return how many of each product were ordered."""
-    rows = await reader.all(_ITEMS, order_ids=[order_id])
-    return {row.product_id: row.quantity for row in rows}
+    items = await reader.all(_ITEMS, ByOrders([order_id]))
+    return {item.product_id: item.quantity for item in items}
 
 
 async def pseudonymise(tx: Transaction, user_id: UUID) -> None:
     """Take the user out of all orders."""
-    await tx.execute(_PSEUDONYMISE, user_id=user_id)
+    await tx.execute(_PSEUDONYMISE, ByUser(user_id))
 
 
-async def _with_items(reader: Reader, rows: Sequence[Row]) -> list[Order]:
-    items = await reader.all(_ITEMS, order_ids=[row.id for row in rows])
-    grouped = {
-        order_id: [_item(item) for item in group]
-        for order_id, group in groupby(items, key=lambda item: item.order_id)
+async def _with_items(reader: Reader, rows: Sequence[OrderRow]) -> list[Order]:
+    found = await reader.all(_ITEMS, ByOrders([row.id for row in rows]))
+    items = {
+        order_id: [_item(row) for row in group]
+        for order_id, group in groupby(found, key=lambda row: row.order_id)
     }
-    return [_order(row, grouped[row.id]) for row in rows]
+    return [_order(row, items[row.id]) for row in rows]
 
 
-def _item(row: Row) -> OrderItem:
+def _item(row: OrderItemRow) -> OrderItem:
     return OrderItem(
         product_id=row.product_id,
         name=row.name,
@@ -240,11 +357,11 @@ def _item(row: Row) -> OrderItem:
     )
 
 
-def _order(row: Row, items: list[OrderItem]) -> Order:
+def _order(row: OrderRow, items: list[OrderItem]) -> Order:
     return Order(
         id=row.id,
         user_id=row.user_id,
-        state=OrderState(row.state),
+        state=row.state,
         items=items,
         total=row.total,
         create_time=row.create_time,

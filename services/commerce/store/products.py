@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
-from functools import lru_cache
+from dataclasses import asdict, dataclass
 from uuid import UUID
 
 import psycopg
@@ -13,6 +12,7 @@ from sqlalchemy import (
     BigInteger,
     Integer,
     Select,
+    Text,
     Uuid,
     bindparam,
     cast,
@@ -26,7 +26,65 @@ from sqlalchemy import (
 from services.commerce.errors import CategoryNotFound
 from services.commerce.model import CATEGORIES, PRODUCTS, STOCK_MAX, Product, ProductFields
 from services.kernel.db.database import Reader, Transaction
-from services.kernel.db.untyped import Row, Untyped
+from services.kernel.db.statement import NoRow, Statement
+
+
+@dataclass(frozen=True, slots=True)
+class ByProduct:
+    """The parameter of a statement about one product."""
+
+    product_id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class ByProducts:
+    """The parameter of a statement about several products."""
+
+    product_ids: list[UUID]
+
+
+@dataclass(frozen=True, slots=True)
+class NewProduct(ProductFields):
+    """A product to insert."""
+
+    product_id: UUID
+    seller_id: UUID | None
+
+
+@dataclass(frozen=True, slots=True)
+class NewProducts:
+    """First-party products to insert, column by column."""
+
+    product_ids: list[UUID]
+    category_ids: list[UUID]
+    names: list[str]
+    descriptions: list[str]
+    prices: list[int]
+    stocks: list[int]
+    image_urls: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class ChangedProduct(ProductFields):
+    """A product and its new fields."""
+
+    product_id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class Quantities:
+    """Products to move from or to the stock, and how many of each."""
+
+    product_ids: list[UUID]
+    quantities: list[int]
+
+
+@dataclass(frozen=True, slots=True)
+class LockedProduct:
+    """A product that is locked."""
+
+    id: UUID
+
 
 COLUMNS = (
     PRODUCTS.c.id,
@@ -42,7 +100,6 @@ COLUMNS = (
     PRODUCTS.c.create_time,
     PRODUCTS.c.update_time,
 )
-ROWS_KEPT = 1024
 _FROM = PRODUCTS.join(CATEGORIES, CATEGORIES.c.id == PRODUCTS.c.category_id)
 _LISTED = PRODUCTS.c.delete_time.is_(None)
 _BY_ID = PRODUCTS.c.id == bindparam("product_id", type_=Uuid)
@@ -55,38 +112,53 @@ def _get() -> Select[tuple[object, ...]]:
     return select(*COLUMNS).select_from(_FROM).where(_BY_ID, _LISTED)
 
 
-_GET = Untyped(_get())
-_LOCK = Untyped(_get().with_for_update(of=PRODUCTS, key_share=True))
-_GET_MANY = Untyped(
-    select(*COLUMNS).select_from(_FROM).where(PRODUCTS.c.id == func.any(_IDS), _LISTED)
+_GET = Statement(_get(), ByProduct, Product)
+_LOCK = Statement(_get().with_for_update(of=PRODUCTS, key_share=True), ByProduct, Product)
+_GET_MANY = Statement(
+    select(*COLUMNS).select_from(_FROM).where(PRODUCTS.c.id == func.any(_IDS), _LISTED),
+    ByProducts,
+    Product,
 )
-_INSERT = Untyped(
+_INSERT = Statement(
     insert(PRODUCTS).values(
         id=bindparam("product_id"),
         seller_id=bindparam("seller_id"),
         **{name: bindparam(name) for name in _SETTABLE},
-    )
+    ),
+    NewProduct,
+    NoRow,
 )
-_INSERT_MANY = Untyped(
+_INSERT_MANY = Statement(
     insert(PRODUCTS).from_select(
         ["id", *_SETTABLE],
         select(*(column(name) for name in ("id", *_SETTABLE))).select_from(
             func.unnest(
-                bindparam("id", type_=ARRAY(Uuid)),
-                *(bindparam(name, type_=ARRAY(PRODUCTS.c[name].type)) for name in _SETTABLE),
+                bindparam("product_ids", type_=ARRAY(Uuid)),
+                bindparam("category_ids", type_=ARRAY(Uuid)),
+                bindparam("names", type_=ARRAY(Text)),
+                bindparam("descriptions", type_=ARRAY(Text)),
+                bindparam("prices", type_=ARRAY(BigInteger)),
+                bindparam("stocks", type_=ARRAY(Integer)),
+                bindparam("image_urls", type_=ARRAY(Text)),
             )
             .table_valued("id", *_SETTABLE, name="given")
             .render_derived()
         ),
-    )
+    ),
+    NewProducts,
+    NoRow,
 )
-_UPDATE = Untyped(
+_UPDATE = Statement(
     update(PRODUCTS)
     .where(_BY_ID)
-    .values(**{name: bindparam(f"new_{name}") for name in _SETTABLE}, **_CHANGED)
+    .values(**{name: bindparam(name) for name in _SETTABLE}, **_CHANGED),
+    ChangedProduct,
+    NoRow,
 )
-_DELETE = Untyped(
-    update(PRODUCTS).where(_BY_ID).values(delete_time=func.clock_timestamp(), **_CHANGED)
+_DELETE = Statement(
+    update(PRODUCTS).where(_BY_ID).values(delete_time=func.clock_timestamp(), **_CHANGED),
+    ByProduct,
+    NoRow,
 )
 
 _moved = (
@@ -94,45 +166,49 @@ _moved = (
     .table_valued(column("id", Uuid), column("quantity", Integer), name="moved")
     .render_derived()
 )
-
-
-_TAKE = Untyped(
+_RESERVE = Statement(
     update(PRODUCTS)
     .where(PRODUCTS.c.id == _moved.c.id)
     .values(
         stock=PRODUCTS.c.stock - _moved.c.quantity,
         taken=PRODUCTS.c.taken + _moved.c.quantity,
         **_CHANGED,
-    )
+    ),
+    Quantities,
+    NoRow,
 )
 # Never above what the wire can say, or the return would fail for ever.
-_GIVE_BACK = Untyped(
+_RELEASE = Statement(
     update(PRODUCTS)
     .where(PRODUCTS.c.id == _moved.c.id)
     .values(
         stock=func.least(cast(PRODUCTS.c.stock, BigInteger) + _moved.c.quantity, STOCK_MAX),
         taken=PRODUCTS.c.taken - _moved.c.quantity,
         **_CHANGED,
-    )
+    ),
+    Quantities,
+    NoRow,
 )
 # In the order of ids, as everywhere: two orders never wait for each other. Weaker
 # than FOR UPDATE, so that products can be put into carts meanwhile.
-_LOCK_MANY = Untyped(
+_LOCK_MANY = Statement(
     select(PRODUCTS.c.id)
     .where(PRODUCTS.c.id == func.any(_IDS))
     .order_by(PRODUCTS.c.id)
-    .with_for_update(key_share=True)
+    .with_for_update(key_share=True),
+    ByProducts,
+    LockedProduct,
 )
 
 
 async def get(reader: Reader, product_id: UUID) -> Product | None:
     """Return a product, or None when there is none or it has left the catalog."""
-    return _optional(await reader.first(_GET, product_id=product_id))
+    return await reader.first(_GET, ByProduct(product_id))
 
 
 async def lock(tx: Transaction, product_id: UUID) -> Product | None:
     """Return a product and keep others from changing it, or None."""
-    return _optional(await tx.first(_LOCK, product_id=product_id))
+    return await tx.first(_LOCK, ByProduct(product_id))
 
 
 async def insert_product(
@@ -143,8 +219,9 @@ async def insert_product(
     Raises:
         CategoryNotFound: There is no such category; the transaction is lost.
     """
+    product = NewProduct(**asdict(fields), product_id=product_id, seller_id=seller_id)
     try:
-        await tx.execute(_INSERT, product_id=product_id, seller_id=seller_id, **asdict(fields))
+        await tx.execute(_INSERT, product)
     except psycopg.errors.ForeignKeyViolation as error:
         raise CategoryNotFound from error
     return await _fresh(tx, product_id)
@@ -153,18 +230,27 @@ async def insert_product(
 async def insert_products(
     tx: Transaction, product_ids: Sequence[UUID], fields: Sequence[ProductFields]
 ) -> list[Product]:
-    """Insert products of the house, all or none, and return them in this order.
+    """Insert first-party products, all or none, and return them in this order.
 
     Raises:
         CategoryNotFound: One of the categories does not exist; the transaction is lost.
     """
-    columns = {name: [getattr(each, name) for each in fields] for name in _SETTABLE}
+    new = NewProducts(
+        product_ids=list(product_ids),
+        category_ids=[each.category_id for each in fields],
+        names=[each.name for each in fields],
+        descriptions=[each.description for each in fields],
+        prices=[each.price for each in fields],
+        stocks=[each.stock for each in fields],
+        image_urls=[each.image_url for each in fields],
+    )
     try:
-        await tx.execute(_INSERT_MANY, id=list(product_ids), **columns)
+        await tx.execute(_INSERT_MANY, new)
     except psycopg.errors.ForeignKeyViolation as error:
         raise CategoryNotFound from error
-    rows = {row.id: row for row in await tx.all(_GET_MANY, product_ids=list(product_ids))}
-    return [product_of(rows[product_id]) for product_id in product_ids]
+    inserted = await tx.all(_GET_MANY, ByProducts(new.product_ids))
+    by_id = {product.id: product for product in inserted}
+    return [by_id[product_id] for product_id in product_ids]
 
 
 async def update_product(tx: Transaction, product_id: UUID, fields: ProductFields) -> Product:
@@ -173,9 +259,8 @@ async def update_product(tx: Transaction, product_id: UUID, fields: ProductField
     Raises:
         CategoryNotFound: There is no such category; the transaction is lost.
     """
-    new = {f"new_{name}": value for name, value in asdict(fields).items()}
     try:
-        await tx.execute(_UPDATE, product_id=product_id, **new)
+        await tx.execute(_UPDATE, ChangedProduct(**asdict(fields), product_id=product_id))
     except psycopg.errors.ForeignKeyViolation as error:
         raise CategoryNotFound from error
     return await _fresh(tx, product_id)
@@ -183,49 +268,26 @@ async def update_product(tx: Transaction, product_id: UUID, fields: ProductField
 
 async def delete_product(tx: Transaction, product_id: UUID) -> None:
     """Take a product out of the catalog; carts and orders keep referring to it."""
-    await tx.execute(_DELETE, product_id=product_id)
+    await tx.execute(_DELETE, ByProduct(product_id))
 
 
 async def reserve(tx: Transaction, quantities: Mapping[UUID, int]) -> None:
     """Move goods from the stock to an order; the products are locked and have enough."""
-    await _run_move(tx, _TAKE, quantities)
+    await _move(tx, _RESERVE, quantities)
 
 
 async def release(tx: Transaction, quantities: Mapping[UUID, int]) -> None:
     """Move the goods of an order back to the stock, those of deleted products too."""
-    await tx.all(_LOCK_MANY, product_ids=list(quantities))
-    await _run_move(tx, _GIVE_BACK, quantities)
+    await tx.execute(_LOCK_MANY, ByProducts(list(quantities)))
+    await _move(tx, _RELEASE, quantities)
 
 
-async def _run_move(tx: Transaction, move: Untyped, quantities: Mapping[UUID, int]) -> None:
-    moved = await tx.execute(
-        move, product_ids=list(quantities), quantities=list(quantities.values())
-    )
+async def _move(
+    tx: Transaction, statement: Statement[Quantities, NoRow], quantities: Mapping[UUID, int]
+) -> None:
+    moved = await tx.execute(statement, Quantities(list(quantities), list(quantities.values())))
     assert moved == len(quantities)
 
 
 async def _fresh(tx: Transaction, product_id: UUID) -> Product:
-    return product_of(await tx.first(_GET, product_id=product_id))
-
-
-def _optional(row: Row | None) -> Product | None:
-    return None if row is None else product_of(row)
-
-
-@lru_cache(maxsize=ROWS_KEPT)
-def product_of(row: Row) -> Product:
-    """Read the columns of `COLUMNS`; rows that are equal are the same product."""
-    return Product(
-        id=row.id,
-        category_id=row.category_id,
-        category_name=row.category_name,
-        seller_id=row.seller_id,
-        name=row.name,
-        description=row.description,
-        price=row.price,
-        stock=row.stock,
-        image_url=row.image_url,
-        version=row.version,
-        create_time=row.create_time,
-        update_time=row.update_time,
-    )
+    return (await tx.all(_GET, ByProduct(product_id)))[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from uuid import UUID
 
 from sqlalchemy import (
@@ -21,20 +22,35 @@ from sqlalchemy.dialects.postgresql import insert
 
 from services.commerce.model import FORGOTTEN_USERS, IDEMPOTENCY, SAGAS
 from services.kernel.db.database import Reader, Transaction
-from services.kernel.db.statement import Limit, NoRow, Statement
-from services.kernel.db.untyped import Untyped
+from services.kernel.db.statement import ByUser, Limit, NoRow, Statement
 from services.kernel.errors import SessionEnded
+
+
+@dataclass(frozen=True, slots=True)
+class ForgottenUser:
+    """A user who was forgotten."""
+
+    user_id: UUID
+
 
 _USER = bindparam("user_id", type_=Uuid)
 
-_IS_FORGOTTEN = Untyped(select(FORGOTTEN_USERS.c.user_id).where(FORGOTTEN_USERS.c.user_id == _USER))
-_FORGET = Untyped(insert(FORGOTTEN_USERS).values(user_id=_USER).on_conflict_do_nothing())
-_DELETE_KEYS = Untyped(
-    delete(IDEMPOTENCY).where(IDEMPOTENCY.c.scope == func.concat("user:", cast(_USER, Text)))
+_IS_FORGOTTEN = Statement(
+    select(FORGOTTEN_USERS.c.user_id).where(FORGOTTEN_USERS.c.user_id == _USER),
+    ByUser,
+    ForgottenUser,
+)
+_INSERT_TOMBSTONE = Statement(
+    insert(FORGOTTEN_USERS).values(user_id=_USER).on_conflict_do_nothing(), ByUser, NoRow
+)
+_DELETE_KEYS = Statement(
+    delete(IDEMPOTENCY).where(IDEMPOTENCY.c.scope == func.concat("user:", cast(_USER, Text))),
+    ByUser,
+    NoRow,
 )
 # The sagas stay, without a word about the user, so that participants that ask for
 # an outcome still get one.
-_CLEAN_SAGAS = Untyped(
+_CLEAN_SAGAS = Statement(
     update(SAGAS)
     .where(SAGAS.c.user_id == _USER)
     .values(
@@ -42,7 +58,9 @@ _CLEAN_SAGAS = Untyped(
         payload=literal_column("'{}'::jsonb"),
         result=literal_column("'{}'::jsonb"),
         last_error=null(),
-    )
+    ),
+    ByUser,
+    NoRow,
 )
 # A refusal is kept after its transaction, and may so come after the forgetting.
 _KEY = (IDEMPOTENCY.c.scope, IDEMPOTENCY.c.method, IDEMPOTENCY.c.key_hmac)
@@ -87,7 +105,7 @@ async def ensure_known(reader: Reader, user_id: UUID) -> None:
 
 async def is_forgotten(reader: Reader, user_id: UUID) -> bool:
     """Say whether the user's account was deleted."""
-    return await reader.first(_IS_FORGOTTEN, user_id=user_id) is not None
+    return await reader.first(_IS_FORGOTTEN, ByUser(user_id)) is not None
 
 
 async def forget(tx: Transaction, user_id: UUID) -> None:
@@ -95,6 +113,7 @@ async def forget(tx: Transaction, user_id: UUID) -> None:
 
     No saga of the user may be under way.
     """
-    await tx.execute(_FORGET, user_id=user_id)
-    await tx.execute(_DELETE_KEYS, user_id=user_id)
-    await tx.execute(_CLEAN_SAGAS, user_id=user_id)
+    user = ByUser(user_id)
+    await tx.execute(_INSERT_TOMBSTONE, user)
+    await tx.execute(_DELETE_KEYS, user)
+    await tx.execute(_CLEAN_SAGAS, user)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from uuid import UUID
 
 from services.commerce.model import Category
@@ -20,7 +21,7 @@ class ListCategories:
         self._database = database
         self._tokens = tokens
 
-    async def __call__(self, *, size: int, token: str) -> tuple[list[Category], str]:
+    async def __call__(self, *, size: int, token: str) -> tuple[Sequence[Category], str]:
         """Return a page and the token of the next one, empty on the last.
 
         Raises:
@@ -32,11 +33,9 @@ class ListCategories:
         )
         page = found[:size]
         if len(found) == len(page):
-            return [category for category, _ in page], ""
-        last, key = page[-1]
-        return [category for category, _ in page], self._tokens.make(
-            [key, str(last.id)], listing=_LISTING
-        )
+            return page, ""
+        last = page[-1]
+        return page, self._tokens.make([last.name_key, str(last.id)], listing=_LISTING)
 
     def _position(self, token: str) -> tuple[str, UUID]:
         if not token:

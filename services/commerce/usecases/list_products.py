@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from functools import lru_cache
-from typing import Any
 from uuid import UUID
 
 from services.commerce.domain.totals import Total, Totals
 from services.commerce.errors import UsePageToken
 from services.commerce.model import PRODUCT_NAME_MAX, Filters, Product, Sort
 from services.commerce.store import listing
-from services.commerce.store.listing import Position
+from services.commerce.store.listing import ListedProduct, Position
 from services.commerce.validation import checked_id
 from services.kernel.db.database import Database
 from services.kernel.errors import InvalidField
@@ -53,7 +53,7 @@ class ProductPage:
         limit: How many products a page.
     """
 
-    products: list[Product]
+    products: Sequence[Product]
     next_token: str
     number: int
     limit: int
@@ -115,7 +115,7 @@ class ListProducts:
 
     def _page(
         self,
-        found: list[tuple[Product, Any]],
+        found: list[ListedProduct],
         filters: Filters,
         *,
         number: int,
@@ -125,21 +125,23 @@ class ListProducts:
         page = found[:limit]
         token = ""
         if len(found) > limit:
-            last, value = page[-1]
-            token = self._token(value, last.id, filters, total)
-        return ProductPage([product for product, _ in page], token, number, limit, total)
+            token = self._token(page[-1].position(filters.sort), filters, total)
+        return ProductPage(page, token, number, limit, total)
 
-    def _make(self, value: Any, row_id: UUID, filters: Filters, total: Total) -> str:
+    def _make(self, position: Position, filters: Filters, total: Total) -> str:
+        value = position.value
         if isinstance(value, datetime):
             value = value.isoformat()
-        position = [value, str(row_id), total.count, total.is_lower_bound]
-        return self._tokens.make(position, listing=_name(filters))
+        return self._tokens.make(
+            [value, str(position.product_id), total.count, total.is_lower_bound],
+            listing=_name(filters),
+        )
 
     def _read(self, token: str, filters: Filters) -> tuple[Position, Total]:
         value, row_id, count, is_lower_bound = self._tokens.read(token, listing=_name(filters))
         if filters.sort is Sort.NEWEST:
             value = datetime.fromisoformat(value)
-        return (value, UUID(row_id)), Total(count, is_lower_bound)
+        return Position(value, UUID(row_id)), Total(count, is_lower_bound)
 
 
 def _name(filters: Filters) -> str:
