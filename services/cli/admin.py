@@ -86,7 +86,7 @@ def _change(email: str, how: str) -> None:
 
     parsed = parse_email(email)
     if parsed is None:
-        raise CommandError(f"{email} is no e-mail address")
+        raise CommandError(f"{email} is not an e-mail address")
 
     async def work(database: "Database") -> None:
         method = getattr(_administrators(database), how)

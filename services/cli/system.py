@@ -74,7 +74,7 @@ class System:
             if name not in known:
                 close = get_close_matches(name, known, n=1)
                 hint = f"; did you mean {close[0]}?" if close else ""
-                lines.append(f"{name} is no setting{hint}")
+                lines.append(f"{name} is not a setting{hint}")
         return lines
 
     def database_url(self, service: str) -> str:

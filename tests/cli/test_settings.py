@@ -162,7 +162,7 @@ def test_a_misspelt_setting_is_pointed_out(lockstep: Lockstep) -> None:
 
     assert (code, json.loads(output)["LOCKSTEP_HOST"]) == (0, "127.0.0.1")
     assert errors == (
-        "lockstep: LOCKSTEP_AUHT_PORT is no setting; did you mean LOCKSTEP_AUTH_PORT?\n"
+        "lockstep: LOCKSTEP_AUHT_PORT is not a setting; did you mean LOCKSTEP_AUTH_PORT?\n"
     )
 
 
