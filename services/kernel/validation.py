@@ -64,6 +64,10 @@ class Violations:
             self.violations.extend(error.violations)
             return NIL
 
+    def user_id(self, value: str, field: str, *, me: UUID) -> UUID:
+        """Check the id of a user; `me` stands for the caller's own."""
+        return me if value == "me" else self.uuid(value, field)
+
     def at_least(self, least: int, value: int, field: str) -> int:
         """Check that a number is at least `least`."""
         if value < least:

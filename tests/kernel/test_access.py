@@ -6,6 +6,7 @@ import hmac
 import json
 import time
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from datetime import datetime, tzinfo
 from typing import Any
 
@@ -19,7 +20,7 @@ from lockstep.options.v1 import options_pb2 as options_pb
 
 from services.kernel.errors import Forbidden, InvalidField, InvalidToken
 from services.kernel.ids import new_id
-from services.kernel.rpc.access import AccessTokenVerifier, ServiceTokens, owned_id
+from services.kernel.rpc.access import AccessTokenVerifier, ServiceTokens, owned_id, require_own
 from services.kernel.rpc.call import Method, ServicePrincipal, UserPrincipal
 from tests.kernel.probe import SERVICE, KnownKeys, World, bearer, describe, probing
 
@@ -314,6 +315,14 @@ async def test_a_clients_ip_is_believed_from_a_proxy_only(w: World) -> None:
     *liars, believed = (call.client_ip for call in w.servicer.calls)
     assert [str(liar).startswith("ipv4:127.0.0.1:") for liar in liars] == [True, True]
     assert believed == "203.0.113.7"
+
+
+def test_only_oneself_and_administrators_pass_for_an_owner() -> None:
+    user = UserPrincipal(id=new_id(), session_id=new_id(), role="customer")
+    require_own(user.id, user)
+    require_own(new_id(), replace(user, role="admin"))
+    with pytest.raises(Forbidden):
+        require_own(new_id(), user)
 
 
 def test_me_and_ones_own_id_name_oneself() -> None:

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from services.common.vocabulary import phone
 from services.kernel.errors import InvalidField, Violation
+from services.kernel.ids import new_id
 from services.kernel.validation import URL_MAX, Violations
 
 TEXTS = st.none() | st.text(st.characters(codec=None), max_size=300)
@@ -275,3 +276,12 @@ def test_a_form_takes_in_the_fields_of_an_error_and_lets_others_pass(
 def test_a_form_without_a_wrong_field_raises_nothing() -> None:
     with Violations() as v:
         assert v.at_least(1, 1, "quantity") == 1
+
+
+def test_me_stands_for_the_callers_own_id() -> None:
+    mine, other = new_id(), new_id()
+    with Violations() as v:
+        assert v.user_id("me", "user_id", me=mine) == mine
+        assert v.user_id(str(other), "user_id", me=mine) == other
+    with pytest.raises(InvalidField), Violations() as v:
+        v.user_id("you", "user_id", me=mine)

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from google.protobuf.json_format import ParseDict
-from google.protobuf.timestamp_pb2 import Timestamp
 from lockstep.auth.v1 import auth_service_pb2 as auth_pb
 
 from services.auth.domain import codes
@@ -36,6 +35,7 @@ from services.auth.usecases.send_otp import SendOtp
 from services.auth.usecases.verify_email import VerifyEmail
 from services.auth.usecases.verify_otp import VerifyOtp
 from services.kernel.rpc.call import Call
+from services.kernel.rpc.timestamps import timestamp
 from services.kernel.sagas.idempotency import RequestKeys
 
 _OPTIONAL = (
@@ -265,14 +265,12 @@ def registration_of(request: auth_pb.RegisterRequest | auth_pb.SendOtpRequest) -
 
 def user_message(user: User) -> auth_pb.User:
     """Write a user."""
-    created = Timestamp()
-    created.FromDatetime(user.create_time)
     return auth_pb.User(
         id=str(user.id),
         email=user.email_display,
         full_name=user.full_name,
         role=user.role,
-        create_time=created,
+        create_time=timestamp(user.create_time),
         email_verified=user.email_verified,
         disabled=user.status is Status.DISABLED,
     )

@@ -138,6 +138,16 @@ class Access:
         return UserPrincipal(id=claims.user_id, session_id=claims.session_id, role=session.role)
 
 
+def require_own(user_id: UUID, caller: UserPrincipal) -> None:
+    """Refuse a user who is neither the one with this id nor an administrator.
+
+    Raises:
+        Forbidden: The id is another user's.
+    """
+    if user_id != caller.id and not caller.is_admin:
+        raise Forbidden
+
+
 def owned_id(text: str, caller: UserPrincipal, *, field: str = "user_id") -> UUID:
     """Read a user's id: `me`, the caller's own, or any id for an administrator.
 
@@ -148,8 +158,7 @@ def owned_id(text: str, caller: UserPrincipal, *, field: str = "user_id") -> UUI
     if text == "me":
         return caller.id
     user_id = parse_id(text, field=field)
-    if user_id != caller.id and not caller.is_admin:
-        raise Forbidden
+    require_own(user_id, caller)
     return user_id
 
 

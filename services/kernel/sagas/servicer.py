@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Final
 
-from google.protobuf.timestamp_pb2 import Timestamp
 from lockstep.saga.v1 import saga_service_pb2 as saga_pb
 
 from services.kernel.db.database import Database, Transaction
@@ -13,6 +11,7 @@ from services.kernel.errors import IllegalState, SagaNotFound
 from services.kernel.ids import parse_id
 from services.kernel.paging import PageTokens, page_size
 from services.kernel.rpc.call import Call
+from services.kernel.rpc.timestamps import timestamp
 from services.kernel.sagas import store as saga_store
 from services.kernel.sagas.store import Saga, SagaState
 from services.kernel.validation import Violations
@@ -96,13 +95,13 @@ def _message(saga: Saga) -> saga_pb.Saga:
         last_error=saga.last_error or "",
         parked=saga.parked,
         user_id=str(saga.user_id) if saga.user_id else "",
-        create_time=_timestamp(saga.create_time),
-        update_time=_timestamp(saga.update_time),
+        create_time=timestamp(saga.create_time),
+        update_time=timestamp(saga.update_time),
     )
     if not saga.state.is_final:
-        message.next_run_time.CopyFrom(_timestamp(saga.next_run_at))
+        message.next_run_time.CopyFrom(timestamp(saga.next_run_at))
     if saga.not_after is not None:
-        message.deadline_time.CopyFrom(_timestamp(saga.not_after))
+        message.deadline_time.CopyFrom(timestamp(saga.not_after))
     return message
 
 
@@ -117,9 +116,3 @@ def _state(wire: saga_pb.SagaState.ValueType, v: Violations) -> SagaState | None
         v.add("state", "must be a state of sagas")
         return None
     return SagaState(saga_pb.SagaState.Name(wire).removeprefix("SAGA_STATE_"))
-
-
-def _timestamp(moment: datetime) -> Timestamp:
-    timestamp = Timestamp()
-    timestamp.FromDatetime(moment)
-    return timestamp

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from google.protobuf.message import Message
-from google.protobuf.timestamp_pb2 import Timestamp
 from lockstep.profile.v1 import profile_service_pb2 as profile_pb
 
 from services.common.vocabulary import phone
 from services.kernel.rpc.call import Call
+from services.kernel.rpc.timestamps import read_moment, timestamp
 from services.kernel.validation import Violations
 from services.profile.domain import fields
 from services.profile.domain.fields import Rule, checked
@@ -55,7 +54,7 @@ class ProfileServicer:
         """Create the profile of a registration."""
         v = Violations()
         saga_id = v.uuid(request.saga_id, "saga_id")
-        not_after = moment(v, request, "not_after")
+        not_after = read_moment(v, request, "not_after")
         new = _new_profile(v, request)
         v.raise_any()
         profile = await self.create_profile(saga_id=saga_id, not_after=not_after, new=new)
@@ -197,26 +196,6 @@ def brand_message(brand: Brand) -> profile_pb.Brand:
         company_size=brand.company_size or "",
         user_role=brand.user_role or "",
     )
-
-
-def timestamp(moment: datetime) -> Timestamp:
-    """Write a moment."""
-    message = Timestamp()
-    message.FromDatetime(moment)
-    return message
-
-
-def moment(v: Violations, request: Message, field: str) -> datetime:
-    """Read a moment that is required, or note that it is none."""
-    if not request.HasField(field):
-        v.add(field, "is required")
-        return datetime.max.replace(tzinfo=UTC)
-    try:
-        read: datetime = getattr(request, field).ToDatetime(tzinfo=UTC)
-    except (ValueError, OverflowError):
-        v.add(field, "must be between the years 1 and 9999")
-        return datetime.max.replace(tzinfo=UTC)
-    return read
 
 
 def _new_profile(v: Violations, request: profile_pb.CreateProfileRequest) -> NewProfile:

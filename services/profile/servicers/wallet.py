@@ -10,10 +10,10 @@ from lockstep.profile.v1 import wallet_service_pb2 as wallet_pb
 
 from services.kernel import money
 from services.kernel.rpc.call import Call
+from services.kernel.rpc.timestamps import read_moment, timestamp
 from services.kernel.sagas.idempotency import RequestKeys
 from services.kernel.validation import Violations
 from services.profile.model import NewTransfer, Transfer, TransferKind, Wallet
-from services.profile.servicers.profile import moment, timestamp
 from services.profile.usecases.debit_wallet import DebitWallet
 from services.profile.usecases.get_wallet import GetWallet
 from services.profile.usecases.list_wallet_transfers import ListWalletTransfers
@@ -90,7 +90,7 @@ class WalletServicer:
             amount=self._amount(v, request),
             reference=reference or "",
         )
-        not_after = moment(v, request, "not_after")
+        not_after = read_moment(v, request, "not_after")
         v.raise_any()
         return self._transfer_message(await self.debit_wallet(new=new, not_after=not_after))
 
