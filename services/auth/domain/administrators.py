@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from services.auth.domain.audit import Audit, Event
 from services.auth.errors import LastAdministrator, UserNotFound
 from services.auth.model import CanonicalEmail, User
@@ -12,19 +14,14 @@ from services.kernel.db.database import Database, Transaction
 OPERATOR = "operator"
 
 
+@dataclass(frozen=True, slots=True)
 class Administrators:
     """Gives and takes the role of administrators; it counts from the next request on at
     Auth, and within a minute everywhere.
-
-    Args:
-        database: Auth's.
-        audit: Hears of it.
     """
 
-    def __init__(self, database: Database, audit: Audit) -> None:
-        """See the class."""
-        self._database = database
-        self._audit = audit
+    database: Database
+    audit: Audit
 
     async def promote(self, email: CanonicalEmail) -> User:
         """Make the user with an e-mail an administrator.
@@ -54,12 +51,12 @@ class Administrators:
             if role is not Role.ADMIN:
                 await ensure_one_remains(tx, user)
             await accounts.set_role(tx, user.id, role)
-            await self._audit.write(
+            await self.audit.write(
                 tx, Event.ADMIN_CHANGE, user_id=user.id, actor=OPERATOR, role=role
             )
             return user
 
-        return await self._database.transact("role", work)
+        return await self.database.transact("role", work)
 
 
 async def ensure_one_remains(tx: Transaction, user: User) -> None:

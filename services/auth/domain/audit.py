@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from dataclasses import dataclass, field
 from enum import StrEnum
 from uuid import UUID
 
@@ -30,17 +31,11 @@ class Event(StrEnum):
     USER_DELETED = "user_deleted"
 
 
+@dataclass(frozen=True, slots=True)
 class Audit:
-    """Writes the audit log, in the transaction of what it tells about.
+    """Writes the audit log, in the transaction of what it tells about."""
 
-    Args:
-        secret: The key of the HMACs that stand for e-mails without an account, which
-            may be anything that somebody typed, a password too.
-    """
-
-    def __init__(self, secret: bytes) -> None:
-        """See the class."""
-        self._secret = secret
+    secret: bytes = field(repr=False)
 
     async def write(
         self,
@@ -76,8 +71,12 @@ class Audit:
         )
 
     def pseudonym(self, account: CanonicalEmail) -> str:
-        """Return what stands for an e-mail in the log."""
-        digest = hmac.digest(self._secret, b"audit\0" + account.encode(), hashlib.sha256)
+        """Return what stands for an e-mail in the log.
+
+        The log must not hold the e-mail itself: without an account it may be anything
+        that somebody typed, a password too.
+        """
+        digest = hmac.digest(self.secret, b"audit\0" + account.encode(), hashlib.sha256)
         return digest.hex()[:16]
 
 

@@ -12,7 +12,7 @@ import hmac
 import re
 import secrets
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final
@@ -78,20 +78,16 @@ class CodeEmail:
     instead: EmailContent | None = None
 
 
+@dataclass(frozen=True, slots=True)
 class Codes:
     """Makes, mails and compares codes.
 
-    Args:
-        database: Where they are: as HMACs that are bound to the flow and the e-mail.
-        secret: The key of the HMACs, the same for every replica.
-        outbox: Takes the mail.
+    The database has HMACs of them, each bound to its flow and e-mail.
     """
 
-    def __init__(self, database: Database, secret: bytes, outbox: Outbox) -> None:
-        """See the class."""
-        self._database = database
-        self._secret = secret
-        self._outbox = outbox
+    database: Database
+    secret: bytes = field(repr=False)
+    outbox: Outbox
 
     async def send(self, tx: Transaction, mailing: CodeEmail) -> UUID:
         """Mail a code, in the place of older ones, and return its flow.
@@ -137,7 +133,7 @@ class Codes:
             flow = await codes.lock(tx, flow_id)
             return OtpInvalid() if flow is None else await self._compare(tx, flow, limits, code)
 
-        found = await self._database.transact("code", work)
+        found = await self.database.transact("code", work)
         if isinstance(found, DomainError):
             raise found
         return found
@@ -178,7 +174,7 @@ class Codes:
             life=LIFE,
         )
         letter = mailing.instead or LETTERS[mailing.purpose](code)
-        await self._outbox.put(tx, letter, to=mailing.to, life=LIFE)
+        await self.outbox.put(tx, letter, to=mailing.to, life=LIFE)
         await codes.store_limits(
             tx,
             self._key(mailing),
@@ -188,11 +184,11 @@ class Codes:
 
     def _hmac(self, flow_id: UUID, email: CanonicalEmail, code: str) -> bytes:
         message = b"\0".join((b"code", flow_id.bytes, email.encode(), code.encode()))
-        return hmac.digest(self._secret, message, hashlib.sha256)
+        return hmac.digest(self.secret, message, hashlib.sha256)
 
     def _key(self, about: Flow | CodeEmail) -> bytes:
         message = b"\0".join((b"code limits", about.purpose.encode(), about.email.encode()))
-        return hmac.digest(self._secret, message, hashlib.sha256)
+        return hmac.digest(self.secret, message, hashlib.sha256)
 
 
 async def discard_payload(tx: Transaction, saga_id: UUID) -> None:

@@ -42,7 +42,6 @@ class IpRateLimiter:
     """
 
     def __init__(self, *, enabled: bool) -> None:
-        """See the class."""
         self._limit = RateLimitItemPerMinute(CALLS_A_MINUTE) if enabled else None
         self._limiter = SlidingWindowCounterRateLimiter(MemoryStorage())
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from dataclasses import dataclass, field
 from functools import partial
 from uuid import UUID
 
@@ -14,6 +15,7 @@ from services.kernel.db.database import Database, Transaction
 from services.kernel.errors import TooManyRequests
 
 
+@dataclass(frozen=True, slots=True)
 class LoginThrottle:
     """Counts wrong passwords, the same for accounts that don't exist.
 
@@ -22,18 +24,11 @@ class LoginThrottle:
     wait: of any number of guesses at the same time, no more than the free ones get an
     answer. Right ones are not counted, so an account may be logged in to as often as
     it pleases, at the same time too.
-
-    Args:
-        database: Where the counters are, for every replica.
-        secret: The key of the HMACs that stand for accounts.
-        audit: Hears of the failures.
     """
 
-    def __init__(self, database: Database, secret: bytes, audit: Audit) -> None:
-        """See the class."""
-        self._database = database
-        self._secret = secret
-        self._audit = audit
+    database: Database
+    secret: bytes = field(repr=False)
+    audit: Audit
 
     async def ensure_allowed(self, account: CanonicalEmail) -> None:
         """Refuse without any work while an account has to wait.
@@ -41,7 +36,7 @@ class LoginThrottle:
         Raises:
             TooManyRequests: With the time to wait.
         """
-        _refuse(await credentials.seconds_to_wait(self._database, self._named(account)))
+        _refuse(await credentials.seconds_to_wait(self.database, self._named(account)))
 
     async def fail(
         self, account: CanonicalEmail, *, event: Event, user_id: UUID | None, client_ip: str | None
@@ -58,14 +53,14 @@ class LoginThrottle:
             if failures is None:
                 return await credentials.seconds_to_wait(tx, named)
             note = partial(
-                self._audit.write, tx, user_id=user_id, account=account, client_ip=client_ip
+                self.audit.write, tx, user_id=user_id, account=account, client_ip=client_ip
             )
             await note(event, failures=failures)
             if failures == credentials.FREE_FAILURES + 1:
                 await note(Event.LOGIN_FAIL_MAX)
             return 0.0
 
-        _refuse(await self._database.transact("attempt", count))
+        _refuse(await self.database.transact("attempt", count))
 
     async def succeed(self, tx: Transaction, account: CanonicalEmail) -> None:
         """Forget the failures, in the transaction of what the password allows.
@@ -80,7 +75,7 @@ class LoginThrottle:
         await credentials.forgive(tx, self._named(account))
 
     def _named(self, account: CanonicalEmail) -> bytes:
-        return hmac.digest(self._secret, b"attempts\0" + account.encode(), hashlib.sha256)
+        return hmac.digest(self.secret, b"attempts\0" + account.encode(), hashlib.sha256)
 
 
 def _refuse(seconds: float) -> None:

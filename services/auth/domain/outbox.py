@@ -55,7 +55,6 @@ class Outbox:
     """
 
     def __init__(self, secret: bytes) -> None:
-        """See the class."""
         key = hmac.digest(secret, b"outbox", hashlib.sha256)
         self._seal = Fernet(base64.urlsafe_b64encode(key))
         self._woken = asyncio.Event()
@@ -104,7 +103,6 @@ class MailServer:
     """
 
     def __init__(self, url: str, *, sender: str) -> None:
-        """See the class."""
         parts = urlsplit(url)
         self._is_tls = parts.scheme == "smtps"
         self._host = parts.hostname or "localhost"
@@ -157,7 +155,6 @@ class OutboxWorker:
     """
 
     def __init__(self, database: Database, box: Outbox, server: MailServer) -> None:
-        """See the class."""
         self._database = database
         self._outbox = box
         self._server = server

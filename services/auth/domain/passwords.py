@@ -71,7 +71,6 @@ class Hasher:
     """
 
     def __init__(self, cost: int, *, threads: int | None = None) -> None:
-        """See the class."""
         self.cost = cost
         self._threads = threads or os.cpu_count() or 1
         self._waiting = 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from uuid import UUID
 
 from services.auth.domain.audit import Event
@@ -14,20 +15,13 @@ from services.kernel.db.database import Database
 from services.kernel.errors import SessionEnded
 
 
+@dataclass(frozen=True, slots=True)
 class Reauthentication:
-    """Compares passwords of users who are known.
+    """Compares passwords of users who are known."""
 
-    Args:
-        database: Auth's.
-        hasher: Compares.
-        attempts: Counts the wrong ones, together with those of logins.
-    """
-
-    def __init__(self, database: Database, hasher: Hasher, throttle: LoginThrottle) -> None:
-        """See the class."""
-        self._database = database
-        self._hasher = hasher
-        self._throttle = throttle
+    database: Database
+    hasher: Hasher
+    throttle: LoginThrottle
 
     async def prove(self, user_id: UUID, password: str, *, client_ip: str | None) -> Credentials:
         """Return the user's credentials; `Attempts.succeed` belongs to what comes next.
@@ -36,13 +30,13 @@ class Reauthentication:
             InvalidCredentials: The password is wrong.
             TooManyRequests: The account has to wait, or too many are hashing.
         """
-        found = await credentials.by_id(self._database, user_id)
+        found = await credentials.by_id(self.database, user_id)
         if found is None:
             raise SessionEnded  # deleted a moment ago
-        await self._throttle.ensure_allowed(found.email)
-        if await self._hasher.verify(password, found.password_hash):
+        await self.throttle.ensure_allowed(found.email)
+        if await self.hasher.verify(password, found.password_hash):
             return found
-        await self._throttle.fail(
+        await self.throttle.fail(
             found.email, event=Event.CREDENTIALS_CHANGE_FAIL, user_id=user_id, client_ip=client_ip
         )
         raise InvalidCredentials("The password is wrong.")

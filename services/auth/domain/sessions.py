@@ -26,33 +26,27 @@ class Tokens:
     refresh: str
 
 
+@dataclass(frozen=True, slots=True)
 class SessionIssuer:
-    """Makes the tokens of sessions.
+    """Makes the tokens of sessions."""
 
-    Args:
-        access: Signs access tokens.
-        refresh: Makes refresh tokens.
-    """
-
-    def __init__(self, access: AccessTokenSigner, refresh: RefreshTokens) -> None:
-        """See the class."""
-        self._access = access
-        self._refresh = refresh
+    access: AccessTokenSigner
+    refresh: RefreshTokens
 
     async def open(self, tx: Transaction, user: Credentials) -> Tokens:
         """Begin a session of a user whose row is held."""
         session_id = new_id()
-        token = self._refresh.make(session_id, 0)
+        token = self.refresh.make(session_id, 0)
         await sessions.insert_session(
             tx,
             session_id=session_id,
             user_id=user.user_id,
-            refresh_hash=self._refresh.hash(token),
+            refresh_hash=self.refresh.hash(token),
         )
         return Tokens(
             user_id=user.user_id,
             email_display=user.email_display,
-            access=self._access.sign(user_id=user.user_id, session_id=session_id, role=user.role),
+            access=self.access.sign(user_id=user.user_id, session_id=session_id, role=user.role),
             refresh=token,
         )
 
@@ -60,19 +54,19 @@ class SessionIssuer:
         self, tx: Transaction, session_id: UUID, session: sessions.Refreshable
     ) -> Tokens:
         """Give a session that is locked its next tokens; the ones before are spent."""
-        token = self._refresh.make(session_id, session.generation + 1)
-        await sessions.rotate(tx, session_id, refresh_hash=self._refresh.hash(token))
+        token = self.refresh.make(session_id, session.generation + 1)
+        await sessions.rotate(tx, session_id, refresh_hash=self.refresh.hash(token))
         return self._tokens(session_id, session, token)
 
     def repeat(self, session_id: UUID, session: sessions.Refreshable) -> Tokens:
         """Give the refresh token that was given last, and a new access token."""
-        return self._tokens(session_id, session, self._refresh.make(session_id, session.generation))
+        return self._tokens(session_id, session, self.refresh.make(session_id, session.generation))
 
     def _tokens(self, session_id: UUID, session: sessions.Refreshable, refresh: str) -> Tokens:
         return Tokens(
             user_id=session.user_id,
             email_display=session.email_display,
-            access=self._access.sign(
+            access=self.access.sign(
                 user_id=session.user_id, session_id=session_id, role=session.role
             ),
             refresh=refresh,

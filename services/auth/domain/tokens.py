@@ -7,7 +7,7 @@ import hashlib
 import hmac
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 from uuid import UUID
 
@@ -25,23 +25,17 @@ REFRESH_LENGTH_MAX: Final = 100
 _ID_BYTES, _GENERATION_BYTES, _PROOF_BYTES = 16, 4, 32
 
 
+@dataclass(frozen=True, slots=True)
 class AccessTokenSigner:
-    """Signs access tokens (RFC 7519, ES256).
+    """Signs access tokens (RFC 7519, ES256)."""
 
-    Args:
-        keys: The signing keys; a rotation is seen at the next token.
-        clock: Seconds since the epoch.
-    """
-
-    def __init__(self, keys: SigningKeys, *, clock: Callable[[], float] = time.time) -> None:
-        """See the class."""
-        self._keys = keys
-        self._clock = clock
+    keys: SigningKeys
+    clock: Callable[[], float] = time.time
 
     def sign(self, *, user_id: UUID, session_id: UUID, role: str) -> str:
         """Return a token of six hours; its role is information, not permission."""
-        now = int(self._clock())
-        kid, key = self._keys.signing
+        now = int(self.clock())
+        kid, key = self.keys.signing
         claims = {
             "iss": ISSUER,
             "aud": AUDIENCE,
@@ -56,16 +50,15 @@ class AccessTokenSigner:
         return jwt.encode(claims, key, algorithm=ALGORITHMS[0], headers={"kid": kid})
 
 
+@dataclass(frozen=True, slots=True)
 class LocalKeys:
     """Finds the keys for Auth's own access checks (`access.TokenKeys`)."""
 
-    def __init__(self, keys: SigningKeys) -> None:
-        """Look there."""
-        self._keys = keys
+    keys: SigningKeys
 
     async def find(self, key_id: str) -> EllipticCurvePublicKey | None:
         """See `access.TokenKeys`."""
-        return self._keys.verifying.get(key_id)
+        return self.keys.verifying.get(key_id)
 
 
 def jwks(keys: SigningKeys) -> list[dict[str, str]]:
@@ -90,18 +83,14 @@ class Refresh:
     generation: int
 
 
+@dataclass(frozen=True, slots=True)
 class RefreshTokens:
     """Makes refresh tokens: the same one for the same session and generation, so that
     callers that refresh at the same time can be given the same successor although only
     its hash is kept.
-
-    Args:
-        secret: The key of the HMACs, the same for every replica.
     """
 
-    def __init__(self, secret: bytes) -> None:
-        """See the class."""
-        self._secret = secret
+    secret: bytes = field(repr=False)
 
     def make(self, session_id: UUID, generation: int) -> str:
         """Return the token."""
@@ -128,4 +117,4 @@ class RefreshTokens:
         return hashlib.sha256(token.encode()).digest()
 
     def _prove(self, named: bytes) -> bytes:
-        return hmac.digest(self._secret, b"refresh\0" + named, hashlib.sha256)
+        return hmac.digest(self.secret, b"refresh\0" + named, hashlib.sha256)

@@ -135,16 +135,15 @@ EXPIRED = Statement(
 )
 
 
+@dataclass(frozen=True, slots=True)
 class LocalSessions:
     """Answers Auth's own access checks from its database, always (`access.Sessions`)."""
 
-    def __init__(self, database: Database) -> None:
-        """Ask there."""
-        self._database = database
+    database: Database
 
     async def check(self, session_id: UUID, *, fresh: bool) -> Session | None:  # noqa: ARG002 - it is always
         """See `access.Sessions`."""
-        return await check(self._database, session_id)
+        return await check(self.database, session_id)
 
 
 async def insert_session(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from uuid import UUID
 
 from services.auth.domain import email_templates as mails
@@ -18,24 +19,14 @@ from services.kernel.rpc import call
 from services.kernel.validation import Violations
 
 
+@dataclass(frozen=True, slots=True)
 class ChangeEmail:
-    """Mails codes to addresses that somebody wants to have.
+    """Mails codes to addresses that somebody wants to have."""
 
-    Args:
-        database: Auth's.
-        proof: Compares the password.
-        attempts: Forgets wrong ones after a right one.
-        codes: Mails codes.
-    """
-
-    def __init__(
-        self, database: Database, proof: Reauthentication, throttle: LoginThrottle, codes: Codes
-    ) -> None:
-        """See the class."""
-        self._database = database
-        self._proof = proof
-        self._throttle = throttle
-        self._codes = codes
+    database: Database
+    reauthentication: Reauthentication
+    throttle: LoginThrottle
+    codes: Codes
 
     async def __call__(
         self, *, caller: call.UserPrincipal, new_email: str, password: str, client_ip: str | None
@@ -51,17 +42,17 @@ class ChangeEmail:
             TooManyRequests: Too many wrong passwords, or too many codes.
         """
         new = _check(new_email, password)
-        user = await self._proof.prove(caller.id, password, client_ip=client_ip)
+        user = await self.reauthentication.prove(caller.id, password, client_ip=client_ip)
         if new.canonical == user.email:
             raise InvalidField(Violation("new_email", "is the address of this account already"))
 
         async def work(tx: Transaction) -> UUID:
             if await credentials.hold(tx, user.user_id) is None:
                 raise SessionEnded  # deleted a moment ago
-            await self._throttle.succeed(tx, user.email)
-            return await self._codes.send(tx, await _mailing(tx, user, new))
+            await self.throttle.succeed(tx, user.email)
+            return await self.codes.send(tx, await _mailing(tx, user, new))
 
-        return await self._database.transact("email.change", work)
+        return await self.database.transact("email.change", work)
 
 
 async def _mailing(tx: Transaction, user: Credentials, new: Email) -> CodeEmail:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from services.auth.domain import email_templates as mails
 from services.auth.domain import passwords
 from services.auth.domain.audit import Audit, Event
@@ -18,34 +20,16 @@ from services.kernel.rpc import call
 from services.kernel.validation import Violations
 
 
+@dataclass(frozen=True, slots=True)
 class ChangePassword:
-    """Changes passwords of those who know the present one.
+    """Changes passwords of those who know the present one."""
 
-    Args:
-        database: Auth's.
-        hasher: Hashes the new one.
-        proof: Compares the present one.
-        attempts: Forgets wrong ones after a right one.
-        outbox: Takes the mail that tells the owner.
-        audit: Hears of it.
-    """
-
-    def __init__(  # noqa: PLR0917 - the root passes them by position
-        self,
-        database: Database,
-        hasher: Hasher,
-        proof: Reauthentication,
-        throttle: LoginThrottle,
-        outbox: Outbox,
-        audit: Audit,
-    ) -> None:
-        """See the class."""
-        self._database = database
-        self._hasher = hasher
-        self._proof = proof
-        self._throttle = throttle
-        self._outbox = outbox
-        self._audit = audit
+    database: Database
+    hasher: Hasher
+    reauthentication: Reauthentication
+    throttle: LoginThrottle
+    outbox: Outbox
+    audit: Audit
 
     async def __call__(
         self, *, caller: call.UserPrincipal, current: str, new: str, client_ip: str | None
@@ -58,14 +42,14 @@ class ChangePassword:
             TooManyRequests: Too many wrong ones, or too many are hashing.
         """
         _check(current, new, email=None)
-        user = await self._proof.prove(caller.id, current, client_ip=client_ip)
+        user = await self.reauthentication.prove(caller.id, current, client_ip=client_ip)
         _check(current, new, email=user.email)
-        new_hash = await self._hasher.hash(new)
+        new_hash = await self.hasher.hash(new)
 
         async def work(tx: Transaction) -> None:
             await self._replace(tx, caller, user, new_hash, client_ip)
 
-        await self._database.transact("password.change", work)
+        await self.database.transact("password.change", work)
 
     async def _replace(
         self,
@@ -79,10 +63,10 @@ class ChangePassword:
             tx, user.user_id, old_hash=user.password_hash, new_hash=new_hash
         ):
             raise InvalidCredentials("The password has been changed already.")
-        await self._throttle.succeed(tx, user.email)
+        await self.throttle.succeed(tx, user.email)
         await sessions.end_all(tx, user.user_id, except_id=caller.session_id)
-        await self._outbox.put(tx, mails.password_changed(), to=user.mailbox)
-        await self._audit.write(
+        await self.outbox.put(tx, mails.password_changed(), to=user.mailbox)
+        await self.audit.write(
             tx, Event.CREDENTIALS_CHANGE, user_id=user.user_id, client_ip=client_ip, by="change"
         )
 

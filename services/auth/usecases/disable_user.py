@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from uuid import UUID
 
 from services.auth.domain.administrators import ensure_one_remains
@@ -17,20 +18,13 @@ from services.kernel.rpc import call
 from services.kernel.sagas.forward_only import ForwardOnlySagas
 
 
+@dataclass(frozen=True, slots=True)
 class DisableUser:
-    """Shuts accounts: their sessions end and their profiles are suspended.
+    """Shuts accounts: their sessions end and their profiles are suspended."""
 
-    Args:
-        database: Auth's.
-        decided: Runs the saga that tells Profile.
-        audit: Hears of it.
-    """
-
-    def __init__(self, database: Database, forward_only: ForwardOnlySagas, audit: Audit) -> None:
-        """See the class."""
-        self._database = database
-        self._forward_only = forward_only
-        self._audit = audit
+    database: Database
+    forward_only: ForwardOnlySagas
+    audit: Audit
 
     async def __call__(
         self, *, caller: call.UserPrincipal, user_id: str, client_ip: str | None
@@ -57,12 +51,12 @@ class DisableUser:
             await ensure_one_remains(tx, user)
             await accounts.set_status(tx, target, Status.DISABLED)
             await sessions.end_all(tx, target)
-            await self._audit.write(
+            await self.audit.write(
                 tx, Event.USER_ARCHIVED, user_id=target, actor=caller.id, client_ip=client_ip
             )
 
-        await self._forward_only.run(USER_DISABLING, user_id=target, initial_change=initial_change)
-        user = await users.get(self._database, target)
+        await self.forward_only.run(USER_DISABLING, user_id=target, initial_change=initial_change)
+        user = await users.get(self.database, target)
         if user is None:
             raise UserNotFound
         return user

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from services.auth.errors import UserNotFound
 from services.auth.model import User
 from services.auth.store import users
@@ -10,12 +12,11 @@ from services.kernel.rpc import call
 from services.kernel.rpc.access import owned_id
 
 
+@dataclass(frozen=True, slots=True)
 class GetUser:
     """Gets users from the database."""
 
-    def __init__(self, database: Database) -> None:
-        """Look there."""
-        self._database = database
+    database: Database
 
     async def __call__(self, *, caller: call.UserPrincipal, user_id: str) -> User:
         """Return a user.
@@ -24,7 +25,7 @@ class GetUser:
             Forbidden: It is somebody else, and the caller is no administrator.
             UserNotFound: There is none.
         """
-        user = await users.get(self._database, owned_id(user_id, caller))
+        user = await users.get(self.database, owned_id(user_id, caller))
         if user is None:
             raise UserNotFound
         return user

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from services.auth.model import User
 from services.auth.store import accounts
 from services.kernel.db.database import Database
@@ -10,18 +12,12 @@ from services.kernel.paging import PageTokens, page_size
 LISTING = "users"
 
 
+@dataclass(frozen=True, slots=True)
 class ListUsers:
-    """Lists users, newest first.
+    """Lists users, newest first."""
 
-    Args:
-        database: Auth's.
-        tokens: Makes and reads page tokens.
-    """
-
-    def __init__(self, database: Database, tokens: PageTokens) -> None:
-        """See the class."""
-        self._database = database
-        self._tokens = tokens
+    database: Database
+    tokens: PageTokens
 
     async def __call__(self, *, size: int, page_token: str) -> tuple[list[User], str]:
         """Return a page, and the token of the next one, empty on the last.
@@ -30,9 +26,9 @@ class ListUsers:
             InvalidField: The size is negative, or the token is not ours.
         """
         limit = page_size(size)
-        before = self._tokens.newest_first(page_token, listing=LISTING)
-        found = await accounts.list_users(self._database, before=before, limit=limit + 1)
+        before = self.tokens.newest_first(page_token, listing=LISTING)
+        found = await accounts.list_users(self.database, before=before, limit=limit + 1)
         if len(found) <= limit:
             return found, ""
         last = found[limit - 1]
-        return found[:limit], self._tokens.after(last.create_time, last.id, listing=LISTING)
+        return found[:limit], self.tokens.after(last.create_time, last.id, listing=LISTING)

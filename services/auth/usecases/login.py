@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from dataclasses import dataclass
 
 from services.auth.domain.audit import Audit, Event
 from services.auth.domain.emails import comparable_form
@@ -18,31 +19,15 @@ from services.kernel.errors import TooManyRequests
 from services.kernel.validation import Violations
 
 
+@dataclass(frozen=True, slots=True)
 class Login:
-    """Lets people in.
+    """Lets people in."""
 
-    Args:
-        database: Auth's.
-        hasher: Compares passwords.
-        attempts: Counts the wrong ones.
-        sessions: Makes the tokens.
-        audit: Hears of it.
-    """
-
-    def __init__(
-        self,
-        database: Database,
-        hasher: Hasher,
-        throttle: LoginThrottle,
-        sessions: SessionIssuer,
-        audit: Audit,
-    ) -> None:
-        """See the class."""
-        self._database = database
-        self._hasher = hasher
-        self._throttle = throttle
-        self._sessions = sessions
-        self._audit = audit
+    database: Database
+    hasher: Hasher
+    throttle: LoginThrottle
+    sessions: SessionIssuer
+    audit: Audit
 
     async def __call__(self, *, email: str, password: str, client_ip: str | None) -> Tokens:
         """Open a session.
@@ -61,13 +46,13 @@ class Login:
             TooManyRequests: The account has to wait, or too many are hashing.
         """
         _check(email, password)
-        self._hasher.ensure_room()
+        self.hasher.ensure_room()
         account = comparable_form(email)
-        await self._throttle.ensure_allowed(account)
-        found = await credentials.by_email(self._database, account)
-        right = await self._hasher.verify(password, found.password_hash if found else None)
+        await self.throttle.ensure_allowed(account)
+        found = await credentials.by_email(self.database, account)
+        right = await self.hasher.verify(password, found.password_hash if found else None)
         if found is None or not right:
-            await self._throttle.fail(
+            await self.throttle.fail(
                 account,
                 event=Event.LOGIN_FAIL,
                 user_id=found.user_id if found else None,
@@ -83,32 +68,32 @@ class Login:
             # Held, so that no session outlives a deletion, a disabling or a new
             # password that is under way.
             now = await credentials.hold(tx, found.user_id)
-            await self._throttle.succeed(tx, found.email)
+            await self.throttle.succeed(tx, found.email)
             if now is None or now.password_hash != found.password_hash:
                 raise InvalidCredentials
             if now.status is Status.DISABLED:
                 raise AccountDisabled
             if now.status is not Status.ACTIVE:
                 raise InvalidCredentials
-            await self._audit.write(
+            await self.audit.write(
                 tx, Event.LOGIN_SUCCESS, user_id=found.user_id, client_ip=client_ip
             )
-            return await self._sessions.open(tx, now)
+            return await self.sessions.open(tx, now)
 
-        return await self._database.transact("login", work)
+        return await self.database.transact("login", work)
 
     async def _update_hash(self, found: Credentials, password: str) -> None:
-        if not self._hasher.is_outdated(found.password_hash):
+        if not self.hasher.is_outdated(found.password_hash):
             return
         with contextlib.suppress(TooManyRequests):  # the next login may have the time
-            new_hash = await self._hasher.hash(password)
+            new_hash = await self.hasher.hash(password)
 
             async def work(tx: Transaction) -> None:
                 await credentials.replace(
                     tx, found.user_id, old_hash=found.password_hash, new_hash=new_hash
                 )
 
-            await self._database.transact("rehash", work)
+            await self.database.transact("rehash", work)
 
 
 def _check(email: str, password: str) -> None:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from services.auth.domain.audit import Audit, Event
 from services.auth.store import sessions
 from services.kernel.db.database import Database, Transaction
 from services.kernel.rpc import call
 
 
+@dataclass(frozen=True, slots=True)
 class Logout:
     """Ends sessions."""
 
-    def __init__(self, database: Database, audit: Audit) -> None:
-        """End those of this database, and write it down."""
-        self._database = database
-        self._audit = audit
+    database: Database
+    audit: Audit
 
     async def __call__(
         self, *, caller: call.UserPrincipal, all_sessions: bool, client_ip: str | None
@@ -26,8 +27,8 @@ class Logout:
                 await sessions.end_all(tx, caller.id)
             else:
                 await sessions.end(tx, caller.session_id)
-            await self._audit.write(
+            await self.audit.write(
                 tx, Event.SESSION_REVOKED, user_id=caller.id, client_ip=client_ip
             )
 
-        await self._database.transact("logout", work)
+        await self.database.transact("logout", work)

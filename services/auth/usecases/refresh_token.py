@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+from dataclasses import dataclass
 
 from services.auth.domain.audit import Audit, Event
 from services.auth.domain.sessions import SessionIssuer, Tokens
@@ -12,24 +13,14 @@ from services.kernel.db.database import Database, Transaction
 from services.kernel.errors import InvalidField, InvalidToken, SessionEnded, Violation
 
 
+@dataclass(frozen=True, slots=True)
 class RefreshToken:
-    """Renews sessions (RFC 9700, 4.14: rotation with detection of reuse).
+    """Renews sessions (RFC 9700, 4.14: rotation with detection of reuse)."""
 
-    Args:
-        database: Auth's.
-        tokens: Reads refresh tokens.
-        sessions: Makes the next ones.
-        audit: Hears of it.
-    """
-
-    def __init__(
-        self, database: Database, tokens: RefreshTokens, sessions: SessionIssuer, audit: Audit
-    ) -> None:
-        """See the class."""
-        self._database = database
-        self._tokens = tokens
-        self._sessions = sessions
-        self._audit = audit
+    database: Database
+    tokens: RefreshTokens
+    sessions: SessionIssuer
+    audit: Audit
 
     async def __call__(self, *, refresh_token: str, client_ip: str | None) -> Tokens:
         """Renew a session.
@@ -44,15 +35,15 @@ class RefreshToken:
         """
         if not refresh_token:
             raise InvalidField(Violation("refresh_token", "is required"))
-        read = self._tokens.read(refresh_token)
+        read = self.tokens.read(refresh_token)
         if read is None:
             raise InvalidToken("The refresh token is not valid. Log in again.")
-        presented = self._tokens.hash(refresh_token)
+        presented = self.tokens.hash(refresh_token)
 
         async def work(tx: Transaction) -> Tokens | None:
             return await self._renew(tx, read, presented, client_ip)
 
-        tokens = await self._database.transact("refresh", work)
+        tokens = await self.database.transact("refresh", work)
         if tokens is None:
             raise SessionEnded
         return tokens
@@ -67,14 +58,14 @@ class RefreshToken:
         if read.generation == session.generation:
             if not hmac.compare_digest(presented, session.refresh_hash):
                 return None
-            await self._audit.write(
+            await self.audit.write(
                 tx, Event.SESSION_RENEWED, user_id=session.user_id, client_ip=client_ip
             )
-            return await self._sessions.renew(tx, read.session_id, session)
+            return await self.sessions.renew(tx, read.session_id, session)
         if read.generation == session.generation - 1 and session.rotated_lately:
-            return self._sessions.repeat(read.session_id, session)
+            return self.sessions.repeat(read.session_id, session)
         await store.end(tx, read.session_id)
-        await self._audit.write(
+        await self.audit.write(
             tx, Event.REFRESH_REUSE, user_id=session.user_id, client_ip=client_ip
         )
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from uuid import UUID
 
 from services.auth.domain.codes import CodeEmail, Codes, Purpose
@@ -12,18 +13,12 @@ from services.kernel.ids import new_id
 from services.kernel.validation import Violations
 
 
+@dataclass(frozen=True, slots=True)
 class RequestPasswordReset:
-    """Mails codes to those who have forgotten.
+    """Mails codes to those who have forgotten."""
 
-    Args:
-        database: Auth's.
-        codes: Mails codes.
-    """
-
-    def __init__(self, database: Database, codes: Codes) -> None:
-        """See the class."""
-        self._database = database
-        self._codes = codes
+    database: Database
+    codes: Codes
 
     async def __call__(self, *, email: str) -> UUID:
         """Mail a code, if there is such an account, and return its flow in any case.
@@ -46,6 +41,6 @@ class RequestPasswordReset:
                 to=user.mailbox if user else None,
                 user_id=user.user_id if user else None,
             )
-            return await self._codes.send(tx, mailing)
+            return await self.codes.send(tx, mailing)
 
-        return await self._database.transact("reset.send", work)
+        return await self.database.transact("reset.send", work)

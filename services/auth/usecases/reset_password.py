@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from uuid import UUID
 
 from services.auth.domain import email_templates as mails
@@ -20,34 +21,16 @@ from services.kernel.db.database import Database, Transaction
 from services.kernel.validation import Violations
 
 
+@dataclass(frozen=True, slots=True)
 class ResetPassword:
-    """Sets passwords of those who have proven their mailbox.
+    """Sets passwords of those who have proven their mailbox."""
 
-    Args:
-        database: Auth's.
-        hasher: Hashes the new one.
-        codes: Compares codes.
-        attempts: Forgets the wrong passwords.
-        outbox: Takes the mail that tells the owner.
-        audit: Hears of it.
-    """
-
-    def __init__(  # noqa: PLR0917 - the root passes them by position
-        self,
-        database: Database,
-        hasher: Hasher,
-        codes: Codes,
-        throttle: LoginThrottle,
-        outbox: Outbox,
-        audit: Audit,
-    ) -> None:
-        """See the class."""
-        self._database = database
-        self._hasher = hasher
-        self._codes = codes
-        self._throttle = throttle
-        self._outbox = outbox
-        self._audit = audit
+    database: Database
+    hasher: Hasher
+    codes: Codes
+    throttle: LoginThrottle
+    outbox: Outbox
+    audit: Audit
 
     async def __call__(
         self, proof: SubmittedCode, *, new_password: str, client_ip: str | None
@@ -63,18 +46,18 @@ class ResetPassword:
         for fault in passwords.faults(new_password, email=parsed.canonical if parsed else None):
             v.add("new_password", fault)
         flow_id, email = check(proof, v)
-        flow = await self._codes.verify(
+        flow = await self.codes.verify(
             flow_id=flow_id, purposes={Purpose.RESET}, email=email.canonical, code=proof.otp
         )
         if flow.is_spent or flow.user_id is None:
             raise OtpInvalid
         user_id = flow.user_id
-        password_hash = await self._hasher.hash(new_password)
+        password_hash = await self.hasher.hash(new_password)
 
         async def work(tx: Transaction) -> None:
             await self._set(tx, flow, user_id, password_hash, client_ip)
 
-        await self._database.transact("reset", work)
+        await self.database.transact("reset", work)
 
     async def _set(
         self,
@@ -92,8 +75,8 @@ class ResetPassword:
             raise OtpInvalid
         await accounts.set_password(tx, user_id, password_hash)
         await sessions.end_all(tx, user_id)
-        await self._throttle.forgive(tx, user.email)
-        await self._outbox.put(tx, mails.password_changed(), to=user.mailbox)
-        await self._audit.write(
+        await self.throttle.forgive(tx, user.email)
+        await self.outbox.put(tx, mails.password_changed(), to=user.mailbox)
+        await self.audit.write(
             tx, Event.CREDENTIALS_CHANGE, user_id=user_id, client_ip=client_ip, by="reset"
         )

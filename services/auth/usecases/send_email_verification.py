@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from uuid import UUID
 
 from services.auth.domain.codes import CodeEmail, Codes, Purpose
@@ -11,18 +12,12 @@ from services.kernel.errors import IllegalState, SessionEnded
 from services.kernel.rpc import call
 
 
+@dataclass(frozen=True, slots=True)
 class SendEmailVerification:
-    """Mails codes that confirm addresses.
+    """Mails codes that confirm addresses."""
 
-    Args:
-        database: Auth's.
-        codes: Mails them.
-    """
-
-    def __init__(self, database: Database, codes: Codes) -> None:
-        """See the class."""
-        self._database = database
-        self._codes = codes
+    database: Database
+    codes: Codes
 
     async def __call__(self, *, caller: call.UserPrincipal) -> UUID:
         """Mail a code and return its flow.
@@ -44,6 +39,6 @@ class SendEmailVerification:
                 to=user.mailbox,
                 user_id=user.user_id,
             )
-            return await self._codes.send(tx, mailing)
+            return await self.codes.send(tx, mailing)
 
-        return await self._database.transact("verification.send", work)
+        return await self.database.transact("verification.send", work)

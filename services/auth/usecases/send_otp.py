@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from uuid import UUID
 
 from pydantic import TypeAdapter
@@ -17,20 +18,13 @@ from services.kernel.db.database import Database, Transaction
 DETAILS = TypeAdapter(Details)
 
 
+@dataclass(frozen=True, slots=True)
 class SendOtp:
-    """Keeps what a sign-up asks for, and mails its code.
+    """Keeps what a sign-up asks for, and mails its code."""
 
-    Args:
-        database: Auth's.
-        hasher: Hashes passwords.
-        codes: Mails codes.
-    """
-
-    def __init__(self, database: Database, hasher: Hasher, codes: Codes) -> None:
-        """See the class."""
-        self._database = database
-        self._hasher = hasher
-        self._codes = codes
+    database: Database
+    hasher: Hasher
+    codes: Codes
 
     async def __call__(self, asked: Registration) -> UUID:
         """Mail a code and return its flow.
@@ -42,7 +36,7 @@ class SendOtp:
             TooManyRequests: Too soon or too often for this address, or too many hash.
         """
         details = check(asked, details_required=False)
-        password_hash = await self._hasher.hash(asked.password)
+        password_hash = await self.hasher.hash(asked.password)
 
         async def work(tx: Transaction) -> UUID:
             status = await users.status_of_email(tx, details.email.canonical)
@@ -57,6 +51,6 @@ class SendOtp:
                 },
                 instead=mails.account_exists() if has_account else None,
             )
-            return await self._codes.send(tx, mailing)
+            return await self.codes.send(tx, mailing)
 
-        return await self._database.transact("otp.send", work)
+        return await self.database.transact("otp.send", work)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from uuid import UUID
 
 from services.auth.domain import email_templates as mails
@@ -19,24 +20,14 @@ from services.kernel.db.database import Transaction
 from services.kernel.sagas.forward_only import ForwardOnlySagas
 
 
+@dataclass(frozen=True, slots=True)
 class VerifyEmail:
-    """Confirms addresses, new ones too; the profile becomes active.
+    """Confirms addresses, new ones too; the profile becomes active."""
 
-    Args:
-        codes: Compares codes.
-        decided: Runs the saga that tells Profile.
-        outbox: Takes the mail to an address that is left behind.
-        audit: Hears of it.
-    """
-
-    def __init__(
-        self, codes: Codes, forward_only: ForwardOnlySagas, outbox: Outbox, audit: Audit
-    ) -> None:
-        """See the class."""
-        self._codes = codes
-        self._forward_only = forward_only
-        self._outbox = outbox
-        self._audit = audit
+    codes: Codes
+    forward_only: ForwardOnlySagas
+    outbox: Outbox
+    audit: Audit
 
     async def __call__(self, proof: SubmittedCode, *, client_ip: str | None) -> None:
         """Confirm an address; a repeat with the right code changes nothing.
@@ -47,7 +38,7 @@ class VerifyEmail:
             EmailTaken: Somebody has the new address.
         """
         flow_id, email = check(proof)
-        flow = await self._codes.verify(
+        flow = await self.codes.verify(
             flow_id=flow_id,
             purposes={Purpose.VERIFICATION, Purpose.EMAIL_CHANGE},
             email=email.canonical,
@@ -61,7 +52,7 @@ class VerifyEmail:
         async def initial_change(tx: Transaction, saga_id: UUID) -> None:
             await self._confirm(tx, flow, user_id, saga_id, client_ip)
 
-        await self._forward_only.run(
+        await self.forward_only.run(
             EMAIL_VERIFICATION, user_id=user_id, initial_change=initial_change
         )
 
@@ -80,10 +71,10 @@ class VerifyEmail:
         elif flow.email != user.email:
             raise OtpInvalid  # the address was changed since
         await accounts.verify_email(tx, user_id)
-        await self._audit.write(tx, Event.USER_UPDATED, user_id=user_id, client_ip=client_ip)
+        await self.audit.write(tx, Event.USER_UPDATED, user_id=user_id, client_ip=client_ip)
 
     async def _change(self, tx: Transaction, flow: Flow, user: Credentials) -> None:
         assert flow.payload is not None
         new = Email(typed=flow.payload["typed"], canonical=flow.email)
         await accounts.change_email(tx, user.user_id, new)
-        await self._outbox.put(tx, mails.email_changed(new.typed), to=user.mailbox)
+        await self.outbox.put(tx, mails.email_changed(new.typed), to=user.mailbox)
