@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from services.commerce.model import Filters, Sort
 from services.commerce.store import listing
@@ -22,17 +22,14 @@ class Total:
     is_lower_bound: bool
 
 
+@dataclass(frozen=True, slots=True)
 class Totals:
-    """Counts each list once in ten seconds, and anew when the catalog has changed here.
+    """Counts each list once in ten seconds, and anew when the catalog has changed here."""
 
-    Args:
-        reader: Where to count.
-    """
-
-    def __init__(self, reader: Reader) -> None:
-        """See the class."""
-        self._reader = reader
-        self._kept: dict[Filters, tuple[asyncio.Task[Total], float]] = {}
+    reader: Reader
+    _kept: dict[Filters, tuple[asyncio.Task[Total], float]] = field(
+        default_factory=dict, init=False
+    )
 
     async def of(self, filters: Filters) -> Total:
         """Return the total of a list; callers that come together wait for one count."""
@@ -56,7 +53,7 @@ class Totals:
 
     async def _count(self, key: Filters) -> Total:
         try:
-            counted = await listing.count_products(self._reader, key)
+            counted = await listing.count_products(self.reader, key)
         except BaseException:
             self._kept.pop(key, None)
             raise

@@ -27,7 +27,6 @@ class Messages:
     """
 
     def __init__(self, currency: str) -> None:
-        """See the class."""
         self._currency = currency
         # The same products are shown again and again. What is not the same in every
         # column is another key, and whoever puts a message into another copies it.

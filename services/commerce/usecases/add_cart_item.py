@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from uuid import UUID
 
 from pydantic import TypeAdapter
@@ -18,12 +19,11 @@ from services.kernel.validation import Violations
 _CODEC = TypeAdapter(Cart)
 
 
+@dataclass(frozen=True, slots=True)
 class AddCartItem:
     """Adds to carts; adds that come at once are all counted."""
 
-    def __init__(self, database: Database) -> None:
-        """Write there."""
-        self._database = database
+    database: Database
 
     async def __call__(
         self, *, user_id: UUID, product_id: str, quantity: int, key: RequestKey | None
@@ -49,4 +49,4 @@ class AddCartItem:
             cart = await carts.open_cart(tx, user_id)
             return await carts.add(tx, cart, product_id=wanted, quantity=quantity)
 
-        return await idempotency.once(self._database, "AddCartItem", key, add, _CODEC)
+        return await idempotency.once(self.database, "AddCartItem", key, add, _CODEC)

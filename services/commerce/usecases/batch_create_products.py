@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from pydantic import TypeAdapter
 
@@ -21,13 +22,12 @@ PRODUCTS_MAX = 1000
 _CODEC = TypeAdapter(list[Product])
 
 
+@dataclass(frozen=True, slots=True)
 class BatchCreateProducts:
     """Creates products of the house."""
 
-    def __init__(self, database: Database, totals: Totals) -> None:
-        """Write there, and have lists counted anew."""
-        self._database = database
-        self._totals = totals
+    database: Database
+    totals: Totals
 
     async def __call__(
         self, *, drafts: Sequence[ProductDraft], key: RequestKey | None
@@ -43,8 +43,8 @@ class BatchCreateProducts:
         async def insert(tx: Transaction) -> list[Product]:
             return await products.insert_products(tx, [new_id() for _ in fields], fields)
 
-        created = await idempotency.once(self._database, "BatchCreateProducts", key, insert, _CODEC)
-        self._totals.clear()
+        created = await idempotency.once(self.database, "BatchCreateProducts", key, insert, _CODEC)
+        self.totals.clear()
         return created
 
 

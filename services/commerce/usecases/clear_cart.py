@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from uuid import UUID
 
 from services.commerce.model import Cart
@@ -9,12 +10,11 @@ from services.commerce.store import carts
 from services.kernel.db.database import Database, Transaction
 
 
+@dataclass(frozen=True, slots=True)
 class ClearCart:
     """Empties carts."""
 
-    def __init__(self, database: Database) -> None:
-        """Write there."""
-        self._database = database
+    database: Database
 
     async def __call__(self, *, user_id: UUID) -> Cart:
         """Empty the cart, if there is one, and return it."""
@@ -23,4 +23,4 @@ class ClearCart:
             await carts.clear(tx, user_id)
             return await carts.get(tx, user_id)
 
-        return await self._database.transact("ClearCart", clear)
+        return await self.database.transact("ClearCart", clear)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from pydantic import TypeAdapter
 
 from services.commerce.model import Category
@@ -16,12 +18,11 @@ from services.kernel.validation import Violations
 _CODEC = TypeAdapter(Category)
 
 
+@dataclass(frozen=True, slots=True)
 class CreateCategory:
     """Creates categories."""
 
-    def __init__(self, database: Database) -> None:
-        """Write there."""
-        self._database = database
+    database: Database
 
     async def __call__(self, *, name: str, description: str, key: RequestKey | None) -> Category:
         """Create a category and return it.
@@ -45,4 +46,4 @@ class CreateCategory:
                 description=checked_description or "",
             )
 
-        return await idempotency.once(self._database, "CreateCategory", key, insert, _CODEC)
+        return await idempotency.once(self.database, "CreateCategory", key, insert, _CODEC)

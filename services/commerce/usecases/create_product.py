@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from pydantic import TypeAdapter
 
 from services.commerce.domain.products import ProductDraft, check, seller_of
@@ -18,13 +20,12 @@ from services.kernel.validation import Violations
 _CODEC = TypeAdapter(Product)
 
 
+@dataclass(frozen=True, slots=True)
 class CreateProduct:
     """Creates products of the house, and of brands."""
 
-    def __init__(self, database: Database, totals: Totals) -> None:
-        """Write there, and have lists counted anew."""
-        self._database = database
-        self._totals = totals
+    database: Database
+    totals: Totals
 
     async def __call__(
         self, *, caller: UserPrincipal, draft: ProductDraft, key: RequestKey | None
@@ -49,6 +50,6 @@ class CreateProduct:
                 tx, product_id=new_id(), seller_id=seller_id, fields=fields
             )
 
-        created = await idempotency.once(self._database, "CreateProduct", key, insert, _CODEC)
-        self._totals.clear()
+        created = await idempotency.once(self.database, "CreateProduct", key, insert, _CODEC)
+        self.totals.clear()
         return created

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from services.commerce.domain.products import ensure_may_change, seller_of
 from services.commerce.domain.totals import Totals
 from services.commerce.errors import ProductNotFound
@@ -12,13 +14,12 @@ from services.kernel.ids import parse_id
 from services.kernel.rpc.call import UserPrincipal
 
 
+@dataclass(frozen=True, slots=True)
 class DeleteProduct:
     """Deletes products, softly: carts show it as a problem, orders keep it."""
 
-    def __init__(self, database: Database, totals: Totals) -> None:
-        """Write there, and have lists counted anew."""
-        self._database = database
-        self._totals = totals
+    database: Database
+    totals: Totals
 
     async def __call__(self, *, caller: UserPrincipal, product_id: str, etag: str) -> None:
         """Delete a product.
@@ -42,5 +43,5 @@ class DeleteProduct:
                 raise EtagMismatch
             await products.delete_product(tx, wanted)
 
-        await self._database.transact("DeleteProduct", delete)
-        self._totals.clear()
+        await self.database.transact("DeleteProduct", delete)
+        self.totals.clear()

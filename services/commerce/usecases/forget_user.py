@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from uuid import UUID
 
 from services.commerce.errors import CheckoutInProgress
@@ -15,12 +16,11 @@ from services.kernel.validation import Violations
 BRANCH = "forget_user"
 
 
+@dataclass(frozen=True, slots=True)
 class ForgetUser:
     """Forgets users."""
 
-    def __init__(self, database: Database) -> None:
-        """Write there."""
-        self._database = database
+    database: Database
 
     async def __call__(self, *, saga_id: str, user_id: str) -> None:
         """Remove the user's cart, take the user out of all orders, refuse later writes.
@@ -42,7 +42,7 @@ class ForgetUser:
         async def forget(tx: Transaction) -> bool:
             return await _forget(tx, saga, user)
 
-        if not await self._database.transact("ForgetUser", forget):
+        if not await self.database.transact("ForgetUser", forget):
             raise CheckoutInProgress
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from uuid import UUID
 
 from services.commerce.model import Cart
@@ -9,13 +10,12 @@ from services.commerce.store import carts
 from services.kernel.db.database import Database
 
 
+@dataclass(frozen=True, slots=True)
 class GetCart:
     """Gets carts."""
 
-    def __init__(self, database: Database) -> None:
-        """Read there."""
-        self._database = database
+    database: Database
 
     async def __call__(self, *, user_id: UUID) -> Cart:
         """Return the user's cart; an empty one when there is none."""
-        return await carts.get(self._database, user_id)
+        return await carts.get(self.database, user_id)

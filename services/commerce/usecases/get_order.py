@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from services.commerce.errors import OrderNotFound
 from services.commerce.model import Order
 from services.commerce.store import orders
@@ -11,12 +13,11 @@ from services.kernel.ids import parse_id
 from services.kernel.rpc.call import UserPrincipal
 
 
+@dataclass(frozen=True, slots=True)
 class GetOrder:
     """Gets orders."""
 
-    def __init__(self, database: Database) -> None:
-        """Read there."""
-        self._database = database
+    database: Database
 
     async def __call__(self, *, caller: UserPrincipal, order_id: str) -> Order:
         """Return an order.
@@ -25,7 +26,7 @@ class GetOrder:
             OrderNotFound: There is none.
             Forbidden: It is somebody else's, and the caller is no administrator.
         """
-        order = await orders.get(self._database, parse_id(order_id, field="order_id"))
+        order = await orders.get(self.database, parse_id(order_id, field="order_id"))
         if order is None:
             raise OrderNotFound
         if order.user_id != caller.id and not caller.is_admin:

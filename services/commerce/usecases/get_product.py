@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from services.commerce.errors import ProductNotFound
 from services.commerce.model import Product
 from services.commerce.store import products
@@ -9,12 +11,11 @@ from services.kernel.db.database import Database
 from services.kernel.ids import parse_id
 
 
+@dataclass(frozen=True, slots=True)
 class GetProduct:
     """Gets products."""
 
-    def __init__(self, database: Database) -> None:
-        """Read there."""
-        self._database = database
+    database: Database
 
     async def __call__(self, *, product_id: str) -> Product:
         """Return a product.
@@ -22,7 +23,7 @@ class GetProduct:
         Raises:
             ProductNotFound: There is none, or it has left the catalog.
         """
-        product = await products.get(self._database, parse_id(product_id, field="product_id"))
+        product = await products.get(self.database, parse_id(product_id, field="product_id"))
         if product is None:
             raise ProductNotFound
         return product

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from uuid import UUID
 
 from services.commerce.model import Category
@@ -13,13 +14,12 @@ from services.kernel.paging import PAGE_SIZE_MAX, PageTokens, page_size
 _LISTING = "categories"
 
 
+@dataclass(frozen=True, slots=True)
 class ListCategories:
     """Lists categories."""
 
-    def __init__(self, database: Database, tokens: PageTokens) -> None:
-        """Read there."""
-        self._database = database
-        self._tokens = tokens
+    database: Database
+    tokens: PageTokens
 
     async def __call__(self, *, size: int, token: str) -> tuple[Sequence[Category], str]:
         """Return a page and the token of the next one, empty on the last.
@@ -29,16 +29,16 @@ class ListCategories:
         """
         size = page_size(size, default=PAGE_SIZE_MAX)
         found = await categories.list_categories(
-            self._database, after=self._position(token), limit=size + 1
+            self.database, after=self._position(token), limit=size + 1
         )
         page = found[:size]
         if len(found) == len(page):
             return page, ""
         last = page[-1]
-        return page, self._tokens.make([last.name_key, str(last.id)], listing=_LISTING)
+        return page, self.tokens.make([last.name_key, str(last.id)], listing=_LISTING)
 
     def _position(self, token: str) -> tuple[str, UUID]:
         if not token:
             return categories.FIRST
-        key, row_id = self._tokens.read(token, listing=_LISTING)
+        key, row_id = self.tokens.read(token, listing=_LISTING)
         return key, UUID(row_id)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from services.commerce.model import Order
 from services.commerce.store import orders
 from services.kernel.db.database import Database
@@ -10,13 +12,12 @@ from services.kernel.rpc.access import owned_id
 from services.kernel.rpc.call import UserPrincipal
 
 
+@dataclass(frozen=True, slots=True)
 class ListOrders:
     """Lists orders."""
 
-    def __init__(self, database: Database, tokens: PageTokens) -> None:
-        """Read there."""
-        self._database = database
-        self._tokens = tokens
+    database: Database
+    tokens: PageTokens
 
     async def __call__(
         self, *, caller: UserPrincipal, user_id: str, size: int, token: str
@@ -30,11 +31,11 @@ class ListOrders:
         whose = owned_id(user_id or "me", caller)
         size = page_size(size)
         listing = f"orders {whose}"
-        before = self._tokens.newest_first(token, listing=listing)
-        found = await orders.list_orders(self._database, whose, before=before, limit=size + 1)
+        before = self.tokens.newest_first(token, listing=listing)
+        found = await orders.list_orders(self.database, whose, before=before, limit=size + 1)
         page = found[:size]
         if len(found) == len(page):
             return page, ""
         last = page[-1]
         assert last.id is not None
-        return page, self._tokens.after(last.create_time, last.id, listing=listing)
+        return page, self.tokens.after(last.create_time, last.id, listing=listing)

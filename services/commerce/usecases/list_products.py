@@ -73,7 +73,6 @@ class ListProducts:
     def __init__(
         self, database: Database, tokens: PageTokens, totals: Totals, *, currency: str
     ) -> None:
-        """See the class."""
         self._database = database
         self._tokens = tokens
         self._totals = totals

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from uuid import UUID
 
 from services.commerce.model import Cart
@@ -10,12 +11,11 @@ from services.kernel.db.database import Database, Transaction
 from services.kernel.ids import parse_id
 
 
+@dataclass(frozen=True, slots=True)
 class RemoveCartItem:
     """Removes lines of carts."""
 
-    def __init__(self, database: Database) -> None:
-        """Write there."""
-        self._database = database
+    database: Database
 
     async def __call__(self, *, user_id: UUID, product_id: str) -> Cart:
         """Remove the line and return the cart.
@@ -29,4 +29,4 @@ class RemoveCartItem:
             await carts.set_quantity(tx, user_id=user_id, product_id=wanted, quantity=0)
             return await carts.get(tx, user_id)
 
-        return await self._database.transact("RemoveCartItem", remove)
+        return await self.database.transact("RemoveCartItem", remove)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from uuid import UUID
 
 from services.commerce.errors import QuantityLimit
@@ -12,12 +13,11 @@ from services.kernel.db.database import Database, Transaction
 from services.kernel.validation import Violations
 
 
+@dataclass(frozen=True, slots=True)
 class UpdateCartItem:
     """Changes lines of carts."""
 
-    def __init__(self, database: Database) -> None:
-        """Write there."""
-        self._database = database
+    database: Database
 
     async def __call__(self, *, user_id: UUID, product_id: str, quantity: int | None) -> Cart:
         """Set the quantity, or remove the line when it is 0, and return the cart.
@@ -43,4 +43,4 @@ class UpdateCartItem:
             await carts.set_quantity(tx, user_id=user_id, product_id=wanted, quantity=quantity)
             return await carts.get(tx, user_id)
 
-        return await self._database.transact("UpdateCartItem", change)
+        return await self.database.transact("UpdateCartItem", change)

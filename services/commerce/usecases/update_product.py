@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from services.commerce.domain.products import (
@@ -24,13 +24,12 @@ from services.kernel.rpc.call import UserPrincipal
 from services.kernel.validation import Violations
 
 
+@dataclass(frozen=True, slots=True)
 class UpdateProduct:
     """Changes products: administrators any, brands their own."""
 
-    def __init__(self, database: Database, totals: Totals) -> None:
-        """Write there, and have lists counted anew."""
-        self._database = database
-        self._totals = totals
+    database: Database
+    totals: Totals
 
     async def __call__(
         self,
@@ -72,8 +71,8 @@ class UpdateProduct:
             return await _change(tx, product, new) if new else product
 
         _check_new(draft, new)
-        changed = await self._database.transact("UpdateProduct", change)
-        self._totals.clear()
+        changed = await self.database.transact("UpdateProduct", change)
+        self.totals.clear()
         return changed
 
 
