@@ -47,8 +47,8 @@ def running(
         fold_first_letter: The default of the setting of that name.
 
     Raises:
-        DescriptorError: The descriptors can't be served.
-        OSError: The port can't be had.
+        DescriptorError: The descriptors cannot be served.
+        OSError: The port is taken or not allowed.
         ValueError: A setting is invalid.
     """
     config = lockstep.gateway_config(settings, port=port, fold_first_letter=fold_first_letter)
@@ -58,7 +58,7 @@ def running(
 
 
 async def serve(arguments: argparse.Namespace) -> None:
-    """Run until SIGTERM or SIGINT."""
+    """Serve until SIGTERM or SIGINT."""
     settings = lockstep.load_settings()
     lockstep.start_logging(settings)
     is_foreign = arguments.descriptors is not None
@@ -78,7 +78,7 @@ async def serve(arguments: argparse.Namespace) -> None:
 
 
 def main() -> None:
-    """Run the process."""
+    """Run the process; refuse a start in one line."""
     try:
         uvloop.run(serve(_arguments()))
     except REFUSALS as error:

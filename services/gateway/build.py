@@ -1,4 +1,4 @@
-"""Puts the parts of a gateway together, from descriptors and the places of services."""
+"""The composition of a gateway, from descriptors and upstreams to a server that runs."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ from services.gateway.http.upstream import Channels, Upstream
 
 @dataclass(frozen=True, slots=True)
 class Api:
-    """The RPCs that are served, each with the upstream that answers it."""
+    """The RPCs that are served, each with its upstream."""
 
     registry: Registry
     served: tuple[tuple[Rpc, Upstream], ...]
 
     @property
     def rpcs(self) -> tuple[Rpc, ...]:
-        """The RPCs alone."""
+        """The RPCs without their upstreams."""
         return tuple(rpc for rpc, _ in self.served)
 
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """What the transcoders share."""
+    """The parts that all transcoders share."""
 
     channels: Channels
     forms: MessageForms
@@ -55,7 +55,7 @@ def find_api(registry: Registry, upstreams: Mapping[str, Upstream]) -> Api:
         upstreams: Where each service is, by its full name.
 
     Raises:
-        DescriptorError: A rule can't be served, or a service is unknown.
+        DescriptorError: A rule cannot be served, or a service is unknown.
     """
     return Api(registry, tuple(_served(registry, upstreams)))
 
@@ -64,7 +64,7 @@ def build_router(api: Api, shared: Shared) -> Router[Transcoder]:
     """Build the routes of an API.
 
     Raises:
-        DescriptorError: A rule can't be served; it names the RPC.
+        DescriptorError: A rule cannot be served. The text names the RPC.
     """
     router: Router[Transcoder] = Router()
     for rpc, upstream in api.served:
@@ -78,13 +78,13 @@ async def running(api: Api, pages: Mapping[str, Page], config: GatewayConfig) ->
     """Run a gateway until the context ends, then stop it in order; give its port.
 
     Args:
-        api: What it serves.
-        pages: What it answers itself beside its health, by path.
-        config: How it behaves.
+        api: The API to serve.
+        pages: The gateway's own pages by path, without those of its health.
+        config: The configuration.
 
     Raises:
-        DescriptorError: The API can't be served.
-        OSError: The port can't be had.
+        DescriptorError: The API cannot be served.
+        OSError: The port is taken or not allowed.
     """
     shared = Shared(
         Channels(config.channel_options, config.resolve),

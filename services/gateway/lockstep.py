@@ -1,7 +1,8 @@
 """The gateway's adapter to Lockstep: settings, identity, descriptors, process.
 
-The rest of the gateway takes plain arguments and serves any gRPC service. The command reads
-the settings, too: the modules that only the process needs are imported where it uses them.
+The rest of the gateway takes plain arguments and serves any gRPC service. The command imports
+this module for the settings. Functions import the modules that only the gateway's process
+needs, because gRPC and the keys would make the command start later.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ Several = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_several)]
 
 
 class GatewaySettings(CommonSettings):
-    """What the gateway understands beside the common settings."""
+    """The gateway's settings beside the common ones."""
 
     gateway_static: Path | None = Field(
         default=None, description="folder of a browser client, served at /"
@@ -59,18 +60,19 @@ class GatewaySettings(CommonSettings):
     gateway_trusted_proxies: Several = Field(
         default=(), description="networks whose X-Forwarded-For is believed, such as 10.0.0.0/8"
     )
-    gateway_ignore_unknown: bool = Field(
-        default=False, description="drop members of a body that a message does not have"
-    )
+    gateway_ignore_unknown: bool = Field(default=False, description="drop unknown fields of a body")
     gateway_fold_first_letter: bool | None = Field(
         default=None,
         description="let JSON names begin with either case; on unless --descriptors is given",
     )
     gateway_deadline_seconds: float = Field(
-        default=10.0, gt=0, le=600, description="how long a call may take, and does by default"
+        default=10.0, gt=0, le=600, description="longest time of a call, and its default"
     )
     gateway_read_seconds: float = Field(
-        default=10.0, gt=0, le=600, description="how long sending the headers or a body may take"
+        default=10.0,
+        gt=0,
+        le=600,
+        description="longest time that headers or a body may take to arrive",
     )
     gateway_body_bytes: int = Field(
         default=1024 * 1024, ge=1024, le=4 * 1024 * 1024, description="largest request body"
@@ -90,7 +92,7 @@ class GatewaySettings(CommonSettings):
 
 
 class StartError(ValueError):
-    """Say in one line for each problem why the gateway cannot start."""
+    """Say why the gateway cannot start, with one line for each problem."""
 
 
 def load_settings() -> GatewaySettings:
@@ -143,9 +145,9 @@ def own_descriptors() -> bytes:
 
 
 def own_upstreams(settings: GatewaySettings, services: Iterable[str]) -> dict[str, Upstream]:
-    """Find our own among services, given by their full names.
+    """Find the upstreams of our own services among these full names.
 
-    The second part of the name says whose address a service has.
+    The second part of a full name is the name of the process, and of its settings.
 
     Raises:
         StartError: The gateway's key cannot be read.
@@ -173,7 +175,7 @@ def proof_by(token: Callable[[], str]) -> Proof:
 
 
 def start_logging(settings: GatewaySettings) -> None:
-    """Write logs as the settings say."""
+    """Configure the logs by the settings."""
     from services.kernel.logging import configure
 
     configure(service=NAME, level=settings.log_level, form=settings.log_format)

@@ -1,4 +1,4 @@
-"""A client that sends exactly what a test says, byte for byte."""
+"""A client that sends exactly the bytes of a test."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Answer:
 
 
 class Client:
-    """Talks to one port. `send` gives one request and reads one answer."""
+    """A client of one port. `send` writes one request and reads one answer."""
 
     def __init__(self, port: int) -> None:
         self.port = port

@@ -1,4 +1,4 @@
-"""What comes back: statuses, headers, entity tags, compression, media types, CORS, files."""
+"""Answers: statuses, headers, entity tags, compression, media types, CORS, files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A client that leaves: whoever works for it is told."""
+"""A client that leaves ends the work for it."""
 
 from services.gateway.http.messages import Client
 

@@ -1,4 +1,4 @@
-"""The part of the tables that every correct transcoder has to do, against Envoy."""
+"""The cases that every correct transcoder must handle alike, against Envoy."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SHARED = [case for case in [*ARRIVING, *REFUSED] if not case.envoy]
 DIFFERENT = [
     case
     for case in [*ARRIVING, *matching.NOT_FOUND]
-    if case.envoy and case.status != 400  # what is wrong, each says in its own way
+    if case.envoy and case.status != 400  # each transcoder describes errors in its own way
 ]
 
 
@@ -32,7 +32,7 @@ async def envoy_client(
     folder = tmp_path_factory.mktemp("envoy")
     async with envoy_running(folder, library_file, [SERVICE], world.upstream.port) as (port, _):
         client = Client(port)
-        async with asyncio.timeout(10):  # its connection to the service may come after its start
+        async with asyncio.timeout(10):  # Envoy may connect to the service after its start
             while (await client.get("/v1/books/dune")).status != 200:
                 pass
         yield client
@@ -51,7 +51,7 @@ async def test_envoy_differs_where_the_tables_say_so(
 
 
 async def agrees(world: World, client: Client, case: Case) -> bool:
-    """Tell whether Envoy does what the table says."""
+    """Tell whether Envoy handles a case as the table says."""
     method, target = case.request.split(" ")
     try:
         async with asyncio.timeout(5):

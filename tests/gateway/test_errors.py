@@ -1,4 +1,4 @@
-"""Every failure has one shape, and says nothing that it should not."""
+"""All failures have one shape, and none gives internals away."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ STATUS_OF_CODE = {
 
 
 def failing(code: grpc.StatusCode, text: str, *details: Any) -> Any:
-    """Fail like a service that says why."""
+    """Fail like a service that sends details."""
     status = status_pb2.Status(code=code.value[0], message=text)
     for detail in details:
         packed = detail

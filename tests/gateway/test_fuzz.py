@@ -1,4 +1,4 @@
-"""Random requests: every one gets an answer that is not a 500, soon."""
+"""Random requests: every one soon gets an answer other than 500."""
 
 # ruff: noqa: E501 - rows of names
 
@@ -39,7 +39,7 @@ ALMOST = st.recursive(
 
 
 class Binders:
-    """By method and path. No dict: Hypothesis would print all of its descriptors."""
+    """Binders by method and path. Hypothesis would print all descriptors of a dict."""
 
     def __init__(self, registry: Any) -> None:
         forms = MessageForms(registry)
@@ -50,7 +50,7 @@ class Binders:
         }
 
     def read(self, name: str, query: bytes, body: bytes) -> bool:
-        """Tell whether it is a message; a bad request names fields and reasons."""
+        """Tell whether a request is a message; check that a bad one names fields and reasons."""
         try:
             message = self._made[name].message({}, query, body)
         except BadRequest as error:

@@ -1,4 +1,4 @@
-"""What must never be a 500, a hang, or a call that nobody waits for."""
+"""Requests that must not cause a 500, hang, or leave a call behind."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 async def converse(port: int, *parts: bytes) -> Answer:
-    """Send parts and read one answer, however early it comes."""
+    """Send parts and read one answer, even one that comes before the last part."""
     async with asyncio.timeout(20):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         try:
@@ -100,7 +100,7 @@ async def test_several_requests_share_a_connection_in_order(world: World) -> Non
 
 
 class Hanging:
-    """A service that never answers, and knows when it is cancelled."""
+    """A service that never answers, and notes its cancellation."""
 
     def __init__(self) -> None:
         self.called = asyncio.Event()

@@ -1,4 +1,4 @@
-"""Which headers pass, how long a call may take, and what bad ones get."""
+"""The headers that pass, the time of a call, and the answers to bad headers."""
 
 from __future__ import annotations
 

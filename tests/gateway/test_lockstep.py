@@ -1,4 +1,4 @@
-"""The adapter: which services are ours, what proves to them who calls, and what refuses a start."""
+"""The adapter: our own services, the proof that they get, and refusals at start."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The gateway is generic: it has not one line about an RPC of ours."""
+"""The gateway is generic: no line of it names an RPC of ours."""
 
 import importlib.resources
 import re
@@ -7,7 +7,7 @@ from pathlib import Path
 import services.gateway
 from services.gateway.binding import descriptors
 
-# Messages named like a thing that any gateway has.
+# Messages with names that any gateway needs.
 COMMON = {"Access", "MethodRule", "Status", "User"}
 
 

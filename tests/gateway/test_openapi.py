@@ -1,4 +1,4 @@
-"""The OpenAPI document says what is served, no more and no less."""
+"""The OpenAPI document describes exactly the served RPCs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Google's own client library as an oracle: what it makes of a message arrives as that message."""
+"""Google's own client library as an oracle: the gateway reads its requests as it meant them."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ MESSAGES: dict[str, st.SearchStrategy[Any]] = {
     "CreateBook": st.fixed_dictionaries(
         {"shelf": NAME, "book": BOOK}, optional={"validate_only": st.booleans()}
     ),
-    # With a mask, since the gateway infers one otherwise.
+    # With a mask, because the gateway infers a missing one.
     "UpdateBook": st.fixed_dictionaries({"book": BOOK, "update_mask": st.just("title,etag")}),
     "Query": st.fixed_dictionaries({}, optional=FLAT),
     "Store": st.fixed_dictionaries({}, optional=DEEP),
@@ -81,7 +81,7 @@ MESSAGES: dict[str, st.SearchStrategy[Any]] = {
 
 
 class Sample:
-    """The sample service. No dataclass: Hypothesis would print all of its descriptors."""
+    """The sample service. Hypothesis would print all descriptors of a dataclass."""
 
     def __init__(self, registry: Any, descriptors: bytes) -> None:
         forms = MessageForms(registry)

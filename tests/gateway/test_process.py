@@ -76,7 +76,7 @@ async def test_it_fronts_a_foreign_service_and_stops_in_order(
         assert answer.json["name"] == "dune"
         assert not [key for key in world.upstream.metadata if key.startswith("x-lockstep")]
         assert (await client.get("/readyz")).status == 200
-        # The first letter's case is ignored for our own requirement only.
+        # Only our own API ignores the case of a first letter.
         assert (await client.post("/v1/everything", {"One": "x"})).status == 400
         started.send_signal(signal.SIGTERM)
         async with asyncio.timeout(10):
@@ -115,7 +115,7 @@ async def test_a_taken_port_is_one_clear_line(library_file: Path) -> None:
 
 
 def certificate() -> tuple[bytes, bytes]:
-    """Make a certificate of localhost that vouches for itself."""
+    """Make a self-signed certificate of localhost."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
     now = dt.datetime.now(dt.UTC)

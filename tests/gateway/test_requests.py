@@ -1,4 +1,4 @@
-"""What arrives at a service for each request of the tables, or which fields are refused."""
+"""The requests of the tables: the message that arrives at the service, or the wrong fields."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ REFUSED = [*queries.BAD_QUERIES, *bodies.BAD_BODIES, *matching.NOT_FOUND]
 
 
 def message(world: World, rpc: str, data: bytes) -> Any:
-    """Decode what arrived."""
+    """Decode a message that arrived."""
     service = world.registry.service(SERVICE)
     assert service is not None
     method = next(each for each in service.methods if each.name == rpc)

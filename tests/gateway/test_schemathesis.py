@@ -1,4 +1,4 @@
-"""Requests made from the document alone: none is a server error, all answers are as described."""
+"""Requests made from the document alone: all answers are as it describes, none a server error."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from tests.gateway.world import World
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
-# What is asked of every answer. Not asked: that everything outside of the document is refused,
-# because ProtoJSON takes more forms (null, numbers as texts) than a schema describes.
-# Making values of a message that holds itself takes minutes; random ones are in test_fuzz.
+# The checks of every answer. Requests outside of the document may succeed, because ProtoJSON
+# takes more forms (null, numbers as texts) than a schema describes.
+# Making values of a message that holds its own type takes minutes; test_fuzz makes random ones.
 RECURSIVE = "/v1/everything"
 SECONDS_MAX = 110
 CHECKS = (

@@ -1,4 +1,4 @@
-"""What is refused at start, in one line that names the RPC."""
+"""Refusals at start, in one line that names the RPC."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def build(tmp_path: Path, request: str, response: str, options: str) -> None:
 
 class FakeChannels(Channels):
     def invoker(self, upstream: Upstream, path: str) -> None:  # type: ignore[override]
-        """Nothing is called."""
+        """Return nothing: no test calls a method."""
 
 
 @pytest.mark.parametrize(("options", "reason"), REFUSED)

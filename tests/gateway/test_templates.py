@@ -1,4 +1,4 @@
-"""The grammar of templates, and which route a path takes."""
+"""The grammar of templates, and the routes of paths."""
 
 from __future__ import annotations
 
@@ -174,7 +174,7 @@ def test_a_long_path_costs_milliseconds(path: str) -> None:
 
 
 def test_backtracking_is_bounded_by_the_routes() -> None:
-    # Every prefix of stars and letters leads nowhere but the last: 2^10 routes, one look-up.
+    # No prefix of stars and letters leads to a route but the last: 2^10 routes, one look-up.
     shapes = [[("a", "*")[i >> bit & 1] for bit in range(10)] for i in range(1024)]
     made = router(*(f"/{'/'.join(shape)}/end{i}" for i, shape in enumerate(shapes)))
     started = time.perf_counter()

@@ -1,4 +1,4 @@
-"""A gateway in front of a real gRPC server that answers with what it got."""
+"""A gateway in front of a real gRPC server that answers with the request."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def compile_protos(folder: Path, out: Path, *files: str) -> bytes:
 
 @dataclass
 class Upstreams:
-    """The gRPC server: answers with the request, unless a test says how."""
+    """The gRPC server: it answers with the request, unless a test sets a behaviour."""
 
     port: int = 0
     calls: list[tuple[str, bytes, dict[str, str | bytes], float | None]] = field(
@@ -57,7 +57,7 @@ class Upstreams:
 
     @contextlib.contextmanager
     def behaving(self, behaviour: Behaviour) -> Iterator[None]:
-        """Answer calls with this, for a while."""
+        """Answer calls with this behaviour while the context lasts."""
         self.behaviour = behaviour
         try:
             yield
@@ -99,7 +99,7 @@ async def echoing() -> AsyncIterator[Upstreams]:
 
 @dataclass
 class World:
-    """What a test works with."""
+    """The parts that a test works with."""
 
     client: Client
     upstream: Upstreams

@@ -1,1 +1,1 @@
-"""From HTTP rules and JSON to protobuf messages, and back. It knows no HTTP."""
+"""From HTTP rules and JSON to protobuf messages. This room knows nothing of HTTP servers."""

@@ -1,7 +1,7 @@
 """From an HTTP request to a message: path, query and body brought together.
 
-They become one JSON value, in which the path wins and nothing overrides anything; the
-codec turns it into the message.
+They become one JSON value, in which no part overrides another. The codec decodes the message
+from that value.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _BAD_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 
 @dataclass(frozen=True, slots=True)
 class Leaf:
-    """A field that a path or query names, with the fields that lead to it."""
+    """A field that a path or a query names, with the fields that lead to it."""
 
     fields: tuple[Field, ...]
     path: str
@@ -35,20 +35,20 @@ class Leaf:
 
     @property
     def repeated(self) -> bool:
-        """Whether it takes several values."""
+        """Whether the field takes several values."""
         return self.fields[-1].repeated
 
 
 class RequestBinder:
-    """Builds the messages of one binding of one RPC.
+    """Build the messages of one binding of one RPC.
 
     Args:
         message: The request's type.
-        binding: Says what of it is in the path and what in the body.
+        binding: The parts of the request that are in the path and in the body.
         forms: The JSON forms of messages.
 
     Raises:
-        ValueError: A variable of the path has no form as text.
+        ValueError: A variable of the path has no text form.
     """
 
     def __init__(self, message: DescMessage, binding: Binding, forms: MessageForms) -> None:
@@ -73,7 +73,7 @@ class RequestBinder:
         """Build the request.
 
         Raises:
-            BadRequest: Something in it is wrong; every wrong field is named.
+            BadRequest: A field is wrong. The error names every wrong field.
         """
         v = BindingViolations()
         tree = self._read_body(body, v)
@@ -151,7 +151,7 @@ def _leaf(form: MessageForm, name: str) -> Leaf:
     """Follow a dotted name of proto names or JSON names.
 
     Raises:
-        ValueError: There is no such field, or it has no form as text.
+        ValueError: There is no such field, or it has no text form.
     """
     fields: list[Field] = []
     here: MessageForm | None = form
@@ -181,7 +181,7 @@ def _put(tree: dict[str, Any], leaf: Leaf, value: Any, v: BindingViolations) -> 
 
 
 def _holder(tree: dict[str, Any], leaf: Leaf, v: BindingViolations) -> dict[str, Any]:
-    """Return the object that a field is in; it is made if it is not there."""
+    """Return the object that holds a field; make it if it is absent."""
     for field in leaf.fields[:-1]:
         inner = tree.get(field.json_name)
         if inner is None:
@@ -200,7 +200,7 @@ def _parameters(query: bytes) -> Sequence[tuple[str, str]]:
     """Split a query string; `+` is a space.
 
     Raises:
-        BadRequest: An escape is malformed or no UTF-8.
+        BadRequest: An escape is malformed or not UTF-8, or there are too many parameters.
     """
     if query.count(b"&") >= PARAMETERS_MAX:
         raise BadRequest([("query", f"must have at most {PARAMETERS_MAX} parameters")])

@@ -1,7 +1,7 @@
-"""What descriptors say about methods: their HTTP rules and their options.
+"""The HTTP rules and the options of methods, read from their descriptors.
 
-Everything is read once, at start, from a FileDescriptorSet with imports; the types are
-made from it too, so no generated code is needed.
+The gateway reads a FileDescriptorSet with imports once, at start. It also makes the message
+types from it, so it needs no generated code.
 """
 
 from __future__ import annotations
@@ -40,18 +40,18 @@ PUBLIC_ACCESS: Final = "ACCESS_PUBLIC"
 
 
 class DescriptorError(ValueError):
-    """Say in one line, with the name of the RPC, why the descriptors can't be served."""
+    """Say in one line, with the name of the RPC, why the descriptors cannot be served."""
 
 
 @dataclass(frozen=True, slots=True)
 class MethodRule:
-    """What a method's own options say; the defaults stand for a method without them.
+    """The options of a method; the defaults stand for a method without options.
 
     Attributes:
-        access: The name of the enum's value, or "" when nothing was declared.
+        access: The name of the enum's value, or "" for none.
         success_status: The HTTP status of a success.
         location: A path template over the response for the `Location` header, or "".
-        takes_idempotency_key: Whether the `Idempotency-Key` header means something.
+        takes_idempotency_key: Whether the method reads the `Idempotency-Key` header.
     """
 
     access: str = ""
@@ -93,7 +93,7 @@ def load(data: bytes) -> Registry:
     """Read a serialised FileDescriptorSet with imports.
 
     Raises:
-        DescriptorError: It is none, or an import is missing.
+        DescriptorError: The data is not a FileDescriptorSet, or an import is missing.
     """
     try:
         files = descriptor_pb2.FileDescriptorSet.FromString(data)
@@ -117,7 +117,7 @@ def rpcs(registry: Registry, service: DescService) -> Iterator[Rpc]:
     """Yield the methods of a service that have an HTTP rule.
 
     Raises:
-        DescriptorError: A rule is invalid, or needs what the gateway does not do.
+        DescriptorError: A rule is invalid, or the gateway does not support it.
     """
     for method in service.methods:
         name = f"{service.type_name}.{method.name}"
@@ -125,7 +125,7 @@ def rpcs(registry: Registry, service: DescService) -> Iterator[Rpc]:
         if http is None:
             continue
         try:
-            _refuse_what_is_not_done(method, http)
+            _refuse_unsupported(method, http)
             bindings = tuple(_bindings(method, http))
             rule = _method_rule(_option(registry, method, METHOD_RULE))
         except ValueError as error:
@@ -140,7 +140,7 @@ def field_at(message: DescMessage, path: str) -> Sequence[DescField]:
     """Follow a path of proto names; return the field of each step.
 
     Raises:
-        ValueError: There is no such field, or a step leads through a repeated one.
+        ValueError: There is no such field, or a step leads through a field that is not a message.
     """
     steps: list[DescField] = []
     for name in path.split("."):
@@ -176,7 +176,7 @@ def _method_rule(option: Any) -> MethodRule:
 
 
 def _access_name(option: Message) -> str:
-    """Return the name as the proto has it: Python's leaves out the enum's prefix."""
+    """Return the name in the proto: the codec's enum leaves out the prefix."""
     for field in option.desc().fields:
         if field.name == "access" and isinstance(field.value, DescFieldValueEnum):
             names = {value.number: value.name for value in field.value.enum.values}
@@ -184,7 +184,7 @@ def _access_name(option: Message) -> str:
     return ""
 
 
-def _refuse_what_is_not_done(method: DescMethod, http: Any) -> None:
+def _refuse_unsupported(method: DescMethod, http: Any) -> None:
     if method.method_kind != "unary":
         raise ValueError("streams are not served over HTTP")
     if HTTP_BODY in (method.input.type_name, method.output.type_name):
@@ -245,7 +245,7 @@ def _check_body(message: DescMessage, body: str, template: Template) -> None:
 
 
 def _add_status_types(files: descriptor_pb2.FileDescriptorSet) -> None:
-    """Let errors be read even if the descriptors do not import their types."""
+    """Add the types of errors, which the descriptors need not import."""
     known = {file.name for file in files.file}
     for file in _with_imports([status_pb2.DESCRIPTOR, error_details_pb2.DESCRIPTOR]):
         if file.name not in known:
@@ -261,7 +261,7 @@ def _with_imports(files: Sequence[FileDescriptor]) -> list[FileDescriptor]:
 
 
 def _name_fields(messages: Iterable[descriptor_pb2.DescriptorProto]) -> None:
-    """Give fields the JSON names that descriptors inside generated code do not hold."""
+    """Give fields their JSON names, which descriptors inside generated code leave out."""
     for message in messages:
         _name_fields(message.nested_type)
         for field in message.field:

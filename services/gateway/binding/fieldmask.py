@@ -1,4 +1,4 @@
-"""The update mask of a PATCH that brings none: the fields that are present in its JSON."""
+"""The update mask of a PATCH without one: the fields that are present in its JSON."""
 
 from __future__ import annotations
 
@@ -16,18 +16,23 @@ UPDATE_MASK: Final = "update_mask"
 
 @dataclass(frozen=True, slots=True)
 class Inference:
-    """Infers the mask of a request: which field it is, and of which resource."""
+    """Infer the mask of a request.
+
+    Attributes:
+        mask: The field that holds the mask.
+        resource: The field that holds the resource.
+    """
 
     mask: DescField
     resource: Field
 
     def paths(self, tree: dict[str, Any], in_path: Container[str]) -> Sequence[str]:
-        """List the paths of the fields that a request's JSON holds, by proto names.
+        """List the fields of the resource that a request's JSON holds, as paths of proto names.
 
         Args:
             tree: The request in its JSON form.
-            in_path: The JSON names of fields that say which resource is meant; they are
-                not changed, so not listed.
+            in_path: The JSON names of the fields that the path binds. They identify the
+                resource, so a request cannot change them.
         """
         name = self.resource.json_name
         held = tree.get(name)
@@ -36,17 +41,17 @@ class Inference:
         return list(_paths(self.resource.form, held, "", name, in_path))
 
     def set_unless_given(self, message: Message, paths: Sequence[str]) -> None:
-        """Put the mask into the request, unless there is one."""
+        """Put the mask into a request that has none."""
         assert isinstance(self.mask.value, DescFieldValueMessage)
         if self.mask not in message:
             message[self.mask] = self.mask.value.message.type(paths=list(paths))
 
 
 def inference(form: MessageForm, binding: Binding) -> Inference | None:
-    """Return how a binding's mask is inferred; None where it never is.
+    """Return the inference of a binding's masks, or None if it infers none.
 
-    Only PATCH infers (AIP-134), for a request with a FieldMask `update_mask`. The resource
-    is the body's field, or with the whole request as body its only message.
+    Only a PATCH infers (AIP-134), and only for a request with a FieldMask `update_mask`. The
+    resource is the body's field. If the whole request is the body, it is its only message.
     """
     mask = next((each for each in form.message.fields if _is_update_mask(each)), None)
     if binding.method != "PATCH" or mask is None:

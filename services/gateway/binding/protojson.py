@@ -1,8 +1,8 @@
-"""The JSON forms of messages: checks a JSON value against a message type, field by field.
+"""The JSON forms of messages: JSON values are checked against message types, field by field.
 
-What passes is brought into one form (JSON names, numbers as numbers), so that it can be
-compared and merged, and then decoded by the codec without a surprise. Every wrong field is
-reported by its place, not only the first.
+A valid value comes out in one form (JSON names, numbers as numbers). So path, query and body
+can be compared and merged, and the codec accepts the result. The check reports every wrong
+field with its place, not only the first.
 """
 
 from __future__ import annotations
@@ -49,18 +49,18 @@ SPECIAL: Final = {ANY, FIELD_MASK, *STRUCTS, *IN_STRINGS, *WRAPPERS}
 """Messages that have a JSON form of their own."""
 
 FromJson = Callable[[Any, str, BindingViolations], Any]
-"""Takes a JSON value and its place, notes violations, and gives the value in one form."""
+"""Takes a JSON value and its place, notes violations, and returns the value in one form."""
 
 
 @dataclass(frozen=True, slots=True)
 class ValueReader:
-    """How one value of a type is read.
+    """The functions that read one value of a type.
 
     Attributes:
-        from_json: From JSON.
-        from_text: From text in a path or a query; None where a type has no such form.
-        form: The message, unless it has a JSON form of its own.
-        takes_null: Whether `null` is a value and not the absence of one.
+        from_json: Reads the value from JSON.
+        from_text: Reads it from the text of a path or a query; None if it has no text form.
+        form: The form of a message; None for messages with a JSON form of their own.
+        takes_null: Whether `null` is a value, not the absence of one.
     """
 
     from_json: FromJson
@@ -71,7 +71,7 @@ class ValueReader:
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A field of a message in its JSON form; `oneof_siblings` are the others of its oneof."""
+    """A field of a message; `oneof_siblings` are the JSON names of the others of its oneof."""
 
     name: str
     json_name: str
@@ -82,7 +82,7 @@ class Field:
 
     @property
     def form(self) -> MessageForm | None:
-        """The message that this field holds one of, unless it has a JSON form of its own."""
+        """The form of the single message in this field; None if there is none."""
         return None if self.repeated or self.map else self.reader.form
 
     def read(self, value: Any, path: str, v: BindingViolations) -> Any:
@@ -98,12 +98,12 @@ class Field:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MessageForms:
-    """Makes the form of each message once.
+    """Make the form of each message once.
 
     Attributes:
-        registry: Knows the messages inside Any.
-        ignore_unknown: Let fields pass that a message does not have; they are dropped.
-        fold_first_letter: Let the first letter of a member's name be of either case.
+        registry: The message types, also of messages inside of Any.
+        ignore_unknown: Whether unknown fields are dropped instead of refused.
+        fold_first_letter: Whether the first letter of a name may be of either case.
     """
 
     registry: Registry
@@ -120,7 +120,7 @@ class MessageForms:
         return form
 
     def reader(self, type_: ScalarType | DescEnum | DescMessage) -> ValueReader:
-        """Return how one value of a type is read."""
+        """Return the reader of one value of a type."""
         if isinstance(type_, DescMessage):
             return self._message_reader(type_)
         takes_null = isinstance(type_, DescEnum) and type_.type_name == NULL_VALUE
@@ -168,14 +168,17 @@ class MessageForms:
 
 @dataclass(frozen=True, eq=False)
 class MessageForm:
-    """The JSON form of one message. Its fields are made when they are needed first: types recur."""
+    """The JSON form of one message.
+
+    The fields are made at their first use, because a message may hold its own type.
+    """
 
     forms: MessageForms
     message: DescMessage
 
     @cached_property
     def fields(self) -> dict[str, Field]:
-        """The fields by each name that JSON may use for them."""
+        """The fields by every name that JSON may use."""
         made = [_field(self.forms, desc) for desc in self.message.fields]
         by_name = {field.name: field for field in made}
         by_name |= {field.json_name: field for field in made}
@@ -192,7 +195,7 @@ class MessageForm:
         return names | {field.json_name: field for field in fields}
 
     def read(self, value: Any, path: str, v: BindingViolations) -> dict[str, Any]:
-        """Read an object. Members that are null stay, since they were present."""
+        """Read an object. Fields that are null stay, because they were present."""
         out: dict[str, Any] = {}
         if type(value) is not dict:
             v.add(path or "body", "must be an object")
@@ -316,7 +319,7 @@ def _codec_check(message: DescMessage) -> Check:
         if not isinstance(value, str):
             raise ValueError(f"must be a string that holds a {name}")
         try:
-            # There and back: the codec reads masks that it cannot write.
+            # Write it again, too: the codec reads field masks that it cannot write.
             message_from_json_value(type_, value).to_json()
         except (ValueError, TypeError, OverflowError):
             raise ValueError(f"is not a {name} in its JSON form") from None

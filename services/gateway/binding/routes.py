@@ -1,7 +1,7 @@
-"""Finding the route of a path: a tree of segments, the most specific first.
+"""The routes: a tree of segments that finds the most specific route of a path.
 
-Depth in the tree is position in the path, so one look-up visits each node once at
-most: the work is bounded by the routes and by the length of the path.
+The depth of a node is a position in the path, so a look-up visits each node once at most. The
+number of routes and the length of the path bound its work.
 """
 
 from __future__ import annotations
@@ -27,17 +27,16 @@ class BadPathError(ValueError):
 
 
 class DuplicateRouteError(ValueError):
-    """Two routes answer the same method and path; `other` was there before."""
+    """Two routes have the same method and path; `other` was added first."""
 
     def __init__(self, other: Any) -> None:
-        """Name the route that was there before."""
         super().__init__(str(other))
         self.other: Final = other
 
 
 @dataclass(slots=True)
 class _End(Generic[T]):
-    """Where routes end: by method, each with its variables."""
+    """The routes that end at a node: target and variables by method."""
 
     by_method: dict[str, tuple[T, tuple[Variable, ...]]] = field(default_factory=dict)
 
@@ -52,7 +51,7 @@ class _Node(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class Match(Generic[T]):
-    """A route and the values of its variables, decoded, by field path."""
+    """A route, and the decoded values of its variables by field path."""
 
     target: T
     values: Mapping[str, str]
@@ -60,21 +59,20 @@ class Match(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class OtherMethods:
-    """The path exists, but under these methods only."""
+    """The path exists, but only under these methods."""
 
     methods: frozenset[str]
 
 
 class Router(Generic[T]):
-    """Maps method and path to a route."""
+    """Map a method and a path to a route."""
 
     def __init__(self) -> None:
-        """Make a router without routes."""
         self._root: _Node[T] = _Node()
         self._verbs: set[str] = set()
 
     def add(self, method: str, template: Template, target: T) -> None:
-        """Add a route; `*` as the method answers those that have no route of their own.
+        """Add a route; the method `*` stands for every method without a route of its own.
 
         Raises:
             DuplicateRouteError: There is a route for this method and path.
@@ -95,14 +93,14 @@ class Router(Generic[T]):
     def find(self, method: str, raw_path: str) -> Match[T] | OtherMethods | None:
         """Find the most specific route: literals before `*` before `**`.
 
-        GET answers HEAD too.
+        A GET route also serves HEAD.
 
         Args:
             method: The HTTP method.
-            raw_path: The path as it came, escapes and all, from the first slash.
+            raw_path: The path from its first slash, with its escapes.
 
         Raises:
-            BadPathError: An escape of the path is malformed or no UTF-8.
+            BadPathError: An escape of the path is malformed or not UTF-8.
         """
         path, verb = raw_path, ""
         head, colon, tail = raw_path.rpartition(":")
@@ -110,7 +108,7 @@ class Router(Generic[T]):
             path, verb = head, tail
         found = self._find(method, path, verb)
         if found is None and verb:
-            # No rule knows this verb here: it belongs to the last segment.
+            # No rule has this verb on this path, so it belongs to the last segment.
             found = self._find(method, raw_path, "")
         return found
 
@@ -139,7 +137,7 @@ def _child(node: _Node[T], segment: str | Wildcard) -> _Node[T]:
 
 
 def _ends(root: _Node[T], segments: list[str], verb: str) -> Iterator[_End[T]]:
-    """Walk the tree depth first; each step is a node and its position in the path."""
+    """Walk the tree depth first: a step is a node, its position, and whether `**` matches there."""
     stack: list[tuple[_Node[T], int, bool]] = [(root, 0, False)]
     count = len(segments)
     while stack:
@@ -179,7 +177,7 @@ def _decode(segment: str) -> str:
 
 
 def _decode_keeping_slashes(segment: str) -> str:
-    """Decode all but `%2F`, which would look like a separator; it stays as it came."""
+    """Decode all escapes but `%2F`, which would look like a separator."""
     if "%" not in segment:
         return segment
     return "".join(

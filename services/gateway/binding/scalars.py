@@ -1,7 +1,7 @@
-"""Single values: what a field of each type takes, as JSON and as text in a path or query.
+"""Single values of every type, read from JSON and from the text of a path or a query.
 
-Both give the JSON value that the codec takes: numbers as numbers, enums as they came.
-Errors say what is wrong in words that read on from the field's name.
+Both readers return the JSON value that the codec accepts: numbers and enums as numbers. The
+text of an error continues the name of the field.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ RANGES: Final = {
 }
 
 Check = Callable[[Any], Any]
-"""Takes a JSON value and gives it back in one form. Raises ValueError."""
+"""Takes a JSON value and returns it in one form. Raises ValueError."""
 
 FromText = Callable[[str], Any]
-"""Takes text and gives the JSON value that it stands for. Raises ValueError."""
+"""Takes a text and returns the JSON value of it. Raises ValueError."""
 
 
 def check_of(type_: ScalarType | DescEnum) -> Check:
-    """Return what checks the JSON values of a type."""
+    """Return the check of a type's JSON values."""
     if isinstance(type_, DescEnum):
         return _enum_check(type_)
     if type_ in RANGES:
@@ -54,7 +54,7 @@ def check_of(type_: ScalarType | DescEnum) -> Check:
 
 
 def from_text_of(type_: ScalarType | DescEnum) -> FromText:
-    """Return what reads a type from text."""
+    """Return the reader of a type's text form."""
     check = check_of(type_)
     if isinstance(type_, DescEnum):
         return lambda text: check(int(text) if _INTEGER.fullmatch(text) else text)
@@ -66,7 +66,7 @@ def from_text_of(type_: ScalarType | DescEnum) -> FromText:
 
 
 def _plain_integer(text: str) -> int:
-    """Read ASCII digits with an optional minus, and nothing that `int` takes beside them."""
+    """Read ASCII digits with an optional minus; `int` alone takes more."""
     if not _INTEGER.fullmatch(text):
         raise ValueError("must be a whole number")
     return int(text)
@@ -89,7 +89,7 @@ def _integer_check(least: int, most: int) -> Check:
 
 
 def _whole(value: Any) -> int:
-    """Read a whole number in the other forms that ProtoJSON knows: 1.0, 1e2, "1"."""
+    """Read a whole number in the other forms of ProtoJSON: 1.0, 1e2, "1"."""
     if isinstance(value, str):
         if _INTEGER.fullmatch(value):
             return int(value)

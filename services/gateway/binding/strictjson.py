@@ -1,7 +1,7 @@
-"""JSON, read strictly (RFC 8259, I-JSON): what lenient readers let through is refused.
+"""A strict reader of JSON (RFC 8259, I-JSON).
 
-The codec behind it takes the last of two equal members and crashes on deep nesting, so
-nothing reaches it that was not read here.
+The codec takes the last of two equal members, and crashes on deep nesting. So every JSON text
+is read here first.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, Final, NoReturn
 
 DEPTH_MAX: Final = 100
 DIGITS_MAX: Final = 40
-"""More digits than this in a whole number make it a float: no integer field is as wide."""
+"""A whole number with more digits becomes a float: it fits into no integer field."""
 
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*"?', re.DOTALL)
 _NO_BRACKET = re.compile(r"[^\[\]{}]+")
@@ -22,10 +22,9 @@ _STEP: Final = {"{": 1, "[": 1, "}": -1, "]": -1}
 
 
 class JsonError(ValueError):
-    """Say what is wrong with a JSON text; `member` names the place if there is one."""
+    """Say what is wrong with a JSON text, or with the `member` of that name."""
 
     def __init__(self, reason: str, member: str = "") -> None:
-        """Keep both."""
         super().__init__(reason)
         self.member: Final = member
 
@@ -34,8 +33,8 @@ def read(body: bytes) -> Any:
     """Read a JSON text.
 
     Raises:
-        JsonError: It is no JSON, has text behind it, a member twice, a lone surrogate,
-            NaN or an infinite number, or is nested deeper than 100.
+        JsonError: It is not JSON, has text behind it, a member twice, a lone surrogate,
+            NaN or an infinite number, or is nested deeper than 100 levels.
     """
     try:
         text = body.decode()
@@ -45,7 +44,7 @@ def read(body: bytes) -> Any:
 
 
 def read_text(text: str) -> Any:
-    """Read a JSON text; see `read`."""
+    """Read a JSON text; raise the errors of `read`."""
     if text.count("{") + text.count("[") > DEPTH_MAX and _depth(text) > DEPTH_MAX:
         raise JsonError(f"is nested deeper than {DEPTH_MAX} levels")
     try:

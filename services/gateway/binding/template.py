@@ -20,7 +20,7 @@ REST: Final = "**"
 
 _IDENT = r"[A-Za-z_][A-Za-z0-9_]*"
 _FIELD_PATH = re.compile(rf"{_IDENT}(?:\.{_IDENT})*")
-# RFC 3986: pchar without the colon, which starts a verb, and without "*", a wildcard.
+# RFC 3986: pchar without the colon, which starts a verb, and without the wildcard "*".
 _LITERAL = re.compile(r"(?:[A-Za-z0-9\-._~!$&'()+,;=@]|%[0-9A-Fa-f]{2})+")
 
 
@@ -30,7 +30,7 @@ class TemplateError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Variable:
-    """Binds the segments `start` to `end` (exclusive; None: to the end of the path) to a field."""
+    """A field that takes the segments from `start` to before `end`, or with None to the last."""
 
     field_path: str
     start: int
@@ -40,8 +40,12 @@ class Variable:
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """A parsed template: its segments (literals decoded, or `*`, or a last `**`), its
-    verb ("" for none) and its variables.
+    """A parsed template.
+
+    Attributes:
+        segments: Decoded literals and wildcards.
+        verb: The verb, or "" for none.
+        variables: The variables, in their order.
     """
 
     segments: tuple[str | Wildcard, ...]
@@ -51,7 +55,7 @@ class Template:
 
 @dataclass(frozen=True, slots=True)
 class Wildcard:
-    """`*`, one segment, or `**`, all that are left."""
+    """`*`, which takes one segment, or `**`, which takes the rest."""
 
     rest: bool
 
@@ -60,7 +64,7 @@ def parse(text: str) -> Template:
     """Parse a template.
 
     Raises:
-        TemplateError: It is not of the grammar, `**` is not last, or a variable comes twice.
+        TemplateError: The grammar does not allow it, `**` is not last, or a variable comes twice.
     """
     return _Parser(text).template()
 

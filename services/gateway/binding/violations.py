@@ -1,22 +1,21 @@
-"""What is wrong with a request, field by field."""
+"""The violations of a request, field by field."""
 
 from __future__ import annotations
 
 from typing import Final
 
 VIOLATIONS_MAX: Final = 50
-"""More are not listed: an answer is for reading."""
+"""Further violations are left out, because people read the answer."""
 
 
 class BindingViolations:
-    """Collects the wrong fields of a request, by their JSON names."""
+    """Collect the wrong fields of a request by their JSON names."""
 
     def __init__(self) -> None:
-        """Begin with none."""
         self.found: list[tuple[str, str]] = []
 
     def add(self, field: str, description: str) -> None:
-        """Note that a field is wrong; `description` reads on from its name."""
+        """Note that a field is wrong; the description continues its name."""
         if len(self.found) < VIOLATIONS_MAX:
             self.found.append((field, description))
 
@@ -27,14 +26,13 @@ class BindingViolations:
 
 
 class BadRequest(ValueError):
-    """The request has wrong fields: pairs of a JSON name and what is wrong with it."""
+    """The request has wrong fields: pairs of a JSON name and a description."""
 
     def __init__(self, fields: list[tuple[str, str]]) -> None:
-        """Keep the fields."""
         super().__init__("; ".join(f"{name} {reason}" for name, reason in fields))
         self.fields: Final = fields
 
 
 def joined(path: str, name: str) -> str:
-    """Name a member of what `path` names."""
+    """Return the path of a field inside of `path`."""
     return f"{path}.{name}" if path else name

@@ -1,1 +1,1 @@
-"""Requests, responses, headers, and the calls that are made for them."""
+"""HTTP requests and responses, and the gRPC calls in between."""

@@ -1,4 +1,4 @@
-"""The gateway as an ASGI application: finds the route, keeps the limits, shapes the answers."""
+"""The gateway as an ASGI application: routes, limits, and the form of answers."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ log = structlog.get_logger("lockstep.gateway")
 
 @dataclass(slots=True)
 class Trace:
-    """What the access log says about a request."""
+    """The facts about a request that the access log tells."""
 
     request_id: str
     route: str = ""
@@ -56,16 +56,16 @@ class Trace:
 
 @dataclass(slots=True, eq=False, kw_only=True)
 class Gateway:
-    """Serves HTTP.
+    """Serve HTTP.
 
     Attributes:
-        router: Finds the binding of a path.
-        failures: Makes failures.
-        headers: Decides which headers pass.
-        limits: The limits.
-        pages: What the gateway answers itself, by path; `site` is asked where nothing else is.
-        cors: Which origins may read answers.
-        site: The files of a browser client.
+        router: The bindings by method and path.
+        failures: The factory of failures.
+        headers: The policy of headers.
+        limits: The limits of requests.
+        pages: The gateway's own pages by path.
+        cors: The policy of cross-origin requests.
+        site: The files of a browser client, for paths that are neither a route nor a page.
     """
 
     router: Router[Transcoder]
@@ -102,7 +102,7 @@ class Gateway:
             )
 
     async def _respond(self, request: Request, trace: Trace) -> Response | None:
-        """Answer, whatever happens; None: the site may have the path."""
+        """Return the response, also of a failure; None if the site may have the path."""
         try:
             return await self._dispatch(request, trace)
         except Failure as failure:
@@ -248,7 +248,7 @@ async def _compressed(request: Request, response: Response, headers: dict[str, s
     headers["content-encoding"] = "gzip"
     tag = headers.get("etag")
     if tag is not None and not tag.startswith("W/"):
-        headers["etag"] = "W/" + tag  # RFC 9110: other bytes need another strong tag
+        headers["etag"] = "W/" + tag  # RFC 9110: other bytes need another strong tag.
     if len(body) > IN_THREAD_ABOVE_BYTES:
         return await asyncio.to_thread(gzip.compress, body, GZIP_LEVEL)
     return gzip.compress(body, GZIP_LEVEL, mtime=0)

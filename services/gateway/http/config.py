@@ -1,4 +1,4 @@
-"""The configuration of a gateway: plain values, wherever they come from."""
+"""The configuration of a gateway, in plain values."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ class Limits:
     """The limits of requests.
 
     Attributes:
-        requests: Calls in flight.
+        requests: The most calls in flight.
         body_bytes: The largest body.
-        call_seconds: The longest call; also the default of a client that sends no timeout.
-        body_seconds: How long sending a body may take.
+        call_seconds: The longest call, and the timeout of a client that sends none.
+        body_seconds: The longest time that a body may take to arrive.
     """
 
     requests: int
@@ -31,7 +31,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class ConnectionLimits:
-    """Bytes of the URL and of all headers, and seconds for both to arrive."""
+    """The limits until a request is read: bytes of the URL and of the headers, and their time."""
 
     url_bytes: int
     header_bytes: int
@@ -40,23 +40,23 @@ class ConnectionLimits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GatewayConfig:
-    """How a gateway behaves.
+    """The configuration of a gateway.
 
     Attributes:
         listen_on: The host and the port; port 0 is any free one.
-        stop_grace_seconds: How long requests in flight may take at a stop.
+        stop_grace_seconds: The time that requests in flight get at a stop.
         error_domain: The domain in the gateway's own errors.
         ignore_unknown: Whether unknown members of a body are dropped instead of refused.
         fold_first_letter: Whether JSON names may begin with either case.
-        extra_headers: Names of further request headers that pass.
-        reserved_headers: Beginnings of names that only the gateway itself may send.
+        extra_headers: The names of further request headers that services get.
+        reserved_headers: The prefixes of names that only the gateway itself may send.
         trusted_proxies: The networks whose `x-forwarded-for` is believed.
         origins: The origins whose browsers may call.
         static: The folder of a browser client.
         limits: The limits of requests.
         connection_limits: The limits before there is a request.
         channel_options: The gRPC options of every channel.
-        resolve: Resolves the targets of upstreams.
+        resolve: The resolver of upstreams' targets.
     """
 
     listen_on: tuple[str, int]

@@ -1,4 +1,4 @@
-"""A connection of HTTP/1.1: uvicorn's, with limits, and with our shape for broken requests."""
+"""A connection of HTTP/1.1: uvicorn's, with limits, and with the shape of all failures."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ CONTINUE: Final = b"HTTP/1.1 100 "
 
 
 class _Refused(Exception):
-    """Stops the parser."""
+    """Stop the parser."""
 
 
 class _Writer:
-    """Writes the head of an answer together with its body.
+    """Write the head of an answer together with its body.
 
-    Apart they are two system calls, which are a fifth of what an answer costs.
+    Two system calls instead of one would cost a fifth of the answer.
     """
 
     __slots__ = ("_head", "_is_first", "_transport")
@@ -56,13 +56,13 @@ class _Writer:
 
 
 class HttpConnection(HttpToolsProtocol):
-    """See the module. Subclassed with limits by `connection_class`."""
+    """A connection. `connection_class` subclasses it with limits."""
 
     limits: ClassVar[ConnectionLimits]
     failures: ClassVar[Failures]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        """Take what uvicorn gives."""
+        """Take uvicorn's arguments."""
         super().__init__(*args, **kwargs)
         self._refusal: Failure | None = None
         self._head_timer: asyncio.TimerHandle | None = None
@@ -70,21 +70,21 @@ class HttpConnection(HttpToolsProtocol):
         self._writer: _Writer | None = None
         self._client = Client()
 
-    def connection_made(  # type: ignore[override] # as in uvicorn: it is always this one
+    def connection_made(  # type: ignore[override] # uvicorn narrows the type, too
         self, transport: asyncio.Transport
     ) -> None:
-        """Begin to wait for a request."""
+        """Start the timer of the first request."""
         super().connection_made(transport)
         self._await_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stop waiting, and let nobody work for a client that is gone."""
+        """Stop the timer, and cancel the work for a client that is gone."""
         self._got_head()
         super().connection_lost(exc)
         self._client.leave()
 
     def data_received(self, data: bytes) -> None:
-        """Read on, unless the rest was refused."""
+        """Read on, unless a refusal closed the connection."""
         if not self.transport.is_closing():
             super().data_received(data)
 
@@ -110,18 +110,18 @@ class HttpConnection(HttpToolsProtocol):
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        """Hand the request over."""
+        """Stop the timer, and hand the request over."""
         self._got_head()
         super().on_headers_complete()
 
     def on_response_complete(self) -> None:
-        """Send what is left: an answer without a body has nothing that its head waits for."""
+        """Send the head of an answer without a body: it still waits for one."""
         if self._writer is not None:
             self._writer.flush()
         super().on_response_complete()
 
-    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's words
-        """Answer what can't be read, in the shape of every failure, and close."""
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's text
+        """Answer an unreadable request in the shape of all failures, and close."""
         failure = self._refusal or self.failures.invalid([("request", "is not valid HTTP")])
         body = failure.as_status()
         self.transport.write(
@@ -138,9 +138,9 @@ class HttpConnection(HttpToolsProtocol):
         self._client = cycle.scope["state"][CLIENT] = Client()
         super()._start_asgi_task(cycle, app)
 
-    def _refuse(self, status: HTTPStatus, what: str, bytes_max: int) -> None:
+    def _refuse(self, status: HTTPStatus, field: str, bytes_max: int) -> None:
         reason = f"is longer than {bytes_max} bytes"
-        self._refusal = self.failures.invalid([(what, reason)], status=status)
+        self._refusal = self.failures.invalid([(field, reason)], status=status)
         raise _Refused
 
     def _await_head(self) -> None:
@@ -163,11 +163,11 @@ class HttpConnection(HttpToolsProtocol):
         self.send_400_response("")
 
 
-def connection_class(bounds: ConnectionLimits, makes: Failures) -> type[HttpConnection]:
-    """Return the class of connections with these limits; uvicorn makes them."""
+def connection_class(bounds: ConnectionLimits, factory: Failures) -> type[HttpConnection]:
+    """Return the class of connections with these limits, for uvicorn."""
 
     class Limited(HttpConnection):
         limits = bounds
-        failures = makes
+        failures = factory
 
     return Limited

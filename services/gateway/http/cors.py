@@ -1,4 +1,4 @@
-"""Cross-origin requests (Fetch standard): off unless origins are set. Never with cookies."""
+"""Cross-origin requests (Fetch standard): allowed for the configured origins, without cookies."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ PREFLIGHT_SECONDS: Final = "600"
 
 @dataclass(frozen=True, slots=True)
 class Cors:
-    """Decides which origins may read answers.
+    """Decide which origins may read answers.
 
     Attributes:
-        origins: Such as `https://shop.example`, or `*` for all of them.
+        origins: Origins such as `https://shop.example`; `*` stands for all.
     """
 
     origins: Collection[str]
@@ -44,7 +44,7 @@ class Cors:
         }
 
     def is_preflight(self, request: Request) -> bool:
-        """Tell whether a browser asks if it may send a request, and it may."""
+        """Tell whether a request is the preflight of an allowed origin."""
         return (
             request.method == "OPTIONS"
             and b"access-control-request-method" in request.named

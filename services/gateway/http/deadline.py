@@ -1,4 +1,4 @@
-"""How long a caller wants to wait."""
+"""The headers by which a caller limits the time of a call."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def grpc_timeout_seconds(text: str) -> float:
     """Read the value of `Grpc-Timeout`, such as `500m` (gRPC over HTTP/2, "Timeout").
 
     Raises:
-        ValueError: It is malformed, or no time at all.
+        ValueError: It is malformed or zero.
     """
     match = _GRPC.fullmatch(text)
     if match is None or not int(match[1]):
@@ -29,7 +29,7 @@ def request_timeout_seconds(text: str) -> float:
     """Read the value of `Request-Timeout`, decimal seconds such as `2.5`.
 
     Raises:
-        ValueError: It is malformed, or no time at all.
+        ValueError: It is malformed or zero.
     """
     if not _SECONDS.fullmatch(text) or not float(text):
         raise ValueError("must be a number of seconds above 0")

@@ -1,4 +1,4 @@
-"""One shape for every failure: `google.rpc.Status` as JSON, or RFC 9457 where asked for."""
+"""One shape for all failures: `google.rpc.Status` as JSON, or RFC 9457 on request."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ UNIMPLEMENTED: Final = 12
 INTERNAL: Final = 13
 UNAVAILABLE: Final = 14
 
-# google/rpc/code.proto; index is the gRPC code.
+# The statuses by gRPC code (google/rpc/code.proto).
 HTTP_STATUS: Final = (
     200, 499, 500, 400, 504, 404, 409, 403, 429, 400, 409, 400, 501, 500, 503, 500, 401,
 )  # fmt: skip
@@ -47,10 +47,10 @@ class Failure(Exception):
 
     Attributes:
         code: The gRPC code.
-        message: For people.
+        message: The text for people.
         details: The details, each as JSON with its `@type`.
-        status: The HTTP status.
-        headers: HTTP headers that belong to it.
+        status: The HTTP status; 0 stands for the one of the code.
+        headers: Further HTTP headers of the response.
     """
 
     code: int
@@ -61,7 +61,7 @@ class Failure(Exception):
 
     @property
     def http_status(self) -> int:
-        """The HTTP status: its own, or the one of its code."""
+        """The failure's own HTTP status, or else the one of its code."""
         return self.status or HTTP_STATUS[self.code]
 
     def as_status(self) -> bytes:
@@ -70,7 +70,7 @@ class Failure(Exception):
         return json.dumps(body, ensure_ascii=False).encode()
 
     def as_problem(self) -> bytes:
-        """Write it as problem details (RFC 9457), with the same members beside."""
+        """Write it as problem details (RFC 9457), with the members of the status beside."""
         body = {
             "type": "about:blank",
             "title": PHRASES.get(self.http_status, ""),
@@ -82,7 +82,7 @@ class Failure(Exception):
         return json.dumps(body, ensure_ascii=False).encode()
 
     def all_headers(self) -> dict[str, str]:
-        """Return its HTTP headers, with those that follow from its status and details."""
+        """Return its headers, with those that follow from its status and details."""
         headers = dict(self.headers)
         if self.http_status == http.HTTPStatus.UNAUTHORIZED:
             headers["www-authenticate"] = "Bearer"
@@ -100,11 +100,11 @@ class Failure(Exception):
 
 
 class Failures:
-    """Makes failures.
+    """Make failures.
 
     Args:
-        domain: The domain of the gateway's own ErrorInfo.
-        registry: Knows the types of details.
+        domain: The domain in the gateway's own ErrorInfo.
+        registry: The types of details.
     """
 
     def __init__(self, domain: str, registry: Registry) -> None:
@@ -124,7 +124,7 @@ class Failures:
         details: Iterable[Mapping[str, Any]] = (),
         headers: Mapping[str, str] | None = None,
     ) -> Failure:
-        """Make a failure of the gateway's own."""
+        """Make one of the gateway's own failures."""
         info = {"@type": ERROR_INFO, "reason": reason, "domain": self._domain, "metadata": {}}
         return Failure(code, message, [info, *details], status, headers or {})
 
@@ -135,7 +135,7 @@ class Failures:
         status: int = 0,
         headers: Mapping[str, str] | None = None,
     ) -> Failure:
-        """Make the failure of a request with wrong fields, by their names in JSON or HTTP."""
+        """Make the failure of a request with wrong fields, named as in JSON or HTTP."""
         violations = [{"field": name, "description": text} for name, text in fields]
         message = str(BadRequest(list(fields)))
         detail = {"@type": BAD_REQUEST, "fieldViolations": violations}
@@ -169,7 +169,7 @@ class Failures:
         return self.make(UNAVAILABLE, "UPSTREAM_UNAVAILABLE", message, details=[wait])
 
     def too_many(self) -> Failure:
-        """Make the failure of a request that is one too many."""
+        """Make the failure of a request above the limit."""
         wait = {"@type": RETRY_INFO, "retryDelay": "1s"}
         message = "Too many requests are in flight."
         return self.make(RESOURCE_EXHAUSTED, "TOO_MANY_REQUESTS", message, details=[wait])
@@ -179,16 +179,16 @@ class Failures:
         return self.make(DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED", "The time ran out.", status=status)
 
     def internal(self) -> Failure:
-        """Make the failure of something unexpected; it says nothing of it."""
+        """Make the failure of an unexpected error, without its text."""
         return self.make(INTERNAL, "INTERNAL", "Something unexpected happened.")
 
     def of(self, error: grpc.aio.AioRpcError, request: DescMessage, body: str) -> Failure:
         """Translate the failure of a call; fields get their JSON names.
 
         Args:
-            error: What the call raised.
+            error: The failure of the call.
             request: The request's type.
-            body: The name of the field that the HTTP body is, or "*" or "".
+            body: The name of the field in the HTTP body, or "*" or "".
         """
         code = error.code().value[0]
         data = _status_details(error)
@@ -202,7 +202,7 @@ class Failures:
         return Failure(code, status.message or error.details() or "", details)
 
     def _bare(self, code: int, text: str) -> Failure:
-        """Make a failure without details. Texts that gRPC or a crash made are not passed on."""
+        """Make a failure without details; do not pass on a text of gRPC or of a crash."""
         if code == UNAVAILABLE:
             return self.unavailable()
         if code == DEADLINE_EXCEEDED:
@@ -215,7 +215,7 @@ class Failures:
         try:
             shown: dict[str, Any] = json.loads(detail.to_json(registry=self._registry))
         except (ValueError, TypeError):
-            # A type that is not known here: kept, so that a client that knows it can read it.
+            # The type is unknown here. A client that knows it can read the value.
             value = base64.b64encode(detail.value).decode()
             return {"@type": detail.type_url, "value": value}
         if shown.get("@type") == BAD_REQUEST:
@@ -234,8 +234,8 @@ def _status_details(error: grpc.aio.AioRpcError) -> bytes | None:
 def json_path(message: DescMessage, path: str, body: str = "") -> str:
     """Turn a path of proto names (`items[0].unit_price`) into JSON names.
 
-    Steps that name no field stay as they are. A path that starts inside the body's field
-    is taken from there.
+    A step that is not a field stays as it is. A path may begin inside the field that is the
+    body.
     """
     here: DescMessage | None = message
     first = re.split(r"[.\[]", path, maxsplit=1)[0]

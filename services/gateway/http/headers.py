@@ -1,7 +1,7 @@
-"""Which headers go in as metadata and which come out, and who the client is.
+"""The headers that become metadata, the metadata that becomes headers, and the client's IP.
 
-Both are lists of what is allowed. Reserved names, which services believe, never come in from
-outside.
+Only listed names pass, in both directions. Services trust the reserved names, so these never
+come in from outside.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ PASSED_OUT: Final = ("location", "retry-after", "etag")
 METADATA_PREFIX: Final = "grpc-metadata-"
 REQUEST_ID_LENGTH_MAX: Final = 128
 
-# Whether a value that metadata can't carry, or that comes twice, is the caller's mistake (the
-# request would mean something else without it) or simply left out.
+# The headers that pass. True: a value that comes twice, or that metadata cannot carry, is the
+# caller's error, because the request means something else without it. False: it is left out.
 _PASSED_IN: Final = {
     "authorization": True,
     "idempotency-key": True,
@@ -42,11 +42,11 @@ _OWN_METADATA: Final = ("grpc-", ":")
 
 @dataclass(frozen=True, slots=True)
 class Inbound:
-    """What is read from a request's headers.
+    """The facts from a request's headers.
 
     Attributes:
-        metadata: For the call.
-        timeout_seconds: What the caller wants to wait; None: does not say.
+        metadata: The metadata of the call.
+        timeout_seconds: The caller's timeout; None if it sent none.
     """
 
     metadata: list[tuple[str, str]]
@@ -54,15 +54,15 @@ class Inbound:
 
 
 class HeaderPolicy:
-    """Decides what passes.
+    """Decide which headers pass.
 
     Args:
-        extra: Names of further headers that may pass; `grpc-metadata-x` passes as `x`.
+        extra: The names of further headers that pass; `grpc-metadata-x` passes as `x`.
         trusted_proxies: The networks whose `x-forwarded-for` is believed.
-        reserved: How the names begin that only the gateway itself may send to services.
+        reserved: The prefixes of names that only the gateway itself may send.
 
     Raises:
-        ValueError: A name is one that must not pass, or a network is malformed.
+        ValueError: A name must not pass, or a network is malformed.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class HeaderPolicy:
         """Read a request's headers.
 
         Raises:
-            BadRequest: One that matters comes twice, can't be carried, or is malformed.
+            BadRequest: A header that matters comes twice, cannot be carried, or is malformed.
         """
         found: dict[str, str] = {}
         timeout: float | None = None
@@ -126,7 +126,7 @@ class HeaderPolicy:
 
 
 def request_id(headers: Headers) -> str:
-    """Return the caller's request id, or a new one if there is none that can be echoed."""
+    """Return the caller's request id, or a new one if it cannot be echoed."""
     for name, value in headers:
         if name == b"x-request-id" and len(value) <= REQUEST_ID_LENGTH_MAX:
             return value.decode() if _PRINTABLE.fullmatch(value) else os.urandom(16).hex()
@@ -134,7 +134,7 @@ def request_id(headers: Headers) -> str:
 
 
 def passed_out(metadata: Iterable[tuple[str, str | bytes]] | None) -> dict[str, str]:
-    """Pick the metadata of an answer that becomes HTTP headers."""
+    """Return the metadata of an answer that becomes HTTP headers."""
     return {
         key: value
         for key, value in metadata or ()
@@ -143,7 +143,7 @@ def passed_out(metadata: Iterable[tuple[str, str | bytes]] | None) -> dict[str, 
 
 
 def first(headers: Headers, name: bytes) -> str:
-    """Return the value of a header, several of them joined; "" without it."""
+    """Return the values of a header, joined; "" without it."""
     return ", ".join(value.decode("latin-1") for each, value in headers if each == name)
 
 

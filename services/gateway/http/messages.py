@@ -1,4 +1,4 @@
-"""One request and its response, as the rest of the gateway sees them."""
+"""HTTP requests and responses, apart from ASGI."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 JSON_TYPE: Final = "application/json"
 NO_CONTENT: Final = (204, 304)
 CLIENT: Final = "lockstep.client"
-"""Where the connection puts the client of a request, in the state of the scope."""
+"""The key of the client in the state of the ASGI scope."""
 
 
 class ClientGone(Exception):
-    """The client does not wait for an answer any more."""
+    """The client has left and waits for no answer."""
 
 
 class TooLarge(Exception):
@@ -34,7 +34,7 @@ class TooSlow(Exception):
 
 @dataclass(slots=True)
 class Response:
-    """An answer."""
+    """An HTTP response."""
 
     status: int
     body: bytes = b""
@@ -43,26 +43,25 @@ class Response:
 
 
 class Client:
-    """Who waits for an answer. The connection tells when it leaves."""
+    """The client that waits for an answer. The connection reports that it leaves."""
 
     __slots__ = ("_then", "has_left")
 
     def __init__(self) -> None:
-        """Begin with one that is there."""
         self.has_left = False
         self._then: Callable[[], object] | None = None
 
     def when_left(self, then: Callable[[], object] | None) -> None:
-        """Have `then` called as soon as the client leaves, now if it has; None: nothing.
+        """Call `then` as soon as the client leaves, or now if it has left. None cancels that.
 
-        A task that waits for that would cost more than all headers of a request.
+        A task that waits for the client would cost more than reading all headers.
         """
         self._then = then
         if self.has_left and then is not None:
             then()
 
     def leave(self) -> None:
-        """Tell that the client is gone."""
+        """Report that the client has left."""
         self.has_left = True
         if self._then is not None:
             self._then()
@@ -70,7 +69,7 @@ class Client:
 
 @dataclass(slots=True)
 class Request:
-    """A request. `named` has the last value of each header."""
+    """An HTTP request. `named` has the last value of each header."""
 
     method: str
     raw_path: str
@@ -106,7 +105,7 @@ class Request:
         Raises:
             TooLarge: It is longer than `bytes_max`.
             TooSlow: It takes longer than `seconds`.
-            ClientGone: The client left.
+            ClientGone: The client has left.
         """
         length = self.named.get(b"content-length")
         if length is None and b"transfer-encoding" not in self.named:
@@ -132,7 +131,7 @@ class Request:
                 return bytes(chunks)
 
     async def discard(self, *, bytes_max: int, seconds: float) -> None:
-        """Read what is still coming, so that a client that only then reads gets the answer."""
+        """Read the rest of the body: some clients read the answer only after they have sent it."""
         if b"expect" in self.named:
             return
         with contextlib.suppress(TooLarge, ClientGone, TimeoutError):

@@ -1,4 +1,4 @@
-"""What a client takes and gives: media types, compression, entity tags (RFC 9110)."""
+"""Content negotiation: media types, compression, entity tags (RFC 9110)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _TAG_TEXT = re.compile(r"[\x21\x23-\x7e]+")
 
 
 def accepts(accept: str) -> tuple[bool, bool]:
-    """Read `Accept`: whether JSON may be sent, and whether errors shall be problem details."""
+    """Read `Accept`: whether it allows JSON, and whether it prefers problem details."""
     if accept in ("", "*/*", JSON):
         return True, False
     wanted = _qualities(accept)
@@ -41,7 +41,7 @@ def is_json(content_type: str) -> bool:
 
 
 def entity_tag(text: str) -> str:
-    """Write a resource's etag as the value of `ETag`; "" if it can't be one."""
+    """Write a resource's etag as the value of `ETag`; "" if it cannot be one."""
     if _ENTITY_TAG.fullmatch(text):
         return text
     return f'"{text}"' if _TAG_TEXT.fullmatch(text) else ""

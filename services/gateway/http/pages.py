@@ -1,4 +1,4 @@
-"""What the gateway answers itself: its health and fixed files."""
+"""The gateway's own pages: its health and fixed files."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class FixedPage:
     """A page that never changes: compressed and tagged once.
 
     Args:
-        body: Its content.
-        content_type: Its media type.
+        body: The content.
+        content_type: The media type.
         headers: Further headers.
     """
 
@@ -51,9 +51,12 @@ class FixedPage:
 
 @dataclass(slots=True, eq=False)
 class Health:
-    """Answers whether the gateway is alive, and whether it is ready.
+    """Answer whether the gateway is alive, and whether it is ready.
 
-    `draining` is set when it is being stopped: it is alive, but not ready for more.
+    Attributes:
+        channels: The channels to the upstreams.
+        failures: The factory of failures.
+        draining: Whether the gateway is stopping: it is alive, but not ready.
     """
 
     channels: Channels
@@ -62,18 +65,18 @@ class Health:
 
     @property
     def pages(self) -> dict[str, Page]:
-        """Its pages by path."""
+        """The pages by path."""
         return {"/healthz": self.alive, "/readyz": self.ready}
 
     async def alive(self, _request: Request) -> Response:
-        """Answer that the process works."""
+        """Answer that the process is alive."""
         return Response(200, b'{"status":"OK"}', {"cache-control": "no-store"}, JSON_TYPE)
 
     async def ready(self, _request: Request) -> Response:
         """Answer with the state of every upstream.
 
         Raises:
-            Failure: One is not SERVING (it says which), or the gateway is stopping.
+            Failure: An upstream is not SERVING, or the gateway is stopping.
         """
         if self.draining:
             raise self.failures.unavailable("The gateway is stopping.")

@@ -1,4 +1,4 @@
-"""The HTTP server: listen, and stop in order."""
+"""The HTTP server: it listens, and stops in order."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ class _Server(uvicorn.Server):
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Listen on an address.
+    """Open the socket.
 
     Raises:
-        OSError: It can't be had; in words for people.
+        OSError: The port is taken or not allowed; the text is for people.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
@@ -50,8 +50,9 @@ async def serving(
     *,
     grace_seconds: float,
 ) -> AsyncIterator[None]:
-    """Serve while the context lasts; then refuse to be ready, accept nothing, and let the
-    requests in flight end.
+    """Serve while the context lasts, then stop in order.
+
+    The gateway is no longer ready, accepts no connections, and lets requests in flight end.
     """
     logging.getLogger("uvicorn").setLevel(logging.ERROR)
     config = uvicorn.Config(

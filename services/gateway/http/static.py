@@ -13,7 +13,7 @@ from services.gateway.http.messages import Receive, Scope, Send
 
 SECURITY: Final = {
     "content-security-policy": (
-        # Pictures of products and people are wherever their owners keep them.
+        # The owners of pictures keep them on any host.
         "default-src 'self'; img-src 'self' https: http: data:; base-uri 'none';"
         " form-action 'self'; frame-ancestors 'none'"
     ),
@@ -24,7 +24,7 @@ SECURITY: Final = {
 
 
 class StaticSite:
-    """Serves a folder: `index.html` for `/`, otherwise exactly the file that is asked for.
+    """Serve the files of a folder; `/` is `index.html`.
 
     Raises:
         RuntimeError: The folder does not exist.
@@ -36,7 +36,7 @@ class StaticSite:
     async def serve(
         self, scope: Scope, receive: Receive, send: Send, headers: dict[str, str]
     ) -> int | None:
-        """Send a file and return the status; None, with nothing sent, if there is no such file."""
+        """Send a file and return the status; send nothing and return None without such a file."""
         path = "index.html" if scope["raw_path"] == b"/" else unquote(scope["path"]).lstrip("/")
         try:
             response = await self._files.get_response(path, scope)

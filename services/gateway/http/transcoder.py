@@ -1,4 +1,4 @@
-"""One binding of one RPC: request in, call, response out. Everything is prepared at start."""
+"""One binding of one RPC, prepared at start: request in, call, response out."""
 
 from __future__ import annotations
 
@@ -30,28 +30,28 @@ from services.gateway.http.upstream import Invoke, Metadata, Upstream
 
 ETAG: Final = "etag"
 IN_THREAD_ABOVE_BYTES: Final = 64 * 1024
-"""Larger bodies take more than 10 ms to read at worst: too long for the event loop."""
+"""Larger bodies may take more than 10 ms to read, too long for the event loop."""
 _PLACE = re.compile(r"\{([a-z0-9_.]+)\}")
 
 
 @dataclass(frozen=True, slots=True)
 class UpstreamCall:
-    """What a call brings along beside its message."""
+    """The metadata and the timeout of one call."""
 
     metadata: Metadata
     timeout_seconds: float
 
 
 class Transcoder:
-    """Serves one binding.
+    """Serve one binding.
 
     Args:
         rpc: The RPC.
-        binding: How it is bound to HTTP.
+        binding: Its HTTP method and path.
         forms: The JSON forms of messages.
-        failures: Makes failures.
-        upstream: Where the service is.
-        invoke: Calls the method.
+        failures: The factory of failures.
+        upstream: The upstream of the service.
+        invoke: The function that calls the method.
 
     Raises:
         ValueError: The binding or the `location` of the method's options is invalid.
@@ -85,7 +85,7 @@ class Transcoder:
         Raises:
             BadRequest: The request has wrong fields.
             Failure: The call failed.
-            ClientGone: The client left; the call was cancelled.
+            ClientGone: The client has left, and the call was cancelled.
         """
         if len(body) > IN_THREAD_ABOVE_BYTES:
             message = await asyncio.to_thread(self._binder.message, path, request.query, body)
@@ -119,14 +119,13 @@ class Transcoder:
 
 
 class Encoder:
-    """Turns the message that an RPC answers with into a response."""
+    """Turn the message that an RPC answers with into a response.
+
+    Raises:
+        ValueError: The `location` of the method's options names a field that does not exist.
+    """
 
     def __init__(self, rpc: Rpc, registry: Registry) -> None:
-        """Prepare everything.
-
-        Raises:
-            ValueError: The `location` of the method's options names no text of the response.
-        """
         self._type = rpc.desc.output.type
         self._registry = registry
         self._status = rpc.rule.success_status
@@ -134,7 +133,7 @@ class Encoder:
         self._etag = next(filter(_is_etag, rpc.desc.output.fields), None)
 
     def encode(self, data: bytes) -> Response:
-        """Write the response in JSON; fields without presence are always there."""
+        """Write the message in JSON; fields without presence are always there."""
         message = self._type.from_binary(data)
         response = Response(self._status)
         if self._status not in NO_CONTENT:
@@ -164,7 +163,7 @@ def _location(message: DescMessage, template: str) -> Location | None:
 
 
 def _fill(location: Location, message: Message) -> str:
-    """Fill in a location; "" if a part of it is not in the response."""
+    """Fill in a location; return "" if a part of it is not in the message."""
     out = []
     for part in location:
         if isinstance(part, str):
@@ -186,7 +185,7 @@ def _is_etag(field: DescField) -> bool:
 
 
 def _unless_known(request: Request, response: Response) -> Response:
-    """Answer 304 when the client has this state of the resource already."""
+    """Answer 304 if the client already has this state of the resource."""
     known = request.header(b"if-none-match")
     tag = response.headers.get("etag", "")
     if known and tag and request.method in ("GET", "HEAD") and none_match(known, tag):

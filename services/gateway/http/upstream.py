@@ -1,4 +1,4 @@
-"""The services behind the gateway: a channel each, calls with bytes in and bytes out."""
+"""The services behind the gateway, and the channels to them. Messages are bytes here."""
 
 from __future__ import annotations
 
@@ -23,26 +23,26 @@ Metadata = list[tuple[str, str]]
 Invoke = grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]
 
 Proof = Callable[[str], Metadata]
-"""Takes the client's IP and returns the metadata that proves to an upstream who calls."""
+"""Takes the client's IP and returns the metadata that proves the caller to an upstream."""
 
 
 class UpstreamError(ValueError):
-    """Say in one line what is wrong with the place of a service."""
+    """Say in one line what is wrong with the target of a service."""
 
 
 def no_proof(_client_ip: str) -> Metadata:
-    """Return nothing: a foreign upstream learns neither who calls nor for whom."""
+    """Return nothing: a foreign upstream learns neither the caller nor the client's IP."""
     return []
 
 
 @dataclass(frozen=True, slots=True)
 class Upstream:
-    """Where services are.
+    """The target of services.
 
     Attributes:
-        name: What it is called in reports of readiness.
+        name: The name in reports of readiness.
         target: `host:port`, several of them separated by commas, or a gRPC target.
-        proof: The metadata of each call that says who calls, and for which client.
+        proof: The proof of the caller, made for each call.
         tls: Credentials of the transport; plaintext without them.
     """
 
@@ -52,23 +52,23 @@ class Upstream:
     tls: grpc.ChannelCredentials | None = None
 
 
-def foreign_upstreams(places: Iterable[str], *, ca: str | None = None) -> dict[str, Upstream]:
-    """Read places such as `full.Service=host:port`.
+def foreign_upstreams(given: Iterable[str], *, ca: str | None = None) -> dict[str, Upstream]:
+    """Read targets such as `full.Service=host:port`.
 
     Args:
-        places: One for each service.
+        given: One text for each service.
         ca: A file of certificates to trust, or `system`; None for plaintext.
 
     Raises:
-        UpstreamError: One is malformed.
-        OSError: The certificates can't be read.
+        UpstreamError: A text is malformed.
+        OSError: The certificates cannot be read.
     """
     tls = _tls(ca)
     found: dict[str, Upstream] = {}
-    for place in places:
-        name, separator, target = place.partition("=")
+    for each in given:
+        name, separator, target = each.partition("=")
         if not (name and separator and target):
-            raise UpstreamError(f"--upstream {place} must be full.Service=host:port")
+            raise UpstreamError(f"--upstream {each} must be full.Service=host:port")
         found[name] = Upstream(name, target, tls=tls)
     return found
 
@@ -85,27 +85,27 @@ class Channels:
 
     Args:
         options: The gRPC options of every channel.
-        resolve: Resolves the targets; by default they are used as they are.
+        resolve: The resolver of targets; the default keeps them as they are.
     """
 
     def __init__(self, options: ChannelOptions = (), resolve: Resolve = str) -> None:
-        # No channel is opened yet: each belongs to the event loop that runs at that time.
+        # Channels open later: each belongs to the event loop that runs at that time.
         self._options = [*options, ("grpc.service_config", SERVICE_CONFIG)]
         self._resolve = resolve
         self._channels: dict[Upstream, grpc.aio.Channel] = {}
 
     def invoker(self, upstream: Upstream, path: str) -> Invoke:
-        """Return what calls a method; requests and responses are bytes."""
+        """Return the function that calls a method."""
         return self._channel(upstream).unary_unary(path)
 
     async def health(self) -> dict[str, str]:
-        """Ask every upstream whether it is SERVING; return what each says, by its name."""
+        """Ask every upstream for its health; return the states by name."""
         upstreams = list(self._channels)
         states = await asyncio.gather(*(self._health(each) for each in upstreams))
         return {each.name: state for each, state in zip(upstreams, states, strict=True)}
 
     async def close(self) -> None:
-        """Close them all."""
+        """Close all channels."""
         channels, self._channels = list(self._channels.values()), {}
         await asyncio.gather(*(each.close() for each in channels))
 
@@ -127,7 +127,7 @@ class Channels:
         try:
             data = await check(request, timeout=HEALTH_SECONDS)
         except grpc.aio.AioRpcError as error:
-            # A service without a health service answers at least.
+            # A server without the health service is up: it answered.
             is_up = error.code() is grpc.StatusCode.UNIMPLEMENTED
             return SERVING if is_up else error.code().name
         status = health_pb2.HealthCheckResponse.FromString(data).status

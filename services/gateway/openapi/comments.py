@@ -1,4 +1,4 @@
-"""The comments of protos, by the full name of what they describe."""
+"""The comments of protos, by the full name of the described element."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from protobuf import DescFile, Registry
 
 Path = tuple[int, ...]
 
-# Numbers of the repeated fields in descriptor.proto that hold named things.
+# The numbers and names of the repeated fields in descriptor.proto that hold named elements.
 _FILE_PARTS: Final = ((4, "message_type"), (5, "enum_type"), (6, "service"))
 _MESSAGE_PARTS: Final = ((2, "field"), (3, "nested_type"), (4, "enum_type"))
 _ENUM_PARTS: Final = ((2, "value"),)

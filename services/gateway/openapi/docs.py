@@ -1,4 +1,4 @@
-"""The API description, and the page that shows it without reaching for any other host."""
+"""The API description, and the page that shows it without a request to another host."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from services.gateway.http.pages import FixedPage
 from services.gateway.openapi.document import document
 
 BUNDLE: Final = "fastapi_swagger"
-"""The package that ships Swagger UI; its files are read, its code is not imported."""
+"""The package that ships Swagger UI. The gateway reads its files, and imports no code of it."""
 
 HTML: Final = b"""<!doctype html>
 <html lang="en">

@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 document of everything that is served, from the same descriptors."""
+"""The OpenAPI 3.1 document of the served RPCs, from the same descriptors."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ METHODS: Final = ("GET", "PUT", "POST", "DELETE", "OPTIONS", "HEAD", "PATCH", "T
 EVERY_METHOD: Final = ("GET", "PUT", "POST", "DELETE", "PATCH")
 JSON: Final = "application/json"
 NESTING_MAX: Final = 3
-"""How deep the fields of messages are listed as query parameters."""
+"""The deepest messages whose fields are listed as query parameters."""
 
 BEARER: Final = {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
 IDEMPOTENCY_KEY: Final = {
@@ -42,7 +42,7 @@ HEADERS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class _Parameter:
-    """A field that the path or the query takes."""
+    """A field that a path takes."""
 
     name: str
     field: DescField
@@ -55,9 +55,9 @@ def document(
 
     Args:
         registry: The descriptors.
-        rpcs: What is served.
+        rpcs: The RPCs that are served.
         title: The name of the API.
-        ignore_unknown: Whether bodies may have members that a message does not have.
+        ignore_unknown: Whether bodies may have unknown fields.
     """
     return _Document(registry, rpcs, ignore_unknown=ignore_unknown).write(title)
 
@@ -103,7 +103,7 @@ class _Document:
                 suffix += f"_{method.lower()}"
             name = f"{rpc.desc.parent.name}_{rpc.desc.name}{suffix}"
             operation = self._operation(rpc, binding, name, path_parameters)
-            # OpenAPI 3.1 has no place for methods of one's own but an extension.
+            # OpenAPI 3.1 takes other methods only as extensions.
             key = method.lower() if method in METHODS else f"x-{method.lower()}"
             item.setdefault(key, operation)
 
@@ -128,10 +128,10 @@ class _Document:
         return operation
 
     def _path(self, rpc: Rpc, binding: Binding) -> tuple[str, list[Schema]]:
-        """Write the template as OpenAPI does: every wildcard is a parameter.
+        """Write the template in the form of OpenAPI: every wildcard is a parameter.
 
-        Paths that differ only in the names of their parameters are one path there, so
-        the names of the first are kept.
+        Paths that differ only in the names of their parameters are one path there. The
+        first path decides the names.
         """
         owners = list(_owners(rpc.desc.input, binding))
         wildcards = [each for each in binding.template.segments if isinstance(each, Wildcard)]
@@ -186,7 +186,7 @@ class _Document:
     def _body_schema(self, message: DescMessage, binding: Binding, mode: Mode) -> Schema:
         paths = [field_at(message, each.field_path) for each in binding.template.variables]
         if binding.body == WHOLE:
-            # What the path says need not be said again.
+            # The body need not repeat the fields of the path.
             in_path = frozenset(steps[0].json_name for steps in paths if len(steps) == 1)
             if in_path:
                 return self._schemas.object(message, mode, in_path)
@@ -221,7 +221,7 @@ class _Document:
 
 
 def _owners(message: DescMessage, binding: Binding) -> Iterator[_Parameter | None]:
-    """Say for each wildcard of a template which field it is a part of."""
+    """Yield the field of each wildcard of a template; None for one outside of variables."""
     for index, segment in enumerate(binding.template.segments):
         if not isinstance(segment, Wildcard):
             continue
@@ -264,7 +264,7 @@ def _query_fields(
             continue
         inner = _plain_message(field)
         if inner is not None:
-            # A message inside itself is served, but would be listed without end.
+            # A message may hold its own type: the list must end.
             way = (*above, message.type_name)
             if inner.type_name not in way and len(way) <= NESTING_MAX:
                 yield from _query_fields(inner, taken, f"{path}.", f"{name}.", way)

@@ -1,4 +1,4 @@
-"""How failures are described in the OpenAPI document."""
+"""The failures in the OpenAPI document."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ EXAMPLE: Final = {
 
 _DETAILS: Final = {
     "type": "array",
-    "description": "google.rpc.ErrorInfo and what else helps: BadRequest, RetryInfo.",
+    "description": "google.rpc.ErrorInfo, and further details such as BadRequest or RetryInfo.",
     "items": {
         "type": "object",
         "properties": {"@type": {"type": "string"}},
@@ -43,14 +43,14 @@ ERROR_SCHEMAS: Final[dict[str, Any]] = {
         "description": "The shape of every failure. Branch on the reason in its details.",
         "properties": {
             "code": _CODE,
-            "message": {"type": "string", "description": "For people."},
+            "message": {"type": "string", "description": "The text for people."},
             "details": _DETAILS,
         },
         "required": ["code", "message", "details"],
     },
     "Problem": {
         "type": "object",
-        "description": "The same failure as problem details (RFC 9457), where they are accepted.",
+        "description": "The same failure as problem details (RFC 9457), if you accept them.",
         "properties": {
             "type": {"type": "string"},
             "title": {"type": "string"},
@@ -65,7 +65,7 @@ ERROR_SCHEMAS: Final[dict[str, Any]] = {
 
 
 def error_responses() -> dict[str, Any]:
-    """Return the responses for `components`, by status, and one for every other."""
+    """Return the responses for `components` by status, and the default."""
     named = {str(status): _response(PHRASES[status]) for status in ERROR_STATUSES}
     for status in ("429", "503"):
         named[status]["headers"] = {

@@ -69,7 +69,7 @@ _WELL_KNOWN: Final[Mapping[str, Schema]] = {
 
 
 class Mode(Enum):
-    """What a schema is for: answers, requests, or requests that change a part of something."""
+    """The use of a schema: responses, requests, or requests that change a part of a resource."""
 
     OUTPUT = ""
     INPUT = "Input"
@@ -78,12 +78,12 @@ class Mode(Enum):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Schemas:
-    """Makes the schema of each message that is used, once for each mode.
+    """Make the schema of each message in use, once for each mode.
 
     Attributes:
-        registry: Knows the options of fields.
-        comments: By full name.
-        ignore_unknown: Whether requests may have members that a message does not have.
+        registry: The descriptors, with the options of fields.
+        comments: The comments by full name.
+        ignore_unknown: Whether requests may have unknown fields.
         made: The schemas so far, by name.
     """
 
@@ -95,7 +95,7 @@ class Schemas:
     _owners: dict[str, str] = field(default_factory=dict, init=False)
 
     def reference(self, message: DescMessage, mode: Mode) -> Schema:
-        """Return the schema of a message: a reference, or its form if that is a special one."""
+        """Return a reference to a message's schema, or the schema of a special JSON form."""
         if message.type_name in WRAPPERS:
             return self.field(message.fields[0], mode)
         known = _WELL_KNOWN.get(message.type_name)
@@ -153,7 +153,7 @@ class Schemas:
         return _scalar(value.scalar)
 
     def behaviors(self, field: DescField) -> set[str]:
-        """Return what `google.api.field_behavior` says of a field."""
+        """Return the `google.api.field_behavior` of a field."""
         extension = self.registry.extension(FIELD_BEHAVIOR)
         options = field.proto.options
         if extension is None or options is None or extension.type not in options:
@@ -190,7 +190,7 @@ class Schemas:
         return "\n".join([self.comments.get(enum.type_name, ""), *lines]).strip()
 
     def _name(self, type_name: str, short: str, mode: Mode) -> str:
-        """Name a schema after its message; with the package where two would be the same."""
+        """Name a schema after its message, with the package if the short name is taken."""
         name = short + mode.value
         owner = self._owners.setdefault(name, type_name)
         return name if owner == type_name else type_name + mode.value
@@ -218,7 +218,7 @@ def _scalar(scalar: ScalarType) -> Schema:
 
 
 def _is_always_printed(field: DescField) -> bool:
-    """Whether a field is in every answer: those without presence are."""
+    """Tell whether every response has a field: those without presence are always printed."""
     value = field.value
     if isinstance(value, DescFieldValueList | DescFieldValueMap):
         return True

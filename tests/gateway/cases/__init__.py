@@ -1,4 +1,4 @@
-"""Tables: a request, and what has to arrive at the service or come back."""
+"""Tables of requests, with the message that must arrive or the answer that must come back."""
 
 from __future__ import annotations
 
@@ -13,11 +13,13 @@ class Case:
     Attributes:
         name: A sentence.
         request: Method and target.
-        rpc: Which method gets it; "" for none.
-        arrived: The message that it gets, as JSON without defaults.
-        status: What comes back.
-        fields: The wrong fields that are named.
-        envoy: "" if every correct transcoder does this, otherwise why Envoy does not.
+        rpc: The method that gets it; "" for none.
+        arrived: The message that the method gets, as JSON without defaults.
+        body: The body, in JSON or in bytes.
+        headers: Further headers.
+        status: The status of the answer.
+        fields: The wrong fields that the answer names.
+        envoy: "" if every correct transcoder does this, otherwise the reason why Envoy differs.
     """
 
     name: str
@@ -35,6 +37,6 @@ class Case:
 
 
 def refused(name: str, request: str, *fields: str, **more: Any) -> Case:
-    """A request that is 400 and names these fields."""
+    """Return the case of a request that is 400 and names these fields."""
     more.setdefault("envoy", "Envoy's answers to bad requests have another shape and rules")
     return Case(name, request, status=more.pop("status", 400), fields=frozenset(fields), **more)

@@ -1,4 +1,4 @@
-"""What a body does to a message."""
+"""The effect of a body on a message."""
 
 # ruff: noqa: E501 - a table is read by its rows
 

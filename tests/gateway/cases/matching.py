@@ -1,4 +1,4 @@
-"""Which method gets a path, and what its variables are."""
+"""The method of a path, and its variables."""
 
 # ruff: noqa: E501 - a table is read by its rows
 

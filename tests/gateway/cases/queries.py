@@ -1,4 +1,4 @@
-"""What parameters of a query do to a message."""
+"""The effect of query parameters on a message."""
 
 # ruff: noqa: E501 - a table is read by its rows
 
