@@ -31,11 +31,11 @@ KEYS_KEPT_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Authentication:
-    """How a service knows its users.
+    """The two questions that a service asks about its users.
 
     Attributes:
-        keys: The public keys of access tokens.
-        sessions: Says which sessions live.
+        keys: Finds the public keys of access tokens.
+        sessions: Looks sessions up.
     """
 
     keys: VerificationKeys
@@ -43,7 +43,7 @@ class Authentication:
 
 
 def remote_authentication(channel: grpc.aio.Channel) -> Authentication:
-    """Ask Auth, over a channel to it."""
+    """Return the authentication of a service that asks Auth over this channel."""
     auth = auth_grpc.AuthServiceStub(channel)
     return Authentication(RemoteKeys(auth), RemoteSessions(auth))
 

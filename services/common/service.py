@@ -1,7 +1,7 @@
 """The frame of a service's process: it opens, composes, serves, and stops in order.
 
-A service says in its `compose` how its parts fit together, without any I/O. Everything
-that reaches outside comes to it in `ServiceParts`, so that a test can replace it.
+Each service has a `compose`, which puts its parts together without any I/O. Every part that
+reaches outside comes from `ServiceParts`, so that a test can replace it.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ S = TypeVar("S", bound=CommonSettings)
 
 @dataclass(frozen=True, slots=True)
 class PingRow:
-    """The answer of a database that works."""
+    """The answer to a ping."""
 
     one: int
 
@@ -56,28 +56,28 @@ _PING = Statement(select(literal(1).label("one")), NoParameters, PingRow)
 
 
 class Worker(Protocol):
-    """A task of its own beside the requests."""
+    """A task that runs beside the requests."""
 
     def start(self) -> None:
-        """Begin to work."""
+        """Start the task."""
 
     async def stop(self) -> None:
-        """End what is being done, and begin nothing more."""
+        """Finish the piece of work in progress, and begin no other."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceParts:
-    """Everything outside a service that it is composed with.
+    """The parts of a service that reach outside it.
 
     Attributes:
         keys: The service's own key and the secret of its HMACs.
-        database: For requests.
-        background: For everything else: the same database, through connections of its own
-            in a service that coordinates sagas.
+        database: The database, with the connections for requests.
+        background: The same database for all other work. In a coordinator it has connections
+            of its own, so that requests cannot hold up the recovery of sagas.
         channel: Opens a channel to a service, by its name.
-        owner: Names the process in the leases of its sagas.
-        sleep: Waits for some seconds.
-        poll_seconds: How often the engine looks for sagas that are due.
+        owner: The name of the process in the leases of its sagas.
+        sleep: Waits for a number of seconds.
+        poll_seconds: The pause between two looks for sagas that are due.
     """
 
     keys: KeyRing
@@ -90,16 +90,16 @@ class ServiceParts:
 
     @property
     def page_tokens(self) -> PageTokens:
-        """Make page tokens that every replica can read."""
+        """The maker of page tokens, which every replica can read."""
         return PageTokens(self.keys.secret)
 
     @property
     def request_keys(self) -> RequestKeys:
-        """Make request keys that are the same at every replica."""
+        """The maker of idempotency keys, which are the same at every replica."""
         return RequestKeys(self.keys.secret)
 
     def saga_engine(self, definitions: Iterable[Definition]) -> SagaEngine:
-        """Return the engine for these kinds of sagas."""
+        """Return an engine for these kinds of sagas."""
         return SagaEngine(
             self.database,
             recovery=self.background,
@@ -116,11 +116,11 @@ class Composition:
 
     Attributes:
         servicers: The servicer of each gRPC service.
-        authentication: How the service knows its users.
+        authentication: Answers questions about access tokens and sessions.
         cleanups: The statements that remove old rows.
-        engine: Drives the sagas of a coordinator.
+        engine: The engine of a coordinator's sagas.
         workers: Further tasks of the process.
-        closing: What is called when everything has stopped.
+        closing: Functions to call when all else has stopped.
     """
 
     servicers: Mapping[ServiceDescriptor, Servicer]
@@ -136,11 +136,10 @@ class Frame:
     """The facts about a service that its process needs.
 
     Attributes:
-        name: The service's name.
-        database_url: Its database.
+        database_url: The URL of the service's database.
         port: The port to listen on.
-        targets: The gRPC target of each service that it calls.
-        is_coordinator: Whether it has sagas of its own; they get connections of their own.
+        targets: The gRPC target of each service that this one calls.
+        is_coordinator: Whether the service has sagas of its own.
         database_options: Further options of the connections for requests (libpq).
     """
 
@@ -154,7 +153,7 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A service that is running."""
+    """A running service."""
 
     port: int
     database: Database
@@ -173,41 +172,32 @@ async def running(
     """Run a service until the context ends, then stop it in order.
 
     Args:
-        frame: The facts about it.
-        settings: Its settings.
-        compose: Puts its parts together.
-        listen_on: `host:port`, instead of that of the settings.
-        observer: See `Database`.
+        frame: The facts about the service.
+        settings: The service's settings.
+        compose: Puts the service's parts together.
+        listen_on: The `host:port` to listen on, instead of that of the settings.
+        observer: The observer of the databases.
     """
     keys = KeyRing.load(settings.keys, frame.name)
     database, background = _databases(frame, settings, observer)
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(opened(*dict.fromkeys((database, background))))
-        composition = compose(
-            ServiceParts(
-                keys=keys,
-                database=database,
-                background=background,
-                channel=_opener(frame, keys, stack),
-                owner=f"{frame.name}@{socket.gethostname()}:{os.getpid()}",
-            )
+        parts = ServiceParts(
+            keys=keys,
+            database=database,
+            background=background,
+            channel=_opener(frame, keys, stack),
+            owner=f"{frame.name}@{socket.gethostname()}:{os.getpid()}",
         )
+        composition = compose(parts)
         for close in composition.closing:
             stack.callback(close)
         server = Server(
             list(composition.servicers.items()),
-            access=Access(
-                service=frame.name,
-                keys=composition.authentication.keys,
-                sessions=composition.authentication.sessions,
-                trusted=keys.trusted,
-                proxies=PROXIES,
-            ),
+            access=_access(frame, keys, composition.authentication),
             probe=database_probe(database),
         )
-        cleaner = Cleaner(background, composition.cleanups)
-        engines = () if composition.engine is None else (composition.engine,)
-        for worker in (*engines, *composition.workers, cleaner):
+        for worker in _workers(composition, background):
             worker.start()
             stack.push_async_callback(worker.stop)
         port = await server.start(listen_on or f"{settings.host}:{frame.port}")
@@ -221,8 +211,8 @@ def run(
     """Run a service until SIGTERM or SIGINT; print a failure at start without a traceback.
 
     Args:
-        name: The service's, for its logs.
-        settings_class: The class of its settings.
+        name: The name of the service, for its logs.
+        settings_class: The class of the service's settings.
         running: Runs the service until the context ends.
     """
 
@@ -260,7 +250,7 @@ async def opened(*databases: Database) -> AsyncIterator[None]:
 def _databases(
     frame: Frame, settings: CommonSettings, observer: Observer | None
 ) -> tuple[Database, Database]:
-    """Return the pool for requests, and the one for everything else."""
+    """Return the database for requests, and the one for all other work."""
     database = Database(
         frame.database_url,
         name=frame.name,
@@ -276,10 +266,25 @@ def _databases(
     return database, background
 
 
+def _access(frame: Frame, keys: KeyRing, authentication: Authentication) -> Access:
+    return Access(
+        service=frame.name,
+        keys=authentication.keys,
+        sessions=authentication.sessions,
+        trusted=keys.trusted,
+        proxies=PROXIES,
+    )
+
+
+def _workers(composition: Composition, background: Database) -> Sequence[Worker]:
+    engines = () if composition.engine is None else (composition.engine,)
+    return (*engines, *composition.workers, Cleaner(background, composition.cleanups))
+
+
 def _opener(
     frame: Frame, keys: KeyRing, stack: AsyncExitStack
 ) -> Callable[[str], grpc.aio.Channel]:
-    """Return what opens channels; they close with the stack."""
+    """Return a function that opens a channel to a service; the stack closes it."""
     identity = ServiceIdentity(frame.name, keys.private_key)
 
     def channel(name: str) -> grpc.aio.Channel:
