@@ -26,8 +26,8 @@ from sqlalchemy import (
 from services.kernel.db import tables
 from services.kernel.db.tables import new_metadata, timestamp
 
-ROLES = ("customer", "creator", "brand", "student", "admin")
 STATUSES = ("pending", "active", "suspended")
+INITIAL_STATUSES = ("pending", "active")
 BRAND_TYPES = ("agency", "direct", "platform")
 
 METADATA = new_metadata()

@@ -141,7 +141,7 @@ class NaiveCreateProfile(CreateProfile):
             await wallets.open_new(tx, new.user_id)
             return profile
 
-        return await self._database.transact("CreateProfile", write)
+        return await self.database.transact("CreateProfile", write)
 
 
 async def serve(name: str) -> None:

@@ -136,7 +136,7 @@ async def _call(
 async def _create_without_barrier(
     self: CreateProfile, *, saga_id: UUID, not_after: Any, new: NewProfile
 ) -> Profile:
-    return await self._database.transact(
+    return await self.database.transact(
         "CreateProfile", lambda tx: create_profile._create(tx, saga_id, new)
     )
 

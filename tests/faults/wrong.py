@@ -36,7 +36,7 @@ async def _one_statement(self: CancelProfile, *, saga_id: UUID) -> None:
     async def cancel(tx: Transaction) -> None:
         await tx.execute(_ONE_STATEMENT, saga=saga_id)
 
-    await self._database.transact("CancelProfile", cancel)
+    await self.database.transact("CancelProfile", cancel)
 
 
 _SAGA = bindparam("saga", type_=Uuid)
@@ -63,7 +63,7 @@ def cancel_what_the_barrier_knows() -> AbstractContextManager[None]:
     original = CancelProfile.__call__
 
     async def cancel(self: CancelProfile, *, saga_id: UUID) -> None:
-        row = await self._database.first(barrier._FIND, saga_id=saga_id, branch="CreateProfile")
+        row = await self.database.first(barrier._FIND, saga_id=saga_id, branch="CreateProfile")
         if row is not None and row.state == "DONE":
             await original(self, saga_id=saga_id)
             return
@@ -71,7 +71,7 @@ def cancel_what_the_barrier_knows() -> AbstractContextManager[None]:
         async def bury(tx: Transaction) -> None:
             await barrier.cancel(tx, saga_id=saga_id, branch="CreateProfile")
 
-        await self._database.transact("CancelProfile", bury)
+        await self.database.transact("CancelProfile", bury)
 
     return patched(CancelProfile, "__call__", cancel)
 
@@ -87,7 +87,7 @@ def clear_the_tombstone() -> AbstractContextManager[None]:
             async def clear(tx: Transaction) -> None:
                 await tx.execute(_FORGET_BARRIERS, saga=saga_id)
 
-            await self._database.transact("clear", clear)
+            await self.database.transact("clear", clear)
             raise
 
     return patched(CreateProfile, "__call__", create)
@@ -149,7 +149,7 @@ def nothing_to_undo_after_a_refusal() -> Iterator[None]:
             async def clear(tx: Transaction) -> None:
                 await tx.execute(_FORGET_BARRIERS, saga=saga_id)
 
-            await self._database.transact("refused", clear)
+            await self.database.transact("refused", clear)
             raise
 
     with (

@@ -23,49 +23,26 @@ from services.profile.model import BRAND_TYPES
 Rule = Callable[[Violations, str, str], str | None]
 
 
-def _text(
-    v: Violations,
-    value: str,
-    field: str,
-    *,
-    max_length: int,
-    multiline: bool = False,
-    required: bool = False,
-) -> str | None:
-    return v.text(value, field, max_length=max_length, multiline=multiline, required=required)
-
-
-def _user_role(v: Violations, value: str, field: str) -> str | None:
-    return user_role(v, value, field, required=True)
-
-
 # The fields that can be changed, each with its rule: (problems, value, path) -> value.
 PROFILE: Mapping[str, Rule] = MappingProxyType(
     {
-        "first_name": partial(_text, max_length=NAME_MAX),
-        "last_name": partial(_text, max_length=NAME_MAX),
+        "first_name": partial(Violations.text, max_length=NAME_MAX),
+        "last_name": partial(Violations.text, max_length=NAME_MAX),
         "phone_number": phone,
-        "address": partial(_text, max_length=ADDRESS_MAX, multiline=True),
-        "bio": partial(_text, max_length=BIO_MAX, multiline=True),
+        "address": partial(Violations.text, max_length=ADDRESS_MAX, multiline=True),
+        "bio": partial(Violations.text, max_length=BIO_MAX, multiline=True),
         "avatar_url": Violations.url,
-        "course": partial(_text, max_length=COURSE_MAX),
+        "course": partial(Violations.text, max_length=COURSE_MAX),
     }
 )
 BRAND: Mapping[str, Rule] = MappingProxyType(
     {
-        "name": partial(_text, max_length=COMPANY_MAX, required=True),
-        "description": partial(_text, max_length=DESCRIPTION_MAX, multiline=True),
+        "name": partial(Violations.text, max_length=COMPANY_MAX, required=True),
+        "description": partial(Violations.text, max_length=DESCRIPTION_MAX, multiline=True),
         "website_url": Violations.url,
         "logo_url": Violations.url,
         "brand_type": partial(Violations.choice, allowed=BRAND_TYPES),
         "company_size": partial(Violations.choice, allowed=COMPANY_SIZES, required=True),
-        "user_role": _user_role,
+        "user_role": partial(user_role, required=True),
     }
 )
-
-
-def checked(
-    v: Violations, rules: Mapping[str, Rule], values: Mapping[str, str], *, parent: str = ""
-) -> dict[str, str | None]:
-    """Return the values as they are kept, and note what is wrong with them."""
-    return {name: rules[name](v, value, parent + name) for name, value in values.items()}

@@ -8,13 +8,21 @@ from dataclasses import dataclass
 from google.protobuf.message import Message
 from lockstep.profile.v1 import profile_service_pb2 as profile_pb
 
-from services.common.vocabulary import phone
+from services.common.vocabulary import Role, phone
+from services.kernel.paging import page_size
 from services.kernel.rpc.call import Call
 from services.kernel.rpc.timestamps import read_moment, timestamp
 from services.kernel.validation import Violations
 from services.profile.domain import fields
-from services.profile.domain.fields import Rule, checked
-from services.profile.model import ROLES, STATUSES, Brand, NewBrand, NewProfile, Profile
+from services.profile.domain.fields import Rule
+from services.profile.model import (
+    INITIAL_STATUSES,
+    STATUSES,
+    Brand,
+    NewBrand,
+    NewProfile,
+    Profile,
+)
 from services.profile.usecases.cancel_profile import CancelProfile
 from services.profile.usecases.create_profile import CreateProfile
 from services.profile.usecases.forget_profile import ForgetProfile
@@ -52,11 +60,10 @@ class ProfileServicer:
         self, request: profile_pb.CreateProfileRequest, call: Call
     ) -> profile_pb.CreateProfileResponse:
         """Create the profile of a registration."""
-        v = Violations()
-        saga_id = v.uuid(request.saga_id, "saga_id")
-        not_after = read_moment(v, request, "not_after")
-        new = _new_profile(v, request)
-        v.raise_any()
+        with Violations() as v:
+            saga_id = v.uuid(request.saga_id, "saga_id")
+            not_after = read_moment(v, request, "not_after")
+            new = _new_profile(v, request)
         profile = await self.create_profile(saga_id=saga_id, not_after=not_after, new=new)
         message = profile_message(profile)
         return profile_pb.CreateProfileResponse(
@@ -67,10 +74,9 @@ class ProfileServicer:
         self, request: profile_pb.CancelProfileRequest, call: Call
     ) -> profile_pb.CancelProfileResponse:
         """Take a registration back."""
-        v = Violations()
-        saga_id = v.uuid(request.saga_id, "saga_id")
-        v.uuid(request.user_id, "user_id")
-        v.raise_any()
+        with Violations() as v:
+            saga_id = v.uuid(request.saga_id, "saga_id")
+            v.uuid(request.user_id, "user_id")
         await self.cancel_profile(saga_id=saga_id)
         return profile_pb.CancelProfileResponse()
 
@@ -78,9 +84,8 @@ class ProfileServicer:
         self, request: profile_pb.PhoneExistsRequest, call: Call
     ) -> profile_pb.PhoneExistsResponse:
         """Say whether a phone number is taken."""
-        v = Violations()
-        number = phone(v, request.phone_number, "phone_number", required=True)
-        v.raise_any()
+        with Violations() as v:
+            number = phone(v, request.phone_number, "phone_number", required=True)
         return profile_pb.PhoneExistsResponse(
             exists=await self.phone_exists(phone_number=number or "")
         )
@@ -89,17 +94,19 @@ class ProfileServicer:
         self, request: profile_pb.GetProfileRequest, call: Call
     ) -> profile_pb.Profile:
         """Get a profile."""
-        return profile_message(await self.get_profile(caller=call.user, user_id=request.user_id))
+        with Violations() as v:
+            user_id = v.user_id(request.user_id, "user_id", me=call.user.id)
+        return profile_message(await self.get_profile(caller=call.user, user_id=user_id))
 
     async def UpdateProfile(
         self, request: profile_pb.UpdateProfileRequest, call: Call
     ) -> profile_pb.Profile:
         """Change a profile."""
+        with Violations() as v:
+            user_id = v.user_id(request.profile.user_id, "profile.user_id", me=call.user.id)
+            changes = _changes(v, request, "profile", fields.PROFILE, identity="user_id")
         profile = await self.update_profile(
-            caller=call.user,
-            user_id=request.profile.user_id,
-            changes=_changes(request, "profile", fields.PROFILE, identity="user_id"),
-            etag=request.profile.etag,
+            caller=call.user, user_id=user_id, changes=changes, etag=request.profile.etag
         )
         return profile_message(profile)
 
@@ -107,11 +114,11 @@ class ProfileServicer:
         self, request: profile_pb.ListProfilesRequest, call: Call
     ) -> profile_pb.ListProfilesResponse:
         """List profiles."""
-        v = Violations()
-        status = v.choice(request.status, "status", STATUSES)
-        v.raise_any()
+        with Violations() as v:
+            status = v.choice(request.status, "status", STATUSES)
+            limit = page_size(request.page_size)
         found, next_token = await self.list_profiles(
-            status=status, size=request.page_size, token=request.page_token
+            status=status, limit=limit, token=request.page_token
         )
         return profile_pb.ListProfilesResponse(
             profiles=map(profile_message, found), next_page_token=next_token
@@ -121,43 +128,36 @@ class ProfileServicer:
         self, request: profile_pb.SetProfileStatusRequest, call: Call
     ) -> profile_pb.SetProfileStatusResponse:
         """Set the status of a profile."""
-        v = Violations()
-        user_id = v.uuid(request.user_id, "user_id")
-        status = v.choice(request.status, "status", STATUSES, required=True)
-        if request.status_version < 1:
-            v.add("status_version", "must be positive")
-        v.raise_any()
-        await self.set_profile_status(
-            user_id=user_id, status=status or "", version=request.status_version
-        )
+        with Violations() as v:
+            user_id = v.uuid(request.user_id, "user_id")
+            status = v.choice(request.status, "status", STATUSES, required=True)
+            version = v.at_least(1, request.status_version, "status_version")
+        await self.set_profile_status(user_id=user_id, status=status or "", version=version)
         return profile_pb.SetProfileStatusResponse()
 
     async def ForgetProfile(
         self, request: profile_pb.ForgetProfileRequest, call: Call
     ) -> profile_pb.ForgetProfileResponse:
         """Erase a profile."""
-        v = Violations()
-        v.uuid(request.saga_id, "saga_id")
-        user_id = v.uuid(request.user_id, "user_id")
-        v.raise_any()
+        with Violations() as v:
+            v.uuid(request.saga_id, "saga_id")
+            user_id = v.uuid(request.user_id, "user_id")
         await self.forget_profile(user_id=user_id)
         return profile_pb.ForgetProfileResponse()
 
     async def GetBrand(self, request: profile_pb.GetBrandRequest, call: Call) -> profile_pb.Brand:
         """Get a brand."""
-        v = Violations()
-        brand_id = v.uuid(request.brand_id, "brand_id")
-        v.raise_any()
+        with Violations() as v:
+            brand_id = v.uuid(request.brand_id, "brand_id")
         return brand_message(await self.get_brand(brand_id=brand_id))
 
     async def UpdateBrand(
         self, request: profile_pb.UpdateBrandRequest, call: Call
     ) -> profile_pb.Brand:
         """Change a brand."""
-        v = Violations()
-        brand_id = v.uuid(request.brand.id, "brand.id")
-        v.raise_any()
-        changes = _changes(request, "brand", fields.BRAND, identity="id")
+        with Violations() as v:
+            brand_id = v.uuid(request.brand.id, "brand.id")
+            changes = _changes(v, request, "brand", fields.BRAND, identity="id")
         return brand_message(
             await self.update_brand(caller=call.user, brand_id=brand_id, changes=changes)
         )
@@ -199,16 +199,13 @@ def brand_message(brand: Brand) -> profile_pb.Brand:
 
 
 def _new_profile(v: Violations, request: profile_pb.CreateProfileRequest) -> NewProfile:
-    role = v.choice(request.role, "role", ROLES, required=True)
-    status = v.choice(
-        request.initial_status, "initial_status", ("pending", "active"), required=True
-    )
-    values = {name: getattr(request, name) for name in _REGISTERED}
+    role = v.choice(request.role, "role", tuple(Role), required=True)
+    status = v.choice(request.initial_status, "initial_status", INITIAL_STATUSES, required=True)
     return NewProfile(
         user_id=v.uuid(request.user_id, "user_id"),
         status=status or "",
-        brand=_new_brand(v, request) if role == "brand" else None,
-        **checked(v, fields.PROFILE, values),
+        brand=_new_brand(v, request) if role == Role.BRAND else None,
+        **{name: fields.PROFILE[name](v, getattr(request, name), name) for name in _REGISTERED},
     )
 
 
@@ -222,6 +219,7 @@ def _new_brand(v: Violations, request: profile_pb.CreateProfileRequest) -> NewBr
 
 
 def _changes(
+    v: Violations,
     request: profile_pb.UpdateProfileRequest | profile_pb.UpdateBrandRequest,
     field: str,
     rules: Mapping[str, Rule],
@@ -229,16 +227,12 @@ def _changes(
     identity: str,
 ) -> dict[str, str | None]:
     """Return the masked fields as they will be; without a mask, those that are set."""
-    v = Violations()
     resource: Message = getattr(request, field)
     if request.HasField("update_mask"):
         names = v.mask(request.update_mask.paths, rules, identity=identity)
     else:
         names = [name for name in rules if _is_set(resource, name)]
-    values = {name: getattr(resource, name) for name in names}
-    changes = checked(v, rules, values, parent=f"{field}.")
-    v.raise_any()
-    return changes
+    return {name: rules[name](v, getattr(resource, name), f"{field}.{name}") for name in names}
 
 
 def _is_set(message: Message, name: str) -> bool:

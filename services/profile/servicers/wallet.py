@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from uuid import UUID
 
 from google.type.money_pb2 import Money
 from lockstep.profile.v1 import wallet_service_pb2 as wallet_pb
 
 from services.kernel import money
+from services.kernel.paging import page_size
 from services.kernel.rpc.call import Call
 from services.kernel.rpc.timestamps import read_moment, timestamp
 from services.kernel.sagas.idempotency import RequestKeys
@@ -45,18 +45,20 @@ class WalletServicer:
 
     async def GetWallet(self, request: wallet_pb.GetWalletRequest, call: Call) -> wallet_pb.Wallet:
         """Get a wallet."""
-        wallet = await self.get_wallet(caller=call.user, user_id=request.user_id)
+        with Violations() as v:
+            user_id = v.user_id(request.user_id, "user_id", me=call.user.id)
+        wallet = await self.get_wallet(caller=call.user, user_id=user_id)
         return self._wallet_message(wallet)
 
     async def ListWalletTransfers(
         self, request: wallet_pb.ListWalletTransfersRequest, call: Call
     ) -> wallet_pb.ListWalletTransfersResponse:
         """List the transfers of a wallet."""
+        with Violations() as v:
+            user_id = v.user_id(request.user_id, "user_id", me=call.user.id)
+            limit = page_size(request.page_size)
         found, next_token = await self.list_wallet_transfers(
-            caller=call.user,
-            user_id=request.user_id,
-            size=request.page_size,
-            token=request.page_token,
+            caller=call.user, user_id=user_id, limit=limit, token=request.page_token
         )
         return wallet_pb.ListWalletTransfersResponse(
             transfers=map(self._transfer_message, found), next_page_token=next_token
@@ -66,14 +68,13 @@ class WalletServicer:
         self, request: wallet_pb.TopUpWalletRequest, call: Call
     ) -> wallet_pb.Transfer:
         """Put money into a wallet."""
-        v = Violations()
-        new = NewTransfer(
-            id=v.uuid(request.transfer_id, "transfer_id"),
-            kind=TransferKind.TOP_UP,
-            user_id=self._user_id(v, request.user_id, call),
-            amount=self._amount(v, request),
-        )
-        v.raise_any()
+        with Violations() as v:
+            new = NewTransfer(
+                id=v.uuid(request.transfer_id, "transfer_id"),
+                kind=TransferKind.TOP_UP,
+                user_id=v.user_id(request.user_id, "user_id", me=call.user.id),
+                amount=self._amount(v, request),
+            )
         key = self.request_keys.of(call)
         return self._transfer_message(await self.top_up_wallet(new=new, key=key))
 
@@ -81,40 +82,38 @@ class WalletServicer:
         self, request: wallet_pb.DebitWalletRequest, call: Call
     ) -> wallet_pb.Transfer:
         """Take money out of a wallet."""
-        v = Violations()
-        reference = v.text(request.reference, "reference", max_length=REFERENCE_MAX, required=True)
-        new = NewTransfer(
-            id=v.uuid(request.transfer_id, "transfer_id"),
-            kind=TransferKind.DEBIT,
-            user_id=v.uuid(request.user_id, "user_id"),
-            amount=self._amount(v, request),
-            reference=reference or "",
-        )
-        not_after = read_moment(v, request, "not_after")
-        v.raise_any()
+        with Violations() as v:
+            new = NewTransfer(
+                reference=v.text(
+                    request.reference, "reference", max_length=REFERENCE_MAX, required=True
+                ),
+                id=v.uuid(request.transfer_id, "transfer_id"),
+                kind=TransferKind.DEBIT,
+                user_id=v.uuid(request.user_id, "user_id"),
+                amount=self._amount(v, request),
+            )
+            not_after = read_moment(v, request, "not_after")
         return self._transfer_message(await self.debit_wallet(new=new, not_after=not_after))
 
     async def VoidTransfer(
         self, request: wallet_pb.VoidTransferRequest, call: Call
     ) -> wallet_pb.Transfer:
         """Take a debit back."""
-        v = Violations()
-        transfer_id = v.uuid(request.transfer_id, "transfer_id")
-        v.raise_any()
+        with Violations() as v:
+            transfer_id = v.uuid(request.transfer_id, "transfer_id")
         return self._transfer_message(await self.void_transfer(transfer_id=transfer_id))
 
     async def RefundWallet(
         self, request: wallet_pb.RefundWalletRequest, call: Call
     ) -> wallet_pb.Transfer:
         """Give money of a debit back."""
-        v = Violations()
-        new = NewTransfer(
-            id=v.uuid(request.transfer_id, "transfer_id"),
-            kind=TransferKind.REFUND,
-            original_id=v.uuid(request.original_id, "original_id"),
-            amount=self._amount(v, request),
-        )
-        v.raise_any()
+        with Violations() as v:
+            new = NewTransfer(
+                id=v.uuid(request.transfer_id, "transfer_id"),
+                kind=TransferKind.REFUND,
+                original_id=v.uuid(request.original_id, "original_id"),
+                amount=self._amount(v, request),
+            )
         return self._transfer_message(await self.refund_wallet(new=new))
 
     def _amount(
@@ -132,10 +131,6 @@ class WalletServicer:
             return amount
         v.violations.append(amount)
         return 0
-
-    @staticmethod
-    def _user_id(v: Violations, text: str, call: Call) -> UUID:
-        return call.user.id if text == "me" else v.uuid(text, "user_id")
 
     def _money(self, minor: int) -> Money:
         return money.to_wire(minor, self.currency)

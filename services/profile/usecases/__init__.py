@@ -1,4 +1,4 @@
-"""What Profile does, a use case a file, each named after its RPC."""
+"""The use cases of Profile: a file for each, named after its RPC."""
 
 from services.profile.usecases.cancel_profile import CancelProfile
 from services.profile.usecases.create_profile import CreateProfile

@@ -1,7 +1,8 @@
-"""Take back what a registration made here, and refuse what comes of it later."""
+"""Undo the profile of a registration, and refuse it when it comes later."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from uuid import UUID
 
 from services.kernel.db.database import Database, Transaction
@@ -10,15 +11,14 @@ from services.profile.store import profiles, wallets
 from services.profile.usecases.create_profile import BRANCH
 
 
+@dataclass(frozen=True, slots=True)
 class CancelProfile:
-    """Undoes CreateProfile; succeeds as often as it is asked, also when there was nothing."""
+    """Undo CreateProfile; a repeat succeeds, and so does a call without a profile."""
 
-    def __init__(self, database: Database) -> None:
-        """Undo there."""
-        self._database = database
+    database: Database
 
     async def __call__(self, *, saga_id: UUID) -> None:
-        """Leave a tombstone, and remove what belongs to the saga, whatever the tombstone says."""
+        """Leave a tombstone, and remove the profile of the saga with its wallet."""
 
         async def cancel(tx: Transaction) -> None:
             await barrier.cancel(tx, saga_id=saga_id, branch=BRANCH)
@@ -26,4 +26,4 @@ class CancelProfile:
             if user_id is not None:
                 await wallets.close(tx, user_id)
 
-        await self._database.transact("CancelProfile", cancel)
+        await self.database.transact("CancelProfile", cancel)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
@@ -21,20 +21,19 @@ BRANCH = "CreateProfile"
 _CODEC = TypeAdapter(Profile)
 
 
+@dataclass(frozen=True, slots=True)
 class CreateProfile:
-    """Does its step of a registration once; a repeat gets the first answer."""
+    """Do the step of a registration once; a repeat gets the first answer."""
 
-    def __init__(self, database: Database) -> None:
-        """Create there."""
-        self._database = database
+    database: Database
 
     async def __call__(self, *, saga_id: UUID, not_after: datetime, new: NewProfile) -> Profile:
         """Create profile, wallet and brand in one transaction.
 
         Raises:
-            PhoneTaken: Another profile has the number; a repeat is refused for that as
-                well, even when the number is free again.
-            SagaCancelled: The saga was cancelled, its time is over, or the user forgotten.
+            PhoneTaken: Another profile has the number. A repeat is refused, too, even
+                when the number is free again.
+            SagaCancelled: The saga was cancelled, came too late, or its user was forgotten.
             IllegalState: The user has a profile of another saga.
         """
 
@@ -47,14 +46,14 @@ class CreateProfile:
                 work=lambda: _created_or_refused(tx, saga_id, new),
             )
 
-        reply = await self._database.transact("CreateProfile", create)
+        reply = await self.database.transact("CreateProfile", create)
         if "refusal" in reply:
             raise RecordedError(reply["refusal"])
         return _CODEC.validate_python(reply["profile"])
 
 
 async def _created_or_refused(tx: Transaction, saga_id: UUID, new: NewProfile) -> Json:
-    """Return the reply to keep: a refusal is one too, in the same commit as its barrier."""
+    """Return the reply to keep. A refusal is kept, too, in the same commit as its barrier."""
     try:
         profile = await _create(tx, saga_id, new)
     except PhoneTaken as refusal:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 
 from services.kernel.db.database import Database, Transaction
@@ -12,19 +13,18 @@ from services.profile.store import ledger, transfers
 from services.profile.store.ledger import IdTaken
 
 
+@dataclass(frozen=True, slots=True)
 class DebitWallet:
-    """Debits wallets; each id has one outcome, posted or refused."""
+    """Debit a wallet; each id has one outcome, posted or refused."""
 
-    def __init__(self, database: Database) -> None:
-        """Debit there."""
-        self._database = database
+    database: Database
 
     async def __call__(self, *, new: NewTransfer, not_after: datetime) -> Transfer:
-        """Debit a wallet, or refuse to for ever.
+        """Debit a wallet, or refuse the debit for ever.
 
         Raises:
-            SagaCancelled: The id was voided, or comes too late.
-            InvalidField: The id was used for something else.
+            SagaCancelled: The id was voided, or the debit comes too late.
+            InvalidField: The id was used for another transfer.
         """
 
         async def debit(tx: Transaction) -> Transfer:
@@ -32,12 +32,12 @@ class DebitWallet:
             return posted or await ledger.refuse(tx, new, not_after=not_after)
 
         try:
-            return await self._database.transact("DebitWallet", debit)
+            return await self.database.transact("DebitWallet", debit)
         except IdTaken:
             return await self._again(new)
 
     async def _again(self, new: NewTransfer) -> Transfer:
-        found = await transfers.find(self._database, new.id)
-        if found is None:  # a tombstone that was cleaned up in between
+        found = await transfers.find(self.database, new.id)
+        if found is None:  # the id was a tombstone, which the cleaner has removed
             raise DatabaseUnavailable
         return repeated(found, new)

@@ -1,7 +1,8 @@
-"""Erase what is known of a person whose account is deleted."""
+"""Erase the data of a person whose account is deleted."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from uuid import UUID
 
 from services.kernel.db.database import Database, Transaction
@@ -10,12 +11,11 @@ from services.profile.store import profiles, wallets
 from services.profile.usecases import create_profile
 
 
+@dataclass(frozen=True, slots=True)
 class ForgetProfile:
-    """Erases profiles; repeating it changes nothing."""
+    """Erase a profile; a repeat changes nothing."""
 
-    def __init__(self, database: Database) -> None:
-        """Erase there."""
-        self._database = database
+    database: Database
 
     async def __call__(self, *, user_id: UUID) -> None:
         """Erase profile, brand and kept replies, close the wallet, and leave tombstones."""
@@ -24,9 +24,9 @@ class ForgetProfile:
             await barrier.cancel(tx, saga_id=user_id, branch=profiles.FORGOTTEN)
             saga_id = await profiles.saga_of(tx, user_id)
             if saga_id is not None:
-                # The stored reply of the registration goes with it.
+                # The tombstone replaces the stored reply of the registration.
                 await barrier.cancel(tx, saga_id=saga_id, branch=create_profile.BRANCH)
             await profiles.delete_of_user(tx, user_id)
             await wallets.close(tx, user_id)
 
-        await self._database.transact("ForgetProfile", forget)
+        await self.database.transact("ForgetProfile", forget)

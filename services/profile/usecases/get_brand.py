@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from uuid import UUID
 
 from services.kernel.db.database import Database
@@ -10,20 +11,19 @@ from services.profile.model import Brand
 from services.profile.store import brands
 
 
+@dataclass(frozen=True, slots=True)
 class GetBrand:
-    """Gets brands."""
+    """Get a brand, as everybody may see it."""
 
-    def __init__(self, database: Database) -> None:
-        """Look there."""
-        self._database = database
+    database: Database
 
     async def __call__(self, *, brand_id: UUID) -> Brand:
         """Return a brand.
 
         Raises:
-            BrandNotFound: There is none.
+            BrandNotFound: There is no brand with this id.
         """
-        brand = await brands.get(self._database, brand_id)
+        brand = await brands.get(self.database, brand_id)
         if brand is None:
             raise BrandNotFound
         return brand

@@ -2,29 +2,32 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from uuid import UUID
+
 from services.kernel.db.database import Database
-from services.kernel.rpc.access import owned_id
+from services.kernel.rpc.access import require_own
 from services.kernel.rpc.call import UserPrincipal
 from services.profile.errors import ProfileNotFound
 from services.profile.model import Profile
 from services.profile.store import profiles
 
 
+@dataclass(frozen=True, slots=True)
 class GetProfile:
-    """Gets profiles with their brands."""
+    """Get a profile with its brand."""
 
-    def __init__(self, database: Database) -> None:
-        """Look there."""
-        self._database = database
+    database: Database
 
-    async def __call__(self, *, caller: UserPrincipal, user_id: str) -> Profile:
-        """Return a profile; `me` is the caller's.
+    async def __call__(self, *, caller: UserPrincipal, user_id: UUID) -> Profile:
+        """Return a user's profile.
 
         Raises:
-            Forbidden: It is somebody else's, and the caller is no administrator.
-            ProfileNotFound: There is none.
+            Forbidden: The profile is another user's, and the caller is not an administrator.
+            ProfileNotFound: The user has no profile.
         """
-        profile = await profiles.get(self._database, owned_id(user_id, caller))
+        require_own(user_id, caller)
+        profile = await profiles.get(self.database, user_id)
         if profile is None:
             raise ProfileNotFound
         return profile

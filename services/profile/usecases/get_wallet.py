@@ -2,29 +2,32 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from uuid import UUID
+
 from services.kernel.db.database import Database
-from services.kernel.rpc.access import owned_id
+from services.kernel.rpc.access import require_own
 from services.kernel.rpc.call import UserPrincipal
 from services.profile.errors import WalletNotFound
 from services.profile.model import Wallet
 from services.profile.store import wallets
 
 
+@dataclass(frozen=True, slots=True)
 class GetWallet:
-    """Gets wallets."""
+    """Get a wallet with its balance."""
 
-    def __init__(self, database: Database) -> None:
-        """Look there."""
-        self._database = database
+    database: Database
 
-    async def __call__(self, *, caller: UserPrincipal, user_id: str) -> Wallet:
-        """Return a wallet; `me` is the caller's.
+    async def __call__(self, *, caller: UserPrincipal, user_id: UUID) -> Wallet:
+        """Return a user's wallet.
 
         Raises:
-            Forbidden: It is somebody else's, and the caller is no administrator.
-            WalletNotFound: There is none.
+            Forbidden: The wallet is another user's, and the caller is not an administrator.
+            WalletNotFound: The user has no wallet.
         """
-        wallet = await wallets.get(self._database, owned_id(user_id, caller))
+        require_own(user_id, caller)
+        wallet = await wallets.get(self.database, user_id)
         if wallet is None:
             raise WalletNotFound
         return wallet

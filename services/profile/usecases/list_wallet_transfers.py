@@ -2,48 +2,47 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from uuid import UUID
+
 from services.kernel.db.database import Database
-from services.kernel.paging import PageTokens, page_size
+from services.kernel.paging import PageTokens
+from services.kernel.rpc.access import require_own
 from services.kernel.rpc.call import UserPrincipal
+from services.profile.errors import WalletNotFound
 from services.profile.model import Transfer
-from services.profile.store import transfers
-from services.profile.usecases.get_wallet import GetWallet
+from services.profile.store import transfers, wallets
 
 
+@dataclass(frozen=True, slots=True)
 class ListWalletTransfers:
-    """Lists transfers in pages.
+    """List transfers in pages."""
 
-    Args:
-        database: Where they are.
-        tokens: Makes and reads page tokens.
-    """
-
-    def __init__(self, database: Database, tokens: PageTokens) -> None:
-        """See the class."""
-        self._database = database
-        self._tokens = tokens
-        self._get_wallet = GetWallet(database)
+    database: Database
+    tokens: PageTokens
 
     async def __call__(
-        self, *, caller: UserPrincipal, user_id: str, size: int, token: str
+        self, *, caller: UserPrincipal, user_id: UUID, limit: int, token: str
     ) -> tuple[list[Transfer], str]:
-        """Return a page, and the token of the next one or "".
+        """Return a page and the token of the next one, empty on the last.
 
         Raises:
-            Forbidden: It is somebody else's, and the caller is no administrator.
-            WalletNotFound: There is none.
-            InvalidField: The size is negative, or the token not one of this list.
+            Forbidden: The wallet is another user's, and the caller is not an administrator.
+            WalletNotFound: The user has no wallet.
+            InvalidField: The token is not one of this list.
         """
-        limit = page_size(size)
-        wallet = await self._get_wallet(caller=caller, user_id=user_id)
+        require_own(user_id, caller)
+        wallet = await wallets.get(self.database, user_id)
+        if wallet is None:
+            raise WalletNotFound
         listing = f"transfers {wallet.id}"
         found = await transfers.list_newest(
-            self._database,
+            self.database,
             wallet.id,
-            before=self._tokens.newest_first(token, listing=listing),
+            before=self.tokens.newest_first(token, listing=listing),
             limit=limit + 1,
         )
         if len(found) <= limit:
             return found, ""
         last = found[limit - 1]
-        return found[:limit], self._tokens.after(last.create_time, last.id, listing=listing)
+        return found[:limit], self.tokens.after(last.create_time, last.id, listing=listing)

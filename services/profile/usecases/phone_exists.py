@@ -1,18 +1,19 @@
-"""Say whether a phone number is taken."""
+"""Tell whether a phone number is taken."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 from services.kernel.db.database import Database
 from services.profile.store import profiles
 
 
+@dataclass(frozen=True, slots=True)
 class PhoneExists:
-    """Looks for phone numbers."""
+    """Look for a profile with a phone number."""
 
-    def __init__(self, database: Database) -> None:
-        """Look there."""
-        self._database = database
+    database: Database
 
     async def __call__(self, *, phone_number: str) -> bool:
-        """Return whether a profile has the number (digits after a plus)."""
-        return await profiles.phone_exists(self._database, phone_number)
+        """Return whether a profile has the number, given as digits after a plus."""
+        return await profiles.phone_exists(self.database, phone_number)

@@ -1,8 +1,8 @@
-"""Give money of a posted debit back."""
+"""Give back money of a posted debit."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from services.kernel.db.database import Database, Transaction
 from services.kernel.errors import IllegalState
@@ -13,26 +13,25 @@ from services.profile.store import ledger, transfers
 from services.profile.store.ledger import IdTaken
 
 
+@dataclass(frozen=True, slots=True)
 class RefundWallet:
-    """Refunds debits, never more than was taken."""
+    """Refund a debit, never more than was taken."""
 
-    def __init__(self, database: Database) -> None:
-        """Refund there."""
-        self._database = database
+    database: Database
 
     async def __call__(self, *, new: NewTransfer) -> Transfer:
         """Give money back to the wallet it came from, or to suspense when that is closed.
 
         Raises:
-            TransferNotFound: There is no such debit.
-            IllegalState: It was not posted, or less than this is left of it.
-            InvalidField: The id was used for something else.
+            TransferNotFound: There is no transfer with the original id.
+            IllegalState: The original is not a posted debit, or too little of it is left.
+            InvalidField: The id was used for another transfer.
         """
         try:
-            return await self._database.transact("RefundWallet", lambda tx: _refund(tx, new))
+            return await self.database.transact("RefundWallet", lambda tx: _refund(tx, new))
         except IdTaken:
-            # Somebody else was faster with the same id: now it is there to be found.
-            return await self._database.transact("RefundWallet", lambda tx: _refund(tx, new))
+            # Another call was faster with the same id; the second try finds its transfer.
+            return await self.database.transact("RefundWallet", lambda tx: _refund(tx, new))
 
 
 async def _refund(tx: Transaction, new: NewTransfer) -> Transfer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from uuid import UUID
 
 from services.kernel.db.database import Database, Transaction
@@ -9,22 +10,21 @@ from services.profile.errors import ProfileNotFound
 from services.profile.store import profiles
 
 
+@dataclass(frozen=True, slots=True)
 class SetProfileStatus:
-    """Follows what Auth says of its users."""
+    """Follow the status of a user at Auth."""
 
-    def __init__(self, database: Database) -> None:
-        """Set it there."""
-        self._database = database
+    database: Database
 
     async def __call__(self, *, user_id: UUID, status: str, version: int) -> None:
-        """Set the status, unless a later change was seen before.
+        """Set the status, unless a later change came before.
 
         Raises:
-            ProfileNotFound: There is none.
+            ProfileNotFound: The user has no profile.
         """
 
         async def set_status(tx: Transaction) -> bool:
             return await profiles.set_status(tx, user_id, status=status, version=version)
 
-        if not await self._database.transact("SetProfileStatus", set_status):
+        if not await self.database.transact("SetProfileStatus", set_status):
             raise ProfileNotFound

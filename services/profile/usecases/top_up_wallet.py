@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from pydantic import TypeAdapter
 
 from services.kernel.db.database import Database, Transaction
@@ -16,24 +18,23 @@ from services.profile.store.ledger import IdTaken
 _CODEC = TypeAdapter(Transfer)
 
 
+@dataclass(frozen=True, slots=True)
 class TopUpWallet:
-    """Tops wallets up; the same id never moves money twice."""
+    """Top a wallet up; the same id never moves money twice."""
 
-    def __init__(self, database: Database) -> None:
-        """Top up there."""
-        self._database = database
+    database: Database
 
     async def __call__(self, *, new: NewTransfer, key: RequestKey | None) -> Transfer:
         """Put money into a wallet.
 
         Raises:
-            WalletNotFound: There is none.
-            InvalidField: The id was used for something else.
+            WalletNotFound: The user has no wallet.
+            InvalidField: The id was used for another transfer.
         """
         try:
             return await self._once(new, key)
         except IdTaken:
-            # Somebody else was faster with the same id: now it is there to be found.
+            # Another call was faster with the same id; the second try finds its transfer.
             return await self._once(new, key)
 
     async def _once(self, new: NewTransfer, key: RequestKey | None) -> Transfer:
@@ -46,4 +47,4 @@ class TopUpWallet:
                 raise WalletNotFound
             return posted
 
-        return await idempotency.once(self._database, "TopUpWallet", key, top_up, _CODEC)
+        return await idempotency.once(self.database, "TopUpWallet", key, top_up, _CODEC)

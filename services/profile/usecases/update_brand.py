@@ -1,9 +1,9 @@
-"""Change a brand: only its owner may."""
+"""Change a brand, for its owner alone."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
@@ -15,12 +15,11 @@ from services.profile.model import Brand
 from services.profile.store import brands
 
 
+@dataclass(frozen=True, slots=True)
 class UpdateBrand:
-    """Changes some fields of brands."""
+    """Change some fields of a brand."""
 
-    def __init__(self, database: Database) -> None:
-        """Change them there."""
-        self._database = database
+    database: Database
 
     async def __call__(
         self, *, caller: UserPrincipal, brand_id: UUID, changes: Mapping[str, Any]
@@ -28,8 +27,8 @@ class UpdateBrand:
         """Change a brand and return it.
 
         Raises:
-            BrandNotFound: There is none.
-            Forbidden: It belongs to somebody else.
+            BrandNotFound: There is no brand with this id.
+            Forbidden: The brand is another user's.
         """
 
         async def update(tx: Transaction) -> Brand:
@@ -43,4 +42,4 @@ class UpdateBrand:
                 await brands.update_locked(tx, changed)
             return changed
 
-        return await self._database.transact("UpdateBrand", update)
+        return await self.database.transact("UpdateBrand", update)

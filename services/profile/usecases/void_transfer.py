@@ -1,8 +1,8 @@
-"""Take a debit back."""
+"""Undo a debit, or refuse it in advance."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 from services.kernel.db.database import Database, Transaction
@@ -12,18 +12,17 @@ from services.profile.model import NewTransfer, Transfer, TransferKind, Transfer
 from services.profile.store import ledger, transfers
 
 
+@dataclass(frozen=True, slots=True)
 class VoidTransfer:
-    """Undoes DebitWallet; succeeds as often as it is asked, also when there was nothing."""
+    """Undo DebitWallet; a repeat succeeds, and so does a call without a debit."""
 
-    def __init__(self, database: Database) -> None:
-        """Undo there."""
-        self._database = database
+    database: Database
 
     async def __call__(self, *, transfer_id: UUID) -> Transfer:
-        """Give back what is left of a debit, or refuse it in advance; return the debit.
+        """Give back the rest of a debit, or leave a tombstone for it; return the debit.
 
         Raises:
-            InvalidField: The id belongs to something else than a debit.
+            InvalidField: The id is not the id of a debit.
         """
 
         async def void(tx: Transaction) -> Transfer:
@@ -37,7 +36,7 @@ class VoidTransfer:
                 return replace(debit, state=TransferState.VOIDED)
             return debit
 
-        return await self._database.transact("VoidTransfer", void)
+        return await self.database.transact("VoidTransfer", void)
 
 
 async def _reverse(tx: Transaction, debit: Transfer) -> None:
