@@ -23,6 +23,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import TSVECTOR
 
+from services.common import forgetting
 from services.kernel.db import tables
 from services.kernel.db.tables import new_metadata, timestamp
 from services.kernel.money import MINOR_UNITS_MAX
@@ -152,13 +153,7 @@ ORDER_ITEMS = Table(
 )
 
 # Tombstones: later writes of these users are refused.
-FORGOTTEN_USERS = Table(
-    "forgotten_users",
-    METADATA,
-    Column("user_id", Uuid, primary_key=True),
-    timestamp("create_time", default=True),
-    Index("ix_forgotten_users_create_time", "create_time"),
-)
+FORGOTTEN_USERS = forgetting.FORGOTTEN_USERS.to_metadata(METADATA)
 
 
 class OrderState(StrEnum):

@@ -23,6 +23,7 @@ from sqlalchemy import (
     text,
 )
 
+from services.common import forgetting
 from services.kernel.db import tables
 from services.kernel.db.tables import new_metadata, timestamp
 
@@ -33,6 +34,8 @@ BRAND_TYPES = ("agency", "direct", "platform")
 METADATA = new_metadata()
 SAGA_BARRIERS = tables.SAGA_BARRIERS.to_metadata(METADATA)
 IDEMPOTENCY = tables.IDEMPOTENCY.to_metadata(METADATA)
+# Tombstones: a late registration of these users is refused.
+FORGOTTEN_USERS = forgetting.FORGOTTEN_USERS.to_metadata(METADATA)
 
 PROFILES = Table(
     "profiles",

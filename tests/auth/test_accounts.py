@@ -18,7 +18,7 @@ from lockstep_clients import (
     Unauthenticated,
 )
 
-from tests.auth.world import Member, World
+from tests.auth.world import PASSWORD, Member, World
 from tests.fakes.participants import FakeOrders, FakeProfile
 
 EMAIL = "ada@example.com"
@@ -277,6 +277,22 @@ async def test_after_the_pivot_there_is_only_forward(
     profile.is_down = False
     await world.settled()
     assert await world.sql("SELECT 1 FROM users") == []
+
+
+async def test_nothing_of_an_erased_user_is_left_in_ended_sagas_and_keys(world: World) -> None:
+    key = (("idempotency-key", "one"),)
+    request = auth_pb.RegisterRequest(
+        email=EMAIL, password=PASSWORD, full_name="Ada Lovelace", course="Analysis"
+    )
+    registered = await world.auth.Register(request, metadata=key)
+    member = world.of(await world.login(EMAIL))
+    await delete(world, member)
+    for row in await world.sql(
+        "SELECT sagas::text AS text FROM sagas WHERE kind <> 'account_deletion'"
+    ):
+        for personal in (registered.user.id, EMAIL, "Ada"):
+            assert personal not in row.text
+    assert await world.sql("SELECT 1 FROM idempotency") == []
 
 
 async def test_erasing_twice_at_the_same_time_erases_once(

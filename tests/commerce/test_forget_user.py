@@ -8,7 +8,7 @@ from lockstep.commerce.v1 import cart_service_pb2 as cart_pb
 from lockstep.commerce.v1 import order_service_pb2 as order_pb
 from lockstep_clients import Aborted, InvalidArgument, PermissionDenied, Unauthenticated
 
-from services.commerce.store.users import LATE_KEYS, OLD_TOMBSTONES
+from services.commerce.store.users import FORGETTING
 from services.kernel.db.cleaner import Cleaner
 from services.kernel.ids import new_id
 from tests.commerce.wallet_proxy import Held
@@ -121,7 +121,7 @@ async def test_forgetting_and_writing_at_once_leave_nothing(shop: Shop) -> None:
             shop.place(buyer),
             return_exceptions=True,
         )
-        await Cleaner(shop.database, [LATE_KEYS]).sweep()
+        await Cleaner(shop.database, FORGETTING.cleanups).sweep()
         if shop.rows("SELECT 1 FROM forgotten_users WHERE user_id = %s", buyer.id):
             assert shop.rows("SELECT 1 FROM carts WHERE user_id = %s", buyer.id) == []
         shop.check()
@@ -146,5 +146,5 @@ async def test_tombstones_go_after_a_week(shop: Shop) -> None:
         " WHERE user_id = %s",
         old.id,
     )
-    assert await Cleaner(shop.database, [OLD_TOMBSTONES]).sweep() == 1
+    assert await Cleaner(shop.database, FORGETTING.cleanups).sweep() == 1
     assert [row.user_id for row in shop.rows("SELECT user_id FROM forgotten_users")] == [young.id]

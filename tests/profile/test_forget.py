@@ -12,8 +12,12 @@ from lockstep.profile.v1 import profile_service_pb2 as profile_pb
 from lockstep.profile.v1 import wallet_service_pb2 as wallet_pb
 from lockstep_clients import Aborted, NotFound, Unavailable
 
+from services.common.service import opened
+from services.kernel.db.cleaner import Cleaner
+from services.kernel.db.database import Database
 from services.kernel.errors import CommitUnknown
 from services.kernel.ids import new_id
+from services.profile.store.profiles import FORGETTING
 from tests.kernel.saga_world import Stop
 from tests.profile.world import World, fails, money, profile_world, registration
 
@@ -42,7 +46,8 @@ async def test_nothing_of_a_person_is_left(world: World) -> None:
     left = everything(world)
     for secret in ("Grace", "Hopper", PHONE, "Navy", "Flow-Matic", "rear-admiral"):
         assert secret not in left
-    # The one tombstone that refuses a late registration is under the user's id.
+    # Two tombstones refuse a late registration: ours, and the one that 0.1 reads.
+    assert world.rows("SELECT 1 FROM forgotten_users WHERE user_id = %s", request.user_id)
     assert left.count(request.user_id) == 1
 
 
@@ -98,6 +103,49 @@ async def test_a_registration_that_comes_late_makes_nobody_again(world: World) -
     with fails(Aborted, "SAGA_CANCELLED"):
         await world.by_auth.CreateProfile(request)
     assert world.rows("SELECT 1 FROM profiles") == []
+
+
+async def test_a_user_whom_a_process_of_0_1_forgot_is_not_registered_again(world: World) -> None:
+    """That process files the user's id as a saga, and knows no other tombstone."""
+    user_id = new_id()
+    world.rows(
+        "INSERT INTO saga_barriers (saga_id, branch, state)"
+        " VALUES (%s, 'ForgetProfile', 'CANCELLED') RETURNING 1",
+        user_id,
+    )
+    with fails(Aborted, "SAGA_CANCELLED"):
+        await world.by_auth.CreateProfile(registration(user_id=user_id))
+
+
+async def test_a_process_of_0_1_sees_whom_this_one_forgot(world: World) -> None:
+    user_id = await world.register()
+    await world.forget(user_id)
+    filed = world.rows(
+        "SELECT state FROM saga_barriers WHERE saga_id = %s AND branch = 'ForgetProfile'", user_id
+    )
+    assert [row[0] for row in filed] == ["CANCELLED"]
+
+
+async def test_keys_that_come_late_go_and_tombstones_after_a_week(world: World) -> None:
+    admin_id, other_id = await world.register(), await world.register()
+    await world.forget(admin_id)
+    for who in (admin_id, other_id):
+        world.rows(
+            "INSERT INTO idempotency (scope, method, key_hmac, fingerprint, expire_time)"
+            " VALUES (%s, 'TopUpWallet', 'k', 'f', saga_now() + interval '1 day') RETURNING 1",
+            f"user:{who}",
+        )
+    await sweep(world)
+    left = {row[0] for row in world.rows("SELECT scope FROM idempotency")}
+    assert f"user:{other_id}" in left
+    assert f"user:{admin_id}" not in left
+    of_admin = "SELECT 1 FROM forgotten_users WHERE user_id = %s"
+    assert world.rows(of_admin, admin_id)
+    world.rows(
+        "UPDATE forgotten_users SET create_time = create_time - interval '8 days' RETURNING 1"
+    )
+    await sweep(world)
+    assert world.rows(of_admin, admin_id) == []
 
 
 async def test_somebody_without_a_profile_can_be_forgotten(world: World) -> None:
@@ -189,6 +237,12 @@ async def test_an_unknown_commit_is_unavailable_and_a_repeat_ends_the_same(
         await world.forget(user_id)
         assert world.system_balance("forfeited") == 100
         assert world.rows("SELECT 1 FROM profiles") == []
+
+
+async def sweep(world: World) -> None:
+    database = Database(world.url, name="cleaner", connections=2)
+    async with opened(database):
+        await Cleaner(database, FORGETTING.cleanups).sweep()
 
 
 def everything(world: World) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 from collections.abc import Iterator
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -153,3 +154,21 @@ def test_constraints_are_named_by_one_convention(url: str) -> None:
     prefixes = {"p": "pk_", "u": "uq_", "c": "ck_", "f": "fk_"}
     assert len(found) > 20
     assert all(name.startswith(prefixes[kind] + table) for name, kind, table in found)
+
+
+def test_users_that_were_forgotten_as_sagas_are_forgotten_in_the_new_table(url: str) -> None:
+    upgrade(url, HISTORY, "0003")
+    forgotten, cancelled = new_id(), new_id()
+    with psycopg.connect(url) as connection:
+        connection.execute(
+            "INSERT INTO saga_barriers (saga_id, branch, state, create_time) VALUES"
+            " (%s, 'ForgetProfile', 'CANCELLED', '2026-11-20'),"
+            " (%s, 'CreateProfile', 'CANCELLED', '2026-11-20')",
+            (forgotten, cancelled),
+        )
+    upgrade(url, HISTORY)
+    with psycopg.connect(url) as connection:
+        found = connection.execute("SELECT user_id, create_time::date FROM forgotten_users")
+        assert found.fetchall() == [(forgotten, date(2026, 11, 20))]
+        kept = connection.execute("SELECT count(*) FROM saga_barriers").fetchone()
+        assert kept == (2,)  # processes of 0.1 read them

@@ -15,9 +15,8 @@ from lockstep.profile.v1 import profile_service_pb2 as profile_pb
 from lockstep.profile.v1 import profile_service_pb2_grpc as profile_grpc
 
 from services.auth.model import Status
-from services.auth.sagas.profile_status import KINDS
-from services.auth.sagas.registration import RegistrationSaga
 from services.auth.store import accounts, audit, codes, sessions
+from services.auth.store.forgetting import FORGETTING
 from services.kernel.db.database import Database, Transaction
 from services.kernel.errors import DomainError, Internal
 from services.kernel.sagas.remote import saga_step
@@ -62,7 +61,7 @@ class AccountDeletionSaga:
         email = await accounts.delete_user(tx, user_id)
         if email is not None:
             await codes.forget(tx, user_id=user_id, email=email)
-        await accounts.forget_requests(tx, user_id, kinds=[RegistrationSaga.kind, *KINDS])
+        await FORGETTING.forget_user(tx, user_id)
         await audit.forget_addresses(tx, user_id)
         return replies
 

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
 import psycopg
 from sqlalchemy import (
-    ARRAY,
-    Text,
     bindparam,
     delete,
     func,
@@ -22,7 +19,6 @@ from sqlalchemy import (
 
 from services.auth.errors import EmailTaken
 from services.auth.model import (
-    IDEMPOTENCY,
     ROLES,
     SAGAS,
     USERS,
@@ -108,18 +104,6 @@ class _SagaOfUser:
 @dataclass(frozen=True, slots=True)
 class _SagaId:
     id: UUID
-
-
-@dataclass(frozen=True, slots=True)
-class _KeysOfUser:
-    user_id: UUID
-    scope: str
-
-
-@dataclass(frozen=True, slots=True)
-class _SagasOfUser:
-    user_id: UUID
-    kinds: list[str]
 
 
 _BY_ID = USERS.c.id == bindparam("user_id")
@@ -231,26 +215,6 @@ _RUNNING_SAGA = Statement(
     _SagaOfUser,
     _SagaId,
 )
-_FORGET_KEYS = Statement(
-    delete(IDEMPOTENCY).where(
-        (IDEMPOTENCY.c.scope == bindparam("scope"))
-        | IDEMPOTENCY.c.saga_id.in_(
-            select(SAGAS.c.id).where(SAGAS.c.user_id == bindparam("user_id"))
-        )
-    ),
-    _KeysOfUser,
-    NoRow,
-)
-_FORGET_SAGAS = Statement(
-    update(SAGAS)
-    .where(
-        SAGAS.c.user_id == bindparam("user_id"),
-        SAGAS.c.kind == func.any(bindparam("kinds", type_=ARRAY(Text))),
-    )
-    .values(payload=literal_column("'{}'::jsonb"), result=literal_column("NULL")),
-    _SagasOfUser,
-    NoRow,
-)
 
 
 async def standing(reader: Reader, user_id: UUID) -> AccountStatus | None:
@@ -334,9 +298,3 @@ async def delete_user(tx: Transaction, user_id: UUID) -> CanonicalEmail | None:
     """Delete a user who is DELETING, with sessions and codes, and return the e-mail."""
     row = await tx.first(_DELETE, ByUser(user_id))
     return None if row is None else row.email
-
-
-async def forget_requests(tx: Transaction, user_id: UUID, *, kinds: Sequence[str]) -> None:
-    """Remove what requests have left: idempotency keys, and what is personal in sagas."""
-    await tx.execute(_FORGET_KEYS, _KeysOfUser(user_id=user_id, scope=f"user:{user_id}"))
-    await tx.execute(_FORGET_SAGAS, _SagasOfUser(user_id=user_id, kinds=list(kinds)))

@@ -1,5 +1,5 @@
 """All SQL of Commerce, one file an aggregate."""
 
-from services.commerce.store import users
+from services.commerce.store.users import FORGETTING
 
-CLEANUPS = (users.LATE_KEYS, users.OLD_TOMBSTONES)
+CLEANUPS = FORGETTING.cleanups

@@ -51,7 +51,7 @@ async def _forget(tx: Transaction, saga_id: UUID, user_id: UUID) -> bool:
 
     async def work() -> Json:
         await orders.pseudonymise(tx, user_id)
-        await users.forget(tx, user_id)
+        await users.FORGETTING.forget_user(tx, user_id)
         return {}
 
     await carts.lock(tx, user_id)

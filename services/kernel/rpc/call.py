@@ -13,6 +13,8 @@ from google.protobuf.message_factory import GetMessageClass
 from lockstep.options.v1 import options_pb2 as options_pb
 
 ADMIN = "admin"
+USER_SCOPE = "user:"
+"""Begins the scope of a user's idempotency keys, before the id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +129,7 @@ class Call:
         """The owner of the call's idempotency key: two principals may use the same key."""
         match self.principal:
             case UserPrincipal(id=user_id):
-                return f"user:{user_id}"
+                return f"{USER_SCOPE}{user_id}"
             case ServicePrincipal(name=name):
                 return f"service:{name}"
             case _:

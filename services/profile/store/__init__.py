@@ -1,5 +1,6 @@
 """All of Profile's SQL, a file for each aggregate."""
 
 from services.profile.store import transfers
+from services.profile.store.profiles import FORGETTING
 
-CLEANUPS = (transfers.OLD_TOMBSTONES,)
+CLEANUPS = (transfers.OLD_TOMBSTONES, *FORGETTING.cleanups)

@@ -12,12 +12,14 @@ from sqlalchemy import Text, Uuid, bindparam, delete, exists, func, or_, select,
 from sqlalchemy.dialects.postgresql import insert
 
 from services.common.errors import PhoneTaken
+from services.common.forgetting import Forgetting
 from services.kernel.db.database import Reader, Transaction
 from services.kernel.db.statement import ByUser, NoRow, Statement
 from services.kernel.errors import IllegalState
 from services.kernel.ids import new_id
 from services.profile.model import (
     BRANDS,
+    FORGOTTEN_USERS,
     IDEMPOTENCY,
     PROFILES,
     SAGA_BARRIERS,
@@ -31,7 +33,11 @@ from services.profile.model import (
 PHONE_IS_UNIQUE = "uq_profiles_phone_number"
 USER_IS_UNIQUE = "uq_profiles_user_id"
 FORGOTTEN = "ForgetProfile"
-"""The branch of the tombstone that a deleted user leaves, under the user's id."""
+"""The branch under which processes of 0.1 file a forgotten user in `saga_barriers`.
+
+They and later ones run side by side during an update, so these rows are written and read
+beside `forgotten_users`.
+"""
 
 A = TypeVar("A")
 
@@ -119,7 +125,11 @@ _WITH_BRAND = select(
     *_COLUMNS, *(BRANDS.c[each.name].label(f"brand_{each.name}") for each in fields(Brand))
 ).select_from(PROFILES.outerjoin(BRANDS, BRANDS.c.profile_id == PROFILES.c.id))
 _OF_USER = PROFILES.c.user_id == bindparam("user_id")
-_USER_AS_TEXT = bindparam("user_id", type_=Uuid).cast(Text)
+FORGETTING = Forgetting(
+    IDEMPOTENCY,
+    about=IDEMPOTENCY.c.reply["user_id"].astext == bindparam("user_id", type_=Uuid).cast(Text),
+    tombstones=FORGOTTEN_USERS,
+)
 _CHANGED = {"revision": PROFILES.c.revision + 1, "update_time": func.clock_timestamp()}
 
 _INSERT = Statement(
@@ -139,21 +149,14 @@ _DELETE_OF_SAGA = Statement(
 )
 _SAGA_OF_USER = Statement(select(PROFILES.c.saga_id).where(_OF_USER), ByUser, _ProfileSaga)
 _DELETE_OF_USER = Statement(delete(PROFILES).where(_OF_USER), ByUser, NoRow)
-_DELETE_REQUESTS_OF_USER = Statement(
-    delete(IDEMPOTENCY).where(
-        or_(
-            IDEMPOTENCY.c.scope == "user:" + _USER_AS_TEXT,
-            IDEMPOTENCY.c.reply["user_id"].astext == _USER_AS_TEXT,
-        )
-    ),
-    ByUser,
-    NoRow,
-)
 _IS_FORGOTTEN = Statement(
     select(
-        exists()
-        .where(SAGA_BARRIERS.c.saga_id == bindparam("user_id"), SAGA_BARRIERS.c.branch == FORGOTTEN)
-        .label("found")
+        or_(
+            exists().where(FORGOTTEN_USERS.c.user_id == bindparam("user_id")),
+            exists().where(
+                SAGA_BARRIERS.c.saga_id == bindparam("user_id"), SAGA_BARRIERS.c.branch == FORGOTTEN
+            ),
+        ).label("found")
     ),
     ByUser,
     _IsFound,
@@ -301,9 +304,8 @@ async def saga_of(tx: Transaction, user_id: UUID) -> UUID | None:
 
 
 async def delete_of_user(tx: Transaction, user_id: UUID) -> None:
-    """Delete a user's profile with its brand, and the replies kept for and about the user."""
+    """Delete a user's profile with its brand."""
     await tx.execute(_DELETE_OF_USER, ByUser(user_id))
-    await tx.execute(_DELETE_REQUESTS_OF_USER, ByUser(user_id))
 
 
 async def _is_found(reader: Reader, statement: Statement[A, _IsFound], given: A) -> bool:
