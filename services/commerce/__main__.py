@@ -40,7 +40,7 @@ def compose(parts: ServiceParts, settings: CommerceSettings) -> Composition:
     messages = Messages(settings.currency)
     return Composition(
         servicers={
-            CATALOG: catalog_servicer(parts, messages, currency=settings.currency),
+            CATALOG: catalog_servicer(parts, messages),
             CART: cart_servicer(parts, messages),
             ORDER: order_servicer(parts, messages, engine),
             SAGA: SagaServicer(parts.database, parts.page_tokens),
@@ -51,7 +51,7 @@ def compose(parts: ServiceParts, settings: CommerceSettings) -> Composition:
     )
 
 
-def catalog_servicer(parts: ServiceParts, messages: Messages, *, currency: str) -> CatalogServicer:
+def catalog_servicer(parts: ServiceParts, messages: Messages) -> CatalogServicer:
     """Put the use cases of CatalogService together."""
     database, totals = parts.database, Totals(parts.database)
     return CatalogServicer(
@@ -64,7 +64,7 @@ def catalog_servicer(parts: ServiceParts, messages: Messages, *, currency: str) 
         delete_product=usecases.DeleteProduct(database, totals),
         batch_create_products=usecases.BatchCreateProducts(database, totals),
         get_product=usecases.GetProduct(database),
-        list_products=usecases.ListProducts(database, parts.page_tokens, totals, currency=currency),
+        list_products=usecases.ListProducts(database, parts.page_tokens, totals),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
@@ -226,7 +226,7 @@ class Product:
 
 @dataclass(frozen=True, slots=True)
 class ProductFields:
-    """What a caller may say of a product, checked."""
+    """The fields of a product that a caller sets."""
 
     category_id: UUID
     name: str
@@ -234,6 +234,9 @@ class ProductFields:
     price: int
     stock: int
     image_url: str
+
+
+PRODUCT_FIELDS = tuple(field.name for field in fields(ProductFields))
 
 
 @dataclass(frozen=True, slots=True)

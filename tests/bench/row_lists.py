@@ -7,7 +7,7 @@ import statistics
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -20,12 +20,14 @@ from psycopg.rows import namedtuple_row
 
 from services.cli.postgres import create_databases
 from services.commerce.model import Sort
+from services.commerce.servicers.filters import read_filters
 from services.commerce.store.seeding import seed
-from services.commerce.usecases.list_products import ListRequest, _checked, _name
+from services.commerce.usecases.list_products import _name
 from services.common.keys import KeyRing
 from services.common.settings import embedded_url
 from services.kernel.db.migrations import upgrade
 from services.kernel.paging import PageTokens
+from services.kernel.validation import Violations
 from tests.bench.lab import CATEGORIES, CHEAP, Lab
 from tests.bench.report import Finding, Ratio, at_most
 from tests.bench.stack import ROOT, helper
@@ -69,7 +71,8 @@ class Catalog:
 
     def token_in_the_middle(self, **fields: str) -> str:
         """Return the token that somebody would hold who has turned half of the pages."""
-        filters, _ = _checked(replace(ListRequest(), **fields), "USD")  # type: ignore[arg-type]
+        request = catalog_pb.ListProductsRequest(**fields)  # type: ignore[arg-type]
+        filters = read_filters(Violations(), request, "USD")
         key = KEYS[filters.sort.lstrip("-")]
         where = "WHERE delete_time IS NULL"
         if filters.category_id is not None:

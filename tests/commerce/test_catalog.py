@@ -203,6 +203,22 @@ async def test_who_is_neither_brand_nor_administrator_has_no_products(
         )
 
 
+async def test_a_role_without_products_is_refused_before_the_form_is_checked(shop: Shop) -> None:
+    someone = shop.login()
+    with refusal("FORBIDDEN", PermissionDenied):
+        await shop.catalog.CreateProduct(
+            catalog_pb.CreateProductRequest(), metadata=someone.metadata
+        )
+    with refusal("FORBIDDEN", PermissionDenied):
+        await shop.catalog.UpdateProduct(
+            catalog_pb.UpdateProductRequest(), metadata=someone.metadata
+        )
+    with refusal("FORBIDDEN", PermissionDenied):
+        await shop.catalog.DeleteProduct(
+            catalog_pb.DeleteProductRequest(), metadata=someone.metadata
+        )
+
+
 async def update(shop: Shop, product: catalog_pb.Product, *paths: str) -> catalog_pb.Product:
     request = catalog_pb.UpdateProductRequest(
         product=product, update_mask=FieldMask(paths=paths) if paths else None

@@ -1,94 +1,72 @@
-"""Who may change products, and what may be said of them."""
+"""Which users may change which products, and how a change is applied."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from uuid import UUID
 
-from services.commerce.model import PRODUCT_NAME_MAX, STOCK_MAX, Product, ProductFields
-from services.commerce.validation import checked_id
-from services.common.vocabulary import DESCRIPTION_MAX
-from services.kernel.errors import Forbidden, Violation
+from services.commerce.model import PRODUCT_FIELDS, Product, ProductFields
+from services.common.vocabulary import Role
+from services.kernel.errors import Forbidden
 from services.kernel.rpc.call import UserPrincipal
-from services.kernel.validation import Violations
-
-BRAND = "brand"
-FIELDS = ("category_id", "name", "description", "price", "stock", "image_url")
 
 
 @dataclass(frozen=True, slots=True)
-class ProductDraft:
-    """What a caller says of a product, unchecked.
+class Seller:
+    """A user who may have products.
 
     Attributes:
-        price: In minor units, or what is wrong with it; None when it is absent.
+        user_id: The user.
+        is_admin: Whether the user may change any product, and makes first-party ones.
     """
 
-    category_id: str
-    name: str
-    description: str
-    price: int | Violation | None
-    stock: int
-    image_url: str
+    user_id: UUID
+    is_admin: bool
+
+    @classmethod
+    def of(cls, user: UserPrincipal) -> Seller:
+        """Return a user as a seller.
+
+        Raises:
+            Forbidden: The user is neither an administrator nor a brand.
+        """
+        if not user.is_admin and user.role != Role.BRAND:
+            raise Forbidden("Only administrators and brands have products.")
+        return cls(user.id, user.is_admin)
+
+    @property
+    def seller_id(self) -> UUID | None:
+        """The brand whose the seller's new products are; None for first-party products."""
+        return None if self.is_admin else self.user_id
+
+    def ensure_may_change(self, product: Product) -> None:
+        """Make sure that the seller may change a product.
+
+        Raises:
+            Forbidden: It belongs to another seller.
+        """
+        if not self.is_admin and product.seller_id != self.user_id:
+            raise Forbidden("This product belongs to another seller.")
 
 
-def check(v: Violations, draft: ProductDraft, prefix: str) -> ProductFields | None:
-    """Check a draft; None when something is wrong with it.
+@dataclass(frozen=True, slots=True)
+class ProductChanges:
+    """New values of some fields of a product.
 
-    Args:
-        v: Where wrong fields are noted.
-        draft: The draft.
-        prefix: The path of the product in the request, with a dot.
+    Attributes:
+        names: The fields that change.
+        values: Their new values; all other fields mean nothing.
     """
-    before = len(v.violations)
-    category_id = checked_id(v, draft.category_id, f"{prefix}category_id")
-    name = v.text(draft.name, f"{prefix}name", max_length=PRODUCT_NAME_MAX, required=True)
-    description = v.text(
-        draft.description, f"{prefix}description", max_length=DESCRIPTION_MAX, multiline=True
-    )
-    image_url = v.url(draft.image_url, f"{prefix}image_url")
-    price = _price(v, draft.price, f"{prefix}price")
-    if not 0 <= draft.stock <= STOCK_MAX:
-        v.add(f"{prefix}stock", "must not be negative")
-    if len(v.violations) > before or category_id is None or price is None:
-        return None
-    return ProductFields(
-        category_id=category_id,
-        name=name or "",
-        description=description or "",
-        price=price,
-        stock=draft.stock,
-        image_url=image_url or "",
-    )
 
+    names: Collection[str]
+    values: ProductFields
 
-def seller_of(user: UserPrincipal) -> UUID | None:
-    """Return for whom a user's products are: a brand's own, an administrator's the house's.
-
-    Raises:
-        Forbidden: The user is neither.
-    """
-    if user.is_admin:
-        return None
-    if user.role == BRAND:
-        return user.id
-    raise Forbidden("Only administrators and brands have products.")
-
-
-def ensure_may_change(user: UserPrincipal, product: Product) -> None:
-    """Make sure that a product is the user's to change.
-
-    Raises:
-        Forbidden: It is somebody else's.
-    """
-    if not user.is_admin and product.seller_id != user.id:
-        raise Forbidden("This product belongs to somebody else.")
-
-
-def _price(v: Violations, price: int | Violation | None, field: str) -> int | None:
-    if isinstance(price, Violation):
-        v.violations.append(price)
-        return None
-    if price is None:
-        v.add(field, "is required")
-    return price
+    def applied_to(self, product: Product) -> ProductFields:
+        """Return the fields of a product as they are after the change."""
+        return ProductFields(
+            **{
+                name: getattr(self.values if name in self.names else product, name)
+                for name in PRODUCT_FIELDS
+            }
+        )

@@ -14,6 +14,7 @@ from services.commerce.usecases.remove_cart_item import RemoveCartItem
 from services.commerce.usecases.update_cart_item import UpdateCartItem
 from services.kernel.rpc.call import Call
 from services.kernel.sagas.idempotency import RequestKeys
+from services.kernel.validation import Violations
 
 CART = cart_pb.DESCRIPTOR.services_by_name["CartService"]
 
@@ -36,10 +37,13 @@ class CartServicer:
 
     async def AddCartItem(self, request: cart_pb.AddCartItemRequest, call: Call) -> cart_pb.Cart:
         """Put a product into the cart."""
+        with Violations() as v:
+            product_id = v.uuid(request.product_id, "product_id")
+            quantity = v.at_least(1, request.quantity, "quantity")
         cart = await self.add_cart_item(
             user_id=call.user.id,
-            product_id=request.product_id,
-            quantity=request.quantity,
+            product_id=product_id,
+            quantity=quantity,
             key=self.request_keys.of(call),
         )
         return self.messages.cart(cart)
@@ -48,10 +52,13 @@ class CartServicer:
         self, request: cart_pb.UpdateCartItemRequest, call: Call
     ) -> cart_pb.Cart:
         """Set the quantity of a product."""
+        with Violations() as v:
+            product_id = v.uuid(request.product_id, "product_id")
+            quantity = v.at_least(0, request.quantity, "quantity")
+            if not request.HasField("quantity"):
+                v.add("quantity", "is required")
         cart = await self.update_cart_item(
-            user_id=call.user.id,
-            product_id=request.product_id,
-            quantity=request.quantity if request.HasField("quantity") else None,
+            user_id=call.user.id, product_id=product_id, quantity=quantity
         )
         return self.messages.cart(cart)
 
@@ -59,7 +66,9 @@ class CartServicer:
         self, request: cart_pb.RemoveCartItemRequest, call: Call
     ) -> cart_pb.Cart:
         """Take a product out of the cart."""
-        cart = await self.remove_cart_item(user_id=call.user.id, product_id=request.product_id)
+        with Violations() as v:
+            product_id = v.uuid(request.product_id, "product_id")
+        cart = await self.remove_cart_item(user_id=call.user.id, product_id=product_id)
         return self.messages.cart(cart)
 
     async def ClearCart(self, request: cart_pb.ClearCartRequest, call: Call) -> cart_pb.Cart:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from lockstep.commerce.v1 import catalog_service_pb2 as catalog_pb
 
+from services.commerce.domain.products import Seller
+from services.commerce.servicers.filters import read_filters
 from services.commerce.servicers.messages import Messages, category_message
 from services.commerce.usecases.batch_create_products import BatchCreateProducts
 from services.commerce.usecases.create_category import CreateCategory
@@ -13,10 +15,16 @@ from services.commerce.usecases.create_product import CreateProduct
 from services.commerce.usecases.delete_product import DeleteProduct
 from services.commerce.usecases.get_product import GetProduct
 from services.commerce.usecases.list_categories import ListCategories
-from services.commerce.usecases.list_products import ListProducts, ListRequest
+from services.commerce.usecases.list_products import ListProducts
 from services.commerce.usecases.update_product import UpdateProduct
+from services.common.vocabulary import DESCRIPTION_MAX, NAME_MAX
+from services.kernel.errors import InvalidField, Violation
+from services.kernel.paging import PAGE_SIZE_MAX, page_size
 from services.kernel.rpc.call import Call
 from services.kernel.sagas.idempotency import RequestKeys
+from services.kernel.validation import Violations
+
+BATCH_MAX = 1000
 
 CATALOG = catalog_pb.DESCRIPTOR.services_by_name["CatalogService"]
 
@@ -40,8 +48,13 @@ class CatalogServicer:
         self, request: catalog_pb.CreateCategoryRequest, call: Call
     ) -> catalog_pb.Category:
         """Create a category."""
+        with Violations() as v:
+            name = v.text(request.name, "name", max_length=NAME_MAX, required=True)
+            description = v.text(
+                request.description, "description", max_length=DESCRIPTION_MAX, multiline=True
+            )
         category = await self.create_category(
-            name=request.name, description=request.description, key=self.request_keys.of(call)
+            name=name, description=description or "", key=self.request_keys.of(call)
         )
         return category_message(category)
 
@@ -49,9 +62,8 @@ class CatalogServicer:
         self, request: catalog_pb.ListCategoriesRequest, call: Call
     ) -> catalog_pb.ListCategoriesResponse:
         """List categories."""
-        categories, token = await self.list_categories(
-            size=request.page_size, token=request.page_token
-        )
+        size = page_size(request.page_size, default=PAGE_SIZE_MAX)
+        categories, token = await self.list_categories(size=size, token=request.page_token)
         return catalog_pb.ListCategoriesResponse(
             categories=[category_message(each) for each in categories], next_page_token=token
         )
@@ -60,10 +72,11 @@ class CatalogServicer:
         self, request: catalog_pb.CreateProductRequest, call: Call
     ) -> catalog_pb.Product:
         """Create a product."""
+        seller = Seller.of(call.user)
+        with Violations() as v:
+            fields = self.messages.product_fields(v, request.product, "product")
         product = await self.create_product(
-            caller=call.user,
-            draft=self.messages.draft(request.product, "product."),
-            key=self.request_keys.of(call),
+            seller=seller, fields=fields, key=self.request_keys.of(call)
         )
         return self.messages.product(product)
 
@@ -71,12 +84,12 @@ class CatalogServicer:
         self, request: catalog_pb.UpdateProductRequest, call: Call
     ) -> catalog_pb.Product:
         """Change a product."""
+        seller = Seller.of(call.user)
+        with Violations() as v:
+            product_id = v.uuid(request.product.id, "product.id")
+            changes = self.messages.product_changes(v, request)
         product = await self.update_product(
-            caller=call.user,
-            product_id=request.product.id,
-            draft=self.messages.draft(request.product, "product."),
-            mask=request.update_mask.paths,
-            etag=request.product.etag,
+            seller=seller, product_id=product_id, changes=changes, etag=request.product.etag
         )
         return self.messages.product(product)
 
@@ -84,22 +97,24 @@ class CatalogServicer:
         self, request: catalog_pb.DeleteProductRequest, call: Call
     ) -> catalog_pb.DeleteProductResponse:
         """Take a product out of the catalog."""
-        await self.delete_product(
-            caller=call.user, product_id=request.product_id, etag=request.etag
-        )
+        seller = Seller.of(call.user)
+        with Violations() as v:
+            product_id = v.uuid(request.product_id, "product_id")
+        await self.delete_product(seller=seller, product_id=product_id, etag=request.etag)
         return catalog_pb.DeleteProductResponse()
 
     async def BatchCreateProducts(
         self, request: catalog_pb.BatchCreateProductsRequest, call: Call
     ) -> catalog_pb.BatchCreateProductsResponse:
         """Create many products."""
-        products = await self.batch_create_products(
-            drafts=[
-                self.messages.draft(product, f"products[{i}].")
+        with Violations() as v:
+            if not 1 <= len(request.products) <= BATCH_MAX:
+                raise InvalidField(Violation("products", f"must be 1 to {BATCH_MAX} products"))
+            fields = [
+                self.messages.product_fields(v, product, f"products[{i}]")
                 for i, product in enumerate(request.products)
-            ],
-            key=self.request_keys.of(call),
-        )
+            ]
+        products = await self.batch_create_products(fields=fields, key=self.request_keys.of(call))
         return catalog_pb.BatchCreateProductsResponse(
             products=[self.messages.product(product) for product in products]
         )
@@ -108,22 +123,21 @@ class CatalogServicer:
         self, request: catalog_pb.GetProductRequest, call: Call
     ) -> catalog_pb.Product:
         """Get a product."""
-        return self.messages.product(await self.get_product(product_id=request.product_id))
+        with Violations() as v:
+            product_id = v.uuid(request.product_id, "product_id")
+        return self.messages.product(await self.get_product(product_id=product_id))
 
     async def ListProducts(
         self, request: catalog_pb.ListProductsRequest, call: Call
     ) -> catalog_pb.ListProductsResponse:
         """List products."""
-        page = await self.list_products(
-            ListRequest(
-                category=request.category,
-                min_price=request.min_price,
-                max_price=request.max_price,
-                q=request.q,
-                sort=request.sort,
-                page=request.page,
-                limit=request.limit,
-                page_token=request.page_token,
-            )
+        with Violations() as v:
+            filters = read_filters(v, request, self.messages.currency)
+            page = v.at_least(0, request.page, "page")
+            if page and request.page_token:
+                v.add("page", "must be absent when there is a page_token")
+            limit = page_size(request.limit, field="limit")
+        found = await self.list_products(
+            filters=filters, page=page or 1, token=request.page_token, limit=limit
         )
-        return self.messages.page(page)
+        return self.messages.page(found)

@@ -9,12 +9,24 @@ from lockstep.commerce.v1 import cart_service_pb2 as cart_pb
 from lockstep.commerce.v1 import catalog_service_pb2 as catalog_pb
 from lockstep.commerce.v1 import order_service_pb2 as order_pb
 
-from services.commerce.domain.products import ProductDraft
-from services.commerce.model import Cart, CartLine, Category, Order, OrderItem, Product
+from services.commerce.domain.products import ProductChanges
+from services.commerce.model import (
+    PRODUCT_FIELDS,
+    PRODUCT_NAME_MAX,
+    Cart,
+    CartLine,
+    Category,
+    Order,
+    OrderItem,
+    Product,
+    ProductFields,
+)
 from services.commerce.usecases.list_products import ProductPage
+from services.common.vocabulary import DESCRIPTION_MAX
 from services.kernel.errors import Violation
 from services.kernel.money import from_wire, to_wire
 from services.kernel.rpc.timestamps import timestamp
+from services.kernel.validation import Violations
 
 MESSAGES_KEPT = 1024
 
@@ -27,27 +39,54 @@ class Messages:
     """
 
     def __init__(self, currency: str) -> None:
-        self._currency = currency
+        self.currency = currency
         # The same products are shown again and again. What is not the same in every
         # column is another key, and whoever puts a message into another copies it.
         self.product = lru_cache(maxsize=MESSAGES_KEPT)(self._product)
         self.line = lru_cache(maxsize=MESSAGES_KEPT)(self._line)
 
-    def draft(self, product: catalog_pb.Product, prefix: str) -> ProductDraft:
-        """Read a product; `prefix` is its path in the request, with a dot."""
-        price = self.amount(product.price, f"{prefix}price") if product.HasField("price") else None
-        return ProductDraft(
-            category_id=product.category_id,
-            name=product.name,
-            description=product.description,
-            price=price,
-            stock=product.stock,
-            image_url=product.image_url,
+    def product_fields(
+        self, v: Violations, product: catalog_pb.Product, path: str
+    ) -> ProductFields:
+        """Read the fields that a caller sets; `path` is the product's in the request."""
+        return ProductFields(
+            category_id=v.uuid(product.category_id, f"{path}.category_id"),
+            name=v.text(product.name, f"{path}.name", max_length=PRODUCT_NAME_MAX, required=True),
+            description=v.text(
+                product.description,
+                f"{path}.description",
+                max_length=DESCRIPTION_MAX,
+                multiline=True,
+            )
+            or "",
+            image_url=v.url(product.image_url, f"{path}.image_url") or "",
+            price=self._price(v, product, f"{path}.price"),
+            stock=v.at_least(0, product.stock, f"{path}.stock"),
         )
+
+    def product_changes(
+        self, v: Violations, request: catalog_pb.UpdateProductRequest
+    ) -> ProductChanges:
+        """Read the changes of a product; only what changes can be wrong."""
+        names = _changing(v, request)
+        every = Violations()
+        values = self.product_fields(every, request.product, "product")
+        v.violations += [each for each in every.violations if each.field.split(".")[1] in names]
+        return ProductChanges(names, values)
 
     def amount(self, money: Money, field: str) -> int | Violation:
         """Read an amount in minor units, or say what is wrong with it."""
-        return from_wire(money, self._currency, field=field)
+        return from_wire(money, self.currency, field=field)
+
+    def _price(self, v: Violations, product: catalog_pb.Product, field: str) -> int:
+        if not product.HasField("price"):
+            v.add(field, "is required")
+            return 0
+        price = self.amount(product.price, field)
+        if isinstance(price, Violation):
+            v.violations.append(price)
+            return 0
+        return price
 
     def _product(self, product: Product) -> catalog_pb.Product:
         return catalog_pb.Product(
@@ -59,7 +98,7 @@ class Messages:
             seller_id=None if product.seller_id is None else str(product.seller_id),
             name=product.name,
             description=product.description,
-            price=to_wire(product.price, self._currency),
+            price=to_wire(product.price, self.currency),
             stock=product.stock,
             image_url=product.image_url,
             create_time=timestamp(product.create_time),
@@ -87,7 +126,7 @@ class Messages:
         return cart_pb.Cart(
             user_id=str(cart.user_id),
             items=[self.line(line) for line in cart.lines],
-            subtotal=to_wire(cart.subtotal, self._currency),
+            subtotal=to_wire(cart.subtotal, self.currency),
             etag=cart.etag,
             update_time=None if cart.update_time is None else timestamp(cart.update_time),
         )
@@ -96,8 +135,8 @@ class Messages:
         return cart_pb.CartItem(
             product=self.product(line.product),
             quantity=line.quantity,
-            unit_price=to_wire(line.product.price, self._currency),
-            line_total=to_wire(line.total, self._currency),
+            unit_price=to_wire(line.product.price, self.currency),
+            line_total=to_wire(line.total, self.currency),
             problems=[
                 cart_pb.CartItemProblem.Value(f"CART_ITEM_PROBLEM_{problem}")
                 for problem in line.problems
@@ -111,7 +150,7 @@ class Messages:
             user_id="" if order.user_id is None else str(order.user_id),
             state=order_pb.OrderState.Value(f"ORDER_STATE_{order.state}"),
             items=[self._item(item) for item in order.items],
-            total=to_wire(order.total, self._currency),
+            total=to_wire(order.total, self.currency),
             create_time=timestamp(order.create_time),
             failure_reason=order.failure_reason,
         )
@@ -121,9 +160,17 @@ class Messages:
             product_id=str(item.product_id),
             name=item.name,
             quantity=item.quantity,
-            unit_price=to_wire(item.unit_price, self._currency),
-            line_total=to_wire(item.total, self._currency),
+            unit_price=to_wire(item.unit_price, self.currency),
+            line_total=to_wire(item.total, self.currency),
         )
+
+
+def _changing(v: Violations, request: catalog_pb.UpdateProductRequest) -> list[str]:
+    """Return the fields in the mask; without a mask those that are set (AIP-134)."""
+    if request.update_mask.paths:
+        return v.mask(request.update_mask.paths, PRODUCT_FIELDS, identity="id", values={"price"})
+    given = {field.name for field, _ in request.product.ListFields()}
+    return [name for name in PRODUCT_FIELDS if name in given]
 
 
 def category_message(category: Category) -> catalog_pb.Category:

@@ -12,8 +12,10 @@ from services.commerce.usecases.forget_user import ForgetUser
 from services.commerce.usecases.get_order import GetOrder
 from services.commerce.usecases.list_orders import ListOrders
 from services.commerce.usecases.place_order import PlaceOrder
+from services.kernel.paging import page_size
 from services.kernel.rpc.call import Call
 from services.kernel.sagas.idempotency import RequestKeys
+from services.kernel.validation import Violations
 
 ORDER = order_pb.DESCRIPTOR.services_by_name["OrderService"]
 
@@ -47,18 +49,20 @@ class OrderServicer:
 
     async def GetOrder(self, request: order_pb.GetOrderRequest, call: Call) -> order_pb.Order:
         """Get an order."""
-        order = await self.get_order(caller=call.user, order_id=request.order_id)
+        with Violations() as v:
+            order_id = v.uuid(request.order_id, "order_id")
+        order = await self.get_order(caller=call.user, order_id=order_id)
         return self.messages.order(order)
 
     async def ListOrders(
         self, request: order_pb.ListOrdersRequest, call: Call
     ) -> order_pb.ListOrdersResponse:
         """List orders."""
+        with Violations() as v:
+            user_id = v.user_id(request.user_id or "me", "user_id", me=call.user.id)
+            size = page_size(request.page_size)
         orders, token = await self.list_orders(
-            caller=call.user,
-            user_id=request.user_id,
-            size=request.page_size,
-            token=request.page_token,
+            caller=call.user, user_id=user_id, size=size, token=request.page_token
         )
         return order_pb.ListOrdersResponse(
             orders=[self.messages.order(order) for order in orders], next_page_token=token
@@ -66,14 +70,18 @@ class OrderServicer:
 
     async def CancelOrder(self, request: order_pb.CancelOrderRequest, call: Call) -> order_pb.Order:
         """Cancel an order."""
-        order = await self.cancel_order(
-            caller=call.user, order_id=request.order_id, key=self.request_keys.of(call)
-        )
+        key = self.request_keys.of(call)
+        with Violations() as v:
+            order_id = v.uuid(request.order_id, "order_id")
+        order = await self.cancel_order(caller=call.user, order_id=order_id, key=key)
         return self.messages.order(order)
 
     async def ForgetUser(
         self, request: order_pb.ForgetUserRequest, call: Call
     ) -> order_pb.ForgetUserResponse:
         """Forget a user."""
-        await self.forget_user(saga_id=request.saga_id, user_id=request.user_id)
+        with Violations() as v:
+            saga_id = v.uuid(request.saga_id, "saga_id")
+            user_id = v.uuid(request.user_id, "user_id")
+        await self.forget_user(saga_id=saga_id, user_id=user_id)
         return order_pb.ForgetUserResponse()

@@ -103,16 +103,21 @@ class CountRow:
 
 
 async def list_products(
-    reader: Reader, filters: Filters, *, after: Position | None, skip: int, limit: int
+    reader: Reader,
+    filters: Filters,
+    *,
+    limit: int,
+    after: Position | None = None,
+    skip: int = 0,
 ) -> list[ListedProduct]:
     """Return products.
 
     Args:
         reader: The database.
         filters: Which products, and in which order.
-        after: Where the page begins; None: at the beginning of the list.
-        skip: How many products to skip instead; costs what it skips.
         limit: The most products to return.
+        after: Where the page begins, instead of at the beginning of the list.
+        skip: How many products to skip instead; costs what it skips.
     """
     parameters = _parameters(
         filters, after=after, skip=skip if after is None else None, limit=limit

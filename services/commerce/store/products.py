@@ -24,7 +24,14 @@ from sqlalchemy import (
 )
 
 from services.commerce.errors import CategoryNotFound
-from services.commerce.model import CATEGORIES, PRODUCTS, STOCK_MAX, Product, ProductFields
+from services.commerce.model import (
+    CATEGORIES,
+    PRODUCT_FIELDS,
+    PRODUCTS,
+    STOCK_MAX,
+    Product,
+    ProductFields,
+)
 from services.kernel.db.database import Reader, Transaction
 from services.kernel.db.statement import NoRow, Statement
 
@@ -105,7 +112,6 @@ _LISTED = PRODUCTS.c.delete_time.is_(None)
 _BY_ID = PRODUCTS.c.id == bindparam("product_id", type_=Uuid)
 _IDS = bindparam("product_ids", type_=ARRAY(Uuid))
 _CHANGED = {"version": PRODUCTS.c.version + 1, "update_time": func.clock_timestamp()}
-_SETTABLE = ("category_id", "name", "description", "price", "stock", "image_url")
 
 
 def _get() -> Select[tuple[object, ...]]:
@@ -123,15 +129,15 @@ _INSERT = Statement(
     insert(PRODUCTS).values(
         id=bindparam("product_id"),
         seller_id=bindparam("seller_id"),
-        **{name: bindparam(name) for name in _SETTABLE},
+        **{name: bindparam(name) for name in PRODUCT_FIELDS},
     ),
     NewProduct,
     NoRow,
 )
 _INSERT_MANY = Statement(
     insert(PRODUCTS).from_select(
-        ["id", *_SETTABLE],
-        select(*(column(name) for name in ("id", *_SETTABLE))).select_from(
+        ["id", *PRODUCT_FIELDS],
+        select(*(column(name) for name in ("id", *PRODUCT_FIELDS))).select_from(
             func.unnest(
                 bindparam("product_ids", type_=ARRAY(Uuid)),
                 bindparam("category_ids", type_=ARRAY(Uuid)),
@@ -141,7 +147,7 @@ _INSERT_MANY = Statement(
                 bindparam("stocks", type_=ARRAY(Integer)),
                 bindparam("image_urls", type_=ARRAY(Text)),
             )
-            .table_valued("id", *_SETTABLE, name="given")
+            .table_valued("id", *PRODUCT_FIELDS, name="given")
             .render_derived()
         ),
     ),
@@ -151,7 +157,7 @@ _INSERT_MANY = Statement(
 _UPDATE = Statement(
     update(PRODUCTS)
     .where(_BY_ID)
-    .values(**{name: bindparam(name) for name in _SETTABLE}, **_CHANGED),
+    .values(**{name: bindparam(name) for name in PRODUCT_FIELDS}, **_CHANGED),
     ChangedProduct,
     NoRow,
 )

@@ -10,11 +10,9 @@ from pydantic import TypeAdapter
 from services.commerce.errors import QuantityLimit
 from services.commerce.model import QUANTITY_MAX, Cart
 from services.commerce.store import carts
-from services.commerce.validation import checked_id
 from services.kernel.db.database import Database, Transaction
 from services.kernel.sagas import idempotency
 from services.kernel.sagas.idempotency import RequestKey
-from services.kernel.validation import Violations
 
 _CODEC = TypeAdapter(Cart)
 
@@ -26,27 +24,20 @@ class AddCartItem:
     database: Database
 
     async def __call__(
-        self, *, user_id: UUID, product_id: str, quantity: int, key: RequestKey | None
+        self, *, user_id: UUID, product_id: UUID, quantity: int, key: RequestKey | None
     ) -> Cart:
         """Add and return the cart.
 
         Raises:
-            InvalidField: With every wrong field.
             ProductNotFound: There is none, or it has left the catalog.
             QuantityLimit: The line or the cart would be above its limit.
             SessionEnded: The user's account was deleted.
         """
-        v = Violations()
-        wanted = checked_id(v, product_id, "product_id")
-        if quantity < 1:
-            v.add("quantity", "must be at least 1")
-        v.raise_any()
-        assert wanted is not None
         if quantity > QUANTITY_MAX:
             raise QuantityLimit(f"A cart holds at most {QUANTITY_MAX} of a product.")
 
         async def add(tx: Transaction) -> Cart:
             cart = await carts.open_cart(tx, user_id)
-            return await carts.add(tx, cart, product_id=wanted, quantity=quantity)
+            return await carts.add(tx, cart, product_id=product_id, quantity=quantity)
 
         return await idempotency.once(self.database, "AddCartItem", key, add, _CODEC)

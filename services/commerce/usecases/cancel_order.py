@@ -35,7 +35,7 @@ class CancelOrder:
         self._get_order = get_order
 
     async def __call__(
-        self, *, caller: UserPrincipal, order_id: str, key: RequestKey | None
+        self, *, caller: UserPrincipal, order_id: UUID, key: RequestKey | None
     ) -> Order:
         """Cancel an order and return it; one that is cancelled already stays so.
 

@@ -8,12 +8,10 @@ from pydantic import TypeAdapter
 
 from services.commerce.model import Category
 from services.commerce.store import categories
-from services.common.vocabulary import DESCRIPTION_MAX, NAME_MAX
 from services.kernel.db.database import Database, Transaction
 from services.kernel.ids import new_id
 from services.kernel.sagas import idempotency
 from services.kernel.sagas.idempotency import RequestKey
-from services.kernel.validation import Violations
 
 _CODEC = TypeAdapter(Category)
 
@@ -28,22 +26,12 @@ class CreateCategory:
         """Create a category and return it.
 
         Raises:
-            InvalidField: With every wrong field.
             CategoryNameTaken: A category has this name, whatever its case.
         """
-        v = Violations()
-        checked_name = v.text(name, "name", max_length=NAME_MAX, required=True) or ""
-        checked_description = v.text(
-            description, "description", max_length=DESCRIPTION_MAX, multiline=True
-        )
-        v.raise_any()
 
         async def insert(tx: Transaction) -> Category:
             return await categories.insert_category(
-                tx,
-                category_id=new_id(),
-                name=checked_name,
-                description=checked_description or "",
+                tx, category_id=new_id(), name=name, description=description
             )
 
         return await idempotency.once(self.database, "CreateCategory", key, insert, _CODEC)

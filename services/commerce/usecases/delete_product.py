@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from uuid import UUID
 
-from services.commerce.domain.products import ensure_may_change, seller_of
+from services.commerce.domain.products import Seller
 from services.commerce.domain.totals import Totals
 from services.commerce.errors import ProductNotFound
 from services.commerce.store import products, users
 from services.kernel.db.database import Database, Transaction
 from services.kernel.errors import EtagMismatch
-from services.kernel.ids import parse_id
-from services.kernel.rpc.call import UserPrincipal
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,27 +20,25 @@ class DeleteProduct:
     database: Database
     totals: Totals
 
-    async def __call__(self, *, caller: UserPrincipal, product_id: str, etag: str) -> None:
+    async def __call__(self, *, seller: Seller, product_id: UUID, etag: str) -> None:
         """Delete a product.
 
         Raises:
             ProductNotFound: There is none, or it was deleted before.
-            Forbidden: It is not the caller's.
+            Forbidden: It belongs to another seller.
             EtagMismatch: It no longer has this etag.
-            SessionEnded: The caller's account was deleted.
+            SessionEnded: The seller's account was deleted.
         """
-        seller_of(caller)
-        wanted = parse_id(product_id, field="product_id")
 
         async def delete(tx: Transaction) -> None:
-            await users.ensure_known(tx, caller.id)
-            product = await products.lock(tx, wanted)
+            await users.ensure_known(tx, seller.user_id)
+            product = await products.lock(tx, product_id)
             if product is None:
                 raise ProductNotFound
-            ensure_may_change(caller, product)
+            seller.ensure_may_change(product)
             if etag and etag != product.etag:
                 raise EtagMismatch
-            await products.delete_product(tx, wanted)
+            await products.delete_product(tx, product_id)
 
         await self.database.transact("DeleteProduct", delete)
         self.totals.clear()

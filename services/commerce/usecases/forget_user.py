@@ -7,11 +7,9 @@ from uuid import UUID
 
 from services.commerce.errors import CheckoutInProgress
 from services.commerce.store import carts, orders, users
-from services.commerce.validation import checked_id
 from services.kernel.db.database import Database, Transaction
 from services.kernel.sagas import barrier
 from services.kernel.sagas.store import Json
-from services.kernel.validation import Violations
 
 BRANCH = "forget_user"
 
@@ -22,25 +20,18 @@ class ForgetUser:
 
     database: Database
 
-    async def __call__(self, *, saga_id: str, user_id: str) -> None:
+    async def __call__(self, *, saga_id: UUID, user_id: UUID) -> None:
         """Remove the user's cart, take the user out of all orders, refuse later writes.
 
         The first answer of a saga stays: a refusal too, so that a duplicate that comes
         late does not forget a user whom Auth has made ACTIVE again.
 
         Raises:
-            InvalidField: With every wrong field.
             CheckoutInProgress: An order is being paid or refunded; nothing changed.
         """
-        v = Violations()
-        saga = checked_id(v, saga_id, "saga_id")
-        user = checked_id(v, user_id, "user_id")
-        v.raise_any()
-        assert saga is not None
-        assert user is not None
 
         async def forget(tx: Transaction) -> bool:
-            return await _forget(tx, saga, user)
+            return await _forget(tx, saga_id, user_id)
 
         if not await self.database.transact("ForgetUser", forget):
             raise CheckoutInProgress

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from uuid import UUID
 
 from services.commerce.errors import OrderNotFound
 from services.commerce.model import Order
 from services.commerce.store import orders
 from services.kernel.db.database import Database
 from services.kernel.errors import Forbidden
-from services.kernel.ids import parse_id
 from services.kernel.rpc.call import UserPrincipal
 
 
@@ -19,14 +19,14 @@ class GetOrder:
 
     database: Database
 
-    async def __call__(self, *, caller: UserPrincipal, order_id: str) -> Order:
+    async def __call__(self, *, caller: UserPrincipal, order_id: UUID) -> Order:
         """Return an order.
 
         Raises:
             OrderNotFound: There is none.
             Forbidden: It is somebody else's, and the caller is no administrator.
         """
-        order = await orders.get(self.database, parse_id(order_id, field="order_id"))
+        order = await orders.get(self.database, order_id)
         if order is None:
             raise OrderNotFound
         if order.user_id != caller.id and not caller.is_admin:

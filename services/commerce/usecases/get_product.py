@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from uuid import UUID
 
 from services.commerce.errors import ProductNotFound
 from services.commerce.model import Product
 from services.commerce.store import products
 from services.kernel.db.database import Database
-from services.kernel.ids import parse_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,13 +17,13 @@ class GetProduct:
 
     database: Database
 
-    async def __call__(self, *, product_id: str) -> Product:
+    async def __call__(self, *, product_id: UUID) -> Product:
         """Return a product.
 
         Raises:
             ProductNotFound: There is none, or it has left the catalog.
         """
-        product = await products.get(self.database, parse_id(product_id, field="product_id"))
+        product = await products.get(self.database, product_id)
         if product is None:
             raise ProductNotFound
         return product

@@ -9,7 +9,7 @@ from uuid import UUID
 from services.commerce.model import Category
 from services.commerce.store import categories
 from services.kernel.db.database import Database
-from services.kernel.paging import PAGE_SIZE_MAX, PageTokens, page_size
+from services.kernel.paging import PageTokens
 
 _LISTING = "categories"
 
@@ -25,9 +25,8 @@ class ListCategories:
         """Return a page and the token of the next one, empty on the last.
 
         Raises:
-            InvalidField: The size is negative, or the token is not ours.
+            InvalidField: The token is not ours.
         """
-        size = page_size(size, default=PAGE_SIZE_MAX)
         found = await categories.list_categories(
             self.database, after=self._position(token), limit=size + 1
         )

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from uuid import UUID
 
 from services.commerce.model import Order
 from services.commerce.store import orders
 from services.kernel.db.database import Database
-from services.kernel.paging import PageTokens, page_size
-from services.kernel.rpc.access import owned_id
+from services.kernel.paging import PageTokens
+from services.kernel.rpc.access import require_own
 from services.kernel.rpc.call import UserPrincipal
 
 
@@ -20,19 +21,18 @@ class ListOrders:
     tokens: PageTokens
 
     async def __call__(
-        self, *, caller: UserPrincipal, user_id: str, size: int, token: str
+        self, *, caller: UserPrincipal, user_id: UUID, size: int, token: str
     ) -> tuple[list[Order], str]:
         """Return a page and the token of the next one, empty on the last.
 
         Raises:
-            InvalidField: An id, the size or the token is wrong.
+            InvalidField: The token is not ours.
             Forbidden: The orders are somebody else's, and the caller is no administrator.
         """
-        whose = owned_id(user_id or "me", caller)
-        size = page_size(size)
-        listing = f"orders {whose}"
+        require_own(user_id, caller)
+        listing = f"orders {user_id}"
         before = self.tokens.newest_first(token, listing=listing)
-        found = await orders.list_orders(self.database, whose, before=before, limit=size + 1)
+        found = await orders.list_orders(self.database, user_id, before=before, limit=size + 1)
         page = found[:size]
         if len(found) == len(page):
             return page, ""

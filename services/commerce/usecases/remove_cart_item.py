@@ -8,7 +8,6 @@ from uuid import UUID
 from services.commerce.model import Cart
 from services.commerce.store import carts
 from services.kernel.db.database import Database, Transaction
-from services.kernel.ids import parse_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,16 +16,15 @@ class RemoveCartItem:
 
     database: Database
 
-    async def __call__(self, *, user_id: UUID, product_id: str) -> Cart:
+    async def __call__(self, *, user_id: UUID, product_id: UUID) -> Cart:
         """Remove the line and return the cart.
 
         Raises:
             CartNotFound, CartItemNotFound: There is none.
         """
-        wanted = parse_id(product_id, field="product_id")
 
         async def remove(tx: Transaction) -> Cart:
-            await carts.set_quantity(tx, user_id=user_id, product_id=wanted, quantity=0)
+            await carts.set_quantity(tx, user_id=user_id, product_id=product_id, quantity=0)
             return await carts.get(tx, user_id)
 
         return await self.database.transact("RemoveCartItem", remove)

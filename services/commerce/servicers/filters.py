@@ -1,0 +1,38 @@
+"""The query of ListProducts: it comes as the texts of a URL."""
+
+from __future__ import annotations
+
+import re
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
+
+from lockstep.commerce.v1 import catalog_service_pb2 as catalog_pb
+
+from services.commerce.model import PRODUCT_NAME_MAX, Filters, Sort
+from services.kernel.money import digits_of
+from services.kernel.validation import Violations
+
+_DECIMAL = re.compile(r"[0-9]{1,15}(\.[0-9]{1,9})?", re.ASCII)
+
+
+def read_filters(v: Violations, request: catalog_pb.ListProductsRequest, currency: str) -> Filters:
+    """Read which products are wanted, and in which order; prices are in a currency."""
+    category_id = v.uuid(request.category, "category") if request.category else None
+    min_price = _price(v, request.min_price, "min_price", currency, ROUND_CEILING)
+    max_price = _price(v, request.max_price, "max_price", currency, ROUND_FLOOR)
+    are_given = min_price is not None and max_price is not None
+    if are_given and Decimal(request.min_price) > Decimal(request.max_price):
+        v.add("min_price", "must not be above max_price")
+    words = v.text(request.q, "q", max_length=PRODUCT_NAME_MAX)
+    sort = v.choice(request.sort, "sort", tuple(Sort)) or Sort.NEWEST
+    return Filters(category_id, min_price, max_price, words, Sort(sort))
+
+
+def _price(v: Violations, text: str, field: str, currency: str, rounding: str) -> int | None:
+    """Read a bound of the price, rounded inwards to whole minor units."""
+    if not text:
+        return None
+    if not _DECIMAL.fullmatch(text):
+        v.add(field, "must be a plain decimal such as 9.99, at most 15 digits before the point")
+        return None
+    minor = Decimal(text).scaleb(digits_of(currency))
+    return int(minor.to_integral_value(rounding))
