@@ -42,7 +42,7 @@ def running(
     Args:
         settings: The gateway's settings.
         registry: The descriptors of the services.
-        upstreams: Where each service is, by its full name.
+        upstreams: The upstream of each service, by its full name.
         port: The port to listen on, instead of the setting.
         fold_first_letter: The default of the setting of that name.
 

@@ -52,7 +52,7 @@ def find_api(registry: Registry, upstreams: Mapping[str, Upstream]) -> Api:
 
     Args:
         registry: The descriptors.
-        upstreams: Where each service is, by its full name.
+        upstreams: The upstream of each service, by its full name.
 
     Raises:
         DescriptorError: A rule cannot be served, or a service is unknown.

@@ -16,7 +16,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 JSON_TYPE: Final = "application/json"
 NO_CONTENT: Final = (204, 304)
-CLIENT: Final = "lockstep.client"
+CLIENT: Final = "gateway.client"
 """The key of the client in the state of the ASGI scope."""
 
 
