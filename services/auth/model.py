@@ -164,6 +164,15 @@ class Status(StrEnum):
     DELETING = "DELETING"
 
 
+class Purpose(StrEnum):
+    """The purpose of a mailed code: for another purpose the code is wrong."""
+
+    SIGNUP = "signup"
+    VERIFICATION = "verification"
+    RESET = "reset"
+    EMAIL_CHANGE = "email_change"
+
+
 # Lower case, the domain in ASCII (IDNA): the form that is compared, one for each mailbox.
 # Only `domain.emails` and rows make one.
 CanonicalEmail = NewType("CanonicalEmail", str)

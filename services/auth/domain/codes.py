@@ -14,7 +14,6 @@ import secrets
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from enum import StrEnum
 from typing import Any, Final
 from uuid import UUID
 
@@ -22,7 +21,7 @@ from services.auth.domain import email_templates as mails
 from services.auth.domain.email_templates import EmailContent
 from services.auth.domain.outbox import Outbox
 from services.auth.errors import OtpExhausted, OtpExpired, OtpInvalid
-from services.auth.model import CanonicalEmail
+from services.auth.model import CanonicalEmail, Purpose
 from services.auth.store import codes
 from services.auth.store.codes import CodeLimits, Flow
 from services.kernel.db.database import Database, Transaction
@@ -39,15 +38,6 @@ HOUR: Final = timedelta(hours=1)
 DAY: Final = timedelta(days=1)
 
 _SPACES = re.compile(r"\s+")
-
-
-class Purpose(StrEnum):
-    """What a code is for; one of another purpose is a wrong one."""
-
-    SIGNUP = "signup"
-    VERIFICATION = "verification"
-    RESET = "reset"
-    EMAIL_CHANGE = "email_change"
 
 
 LETTERS: Final = {
@@ -76,6 +66,15 @@ class CodeEmail:
     user_id: UUID | None = None
     payload: dict[str, Any] | None = None
     instead: EmailContent | None = None
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class SubmittedCode:
+    """A code as its request has it; the caller may have typed spaces into it."""
+
+    flow_id: UUID
+    email: CanonicalEmail
+    otp: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,9 +111,7 @@ class Codes:
         if await codes.get(tx, flow_id) is None:
             await self._begin(tx, flow_id, mailing, limits)
 
-    async def verify(
-        self, *, flow_id: UUID, purposes: Collection[Purpose], email: CanonicalEmail, code: str
-    ) -> Flow:
+    async def verify(self, submitted: SubmittedCode, purposes: Collection[Purpose]) -> Flow:
         """Return the flow that a right code belongs to; it is not spent by that.
 
         A wrong one is counted, and the count committed, before anybody hears of it.
@@ -126,12 +123,14 @@ class Codes:
         """
 
         async def work(tx: Transaction) -> Flow | DomainError:
-            seen = await codes.get(tx, flow_id)
-            if seen is None or seen.purpose not in purposes or seen.email != email:
+            seen = await codes.get(tx, submitted.flow_id)
+            if seen is None or seen.purpose not in purposes or seen.email != submitted.email:
                 return OtpInvalid()
             limits = await codes.lock_limits(tx, self._key(seen))
-            flow = await codes.lock(tx, flow_id)
-            return OtpInvalid() if flow is None else await self._compare(tx, flow, limits, code)
+            flow = await codes.lock(tx, submitted.flow_id)
+            if flow is None:
+                return OtpInvalid()
+            return await self._compare(tx, flow, limits, submitted.otp)
 
         found = await self.database.transact("code", work)
         if isinstance(found, DomainError):

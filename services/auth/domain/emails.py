@@ -5,11 +5,8 @@ from __future__ import annotations
 from email_validator import EmailNotValidError, validate_email
 
 from services.auth.model import CanonicalEmail, Email
-from services.kernel.validation import Violations
 
 EMAIL_MAX = 254  # RFC 5321, 4.5.3.1.3
-EXPECTED = "must be an e-mail address such as alice@example.com"
-NONE = Email("", CanonicalEmail(""))
 
 
 def parse_email(text: str) -> Email | None:
@@ -29,15 +26,6 @@ def parse_email(text: str) -> Email | None:
     if ascii_form is None:
         return None
     return Email(typed=trimmed, canonical=CanonicalEmail(ascii_form.lower()))
-
-
-def checked_email(v: Violations, text: str, field: str) -> Email:
-    """Read the e-mail address of a field, or note what is wrong with it."""
-    email = parse_email(text)
-    if email is None:
-        is_given = bool(text.strip())
-        v.add(field, EXPECTED if is_given else "is required")
-    return email or NONE
 
 
 def comparable_form(text: str) -> CanonicalEmail:

@@ -22,7 +22,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import insert
 
-from services.auth.model import CODE_LIMITS, CODES, CanonicalEmail
+from services.auth.model import CODE_LIMITS, CODES, CanonicalEmail, Purpose
 from services.kernel.db.database import Reader, Transaction
 from services.kernel.db.statement import Limit, NoRow, Statement
 
@@ -41,7 +41,7 @@ class Flow:
     """
 
     id: UUID
-    purpose: str
+    purpose: Purpose
     email: CanonicalEmail
     user_id: UUID | None
     code_hmac: bytes | None
@@ -69,7 +69,7 @@ class _ByFlow:
 @dataclass(frozen=True, slots=True, repr=False)
 class _NewFlow:
     flow_id: UUID
-    purpose: str
+    purpose: Purpose
     email: CanonicalEmail
     user_id: UUID | None
     code_hmac: bytes | None
@@ -79,7 +79,7 @@ class _NewFlow:
 
 @dataclass(frozen=True, slots=True)
 class _ByPurpose:
-    purpose: str
+    purpose: Purpose
     email: CanonicalEmail
 
 
@@ -257,7 +257,7 @@ async def insert_flow(
     tx: Transaction,
     *,
     flow_id: UUID,
-    purpose: str,
+    purpose: Purpose,
     email: CanonicalEmail,
     user_id: UUID | None,
     code_hmac: bytes | None,
@@ -277,7 +277,7 @@ async def insert_flow(
     await tx.execute(_INSERT, new)
 
 
-async def remove_unspent(tx: Transaction, *, purpose: str, email: CanonicalEmail) -> None:
+async def remove_unspent(tx: Transaction, *, purpose: Purpose, email: CanonicalEmail) -> None:
     """Remove the codes of an e-mail and purpose that still wait."""
     await tx.execute(_REMOVE_UNSPENT, _ByPurpose(purpose=purpose, email=email))
 

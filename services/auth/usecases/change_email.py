@@ -6,17 +6,15 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from services.auth.domain import email_templates as mails
-from services.auth.domain.codes import CodeEmail, Codes, Purpose
-from services.auth.domain.emails import checked_email
+from services.auth.domain.codes import CodeEmail, Codes
 from services.auth.domain.login_throttle import LoginThrottle
 from services.auth.domain.reauthentication import Reauthentication
-from services.auth.model import Email, Status
+from services.auth.model import Email, Purpose, Status
 from services.auth.store import credentials, users
 from services.auth.store.credentials import Credentials
 from services.kernel.db.database import Database, Transaction
 from services.kernel.errors import InvalidField, SessionEnded, Violation
 from services.kernel.rpc import call
-from services.kernel.validation import Violations
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +27,7 @@ class ChangeEmail:
     codes: Codes
 
     async def __call__(
-        self, *, caller: call.UserPrincipal, new_email: str, password: str, client_ip: str | None
+        self, *, caller: call.UserPrincipal, new_email: Email, password: str, client_ip: str | None
     ) -> UUID:
         """Mail a code to the new address and return its flow.
 
@@ -37,20 +35,19 @@ class ChangeEmail:
         tell.
 
         Raises:
-            InvalidField: With every wrong field.
+            InvalidField: The account has this e-mail already.
             InvalidCredentials: The password is wrong.
             TooManyRequests: Too many wrong passwords, or too many codes.
         """
-        new = _check(new_email, password)
         user = await self.reauthentication.prove(caller.id, password, client_ip=client_ip)
-        if new.canonical == user.email:
+        if new_email.canonical == user.email:
             raise InvalidField(Violation("new_email", "is the address of this account already"))
 
         async def work(tx: Transaction) -> UUID:
             if await credentials.hold(tx, user.user_id) is None:
                 raise SessionEnded  # deleted a moment ago
             await self.throttle.succeed(tx, user.email)
-            return await self.codes.send(tx, await _mailing(tx, user, new))
+            return await self.codes.send(tx, await _mailing(tx, user, new_email))
 
         return await self.database.transact("email.change", work)
 
@@ -66,12 +63,3 @@ async def _mailing(tx: Transaction, user: Credentials, new: Email) -> CodeEmail:
         payload={"typed": new.typed},
         instead=mails.account_exists() if has_account else None,
     )
-
-
-def _check(new_email: str, password: str) -> Email:
-    v = Violations()
-    new = checked_email(v, new_email, "new_email")
-    if not password:
-        v.add("password", "is required")
-    v.raise_any()
-    return new

@@ -12,12 +12,11 @@ from services.auth.domain.outbox import Outbox
 from services.auth.domain.passwords import Hasher
 from services.auth.domain.reauthentication import Reauthentication
 from services.auth.errors import InvalidCredentials
-from services.auth.model import CanonicalEmail
 from services.auth.store import credentials, sessions
 from services.auth.store.credentials import Credentials
 from services.kernel.db.database import Database, Transaction
+from services.kernel.errors import InvalidField, Violation
 from services.kernel.rpc import call
-from services.kernel.validation import Violations
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +36,14 @@ class ChangePassword:
         """Change the password; the caller's other sessions end.
 
         Raises:
-            InvalidField: With every wrong field.
+            InvalidField: The new password is the account's e-mail.
             InvalidCredentials: The present password is another.
             TooManyRequests: Too many wrong ones, or too many are hashing.
         """
-        _check(current, new, email=None)
         user = await self.reauthentication.prove(caller.id, current, client_ip=client_ip)
-        _check(current, new, email=user.email)
+        # Only now is the e-mail known, which the password must not be.
+        if found := passwords.faults(new, email=user.email):
+            raise InvalidField(*(Violation("new_password", fault) for fault in found))
         new_hash = await self.hasher.hash(new)
 
         async def work(tx: Transaction) -> None:
@@ -69,14 +69,3 @@ class ChangePassword:
         await self.audit.write(
             tx, Event.CREDENTIALS_CHANGE, user_id=user.user_id, client_ip=client_ip, by="change"
         )
-
-
-def _check(current: str, new: str, *, email: CanonicalEmail | None) -> None:
-    v = Violations()
-    if not current:
-        v.add("current_password", "is required")
-    for fault in passwords.faults(new, email=email):
-        v.add("new_password", fault)
-    if new and new == current:
-        v.add("new_password", "must be another than the current one")
-    v.raise_any()

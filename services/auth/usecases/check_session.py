@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from uuid import UUID
 
 from services.auth.store import sessions
 from services.kernel.db.database import Database
-from services.kernel.ids import parse_id
 from services.kernel.rpc.access import Session
 
 
@@ -16,10 +16,6 @@ class CheckSession:
 
     database: Database
 
-    async def __call__(self, *, sid: str) -> Session | None:
-        """Return a session, or None when it or its user's access has ended.
-
-        Raises:
-            InvalidField: It is no id.
-        """
-        return await sessions.check(self.database, parse_id(sid, field="sid"))
+    async def __call__(self, session_id: UUID) -> Session | None:
+        """Return a session, or None when it or its user's access has ended."""
+        return await sessions.check(self.database, session_id)

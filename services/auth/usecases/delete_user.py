@@ -14,7 +14,7 @@ from services.kernel.db.database import Database, Transaction
 from services.kernel.errors import SagaNotFound
 from services.kernel.ids import new_id
 from services.kernel.rpc import call
-from services.kernel.rpc.access import owned_id
+from services.kernel.rpc.access import require_own
 from services.kernel.sagas.engine import SagaEngine
 from services.kernel.sagas.protocol import NewSaga
 
@@ -35,20 +35,19 @@ class DeleteUser:
         self._audit = audit
 
     async def __call__(
-        self, *, caller: call.UserPrincipal, user_id: str, client_ip: str | None
+        self, *, caller: call.UserPrincipal, user_id: UUID, client_ip: str | None
     ) -> None:
         """Erase an account; while it is being erased a repeat waits with the first.
 
         Raises:
-            InvalidField: It is no id.
-            Forbidden: It is somebody else's, and the caller is no administrator.
+            Forbidden: The id is another user's, and the caller is not an administrator.
             UserNotFound: There is no such user.
             LastAdministrator: There would be none left.
             RecordedError: Commerce has refused (CHECKOUT_IN_PROGRESS).
             DeadlineExceeded: Nobody knows yet; the saga goes on.
         """
-        target = owned_id(user_id, caller)
-        user = await users.get(self._database, target)
+        require_own(user_id, caller)
+        user = await users.get(self._database, user_id)
         if user is None:
             raise UserNotFound
         if user.status is not Status.DELETING:
@@ -57,7 +56,7 @@ class DeleteUser:
                 return
             except _Underway:
                 pass
-        await self._attach(target)
+        await self._attach(user_id)
 
     async def _begin(self, user: User, caller: call.UserPrincipal, client_ip: str | None) -> None:
         async def initial_change(tx: Transaction) -> None:

@@ -13,7 +13,6 @@ from services.auth.sagas.profile_status import USER_DISABLING
 from services.auth.store import accounts, sessions, users
 from services.kernel.db.database import Database, Transaction
 from services.kernel.errors import IllegalState
-from services.kernel.ids import parse_id
 from services.kernel.rpc import call
 from services.kernel.sagas.forward_only import ForwardOnlySagas
 
@@ -27,21 +26,19 @@ class DisableUser:
     audit: Audit
 
     async def __call__(
-        self, *, caller: call.UserPrincipal, user_id: str, client_ip: str | None
+        self, *, caller: call.UserPrincipal, user_id: UUID, client_ip: str | None
     ) -> User:
         """Disable an account; repeating it changes nothing.
 
         Raises:
-            InvalidField: It is no id.
             UserNotFound: There is no such user.
             IllegalState: The account is being deleted.
             LastAdministrator: There would be none left.
         """
-        target = parse_id(user_id, field="user_id")
 
         async def initial_change(tx: Transaction, _saga_id: UUID) -> None:
             await accounts.lock_administrators(tx)
-            user = await accounts.lock(tx, target)
+            user = await accounts.lock(tx, user_id)
             if user is None:
                 raise UserNotFound
             if user.status is Status.DELETING:
@@ -49,14 +46,14 @@ class DisableUser:
             if user.status is Status.DISABLED:
                 return
             await ensure_one_remains(tx, user)
-            await accounts.set_status(tx, target, Status.DISABLED)
-            await sessions.end_all(tx, target)
+            await accounts.set_status(tx, user_id, Status.DISABLED)
+            await sessions.end_all(tx, user_id)
             await self.audit.write(
-                tx, Event.USER_ARCHIVED, user_id=target, actor=caller.id, client_ip=client_ip
+                tx, Event.USER_ARCHIVED, user_id=user_id, actor=caller.id, client_ip=client_ip
             )
 
-        await self.forward_only.run(USER_DISABLING, user_id=target, initial_change=initial_change)
-        user = await users.get(self.database, target)
+        await self.forward_only.run(USER_DISABLING, user_id=user_id, initial_change=initial_change)
+        user = await users.get(self.database, user_id)
         if user is None:
             raise UserNotFound
         return user

@@ -12,7 +12,6 @@ from services.auth.sagas.profile_status import USER_ENABLING
 from services.auth.store import accounts, users
 from services.kernel.db.database import Database, Transaction
 from services.kernel.errors import IllegalState
-from services.kernel.ids import parse_id
 from services.kernel.rpc import call
 from services.kernel.sagas.forward_only import ForwardOnlySagas
 
@@ -26,32 +25,30 @@ class EnableUser:
     audit: Audit
 
     async def __call__(
-        self, *, caller: call.UserPrincipal, user_id: str, client_ip: str | None
+        self, *, caller: call.UserPrincipal, user_id: UUID, client_ip: str | None
     ) -> User:
         """Enable an account; repeating it changes nothing.
 
         Raises:
-            InvalidField: It is no id.
             UserNotFound: There is no such user.
             IllegalState: The account is being deleted.
         """
-        target = parse_id(user_id, field="user_id")
 
         async def initial_change(tx: Transaction, _saga_id: UUID) -> None:
-            user = await accounts.lock(tx, target)
+            user = await accounts.lock(tx, user_id)
             if user is None:
                 raise UserNotFound
             if user.status is Status.DELETING:
                 raise IllegalState("The account is being deleted.")
             if user.status is Status.ACTIVE:
                 return
-            await accounts.set_status(tx, target, Status.ACTIVE)
+            await accounts.set_status(tx, user_id, Status.ACTIVE)
             await self.audit.write(
-                tx, Event.USER_UPDATED, user_id=target, actor=caller.id, client_ip=client_ip
+                tx, Event.USER_UPDATED, user_id=user_id, actor=caller.id, client_ip=client_ip
             )
 
-        await self.forward_only.run(USER_ENABLING, user_id=target, initial_change=initial_change)
-        user = await users.get(self.database, target)
+        await self.forward_only.run(USER_ENABLING, user_id=user_id, initial_change=initial_change)
+        user = await users.get(self.database, user_id)
         if user is None:
             raise UserNotFound
         return user

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from uuid import UUID
 
 from services.auth.errors import UserNotFound
 from services.auth.model import User
 from services.auth.store import users
 from services.kernel.db.database import Database
 from services.kernel.rpc import call
-from services.kernel.rpc.access import owned_id
+from services.kernel.rpc.access import require_own
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,14 +19,15 @@ class GetUser:
 
     database: Database
 
-    async def __call__(self, *, caller: call.UserPrincipal, user_id: str) -> User:
+    async def __call__(self, *, caller: call.UserPrincipal, user_id: UUID) -> User:
         """Return a user.
 
         Raises:
-            Forbidden: It is somebody else, and the caller is no administrator.
-            UserNotFound: There is none.
+            Forbidden: The id is another user's, and the caller is not an administrator.
+            UserNotFound: There is no such user.
         """
-        user = await users.get(self.database, owned_id(user_id, caller))
+        require_own(user_id, caller)
+        user = await users.get(self.database, user_id)
         if user is None:
             raise UserNotFound
         return user

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from services.auth.model import User
 from services.auth.store import accounts
 from services.kernel.db.database import Database
-from services.kernel.paging import PageTokens, page_size
+from services.kernel.paging import PageTokens
 
 LISTING = "users"
 
@@ -23,12 +23,11 @@ class ListUsers:
         """Return a page, and the token of the next one, empty on the last.
 
         Raises:
-            InvalidField: The size is negative, or the token is not ours.
+            InvalidField: The token is not of this list.
         """
-        limit = page_size(size)
         before = self.tokens.newest_first(page_token, listing=LISTING)
-        found = await accounts.list_users(self.database, before=before, limit=limit + 1)
-        if len(found) <= limit:
+        found = await accounts.list_users(self.database, before=before, limit=size + 1)
+        if len(found) <= size:
             return found, ""
-        last = found[limit - 1]
-        return found[:limit], self.tokens.after(last.create_time, last.id, listing=LISTING)
+        last = found[size - 1]
+        return found[:size], self.tokens.after(last.create_time, last.id, listing=LISTING)

@@ -6,17 +6,15 @@ import contextlib
 from dataclasses import dataclass
 
 from services.auth.domain.audit import Audit, Event
-from services.auth.domain.emails import comparable_form
 from services.auth.domain.login_throttle import LoginThrottle
 from services.auth.domain.passwords import Hasher
 from services.auth.domain.sessions import SessionIssuer, Tokens
 from services.auth.errors import AccountDisabled, InvalidCredentials
-from services.auth.model import Status
+from services.auth.model import CanonicalEmail, Status
 from services.auth.store import credentials
 from services.auth.store.credentials import Credentials
 from services.kernel.db.database import Database, Transaction
 from services.kernel.errors import TooManyRequests
-from services.kernel.validation import Violations
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,31 +27,30 @@ class Login:
     sessions: SessionIssuer
     audit: Audit
 
-    async def __call__(self, *, email: str, password: str, client_ip: str | None) -> Tokens:
+    async def __call__(
+        self, *, email: CanonicalEmail, password: str, client_ip: str | None
+    ) -> Tokens:
         """Open a session.
 
         Known and unknown addresses get the same answer after the same work.
 
         Args:
-            email: As it was typed.
+            email: As `comparable_form` gives it.
             password: Any text; one that could be no password is a wrong one.
             client_ip: The caller's.
 
         Raises:
-            InvalidField: One of them is empty.
             InvalidCredentials: Wrong address or password.
             AccountDisabled: The right ones, of a disabled account.
             TooManyRequests: The account has to wait, or too many are hashing.
         """
-        _check(email, password)
         self.hasher.ensure_room()
-        account = comparable_form(email)
-        await self.throttle.ensure_allowed(account)
-        found = await credentials.by_email(self.database, account)
+        await self.throttle.ensure_allowed(email)
+        found = await credentials.by_email(self.database, email)
         right = await self.hasher.verify(password, found.password_hash if found else None)
         if found is None or not right:
             await self.throttle.fail(
-                account,
+                email,
                 event=Event.LOGIN_FAIL,
                 user_id=found.user_id if found else None,
                 client_ip=client_ip,
@@ -94,12 +91,3 @@ class Login:
                 )
 
             await self.database.transact("rehash", work)
-
-
-def _check(email: str, password: str) -> None:
-    v = Violations()
-    if not email.strip():
-        v.add("email", "is required")
-    if not password:
-        v.add("password", "is required")
-    v.raise_any()

@@ -10,7 +10,7 @@ from services.auth.domain.sessions import SessionIssuer, Tokens
 from services.auth.domain.tokens import Refresh, RefreshTokens
 from services.auth.store import sessions as store
 from services.kernel.db.database import Database, Transaction
-from services.kernel.errors import InvalidField, InvalidToken, SessionEnded, Violation
+from services.kernel.errors import InvalidToken, SessionEnded
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,19 +22,16 @@ class RefreshToken:
     sessions: SessionIssuer
     audit: Audit
 
-    async def __call__(self, *, refresh_token: str, client_ip: str | None) -> Tokens:
+    async def __call__(self, refresh_token: str, *, client_ip: str | None) -> Tokens:
         """Renew a session.
 
         Callers that come with the same token within ten seconds get the same successor:
         they are one client whose requests crossed, or whose answer was lost.
 
         Raises:
-            InvalidField: There is no token.
             InvalidToken: It is not one of ours.
             SessionEnded: The session is over, or is now, because a spent token came back.
         """
-        if not refresh_token:
-            raise InvalidField(Violation("refresh_token", "is required"))
         read = self.tokens.read(refresh_token)
         if read is None:
             raise InvalidToken("The refresh token is not valid. Log in again.")

@@ -7,7 +7,7 @@ from typing import Protocol
 from uuid import UUID
 
 from services.auth.domain.passwords import Hasher
-from services.auth.domain.registration import Details, Registration, check
+from services.auth.domain.registration import Details
 from services.auth.errors import EmailTaken, RegistrationInProgress, RegistrationUnavailable
 from services.auth.model import Status
 from services.auth.sagas.registration import RegistrationSaga, payload_of
@@ -64,16 +64,14 @@ class Register:
         self._profiles = profiles
         self._hasher = hasher
 
-    async def __call__(self, asked: Registration, *, key: RequestKey | None) -> Json:
+    async def __call__(self, details: Details, *, password: str, key: RequestKey | None) -> Json:
         """Register, and return the new user, profile and brand as JSON.
 
         Raises:
-            InvalidField: With every wrong field.
             EmailTaken, PhoneTaken, RegistrationInProgress: Nothing was written.
             ProfileUnavailable: Nothing was, or nothing will be.
             DeadlineExceeded: Nobody knows yet; the same key tells.
         """
-        details = check(asked)
         if (saga_id := await self._saga_of(key)) is not None:
             return await self._attach(saga_id)
         try:
@@ -83,7 +81,7 @@ class Register:
             if (saga_id := await self._saga_of(key)) is None:
                 raise
             return await self._attach(saga_id)
-        password_hash = await self._hasher.hash(asked.password)
+        password_hash = await self._hasher.hash(password)
         return await self._run(details, password_hash, key)
 
     async def ensure_possible(self, details: Details) -> None:

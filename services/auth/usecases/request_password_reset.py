@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from uuid import UUID
 
-from services.auth.domain.codes import CodeEmail, Codes, Purpose
-from services.auth.domain.emails import checked_email
+from services.auth.domain.codes import CodeEmail, Codes
+from services.auth.model import CanonicalEmail, Purpose
 from services.auth.store import credentials
 from services.kernel.db.database import Database, Transaction
 from services.kernel.ids import new_id
-from services.kernel.validation import Violations
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,24 +19,20 @@ class RequestPasswordReset:
     database: Database
     codes: Codes
 
-    async def __call__(self, *, email: str) -> UUID:
+    async def __call__(self, email: CanonicalEmail) -> UUID:
         """Mail a code, if there is such an account, and return its flow in any case.
 
         Raises:
-            InvalidField: It is no address.
             TooManyRequests: Too soon or too often for this address.
         """
-        v = Violations()
-        canonical = checked_email(v, email, "email").canonical
-        v.raise_any()
 
         async def work(tx: Transaction) -> UUID:
-            found = await credentials.by_email(tx, canonical)
+            found = await credentials.by_email(tx, email)
             # Held against a deletion; as much work for an address without an account.
             user = await credentials.hold(tx, found.user_id if found else new_id())
             mailing = CodeEmail(
                 purpose=Purpose.RESET,
-                email=canonical,
+                email=email,
                 to=user.mailbox if user else None,
                 user_id=user.user_id if user else None,
             )

@@ -6,19 +6,16 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from services.auth.domain import email_templates as mails
-from services.auth.domain import passwords
 from services.auth.domain.audit import Audit, Event
-from services.auth.domain.codes import Codes, Purpose
-from services.auth.domain.emails import parse_email
+from services.auth.domain.codes import Codes, SubmittedCode
 from services.auth.domain.login_throttle import LoginThrottle
 from services.auth.domain.outbox import Outbox
 from services.auth.domain.passwords import Hasher
 from services.auth.errors import OtpInvalid
+from services.auth.model import Purpose
 from services.auth.store import accounts, codes, credentials, sessions
 from services.auth.store.codes import Flow
-from services.auth.usecases.flows import SubmittedCode, check
 from services.kernel.db.database import Database, Transaction
-from services.kernel.validation import Violations
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,22 +30,14 @@ class ResetPassword:
     audit: Audit
 
     async def __call__(
-        self, proof: SubmittedCode, *, new_password: str, client_ip: str | None
+        self, code: SubmittedCode, *, new_password: str, client_ip: str | None
     ) -> None:
         """Set a password; all sessions end.
 
         Raises:
-            InvalidField: With every wrong field; the code was not tried.
             OtpInvalid, OtpExpired, OtpExhausted, TooManyRequests: See `Codes.verify`.
         """
-        v = Violations()
-        parsed = parse_email(proof.email)
-        for fault in passwords.faults(new_password, email=parsed.canonical if parsed else None):
-            v.add("new_password", fault)
-        flow_id, email = check(proof, v)
-        flow = await self.codes.verify(
-            flow_id=flow_id, purposes={Purpose.RESET}, email=email.canonical, code=proof.otp
-        )
+        flow = await self.codes.verify(code, {Purpose.RESET})
         if flow.is_spent or flow.user_id is None:
             raise OtpInvalid
         user_id = flow.user_id

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from uuid import UUID
 
-from services.auth.domain.codes import CodeEmail, Codes, Purpose
+from services.auth.domain.codes import CodeEmail, Codes
+from services.auth.model import Purpose
 from services.auth.store import credentials
 from services.kernel.db.database import Database, Transaction
 from services.kernel.errors import IllegalState, SessionEnded

@@ -8,10 +8,10 @@ from uuid import UUID
 from pydantic import TypeAdapter
 
 from services.auth.domain import email_templates as mails
-from services.auth.domain.codes import CodeEmail, Codes, Purpose
+from services.auth.domain.codes import CodeEmail, Codes
 from services.auth.domain.passwords import Hasher
-from services.auth.domain.registration import Details, Registration, check
-from services.auth.model import Status
+from services.auth.domain.registration import Details
+from services.auth.model import Purpose, Status
 from services.auth.store import users
 from services.kernel.db.database import Database, Transaction
 
@@ -26,17 +26,15 @@ class SendOtp:
     hasher: Hasher
     codes: Codes
 
-    async def __call__(self, asked: Registration) -> UUID:
+    async def __call__(self, details: Details, *, password: str) -> UUID:
         """Mail a code and return its flow.
 
         The owner of an account is told about it instead; the caller can't tell.
 
         Raises:
-            InvalidField: With every wrong field.
             TooManyRequests: Too soon or too often for this address, or too many hash.
         """
-        details = check(asked, details_required=False)
-        password_hash = await self.hasher.hash(asked.password)
+        password_hash = await self.hasher.hash(password)
 
         async def work(tx: Transaction) -> UUID:
             status = await users.status_of_email(tx, details.email.canonical)

@@ -7,15 +7,14 @@ from uuid import UUID
 
 from services.auth.domain import email_templates as mails
 from services.auth.domain.audit import Audit, Event
-from services.auth.domain.codes import Codes, Purpose
+from services.auth.domain.codes import Codes, SubmittedCode
 from services.auth.domain.outbox import Outbox
 from services.auth.errors import OtpInvalid
-from services.auth.model import Email
+from services.auth.model import Email, Purpose
 from services.auth.sagas.profile_status import EMAIL_VERIFICATION
 from services.auth.store import accounts, codes, credentials
 from services.auth.store.codes import Flow
 from services.auth.store.credentials import Credentials
-from services.auth.usecases.flows import SubmittedCode, check
 from services.kernel.db.database import Transaction
 from services.kernel.sagas.forward_only import ForwardOnlySagas
 
@@ -29,21 +28,14 @@ class VerifyEmail:
     outbox: Outbox
     audit: Audit
 
-    async def __call__(self, proof: SubmittedCode, *, client_ip: str | None) -> None:
+    async def __call__(self, code: SubmittedCode, *, client_ip: str | None) -> None:
         """Confirm an address; a repeat with the right code changes nothing.
 
         Raises:
-            InvalidField: With every wrong field.
             OtpInvalid, OtpExpired, OtpExhausted, TooManyRequests: See `Codes.verify`.
             EmailTaken: Somebody has the new address.
         """
-        flow_id, email = check(proof)
-        flow = await self.codes.verify(
-            flow_id=flow_id,
-            purposes={Purpose.VERIFICATION, Purpose.EMAIL_CHANGE},
-            email=email.canonical,
-            code=proof.otp,
-        )
+        flow = await self.codes.verify(code, {Purpose.VERIFICATION, Purpose.EMAIL_CHANGE})
         if flow.is_spent:
             return
         assert flow.user_id is not None
@@ -66,7 +58,7 @@ class VerifyEmail:
             raise OtpInvalid
         if not await codes.spend(tx, flow.id, saga_id=saga_id):
             return  # the same request, a moment earlier
-        if flow.purpose == Purpose.EMAIL_CHANGE:
+        if flow.purpose is Purpose.EMAIL_CHANGE:
             await self._change(tx, flow, user)
         elif flow.email != user.email:
             raise OtpInvalid  # the address was changed since

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from services.auth.domain.codes import Codes, Purpose
+from services.auth.domain.codes import Codes, SubmittedCode
 from services.auth.errors import EmailTaken, OtpInvalid, RegistrationInProgress
+from services.auth.model import Purpose
 from services.auth.store import codes as store
 from services.auth.store.codes import Flow
-from services.auth.usecases.flows import SubmittedCode, check
 from services.auth.usecases.register import REFUSALS, Register, begin
 from services.auth.usecases.send_otp import DETAILS
 from services.kernel.db.database import Database, Transaction
@@ -35,22 +35,18 @@ class VerifyOtp:
         self._codes = codes
         self._register = register
 
-    async def __call__(self, proof: SubmittedCode) -> Json:
+    async def __call__(self, code: SubmittedCode) -> Json:
         """Register, and return the new user, profile and brand as JSON.
 
         The same flow with the right code gets the same answer again.
 
         Raises:
-            InvalidField: With every wrong field.
             OtpInvalid, OtpExpired, OtpExhausted, TooManyRequests: See `Codes.verify`.
             EmailTaken, PhoneTaken, RegistrationInProgress: Nothing was written.
             ProfileUnavailable: Nothing will be; the code works again.
             DeadlineExceeded: Nobody knows yet; the same flow and code tell.
         """
-        flow_id, email = check(proof)
-        flow = await self._codes.verify(
-            flow_id=flow_id, purposes={Purpose.SIGNUP}, email=email.canonical, code=proof.otp
-        )
+        flow = await self._codes.verify(code, {Purpose.SIGNUP})
         try:
             result = await self._begin(flow)
         except (_SpentBefore, *REFUSALS) as error:

@@ -1,0 +1,179 @@
+"""Auth's messages: the form of requests is checked and read, answers are written."""
+
+from __future__ import annotations
+
+from typing import TypedDict
+
+from lockstep.auth.v1 import auth_service_pb2 as auth_pb
+
+from services.auth.domain import passwords
+from services.auth.domain.codes import SubmittedCode
+from services.auth.domain.emails import parse_email
+from services.auth.domain.registration import REQUIRED, Details
+from services.auth.domain.sessions import Tokens
+from services.auth.domain.tokens import ACCESS_SECONDS
+from services.auth.model import CanonicalEmail, Email, Status, User
+from services.common.vocabulary import (
+    ADDRESS_MAX,
+    COMPANY_MAX,
+    COMPANY_SIZES,
+    COURSE_MAX,
+    NAME_MAX,
+    Role,
+    phone,
+    user_role,
+)
+from services.kernel.rpc.timestamps import timestamp
+from services.kernel.validation import Violations
+
+RegistrationRequest = auth_pb.RegisterRequest | auth_pb.SendOtpRequest
+CodeRequest = auth_pb.VerifyOtpRequest | auth_pb.VerifyEmailRequest | auth_pb.ResetPasswordRequest
+
+# Stands for a wrong e-mail until the violations are raised.
+_WRONG = Email("", CanonicalEmail(""))
+
+
+def read_registration(request: RegistrationRequest, *, is_complete: bool) -> Details:
+    """Check a registration and return it in canonical form, without its password.
+
+    Args:
+        request: The request.
+        is_complete: Whether the fields that the role requires must be there.
+
+    Raises:
+        InvalidField: With every wrong field.
+    """
+    with Violations() as v:
+        email = read_email(v, request.email, "email")
+        _check_passwords(v, request, email)
+        role = _role(v, request)
+        required = REQUIRED[role] if is_complete else frozenset()
+        full_name, first_name, last_name = _names(v, request, required)
+        of_company = "company" in required or bool(request.company)
+        return Details(
+            email=email,
+            role=role,
+            full_name=full_name,
+            first_name=first_name,
+            last_name=last_name,
+            phone_number=phone(
+                v, request.phone_number, "phone_number", required="phone_number" in required
+            ),
+            address=v.text(request.address, "address", max_length=ADDRESS_MAX, multiline=True),
+            course=v.text(
+                request.course, "course", max_length=COURSE_MAX, required="course" in required
+            ),
+            company=v.text(
+                request.company, "company", max_length=COMPANY_MAX, required="company" in required
+            ),
+            company_size=v.choice(
+                request.company_size, "company_size", COMPANY_SIZES, required=of_company
+            ),
+            user_role=user_role(v, request.user_role, "user_role", required=of_company),
+        )
+
+
+def read_email(v: Violations, text: str, field: str) -> Email:
+    """Check an e-mail address."""
+    email = parse_email(text)
+    if not text.strip():
+        v.add(field, "is required")
+    elif email is None:
+        v.add(field, "must be an e-mail address such as alice@example.com")
+    return email or _WRONG
+
+
+def read_code(v: Violations, request: CodeRequest) -> SubmittedCode:
+    """Check the form of a mailed code."""
+    submitted = SubmittedCode(
+        flow_id=v.uuid(request.flow_id, "flow_id"),
+        email=read_email(v, request.email, "email").canonical,
+        otp=request.otp,
+    )
+    require(v, request.otp.strip(), "otp")
+    return submitted
+
+
+def require(v: Violations, text: str, field: str) -> None:
+    """Check that a text is not empty; nothing else is checked here."""
+    if not text:
+        v.add(field, "is required")
+
+
+def check_password(
+    v: Violations, password: str, field: str, *, email: CanonicalEmail | None = None
+) -> None:
+    """Check a new password; its owner's e-mail may be unknown yet."""
+    for fault in passwords.faults(password, email=email):
+        v.add(field, fault)
+
+
+def _check_passwords(v: Violations, request: RegistrationRequest, email: Email) -> None:
+    require(v, request.password, "password")
+    if request.password:
+        check_password(v, request.password, "password", email=email.canonical)
+    if request.HasField("confirm_password") and request.confirm_password != request.password:
+        v.add("confirm_password", "must be the same as password")
+
+
+def _role(v: Violations, request: RegistrationRequest) -> Role:
+    if not request.role:
+        return Role.STUDENT if request.course else Role.CUSTOMER
+    return Role(v.choice(request.role, "role", tuple(REQUIRED)) or Role.CUSTOMER)
+
+
+def _names(
+    v: Violations, request: RegistrationRequest, required: frozenset[str]
+) -> tuple[str, str | None, str | None]:
+    """Return full, first and last name; each side follows from the other one."""
+    first = v.text(
+        request.first_name, "first_name", max_length=NAME_MAX, required="first_name" in required
+    )
+    last = v.text(
+        request.last_name, "last_name", max_length=NAME_MAX, required="last_name" in required
+    )
+    is_named = first is not None and last is not None
+    full = v.text(
+        request.full_name,
+        "full_name",
+        max_length=NAME_MAX,
+        required="full_name" in required and not is_named,
+    )
+    if full is not None and first is None and last is None:
+        first, _, rest = full.partition(" ")
+        last = rest.strip() or None
+    return full or " ".join(part for part in (first, last) if part), first, last
+
+
+class TokenFields(TypedDict):
+    """The fields of an answer that opens or renews a session."""
+
+    token: str
+    user_id: str
+    email: str
+    expires_in: int
+    refresh_token: str
+
+
+def token_fields(tokens: Tokens) -> TokenFields:
+    """Write the tokens of a session."""
+    return {
+        "token": tokens.access,
+        "user_id": str(tokens.user_id),
+        "email": tokens.email_display,
+        "expires_in": ACCESS_SECONDS,
+        "refresh_token": tokens.refresh,
+    }
+
+
+def user_message(user: User) -> auth_pb.User:
+    """Write a user."""
+    return auth_pb.User(
+        id=str(user.id),
+        email=user.email_display,
+        full_name=user.full_name,
+        role=user.role,
+        create_time=timestamp(user.create_time),
+        email_verified=user.email_verified,
+        disabled=user.status is Status.DISABLED,
+    )
