@@ -1,4 +1,4 @@
-"""`lockstep admin`: who administrates."""
+"""`lockstep admin`: makes and lists administrators."""
 
 import asyncio
 import contextlib
@@ -46,7 +46,7 @@ def promote(email: EmailOption) -> None:
 
 @app.command()
 def demote(email: EmailOption) -> None:
-    """Make an administrator a customer; one administrator has to stay."""
+    """Make an administrator a customer; the last one must stay."""
     _change(email, "demote")
 
 
@@ -66,7 +66,11 @@ def list_administrators() -> None:
 
 
 def run(work: "Callable[[Database], Awaitable[T]]") -> T:
-    """Do something with Auth's database. Raises CommandError when that is not possible."""
+    """Do work on Auth's database.
+
+    Raises:
+        CommandError: The database does not answer, or a rule refuses the work.
+    """
     from services.cli.errors import CommandError
     from services.kernel.errors import DomainError
 
@@ -130,7 +134,7 @@ async def _register(email: str, password: str, first_name: str, last_name: str) 
     from services.cli.errors import CommandError
     from services.common.settings import load
 
-    # The role of those who have to give no more than their names.
+    # A creator needs no details but a name.
     request = auth_pb.RegisterRequest(
         email=email, password=password, role="creator", first_name=first_name, last_name=last_name
     )

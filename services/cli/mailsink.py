@@ -16,16 +16,15 @@ FOR_OWNER_ONLY: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL
 
 
 class Sink:
-    """Write mail as `<time>-<random>.eml`; a file with that name is always whole."""
+    """Writes mail into a folder as `<time>-<random>.eml`; such a file is always complete."""
 
     def __init__(self, folder: Path) -> None:
-        """Write into `folder`, which must exist."""
         self._folder: Final = folder
 
     async def handle_DATA(  # noqa: N802 - the name that aiosmtpd calls
         self, _server: SMTP, _session: Session, envelope: Envelope
     ) -> str:
-        """Take a mail (aiosmtpd calls this) and answer the client when it is on disk."""
+        """Take a mail, and answer the client when it is on disk."""
         await asyncio.to_thread(self._write, envelope.original_content or b"")
         return "250 OK"
 
@@ -59,7 +58,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=50025, help="0: any free one")
+    parser.add_argument("--port", type=int, default=50025, help="0 takes any free port")
     arguments = parser.parse_args()
     arguments.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     asyncio.run(serve(arguments.folder, arguments.host, arguments.port))
