@@ -1,4 +1,4 @@
-"""CatalogService on the wire."""
+"""The RPCs of CatalogService."""
 
 from __future__ import annotations
 

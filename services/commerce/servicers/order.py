@@ -1,4 +1,4 @@
-"""OrderService on the wire."""
+"""The RPCs of OrderService."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ class ListCategories:
         """Return a page and the token of the next one, empty on the last.
 
         Raises:
-            InvalidField: The token is not ours.
+            InvalidField: The token is wrong.
         """
         found = await categories.list_categories(
             self.database, after=self._position(token), limit=size + 1

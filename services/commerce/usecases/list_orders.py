@@ -1,4 +1,4 @@
-"""List orders, newest first: one's own, or a user's for administrators."""
+"""List orders, newest first: the caller's own, or any user's for an administrator."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ class ListOrders:
         """Return a page and the token of the next one, empty on the last.
 
         Raises:
-            InvalidField: The token is not ours.
-            Forbidden: The orders are somebody else's, and the caller is no administrator.
+            InvalidField: The token is wrong.
+            Forbidden: They are another user's, and the caller is not an administrator.
         """
         require_own(user_id, caller)
         listing = f"orders {user_id}"
