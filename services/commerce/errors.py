@@ -67,6 +67,7 @@ class QuantityLimit(FailedPrecondition):
     """A quantity, a number of lines or a total is above its limit."""
 
     reason = "QUANTITY_LIMIT"
+    text = "A cart holds at most 9,999 of a product. Use a smaller quantity."
 
 
 class CartEmpty(FailedPrecondition):

@@ -16,6 +16,8 @@ from services.kernel.rpc.call import UserPrincipal
 class Seller:
     """A user who may have products.
 
+    A servicer makes one before it checks a request: a permission comes first (AIP-211).
+
     Attributes:
         user_id: The user.
         is_admin: Whether the user may change every product, and makes first-party ones.

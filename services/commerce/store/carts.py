@@ -291,7 +291,7 @@ async def add(tx: Transaction, cart: Cart, *, product_id: UUID, quantity: int) -
         raise ProductNotFound
     if await tx.first(_FIND_LINE, ByLine(cart.user_id, product_id)) is None:
         raise QuantityLimit(f"A cart has at most {LINES_MAX} lines. Remove a line first.")
-    raise QuantityLimit(f"A cart holds at most {QUANTITY_MAX} of a product. Add fewer.")
+    raise QuantityLimit
 
 
 async def set_quantity(tx: Transaction, *, user_id: UUID, product_id: UUID, quantity: int) -> None:

@@ -49,7 +49,7 @@ _BEGINNINGS = text(
 
 
 SortValue = datetime | int | str
-Names = tuple[str, ...]  # of the parameters that a statement has
+Names = tuple[str, ...]  # the names of a statement's parameters
 
 
 @dataclass(frozen=True, slots=True)

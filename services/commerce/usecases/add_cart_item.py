@@ -34,7 +34,7 @@ class AddCartItem:
             SessionEnded: The user's account was deleted.
         """
         if quantity > QUANTITY_MAX:
-            raise QuantityLimit(f"A cart holds at most {QUANTITY_MAX} of a product. Add fewer.")
+            raise QuantityLimit
 
         async def add(tx: Transaction) -> Cart:
             cart = await carts.open_cart(tx, user_id)

@@ -21,7 +21,7 @@ class ListOrders:
     tokens: PageTokens
 
     async def __call__(
-        self, *, caller: UserPrincipal, user_id: UUID, size: int, token: str
+        self, *, caller: UserPrincipal, user_id: UUID, limit: int, token: str
     ) -> tuple[list[Order], str]:
         """Return a page and the token of the next one, empty on the last.
 
@@ -32,8 +32,8 @@ class ListOrders:
         require_own(user_id, caller)
         listing = f"orders {user_id}"
         before = self.tokens.newest_first(token, listing=listing)
-        found = await orders.list_orders(self.database, user_id, before=before, limit=size + 1)
-        page = found[:size]
+        found = await orders.list_orders(self.database, user_id, before=before, limit=limit + 1)
+        page = found[:limit]
         if len(found) == len(page):
             return page, ""
         last = page[-1]

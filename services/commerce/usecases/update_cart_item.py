@@ -25,7 +25,7 @@ class UpdateCartItem:
             QuantityLimit: The quantity is above the limit.
         """
         if quantity > QUANTITY_MAX:
-            raise QuantityLimit(f"A cart holds at most {QUANTITY_MAX} of a product. Use fewer.")
+            raise QuantityLimit
 
         async def change(tx: Transaction) -> Cart:
             await carts.set_quantity(tx, user_id=user_id, product_id=product_id, quantity=quantity)
