@@ -5,6 +5,7 @@ import asyncio
 import os
 import secrets
 import signal
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -15,11 +16,11 @@ MAIL_BYTES_MAX: Final = 10 * 1024 * 1024
 FOR_OWNER_ONLY: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL
 
 
+@dataclass(frozen=True, slots=True)
 class Sink:
     """Writes mail into a folder as `<time>-<random>.eml`; such a file is always complete."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder: Final = folder
+    folder: Path
 
     async def handle_DATA(  # noqa: N802 - the name that aiosmtpd calls
         self, _server: SMTP, _session: Session, envelope: Envelope
@@ -30,10 +31,10 @@ class Sink:
 
     def _write(self, content: bytes) -> None:
         name = f"{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}-{secrets.token_hex(4)}"
-        partial = self._folder / f".{name}.tmp"
+        partial = self.folder / f".{name}.tmp"
         with os.fdopen(os.open(partial, FOR_OWNER_ONLY, 0o600), "wb") as file:
             file.write(content)
-        partial.rename(self._folder / f"{name}.eml")
+        partial.rename(self.folder / f"{name}.eml")
 
 
 async def serve(folder: Path, host: str, port: int) -> None:
