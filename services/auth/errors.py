@@ -16,14 +16,14 @@ from services.kernel.errors import (
 
 
 class EmailTaken(AlreadyExists):
-    """An account has this e-mail address."""
+    """Another account has this e-mail address."""
 
     reason = "EMAIL_TAKEN"
-    text = "An account with this e-mail address exists. Log in, or use another address."
+    text = "An account with this e-mail address exists. Log in, or use another one."
 
 
 class RegistrationInProgress(Aborted):
-    """The same e-mail address is being registered, or that is being undone."""
+    """A registration of this e-mail address has not ended, or is being undone."""
 
     reason = "REGISTRATION_IN_PROGRESS"
     text = "This e-mail address is being registered. Try again in a moment."
@@ -34,7 +34,7 @@ class RegistrationInProgress(Aborted):
 
 
 class RegistrationUnavailable(Unavailable):
-    """Profile could not be asked, or did not answer in time."""
+    """Profile did not answer in time."""
 
     reason = "PROFILE_UNAVAILABLE"
     text = "Registration is not possible right now; nothing was registered. Try again."
@@ -59,7 +59,7 @@ class InvalidCredentials(Unauthenticated):
 
 
 class AccountDisabled(PermissionDenied):
-    """An administrator has disabled the account; told only after the right password."""
+    """An administrator has disabled the account; only the right password reveals it."""
 
     reason = "ACCOUNT_DISABLED"
     text = "This account is disabled. Ask an administrator."
@@ -69,25 +69,25 @@ class OtpInvalid(InvalidArgument):
     """The code is wrong, or there is no such flow."""
 
     reason = "OTP_INVALID"
-    text = "The code is wrong, or a newer one was sent."
+    text = "The code is wrong, or a newer one was sent. Read the last mail again."
 
 
 class OtpExpired(FailedPrecondition):
-    """The code was not used in time."""
+    """The time of the code is over."""
 
     reason = "OTP_EXPIRED"
     text = "The code has expired. Ask for a new one."
 
 
 class OtpExhausted(ResourceExhausted):
-    """The tries of a code are used up."""
+    """The code was tried too often."""
 
     reason = "OTP_EXHAUSTED"
     text = "Too many wrong codes. Ask for a new one."
 
 
 class LastAdministrator(FailedPrecondition):
-    """Without this one there would be no administrator."""
+    """No administrator would remain."""
 
     reason = "LAST_ADMINISTRATOR"
-    text = "The last administrator can't be disabled, deleted or demoted."
+    text = "The last administrator cannot be disabled, deleted or demoted. Appoint another one."

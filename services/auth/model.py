@@ -1,4 +1,4 @@
-"""Auth's tables, and what it knows of a user."""
+"""Auth's tables, and its models of users."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ USERS = Table(
     "users",
     METADATA,
     Column("id", Uuid, primary_key=True),
-    # The canonical form is unique; the other is for display.
+    # In canonical form, which is unique. The form that was typed is for display.
     Column("email", Text, nullable=False),
     Column("email_as_typed", Text, nullable=False),
     Column("password_hash", Text, nullable=False),
@@ -63,7 +63,7 @@ USERS = Table(
     Index("ix_users_role_id", "role_id"),
 )
 
-# A session lives as long as its row. Of refresh tokens there is only a hash.
+# A session lives as long as its row. Only hashes of refresh tokens are stored.
 SESSIONS = Table(
     "sessions",
     METADATA,
@@ -78,7 +78,7 @@ SESSIONS = Table(
     Index("ix_sessions_expire_time", "expire_time"),
 )
 
-# Wrong passwords for each e-mail, whether or not it has an account.
+# The wrong passwords of each e-mail, with or without an account.
 LOGIN_FAILURES = Table(
     "login_failures",
     METADATA,
@@ -89,8 +89,8 @@ LOGIN_FAILURES = Table(
     Index("ix_login_failures_update_time", "update_time"),
 )
 
-# The id is the flow's. A flow whose code_hmac is NULL has no right code: it stands for
-# an e-mail that gets none. The payload of a sign-up holds the hash of its password.
+# The flows of mailed codes. Where code_hmac is NULL, no code is right: such a flow stands
+# for an e-mail that gets none. The payload of a sign-up holds the hash of its password.
 CODES = Table(
     "codes",
     METADATA,
@@ -114,7 +114,7 @@ CODES = Table(
     Index("ix_codes_expire_time", "expire_time"),
 )
 
-# When codes were sent and when wrong ones came, for each e-mail and purpose.
+# The times of sent and of wrong codes, for each e-mail and purpose.
 CODE_LIMITS = Table(
     "code_limits",
     METADATA,
@@ -125,7 +125,7 @@ CODE_LIMITS = Table(
     Index("ix_code_limits_update_time", "update_time"),
 )
 
-# Mail to be sent. Letters hold codes and are sealed: a dump of the table gives nothing away.
+# Mail to be sent. It may hold codes, so it is encrypted: a dump of the table tells nothing.
 OUTBOX = Table(
     "outbox",
     METADATA,
@@ -156,7 +156,7 @@ AUDIT_LOG = Table(
 
 
 class Status(StrEnum):
-    """Where a user stands. PENDING users can't log in, and no call shows them."""
+    """The status of a user. PENDING users cannot log in, and no call shows them."""
 
     PENDING = "PENDING"
     ACTIVE = "ACTIVE"
@@ -174,7 +174,7 @@ class Purpose(StrEnum):
 
 
 # Lower case, the domain in ASCII (IDNA): the form that is compared, one for each mailbox.
-# Only `domain.emails` and rows make one.
+# Only `domain.emails` and the rows of statements make one.
 CanonicalEmail = NewType("CanonicalEmail", str)
 
 
@@ -191,20 +191,21 @@ class Email:
 
     @property
     def mailbox(self) -> str:
-        """What mail is sent to."""
+        """The address that mail is sent to."""
         return mailbox(self.typed, self.canonical)
 
 
 def mailbox(typed: str, canonical: CanonicalEmail) -> str:
-    """Return the typed local part, whose case a server may mind (RFC 5321, 2.4), at the
-    canonical domain.
+    """Return the typed local part at the canonical domain.
+
+    The case of the local part may matter to its server (RFC 5321, 2.4).
     """
     return typed.rpartition("@")[0] + "@" + canonical.rpartition("@")[2]
 
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """A user, as others may see them.
+    """A user as other people may see them.
 
     Attributes:
         email_display: As it was typed.

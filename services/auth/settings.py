@@ -1,4 +1,4 @@
-"""Settings of Auth."""
+"""Auth's settings."""
 
 from pydantic import Field, ValidationInfo, field_validator
 
@@ -14,12 +14,12 @@ BCRYPT_COST_MIN = {"prod": 10, "test": 4}
 
 
 def sink_url(port: int | str) -> str:
-    """Give the address of the mail sink of `lockstep up`."""
+    """Return the URL of the mail sink of `lockstep up`."""
     return f"smtp://127.0.0.1:{port}"
 
 
 class AuthSettings(CommonSettings):
-    """What Auth understands beside the common settings."""
+    """Auth's settings beside the common ones."""
 
     auth_database_url: PostgresUrl = Field(
         default_factory=lambda data: database_of(data, "authdb"),
@@ -28,7 +28,7 @@ class AuthSettings(CommonSettings):
     mail_port: Port = Field(default=50025, description="SMTP port of the mail sink")
     smtp_url: SmtpUrl = Field(
         default_factory=lambda data: sink_url(data["mail_port"]),
-        description="where mail goes, smtp(s)://user:password@host:port; the sink by default",
+        description="SMTP server, smtp(s)://user:password@host:port; the sink by default",
     )
     mail_from: str = Field(
         default="Lockstep <no-reply@lockstep.example>", description="sender of mail"
@@ -44,5 +44,5 @@ class AuthSettings(CommonSettings):
     def _cost_is_safe(cls, cost: int, info: ValidationInfo) -> int:
         least = BCRYPT_COST_MIN[info.data.get("env", "prod")]
         if cost < least:
-            raise ValueError(f"must be {least} at least")
+            raise ValueError(f"must be at least {least}")
         return cost

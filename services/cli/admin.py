@@ -1,4 +1,4 @@
-"""`lockstep admin`: makes and lists administrators."""
+"""`lockstep admin`: the administrators."""
 
 import asyncio
 import contextlib
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from services.auth.domain.administrators import Administrators
     from services.kernel.db.database import Database
 
-app = typer.Typer(no_args_is_help=True, help="Make administrators, and unmake them.")
+app = typer.Typer(no_args_is_help=True, help="Appoint administrators, and dismiss them.")
 
 T = TypeVar("T")
 EmailOption = Annotated[str, typer.Option("--email", help="e-mail address of the account")]
@@ -33,21 +33,21 @@ def create(
 
     password = _password(from_stdin=password_stdin)
     if not password:
-        raise CommandError("a password is needed: type one, or pipe one into --password-stdin")
+        raise CommandError("the password is empty: type one, or pipe one into --password-stdin")
     asyncio.run(_register(email, password, first_name, last_name))
-    _change(email, "promote")
+    _give_role(email, is_admin=True)
 
 
 @app.command()
 def promote(email: EmailOption) -> None:
     """Make an account an administrator."""
-    _change(email, "promote")
+    _give_role(email, is_admin=True)
 
 
 @app.command()
 def demote(email: EmailOption) -> None:
-    """Make an administrator a customer; the last one must stay."""
-    _change(email, "demote")
+    """Make an administrator a customer; one administrator must remain."""
+    _give_role(email, is_admin=False)
 
 
 @app.command(name="list")
@@ -66,10 +66,10 @@ def list_administrators() -> None:
 
 
 def run(work: "Callable[[Database], Awaitable[T]]") -> T:
-    """Do work on Auth's database.
+    """Run a task on Auth's database.
 
     Raises:
-        CommandError: The database does not answer, or a rule refuses the work.
+        CommandError: The task has failed.
     """
     from services.cli.errors import CommandError
     from services.kernel.errors import DomainError
@@ -84,7 +84,7 @@ def run(work: "Callable[[Database], Awaitable[T]]") -> T:
         raise CommandError(error.message) from error
 
 
-def _change(email: str, how: str) -> None:
+def _give_role(email: str, *, is_admin: bool) -> None:
     from services.auth.domain.emails import parse_email
     from services.cli.errors import CommandError
 
@@ -93,9 +93,11 @@ def _change(email: str, how: str) -> None:
         raise CommandError(f"{email} is not an e-mail address")
 
     async def work(database: "Database") -> None:
-        method = getattr(_administrators(database), how)
-        user = await method(parsed.canonical)
-        typer.echo(f"{how}d {user.email_display} ({user.id})")
+        administrators = _administrators(database)
+        give = administrators.promote if is_admin else administrators.demote
+        user = await give(parsed.canonical)
+        done = "promoted" if is_admin else "demoted"
+        typer.echo(f"{done} {user.email_display} ({user.id})")
 
     run(work)
 
@@ -134,7 +136,7 @@ async def _register(email: str, password: str, first_name: str, last_name: str) 
     from services.cli.errors import CommandError
     from services.common.settings import load
 
-    # A creator needs no details but a name.
+    # This role requires no field but the names.
     request = auth_pb.RegisterRequest(
         email=email, password=password, role="creator", first_name=first_name, last_name=last_name
     )

@@ -1,4 +1,4 @@
-"""`lockstep audit`: shows the audit log of accounts."""
+"""`lockstep audit`: the audit log of accounts."""
 
 import json
 from typing import TYPE_CHECKING, Annotated
@@ -13,13 +13,11 @@ if TYPE_CHECKING:
 def audit(
     event: Annotated[str | None, typer.Option(help="such as authn_login_fail")] = None,
     user: Annotated[UUID | None, typer.Option(help="id of a user")] = None,
-    limit: Annotated[int, typer.Option(min=1, max=10_000, help="most entries")] = 50,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="most entries to show")] = 50,
     *,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="print a JSON object on each line")
-    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="an object a line")] = False,
 ) -> None:
-    """Show the audit log, newest first."""
+    """Show the audit log, the newest entries first."""
     from services.auth.store import audit as store
     from services.cli.admin import run
 

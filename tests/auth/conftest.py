@@ -13,26 +13,26 @@ from tests.fakes.participants import FakeOrders, FakeProfile, serving_orders, se
 
 @pytest.fixture
 def profile() -> FakeProfile:
-    """What stands for Profile."""
+    """The stand-in for Profile."""
     return FakeProfile()
 
 
 @pytest.fixture
 def orders() -> FakeOrders:
-    """What stands for Commerce."""
+    """The stand-in for Commerce."""
     return FakeOrders()
 
 
 @pytest.fixture
 async def profile_target(profile: FakeProfile, keys: Path) -> AsyncIterator[str]:
-    """Where it is."""
+    """The gRPC target of the stand-in for Profile."""
     async with serving_profile(profile, keys) as target:
         yield target
 
 
 @pytest.fixture
 async def commerce_target(orders: FakeOrders, keys: Path) -> AsyncIterator[str]:
-    """Where it is."""
+    """The gRPC target of the stand-in for Commerce."""
     async with serving_orders(orders, keys) as target:
         yield target
 

@@ -1,4 +1,4 @@
-"""What administrators and owners do with accounts: list, disable, enable, erase."""
+"""Accounts: administrators and owners list, disable, enable and erase them."""
 
 from __future__ import annotations
 

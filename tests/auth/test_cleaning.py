@@ -1,4 +1,4 @@
-"""What has had its time goes, and nothing else."""
+"""The cleaner removes old rows, and no others."""
 
 from __future__ import annotations
 

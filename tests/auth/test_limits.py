@@ -59,7 +59,7 @@ def few_calls(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def ask(world: World, client_ip: str | None = None) -> LockstepError | None:
-    """Ask for a password reset in vain, through the gateway when an IP is given."""
+    """Send an empty request for a password reset, through the gateway when an IP is given."""
     request = auth_pb.RequestPasswordResetRequest()
     async with contextlib.AsyncExitStack() as stack:
         auth, metadata = world.auth, grpc.aio.Metadata()
@@ -177,7 +177,7 @@ async def test_a_storm_of_logins_is_refused_beyond_the_queue_and_other_calls_go_
 
 
 async def test_known_and_unknown_addresses_cost_the_same_work(world: World) -> None:
-    """Each login hashes exactly once, whoever it is for."""
+    """Each login hashes exactly once, with and without an account."""
     await world.register(EMAIL)
     hashed = []
     original = Hasher._run

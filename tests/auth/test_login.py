@@ -1,4 +1,4 @@
-"""Login: what gets in, what doesn't, and what the difference looks like from outside."""
+"""Login: which credentials open a session, and how little a refusal reveals."""
 
 from __future__ import annotations
 

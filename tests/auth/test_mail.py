@@ -1,4 +1,4 @@
-"""Mail servers have bad days; requests don't notice, and the mail arrives in the end."""
+"""Mail: a failing mail server delays mail, but no request, and loses none."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from services.kernel.ids import new_id
 from tests.auth.world import PASSWORD, Sink, World, code_in, serving_auth, settings_for
 
 EMAIL = "ada@example.com"
-LETTER = EmailContent(subject="Subject", text="Text\n", html="<p>Text</p>")
+CONTENT = EmailContent(subject="Subject", text="Text\n", html="<p>Text</p>")
 SENDER = "Lockstep <no-reply@lockstep.example>"
 
 Behaviour = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -78,7 +78,7 @@ async def test_a_bad_mail_server_delays_mail_and_no_request(  # noqa: PLR0917 - 
     behaviour: Behaviour | None,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """None: nobody listens."""
+    """Without a behaviour no server listens on the port."""
     monkeypatch.setattr(outbox, "MAIL_SECONDS", 0.5)
     sink, good_port = mail
     where = {"profile": profile_target, "commerce": commerce_target}
@@ -120,15 +120,15 @@ async def test_mail_whose_time_is_over_is_not_sent(
     await database.open()
     box = Outbox(b"s" * 32)
     await database.transact(
-        "put", lambda tx: box.put(tx, LETTER, to=EMAIL, life=timedelta(seconds=-1))
+        "put", lambda tx: box.put(tx, CONTENT, to=EMAIL, life=timedelta(seconds=-1))
     )
-    await database.transact("put", lambda tx: box.put(tx, LETTER, to="late@example.com"))
-    sender = outbox.OutboxWorker(
+    await database.transact("put", lambda tx: box.put(tx, CONTENT, to="late@example.com"))
+    worker = outbox.OutboxWorker(
         database, box, MailServer(f"smtp://127.0.0.1:{port}", sender=SENDER)
     )
-    sender.start()
+    worker.start()
     await sink.wait_for("late@example.com")
-    await sender.stop()
+    await worker.stop()
     await database.close()
     assert sink.to(EMAIL) == []
 
@@ -139,16 +139,16 @@ async def test_a_mail_is_sent_once_however_many_send(auth_url: str, mail: tuple[
     await database.open()
     box = Outbox(b"s" * 32)
     server = MailServer(f"smtp://127.0.0.1:{port}", sender=SENDER)
-    senders = [outbox.OutboxWorker(database, box, server) for _ in range(3)]
+    workers = [outbox.OutboxWorker(database, box, server) for _ in range(3)]
     for number in range(20):
         to = f"user{number}@example.com"
         await database.transact("put", partial(_put, box, to))
-    for sender in senders:
-        sender.start()
+    for worker in workers:
+        worker.start()
     for number in range(20):
         await sink.wait_for(f"user{number}@example.com")
-    for sender in senders:
-        await sender.stop()
+    for worker in workers:
+        await worker.stop()
     await database.close()
     assert len(sink.messages) == 20
 
@@ -163,21 +163,21 @@ async def test_mail_that_cannot_be_read_does_not_hold_up_the_rest(
     box = Outbox(b"s" * 32)
     await database.transact("put", partial(_put, box, "not an address"))
     await database.transact("put", partial(_put, box, EMAIL))
-    sender = outbox.OutboxWorker(
+    worker = outbox.OutboxWorker(
         database, box, MailServer(f"smtp://127.0.0.1:{port}", sender=SENDER)
     )
-    sender.start()
+    worker.start()
     await sink.wait_for(EMAIL)
-    await sender.stop()
+    await worker.stop()
     await database.close()
     assert len(sink.messages) == 1
 
 
-async def test_a_database_dump_shows_neither_letters_nor_addresses(auth_url: str) -> None:
+async def test_a_database_dump_shows_neither_mail_nor_addresses(auth_url: str) -> None:
     database = Database(auth_url, name="test", connections=2)
     await database.open()
-    letter = mails.verification("123456")
-    await database.transact("put", lambda tx: Outbox(b"s" * 32).put(tx, letter, to=EMAIL))
+    content = mails.verification("123456")
+    await database.transact("put", lambda tx: Outbox(b"s" * 32).put(tx, content, to=EMAIL))
     await database.close()
     with psycopg.connect(auth_url) as connection:
         row = connection.execute("SELECT o::text FROM outbox o").fetchone()
@@ -187,7 +187,7 @@ async def test_a_database_dump_shows_neither_letters_nor_addresses(auth_url: str
 
 
 @pytest.mark.parametrize(
-    "letter",
+    "content",
     [
         mails.sign_up("012345"),
         mails.verification("012345"),
@@ -196,11 +196,11 @@ async def test_a_database_dump_shows_neither_letters_nor_addresses(auth_url: str
     ],
 )
 async def test_every_code_is_shown_in_subject_text_and_page(
-    letter: EmailContent, mail: tuple[Sink, int]
+    content: EmailContent, mail: tuple[Sink, int]
 ) -> None:
     sink, port = mail
     server = MailServer(f"smtp://127.0.0.1:{port}", sender=SENDER)
-    await server.send(EMAIL, letter, mail_id=new_id())
+    await server.send(EMAIL, content, mail_id=new_id())
     message = await sink.wait_for(EMAIL)
     assert code_in(message) == "012345"
     for kind in ("plain", "html"):
@@ -210,9 +210,9 @@ async def test_every_code_is_shown_in_subject_text_and_page(
 
 
 def test_what_somebody_typed_is_escaped_in_pages() -> None:
-    letter = mails.email_changed("<b>&@example.com")
-    assert "<b>&@" not in letter.html
-    assert "&lt;b&gt;&amp;@example.com" in letter.html
+    content = mails.email_changed("<b>&@example.com")
+    assert "<b>&@" not in content.html
+    assert "&lt;b&gt;&amp;@example.com" in content.html
 
 
 async def test_a_repeated_mail_has_the_same_message_id(mail: tuple[Sink, int]) -> None:
@@ -220,7 +220,7 @@ async def test_a_repeated_mail_has_the_same_message_id(mail: tuple[Sink, int]) -
     server = MailServer(f"smtp://127.0.0.1:{port}", sender=SENDER)
     mail_id = new_id()
     for _ in range(2):
-        await server.send(EMAIL, LETTER, mail_id=mail_id)
+        await server.send(EMAIL, CONTENT, mail_id=mail_id)
     assert [m["message-id"] for m in sink.messages] == [f"<{mail_id}@lockstep.example>"] * 2
 
 
@@ -228,7 +228,7 @@ async def test_a_repeated_mail_has_the_same_message_id(mail: tuple[Sink, int]) -
 async def test_a_password_is_sent_over_tls_only(
     scheme: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """STARTTLS with smtp, TLS from the first byte with smtps."""
+    """With smtp that is after STARTTLS, with smtps from the first byte on."""
     certificate = _certificate(tmp_path)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
@@ -260,7 +260,7 @@ async def test_a_password_is_sent_over_tls_only(
     async with server:
         port = server.sockets[0].getsockname()[1]
         url = f"{scheme}://us%40er:pa%2Fss@localhost:{port}"
-        await MailServer(url, sender=SENDER).send(EMAIL, LETTER, mail_id=new_id())
+        await MailServer(url, sender=SENDER).send(EMAIL, CONTENT, mail_id=new_id())
     assert seen == [(b"us@er", b"pa/ss")]
     assert len(sink.messages) == 1
 
@@ -269,12 +269,12 @@ async def test_a_password_is_not_sent_to_a_server_without_tls(mail: tuple[Sink, 
     sink, port = mail
     server = MailServer(f"smtp://user:pass@127.0.0.1:{port}", sender=SENDER)
     with pytest.raises(Exception, match="STARTTLS"):
-        await server.send(EMAIL, LETTER, mail_id=new_id())
+        await server.send(EMAIL, CONTENT, mail_id=new_id())
     assert sink.messages == []
 
 
 async def _put(box: Outbox, to: str, tx: Transaction) -> None:
-    await box.put(tx, LETTER, to=to)
+    await box.put(tx, CONTENT, to=to)
 
 
 def _certificate(folder: Path) -> Path:

@@ -1,4 +1,4 @@
-"""What operators do: administrators by command, and the audit log."""
+"""Operators: they appoint administrators by command, and read the audit log."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def environment(world: World) -> dict[str, str]:
 
 
 async def lockstep(world: World, *arguments: str) -> tuple[int, str]:
-    """Run a command that needs no service; gives its exit code and all it says."""
+    """Run a command that needs no service, and return its exit code and output."""
     result = await asyncio.to_thread(CliRunner().invoke, app, arguments, env=environment(world))
     if isinstance(result.exception, CommandError):
         return result.exit_code, str(result.exception)
@@ -39,7 +39,7 @@ async def lockstep(world: World, *arguments: str) -> tuple[int, str]:
 
 
 async def create(world: World, password: str) -> tuple[int, str]:
-    """Run `lockstep admin create` as a process; gives its exit code and all it says."""
+    """Run `lockstep admin create` as a process, and return its exit code and output."""
     inherited = {k: v for k, v in os.environ.items() if not k.startswith("LOCKSTEP_")}
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "services.cli"),

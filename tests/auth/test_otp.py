@@ -290,7 +290,7 @@ async def test_right_codes_at_the_same_time_make_one_account(world: World) -> No
 async def test_a_right_code_whose_check_is_late_gets_the_answer_of_the_other(
     world: World, monkeypatch: pytest.MonkeyPatch, is_answered: bool
 ) -> None:
-    """The phone that it finds taken is its own."""
+    """The copy finds the phone taken, by its own account."""
     flow_id = await send(world, phone_number="+442079460000")
     code = await world.sink.code(EMAIL)
     arrived, go_on = hold_phone_check(monkeypatch, is_answered=is_answered)
@@ -314,10 +314,10 @@ async def test_after_a_compensation_the_code_works_again(
     profile.is_down = False
     await world.settled()
     [row] = await world.sql(
-        "SELECT expire_time > clock_timestamp() + interval '290 s' AS rearmed, spend_time "
+        "SELECT expire_time > clock_timestamp() + interval '290 s' AS reinstated, spend_time "
         "FROM codes"
     )
-    assert row.rearmed
+    assert row.reinstated
     assert row.spend_time is None
     assert (await verify(world, flow_id, code)).user.email == EMAIL
 
@@ -336,7 +336,7 @@ async def test_the_hash_of_a_password_is_in_the_codes_only_until_the_account_is_
 
 
 async def test_a_strangers_password_is_not_the_accounts(world: World) -> None:
-    """Somebody else's sign-up for my address can't be ended with my code."""
+    """An attacker's sign-up for my e-mail address cannot be ended with my code."""
     theirs = await send(world, password="Strange-horse-9")
     await may_send_again(world)
     mine = await send(world)

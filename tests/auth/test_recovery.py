@@ -1,4 +1,4 @@
-"""New passwords: with a mailed code, and with the present one."""
+"""New passwords: with a mailed code, and with the current one."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ ME = auth_pb.GetUserRequest(user_id="me")
 
 
 async def request(world: World, email: str = EMAIL) -> str:
-    asked = auth_pb.RequestPasswordResetRequest(email=email)
-    return (await world.auth.RequestPasswordReset(asked)).flow_id
+    request = auth_pb.RequestPasswordResetRequest(email=email)
+    return (await world.auth.RequestPasswordReset(request)).flow_id
 
 
 async def reset(
@@ -163,7 +163,7 @@ async def test_a_new_password_needs_a_token(world: World) -> None:
 
 
 async def test_a_deletion_at_the_same_time_is_no_surprise(world: World) -> None:
-    """Neither asks for a code of somebody who has gone."""
+    """Neither request may mail a code for a deleted account."""
     for number in range(4):
         member = await world.member(f"user{number}@example.com")
         await world.sql("UPDATE code_limits SET send_times = '{}'")

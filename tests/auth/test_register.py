@@ -31,7 +31,7 @@ def request(**fields: Any) -> auth_pb.RegisterRequest:
 
 
 async def violations(lockstep: System, **fields: Any) -> dict[str, list[str]]:
-    """Register, expect INVALID_FIELD, and return what is wrong with each field."""
+    """Register, expect INVALID_FIELD, and return the descriptions of each wrong field."""
     with pytest.raises(InvalidArgument) as caught:
         await lockstep.auth.Register(request(**fields))
     assert caught.value.reason == "INVALID_FIELD"
@@ -282,7 +282,7 @@ async def test_the_same_key_and_request_get_the_first_answer_again(lockstep: Sys
 
 
 async def test_a_refusal_is_kept_with_its_key(lockstep: System) -> None:
-    """[R7]: the phone is free again by now, the answer is the first one all the same."""
+    """[R7]: the phone is free again, but the first answer is repeated."""
     await lockstep.auth.Register(student(phone_number="+1234567890"))
     key = (("idempotency-key", "abc"),)
     reasons = []
@@ -318,7 +318,7 @@ async def test_the_same_request_twice_at_once_registers_once(lockstep: System) -
 async def test_a_copy_that_is_late_with_its_checks_gets_the_answer_of_the_other(
     lockstep: System, monkeypatch: pytest.MonkeyPatch, is_answered: bool
 ) -> None:
-    """[R5]: the phone that it finds taken is its own, and nobody is told no who has an account."""
+    """[R5]: the copy finds the phone taken by its own account, and must not be refused."""
     arrived, go_on = hold_phone_check(monkeypatch, is_answered=is_answered)
     key, request = (("idempotency-key", "abc"),), student(phone_number="+1234567890")
     late = asyncio.ensure_future(lockstep.auth.Register(request, metadata=key))

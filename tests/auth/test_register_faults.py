@@ -50,7 +50,7 @@ KEY = (("idempotency-key", "once"),)
 
 @contextlib.asynccontextmanager
 async def profile_as_auth(lockstep: System) -> AsyncIterator[profile_grpc.ProfileServiceAsyncStub]:
-    """Talk to Profile as Auth does."""
+    """Call Profile with Auth's identity."""
     ring = KeyRing.load(lockstep.auth_settings.keys, "auth")
     identity = ServiceIdentity("auth", ring.private_key)
     async with connect(f"127.0.0.1:{lockstep.profile_port}", identity=identity) as channel:
@@ -93,7 +93,7 @@ async def test_a_profile_that_commits_and_answers_too_late_is_taken_back(
         await lockstep.settled()
         await lockstep.agree()
         assert await lockstep.users() == []
-        # The key of what was unavailable is free: the next try is a new registration.
+        # The key is free after UNAVAILABLE: the next try is a new registration.
         monkeypatch.undo()
         await lockstep.auth.Register(student(), metadata=KEY)
         await lockstep.agree()
@@ -175,7 +175,7 @@ async def test_a_client_that_hangs_up_ends_the_waiting_only(
 async def test_auth_killed_anywhere_leaves_all_or_nothing(
     auth_url: str, profile_url: str, keys: Path, tmp_path: Path, edge: str
 ) -> None:
-    """[R2 R10 R27 R30 N1 N2 N3 N6]: SIGKILL; then another Auth, and the same key tells."""
+    """[R2 R10 R27 R30 N1 N2 N3 N6]: SIGKILL; then another Auth answers the same key."""
     async with system(auth_url, profile_url, keys, tmp_path) as lockstep:
         async with started("auth", lockstep.auth_settings, tmp_path / "log", edge=edge) as auth:
             async with connect(f"127.0.0.1:{auth.port}") as channel:

@@ -1,4 +1,4 @@
-"""Several processes of Auth on one database: what must happen once happens once."""
+"""Several processes of Auth on one database: each request takes effect once."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ pytestmark = pytest.mark.processes
 
 @dataclass
 class Replicas:
-    """Two processes of Auth, and a third in this one."""
+    """Two processes of Auth, and a third Auth in this process."""
 
     world: World
     stubs: list[auth_grpc.AuthServiceAsyncStub]
 
     def spread(self, number: int) -> list[auth_grpc.AuthServiceAsyncStub]:
-        """Return so many stubs, of every replica in turn."""
+        """Return this many stubs, of each replica in turn."""
         return [self.stubs[n % len(self.stubs)] for n in range(number)]
 
 
@@ -75,7 +75,7 @@ async def replicas(
 
 
 async def test_what_must_happen_once_happens_once(replicas: Replicas, profile: FakeProfile) -> None:
-    """One test, because replicas take seconds to start."""
+    """Everything is in one test, because replicas take seconds to start."""
     await _one_code_makes_one_account(replicas)
     await _of_wrong_codes_five_are_compared(replicas)
     await _parallel_refreshes_get_one_successor(replicas)

@@ -1,4 +1,4 @@
-"""The migrations make what the model says."""
+"""The migrations make the schema of the model."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ FROM pg_proc WHERE pronamespace = 'public'::regnamespace
 
 
 def catalog(url: str) -> set[tuple[str, ...]]:
-    """Return everything that a schema consists of."""
+    """Return all parts of a schema."""
     engine = create_engine(url.replace("postgresql://", "postgresql+psycopg://"))
     with engine.connect() as connection:
         rows = {tuple(row) for row in connection.execute(text(CATALOG))}

@@ -1,4 +1,4 @@
-"""What was secret in a day of Auth is found in no log and in no table but its own."""
+"""Secrets: none is in a log, and each is only in its own table."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def is_noisy(caplog: pytest.LogCaptureFixture) -> None:
 
 
 async def _day(world: World, profile: FakeProfile) -> tuple[list[str], list[str]]:
-    """Do what can be done; gives the codes and the tokens that it took."""
+    """Use every method, and return the codes and tokens of it."""
     auth, codes, tokens = world.auth, [], []
     register = auth_pb.RegisterRequest(
         email=ADA, password=PASSWORDS[0], full_name="Ada Lovelace", course="Analysis"
@@ -84,7 +84,7 @@ async def test_no_secret_is_found_where_it_does_not_belong(
     is_noisy: None,
 ) -> None:
     codes, tokens = await _day(world, profile)
-    # The sink's own log is a mail server's, which sees what mail is for.
+    # The sink's own log is that of a mail server, which sees all mail.
     noted = [record.getMessage() for record in caplog.records if record.name != "mail.log"]
     logs = "\n".join([*capsys.readouterr(), *noted])
     assert "lockstep.auth.v1.AuthService/Login" in logs

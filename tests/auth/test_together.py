@@ -30,7 +30,7 @@ LISTEN_ON = "127.0.0.1:0"
 
 @dataclass
 class All:
-    """Everything that runs."""
+    """The services that run, and stubs of them."""
 
     world: World
     profiles: profile_grpc.ProfileServiceAsyncStub

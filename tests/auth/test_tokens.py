@@ -1,4 +1,4 @@
-"""Access tokens: those that are good, and every way in which they may not be."""
+"""Access tokens: good ones, and every kind of bad ones."""
 
 from __future__ import annotations
 
@@ -211,7 +211,7 @@ async def test_a_rotation_logs_nobody_out_and_a_retirement_does(world: World) ->
 
 
 def _hs256(claims: dict[str, Any], secret: bytes, kid: str) -> str:
-    """Sign with the public key as an HMAC secret; PyJWT itself refuses to."""
+    """Sign with the public key as an HMAC secret, which PyJWT itself refuses."""
     import base64
     import hashlib
     import hmac
@@ -227,6 +227,6 @@ def _hs256(claims: dict[str, Any], secret: bytes, kid: str) -> str:
 
 @pytest.fixture
 def keys(tmp_path: Path) -> Path:
-    """Keys of these tests' own, which may be rotated."""
+    """A copy of the keys, which the test may rotate."""
     key_files.initialise(tmp_path / "keys")
     return tmp_path / "keys"

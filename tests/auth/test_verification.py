@@ -1,4 +1,4 @@
-"""Proving addresses: the first one, and a new one."""
+"""Confirmation of e-mail addresses: of the first one, and of a new one."""
 
 from __future__ import annotations
 

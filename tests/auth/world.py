@@ -1,4 +1,4 @@
-"""Auth as a caller meets it: the real process's parts, gRPC on loopback, a real mail sink."""
+"""Auth as its callers see it: its real parts, gRPC on loopback, a real mail sink."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _CODE = re.compile(r"\b\d{6}\b")
 
 
 class Sink:
-    """Takes mail over SMTP and remembers it."""
+    """Takes mail over SMTP and keeps it."""
 
     def __init__(self) -> None:
         self.messages: list[EmailMessage] = []
@@ -48,7 +48,7 @@ class Sink:
         return "250 OK"
 
     async def wait_for(self, to: str, *, count: int = 1) -> EmailMessage:
-        """Return the count-th mail to an e-mail address, as soon as it is there."""
+        """Wait for the count-th mail to an e-mail address."""
         async with self._arrived, asyncio.timeout(MAIL_SECONDS):
             await self._arrived.wait_for(lambda: len(self.to(to)) >= count)
         return self.to(to)[count - 1]
@@ -62,7 +62,7 @@ class Sink:
 
 
 def code_in(message: EmailMessage) -> str:
-    """Return the code where a phone shows it: in the subject."""
+    """Return the code in the subject, where a phone shows it."""
     match = _CODE.search(message["subject"])
     assert match is not None, message["subject"]
     return match[0]
@@ -70,7 +70,7 @@ def code_in(message: EmailMessage) -> str:
 
 @dataclass
 class World:
-    """An Auth that runs, and what a test needs around it."""
+    """An Auth that runs, with its database, keys, mail sink and a stub."""
 
     url: str
     keys: Path
@@ -92,7 +92,7 @@ class World:
             return await cursor.fetchall() if cursor.description else []
 
     async def settled(self) -> None:
-        """Let leases run out, and wait until no saga is unfinished."""
+        """Let leases run out, and wait until all sagas have ended."""
         async with asyncio.timeout(60):
             while await self.sql(
                 "UPDATE sagas SET next_run_at = least(next_run_at, clock_timestamp()) "
@@ -101,7 +101,7 @@ class World:
                 pass
 
     async def register(self, email: str, **fields: str) -> auth_pb.RegisterResponse:
-        """Register a student, who has to give the least."""
+        """Register a student, whose role requires the fewest fields."""
         given = {"full_name": "Ada Lovelace", "course": "Analysis", **fields}
         request = auth_pb.RegisterRequest(email=email, password=PASSWORD, **given)
         return await self.auth.Register(request)
@@ -135,7 +135,7 @@ class World:
 
 @dataclass(frozen=True)
 class Member:
-    """Somebody who is logged in."""
+    """A user who is logged in."""
 
     id: str
     email: str
@@ -149,7 +149,7 @@ class Member:
 
 @contextlib.asynccontextmanager
 async def serving_mail() -> AsyncIterator[tuple[Sink, int]]:
-    """Run a mail sink; gives its port."""
+    """Run a mail sink, and yield it with its port."""
     sink, loop = Sink(), asyncio.get_running_loop()
     server = await loop.create_server(
         lambda: SMTP(sink, enable_SMTPUTF8=True, loop=loop), "127.0.0.1", 0
@@ -177,7 +177,7 @@ def settings_for(
 async def serving_auth(
     settings: AuthSettings, sink: Sink, *, listen_on: str = "127.0.0.1:0"
 ) -> AsyncIterator[World]:
-    """Run Auth; gives the world around it."""
+    """Run Auth, and yield the world around it."""
     async with (
         running(settings, listen_on=listen_on) as auth,
         connect(f"127.0.0.1:{auth.port}") as channel,
@@ -204,10 +204,10 @@ async def calling_as(world: World, service: str) -> AsyncIterator[auth_grpc.Auth
 def hold_phone_check(
     monkeypatch: pytest.MonkeyPatch, *, is_answered: bool
 ) -> tuple[asyncio.Event, asyncio.Event]:
-    """Hold the next question whether a phone is taken; it is asked then, or fails.
+    """Hold the next check whether a phone is taken; afterwards it is answered, or fails.
 
     Returns:
-        What is set when somebody asks, and what lets them go on.
+        An event that is set when the check has arrived, and one that lets it go on.
     """
     arrived, go_on = asyncio.Event(), asyncio.Event()
     phone_exists = RemoteProfiles.phone_exists

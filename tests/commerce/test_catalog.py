@@ -1,4 +1,4 @@
-"""Categories and products."""
+"""Categories and products: D5 and the first half of D6."""
 
 from __future__ import annotations
 

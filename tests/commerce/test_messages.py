@@ -1,4 +1,4 @@
-"""A cached message is that of the row as it is now."""
+"""Messages that are kept are those of the rows that are there now."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What Auth's use cases share: rules that no single RPC owns."""
+"""Rules that several of Auth's use cases share."""
 
 from services.auth.domain.collaborators import Collaborators
 from services.auth.domain.outbox import MailServer, OutboxWorker

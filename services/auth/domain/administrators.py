@@ -1,4 +1,4 @@
-"""There is always an administrator; who is one, operators decide."""
+"""Administrators: operators appoint them, and one always remains."""
 
 from __future__ import annotations
 
@@ -16,27 +16,28 @@ OPERATOR = "operator"
 
 @dataclass(frozen=True, slots=True)
 class Administrators:
-    """Gives and takes the role of administrators; it counts from the next request on at
-    Auth, and within a minute everywhere.
+    """Gives the role of administrators and takes it away.
+
+    Auth heeds it from the next request on, every other service within a minute.
     """
 
     database: Database
     audit: Audit
 
     async def promote(self, email: CanonicalEmail) -> User:
-        """Make the user with an e-mail an administrator.
+        """Make the user with this e-mail an administrator.
 
         Raises:
-            UserNotFound: There is none.
+            UserNotFound: There is no user with this e-mail.
         """
         return await self._give(email, Role.ADMIN)
 
     async def demote(self, email: CanonicalEmail) -> User:
-        """Make an administrator a customer.
+        """Make the user with this e-mail a customer.
 
         Raises:
             UserNotFound: There is no user with this e-mail.
-            LastAdministrator: There would be none left.
+            LastAdministrator: No administrator would remain.
         """
         return await self._give(email, Role.CUSTOMER)
 
@@ -60,12 +61,12 @@ class Administrators:
 
 
 async def ensure_one_remains(tx: Transaction, user: User) -> None:
-    """Make sure that there is an administrator beside a user, if that is one.
+    """Refuse to lose a user who is the last administrator.
 
-    The administrators have to be locked (`accounts.lock_administrators`).
+    The transaction must have locked the administrators (`accounts.lock_administrators`).
 
     Raises:
-        LastAdministrator: There is none.
+        LastAdministrator: No administrator would remain.
     """
     if user.role != Role.ADMIN:
         return

@@ -1,4 +1,4 @@
-"""What is written down about security: who, what, from where; never a secret."""
+"""The audit log: events, their users, actors and client IPs, and never a secret."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Event(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Audit:
-    """Writes the audit log, in the transaction of what it tells about."""
+    """Writes the audit log, in the transaction that makes the event happen."""
 
     secret: bytes = field(repr=False)
 
@@ -52,12 +52,12 @@ class Audit:
         """Write an event down.
 
         Args:
-            tx: Where what happened is committed too.
-            event: What happened.
-            user_id: To whom.
+            tx: The transaction that makes it happen.
+            event: Its kind.
+            user_id: The user that it happened to.
             account: The e-mail of the account, when its user may be unknown.
-            actor: Who did it; the user unless given.
-            client_ip: From where.
+            actor: The user or operator that did it; the user itself by default.
+            client_ip: The caller's.
             **detail: Facts about it.
         """
         await audit.insert_event(
@@ -71,15 +71,15 @@ class Audit:
         )
 
     def pseudonym(self, account: CanonicalEmail) -> str:
-        """Return what stands for an e-mail in the log.
+        """Return the name that stands for an e-mail in the log.
 
-        The log must not hold the e-mail itself: without an account it may be anything
-        that somebody typed, a password too.
+        The e-mail itself must not be there: without an account it may be any text that
+        a caller typed, even a password.
         """
         digest = hmac.digest(self.secret, b"audit\0" + account.encode(), hashlib.sha256)
         return digest.hex()[:16]
 
 
 async def note_registration(tx: Transaction, *, user_id: UUID, saga_id: UUID) -> None:
-    """Write down that a registration has succeeded: once, however often its end runs."""
+    """Write down that a registration has succeeded; repeats write nothing."""
     await audit.insert_event(tx, event=Event.USER_CREATED, user_id=user_id, entry_id=saga_id)

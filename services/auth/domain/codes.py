@@ -1,8 +1,8 @@
 """Mailed codes: six digits that prove a mailbox.
 
-A code belongs to a flow, whose id only the one who asked for it knows: so nobody can
-be made to confirm, with the code in their own mailbox, what somebody else has begun.
-Limits belong to the e-mail and purpose, and hold whether or not there is an account.
+A code belongs to a flow, and only the caller that began the flow knows its id. So an
+attacker cannot begin a flow and have the mailbox's owner confirm it with the code. Limits
+belong to an e-mail and a purpose, and hold whether or not there is an account.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from services.kernel.errors import DomainError, TooManyRequests
 from services.kernel.ids import new_id
 
 LIFE: Final = timedelta(minutes=10)
-REARMED: Final = timedelta(minutes=5)
+REINSTATED_LIFE: Final = timedelta(minutes=5)
 TRIES_MAX: Final = 5
 BETWEEN_SENDS: Final = timedelta(seconds=60)
 SENDS_AN_HOUR: Final = 5
@@ -39,8 +39,7 @@ DAY: Final = timedelta(days=1)
 
 _SPACES = re.compile(r"\s+")
 
-
-LETTERS: Final = {
+CONTENTS: Final = {
     Purpose.SIGNUP: mails.sign_up,
     Purpose.VERIFICATION: mails.verification,
     Purpose.RESET: mails.password_reset,
@@ -50,14 +49,13 @@ LETTERS: Final = {
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class CodeEmail:
-    """A code to be sent.
+    """A code to be mailed. Without a mailbox, or with other content, no code is right.
 
     Attributes:
-        to: What the mail is sent to; None: to nobody.
-        user_id: Whose account it is about; None when there is none.
-        payload: What the flow is for, kept until the code is spent.
-        instead: What is sent instead of a code; with it, or to nobody, no code will be
-            the right one.
+        to: The mailbox; None sends no mail.
+        user_id: The user of the account; None when there is no account.
+        payload: The facts that the flow needs when the code comes back.
+        instead: The content of a mail that is sent instead of a code.
     """
 
     purpose: Purpose
@@ -70,7 +68,7 @@ class CodeEmail:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class SubmittedCode:
-    """A code as its request has it; the caller may have typed spaces into it."""
+    """A mailed code as a caller submits it, perhaps with spaces."""
 
     flow_id: UUID
     email: CanonicalEmail
@@ -81,45 +79,48 @@ class SubmittedCode:
 class Codes:
     """Makes, mails and compares codes.
 
-    The database has HMACs of them, each bound to its flow and e-mail.
+    The database has only HMACs of codes, each bound to its flow and e-mail.
     """
 
     database: Database
     secret: bytes = field(repr=False)
     outbox: Outbox
 
-    async def send(self, tx: Transaction, mailing: CodeEmail) -> UUID:
-        """Mail a code, in the place of older ones, and return its flow.
+    async def send(self, tx: Transaction, mail: CodeEmail) -> UUID:
+        """Mail a code, which replaces older ones, and return its flow.
 
         Raises:
-            TooManyRequests: Too soon, or too many.
+            TooManyRequests: The last code was sent a moment ago, or many were.
         """
-        limits = await codes.lock_limits(tx, self._key(mailing))
+        limits = await codes.lock_limits(tx, self._key(mail))
         _ensure_sendable(limits)
         flow_id = new_id()
-        await self._begin(tx, flow_id, mailing, limits)
+        await self._begin(tx, flow_id, mail, limits)
         return flow_id
 
     async def issue_verification(
         self, tx: Transaction, *, flow_id: UUID, email: CanonicalEmail, to: str, user_id: UUID
     ) -> None:
-        """Mail the code that confirms the e-mail of a new account: once a flow,
-        whatever was sent before, because it must not fail.
+        """Mail the code that confirms the e-mail of a new account, once for each flow.
+
+        No limit applies: the registration has succeeded, and this must not fail.
         """
-        mailing = CodeEmail(purpose=Purpose.VERIFICATION, email=email, to=to, user_id=user_id)
-        limits = await codes.lock_limits(tx, self._key(mailing))
+        mail = CodeEmail(purpose=Purpose.VERIFICATION, email=email, to=to, user_id=user_id)
+        limits = await codes.lock_limits(tx, self._key(mail))
         if await codes.get(tx, flow_id) is None:
-            await self._begin(tx, flow_id, mailing, limits)
+            await self._begin(tx, flow_id, mail, limits)
 
     async def verify(self, submitted: SubmittedCode, purposes: Collection[Purpose]) -> Flow:
-        """Return the flow that a right code belongs to; it is not spent by that.
+        """Return the flow of a right code, without spending the code.
 
-        A wrong one is counted, and the count committed, before anybody hears of it.
+        A wrong code is counted, and the count is committed before the caller gets an
+        answer.
 
         Raises:
-            OtpInvalid: Wrong, or there is no such flow for that e-mail.
-            OtpExpired, OtpExhausted: A right one would not help either.
-            TooManyRequests: There were too many wrong ones today.
+            OtpInvalid: The code is wrong, or the e-mail has no such flow.
+            OtpExpired: The flow's time is over.
+            OtpExhausted: The flow has had too many wrong codes.
+            TooManyRequests: The e-mail has had too many wrong codes today.
         """
 
         async def work(tx: Transaction) -> Flow | DomainError:
@@ -157,26 +158,26 @@ class Codes:
         return OtpInvalid()
 
     async def _begin(
-        self, tx: Transaction, flow_id: UUID, mailing: CodeEmail, limits: CodeLimits
+        self, tx: Transaction, flow_id: UUID, mail: CodeEmail, limits: CodeLimits
     ) -> None:
         code = f"{secrets.randbelow(1_000_000):06d}"
-        is_real = mailing.instead is None and mailing.to is not None
-        await codes.remove_unspent(tx, purpose=mailing.purpose, email=mailing.email)
+        is_real = mail.instead is None and mail.to is not None
+        await codes.remove_unspent(tx, purpose=mail.purpose, email=mail.email)
         await codes.insert_flow(
             tx,
             flow_id=flow_id,
-            purpose=mailing.purpose,
-            email=mailing.email,
-            user_id=mailing.user_id,
-            code_hmac=self._hmac(flow_id, mailing.email, code) if is_real else None,
-            payload=mailing.payload,
+            purpose=mail.purpose,
+            email=mail.email,
+            user_id=mail.user_id,
+            code_hmac=self._hmac(flow_id, mail.email, code) if is_real else None,
+            payload=mail.payload,
             life=LIFE,
         )
-        letter = mailing.instead or LETTERS[mailing.purpose](code)
-        await self.outbox.put(tx, letter, to=mailing.to, life=LIFE)
+        content = mail.instead or CONTENTS[mail.purpose](code)
+        await self.outbox.put(tx, content, to=mail.to, life=LIFE)
         await codes.store_limits(
             tx,
-            self._key(mailing),
+            self._key(mail),
             sends=[*_since(limits.sends, limits.now - HOUR), limits.now],
             failures=limits.failures,
         )
@@ -191,13 +192,13 @@ class Codes:
 
 
 async def discard_payload(tx: Transaction, saga_id: UUID) -> None:
-    """Forget what a sign-up was for, its password's hash above all, now that it is done."""
+    """Remove the payload of a sign-up that has succeeded: it has a password's hash."""
     await codes.clear_payload(tx, saga_id)
 
 
 async def reinstate(tx: Transaction, saga_id: UUID) -> None:
-    """Make the code that was spent on a saga good again, now that the saga is undone."""
-    await codes.reinstate(tx, saga_id, life=REARMED)
+    """Make the code of a sign-up good again when its saga was undone."""
+    await codes.reinstate(tx, saga_id, life=REINSTATED_LIFE)
 
 
 def _ensure_sendable(limits: CodeLimits) -> None:

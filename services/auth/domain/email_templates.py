@@ -1,4 +1,4 @@
-"""What Auth's mails say, as text and as HTML."""
+"""The content of Auth's mails, as text and as HTML."""
 
 from __future__ import annotations
 
@@ -36,33 +36,33 @@ class EmailContent:
 
 
 def sign_up(code: str) -> EmailContent:
-    """Carry the code that ends a sign-up."""
+    """Write the mail with the code that ends a sign-up."""
     return _with_code(code, "is your sign-up code", "Enter this code to finish signing up:")
 
 
 def verification(code: str) -> EmailContent:
-    """Carry the code that confirms an address."""
+    """Write the mail with the code that confirms an e-mail address."""
     return _with_code(
         code, "confirms your e-mail address", "Enter this code to confirm this address:"
     )
 
 
 def password_reset(code: str) -> EmailContent:
-    """Carry the code that allows a new password."""
+    """Write the mail with the code that allows a new password."""
     return _with_code(
         code, "is your password reset code", "Enter this code to choose a new password:"
     )
 
 
 def email_change(code: str) -> EmailContent:
-    """Carry the code that makes an address the account's."""
+    """Write the mail with the code that gives an account another e-mail address."""
     return _with_code(
         code, "confirms your new e-mail address", "Enter this code to use this address from now on:"
     )
 
 
 def account_exists() -> EmailContent:
-    """Tell the owner of an account that somebody wanted to sign up with its address."""
+    """Tell an account's owner that somebody wanted to sign up with its e-mail address."""
     return _notice(
         "You already have an account",
         "Somebody, perhaps you, wanted to sign up with this address, which has an account "
@@ -71,7 +71,7 @@ def account_exists() -> EmailContent:
 
 
 def email_changed(new_email: str) -> EmailContent:
-    """Tell the old address of an account about the new one."""
+    """Tell an account's old e-mail address about the new one."""
     return _notice(
         "Your e-mail address was changed",
         f"Your account now belongs to {new_email}. If this was not you, contact support at once.",
@@ -79,7 +79,7 @@ def email_changed(new_email: str) -> EmailContent:
 
 
 def password_changed() -> EmailContent:
-    """Tell an account's owner that its password is a new one."""
+    """Tell an account's owner that its password was changed."""
     return _notice(
         "Your password was changed",
         "Your account has a new password. If this was not you, reset it at once.",

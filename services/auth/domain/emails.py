@@ -1,4 +1,4 @@
-"""E-mail addresses: checked, and in the one form by which they are compared."""
+"""E-mail addresses: their check, and their canonical form."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ EMAIL_MAX = 254  # RFC 5321, 4.5.3.1.3
 
 
 def parse_email(text: str) -> Email | None:
-    """Read an e-mail address, or return None when it is not one.
+    """Read an e-mail address; None when the text is not one.
 
-    The domain is not looked up. The local part is ASCII, so that no look-alike can
-    pass for another (Unicode TR 39); international domains are accepted.
+    The domain is not looked up; international ones are accepted. The local part must be
+    ASCII, so that a look-alike cannot pass for another one (Unicode TR 39).
     """
     trimmed = text.strip()
     if len(trimmed) > EMAIL_MAX:
@@ -31,8 +31,8 @@ def parse_email(text: str) -> Email | None:
 def comparable_form(text: str) -> CanonicalEmail:
     """Return the form by which Login looks for an account.
 
-    A text that is not an e-mail address gets one, too, which no account has: Login must
-    not treat it differently.
+    A text that is not an e-mail address gets one, too, although no account can have it:
+    Login must treat both alike.
     """
     email = parse_email(text)
     return email.canonical if email else CanonicalEmail(text.strip().lower())

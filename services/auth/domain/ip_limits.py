@@ -1,4 +1,4 @@
-"""Where calls come from, and how many may come from one place."""
+"""Client IPs: their form, and a limit of calls for each."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from services.kernel.errors import TooManyRequests
 from services.kernel.rpc.call import Call
 
 CALLS_A_MINUTE = 300
-IPV6_SITE_BITS = 64  # whoever has one address of it has them all
+IPV6_SITE_BITS = 64  # a client may use every IP of its site
 
 _PEER = re.compile(r"ipv[46]:(?:%5B|\[)?(?P<ip>[^]%]+?)(?:%5D|\])?:\d+")
 
 
 def client_ip_of(call: Call) -> str | None:
-    """Return the IP address that a call comes from, or None when it has none.
+    """Return the client's IP, or None when the call has none.
 
-    The gateway's word for it, when the gateway is who calls; else the transport's.
+    The gateway names it; for every other caller it is the transport's peer.
     """
     text = call.client_ip or ""
     peer = _PEER.fullmatch(text)
@@ -33,12 +33,12 @@ def client_ip_of(call: Call) -> str | None:
 
 
 class IpRateLimiter:
-    """Bounds how often one address may call each method that asks no token.
+    """Limits how often a client IP may call each method that needs no token.
 
-    Counted in the memory of this process: a flood is met where it arrives.
+    Each process counts in its own memory, so that a flood costs no shared work.
 
     Args:
-        enabled: Off for load tests, and behind proxies that everybody shares.
+        enabled: False for load tests, and behind proxies that all clients share.
     """
 
     def __init__(self, *, enabled: bool) -> None:
@@ -46,22 +46,22 @@ class IpRateLimiter:
         self._limiter = SlidingWindowCounterRateLimiter(MemoryStorage())
 
     async def hit(self, call: Call) -> str | None:
-        """Count a call, and return its address.
+        """Count a call, and return its client IP.
 
         Raises:
-            TooManyRequests: There were too many from there.
+            TooManyRequests: The IP has called too often.
         """
         client_ip = client_ip_of(call)
         if self._limit is None or client_ip is None:
             return client_ip
-        names = (call.method.name, _place(client_ip))
+        names = (call.method.name, _site(client_ip))
         if not await self._limiter.hit(self._limit, *names):
             stats = await self._limiter.get_window_stats(self._limit, *names)
             raise TooManyRequests(retry_after_seconds=max(1.0, stats.reset_time - time.time()))
         return client_ip
 
 
-def _place(client_ip: str) -> str:
+def _site(client_ip: str) -> str:
     ip = ipaddress.ip_address(client_ip)
     if isinstance(ip, ipaddress.IPv6Address):
         return str(ipaddress.ip_network((ip, IPV6_SITE_BITS), strict=False))

@@ -1,4 +1,4 @@
-"""Attempts at passwords: each account has to wait after too many wrong ones."""
+"""The throttle of logins: an account must wait after too many wrong passwords."""
 
 from __future__ import annotations
 
@@ -17,13 +17,12 @@ from services.kernel.errors import TooManyRequests
 
 @dataclass(frozen=True, slots=True)
 class LoginThrottle:
-    """Counts wrong passwords, the same for accounts that don't exist.
+    """Counts wrong passwords, in the same way for accounts that don't exist.
 
-    The password is compared first and counted next, but nobody is told how it was
-    before the count is committed, and while the account waits everybody is told to
-    wait: of any number of guesses at the same time, no more than the free ones get an
-    answer. Right ones are not counted, so an account may be logged in to as often as
-    it pleases, at the same time too.
+    A wrong password is counted, and the count is committed before the caller gets an
+    answer. While an account must wait, every caller is told to wait. So only the free
+    guesses get an answer, however many come at the same time. Right passwords are not
+    counted: any number of logins may happen at the same time.
     """
 
     database: Database
@@ -31,10 +30,10 @@ class LoginThrottle:
     audit: Audit
 
     async def ensure_allowed(self, account: CanonicalEmail) -> None:
-        """Refuse without any work while an account has to wait.
+        """Refuse, before any other work, while the account must wait.
 
         Raises:
-            TooManyRequests: With the time to wait.
+            TooManyRequests: The account must wait.
         """
         _refuse(await credentials.seconds_to_wait(self.database, self._named(account)))
 
@@ -44,7 +43,7 @@ class LoginThrottle:
         """Count a wrong password, in a transaction of its own.
 
         Raises:
-            TooManyRequests: The account has come to have to wait in the meantime.
+            TooManyRequests: The account must wait since a moment ago.
         """
         named = self._named(account)
 
@@ -63,15 +62,15 @@ class LoginThrottle:
         _refuse(await self.database.transact("attempt", count))
 
     async def succeed(self, tx: Transaction, account: CanonicalEmail) -> None:
-        """Forget the failures, in the transaction of what the password allows.
+        """Forget the failures, in the transaction that the right password allows.
 
         Raises:
-            TooManyRequests: The account has come to have to wait in the meantime.
+            TooManyRequests: The account must wait since a moment ago.
         """
         _refuse(await credentials.forgive(tx, self._named(account)))
 
     async def forgive(self, tx: Transaction, account: CanonicalEmail) -> None:
-        """Forget the failures of an account whose owner has proven the mailbox."""
+        """Forget the failures: the account's owner has proven the mailbox."""
         await credentials.forgive(tx, self._named(account))
 
     def _named(self, account: CanonicalEmail) -> bytes:

@@ -1,7 +1,7 @@
-"""Mail leaves through the database: written with what it tells about, sent by a task.
+"""The outbox: mail is committed with the change that it tells about, then sent by a task.
 
-So a mail goes out if and only if the change that it tells about was committed, and a
-mail server that is slow or dead delays mail, never a request.
+So a mail goes out if and only if its change was committed. A slow or dead mail server
+delays mail, but no request.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ from cryptography.fernet import Fernet
 
 from services.auth.domain.email_templates import EmailContent
 from services.auth.store import outbox
-from services.auth.store.outbox import Waiting
+from services.auth.store.outbox import WaitingMail
 from services.kernel.db.database import Database, Transaction
 from services.kernel.errors import DatabaseUnavailable
 
 POLL_SECONDS: Final = 1.0
-COMMIT_SECONDS: Final = 0.02  # what a transaction that has added mail may take to commit
+COMMIT_SECONDS: Final = 0.02  # a transaction that has added mail may take as long to commit
 SENT_AT_ONCE: Final = 8
-SMTP_SECONDS: Final = 10.0  # for each step of the conversation
-MAIL_SECONDS: Final = 30.0  # for all of it
+SMTP_SECONDS: Final = 10.0  # for each step with the mail server
+MAIL_SECONDS: Final = 30.0  # for all steps together
 STOP_SECONDS: Final = 5.0
 LEASE: Final = timedelta(seconds=60)
 PAUSE_FIRST_SECONDS: Final = 1.0
@@ -48,10 +48,10 @@ log = structlog.get_logger("lockstep.mail")
 
 
 class Outbox:
-    """Keeps mail until it is sent, encrypted: it holds codes.
+    """Keeps mail until it is sent, and encrypts it, because it may hold a code.
 
     Args:
-        secret: What the key is derived from, the same for every replica.
+        secret: The source of the key, the same for every replica.
     """
 
     def __init__(self, secret: bytes) -> None:
@@ -60,32 +60,32 @@ class Outbox:
         self._woken = asyncio.Event()
 
     async def put(
-        self, tx: Transaction, letter: EmailContent, *, to: str | None, life: timedelta = DAY
+        self, tx: Transaction, content: EmailContent, *, to: str | None, life: timedelta = DAY
     ) -> None:
-        """Add a mail, in the transaction of what it tells about.
+        """Add a mail.
 
         Args:
-            tx: That transaction.
-            letter: What it says.
-            to: The address; None: a mail that nobody gets, so that an address without
-                an account costs the same work as one with.
+            tx: The transaction of the change that the mail tells about.
+            content: The mail's content.
+            to: The mailbox. None adds a mail that is never sent: an e-mail without an
+                account must cost the same work as one with an account.
             life: How long it is worth sending.
         """
-        content = json.dumps([to, letter.subject, letter.text, letter.html]).encode()
-        await outbox.insert_mail(tx, sealed=self._seal.encrypt(content), life=life)
+        mail = json.dumps([to, content.subject, content.text, content.html]).encode()
+        await outbox.insert_mail(tx, sealed=self._seal.encrypt(mail), life=life)
         self._woken.set()
 
-    def open(self, waiting: Waiting) -> tuple[str | None, EmailContent]:
-        """Return a mail that was added."""
+    def open(self, waiting: WaitingMail) -> tuple[str | None, EmailContent]:
+        """Decrypt a mail: the mailbox and the content."""
         to, subject, text, html = json.loads(self._seal.decrypt(waiting.sealed))
         return to, EmailContent(subject=subject, text=text, html=html)
 
     def wake(self) -> None:
-        """Have `wait` return."""
+        """Make `wait` return at once."""
         self._woken.set()
 
     async def wait(self, seconds: float) -> None:
-        """Return when this process has added mail, or after so long."""
+        """Wait until this process has added mail, but no longer than this."""
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._woken.wait(), seconds)
             await asyncio.sleep(COMMIT_SECONDS)
@@ -93,13 +93,13 @@ class Outbox:
 
 
 class MailServer:
-    """Where mail goes.
+    """Hands mail over to an SMTP server.
 
     Args:
-        url: smtp:// or smtps://user:password@host:port. With smtps the connection
-            begins encrypted; with smtp it becomes so when the server offers it
-            (STARTTLS), and has to before a password is sent.
-        sender: The address it comes from, perhaps with a name.
+        url: smtp:// or smtps://user:password@host:port. With smtps the connection is
+            encrypted from its beginning. With smtp it is encrypted if the server offers
+            that (STARTTLS), and it must be before a password is sent.
+        sender: The mailbox in the field From, perhaps with a name.
     """
 
     def __init__(self, url: str, *, sender: str) -> None:
@@ -112,16 +112,16 @@ class MailServer:
         self._sender = sender
         self._domain = parseaddr(sender)[1].rpartition("@")[2] or "localhost"
 
-    async def send(self, to: str, letter: EmailContent, *, mail_id: UUID) -> None:
-        """Hand a mail over; a repeat carries the same Message-ID.
+    async def send(self, to: str, content: EmailContent, *, mail_id: UUID) -> None:
+        """Hand a mail over. A repeat carries the same Message-ID.
 
         Raises:
-            aiosmtplib.SMTPException, OSError, TimeoutError: It did not take it.
+            aiosmtplib.SMTPException, OSError, TimeoutError: The server did not take it.
         """
         needs_tls = self._user is not None and not self._is_tls
         async with asyncio.timeout(MAIL_SECONDS):
             await aiosmtplib.send(
-                self._message(to, letter, mail_id),
+                self._message(to, content, mail_id),
                 hostname=self._host,
                 port=self._port,
                 username=self._user,
@@ -129,30 +129,24 @@ class MailServer:
                 use_tls=self._is_tls,
                 start_tls=True if needs_tls else None,
                 timeout=SMTP_SECONDS,
-                local_hostname=self._domain,  # else it would be looked up, in the event loop
+                local_hostname=self._domain,  # a lookup would block the event loop
             )
 
-    def _message(self, to: str, letter: EmailContent, mail_id: UUID) -> EmailMessage:
+    def _message(self, to: str, content: EmailContent, mail_id: UUID) -> EmailMessage:
         message = EmailMessage(policy=SMTP_POLICY)
         message["From"] = self._sender
         message["To"] = Address(addr_spec=to)
-        message["Subject"] = letter.subject
+        message["Subject"] = content.subject
         message["Date"] = format_datetime(datetime.now(UTC))
         message["Message-ID"] = f"<{mail_id}@{self._domain}>"
         message["Auto-Submitted"] = "auto-generated"  # RFC 3834: no out-of-office replies
-        message.set_content(letter.text)
-        message.add_alternative(letter.html, subtype="html")
+        message.set_content(content.text)
+        message.add_alternative(content.html, subtype="html")
         return message
 
 
 class OutboxWorker:
-    """Sends what is in the outbox; any number of replicas do.
-
-    Args:
-        database: Where the outbox is.
-        box: Opens what was sealed.
-        server: Takes the mail.
-    """
+    """Sends the mail in the outbox; any number of replicas may do so."""
 
     def __init__(self, database: Database, box: Outbox, server: MailServer) -> None:
         self._database = database
@@ -162,11 +156,11 @@ class OutboxWorker:
         self._is_stopping = False
 
     def start(self) -> None:
-        """Begin."""
+        """Begin to send."""
         self._task = asyncio.create_task(self._run(), name="mail-sender")
 
     async def stop(self) -> None:
-        """End, when the mail that is being sent is gone, or has had a few seconds more."""
+        """End. Mail that is being sent gets a few seconds more."""
         if self._task is None:
             return
         self._is_stopping = True
@@ -188,39 +182,38 @@ class OutboxWorker:
                 log.exception("cannot send mail")
             await self._outbox.wait(POLL_SECONDS * random.uniform(0.8, 1.2))
 
-    async def _claim(self, tx: Transaction) -> list[Waiting]:
+    async def _claim(self, tx: Transaction) -> list[WaitingMail]:
         await outbox.remove_expired(tx, limit=SENT_AT_ONCE)
         return await outbox.claim(tx, lease=LEASE, limit=SENT_AT_ONCE)
 
-    async def _deliver_all(self, claimed: Sequence[Waiting]) -> None:
+    async def _deliver_all(self, claimed: Sequence[WaitingMail]) -> None:
         deliveries = (self._deliver(waiting) for waiting in claimed)
-        # A mail that can't be read or addressed must not hold the others up; it is due
-        # again after its lease, until its time is over.
+        # A mail that cannot be decrypted or addressed must not hold the others up. It is
+        # due again after its lease, until its time is over.
         for result in await asyncio.gather(*deliveries, return_exceptions=True):
             if isinstance(result, Exception):
                 log.error("mail failed", error=type(result).__name__)
 
-    async def _deliver(self, waiting: Waiting) -> None:
-        to, letter = self._outbox.open(waiting)
+    async def _deliver(self, waiting: WaitingMail) -> None:
+        to, content = self._outbox.open(waiting)
         try:
             if to is not None:
-                await self._server.send(to, letter, mail_id=waiting.id)
+                await self._server.send(to, content, mail_id=waiting.id)
         except (aiosmtplib.SMTPException, OSError, TimeoutError) as error:
             await self._postpone(waiting, error)
         else:
             await self._note("mail.sent", lambda tx: outbox.remove(tx, waiting.id))
 
-    async def _postpone(self, waiting: Waiting, error: Exception) -> None:
+    async def _postpone(self, waiting: WaitingMail, error: Exception) -> None:
         longest = min(PAUSE_LONGEST_SECONDS, PAUSE_FIRST_SECONDS * 2 ** (waiting.attempts - 1))
         pause = timedelta(seconds=random.uniform(longest / 2, longest))
-        name = type(error).__name__  # the server's own words may repeat the mail
+        name = type(error).__name__  # the server's own text may quote the mail
         log.warning("mail postponed", mail=str(waiting.id), error=name, attempts=waiting.attempts)
-
         await self._note(
             "mail.postponed",
             lambda tx: outbox.postpone(tx, waiting.id, pause=pause, last_error=name),
         )
 
     async def _note(self, name: str, work: Callable[[Transaction], Awaitable[None]]) -> None:
-        with contextlib.suppress(DatabaseUnavailable):  # then it is due again after its lease
+        with contextlib.suppress(DatabaseUnavailable):  # the mail is due again after its lease
             await self._database.transact(name, work)

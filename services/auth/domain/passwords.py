@@ -1,4 +1,4 @@
-"""Passwords: what a good one is, and hashing them without holding anybody up."""
+"""Passwords: the rules for new ones, and hashing that holds up no other request."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from services.kernel.errors import TooManyRequests
 
 T = TypeVar("T")
 
-BYTES_MAX = 72  # what bcrypt takes in; more would be cut off or refused
+BYTES_MAX = 72  # bcrypt cuts off or refuses more
 LENGTH_MIN = 8
-WAITING_PER_THREAD = 16  # more would wait beyond their deadline
+WAITING_PER_THREAD = 16  # more would miss their deadlines
 
 _RULES = (
     (re.compile(r"[a-z]"), "must have a lower-case letter"),
@@ -33,19 +33,20 @@ _RULES = (
 
 @functools.cache
 def common_passwords() -> frozenset[str]:
-    """Return those of the lists of leaked passwords that satisfy the rules, in lower case
-    (OWASP ASVS 5, 6.2.4).
+    """Return common leaked passwords that satisfy the rules (OWASP ASVS 5, 6.2.4).
+
+    All are in lower case.
     """
     text = importlib.resources.files(__package__).joinpath("common_passwords.txt").read_text()
     return frozenset(text.split())
 
 
 def faults(password: str, *, email: CanonicalEmail | None) -> list[str]:
-    """Say everything that is wrong with a new password.
+    """Describe every fault of a new password.
 
     Args:
         password: The password.
-        email: Its owner's e-mail, which it must not be.
+        email: The owner's e-mail, which the password must not be.
     """
     found = [text for pattern, text in _RULES if not pattern.search(password)]
     if len(password) < LENGTH_MIN:
@@ -62,12 +63,13 @@ def faults(password: str, *, email: CanonicalEmail | None) -> list[str]:
 
 
 class Hasher:
-    """Hashes passwords with bcrypt, in threads (it releases the GIL), a bounded number
-    at a time and a bounded number waiting.
+    """Hashes passwords with bcrypt in threads, which works because bcrypt releases the GIL.
+
+    Both the threads and the waiting passwords are limited.
 
     Args:
         cost: The binary logarithm of the rounds.
-        threads: How many hash at a time; as many as there are cores by default.
+        threads: The number of threads; that of the cores by default.
     """
 
     def __init__(self, cost: int, *, threads: int | None = None) -> None:
@@ -77,25 +79,26 @@ class Hasher:
         self._pool = ThreadPoolExecutor(
             self._threads, thread_name_prefix="bcrypt", initializer=_be_nice
         )
-        # Somebody to compare with when there is no such account: equal work.
+        # For logins without an account: their comparison must take the same work.
         self._nobody = bcrypt.hashpw(secrets.token_bytes(16), bcrypt.gensalt(cost)).decode()
 
     async def hash(self, password: str) -> str:
         """Hash a password that has no faults.
 
         Raises:
-            TooManyRequests: Too many are waiting.
+            TooManyRequests: Too many passwords are waiting.
         """
         raw = password.encode()
         return await self._run(lambda: bcrypt.hashpw(raw, bcrypt.gensalt(self.cost)).decode())
 
     async def verify(self, password: str, hashed: str | None) -> bool:
-        """Compare a password with a hash; without a hash, as slowly, in vain.
+        """Compare a password with a hash.
 
-        A password that is too long or has a NUL is a wrong one, and takes as long.
+        Without a hash the answer is False, after the same time. A password that is too
+        long or has a NUL is wrong, and takes the same time, too.
 
         Raises:
-            TooManyRequests: Too many are waiting.
+            TooManyRequests: Too many passwords are waiting.
         """
         raw = password.encode(errors="surrogatepass")
         possible = hashed is not None and len(raw) <= BYTES_MAX and b"\0" not in raw
@@ -104,18 +107,18 @@ class Hasher:
         return await self._run(lambda: bcrypt.checkpw(candidate, against)) and possible
 
     def is_outdated(self, hashed: str) -> bool:
-        """Say whether a hash has another cost than new ones get."""
+        """Say whether a new hash would have another cost."""
         return not hashed.startswith(f"$2b${self.cost:02d}$")
 
     def close(self) -> None:
-        """Give the threads back."""
+        """End the threads."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def ensure_room(self) -> None:
-        """Refuse before any other work what would be refused at hashing.
+        """Refuse now, before any other work, if `hash` would refuse.
 
         Raises:
-            TooManyRequests: Too many are waiting.
+            TooManyRequests: Too many passwords are waiting.
         """
         if self._waiting >= self._threads * WAITING_PER_THREAD:
             raise TooManyRequests(retry_after_seconds=2.0)
@@ -130,6 +133,6 @@ class Hasher:
 
 
 def _be_nice() -> None:
-    # On Linux a thread has a niceness of its own: hashing yields to answering.
+    # Hashing yields to answering: on Linux each thread has a niceness of its own.
     if hasattr(os, "setpriority"):
         os.setpriority(os.PRIO_PROCESS, 0, 5)

@@ -1,4 +1,4 @@
-"""A user who is logged in proves the password again before anything is changed by it."""
+"""Reauthentication: a user repeats the password before a change that needs it."""
 
 from __future__ import annotations
 
@@ -17,22 +17,25 @@ from services.kernel.errors import SessionEnded
 
 @dataclass(frozen=True, slots=True)
 class Reauthentication:
-    """Compares passwords of users who are known."""
+    """Compares passwords of users who are logged in."""
 
     database: Database
     hasher: Hasher
     throttle: LoginThrottle
 
     async def prove(self, user_id: UUID, password: str, *, client_ip: str | None) -> Credentials:
-        """Return the user's credentials; `Attempts.succeed` belongs to what comes next.
+        """Return the credentials of a user who knows the password.
+
+        The transaction of the change must call `LoginThrottle.succeed`.
 
         Raises:
             InvalidCredentials: The password is wrong.
-            TooManyRequests: The account has to wait, or too many are hashing.
+            SessionEnded: The user was deleted a moment ago.
+            TooManyRequests: The account must wait, or too many passwords are being hashed.
         """
         found = await credentials.by_id(self.database, user_id)
         if found is None:
-            raise SessionEnded  # deleted a moment ago
+            raise SessionEnded
         await self.throttle.ensure_allowed(found.email)
         if await self.hasher.verify(password, found.password_hash):
             return found

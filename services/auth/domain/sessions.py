@@ -1,4 +1,4 @@
-"""Opening and renewing sessions: who is let in is told by two tokens."""
+"""Sessions: the two tokens that their owners get when they are opened and renewed."""
 
 from __future__ import annotations
 
@@ -14,11 +14,7 @@ from services.kernel.ids import new_id
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Tokens:
-    """What a session's owner is given.
-
-    Attributes:
-        email_display: As it was typed.
-    """
+    """The tokens of a session, and its user."""
 
     user_id: UUID
     email_display: str
@@ -34,7 +30,7 @@ class SessionIssuer:
     refresh: RefreshTokens
 
     async def open(self, tx: Transaction, user: Credentials) -> Tokens:
-        """Begin a session of a user whose row is held."""
+        """Open a session of a user; the transaction must hold the user's row."""
         session_id = new_id()
         token = self.refresh.make(session_id, 0)
         await sessions.insert_session(
@@ -53,13 +49,13 @@ class SessionIssuer:
     async def renew(
         self, tx: Transaction, session_id: UUID, session: sessions.Refreshable
     ) -> Tokens:
-        """Give a session that is locked its next tokens; the ones before are spent."""
+        """Rotate the refresh token of a locked session, and return the new tokens."""
         token = self.refresh.make(session_id, session.generation + 1)
         await sessions.rotate(tx, session_id, refresh_hash=self.refresh.hash(token))
         return self._tokens(session_id, session, token)
 
     def repeat(self, session_id: UUID, session: sessions.Refreshable) -> Tokens:
-        """Give the refresh token that was given last, and a new access token."""
+        """Return the current refresh token again, and a new access token."""
         return self._tokens(session_id, session, self.refresh.make(session_id, session.generation))
 
     def _tokens(self, session_id: UUID, session: sessions.Refreshable, refresh: str) -> Tokens:

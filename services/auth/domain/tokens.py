@@ -1,4 +1,4 @@
-"""Tokens: access tokens that anybody can verify, refresh tokens that only we can make."""
+"""Tokens: every service can verify access tokens; only Auth can verify refresh tokens."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from services.kernel.rpc.access import ALGORITHMS, AUDIENCE, ISSUER
 ACCESS_SECONDS: Final = 6 * 3600
 REFRESH_LENGTH_MAX: Final = 100
 
-_ID_BYTES, _GENERATION_BYTES, _PROOF_BYTES = 16, 4, 32
+_ID_BYTES, _GENERATION_BYTES, _MAC_BYTES = 16, 4, 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class AccessTokenSigner:
     clock: Callable[[], float] = time.time
 
     def sign(self, *, user_id: UUID, session_id: UUID, role: str) -> str:
-        """Return a token of six hours; its role is information, not permission."""
+        """Return a token for six hours. Its role informs the client and permits nothing."""
         now = int(self.clock())
         kid, key = self.keys.signing
         claims = {
@@ -52,12 +52,12 @@ class AccessTokenSigner:
 
 @dataclass(frozen=True, slots=True)
 class LocalKeys:
-    """Finds the keys for Auth's own access checks (`access.TokenKeys`)."""
+    """Finds the keys for Auth's own access checks (`access.VerificationKeys`)."""
 
     keys: SigningKeys
 
     async def find(self, key_id: str) -> EllipticCurvePublicKey | None:
-        """See `access.TokenKeys`."""
+        """See `access.VerificationKeys`."""
         return self.keys.verifying.get(key_id)
 
 
@@ -77,7 +77,7 @@ def _jwk(kid: str, key: EllipticCurvePublicKey) -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class Refresh:
-    """What a good refresh token says."""
+    """The content of a refresh token."""
 
     session_id: UUID
     generation: int
@@ -85,36 +85,37 @@ class Refresh:
 
 @dataclass(frozen=True, slots=True)
 class RefreshTokens:
-    """Makes refresh tokens: the same one for the same session and generation, so that
-    callers that refresh at the same time can be given the same successor although only
-    its hash is kept.
+    """Makes refresh tokens, always the same one for a session and a generation.
+
+    So callers that refresh at the same time can get the same successor, although the
+    database has only its hash.
     """
 
     secret: bytes = field(repr=False)
 
     def make(self, session_id: UUID, generation: int) -> str:
-        """Return the token."""
+        """Return the token of a session and a generation."""
         named = session_id.bytes + generation.to_bytes(_GENERATION_BYTES)
-        return base64.urlsafe_b64encode(named + self._prove(named)).rstrip(b"=").decode()
+        return base64.urlsafe_b64encode(named + self._mac(named)).rstrip(b"=").decode()
 
     def read(self, token: str) -> Refresh | None:
-        """Return what a token says, or None when it is not one of ours."""
+        """Return a token's content, or None when Auth did not make the token."""
         if len(token) > REFRESH_LENGTH_MAX or not token.isascii():
             return None
         try:
             raw = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
         except ValueError:
             return None
-        named, proof = raw[:-_PROOF_BYTES], raw[-_PROOF_BYTES:]
+        named, mac = raw[:-_MAC_BYTES], raw[-_MAC_BYTES:]
         if len(named) != _ID_BYTES + _GENERATION_BYTES:
             return None
-        if not hmac.compare_digest(proof, self._prove(named)):
+        if not hmac.compare_digest(mac, self._mac(named)):
             return None
         return Refresh(UUID(bytes=named[:_ID_BYTES]), int.from_bytes(named[_ID_BYTES:]))
 
     def hash(self, token: str) -> bytes:
-        """Return what is stored of a token."""
+        """Return the hash that is stored instead of a token."""
         return hashlib.sha256(token.encode()).digest()
 
-    def _prove(self, named: bytes) -> bytes:
+    def _mac(self, named: bytes) -> bytes:
         return hmac.digest(self.secret, b"refresh\0" + named, hashlib.sha256)

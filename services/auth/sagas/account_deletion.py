@@ -62,7 +62,7 @@ class AccountDeletionSaga:
         if email is not None:
             await codes.forget(tx, user_id=user_id, email=email)
         await FORGETTING.forget_user(tx, user_id)
-        await audit.forget_addresses(tx, user_id)
+        await audit.forget_client_ips(tx, user_id)
         return replies
 
     async def compensate(self, saga: Saga) -> None:

@@ -43,7 +43,7 @@ class ProfileStatusSaga(ForwardOnly):
     async def forward(self, saga: Saga) -> Json:
         """Set the profile's status, unless the account was deleted since."""
         assert saga.user_id is not None
-        standing = await accounts.standing(self._database, saga.user_id)
+        standing = await accounts.status(self._database, saga.user_id)
         if standing is not None:
             await self._set(saga, standing)
         return {}

@@ -1,1 +1,1 @@
-"""Auth on the wire: messages in, use cases, messages out."""
+"""Auth on the wire: requests are read and checked, use cases run, answers are written."""

@@ -1,4 +1,4 @@
-"""Auth on the wire: messages in, use cases, messages out."""
+"""AuthService on the wire: each method reads a request, runs a use case and answers."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ class AuthServicer:
     async def VerifyEmail(
         self, request: auth_pb.VerifyEmailRequest, call: Call
     ) -> auth_pb.VerifyEmailResponse:
-        """Confirm an address."""
+        """Confirm an e-mail address."""
         client_ip = await self.limits.hit(call)
         with Violations() as v:
             code = read_code(v, request)
@@ -143,14 +143,14 @@ class AuthServicer:
     async def SendEmailVerification(
         self, request: auth_pb.SendEmailVerificationRequest, call: Call
     ) -> auth_pb.SendEmailVerificationResponse:
-        """Mail a new code for the caller's own address."""
+        """Mail a new code for the caller's e-mail address."""
         flow_id = await self.send_email_verification(caller=call.user)
         return auth_pb.SendEmailVerificationResponse(flow_id=str(flow_id))
 
     async def ChangeEmail(
         self, request: auth_pb.ChangeEmailRequest, call: Call
     ) -> auth_pb.ChangeEmailResponse:
-        """Mail a code to a new address."""
+        """Mail a code to a new e-mail address."""
         with Violations() as v:
             new_email = read_email(v, request.new_email, "new_email")
             require(v, request.password, "password")
@@ -165,7 +165,7 @@ class AuthServicer:
     async def RequestPasswordReset(
         self, request: auth_pb.RequestPasswordResetRequest, call: Call
     ) -> auth_pb.RequestPasswordResetResponse:
-        """Mail a code with which the password can be set anew."""
+        """Mail the code that allows a new password."""
         await self.limits.hit(call)
         with Violations() as v:
             email = read_email(v, request.email, "email")
@@ -192,7 +192,7 @@ class AuthServicer:
             require(v, current, "current_password")
             check_password(v, new, "new_password")
             if new and new == current:
-                v.add("new_password", "must be another than the current one")
+                v.add("new_password", "must differ from the current one")
         await self.change_password(
             caller=call.user,
             current=current,

@@ -1,4 +1,4 @@
-"""Auth's messages: the form of requests is checked and read, answers are written."""
+"""Auth's messages: read requests and check their form, and write answers."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def read_code(v: Violations, request: CodeRequest) -> SubmittedCode:
 
 
 def require(v: Violations, text: str, field: str) -> None:
-    """Check that a text is not empty; nothing else is checked here."""
+    """Check that a text is not empty."""
     if not text:
         v.add(field, "is required")
 
@@ -103,7 +103,7 @@ def require(v: Violations, text: str, field: str) -> None:
 def check_password(
     v: Violations, password: str, field: str, *, email: CanonicalEmail | None = None
 ) -> None:
-    """Check a new password; its owner's e-mail may be unknown yet."""
+    """Check a new password; the owner's e-mail may still be unknown."""
     for fault in passwords.faults(password, email=email):
         v.add(field, fault)
 
@@ -125,7 +125,7 @@ def _role(v: Violations, request: RegistrationRequest) -> Role:
 def _names(
     v: Violations, request: RegistrationRequest, required: frozenset[str]
 ) -> tuple[str, str | None, str | None]:
-    """Return full, first and last name; each side follows from the other one."""
+    """Return full, first and last name; either form may follow from the other."""
     first = v.text(
         request.first_name, "first_name", max_length=NAME_MAX, required="first_name" in required
     )

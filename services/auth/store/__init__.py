@@ -1,4 +1,4 @@
-"""All of Auth's SQL, a file for each aggregate."""
+"""All of Auth's SQL, in one file for each aggregate."""
 
 from services.auth.store import audit, codes, credentials, sessions
 

@@ -1,4 +1,4 @@
-"""The SQL of what becomes of accounts: their status, e-mail, role and end."""
+"""The SQL of changes to accounts: of their status, e-mail and role, and of their end."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ from services.kernel.db.statement import ByUser, NoParameters, NoRow, Statement
 
 @dataclass(frozen=True, slots=True)
 class AccountStatus:
-    """What a profile's status follows from.
+    """The status of an account, from which that of its profile follows.
 
     Attributes:
-        version: Grows with every change.
+        version: A number that grows with every change.
     """
 
     status: Status
@@ -47,7 +47,7 @@ class AccountStatus:
 
     @property
     def profile_status(self) -> str:
-        """The status that the profile has to have."""
+        """The status that the profile must have."""
         if self.status is Status.DISABLED:
             return "suspended"
         return "active" if self.is_verified else "pending"
@@ -179,8 +179,8 @@ _SET_ROLE = Statement(
     _NewRoleOfUser,
     NoRow,
 )
-# One lock for all that could leave no administrator; registrations, which only refer to
-# the role's row, don't wait for it.
+# Every change that may take an administrator away waits for this lock. Registrations only
+# refer to the role's row, and do not wait.
 _LOCK_ADMINS = Statement(
     select(ROLES.c.id).where(ROLES.c.name == "admin").with_for_update(key_share=True),
     NoParameters,
@@ -217,24 +217,24 @@ _RUNNING_SAGA = Statement(
 )
 
 
-async def standing(reader: Reader, user_id: UUID) -> AccountStatus | None:
-    """Return what a profile's status follows from, or None when there is no user."""
+async def status(reader: Reader, user_id: UUID) -> AccountStatus | None:
+    """Return the status of a user's account, or None when there is no such user."""
     return await reader.first(_STATUS, ByUser(user_id))
 
 
 async def lock(tx: Transaction, user_id: UUID) -> User | None:
-    """Return a user who stays as is until the transaction ends, or None."""
+    """Lock a user until the transaction ends, and return it, or None; PENDING ones are None."""
     return await tx.first(_LOCK, ByUser(user_id))
 
 
 async def list_users(reader: Reader, *, before: tuple[datetime, UUID], limit: int) -> list[User]:
-    """Return users, newest first, older than `before`; PENDING ones are nobody."""
+    """Return users older than `before`, the newest first, without PENDING ones."""
     page = _Page(before_time=before[0], before_id=before[1], limit=limit)
     return await reader.all(_LIST, page)
 
 
 async def verify_email(tx: Transaction, user_id: UUID) -> None:
-    """Note that a user's e-mail is confirmed."""
+    """Mark a user's e-mail as confirmed."""
     await tx.execute(_VERIFY, ByUser(user_id))
 
 
@@ -242,7 +242,7 @@ async def change_email(tx: Transaction, user_id: UUID, email: Email) -> None:
     """Give a user another e-mail.
 
     Raises:
-        EmailTaken: Somebody has it; the transaction is lost.
+        EmailTaken: Another user has it. The transaction can only be rolled back.
     """
     new = _NewEmail(user_id=user_id, email=email.canonical, email_as_typed=email.typed)
     try:
@@ -264,20 +264,20 @@ async def set_status(tx: Transaction, user_id: UUID, status: Status) -> None:
 
 
 async def set_role(tx: Transaction, user_id: UUID, role: Role) -> None:
-    """Give a user another role, which has to exist."""
+    """Give a user another role, whose row must exist."""
     await tx.execute(_SET_ROLE, _NewRoleOfUser(user_id=user_id, role=role))
 
 
 async def lock_administrators(tx: Transaction) -> None:
-    """Let nobody else take an administrator away until the transaction ends.
+    """Lock the administrators: until the transaction ends, no other can take one away.
 
-    Comes before any lock on a user.
+    A transaction must call this before it locks a user.
     """
     await tx.execute(_LOCK_ADMINS, NoParameters())
 
 
 async def count_other_administrators(tx: Transaction, user_id: UUID) -> int:
-    """Return how many ACTIVE administrators there are beside a user."""
+    """Return the number of ACTIVE administrators other than this user."""
     row = await tx.first(_OTHER_ADMINS, ByUser(user_id))
     assert row is not None
     return row.number
@@ -289,12 +289,12 @@ async def list_administrators(reader: Reader) -> list[User]:
 
 
 async def running_saga(reader: Reader, user_id: UUID, *, kind: str) -> UUID | None:
-    """Return the saga of a kind that is under way about a user, or None."""
+    """Return the saga of this kind that is running for a user, or None."""
     row = await reader.first(_RUNNING_SAGA, _SagaOfUser(user_id=user_id, kind=kind))
     return None if row is None else row.id
 
 
 async def delete_user(tx: Transaction, user_id: UUID) -> CanonicalEmail | None:
-    """Delete a user who is DELETING, with sessions and codes, and return the e-mail."""
+    """Delete a user who is DELETING, with sessions and codes; return the e-mail, or None."""
     row = await tx.first(_DELETE, ByUser(user_id))
     return None if row is None else row.email

@@ -19,7 +19,7 @@ from services.kernel.ids import new_id
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A line of the audit log."""
+    """An entry of the audit log."""
 
     event: str
     user_id: UUID | None
@@ -119,7 +119,7 @@ async def insert_event(
     detail: dict[str, Any] | None = None,
     entry_id: UUID | None = None,
 ) -> None:
-    """Add a line; with an id of its own once only."""
+    """Add an entry; nothing when there is one with this id."""
     await tx.execute(
         _INSERT,
         _NewEntry(
@@ -137,10 +137,10 @@ async def insert_event(
 async def latest(
     reader: Reader, *, event: str | None, user_id: UUID | None, limit: int
 ) -> list[Entry]:
-    """Return lines, newest first."""
+    """Return entries, the newest first."""
     return await reader.all(_LATEST, _Search(event=event, user_id=user_id, limit=limit))
 
 
-async def forget_addresses(tx: Transaction, user_id: UUID) -> None:
-    """Remove where a user was from what is told of the user, who is deleted."""
+async def forget_client_ips(tx: Transaction, user_id: UUID) -> None:
+    """Remove the client IPs from the entries of a user."""
     await tx.execute(_FORGET_IPS, ByUser(user_id))

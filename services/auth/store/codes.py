@@ -29,15 +29,14 @@ from services.kernel.db.statement import Limit, NoRow, Statement
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Flow:
-    """A flow that waits for its code, or had it.
+    """A flow: one mailed code and its purpose.
 
     Attributes:
-        email: Where the code was mailed to.
-        user_id: Whose it is; None when there is no account, or none yet.
-        code_hmac: None when no code is the right one.
-        saga_id: What the code was spent on; None before.
-        is_spent: Whether it was spent.
-        is_over: Whether its time is over.
+        user_id: The user of the account; None when there is no account, or none yet.
+        code_hmac: None when no code is right.
+        saga_id: The saga that the code was spent on; None when there is none.
+        is_spent: Whether the code was spent.
+        is_over: Whether the time of the code is over.
     """
 
     id: UUID
@@ -54,7 +53,7 @@ class Flow:
 
 @dataclass(frozen=True, slots=True)
 class CodeLimits:
-    """What happened lately with the codes of an e-mail and purpose."""
+    """The times of the last sent and wrong codes of an e-mail and purpose."""
 
     sends: list[datetime]
     failures: list[datetime]
@@ -212,7 +211,7 @@ _STORE_LIMITS = Statement(
     _NewLimits,
     NoRow,
 )
-# A sign-up whose registration is still being undone gets its code back when it is.
+# Such a sign-up needs its row until its saga has ended: it may get its code back.
 _UNDECIDED = and_(CODES.c.saga_id.is_not(None), CODES.c.payload.is_not(None))
 OLD = Statement(
     delete(CODES).where(
@@ -249,7 +248,7 @@ async def get(reader: Reader, flow_id: UUID) -> Flow | None:
 
 
 async def lock(tx: Transaction, flow_id: UUID) -> Flow | None:
-    """Return a flow whose row stays as it is until the transaction ends, or None."""
+    """Lock a flow until the transaction ends, and return it, or None."""
     return await tx.first(_LOCK, _ByFlow(flow_id))
 
 
@@ -264,7 +263,7 @@ async def insert_flow(
     payload: dict[str, Any] | None,
     life: timedelta,
 ) -> None:
-    """Begin a flow; nothing when it has begun already."""
+    """Insert a flow; nothing when there is one with this id."""
     new = _NewFlow(
         flow_id=flow_id,
         purpose=purpose,
@@ -278,7 +277,7 @@ async def insert_flow(
 
 
 async def remove_unspent(tx: Transaction, *, purpose: Purpose, email: CanonicalEmail) -> None:
-    """Remove the codes of an e-mail and purpose that still wait."""
+    """Remove the codes of an e-mail and purpose that were not spent."""
     await tx.execute(_REMOVE_UNSPENT, _ByPurpose(purpose=purpose, email=email))
 
 
@@ -288,27 +287,27 @@ async def count_try(tx: Transaction, flow_id: UUID) -> None:
 
 
 async def spend(tx: Transaction, flow_id: UUID, *, saga_id: UUID | None) -> bool:
-    """Spend a code; False when it was spent already, or has gone."""
+    """Spend a code; False when it was spent before, or is gone."""
     return await tx.execute(_SPEND, _Spending(flow_id=flow_id, saga_id=saga_id)) == 1
 
 
 async def reinstate(tx: Transaction, saga_id: UUID, *, life: timedelta) -> None:
-    """Make the code that was spent on a saga good again, for so long at least."""
+    """Make the code that was spent on a saga good again, for at least this long."""
     await tx.execute(_REINSTATE, _Reinstatement(saga_id=saga_id, life=life))
 
 
 async def clear_payload(tx: Transaction, saga_id: UUID) -> None:
-    """Forget what the flow of a saga that succeeded was for."""
+    """Remove the payload of the flow whose code was spent on a saga."""
     await tx.execute(_CLEAR, _SpentOn(saga_id))
 
 
 async def forget(tx: Transaction, *, user_id: UUID, email: CanonicalEmail) -> None:
-    """Remove every flow of a user and of an e-mail."""
+    """Remove all flows of a user and of an e-mail."""
     await tx.execute(_FORGET, _OfUserOrEmail(user_id=user_id, email=email))
 
 
 async def lock_limits(tx: Transaction, key_hmac: bytes) -> CodeLimits:
-    """Return what happened lately; it stays so until the transaction ends."""
+    """Lock the limits of an e-mail and purpose until the transaction ends; return them."""
     row = await tx.first(_LOCK_LIMITS, _ByKey(key_hmac))
     assert row is not None
     return row
@@ -317,5 +316,5 @@ async def lock_limits(tx: Transaction, key_hmac: bytes) -> CodeLimits:
 async def store_limits(
     tx: Transaction, key_hmac: bytes, *, sends: list[datetime], failures: list[datetime]
 ) -> None:
-    """Keep what happened lately."""
+    """Store the limits of an e-mail and purpose."""
     await tx.execute(_STORE_LIMITS, _NewLimits(key_hmac=key_hmac, sends=sends, failures=failures))

@@ -1,4 +1,4 @@
-"""The SQL of passwords and of the wrong ones."""
+"""The SQL of passwords, and of wrong ones."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ WAIT_SECONDS_MAX = 900
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Credentials:
-    """What a user is recognised by.
+    """The data that a login needs of a user.
 
     Attributes:
         email_display: As it was typed.
@@ -47,7 +47,7 @@ class Credentials:
 
     @property
     def mailbox(self) -> str:
-        """What mail is sent to."""
+        """The address that mail is sent to."""
         return mailbox(self.email_display, self.email)
 
 
@@ -168,34 +168,34 @@ async def by_id(reader: Reader, user_id: UUID) -> Credentials | None:
 
 
 async def hold(tx: Transaction, user_id: UUID) -> Credentials | None:
-    """Return the credentials as they stay until the transaction ends, or None."""
+    """Lock a user against changes until the transaction ends; return the credentials, or None."""
     return await tx.first(_HOLD, ByUser(user_id))
 
 
 async def replace(tx: Transaction, user_id: UUID, *, old_hash: str, new_hash: str) -> bool:
-    """Replace a password's hash; False when it has changed since, or the user's status."""
+    """Replace a password's hash; False when it has changed, or the user is not ACTIVE."""
     change = _Replacement(user_id=user_id, old_hash=old_hash, new_hash=new_hash)
     return await tx.execute(_REPLACE, change) == 1
 
 
 async def count_failure(tx: Transaction, account_hmac: bytes) -> int | None:
-    """Count a wrong password and return how many that makes; None while it has to wait.
+    """Count a wrong password and return the number; None while the account must wait.
 
-    From the sixth on each makes the account wait, twice as long as the one before. A
-    day without any, and the counting begins anew.
+    The sixth wrong password and each further one make the account wait, each time twice
+    as long. After a day without one the count begins anew.
     """
     row = await tx.first(_FAIL, _ByAccount(account_hmac))
     return None if row is None else row.failures
 
 
 async def seconds_to_wait(reader: Reader, account_hmac: bytes) -> float:
-    """Return how long an account has to wait; zero or less when it hasn't."""
+    """Return how long an account must wait; it need not when that is zero or less."""
     row = await reader.first(_WAIT, _ByAccount(account_hmac))
     return _seconds(row)
 
 
 async def forgive(tx: Transaction, account_hmac: bytes) -> float:
-    """Forget the failures of an account, and return how long it would have to wait."""
+    """Forget the failures of an account, and return how long it had to wait."""
     row = await tx.first(_FORGIVE, _ByAccount(account_hmac))
     return _seconds(row)
 

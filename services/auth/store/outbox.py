@@ -16,8 +16,8 @@ from services.kernel.ids import new_id
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
-    """A mail that is to be sent."""
+class WaitingMail:
+    """A mail to be sent."""
 
     id: UUID
     sealed: bytes
@@ -75,7 +75,7 @@ _CLAIM = Statement(
     .values(attempts=OUTBOX.c.attempts + 1, next_try_time=func.saga_now() + _interval("lease"))
     .returning(OUTBOX.c.id, OUTBOX.c.sealed, OUTBOX.c.attempts),
     _Claim,
-    Waiting,
+    WaitingMail,
 )
 _REMOVE = Statement(delete(OUTBOX).where(OUTBOX.c.id == bindparam("mail_id")), _ByMail, NoRow)
 _POSTPONE = Statement(
@@ -99,25 +99,25 @@ EXPIRED = Statement(
 
 
 async def insert_mail(tx: Transaction, *, sealed: bytes, life: timedelta) -> None:
-    """Add a mail that is worth sending for so long."""
+    """Add a mail; `life` is how long it is worth sending."""
     await tx.execute(_INSERT, _NewMail(mail_id=new_id(), sealed=sealed, life=life))
 
 
-async def claim(tx: Transaction, *, lease: timedelta, limit: int) -> list[Waiting]:
-    """Take mail that is due, skipping what others take; it is due again after the lease."""
+async def claim(tx: Transaction, *, lease: timedelta, limit: int) -> list[WaitingMail]:
+    """Claim mail that is due and that no other worker claims; after the lease it is due again."""
     return await tx.all(_CLAIM, _Claim(lease=lease, limit=limit))
 
 
 async def remove(tx: Transaction, mail_id: UUID) -> None:
-    """Forget a mail that was sent, or never will be."""
+    """Remove a mail that was sent, or never will be."""
     await tx.execute(_REMOVE, _ByMail(mail_id))
 
 
 async def postpone(tx: Transaction, mail_id: UUID, *, pause: timedelta, last_error: str) -> None:
-    """Try a mail again later."""
+    """Make a mail due again after a pause."""
     await tx.execute(_POSTPONE, _Postponement(mail_id=mail_id, pause=pause, last_error=last_error))
 
 
 async def remove_expired(tx: Transaction, *, limit: int) -> int:
-    """Forget mail whose time is over, and return how many."""
+    """Remove mail whose time is over, and return the number."""
     return await tx.execute(EXPIRED, Limit(limit))

@@ -14,14 +14,14 @@ from services.kernel.db.database import Database, Reader, Transaction
 from services.kernel.db.statement import Limit, NoRow, Statement
 from services.kernel.rpc.access import Session
 
-IDLE = timedelta(days=30)  # a session that is not refreshed for so long has ended
-LIFE = timedelta(days=90)  # and none lives longer (OWASP ASVS 5, 7.3)
+IDLE = timedelta(days=30)  # a session ends when it is not refreshed for so long
+LIFE = timedelta(days=90)  # no session lives longer (OWASP ASVS 5, 7.3)
 GRACE = timedelta(seconds=10)
 
 
 @dataclass(frozen=True, slots=True)
 class Refreshable:
-    """A session whose row is locked.
+    """A session that is locked, to be refreshed.
 
     Attributes:
         rotated_lately: Whether it was refreshed within the last ten seconds.
@@ -61,7 +61,7 @@ class _OfUserExcept:
 
 _BY_ID = SESSIONS.c.id == bindparam("session_id")
 _LIVES = SESSIONS.c.expire_time > func.saga_now()
-# The sessions of a user who is DELETING live until the deletion can't be refused any more.
+# The sessions of a DELETING user live until Commerce can no longer refuse the deletion.
 _USER_LIVES = or_(USERS.c.status == "ACTIVE", USERS.c.status == "DELETING")
 
 _INSERT = Statement(
@@ -89,7 +89,7 @@ _LOCK = Statement(
         ROLES.c.name.label("role"),
         SESSIONS.c.generation,
         SESSIONS.c.refresh_hash,
-        # Cast: PostgreSQL could subtract a moment, too.
+        # The cast is needed: a moment can be subtracted from a moment, too.
         (SESSIONS.c.rotate_time > func.saga_now() - cast(GRACE, Interval)).label("rotated_lately"),
     )
     .select_from(SESSIONS.join(USERS).join(ROLES))
@@ -137,19 +137,19 @@ EXPIRED = Statement(
 
 @dataclass(frozen=True, slots=True)
 class LocalSessions:
-    """Answers Auth's own access checks from its database, always (`access.Sessions`)."""
+    """Checks sessions for Auth's own access rules (`access.SessionChecker`)."""
 
     database: Database
 
-    async def check(self, session_id: UUID, *, fresh: bool) -> Session | None:  # noqa: ARG002 - it is always
-        """See `access.Sessions`."""
+    async def check(self, session_id: UUID, *, fresh: bool) -> Session | None:  # noqa: ARG002 - every answer is fresh
+        """See `access.SessionChecker`."""
         return await check(self.database, session_id)
 
 
 async def insert_session(
     tx: Transaction, *, session_id: UUID, user_id: UUID, refresh_hash: bytes
 ) -> None:
-    """Begin a session; the user's row has to be locked against a change of status."""
+    """Insert a session; the transaction must have locked the user's status."""
     await tx.execute(
         _INSERT,
         _NewSession(session_id=session_id, user_id=user_id, refresh_hash=refresh_hash),
@@ -157,25 +157,25 @@ async def insert_session(
 
 
 async def check(reader: Reader, session_id: UUID) -> Session | None:
-    """Return a session, or None when it or its user's access has ended."""
+    """Return a session, or None when it has ended, or its user's access has."""
     return await reader.first(_CHECK, _BySession(session_id))
 
 
 async def lock(tx: Transaction, session_id: UUID) -> Refreshable | None:
-    """Lock a session, or return None when it or its user's access has ended."""
+    """Lock and return a session; None when it has ended, or its user's access has."""
     return await tx.first(_LOCK, _BySession(session_id))
 
 
 async def rotate(tx: Transaction, session_id: UUID, *, refresh_hash: bytes) -> None:
-    """Go on to the next generation of a session that is locked."""
+    """Begin the next generation of a session that is locked."""
     await tx.execute(_ROTATE, _Rotation(session_id=session_id, refresh_hash=refresh_hash))
 
 
 async def end(tx: Transaction, session_id: UUID) -> None:
-    """End a session; nothing when it has ended."""
+    """End a session; nothing when it has ended before."""
     await tx.execute(_END, _BySession(session_id))
 
 
 async def end_all(tx: Transaction, user_id: UUID, *, except_id: UUID | None = None) -> int:
-    """End the sessions of a user, except one, and return how many."""
+    """End the sessions of a user, perhaps except one; return the number."""
     return await tx.execute(_END_ALL, _OfUserExcept(user_id=user_id, except_id=except_id))

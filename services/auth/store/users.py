@@ -145,7 +145,7 @@ async def role_exists(reader: Reader, role: str) -> bool:
 
 
 async def ensure_role(tx: Transaction, role: str) -> None:
-    """Make a role's row unless there is one."""
+    """Insert a role's row unless there is one."""
     await tx.execute(_ADD_ROLE, _NewRole(role_id=new_id(), role=role))
 
 
@@ -159,11 +159,11 @@ async def insert_pending(
     full_name: str,
     role: str,
 ) -> None:
-    """Insert a user whose registration has begun; the role has to exist.
+    """Insert a user whose registration has begun; the role's row must exist.
 
     Raises:
-        EmailTaken: A user has this e-mail, perhaps one that is still PENDING; the
-            transaction is lost.
+        EmailTaken: A user has this e-mail, perhaps a PENDING one. The transaction can
+            only be rolled back.
     """
     try:
         await tx.execute(
@@ -193,9 +193,9 @@ async def status_of_email(reader: Reader, email: CanonicalEmail) -> Status | Non
 async def activate(
     tx: Transaction, *, user_id: UUID, saga_id: UUID, is_verified: bool
 ) -> ActivatedUser | None:
-    """Make a PENDING user ACTIVE; leaves any other status alone.
+    """Make a PENDING user ACTIVE, and leave any other status alone.
 
-    Returns None when the user is gone since.
+    Returns None when the user is gone.
     """
     return await tx.first(
         _ACTIVATE, _Activation(user_id=user_id, saga_id=saga_id, is_verified=is_verified)
@@ -203,10 +203,10 @@ async def activate(
 
 
 async def delete_pending(tx: Transaction, user_id: UUID) -> None:
-    """Delete a user whose registration is undone; nothing when it is not PENDING."""
+    """Delete a user whose registration is undone; nothing when the user is not PENDING."""
     await tx.execute(_DELETE_PENDING, ByUser(user_id))
 
 
 async def get(reader: Reader, user_id: UUID) -> User | None:
-    """Return a user, or None; PENDING users are nobody."""
+    """Return a user, or None; PENDING ones are None."""
     return await reader.first(_GET, ByUser(user_id))

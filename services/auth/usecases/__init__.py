@@ -1,4 +1,4 @@
-"""What Auth does, a use case a file, each named after its RPC."""
+"""Auth's use cases, one in each file, named after its RPC."""
 
 from services.auth.usecases.change_email import ChangeEmail
 from services.auth.usecases.change_password import ChangePassword

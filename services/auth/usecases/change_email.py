@@ -1,4 +1,4 @@
-"""Ask for another address; the code that is mailed there makes the change."""
+"""Mail the code that gives an account another e-mail address."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from services.kernel.rpc import call
 
 @dataclass(frozen=True, slots=True)
 class ChangeEmail:
-    """Mails codes to addresses that somebody wants to have."""
+    """Mails codes to the e-mail addresses that accounts are to have."""
 
     database: Database
     reauthentication: Reauthentication
@@ -31,28 +31,28 @@ class ChangeEmail:
     ) -> UUID:
         """Mail a code to the new address and return its flow.
 
-        Its owner, if it has an account, is told about that instead; the caller can't
-        tell.
+        If the address has an account, its owner gets a notice instead; the caller sees
+        no difference.
 
         Raises:
             InvalidField: The account has this e-mail already.
             InvalidCredentials: The password is wrong.
-            TooManyRequests: Too many wrong passwords, or too many codes.
+            TooManyRequests: There were too many wrong passwords, or too many codes.
         """
         user = await self.reauthentication.prove(caller.id, password, client_ip=client_ip)
         if new_email.canonical == user.email:
-            raise InvalidField(Violation("new_email", "is the address of this account already"))
+            raise InvalidField(Violation("new_email", "must differ from the present one"))
 
         async def work(tx: Transaction) -> UUID:
             if await credentials.hold(tx, user.user_id) is None:
-                raise SessionEnded  # deleted a moment ago
+                raise SessionEnded  # the user was deleted a moment ago
             await self.throttle.succeed(tx, user.email)
-            return await self.codes.send(tx, await _mailing(tx, user, new_email))
+            return await self.codes.send(tx, await _mail(tx, user, new_email))
 
         return await self.database.transact("email.change", work)
 
 
-async def _mailing(tx: Transaction, user: Credentials, new: Email) -> CodeEmail:
+async def _mail(tx: Transaction, user: Credentials, new: Email) -> CodeEmail:
     status = await users.status_of_email(tx, new.canonical)
     has_account = status not in (None, Status.PENDING)
     return CodeEmail(

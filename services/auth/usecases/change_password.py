@@ -1,4 +1,4 @@
-"""Change one's own password."""
+"""Change the caller's password."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from services.kernel.rpc import call
 
 @dataclass(frozen=True, slots=True)
 class ChangePassword:
-    """Changes passwords of those who know the present one."""
+    """Changes passwords of users who know the current one."""
 
     database: Database
     hasher: Hasher
@@ -37,11 +37,11 @@ class ChangePassword:
 
         Raises:
             InvalidField: The new password is the account's e-mail.
-            InvalidCredentials: The present password is another.
-            TooManyRequests: Too many wrong ones, or too many are hashing.
+            InvalidCredentials: The current password is wrong.
+            TooManyRequests: There were too many wrong passwords, or too many are being hashed.
         """
         user = await self.reauthentication.prove(caller.id, current, client_ip=client_ip)
-        # Only now is the e-mail known, which the password must not be.
+        # The password must not be the e-mail, which is known only now.
         if found := passwords.faults(new, email=user.email):
             raise InvalidField(*(Violation("new_password", fault) for fault in found))
         new_hash = await self.hasher.hash(new)

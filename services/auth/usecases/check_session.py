@@ -1,4 +1,4 @@
-"""Say whether a session lives, and which role its user has."""
+"""Tell another service whether a session lives, and the role of its user."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from services.kernel.rpc.access import Session
 
 @dataclass(frozen=True, slots=True)
 class CheckSession:
-    """Answers the other services about sessions."""
+    """Checks sessions."""
 
     database: Database
 
     async def __call__(self, session_id: UUID) -> Session | None:
-        """Return a session, or None when it or its user's access has ended."""
+        """Return a session, or None when it has ended, or its user's access has."""
         return await sessions.check(self.database, session_id)

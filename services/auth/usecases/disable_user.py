@@ -19,7 +19,7 @@ from services.kernel.sagas.forward_only import ForwardOnlySagas
 
 @dataclass(frozen=True, slots=True)
 class DisableUser:
-    """Shuts accounts: their sessions end and their profiles are suspended."""
+    """Disables accounts: their sessions end, and their profiles are suspended."""
 
     database: Database
     forward_only: ForwardOnlySagas
@@ -28,12 +28,12 @@ class DisableUser:
     async def __call__(
         self, *, caller: call.UserPrincipal, user_id: UUID, client_ip: str | None
     ) -> User:
-        """Disable an account; repeating it changes nothing.
+        """Disable an account; a repeat changes nothing.
 
         Raises:
             UserNotFound: There is no such user.
             IllegalState: The account is being deleted.
-            LastAdministrator: There would be none left.
+            LastAdministrator: No administrator would remain.
         """
 
         async def initial_change(tx: Transaction, _saga_id: UUID) -> None:

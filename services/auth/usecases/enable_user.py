@@ -18,7 +18,7 @@ from services.kernel.sagas.forward_only import ForwardOnlySagas
 
 @dataclass(frozen=True, slots=True)
 class EnableUser:
-    """Opens accounts again; their profiles get the status back that they had."""
+    """Enables accounts again: their profiles get back the status that they had."""
 
     database: Database
     forward_only: ForwardOnlySagas
@@ -27,7 +27,7 @@ class EnableUser:
     async def __call__(
         self, *, caller: call.UserPrincipal, user_id: UUID, client_ip: str | None
     ) -> User:
-        """Enable an account; repeating it changes nothing.
+        """Enable an account; a repeat changes nothing.
 
         Raises:
             UserNotFound: There is no such user.

@@ -1,4 +1,4 @@
-"""Get a user: one's own, or any for administrators."""
+"""Get a user: the caller, or any user for an administrator."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from services.kernel.rpc.access import require_own
 
 @dataclass(frozen=True, slots=True)
 class GetUser:
-    """Gets users from the database."""
+    """Gets users."""
 
     database: Database
 

@@ -14,16 +14,16 @@ LISTING = "users"
 
 @dataclass(frozen=True, slots=True)
 class ListUsers:
-    """Lists users, newest first."""
+    """Lists users, the newest first."""
 
     database: Database
     tokens: PageTokens
 
     async def __call__(self, *, size: int, page_token: str) -> tuple[list[User], str]:
-        """Return a page, and the token of the next one, empty on the last.
+        """Return a page, and the token of the next page, which is empty on the last.
 
         Raises:
-            InvalidField: The token is not of this list.
+            InvalidField: The token belongs to another list.
         """
         before = self.tokens.newest_first(page_token, listing=LISTING)
         found = await accounts.list_users(self.database, before=before, limit=size + 1)

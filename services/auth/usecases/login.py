@@ -19,7 +19,7 @@ from services.kernel.errors import TooManyRequests
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """Lets people in."""
+    """Opens sessions."""
 
     database: Database
     hasher: Hasher
@@ -32,17 +32,17 @@ class Login:
     ) -> Tokens:
         """Open a session.
 
-        Known and unknown addresses get the same answer after the same work.
+        E-mails with and without an account get the same answer after the same work.
 
         Args:
-            email: As `comparable_form` gives it.
-            password: Any text; one that could be no password is a wrong one.
+            email: The result of `comparable_form`.
+            password: Any text; it is wrong if it breaks the rules of passwords.
             client_ip: The caller's.
 
         Raises:
-            InvalidCredentials: Wrong address or password.
-            AccountDisabled: The right ones, of a disabled account.
-            TooManyRequests: The account has to wait, or too many are hashing.
+            InvalidCredentials: The e-mail or the password is wrong.
+            AccountDisabled: They are right, but the account is disabled.
+            TooManyRequests: The account must wait, or too many passwords are being hashed.
         """
         self.hasher.ensure_room()
         await self.throttle.ensure_allowed(email)
@@ -62,8 +62,8 @@ class Login:
 
     async def _open(self, found: Credentials, client_ip: str | None) -> Tokens:
         async def work(tx: Transaction) -> Tokens:
-            # Held, so that no session outlives a deletion, a disabling or a new
-            # password that is under way.
+            # The lock keeps a session from outliving a deletion, a disabling or a new
+            # password that happens at the same time.
             now = await credentials.hold(tx, found.user_id)
             await self.throttle.succeed(tx, found.email)
             if now is None or now.password_hash != found.password_hash:
@@ -82,7 +82,7 @@ class Login:
     async def _update_hash(self, found: Credentials, password: str) -> None:
         if not self.hasher.is_outdated(found.password_hash):
             return
-        with contextlib.suppress(TooManyRequests):  # the next login may have the time
+        with contextlib.suppress(TooManyRequests):  # a later login will do it
             new_hash = await self.hasher.hash(password)
 
             async def work(tx: Transaction) -> None:

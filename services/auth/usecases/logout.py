@@ -1,4 +1,4 @@
-"""End a session, or all sessions of a user."""
+"""End one session of the caller, or all."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Logout:
     async def __call__(
         self, *, caller: call.UserPrincipal, all_sessions: bool, client_ip: str | None
     ) -> None:
-        """End the caller's session, or all of the caller's."""
+        """End the caller's session, or all sessions of the caller."""
 
         async def work(tx: Transaction) -> None:
             if all_sessions:

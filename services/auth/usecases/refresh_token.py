@@ -25,12 +25,12 @@ class RefreshToken:
     async def __call__(self, refresh_token: str, *, client_ip: str | None) -> Tokens:
         """Renew a session.
 
-        Callers that come with the same token within ten seconds get the same successor:
-        they are one client whose requests crossed, or whose answer was lost.
+        The same token within ten seconds gets the same successor: one client has sent
+        two requests at once, or has lost an answer.
 
         Raises:
-            InvalidToken: It is not one of ours.
-            SessionEnded: The session is over, or is now, because a spent token came back.
+            InvalidToken: Auth did not make the token.
+            SessionEnded: The session has ended, perhaps now because of a spent token.
         """
         read = self.tokens.read(refresh_token)
         if read is None:
@@ -48,7 +48,10 @@ class RefreshToken:
     async def _renew(
         self, tx: Transaction, read: Refresh, presented: bytes, client_ip: str | None
     ) -> Tokens | None:
-        """Return None when the session is over; that it ends here has to be committed."""
+        """Return the new tokens, or None when the session has ended.
+
+        It does not raise: the transaction that ends a session must be committed.
+        """
         session = await store.lock(tx, read.session_id)
         if session is None:
             return None

@@ -1,4 +1,4 @@
-"""Mail a code with which a password can be set anew."""
+"""Mail the code that allows a new password."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ from services.kernel.ids import new_id
 
 @dataclass(frozen=True, slots=True)
 class RequestPasswordReset:
-    """Mails codes to those who have forgotten."""
+    """Mails codes to users who have forgotten their passwords."""
 
     database: Database
     codes: Codes
 
     async def __call__(self, email: CanonicalEmail) -> UUID:
-        """Mail a code, if there is such an account, and return its flow in any case.
+        """Mail a code if the e-mail has an account, and return a flow in any case.
 
         Raises:
-            TooManyRequests: Too soon or too often for this address.
+            TooManyRequests: The e-mail got a code a moment ago, or too many.
         """
 
         async def work(tx: Transaction) -> UUID:
             found = await credentials.by_email(tx, email)
-            # Held against a deletion; as much work for an address without an account.
+            # Lock against a deletion. An e-mail without an account takes the same work.
             user = await credentials.hold(tx, found.user_id if found else new_id())
-            mailing = CodeEmail(
+            mail = CodeEmail(
                 purpose=Purpose.RESET,
                 email=email,
                 to=user.mailbox if user else None,
                 user_id=user.user_id if user else None,
             )
-            return await self.codes.send(tx, mailing)
+            return await self.codes.send(tx, mail)
 
         return await self.database.transact("reset.send", work)

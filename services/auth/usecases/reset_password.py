@@ -20,7 +20,7 @@ from services.kernel.db.database import Database, Transaction
 
 @dataclass(frozen=True, slots=True)
 class ResetPassword:
-    """Sets passwords of those who have proven their mailbox."""
+    """Sets passwords of users who have proven their mailbox."""
 
     database: Database
     hasher: Hasher
@@ -35,7 +35,8 @@ class ResetPassword:
         """Set a password; all sessions end.
 
         Raises:
-            OtpInvalid, OtpExpired, OtpExhausted, TooManyRequests: See `Codes.verify`.
+            OtpInvalid, OtpExpired, OtpExhausted: See `Codes.verify`.
+            TooManyRequests: See `Codes.verify`, or too many passwords are being hashed.
         """
         flow = await self.codes.verify(code, {Purpose.RESET})
         if flow.is_spent or flow.user_id is None:

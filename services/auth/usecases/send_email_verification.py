@@ -1,4 +1,4 @@
-"""Mail a new code for one's own address."""
+"""Mail a new code that confirms the caller's e-mail address."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from services.kernel.rpc import call
 
 @dataclass(frozen=True, slots=True)
 class SendEmailVerification:
-    """Mails codes that confirm addresses."""
+    """Mails codes that confirm e-mail addresses."""
 
     database: Database
     codes: Codes
@@ -24,8 +24,8 @@ class SendEmailVerification:
         """Mail a code and return its flow.
 
         Raises:
-            IllegalState: The address is confirmed already.
-            TooManyRequests: Too soon, or too often.
+            IllegalState: The e-mail address is confirmed already.
+            TooManyRequests: The address got a code a moment ago, or too many.
         """
 
         async def work(tx: Transaction) -> UUID:
@@ -34,12 +34,12 @@ class SendEmailVerification:
                 raise SessionEnded
             if user.is_verified:
                 raise IllegalState("The e-mail address is confirmed already.")
-            mailing = CodeEmail(
+            mail = CodeEmail(
                 purpose=Purpose.VERIFICATION,
                 email=user.email,
                 to=user.mailbox,
                 user_id=user.user_id,
             )
-            return await self.codes.send(tx, mailing)
+            return await self.codes.send(tx, mail)
 
         return await self.database.transact("verification.send", work)

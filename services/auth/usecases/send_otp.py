@@ -20,7 +20,7 @@ DETAILS = TypeAdapter(Details)
 
 @dataclass(frozen=True, slots=True)
 class SendOtp:
-    """Keeps what a sign-up asks for, and mails its code."""
+    """Keeps the details of a sign-up, and mails its code."""
 
     database: Database
     hasher: Hasher
@@ -29,17 +29,19 @@ class SendOtp:
     async def __call__(self, details: Details, *, password: str) -> UUID:
         """Mail a code and return its flow.
 
-        The owner of an account is told about it instead; the caller can't tell.
+        If the e-mail has an account, its owner gets a notice instead; the caller sees no
+        difference.
 
         Raises:
-            TooManyRequests: Too soon or too often for this address, or too many hash.
+            TooManyRequests: The e-mail got a code a moment ago, or too many, or too many
+                passwords are being hashed.
         """
         password_hash = await self.hasher.hash(password)
 
         async def work(tx: Transaction) -> UUID:
             status = await users.status_of_email(tx, details.email.canonical)
             has_account = status not in (None, Status.PENDING)
-            mailing = CodeEmail(
+            mail = CodeEmail(
                 purpose=Purpose.SIGNUP,
                 email=details.email.canonical,
                 to=details.email.mailbox,
@@ -49,6 +51,6 @@ class SendOtp:
                 },
                 instead=mails.account_exists() if has_account else None,
             )
-            return await self.codes.send(tx, mailing)
+            return await self.codes.send(tx, mail)
 
         return await self.database.transact("otp.send", work)

@@ -1,4 +1,4 @@
-"""Confirm an address with the code that was mailed to it."""
+"""Confirm an e-mail address with the code that was mailed to it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from services.kernel.sagas.forward_only import ForwardOnlySagas
 
 @dataclass(frozen=True, slots=True)
 class VerifyEmail:
-    """Confirms addresses, new ones too; the profile becomes active."""
+    """Confirms e-mail addresses, also new ones; the profile becomes active."""
 
     codes: Codes
     forward_only: ForwardOnlySagas
@@ -29,11 +29,11 @@ class VerifyEmail:
     audit: Audit
 
     async def __call__(self, code: SubmittedCode, *, client_ip: str | None) -> None:
-        """Confirm an address; a repeat with the right code changes nothing.
+        """Confirm an e-mail address; a repeat with the right code changes nothing.
 
         Raises:
             OtpInvalid, OtpExpired, OtpExhausted, TooManyRequests: See `Codes.verify`.
-            EmailTaken: Somebody has the new address.
+            EmailTaken: Another account has the new address.
         """
         flow = await self.codes.verify(code, {Purpose.VERIFICATION, Purpose.EMAIL_CHANGE})
         if flow.is_spent:
@@ -51,17 +51,17 @@ class VerifyEmail:
     async def _confirm(
         self, tx: Transaction, flow: Flow, user_id: UUID, saga_id: UUID, client_ip: str | None
     ) -> None:
-        # The user's row first, as everywhere: a deletion takes its codes with it.
+        # Lock the user's row first, as every transaction does: a deletion takes its codes along.
         await accounts.lock(tx, user_id)
         user = await credentials.by_id(tx, user_id)
         if user is None:
             raise OtpInvalid
         if not await codes.spend(tx, flow.id, saga_id=saga_id):
-            return  # the same request, a moment earlier
+            return  # a copy of this request was faster
         if flow.purpose is Purpose.EMAIL_CHANGE:
             await self._change(tx, flow, user)
         elif flow.email != user.email:
-            raise OtpInvalid  # the address was changed since
+            raise OtpInvalid  # the address has changed
         await accounts.verify_email(tx, user_id)
         await self.audit.write(tx, Event.USER_UPDATED, user_id=user_id, client_ip=client_ip)
 

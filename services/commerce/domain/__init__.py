@@ -1,1 +1,1 @@
-"""Commerce's rules that several use cases share."""
+"""What Commerce's use cases share: rules that no single RPC owns."""

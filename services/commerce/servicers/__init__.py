@@ -1,1 +1,1 @@
-"""Commerce's RPCs: each reads its request, runs its use case and writes the answer."""
+"""Commerce on the wire: messages in, use cases, messages out."""

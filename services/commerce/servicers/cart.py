@@ -1,4 +1,4 @@
-"""The RPCs of CartService."""
+"""CartService on the wire."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The RPCs of CatalogService."""
+"""CatalogService on the wire."""
 
 from __future__ import annotations
 
@@ -62,8 +62,8 @@ class CatalogServicer:
         self, request: catalog_pb.ListCategoriesRequest, call: Call
     ) -> catalog_pb.ListCategoriesResponse:
         """List categories."""
-        limit = page_size(request.page_size, default=PAGE_SIZE_MAX)
-        categories, token = await self.list_categories(limit=limit, token=request.page_token)
+        size = page_size(request.page_size, default=PAGE_SIZE_MAX)
+        categories, token = await self.list_categories(size=size, token=request.page_token)
         return catalog_pb.ListCategoriesResponse(
             categories=[category_message(each) for each in categories], next_page_token=token
         )

@@ -1,4 +1,4 @@
-"""The RPCs of OrderService."""
+"""OrderService on the wire."""
 
 from __future__ import annotations
 
@@ -60,9 +60,9 @@ class OrderServicer:
         """List orders."""
         with Violations() as v:
             user_id = v.user_id(request.user_id or "me", "user_id", me=call.user.id)
-            limit = page_size(request.page_size)
+            size = page_size(request.page_size)
         orders, token = await self.list_orders(
-            caller=call.user, user_id=user_id, limit=limit, token=request.page_token
+            caller=call.user, user_id=user_id, size=size, token=request.page_token
         )
         return order_pb.ListOrdersResponse(
             orders=[self.messages.order(order) for order in orders], next_page_token=token
