@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 from psycopg.types.json import Jsonb
@@ -26,7 +25,7 @@ class Entry:
     account: str | None
     actor: str | None
     client_ip: str | None
-    detail: dict[str, Any]
+    detail: dict[str, str | int]
     create_time: datetime
 
 
@@ -116,7 +115,7 @@ async def insert_event(
     account: str | None = None,
     actor: str | None = None,
     client_ip: str | None = None,
-    detail: dict[str, Any] | None = None,
+    detail: dict[str, str | int] | None = None,
     entry_id: UUID | None = None,
 ) -> None:
     """Add an entry; nothing when there is one with this id."""

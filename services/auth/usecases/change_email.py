@@ -29,9 +29,9 @@ class ChangeEmail:
     async def __call__(
         self, *, caller: call.UserPrincipal, new_email: Email, password: str, client_ip: str | None
     ) -> UUID:
-        """Mail a code to the new address and return its flow.
+        """Mail a code to the new e-mail and return its flow.
 
-        If the address has an account, its owner gets a notice instead; the caller sees
+        If that e-mail has an account, its owner gets a notice instead; the caller sees
         no difference.
 
         Raises:

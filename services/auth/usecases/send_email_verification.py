@@ -25,7 +25,7 @@ class SendEmailVerification:
 
         Raises:
             IllegalState: The e-mail address is confirmed already.
-            TooManyRequests: The address got a code a moment ago, or too many.
+            TooManyRequests: The e-mail got a code a moment ago, or too many.
         """
 
         async def work(tx: Transaction) -> UUID:

@@ -33,7 +33,7 @@ class VerifyEmail:
 
         Raises:
             OtpInvalid, OtpExpired, OtpExhausted, TooManyRequests: See `Codes.verify`.
-            EmailTaken: Another account has the new address.
+            EmailTaken: Another account has the new e-mail.
         """
         flow = await self.codes.verify(code, {Purpose.VERIFICATION, Purpose.EMAIL_CHANGE})
         if flow.is_spent:
@@ -61,7 +61,7 @@ class VerifyEmail:
         if flow.purpose is Purpose.EMAIL_CHANGE:
             await self._change(tx, flow, user)
         elif flow.email != user.email:
-            raise OtpInvalid  # the address has changed
+            raise OtpInvalid  # the e-mail has changed
         await accounts.verify_email(tx, user_id)
         await self.audit.write(tx, Event.USER_UPDATED, user_id=user_id, client_ip=client_ip)
 
