@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import dataclasses
 import importlib
 import itertools
 import pkgutil
@@ -32,8 +31,13 @@ Statements = dict[str, AnyStatement]
 Connections = Mapping[str, psycopg.Connection]
 
 OWNERS = ("auth", "profile", "commerce")
-# Modules with functions that make statements; `of_listing` calls those of listing.
-BUILDERS = {"services.commerce.store.listing", "services.commerce.store.orders"}
+# Modules with functions that make statements. `of_listing` calls those of listing; the
+# others put theirs into values of modules.
+BUILDERS = {
+    "services.commerce.store.listing",
+    "services.commerce.store.orders",
+    "services.common.forgetting",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +73,7 @@ def test_a_statement_that_cannot_be_prepared_is_named(connections: Connections) 
 def test_a_statement_is_found_in_its_module_and_inside_of_other_values() -> None:
     assert "services.kernel.db.cleaner:OLD_KEYS" in of_modules()
     assert "services.profile.store.wallets:_GET" in of_modules()
+    assert "services.profile.store.profiles:FORGETTING._forget[0]" in of_modules()
     one, other = misspelled("users"), misspelled("sagas")
     assert dict(inside({"a": [one, (other,)]}, "m:X")) == {
         "m:X['a'][0]": one,
@@ -127,7 +132,7 @@ def error_of(statement: AnyStatement, connection: psycopg.Connection) -> str | N
 def of_modules() -> Statements:
     """Return the statements of all modules, each once, by the name of the module that makes it."""
     names = [each.name for each in pkgutil.walk_packages(services.__path__, "services.")]
-    names.sort(key=lambda name: (name.split(".")[1] in OWNERS, name.endswith("__main__")))
+    names.sort(key=lambda name: (name.split(".")[1] in OWNERS, ".store." not in name))
     found: Statements = {}
     for name in names:
         for key, value in vars(importlib.import_module(name)).items():
@@ -138,7 +143,7 @@ def of_modules() -> Statements:
 
 
 def inside(value: object, path: str) -> Iterator[tuple[str, AnyStatement]]:
-    """Find statements in a value of a module: in collections and in dataclasses, too."""
+    """Find statements in a value of a module: in collections and in objects of ours, too."""
     if isinstance(value, Statement | Untyped):
         yield path, value
     elif isinstance(value, Mapping):
@@ -147,9 +152,9 @@ def inside(value: object, path: str) -> Iterator[tuple[str, AnyStatement]]:
     elif isinstance(value, list | tuple | set | frozenset):
         for number, each in enumerate(value):
             yield from inside(each, f"{path}[{number}]")
-    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
-        for each in dataclasses.fields(value):
-            yield from inside(getattr(value, each.name), f"{path}.{each.name}")
+    elif type(value).__module__.startswith("services."):
+        for name, each in getattr(value, "__dict__", {}).items():
+            yield from inside(each, f"{path}.{name}")
 
 
 def makes_statements_in_functions(module: ast.Module) -> bool:
