@@ -1,4 +1,4 @@
-"""What can go wrong at Profile, beyond what the kernel knows."""
+"""Profile's own errors."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class BrandNotFound(NotFound):
 
 
 class WalletNotFound(NotFound):
-    """The user has no wallet, or not any more."""
+    """The user has no wallet, or it is closed."""
 
     reason = "WALLET_NOT_FOUND"
     text = "There is no such wallet."
@@ -34,7 +34,7 @@ class TransferNotFound(NotFound):
 
 
 class BalanceTooLow(FailedPrecondition):
-    """The wallet does not hold enough; kept as the reason of a refused transfer."""
+    """The wallet holds too little; a refused transfer keeps this reason."""
 
     reason = "INSUFFICIENT_FUNDS"
     text = "The wallet does not hold enough money."

@@ -1,4 +1,4 @@
-"""What Profile keeps: the tables, and what is read from them."""
+"""Profile's tables, and the objects that stand for their rows."""
 
 from __future__ import annotations
 
@@ -86,8 +86,8 @@ BRANDS = Table(
 )
 
 # Accounts and transfers have TigerBeetle's shape. A wallet is the account of a user;
-# it loses its user when it is closed. System accounts store no balance, because it
-# would be the one row that every checkout waits for.
+# a closed wallet has no user. System accounts store no balance: every checkout would
+# wait for that one row.
 ACCOUNTS = Table(
     "accounts",
     METADATA,
@@ -145,7 +145,7 @@ TRANSFERS = Table(
     Index("uq_transfers_void", "original_id", unique=True, postgresql_where=text("kind = 'void'")),
 )
 
-# A tombstone (state voided) has moved nothing and is removed when its time is over.
+# The cleaner removes tombstones (state voided): they moved no money.
 TRANSFERS_STAY = """
 CREATE FUNCTION transfers_stay() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -213,7 +213,7 @@ class Profile(ProfileColumns):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewProfile:
-    """What a registration says of a person."""
+    """The person of a registration."""
 
     user_id: UUID
     status: str
@@ -227,7 +227,7 @@ class NewProfile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewBrand:
-    """What a registration says of a brand."""
+    """The brand of a registration."""
 
     name: str
     company_size: str | None = None
@@ -240,7 +240,7 @@ def display_name(first: str | None, last: str | None) -> str | None:
 
 
 class TransferKind(StrEnum):
-    """What a transfer is for."""
+    """The purpose of a transfer."""
 
     TOP_UP = "top_up"
     DEBIT = "debit"
@@ -250,7 +250,7 @@ class TransferKind(StrEnum):
 
 
 class TransferState(StrEnum):
-    """What became of a transfer."""
+    """The outcome of a transfer."""
 
     POSTED = "posted"
     REFUSED = "refused"
@@ -259,7 +259,7 @@ class TransferState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Wallet:
-    """What a user can spend, in minor units."""
+    """A wallet that has a user; the balance is in minor units."""
 
     id: UUID
     user_id: UUID
@@ -269,14 +269,14 @@ class Wallet:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewTransfer:
-    """A transfer that is asked for.
+    """A transfer that a caller wants.
 
     Attributes:
-        id: Chosen by the caller; means this content for ever.
-        kind: What it is for.
+        id: The caller's choice; it stands for this content for ever.
+        kind: The purpose.
         amount: Minor units, above zero.
-        user_id: Whose wallet it moves; None for a refund, where the debit says it.
-        reference: What it refers to.
+        user_id: The owner of the wallet; None for a refund, whose debit has the wallet.
+        reference: The caller's name for the purchase, such as an order.
         original_id: The debit that a refund belongs to.
     """
 
@@ -289,7 +289,7 @@ class NewTransfer:
 
     @property
     def fingerprint(self) -> str:
-        """The content in short; it stays comparable when the wallet has lost its user."""
+        """Return a digest of the content, for comparisons after the wallet has lost its user."""
         content = (self.kind, self.amount, self.user_id, self.reference, self.original_id)
         return hashlib.sha256("\0".join(map(str, content)).encode()).hexdigest()
 
@@ -299,16 +299,16 @@ class Transfer:
     """A transfer as it is in the ledger.
 
     Attributes:
-        id: Chosen by the caller.
-        user_id: Whose wallet it moves; None when nobody's, or not any more.
-        wallet_id: That wallet; None for a tombstone or when there was none.
-        kind: What it is for.
+        id: The caller's choice.
+        user_id: The owner of the wallet; None without a wallet, or when it is closed.
+        wallet_id: The wallet; None for a tombstone, or a refusal without a wallet.
+        kind: The purpose.
         amount: Minor units; 0 for a tombstone.
-        state: What became of it; a debit that was taken back is VOIDED.
-        reference: What it refers to.
-        refusal_reason: Why it was refused.
-        fingerprint: The content that the id stands for; empty when none came.
-        create_time: When it was made.
+        state: The outcome; a debit that was undone is VOIDED.
+        reference: The caller's name for the purchase, such as an order.
+        refusal_reason: The reason of a refusal.
+        fingerprint: The digest of the content that the id stands for; empty for a tombstone.
+        create_time: The time of insertion.
     """
 
     id: UUID

@@ -6,7 +6,7 @@ from services.common.settings import CommonSettings, PostgresUrl, database_of
 
 
 class ProfileSettings(CommonSettings):
-    """What Profile understands beside the common settings."""
+    """Profile's settings beside the common ones."""
 
     profile_database_url: PostgresUrl = Field(
         default_factory=lambda data: database_of(data, "profiledb"),

@@ -1,1 +1,1 @@
-"""What Profile's use cases share: rules that no single RPC owns."""
+"""The rules that several RPCs of Profile share."""

@@ -1,4 +1,4 @@
-"""What the fields of profiles and brands have to look like."""
+"""The form of each field of profiles and brands."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from services.profile.model import BRAND_TYPES
 Rule = Callable[[Violations, str, str], str | None]
 
 
-# The fields that can be changed, each with its rule: (problems, value, path) -> value.
+# The fields that a user can change, with the check of each: (violations, value, path) -> value.
 PROFILE: Mapping[str, Rule] = MappingProxyType(
     {
         "first_name": partial(Violations.text, max_length=NAME_MAX),

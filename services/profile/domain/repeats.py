@@ -1,4 +1,4 @@
-"""What the second transfer with an id is told."""
+"""The rule for a second transfer with the same id."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from services.profile.model import NewTransfer, Transfer, TransferKind, Transfer
 
 
 def repeated(found: Transfer, new: NewTransfer) -> Transfer:
-    """Return the first transfer, if the second one asks for the same.
+    """Return the first transfer, if the second one has the same content.
 
     Raises:
-        InvalidField: It asks for something else.
-        SagaCancelled: It is a debit that was voided, perhaps in advance.
+        InvalidField: The second one has another content.
+        SagaCancelled: The first one is a debit that was voided, perhaps in advance.
     """
     is_tombstone = not found.fingerprint
     if found.kind != new.kind or not (is_tombstone or found.fingerprint == new.fingerprint):

@@ -1,1 +1,1 @@
-"""Profile on the wire: messages in, use cases, messages out."""
+"""Profile on the wire: requests become use cases, results become messages."""

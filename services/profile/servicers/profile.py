@@ -1,4 +1,4 @@
-"""ProfileService on the wire: messages in, use cases, messages out."""
+"""ProfileService on the wire: requests become use cases, results become messages."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from services.profile.usecases.update_profile import UpdateProfile
 PROFILE = profile_pb.DESCRIPTOR.services_by_name["ProfileService"]
 
 _REGISTERED = ("first_name", "last_name", "phone_number", "address", "course")
-# A brand's fields and what they are called at registration.
+# The fields of a brand, and their names in a registration.
 _COMPANY = {"name": "company", "company_size": "company_size", "user_role": "user_role"}
 
 
@@ -73,7 +73,7 @@ class ProfileServicer:
     async def CancelProfile(
         self, request: profile_pb.CancelProfileRequest, call: Call
     ) -> profile_pb.CancelProfileResponse:
-        """Take a registration back."""
+        """Undo the profile of a registration."""
         with Violations() as v:
             saga_id = v.uuid(request.saga_id, "saga_id")
             v.uuid(request.user_id, "user_id")
@@ -83,7 +83,7 @@ class ProfileServicer:
     async def PhoneExists(
         self, request: profile_pb.PhoneExistsRequest, call: Call
     ) -> profile_pb.PhoneExistsResponse:
-        """Say whether a phone number is taken."""
+        """Tell whether a phone number is taken."""
         with Violations() as v:
             number = phone(v, request.phone_number, "phone_number", required=True)
         return profile_pb.PhoneExistsResponse(
@@ -164,7 +164,7 @@ class ProfileServicer:
 
 
 def profile_message(profile: Profile) -> profile_pb.Profile:
-    """Write a profile."""
+    """Return a profile as a message."""
     return profile_pb.Profile(
         id=str(profile.id),
         user_id=str(profile.user_id),
@@ -185,7 +185,7 @@ def profile_message(profile: Profile) -> profile_pb.Profile:
 
 
 def brand_message(brand: Brand) -> profile_pb.Brand:
-    """Write a brand."""
+    """Return a brand as a message."""
     return profile_pb.Brand(
         id=str(brand.id),
         name=brand.name,
@@ -226,7 +226,7 @@ def _changes(
     *,
     identity: str,
 ) -> dict[str, str | None]:
-    """Return the masked fields as they will be; without a mask, those that are set."""
+    """Return the new values of the fields in the mask; without a mask, of those that are set."""
     resource: Message = getattr(request, field)
     if request.HasField("update_mask"):
         names = v.mask(request.update_mask.paths, rules, identity=identity)

@@ -1,4 +1,4 @@
-"""WalletService on the wire: messages in, use cases, messages out."""
+"""WalletService on the wire: requests become use cases, results become messages."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ class WalletServicer:
     async def VoidTransfer(
         self, request: wallet_pb.VoidTransferRequest, call: Call
     ) -> wallet_pb.Transfer:
-        """Take a debit back."""
+        """Undo a debit."""
         with Violations() as v:
             transfer_id = v.uuid(request.transfer_id, "transfer_id")
         return self._transfer_message(await self.void_transfer(transfer_id=transfer_id))
@@ -106,7 +106,7 @@ class WalletServicer:
     async def RefundWallet(
         self, request: wallet_pb.RefundWalletRequest, call: Call
     ) -> wallet_pb.Transfer:
-        """Give money of a debit back."""
+        """Give back money of a debit."""
         with Violations() as v:
             new = NewTransfer(
                 id=v.uuid(request.transfer_id, "transfer_id"),

@@ -1,4 +1,4 @@
-"""All of Profile's SQL, a file for each aggregate."""
+"""The SQL of Profile, in a file for each aggregate."""
 
 from services.profile.store import transfers
 from services.profile.store.profiles import FORGETTING

@@ -124,7 +124,7 @@ _DEBITED = {
     "reference": bindparam("reference", type_=Text),
     "fingerprint": bindparam("fingerprint", type_=Text),
 }
-# One statement, because the wallet is locked from here to the commit.
+# The debit is one statement, because the wallet is locked from here to the commit.
 _DEBIT = Statement(
     insert(TRANSFERS).from_select(list(_DEBITED), select(*_DEBITED.values())).returning(*_INSERTED),
     _Debit,
@@ -142,7 +142,7 @@ _GIVE_USER = Statement(
     _CreditOfUser,
     _AccountId,
 )
-# A wallet that a refusal refers to must not vanish meanwhile.
+# The lock keeps the wallet until the refusal that refers to it is committed.
 _KEEP_WALLET = Statement(
     select(ACCOUNTS.c.id).where(_OF_USER).with_for_update(read=True, key_share=True),
     ByUser,
@@ -151,15 +151,15 @@ _KEEP_WALLET = Statement(
 
 
 class IdTaken(Exception):
-    """The id belongs to a transfer that is there already; this transaction is over."""
+    """Another transfer has the id; the transaction is over."""
 
 
 async def debit(tx: Transaction, new: NewTransfer, *, not_after: datetime) -> Transfer | None:
-    """Take money out of a wallet; None, and nothing done, when it does not hold enough.
+    """Take money out of a wallet; change nothing and return None if it holds too little.
 
     Raises:
-        SagaCancelled: It comes too late.
-        IdTaken: See there.
+        SagaCancelled: The debit comes too late.
+        IdTaken: Another transfer has the id.
     """
     assert new.user_id is not None
     given = _Debit(
@@ -177,11 +177,11 @@ async def debit(tx: Transaction, new: NewTransfer, *, not_after: datetime) -> Tr
 
 
 async def refuse(tx: Transaction, new: NewTransfer, *, not_after: datetime) -> Transfer:
-    """Keep for ever that a debit was refused.
+    """Record for ever that a debit was refused.
 
     Raises:
-        SagaCancelled: It comes too late.
-        IdTaken: See there.
+        SagaCancelled: The debit comes too late.
+        IdTaken: Another transfer has the id.
     """
     assert new.user_id is not None
     wallet = await tx.first(_KEEP_WALLET, ByUser(new.user_id))
@@ -199,10 +199,10 @@ async def refuse(tx: Transaction, new: NewTransfer, *, not_after: datetime) -> T
 
 
 async def top_up(tx: Transaction, new: NewTransfer) -> Transfer | None:
-    """Put money into a wallet; None, and nothing done, when there is no such wallet.
+    """Put money into a wallet; change nothing and return None if the user has none.
 
     Raises:
-        IdTaken: See there.
+        IdTaken: Another transfer has the id.
     """
     assert new.user_id is not None
     wallet = await tx.first(_GIVE_USER, _CreditOfUser(new.user_id, new.amount))
@@ -213,10 +213,10 @@ async def top_up(tx: Transaction, new: NewTransfer) -> Transfer | None:
 
 
 async def give_back(tx: Transaction, new: NewTransfer, *, wallet_id: UUID) -> None:
-    """Give money of a locked debit back to its wallet, or to suspense when that is closed.
+    """Give back money of a locked debit: to its wallet, or to suspense if that is closed.
 
     Raises:
-        IdTaken: See there.
+        IdTaken: Another transfer has the id.
     """
     is_open = await tx.execute(_GIVE, _Credit(wallet_id, new.amount))
     credited = wallet_id if is_open else SUSPENSE

@@ -205,10 +205,10 @@ _LIST_OF_STATUS = Statement(
 
 
 async def insert_new(tx: Transaction, new: NewProfile, *, saga_id: UUID) -> Profile:
-    """Insert a profile; waits for another one with the same phone number to end.
+    """Insert a profile; wait for another transaction that inserts the same phone number.
 
     Raises:
-        PhoneTaken: Nothing was inserted, and the transaction goes on.
+        PhoneTaken: Another profile has the number; the transaction goes on.
         IllegalState: The user has a profile of another saga; the transaction is over.
     """
     row = _ProfileInsert(
@@ -264,7 +264,7 @@ async def update_locked(tx: Transaction, profile: Profile) -> Profile:
 
 
 async def set_status(tx: Transaction, user_id: UUID, *, status: str, version: int) -> bool:
-    """Set the status unless the version is an old one; return whether there is a profile."""
+    """Set the status, unless the version is old; return whether the user has a profile."""
     if await tx.execute(_SET_STATUS, _StatusChange(user_id, status, version)):
         return True
     return await _is_found(tx, _EXISTS, ByUser(user_id))
@@ -292,13 +292,13 @@ async def is_forgotten(tx: Transaction, user_id: UUID) -> bool:
 
 
 async def delete_of_saga(tx: Transaction, saga_id: UUID) -> UUID | None:
-    """Delete the profile that a saga made, with its brand; return whose it was, or None."""
+    """Delete the profile of a saga with its brand; return its user, or None."""
     owner = await tx.first(_DELETE_OF_SAGA, _ProfileSaga(saga_id))
     return None if owner is None else owner.user_id
 
 
 async def saga_of(tx: Transaction, user_id: UUID) -> UUID | None:
-    """Return the saga that made a user's profile; None without profile or saga."""
+    """Return the saga that made a user's profile, if both are known, or None."""
     saga = await tx.first(_SAGA_OF_USER, ByUser(user_id))
     return None if saga is None else saga.saga_id
 

@@ -1,7 +1,7 @@
 """The SQL that reads transfers, and the SQL of tombstones.
 
-Locks are taken in one order everywhere: the debit that is taken or given back, then
-the wallet, then the ids of new transfers. So no two transactions wait for each other.
+Every transaction takes its locks in one order: the debit, then the wallet, then the ids of
+new transfers. So no two transactions wait for each other.
 """
 
 from __future__ import annotations
@@ -146,7 +146,7 @@ async def find(reader: Reader, transfer_id: UUID) -> Transfer | None:
 
 
 async def lock(tx: Transaction, transfer_id: UUID) -> Transfer | None:
-    """Return a transfer and keep others from taking or giving it back, or None."""
+    """Return a transfer, or None, and keep others from refunding or undoing it."""
     await tx.execute(_LOCK, _TransferId(transfer_id))
     # A statement of its own sees the commits that the lock waited for.
     return await find(tx, transfer_id)

@@ -1,7 +1,6 @@
 """The SQL of wallets: accounts that users own.
 
-Locks are taken in one order everywhere: the debit that is taken or given back, then
-the wallet, then new transfers.
+For the order of locks see `transfers`.
 """
 
 from __future__ import annotations
@@ -119,11 +118,11 @@ async def get(reader: Reader, user_id: UUID) -> Wallet | None:
 
 
 async def close(tx: Transaction, user_id: UUID) -> None:
-    """Close a user's wallet, if there is one: its money is forfeited, its owner forgotten.
+    """Close a user's wallet, if there is one: forfeit its money, and forget its owner.
 
-    A wallet that no transfer refers to is removed.
+    Remove it instead when no transfer refers to it.
     """
-    # The lock comes first: from then on no transfer can begin to refer to the wallet.
+    # From the lock on, no new transfer can refer to the wallet.
     wallet = await tx.first(_LOCK, ByUser(user_id))
     if wallet is None or await tx.execute(_DELETE_UNUSED, _ByWallet(wallet.id)):
         return
