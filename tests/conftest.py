@@ -1,4 +1,4 @@
-"""What all tests stand on: a real PostgreSQL, fresh databases, keys."""
+"""The base of all tests: a real PostgreSQL, fresh databases, keys."""
 
 from __future__ import annotations
 
@@ -41,45 +41,45 @@ class Databases:
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[EmbeddedPostgres]:
-    """A PostgreSQL server for this test process."""
+    """Run a PostgreSQL server for this test process."""
     with shared_postgres() as server:
         yield server
 
 
 @pytest.fixture(scope="session")
 def databases(postgres: EmbeddedPostgres) -> Databases:
-    """Makes databases on that server."""
+    """Return the maker of databases on that server."""
     return Databases(postgres)
 
 
 @pytest.fixture
 def stack() -> Iterator[ExitStack]:
-    """What a test has opened, closed after it."""
+    """Close at the end of a test all that it has opened."""
     with ExitStack() as stack:
         yield stack
 
 
 @pytest.fixture
 def auth_url(databases: Databases, stack: ExitStack) -> str:
-    """A fresh database of Auth."""
+    """Return the URL of a fresh database of Auth."""
     return databases.fresh(stack, "auth")
 
 
 @pytest.fixture
 def profile_url(databases: Databases, stack: ExitStack) -> str:
-    """A fresh database of Profile."""
+    """Return the URL of a fresh database of Profile."""
     return databases.fresh(stack, "profile")
 
 
 @pytest.fixture
 def commerce_url(databases: Databases, stack: ExitStack) -> str:
-    """A fresh database of Commerce."""
+    """Return the URL of a fresh database of Commerce."""
     return databases.fresh(stack, "commerce")
 
 
 @pytest.fixture(scope="session")
 def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the keys of all services."""
+    """Return a folder with the keys of all services."""
     folder = tmp_path_factory.mktemp("lockstep") / "keys"
     key_files.initialise(folder)
     return folder

@@ -23,7 +23,7 @@ from services.kernel.signals import until_stopped
 
 
 class Strike:
-    """An observer that sends this process a signal, the first time at an edge."""
+    """Sends this process a signal at an edge, once."""
 
     def __init__(self, edge: str, number: signal.Signals) -> None:
         self.edge, self.number = edge, number
@@ -34,12 +34,12 @@ class Strike:
             os.kill(os.getpid(), self.number)
 
 
-async def serve(service: str, observer: Callable[[str], object] | None, address: str) -> None:
+async def serve(service: str, observer: Callable[[str], object] | None, listen_on: str) -> None:
     main = importlib.import_module(f"services.{service}.__main__")
     settings = load(getattr(main, f"{service.capitalize()}Settings"))
     configure(service=service, form="console")
     asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, _tell_tasks)
-    async with main.running(settings, listen_on=address, observer=observer) as running:
+    async with main.running(settings, listen_on=listen_on, observer=observer) as running:
         print(f"PORT {running.port}", flush=True)
         await until_stopped()
 
@@ -56,18 +56,18 @@ class Process:
         self.told: asyncio.Queue[int] = asyncio.Queue()
 
     async def tasks(self) -> int:
-        """Ask it how many tasks it has."""
+        """Return the number of the process's tasks."""
         self.signal(signal.SIGUSR1)
         async with asyncio.timeout(20):
             return await self.told.get()
 
     async def gone(self, *, seconds: float = 20.0) -> None:
-        """Wait until it has died."""
+        """Wait until the process has ended."""
         async with asyncio.timeout(seconds):
             await self.process.wait()
 
     def signal(self, number: signal.Signals) -> None:
-        """Send it a signal."""
+        """Send the process a signal."""
         self.process.send_signal(number)
 
 
@@ -79,17 +79,17 @@ async def started(
     *,
     edge: str = "",
     strike: str = "KILL",
-    address: str = "127.0.0.1:0",
+    listen_on: str = "127.0.0.1:0",
 ) -> AsyncIterator[Process]:
-    """Start a service in a process of its own, and kill it in the end.
+    """Start a service in a process of its own, and kill it at the end.
 
     Args:
         service: auth, profile or commerce.
-        settings: What it is told.
-        log: Where its output goes.
-        edge: Where it is struck; nowhere when empty.
+        settings: The service's settings.
+        log: The file for its output.
+        edge: The edge at which it is struck; empty: at none.
         strike: KILL or STOP.
-        address: Where it listens.
+        listen_on: The host and port to listen on.
     """
     environment = {
         **{k: v for k, v in os.environ.items() if not k.startswith("LOCKSTEP_")},
@@ -98,7 +98,7 @@ async def started(
     with log.open("ab") as output:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
-            *("-m", "tests.faulty", service, edge, strike, address),
+            *("-m", "tests.faulty", service, edge, strike, listen_on),
             cwd=Path(services.__file__).parent.parent,
             env=environment,
             stdout=asyncio.subprocess.PIPE,

@@ -1,4 +1,4 @@
-"""A real PostgreSQL for tests: one server a pytest process, one database a test."""
+"""A real PostgreSQL for tests: a server for each pytest process, a database for each test."""
 
 import itertools
 import tempfile
@@ -35,7 +35,7 @@ def make_template(server: EmbeddedPostgres, name: str, fill: Callable[[str], Non
 
 @contextmanager
 def fresh_database(server: EmbeddedPostgres, template: str = "template1") -> Iterator[str]:
-    """Give the URL of a copy of `template`, dropped afterwards even when still in use."""
+    """Yield the URL of a copy of `template`, and drop it at the end, even while it is in use."""
     name = f"{template}_{next(_numbers)}"
     _run(server, "CREATE DATABASE {} TEMPLATE {} STRATEGY FILE_COPY", name, template)
     try:

@@ -1,4 +1,4 @@
-"""Auth and Profile as they run, in this process: real servers, real databases."""
+"""Auth and Profile in this process, with real servers and real databases."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ from services.profile import __main__ as profile_main
 from services.profile.settings import ProfileSettings
 
 PASSWORD = "Secure-Horse-42"
-UNUSED_PORT = 1  # nobody listens there, and nobody may
+UNUSED_PORT = 1  # no process listens there, and none may
 
 
 def student(email: str = "alice@example.com", **fields: Any) -> auth_pb.RegisterRequest:
-    """Describe the least that a registration needs."""
+    """Return a registration with only the required fields."""
     given = {"full_name": "Alice Johnson", "course": "Computer Science", **fields}
     return auth_pb.RegisterRequest(email=email, password=PASSWORD, **given)
 
 
 @dataclass
 class System:
-    """Both services, and how to reach and to look into them."""
+    """Both services, with their stubs and their databases."""
 
     auth_settings: AuthSettings
     profile_settings: ProfileSettings
@@ -42,7 +42,7 @@ class System:
     auth: auth_grpc.AuthServiceAsyncStub
 
     async def query(self, service: str, sql: str, *args: Any) -> list[Any]:
-        """Look into a service's database."""
+        """Run a query on a service's database."""
         url = (
             self.auth_settings.auth_database_url
             if service == "auth"
@@ -75,7 +75,7 @@ class System:
 
 
 def auth_settings(url: str, keys: Path, profile_port: int, home: Path) -> AuthSettings:
-    """Tell Auth what it needs to know in a test."""
+    """Return Auth's settings for a test."""
     return AuthSettings(
         env="test",
         home=home,
@@ -90,7 +90,7 @@ def auth_settings(url: str, keys: Path, profile_port: int, home: Path) -> AuthSe
 
 
 def profile_settings(url: str, keys: Path, auth_port: int, home: Path) -> ProfileSettings:
-    """Tell Profile what it needs to know in a test."""
+    """Return Profile's settings for a test."""
     return ProfileSettings(
         env="test",
         home=home,
@@ -131,7 +131,7 @@ async def system(
 
 
 def raw_channel(port: int) -> grpc.aio.Channel:
-    """Connect without any of the client library: no retries, no deadlines."""
+    """Connect without the client library, so without retries and deadlines."""
     return grpc.aio.insecure_channel(f"127.0.0.1:{port}")
 
 

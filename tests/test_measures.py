@@ -1,4 +1,4 @@
-"""The measures of the code: what holds of all of it, and that anybody can run."""
+"""Rules that hold for all of the code."""
 
 from __future__ import annotations
 

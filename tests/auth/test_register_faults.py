@@ -214,7 +214,7 @@ async def test_profile_killed_anywhere_is_asked_again_when_it_is_back(
         waiting = asyncio.ensure_future(stub.Register(student(), metadata=KEY))
         await profile.gone()
         target = f"127.0.0.1:{profile.port}"
-        await stack.enter_async_context(started("profile", of_profile, log, address=target))
+        await stack.enter_async_context(started("profile", of_profile, log, listen_on=target))
         with contextlib.suppress(Unavailable):
             await waiting
         await lockstep.settled()

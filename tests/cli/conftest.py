@@ -19,14 +19,14 @@ Lockstep = Callable[..., "subprocess.Popen[str]"]
 
 @pytest.fixture
 def home() -> Iterator[Path]:
-    """A data folder with a short path that other users may enter as far as /tmp."""
+    """Make a data folder with a short path, in /tmp, where other users may enter."""
     with tempfile.TemporaryDirectory(prefix="lockstep-cli-") as folder:
         yield Path(folder) / "home"
 
 
 @pytest.fixture
 def environment(home: Path) -> dict[str, str]:
-    """An environment in which nothing is shared with other runs on this machine."""
+    """Return an environment that shares nothing with other runs on this machine."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("LOCKSTEP_")}
     ports = {f"LOCKSTEP_{name}_PORT": str(free_port()) for name in PORTS}
     return kept | ports | {"LOCKSTEP_HOME": str(home), "COLUMNS": "200", "PYTHONPATH": str(ROOT)}
@@ -34,7 +34,7 @@ def environment(home: Path) -> dict[str, str]:
 
 @pytest.fixture
 def lockstep(environment: dict[str, str]) -> Iterator[Lockstep]:
-    """Start `lockstep` with arguments; what still runs at the end is killed."""
+    """Start `lockstep` with arguments, and kill it if it still runs at the end."""
     started: list[subprocess.Popen[str]] = []
 
     def start(*arguments: str, **changes: str) -> subprocess.Popen[str]:
@@ -57,13 +57,13 @@ def lockstep(environment: dict[str, str]) -> Iterator[Lockstep]:
 
 
 def free_port() -> int:
-    """Ask the system for a port that nobody listens on."""
+    """Return a free port."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1])
 
 
 def finish(process: "subprocess.Popen[str]") -> tuple[int, str, str]:
-    """Wait for the end of a command and give its code, output and errors."""
+    """Wait for the end of a command, and return its code, output and errors."""
     output, errors = process.communicate(timeout=60)
     return process.returncode, output, errors

@@ -88,7 +88,7 @@ def test_every_container_is_described_correctly(compose: dict[str, Any]) -> None
 def test_the_containers_are_the_processes_of_up(compose: dict[str, Any]) -> None:
     services = compose["services"]
 
-    # On one machine there is one server, which no standby replaces: nothing to reconcile.
+    # One machine has one server and no standby, so there is no failover to reconcile.
     assert set(services) == {"postgres", "mail", "keys", "migrate", *SETTINGS, "reconcile"}
     for name in SETTINGS:
         assert services[name]["command"] == ["python", "-m", f"services.{name}"]

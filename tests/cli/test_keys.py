@@ -1,4 +1,4 @@
-"""Keys: made once, by one, for the owner only; token keys rotate without a gap."""
+"""Keys: one process makes them, only their owner reads them, and they rotate without a gap."""
 
 import stat
 import subprocess

@@ -1,4 +1,4 @@
-"""The mail sink: a real SMTP server whose files are always whole; and the commands that read it."""
+"""The mail sink, a real SMTP server whose files are always whole, and its commands."""
 
 import smtplib
 import subprocess
@@ -15,7 +15,7 @@ from tests.cli.conftest import ROOT, Lockstep, finish
 
 @pytest.fixture
 def sink(home: Path) -> Iterator[int]:
-    """Run the sink on a free port and give the port."""
+    """Run the sink on a free port, and return the port."""
     argv = ["-m", "services.cli.mailsink", "--folder", str(home / "mail"), "--port", "0"]
     with subprocess.Popen(
         [sys.executable, *argv], cwd=ROOT, stdout=subprocess.PIPE, text=True

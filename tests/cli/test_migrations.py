@@ -1,4 +1,4 @@
-"""The Alembic runner: one history a service, run once however many run it."""
+"""The Alembic runner: a history for each service, which many runners run once."""
 
 import contextlib
 import textwrap
@@ -115,7 +115,7 @@ def test_a_migration_can_stop_on_the_way_and_go_back(url: str, history: Path) ->
 
 
 def test_runners_at_the_same_time_migrate_once(url: str, history: Path) -> None:
-    # Alembic keeps its context in module globals: replicas are processes, so are these.
+    # Alembic keeps its context in module globals, so each replica here is a process.
 
     with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
         for done in [pool.submit(upgrade, url, history) for _ in range(2)]:

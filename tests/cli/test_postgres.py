@@ -1,4 +1,4 @@
-"""The embedded PostgreSQL: started, stopped, adopted, and nobody else's folders touched."""
+"""The embedded PostgreSQL: started, stopped, adopted, without touching others' folders."""
 
 import contextlib
 import os
@@ -122,7 +122,7 @@ def test_a_server_that_was_killed_and_never_reaped_does_not_keep_the_next_from_s
     server.start()
     server.create_databases(["authdb"])
     assert server._process is not None
-    server._process.kill()  # and not waited for: a zombie
+    server._process.kill()  # a zombie: its parent does not wait for it
 
     adopter = EmbeddedPostgres(server.folder, options=THROWAWAY)
     adopter.start()
@@ -226,7 +226,7 @@ def test_a_server_url_becomes_the_url_of_a_database(url: str, expected: str) -> 
 
 
 def start_and_die(home: Path) -> int:
-    """Start a server in a process that then kills itself, and give the server's id."""
+    """Start a server in a process that then kills itself, and return the server's id."""
     script = f"""
         import os, signal, pathlib
         from services.cli.postgres import THROWAWAY, EmbeddedPostgres

@@ -1,4 +1,4 @@
-"""`lockstep sagas`: asks the coordinators as the operator and shows what they say."""
+"""`lockstep sagas` asks the coordinators as the operator, and shows their answers."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -32,7 +32,7 @@ STUCK = saga_pb.Saga(
 
 
 class Coordinator(saga_grpc.SagaServiceServicer):
-    """Knows one saga, or none, and keeps who asked for what."""
+    """Knows one saga or none, and records its callers."""
 
     def __init__(self, name: str, sagas: list[saga_pb.Saga], keys: KeyRing) -> None:
         self.name = name

@@ -1,4 +1,4 @@
-"""Programs run together: restarted when they crash, stopped in order, left behind by nobody."""
+"""Programs that run together: restarted after a crash, stopped in order, never left behind."""
 
 import asyncio
 import contextlib
@@ -91,7 +91,7 @@ def pid_of(stage: Stage, name: str) -> int:
 
 
 def has_ended(pid: int) -> bool:
-    """Give a process that was told to end the time to do so."""
+    """Wait for the end of a process that was told to end."""
     with contextlib.suppress(psutil.NoSuchProcess):
         process = psutil.Process(pid)
         return wait([process], 10) == []
@@ -248,7 +248,7 @@ async def test_the_gateway_is_ready_when_readyz_says_so() -> None:
 
 
 def killed_supervisor(home: Path, script: str) -> int:
-    """Kill a supervisor whose program runs, and give the program's id."""
+    """Kill a supervisor whose program runs, and return the program's id."""
     source = f"""
         import asyncio, os, pathlib, signal, sys
         sys.path.insert(0, {str(ROOT)!r})

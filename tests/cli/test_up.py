@@ -21,7 +21,7 @@ pytestmark = pytest.mark.processes
 
 @pytest.fixture(autouse=True)
 def cluster(home: Path) -> Iterator[EmbeddedPostgres]:
-    """What `up` leaves on disk goes at the end."""
+    """Remove the files of `up` at the end."""
     server = EmbeddedPostgres(home / "postgres")
     yield server
     server.destroy()

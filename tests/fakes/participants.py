@@ -1,4 +1,4 @@
-"""Stand-ins for Profile and Commerce: the contract of their saga steps, in memory."""
+"""Stand-ins for Profile and Commerce, which keep the contract of their saga steps in memory."""
 
 from __future__ import annotations
 
@@ -168,7 +168,7 @@ async def _well() -> None:
 async def serving(
     name: str, servicers: Sequence[tuple[ServiceDescriptor, Any]], keys: Path
 ) -> AsyncIterator[str]:
-    """Serve stand-ins behind the kernel's own layers; gives their address."""
+    """Serve stand-ins behind the kernel's own layers, and return their target."""
     access = Access(
         service=name,
         keys=_Nothing(),

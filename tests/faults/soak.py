@@ -140,7 +140,7 @@ class Soak:
         stack = contextlib.AsyncExitStack()
         address = f"127.0.0.1:{self.ports[service][number]}"
         process = await stack.enter_async_context(
-            started(service, self.settings(service), self.home / "log", address=address)
+            started(service, self.settings(service), self.home / "log", listen_on=address)
         )
         self.living[service, number] = process
         self.stacks[service, number] = stack

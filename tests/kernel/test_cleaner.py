@@ -151,7 +151,7 @@ async def test_a_round_comes_by_itself_and_a_failed_one_ends_nothing(
     await asyncio.wait_for(second_round.wait(), 10)  # so the first has failed
     await run(kernel_url, "ALTER TABLE hidden RENAME TO idempotency")
     while await left(database, tables.IDEMPOTENCY, "scope"):
-        pass  # every look asks the database, which lets the cleaner run
+        pass  # each look awaits the database, so the cleaner runs
     await cleaning.stop()
     await database.close()
 

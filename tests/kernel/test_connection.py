@@ -1,4 +1,4 @@
-"""Connections: waiting, on both event loops, while servers answer late, leave or say too much."""
+"""Connections that wait, on both event loops; the server answers late, unasked or never."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ async def one(connection: Connection, query: str, *values: Any) -> Any:
 
 
 async def end(connection: Connection) -> None:
-    """Have the server leave a connection, and wait until it has."""
+    """Make the server end a connection, and wait until it has."""
     async with await connect(connection.info.dsn) as other:
         pid = connection.info.backend_pid
         await other.execute(b"SELECT pg_terminate_backend($1, 5000)", [pid])
@@ -192,10 +192,10 @@ async def test_a_command_that_fails_raises_what_a_statement_would(connection: Co
 async def test_a_socket_that_libpq_has_closed_by_itself_is_let_go_of(
     connection: Connection,
 ) -> None:
-    """Its number comes again: whoever gets it would never hear of an answer."""
+    """Another file may get its number, and the loop would not report its events."""
     await connection.command(b"BEGIN")
     assert is_registered(connection)
-    # While nobody looks, so that the error and the end of the connection are read at once.
+    # The loop does not run meanwhile, so libpq reads the error and the end at once.
     with psycopg.connect(connection.info.dsn, autocommit=True) as other:
         other.execute("SELECT pg_terminate_backend(%s, 5000)", [connection.info.backend_pid])
     with pytest.raises(psycopg.OperationalError):

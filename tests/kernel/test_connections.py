@@ -1,4 +1,4 @@
-"""Lending connections: to how many, in which order, and what becomes of bad ones."""
+"""Lending connections: the limit, the order, and bad connections."""
 
 from __future__ import annotations
 

@@ -257,7 +257,7 @@ async def test_a_cancelled_caller_does_not_interrupt_the_transaction(url: str) -
     with pytest.raises(asyncio.CancelledError):
         await caller
     stop.released.set()
-    await database.close()  # waits for what is running
+    await database.close()  # waits for the transaction
     again = Database(url, name="test")
     await again.open()
     assert await count(again) == 1

@@ -1,4 +1,4 @@
-"""Profile for tests."""
+"""A running Profile for the tests."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from tests.profile.world import World, profile_world
 
 @pytest.fixture(scope="session")
 def shared_url(databases: Databases) -> Iterator[str]:
-    """One database for all tests here: emptying it is much faster than copying a new one."""
+    """Return the URL of one database for all tests: to empty it is faster than to copy it."""
     with ExitStack() as stack:
         yield databases.fresh(stack, "profile")
 
 
 @pytest.fixture
 def profile_url(shared_url: str) -> str:
-    """An empty database."""
+    """Empty the database and return its URL."""
     with psycopg.connect(shared_url) as connection:
         connection.execute("TRUNCATE profiles, brands, transfers, saga_barriers, idempotency")
         connection.execute("DELETE FROM accounts WHERE kind = 'wallet'")
@@ -31,6 +31,6 @@ def profile_url(shared_url: str) -> str:
 
 @pytest.fixture
 async def world(profile_url: str, keys: Path) -> AsyncIterator[World]:
-    """A running Profile on an empty database."""
+    """Run Profile on an empty database."""
     async with profile_world(profile_url, keys) as world:
         yield world

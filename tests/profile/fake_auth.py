@@ -1,4 +1,4 @@
-"""An Auth that knows the sessions it is told, with real tokens: what Profile asks of Auth."""
+"""A stand-in for Auth, with the RPCs that Profile calls, and with real tokens."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from services.kernel.ids import new_id
 
 
 class FakeAuth(auth_grpc.AuthServiceServicer):
-    """Answers CheckSession and GetJwks, and signs the tokens that go with them."""
+    """Answers CheckSession and GetJwks, and signs access tokens."""
 
     def __init__(self, keys: Path) -> None:
         self._keys = SigningKeys.load(keys)

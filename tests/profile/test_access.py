@@ -1,4 +1,4 @@
-"""Who may call what at Profile, for every method there is."""
+"""Access to each method of Profile, for each kind of caller."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ async def test_with_an_ended_session_nobody_gets_in(world: World, method: Method
 async def test_only_administrators_may_do_what_is_theirs(
     world: World, method: MethodDescriptor
 ) -> None:
-    """A role in the token is not believed."""
+    """Profile must ignore the role in the token."""
     call, request = user_call(world, method)
     pretender = bearer(world.auth.token(new_id(), role="brand"))
     with fails(PermissionDenied, "FORBIDDEN"):
@@ -140,7 +140,7 @@ async def test_services_read_no_profiles(world: World) -> None:
 
 
 async def test_without_auth_nobody_is_guessed_about(profile_url: str, keys: Path) -> None:
-    """And what needs no user goes on."""
+    """Methods that need no user still work."""
     async with fake_auth(keys) as auth:
         settings = settings_for(profile_url, keys, auth)
     async with (

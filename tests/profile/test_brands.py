@@ -1,4 +1,4 @@
-"""Brands: seen by everybody, changed by their owners."""
+"""Brands: everybody sees them, and their owners change them."""
 
 from __future__ import annotations
 

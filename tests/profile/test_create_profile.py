@@ -134,7 +134,7 @@ async def test_a_moment_beyond_time_is_refused(world: World) -> None:
 
 
 async def test_a_repeat_gets_the_first_answer(world: World) -> None:
-    """[R20, R22] Also when the profile has changed since."""
+    """[R20, R22] This holds when the profile has changed meanwhile, too."""
     request = registration(**BRAND)
     first = await world.by_auth.CreateProfile(request)
     status = profile_pb.SetProfileStatusRequest(
@@ -271,7 +271,7 @@ async def test_a_cancelled_saga_leaves_nothing_behind(world: World) -> None:
 
 @pytest.mark.parametrize("created", [True, False])
 async def test_what_comes_after_a_cancellation_is_refused(world: World, created: bool) -> None:
-    """[R23, R25, P5] However often it comes."""
+    """[R23, R25, P5] Every repeat is refused as well."""
     request = registration()
     if created:
         await world.by_auth.CreateProfile(request)
@@ -299,14 +299,14 @@ async def test_a_cancellation_sees_what_it_waited_for(profile_url: str, keys: Pa
 
 
 async def test_a_step_that_comes_too_late_is_refused(world: World) -> None:
-    """[R26] Without any tombstone."""
+    """[R26] The cancellation finds no tombstone."""
     with fails(Aborted, "SAGA_CANCELLED"):
         await world.by_auth.CreateProfile(registration(not_after=soon(-1)))
     assert world.counts() == NOTHING | {"barriers": 0}
 
 
 async def test_a_repeat_may_come_late(world: World) -> None:
-    """[R22] Time limits only what was not seen before."""
+    """[R22] The time limit holds only for a step that is new."""
     request = registration()
     first = await world.by_auth.CreateProfile(request)
     request.not_after.CopyFrom(soon(-1))
@@ -314,7 +314,7 @@ async def test_a_repeat_may_come_late(world: World) -> None:
 
 
 async def test_the_undo_does_not_depend_on_the_barrier(world: World) -> None:
-    """[P4] Barriers are cleaned up, or lost with a backup."""
+    """[P4] The barrier may be cleaned up, or lost with a backup."""
     request = registration()
     await world.by_auth.CreateProfile(request)
     world.execute("DELETE FROM saga_barriers")
@@ -366,7 +366,7 @@ async def test_an_unknown_commit_of_a_cancellation_is_unavailable(
 async def test_a_cancellation_fails_fast_behind_a_zombie(
     profile_url: str, keys: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """[R52, R41] And succeeds when the zombie is gone."""
+    """[R52, R41] A repeat succeeds when the zombie is gone."""
     limits = database._LIMITS.replace("lock_timeout=2s", "lock_timeout=100ms")
     monkeypatch.setattr(database, "_LIMITS", limits)
     stop = Stop("profile.CreateProfile.commit.sent")
@@ -397,7 +397,7 @@ def ids(request: profile_pb.CreateProfileRequest) -> dict[str, Any]:
 
 
 def disconnect(url: str) -> None:
-    """Break every connection to a database but this one."""
+    """Break the other connections to a database."""
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"

@@ -1,4 +1,4 @@
-"""ForgetProfile: a step of account deletion, after which nothing leads to the person."""
+"""ForgetProfile: a step of account deletion, after which no data leads to the person."""
 
 from __future__ import annotations
 
@@ -46,13 +46,13 @@ async def test_nothing_of_a_person_is_left(world: World) -> None:
     left = everything(world)
     for secret in ("Grace", "Hopper", PHONE, "Navy", "Flow-Matic", "rear-admiral"):
         assert secret not in left
-    # Two tombstones refuse a late registration: ours, and the one that 0.1 reads.
+    # Two tombstones refuse a late registration: the table's, and the one that 0.1 reads.
     assert world.rows("SELECT 1 FROM forgotten_users WHERE user_id = %s", request.user_id)
     assert left.count(request.user_id) == 1
 
 
 async def test_a_forgotten_persons_requests_are_forgotten(world: World) -> None:
-    """Stored replies are kept by who asked, too."""
+    """Stored replies are also found by their caller."""
     admin_id, user_id = await world.register(), await world.register()
     request = wallet_pb.TopUpWalletRequest(
         user_id=str(user_id), transfer_id=str(new_id()), amount=money(500)
@@ -106,7 +106,7 @@ async def test_a_registration_that_comes_late_makes_nobody_again(world: World) -
 
 
 async def test_a_user_whom_a_process_of_0_1_forgot_is_not_registered_again(world: World) -> None:
-    """That process files the user's id as a saga, and knows no other tombstone."""
+    """That process files the user's id as a saga, and reads no other tombstone."""
     user_id = new_id()
     world.rows(
         "INSERT INTO saga_barriers (saga_id, branch, state)"

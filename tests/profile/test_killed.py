@@ -1,4 +1,4 @@
-"""Profile killed with SIGKILL in the middle: a repeat elsewhere finds all of it or nothing."""
+"""SIGKILL in the middle of a call: a repeat at another process finds all of it or nothing."""
 
 from __future__ import annotations
 
@@ -169,7 +169,7 @@ async def test_killed_under_64_debits_it_loses_none_and_takes_none_twice(
 async def python_m_services_profile(
     settings: ProfileSettings, log: Path
 ) -> AsyncIterator[asyncio.subprocess.Process]:
-    """Run Profile as people do, and kill it in the end."""
+    """Run Profile as its own process, and kill it at the end."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith("LOCKSTEP_")}
     with log.open("ab") as output:
         process = await asyncio.create_subprocess_exec(
@@ -201,7 +201,7 @@ async def serving(port: int) -> None:
 
 
 def free_port() -> int:
-    """Return a port that nobody has just now."""
+    """Return a port that is free now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

@@ -45,7 +45,7 @@ owners = st.integers(min_value=0, max_value=OWNERS - 1)
 
 
 class Debit:
-    """What the model knows of a debit."""
+    """A debit in the model."""
 
     def __init__(self, owner: int, amount: int) -> None:
         self.id = new_id()
@@ -77,7 +77,7 @@ class Faults:
 
 
 class Ledger(RuleBasedStateMachine):
-    """Does to Profile what it does to the model."""
+    """Does the same to Profile and to the model."""
 
     debits = Bundle("debits")
 
@@ -98,7 +98,7 @@ class Ledger(RuleBasedStateMachine):
         return self.runner.run(work)
 
     def call(self, request: Callable[[], Awaitable[T]]) -> T | str:
-        """Ask as services do, again and again; return the answer or the reason of an error."""
+        """Repeat a call as services do; return the answer or the reason of an error."""
 
         async def answered() -> T | str:
             for _ in range(4):
@@ -110,7 +110,7 @@ class Ledger(RuleBasedStateMachine):
         return self.run(answered())
 
     def transfer(self, request: Callable[[], Awaitable[wallet_pb.Transfer]]) -> wallet_pb.Transfer:
-        """Ask for what can't be refused."""
+        """Make a call that Profile must not refuse."""
         answer = self.call(request)
         assert not isinstance(answer, str), answer
         return answer

@@ -1,4 +1,4 @@
-"""Profile's migrations: rows survive them, and they end at the model."""
+"""Profile's migrations: they keep rows, and they end at the model."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ def test_the_migrations_end_at_the_model(postgres: EmbeddedPostgres, url: str) -
 
 
 def schema(url: str) -> str:
-    """Return what pg_dump says of a database, without what is random or Alembic's."""
+    """Return the schema that pg_dump prints, without random parts and Alembic's table."""
     dump = subprocess.run(
         [binaries() / "pg_dump", "--schema-only", "--no-owner", "--exclude-table=alembic_version",
          f"--dbname={url}"],

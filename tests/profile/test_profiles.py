@@ -139,14 +139,14 @@ async def test_a_mask_with_what_cannot_be_changed_is_refused(world: World, path:
 
 
 async def test_a_mask_may_name_which_resource_is_meant(world: World) -> None:
-    """A REST client that sends the etag has it in the mask that the gateway infers."""
+    """The gateway infers a mask from the body, so a REST client's etag is in it."""
     user_id = await world.register()
     changed = await update(world, user_id, mask=["user_id", "etag", "bio"], bio="new", etag="1")
     assert changed.bio == "new"
 
 
 async def test_output_only_fields_are_left_alone(world: World) -> None:
-    """AIP-203: whoever sends back what they read must not be refused."""
+    """AIP-203: a client may send back the whole resource that it has read."""
     user_id = await world.register()
     read = await world.profile(user_id)
     read.status = "active"
@@ -263,7 +263,7 @@ async def test_of_many_who_change_to_one_phone_one_gets_it(world: World) -> None
 
 
 async def test_two_who_swap_phones_end_with_an_answer(world: World) -> None:
-    """Each waits for the other: PostgreSQL ends one wait, and the one repeated is refused."""
+    """Each waits for the other. PostgreSQL ends one wait, and the repeated update is refused."""
     one = await world.register(phone_number=PHONE)
     two = await world.register(phone_number=OTHER_PHONE)
     answers = await asyncio.gather(

@@ -1,4 +1,4 @@
-"""Wallets when everybody comes at once: one outcome an id, no cent lost or made."""
+"""Wallets with many calls at once: each id has one outcome, and no cent is lost or made."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ async def test_64_debits_of_one_wallet_take_what_it_holds_and_no_more(world: Wor
 async def test_64_debits_between_top_ups_refunds_and_voids_never_deadlock(
     profile_url: str, keys: Path
 ) -> None:
-    """PostgreSQL would end a deadlock and Profile repeat the transaction: none is repeated."""
+    """Profile repeats a transaction after a deadlock; it repeats none here."""
     begun: Counter[str] = Counter()
 
     async def observer(edge: str) -> None:
@@ -66,7 +66,7 @@ async def test_64_debits_between_top_ups_refunds_and_voids_never_deadlock(
 
 @pytest.mark.parametrize("first", ["larger", "smaller"])
 async def test_two_debits_race_for_the_last_money(profile_url: str, keys: Path, first: str) -> None:
-    """In both orders, the second waiting for the first to commit."""
+    """Both orders are tried; the second call waits for the first one's commit."""
     stop = Stop("profile.DebitWallet.commit.sent")
     amounts = (100, 60) if first == "larger" else (60, 100)
     async with profile_world(profile_url, keys, observer=stop) as world:

@@ -1,4 +1,4 @@
-"""Wallets: money goes in, out and back, and every id has one outcome."""
+"""Wallets: money goes in, out and back, and each id has one outcome."""
 
 from __future__ import annotations
 
@@ -468,7 +468,7 @@ async def test_wrong_pages_are_refused(world: World) -> None:
         )
 
 
-# What the database itself holds to
+# The rules that the database itself enforces
 
 
 @pytest.mark.parametrize("change", ["UPDATE transfers SET amount = 1", "DELETE FROM transfers"])

@@ -37,7 +37,7 @@ SCRIPT = Path(services.profile.__file__).parent / "sql/recompute_balances.sql"
 
 @dataclass(slots=True, kw_only=True)
 class World:
-    """Profile as everybody sees it: Auth, Commerce, users, and a look at the tables."""
+    """Profile with its callers, Auth, Commerce and users, and a look at its tables."""
 
     url: str
     auth: FakeAuth
@@ -118,12 +118,12 @@ class World:
         return minor_of((await self.wallets.GetWallet(request, metadata=self.admin)).balance)
 
     def rows(self, query: str, *values: Any) -> list[Any]:
-        """Look into the tables."""
+        """Run a query on the tables."""
         with psycopg.connect(self.url, row_factory=namedtuple_row) as connection:
             return connection.execute(query.encode(), values).fetchall()
 
     def execute(self, statement: str, *values: Any) -> None:
-        """Change the tables behind Profile's back."""
+        """Change the tables without Profile."""
         with psycopg.connect(self.url) as connection:
             connection.execute(statement.encode(), values)
 
@@ -140,19 +140,19 @@ class World:
         }
 
     async def until_blocked(self, number: int = 1) -> None:
-        """Wait until so many sessions of Profile wait for a lock."""
+        """Wait until this many sessions of Profile wait for a lock."""
         query = "SELECT count(*) AS number FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
         async with asyncio.timeout(5):
-            # PostgreSQL tells nobody when a session begins to wait.
+            # PostgreSQL sends no notice when a session begins to wait.
             while self.rows(f"{query} AND datname = current_database()")[0].number < number:  # noqa: ASYNC110
                 await asyncio.sleep(0.005)
 
     def wrong_balances(self) -> list[Any]:
-        """Return the accounts whose balance does not follow from the transfers."""
+        """Return the accounts whose balance differs from the sum of their transfers."""
         return self.rows(SCRIPT.read_text())
 
     def system_balance(self, kind: str) -> int:
-        """Return what a system account has received less what it gave."""
+        """Return the sum that a system account received, less the sum that it paid."""
         return int(
             self.rows(
                 "SELECT coalesce(sum(CASE WHEN t.credit_account_id = a.id THEN amount"
@@ -179,7 +179,7 @@ async def profile_world(
 
 
 def settings_for(url: str, keys: Path, auth: FakeAuth) -> ProfileSettings:
-    """Tell Profile what it needs to know in a test."""
+    """Return Profile's settings for a test."""
     return ProfileSettings(
         profile_database_url=url,
         keys=keys,
@@ -190,7 +190,7 @@ def settings_for(url: str, keys: Path, auth: FakeAuth) -> ProfileSettings:
 
 @asynccontextmanager
 async def connected(port: int, settings: ProfileSettings, auth: FakeAuth) -> AsyncIterator[World]:
-    """Open the channels of everybody who calls a Profile that runs."""
+    """Open the channels of all callers of a running Profile."""
     async with AsyncExitStack() as stack:
 
         async def channel(name: str | None) -> Any:
@@ -240,7 +240,7 @@ def soon(seconds: float = 60.0) -> Timestamp:
 def registration(
     *, saga_id: UUID | None = None, user_id: UUID | None = None, **fields: Any
 ) -> profile_pb.CreateProfileRequest:
-    """Describe a profile; what is not said is usual."""
+    """Return a request for a profile; fields that are not given have usual values."""
     usual: dict[str, Any] = {
         "not_after": soon(),
         "initial_status": "pending",
@@ -256,7 +256,7 @@ def registration(
 def debit_request(
     user_id: UUID, minor: int, *, transfer_id: UUID | None = None, **fields: Any
 ) -> wallet_pb.DebitWalletRequest:
-    """Describe a debit; what is not said is usual."""
+    """Return a request for a debit; fields that are not given have usual values."""
     usual: dict[str, Any] = {"reference": "an order", "not_after": soon()}
     return wallet_pb.DebitWalletRequest(
         transfer_id=str(transfer_id or new_id()),
@@ -267,11 +267,11 @@ def debit_request(
 
 
 def money(minor: int) -> Money:
-    """Write cents."""
+    """Return cents as a message."""
     units, cents = divmod(minor, 100)
     return Money(currency_code="USD", units=units, nanos=cents * 10_000_000)
 
 
 def minor_of(amount: Money) -> int:
-    """Read cents."""
+    """Return the cents of a message."""
     return amount.units * 100 + amount.nanos // 10_000_000
