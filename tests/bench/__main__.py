@@ -1,11 +1,11 @@
-"""How fast Lockstep is, measured against what the same machine can do in the same run.
+"""The speed of Lockstep, measured against the same machine in the same run.
 
     python -m tests.bench [--quick] [--only ROW ...] [--write]
 
-Starts its own Lockstep on spare ports, with a database that syncs its commits and with
-its access logs on. Figure and yardstick take turns, so that whatever else the machine
-does hits both; it is their ratio that counts. On two cores the service that is measured
-has one to itself, and the load, the database and everything else share the other.
+It starts a Lockstep of its own on spare ports. The database syncs its commits, and access
+logs are on. Figure and yardstick take turns, so other work of the machine slows both; only
+their ratio counts. On two cores the measured service has one for itself. The load, the
+database and everything else share the other.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-# gRPC warns whenever a process is started beside it; nothing here forks and stays.
+# gRPC warns at each start of a process; no process here goes on after a fork.
 os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
 
 from tests.bench import report, row_auth, row_calls, row_life, row_lists, row_orders
@@ -28,7 +28,7 @@ from tests.bench.load import LoadError
 from tests.bench.report import Finding
 from tests.bench.stack import StackError, stack
 
-# In an order that starts Lockstep as seldom as possible.
+# This order starts Lockstep as seldom as possible.
 ROWS: dict[str, Row] = {
     "grpc": row_calls.grpc_calls,
     "rest": row_calls.rest_calls,
@@ -42,12 +42,12 @@ ROWS: dict[str, Row] = {
     "hashing": row_auth.hashing,
     "storm": row_auth.storm,
 }
-# What the quick run leaves out: it says nothing in so little time.
+# The quick run leaves these out: they need more time to mean something.
 ONLY_FULL = {"memory"}
 
 
 async def measure(names: Sequence[str], *, is_quick: bool) -> list[Finding]:
-    """Measure rows one after the other; one that cannot be measured says so."""
+    """Measure rows one after the other; a row that fails becomes a finding, too."""
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         async with stack() as made:
@@ -79,7 +79,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def main() -> None:
-    """Measure, and show or write what was found."""
+    """Measure, and show or write the findings."""
     arguments = _arguments()
     skipped = ONLY_FULL if arguments.quick else set()
     names = arguments.only or [name for name in ROWS if name not in skipped]

@@ -3,7 +3,7 @@
     python -m tests.bench.bare replies.json
 
 The file holds the answer of each method, as {"/some.Service/Method": "0a03..."}. It
-prints its port. As the services, it runs on uvloop and decodes nothing by itself.
+prints its port. Like the services it runs on uvloop, and gRPC decodes nothing.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Sends one request again and again, where h2load is missing; prints what came of it.
+"""Sends one request again and again, where h2load is missing, and prints the figures.
 
-python -m tests.bench.client '{"address": "127.0.0.1:8080", "path": "/v1/products", ...}'
+python -m tests.bench.client '{"endpoint": "127.0.0.1:8080", "path": "/v1/products", ...}'
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from tests.bench.load import BYTES_TOLERANCE, WARM_UP_SECONDS
 Once = Callable[[], Awaitable[bytes]]
 
 
-async def run(asked: dict[str, Any]) -> dict[str, float]:
-    """Send for some seconds, a number at once; return what `load.Load` holds."""
+async def run(wanted: dict[str, Any]) -> dict[str, float]:
+    """Send for some seconds, several at once; return the figures of a `load.Load`."""
     begin = time.perf_counter() + WARM_UP_SECONDS
-    end = begin + asked["seconds"]
-    opener = _grpc if asked["message"] is not None else _http
-    async with opener(asked) as callers:
-        found = await asyncio.gather(*(_repeat(once, asked, begin, end) for once in callers))
+    end = begin + wanted["seconds"]
+    opener = _grpc if wanted["message"] is not None else _http
+    async with opener(wanted) as callers:
+        found = await asyncio.gather(*(_repeat(once, wanted, begin, end) for once in callers))
     times = sorted(each for times, _ in found for each in times)
     return {
-        "per_second": len(times) / asked["seconds"],
+        "per_second": len(times) / wanted["seconds"],
         "p50": statistics.median(times),
         "p99": times[int(len(times) * 0.99)],
         "requests": sum(made for _, made in found),
@@ -39,10 +39,10 @@ async def run(asked: dict[str, Any]) -> dict[str, float]:
 
 
 async def _repeat(
-    once: Once, asked: dict[str, Any], begin: float, end: float
+    once: Once, wanted: dict[str, Any], begin: float, end: float
 ) -> tuple[list[float], int]:
-    """Return the times after the warm-up, and how many requests there were in all."""
-    times, made, expected = list[float](), 0, asked["reply_bytes"]
+    """Return the times after the warm-up, and the number of all requests."""
+    times, made, expected = list[float](), 0, wanted["reply_bytes"]
     while (before := time.perf_counter()) < end:
         reply = await once()
         after, made = time.perf_counter(), made + 1
@@ -54,24 +54,24 @@ async def _repeat(
 
 
 @asynccontextmanager
-async def _grpc(asked: dict[str, Any]) -> AsyncIterator[list[Once]]:
-    message, headers = bytes.fromhex(asked["message"]), [tuple(pair) for pair in asked["headers"]]
-    async with grpc.aio.insecure_channel(asked["address"]) as channel:
-        call: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(asked["path"])
+async def _grpc(wanted: dict[str, Any]) -> AsyncIterator[list[Once]]:
+    message, headers = bytes.fromhex(wanted["message"]), [tuple(pair) for pair in wanted["headers"]]
+    async with grpc.aio.insecure_channel(wanted["endpoint"]) as channel:
+        call: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(wanted["path"])
 
         async def once() -> bytes:
             return await call(message, metadata=headers, timeout=10)
 
-        yield [once] * asked["in_flight"]
+        yield [once] * wanted["in_flight"]
 
 
 @asynccontextmanager
-async def _http(asked: dict[str, Any]) -> AsyncIterator[list[Once]]:
-    host, port = asked["address"].rsplit(":", 1)
-    headers = [("host", asked["address"]), *asked["headers"]]
-    lines = [f"GET {asked['path']} HTTP/1.1", *(f"{name}: {value}" for name, value in headers)]
+async def _http(wanted: dict[str, Any]) -> AsyncIterator[list[Once]]:
+    host, port = wanted["endpoint"].rsplit(":", 1)
+    headers = [("host", wanted["endpoint"]), *wanted["headers"]]
+    lines = [f"GET {wanted['path']} HTTP/1.1", *(f"{name}: {value}" for name, value in headers)]
     request = "\r\n".join([*lines, "", ""]).encode()
-    streams = [await asyncio.open_connection(host, int(port)) for _ in range(asked["in_flight"])]
+    streams = [await asyncio.open_connection(host, int(port)) for _ in range(wanted["in_flight"])]
     yield [_http_call(reader, writer, request) for reader, writer in streams]
     for _, writer in streams:
         writer.close()

@@ -1,9 +1,9 @@
-"""What a REST call costs: direct gRPC, this gateway, and Envoy's transcoder, in one run.
+"""The cost of a REST call: direct gRPC, this gateway, and Envoy's transcoder, in one run.
 
     python -m tests.bench.gateway_bench [--seconds 3] [--connections 16]
 
-The same gRPC server answers all of them, and the same client program asks. Each of the
-three is a process of its own; client and server share the machine with them.
+The same gRPC server answers all of them, and the same client program calls them. Each of
+the three is a process of its own; client and server share the machine with them.
 """
 
 # ruff: noqa: E501 - the proto
@@ -95,7 +95,7 @@ class Result:
 
 
 async def serve(port: int, registry: Registry) -> None:
-    """Answer with prepared bytes: the service itself costs as little as it can."""
+    """Answer with prepared bytes, so that the service costs as little as possible."""
     item, page = registry.message("bench.v1.Item"), registry.message("bench.v1.ListItemsResponse")
     assert item is not None
     assert page is not None
@@ -126,7 +126,7 @@ def serve_process(port: int, descriptors_file: str) -> None:
 async def http_load(
     port: int, target: str, connections: int, seconds: float, *, pid: int
 ) -> Result:
-    """Ask over keep-alive connections, one request after the other on each."""
+    """Send over keep-alive connections, one request after the other on each."""
     request = (
         f"GET {target} HTTP/1.1\r\nHost: bench\r\nAccept: application/json\r\n"
         "Authorization: Bearer aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\r\n\r\n"
@@ -151,7 +151,7 @@ async def http_load(
 
 
 async def grpc_load(port: int, method: str, connections: int, seconds: float) -> Result:
-    """Ask over one channel, with as many calls in flight."""
+    """Call over one channel, with as many calls in flight."""
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
         call: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(
             f"/{SERVICE}/{method}"
@@ -234,7 +234,7 @@ async def compare(routes: int, connections: int, seconds: float) -> None:
             ):
                 for what, (method, target) in CALLS.items():
                     direct = await grpc_load(port, method, connections, seconds)
-                    # Alternating, so that whatever else the machine does hits both.
+                    # They take turns, so other work of the machine slows all of them.
                     rounds = [
                         (
                             await http_load(ours, target, connections, seconds / 2, pid=our_pid),

@@ -1,4 +1,4 @@
-"""What every row of the benchmark is given: a Lockstep, people, and how much time to take."""
+"""The lab of the benchmark's rows: a Lockstep, people, and the time to take."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from tests.bench.report import Finding
 from tests.bench.stack import Stack
 
 PRODUCTS, CATEGORIES = 1_000, 16
-# Hashes that cost nothing, where hashing is not what is measured.
+# Hashes that cost nothing, for rows that do not measure hashing.
 CHEAP = {"env": "test", "bcrypt_cost": "4"}
 
 
 @dataclass(slots=True, kw_only=True)
 class Lab:
-    """See the module.
+    """The lab of a row.
 
     Attributes:
-        stack: Lockstep; a row says with which settings it is to run.
-        is_quick: Whether less is measured.
+        stack: Lockstep, which runs with the settings of the row.
+        is_quick: Whether to measure less.
     """
 
     stack: Stack
@@ -37,16 +37,16 @@ class Lab:
     findings: list[Finding] = field(default_factory=list)
 
     def rounds(self, seconds: float) -> tuple[int, float]:
-        """Return how many rounds to measure, and how long each."""
+        """Return the number of rounds, and the seconds of each."""
         return (2, min(seconds, 1.5)) if self.is_quick else (5, seconds)
 
     def say(self, text: str) -> None:
-        """Show what is being measured."""
+        """Show the progress of the row."""
         self.progress.update(self.task, description=text)
 
     @asynccontextmanager
     async def running(self, **settings: str) -> AsyncIterator[Clients]:
-        """Have Lockstep run with these settings and a small catalog; connect to it."""
+        """Run Lockstep with these settings and a small catalog, and connect to it."""
         self.say("starting Lockstep")
         await self.stack.run_with(**settings)
         if not self._is_seeded:
@@ -57,7 +57,7 @@ class Lab:
             yield connected
 
     async def admin(self, to: Clients) -> Person:
-        """Return an administrator, who is made once."""
+        """Return the administrator; make one at the first call."""
         if not self._admin_email:
             person = await administrator(self.stack, to)
             self._admin_email = person.email
@@ -71,7 +71,7 @@ Row = Callable[[Lab], Awaitable[list[Finding]]]
 async def together(
     callers: Sequence[Callable[[], Awaitable[object]]],
 ) -> tuple[list[float], list[object]]:
-    """Start everything at once; return how many seconds each took, and what came of it."""
+    """Start everything at once; return the seconds and the outcome of each."""
     loop = asyncio.get_running_loop()
     times: list[float] = []
 

@@ -1,10 +1,10 @@
-"""Load: one request again and again, by what disturbs least.
+"""Load: one request again and again, by the generator that disturbs least.
 
 h2load (nghttp2, in C) speaks HTTP/1.1 and, with the right headers, gRPC. A call takes
-it 30 us of a core, k6 170 us and a client in Python 180 us, and on two cores what the
-load takes is missing where it is measured. It does not read gRPC's trailers, but an
-error has no body: so the bytes of all answers are checked. Without h2load a client in
-Python does it, in a process of its own.
+it 30 us of a core, k6 170 us and a client in Python 180 us. On two cores the measured
+service lacks the time that the load takes. h2load does not read gRPC's trailers, but an
+error has no body, so the bytes of all answers are checked. Without h2load a client in
+Python sends the load, in a process of its own.
 """
 
 from __future__ import annotations
@@ -38,27 +38,27 @@ class Target:
     """One request.
 
     Attributes:
-        address: host:port.
-        path: The path; of a gRPC call, its method.
-        message: What a gRPC call sends; None: an HTTP GET.
+        endpoint: host:port.
+        path: The path of an HTTP request, or the method of a gRPC call.
+        message: The message of a gRPC call; None: an HTTP GET.
         headers: More headers, or metadata.
-        reply_bytes: How long the answer's body is.
+        reply_bytes: The length of the answer's body.
     """
 
-    address: str
+    endpoint: str
     path: str
     message: bytes | None = None
     headers: tuple[tuple[str, str], ...] = ()
     reply_bytes: int = 0
 
-    def at(self, address: str) -> Target:
-        """Return the same request to another address."""
-        return replace(self, address=address)
+    def at(self, endpoint: str) -> Target:
+        """Return the same request to another endpoint."""
+        return replace(self, endpoint=endpoint)
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What came of a load; times in milliseconds. The requests of the warm-up count."""
+    """The figures of a load; times in milliseconds. Requests of the warm-up count, too."""
 
     per_second: float
     p50: float
@@ -67,11 +67,11 @@ class Load:
 
 
 class LoadError(Exception):
-    """Something was answered wrongly, so that there is nothing to compare."""
+    """An answer was wrong, so the figures mean nothing."""
 
 
 def generator() -> str:
-    """Name what makes the load on this machine."""
+    """Return the name of this machine's load generator."""
     return "h2load" if shutil.which("h2load") else "a Python client"
 
 
@@ -82,16 +82,16 @@ async def apply(
     in_flight: int = IN_FLIGHT,
     cores: Sequence[int] = (),
 ) -> Load:
-    """Send requests again and again, a number at once.
+    """Send requests again and again, several at once.
 
     Args:
         targets: The requests, each sent as often as it is answered.
-        seconds: How long, after the warm-up.
-        in_flight: Of all: streams of one connection for gRPC, connections for HTTP.
-        cores: Where the load generator runs.
+        seconds: The length of the load after the warm-up.
+        in_flight: The number at once: streams of one connection for gRPC, else connections.
+        cores: The cores of the load generator.
 
     Raises:
-        LoadError: Not everything was answered as expected.
+        LoadError: An answer was not the expected one.
     """
     run = _h2load if shutil.which("h2load") else _own_client
     each = max(1, in_flight // len(targets))
@@ -108,11 +108,11 @@ async def with_length(target: Target) -> Target:
     """Make a request once, and return it with the length of its answer."""
     if target.message is None:
         async with httpx.AsyncClient() as client:
-            url = f"http://{target.address}{target.path}"
+            url = f"http://{target.endpoint}{target.path}"
             answer = await client.get(url, headers=dict(target.headers))
         answer.raise_for_status()
         return replace(target, reply_bytes=len(answer.content))
-    async with grpc.aio.insecure_channel(target.address) as channel:
+    async with grpc.aio.insecure_channel(target.endpoint) as channel:
         call: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(target.path)
         reply = await call(target.message, metadata=target.headers, timeout=10)
     return replace(target, reply_bytes=len(reply))
@@ -122,7 +122,7 @@ async def _h2load(target: Target, seconds: float, in_flight: int, cores: Sequenc
     with tempfile.TemporaryDirectory() as name:
         log = Path(name, "log")
         command = [*_on(cores), "h2load", *_arguments(target, Path(name), in_flight)]
-        # Its own warm-up is not in the count of requests, but in that of bytes.
+        # h2load counts the bytes of its warm-up, but not the requests.
         warm_up = await _output([*command, f"-D{_milliseconds(WARM_UP_SECONDS)}"])
         output = await _output([*command, f"-D{_milliseconds(seconds)}", f"--log-file={log}"])
         load = _checked(target, output, _times(log))
@@ -139,11 +139,11 @@ def _arguments(target: Target, folder: Path, in_flight: int) -> list[str]:
         arguments += ["-c1", f"-m{in_flight}", f"-d{body}"]
         headers += [("content-type", "application/grpc"), ("te", "trailers")]
     arguments += [f"-H{name}: {value}" for name, value in headers]
-    return [*arguments, f"http://{target.address}{target.path}"]
+    return [*arguments, f"http://{target.endpoint}{target.path}"]
 
 
 def _times(log: Path) -> list[float]:
-    """Read how many milliseconds each request took."""
+    """Read the milliseconds of each request."""
     return sorted(int(line.split("\t")[2]) / 1000 for line in log.read_text().splitlines())
 
 
@@ -175,7 +175,7 @@ def _checked(target: Target, output: str, times: list[float]) -> Load:
 
 async def _own_client(target: Target, seconds: float, in_flight: int, cores: Sequence[int]) -> Load:
     asked = {
-        "address": target.address,
+        "endpoint": target.endpoint,
         "path": target.path,
         "message": None if target.message is None else target.message.hex(),
         "headers": target.headers,

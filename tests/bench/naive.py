@@ -2,9 +2,9 @@
 
     python -m tests.bench.naive auth
 
-A registration checks the same, writes the user in one commit, then has Profile write
-the profile in another. Whoever is struck between the two leaves a user without a
-profile: that is what the saga is for, and this says what it costs.
+A registration makes the same checks. It writes the user in one commit, then Profile writes
+the profile in another. A crash between the two leaves a user without a profile. The saga
+prevents that; the comparison with this program shows its cost.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ _INSERT = Statement(
 
 
 class NaiveRegister(Register):
-    """Registers by two writes, the second one in hope."""
+    """Registers by two writes, and hopes that the second one succeeds."""
 
     async def _run(self, details: Details, password_hash: str, key: RequestKey | None) -> Json:
         await _ensure_role(self._database, details.role)
@@ -133,7 +133,7 @@ def _request(details: Details, user_id: UUID) -> profile_pb.CreateProfileRequest
 
 
 class NaiveCreateProfile(CreateProfile):
-    """Creates a profile and its wallet, whoever asks, however often."""
+    """Creates a profile and its wallet, without a barrier."""
 
     async def __call__(self, *, saga_id: UUID, not_after: datetime, new: NewProfile) -> Profile:
         async def write(tx: Transaction) -> Profile:

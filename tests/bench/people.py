@@ -52,7 +52,7 @@ class Clients:
     wallets_as_commerce: wallet_grpc.WalletServiceAsyncStub
 
     async def register(self) -> str:
-        """Register somebody and return the address."""
+        """Register a user and return the e-mail."""
         request = registration()
         await self.auth.Register(request)
         return request.email
@@ -73,7 +73,7 @@ class Clients:
         return await asyncio.gather(*(one() for _ in range(number)))
 
     async def fund(self, admin: Person, people: Sequence[Person], minor: int) -> None:
-        """Give each of them money."""
+        """Put money into the wallet of each."""
         for person in people:
             await self.wallets.TopUpWallet(
                 wallet_pb.TopUpWalletRequest(
@@ -94,7 +94,7 @@ async def clients(stack: Stack) -> AsyncIterator[Clients]:
         async def channel(
             service: str, identity: ServiceIdentity | None = None
         ) -> grpc.aio.Channel:
-            made = connect(stack.address(service), identity=identity)
+            made = connect(stack.endpoint(service), identity=identity)
             return await opened.enter_async_context(made)
 
         commerce, profile = await channel("commerce"), await channel("profile")
@@ -109,7 +109,7 @@ async def clients(stack: Stack) -> AsyncIterator[Clients]:
 
 
 async def administrator(stack: Stack, to: Clients, **settings: str) -> Person:
-    """Make an administrator by the command, as everybody does, and log in."""
+    """Make an administrator with the command, and log in."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "services.cli", "admin", "create"),
         *("--email", ADMIN, "--password-stdin"),
@@ -126,7 +126,7 @@ async def administrator(stack: Stack, to: Clients, **settings: str) -> Person:
 
 
 def registration(**fields: str) -> auth_pb.RegisterRequest:
-    """Describe somebody new."""
+    """Return a registration of a new user."""
     return auth_pb.RegisterRequest(
         email=f"{secrets.token_hex(8)}@bench.example",
         password=PASSWORD,
@@ -137,6 +137,6 @@ def registration(**fields: str) -> auth_pb.RegisterRequest:
 
 
 def money(minor: int) -> Money:
-    """Write cents."""
+    """Return cents as a message."""
     units, cents = divmod(minor, 100)
     return Money(currency_code="USD", units=units, nanos=cents * 10_000_000)

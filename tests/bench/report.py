@@ -1,4 +1,4 @@
-"""What a run found: a table for people, and the page docs/performance.md."""
+"""The findings of a run: a table for people, and the page docs/performance.md."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ class Finding:
     """One line of the table.
 
     Attributes:
-        row: Which row measured it.
-        figure: What was measured.
-        measured: The raw figures of it and of its yardstick.
-        ratio: What the goal is about, as text; with the spread, where there were rounds.
+        row: The row that measured it.
+        figure: The name of the figure.
+        measured: The raw figures, of it and of its yardstick.
+        ratio: The ratio that the goal limits, as text; after rounds with its spread.
         goal: The goal, as text.
-        is_met: Whether it is met; None: there is no goal.
+        is_met: Whether the goal is met; None: there is no goal.
     """
 
     row: str
@@ -47,7 +47,7 @@ class Finding:
 
     @property
     def verdict(self) -> str:
-        """Say whether the goal is met."""
+        """Return a word for whether the goal is met."""
         return {True: "met", False: "NOT MET", None: ""}[self.is_met]
 
 
@@ -59,7 +59,7 @@ class Ratio:
 
     @classmethod
     def of(cls, figures: Iterable[float], yardsticks: Iterable[float]) -> Ratio:
-        """Divide round by round, so that what a round suffered cancels out."""
+        """Divide round by round, so that a slow round cancels out."""
         return cls([a / b for a, b in zip(figures, yardsticks, strict=True)])
 
     @property
@@ -68,7 +68,7 @@ class Ratio:
         return statistics.median(self.values)
 
     def __str__(self) -> str:
-        """Write it with its spread."""
+        """Return the ratio with its spread."""
         text = f"{self.value:.2f}"
         if len(self.values) > 1:
             text += f" ({min(self.values):.2f} to {max(self.values):.2f})"
@@ -86,7 +86,7 @@ def at_most(row: str, figure: str, measured: str, ratio: Ratio, goal: float) -> 
 
 
 def machine() -> list[str]:
-    """Describe the machine and what runs on it."""
+    """Describe the machine and its software."""
     memory = psutil.virtual_memory().total / 2**30
     load = ", ".join(f"{each:.1f}" for each in os.getloadavg())
     return [
@@ -108,7 +108,7 @@ def show(findings: Sequence[Finding], console: Console) -> None:
 
 
 def write(findings: Sequence[Finding], command: str) -> None:
-    """Put a run into the page; what people have written around it stays."""
+    """Put a run into the page, and keep the text around it."""
     before, _, rest = PAGE.read_text().partition(BEGIN)
     after = rest.partition(END)[2]
     PAGE.write_text("\n".join([before + BEGIN, *_lines(findings, command), END + after]))

@@ -1,4 +1,4 @@
-"""Registration and login: against bcrypt alone, without the saga, and who waits for them."""
+"""Registration and login: against bcrypt alone, against no saga, and beside other calls."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from tests.bench.stack import helper
 COST = 12
 CALLERS, STORM_CALLERS = 16, 32
 SHARE_OF_BCRYPT, SAGA_COST, STORM_COST = 0.90, 1.5, 5.0
-# Each registration's mail is sent 20 ms after it, and must not meet the next registration.
+# The mail of a registration is sent 20 ms later, and must not meet the next registration.
 MAIL_SECONDS = 0.08
 READ_PAUSE_SECONDS = 0.01
-# Each of its calls is answered or refused at once; then it tries again.
+# Each caller of the storm is answered or refused at once, and then calls again.
 STORM_PAUSE_SECONDS = 0.05
 
 Once = Callable[[], Awaitable[object]]
@@ -72,7 +72,7 @@ async def saga(lab: Lab) -> list[Finding]:
 
 
 async def storm(lab: Lab) -> list[Finding]:
-    """Read products, a hundred a second, while nobody and while everybody logs in."""
+    """Read a hundred products a second, with and without a storm of logins."""
     rounds, seconds = (2, 3.0) if lab.is_quick else (5, 8.0)
     async with lab.running() as to:
         email = await to.register()
@@ -98,9 +98,9 @@ async def storm(lab: Lab) -> list[Finding]:
 
 
 async def rate(once: Once, seconds: float, *, callers: int = CALLERS) -> float:
-    """Return how often a second something is done, by callers who each do it one by one.
+    """Return the calls a second of several callers, each of whom makes one after the other.
 
-    Counted from the first end to the last, so that neither ramp counts.
+    The count goes from the first end to the last, so neither ramp is in it.
     """
     until = time.perf_counter() + seconds
     ends: list[float] = []
@@ -138,11 +138,11 @@ async def _naive(lab: Lab) -> AsyncIterator[auth_grpc.AuthServiceAsyncStub]:
         profile = await stack.enter_async_context(
             helper("tests.bench.naive", "profile", environment=environment)
         )
-        environment = lab.stack.environment(**CHEAP, profile_address=profile.address)
+        environment = lab.stack.environment(**CHEAP, profile_address=profile.endpoint)
         auth = await stack.enter_async_context(
             helper("tests.bench.naive", "auth", environment=environment)
         )
-        channel = await stack.enter_async_context(connect(auth.address))
+        channel = await stack.enter_async_context(connect(auth.endpoint))
         yield auth_grpc.AuthServiceStub(channel)
 
 

@@ -41,7 +41,7 @@ async def grpc_calls(lab: Lab) -> list[Finding]:
         replies = shop.write_replies(lab.stack.home / "replies.json")
         async with helper("tests.bench.bare", str(replies), cores=SERVICE_CORE) as nothing:
             for name, targets in shop.targets.items():
-                same = [each.at(nothing.address) for each in targets]
+                same = [each.at(nothing.endpoint) for each in targets]
                 bare, own = [], []
                 for turn in range(rounds):
                     lab.say(f"{name} over gRPC, {turn + 1} of {rounds}")
@@ -61,7 +61,7 @@ async def rest_calls(lab: Lab) -> list[Finding]:
         lab.stack.pin("commerce")
         for name, path in shop.paths().items():
             targets = shop.targets[name]
-            rest = await _over_rest(lab.stack.address("gateway"), path, targets[0])
+            rest = await _over_rest(lab.stack.endpoint("gateway"), path, targets[0])
             through_envoy = await _over_rest(envoy, path, targets[0])
             direct, gateway, other = [], [], []
             for turn in range(rounds):
@@ -91,8 +91,8 @@ class Shop:
     """People with things in their carts, and the calls that they make.
 
     Attributes:
-        targets: Each call; an add once a person, because adds to one cart wait for another.
-        replies_now: What each call answers now.
+        targets: The calls; an add for each person, because adds to one cart wait for each other.
+        replies_now: The present answer to each call.
     """
 
     cart: cart_grpc.CartServiceAsyncStub
@@ -113,7 +113,7 @@ class Shop:
                 cart = await to.cart.AddCartItem(request, metadata=person.metadata)
         get = catalog_pb.GetProductRequest(product_id=wanted[0].id)
         add = cart_pb.AddCartItemRequest(product_id=wanted[0].id, quantity=1)
-        address = lab.stack.address("commerce")
+        endpoint = lab.stack.endpoint("commerce")
         reading = people[0].metadata
         calls: dict[str, tuple[str, Message, Message, list[Metadata | tuple[()]]]] = {
             "GetProduct": ("CatalogService", get, wanted[0], [()]),
@@ -124,7 +124,7 @@ class Shop:
         targets = {
             name: [
                 Target(
-                    address=address,
+                    endpoint=endpoint,
                     path=f"{PACKAGE}{service}/{name}",
                     message=request.SerializeToString(),
                     headers=headers,
@@ -138,13 +138,13 @@ class Shop:
         return cls(to.cart, people, wanted[0].id, targets, replies)
 
     async def reset(self) -> None:
-        """Take back what was added, so that no cart ever gets full."""
+        """Take back the added items, so that no cart gets full."""
         request = cart_pb.UpdateCartItemRequest(product_id=self.product_id, quantity=1)
         for person in self.people:
             await self.cart.UpdateCartItem(request, metadata=person.metadata)
 
     def write_replies(self, file: Path) -> Path:
-        """Write down what the bare handler is to answer."""
+        """Write the answers of the bare handler into its file."""
         replies = {
             targets[0].path: self.replies_now[name].SerializeToString().hex()
             for name, targets in self.targets.items()
@@ -161,8 +161,8 @@ class Shop:
         }
 
 
-async def _over_rest(address: str, path: str, call: Target) -> Target:
-    return await with_length(replace(call, address=address, path=path, message=None))
+async def _over_rest(endpoint: str, path: str, call: Target) -> Target:
+    return await with_length(replace(call, endpoint=endpoint, path=path, message=None))
 
 
 @asynccontextmanager
@@ -187,10 +187,10 @@ async def _costly(targets: list[Target], seconds: float, pids: list[int]) -> Cos
 
 
 def _grpc_finding(name: str, own: list[Costly], bare: list[Costly]) -> Finding:
-    """Judge by the processor time of a call: what a core can do when it is all there is.
+    """Judge by the processor time of a call: the rate of a core that has nothing else to do.
 
-    As a rate the two differ whenever something else holds the calls up, such as a
-    database that shares its core with the load.
+    The measured rate is lower when other work holds the calls up, such as a database that
+    shares its core with the load.
     """
     measured = (
         f"{_cost(own)}; bare handler {_cost(bare)}; in all {_rate(_loads(own)):.0f}/s, "
@@ -216,7 +216,7 @@ def _rest_findings(
 
 
 def _loads(costly: list[Costly]) -> list[Load]:
-    """Leave out what they cost."""
+    """Return the loads without their costs."""
     return [each.load for each in costly]
 
 

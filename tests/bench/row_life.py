@@ -1,4 +1,4 @@
-"""The life of the processes: how soon they work, what a second worker brings, what they grow."""
+"""The life of the processes: their start, the gain of a second worker, their growth."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ BATCH_SECONDS = 5.0
 
 
 async def start(lab: Lab) -> list[Finding]:
-    """Start everything again where it has run before."""
+    """Start everything again, in a folder where it has run before."""
     async with lab.running(**CHEAP):
         pass
     before = len(lab.stack.starts)
@@ -54,14 +54,14 @@ async def start(lab: Lab) -> list[Finding]:
 async def workers(lab: Lab) -> list[Finding]:
     """Compare two workers with one of the same two, in turns, on a read.
 
-    Once with a share of a core for each, so that there is a core for whatever a worker
-    could use, as on a machine that is large enough; and once with all that there is.
+    One comparison gives each worker a share of a core, as if the machine had enough cores for
+    all. The other one gives them the machine as it is.
     """
     rounds, seconds = lab.rounds(4.0)
     async with lab.running(**CHEAP, workers="2") as to:
         shop = await Shop.with_carts(lab, to)
         target = shop.targets["GetProduct"][0]
-        host, port = target.address.rsplit(":", 1)
+        host, port = target.endpoint.rsplit(":", 1)
         both = [target, target.at(f"{host}:{int(port) + WORKER_PORT_STEP}")]
         pids = lab.stack.pids("commerce")
 
@@ -95,7 +95,7 @@ def _measured(one: list[float], two: list[float], busy: float) -> tuple[str, Rat
 
 
 async def memory(lab: Lab) -> list[Finding]:
-    """Make many requests of each service; compare what it holds with what it held before."""
+    """Make many requests of each service; compare its memory before and after."""
     wanted = QUICK_REQUESTS if lab.is_quick else REQUESTS
     findings = []
     async with lab.running(**CHEAP) as to:
@@ -111,14 +111,14 @@ async def memory(lab: Lab) -> list[Finding]:
 
 
 def _requests(lab: Lab, person: Person) -> dict[str, Target]:
-    """Return what each service is asked; the gateway's calls reach Commerce."""
+    """Return the request for each service; the gateway's reaches Commerce."""
     user = auth_pb.GetUserRequest(user_id="me").SerializeToString()
     profile = profile_pb.GetProfileRequest(user_id="me").SerializeToString()
     cart = "/lockstep.commerce.v1.CartService/GetCart"
 
     def target(service: str, path: str, message: bytes | None) -> Target:
-        address = lab.stack.address(service)
-        return Target(address=address, path=path, message=message, headers=person.metadata)
+        endpoint = lab.stack.endpoint(service)
+        return Target(endpoint=endpoint, path=path, message=message, headers=person.metadata)
 
     return {
         "auth": target("auth", "/lockstep.auth.v1.AuthService/GetUser", user),

@@ -1,4 +1,4 @@
-"""Lists: what a page costs in a small catalog and in a large one, in front and in the middle."""
+"""Lists: the cost of a page in a small and a large catalog, in front and in the middle."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Catalog:
     keys: Path
 
     async def listed(self, **fields: str) -> None:
-        """Ask for a page."""
+        """List a page."""
         await self.stub.ListProducts(catalog_pb.ListProductsRequest(**fields))  # type: ignore[arg-type]
 
     def category(self) -> str:
@@ -70,7 +70,7 @@ class Catalog:
         return str(self._rows("SELECT category_id FROM products LIMIT 1")[0].category_id)
 
     def token_in_the_middle(self, **fields: str) -> str:
-        """Return the token that somebody would hold who has turned half of the pages."""
+        """Return the token of the page in the middle of the list."""
         request = catalog_pb.ListProductsRequest(**fields)  # type: ignore[arg-type]
         filters = read_filters(Violations(), request, "USD")
         key = KEYS[filters.sort.lstrip("-")]
@@ -94,7 +94,7 @@ class Catalog:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """A small and a large catalog, and how often each is asked."""
+    """A small and a large catalog, and the number of calls to each."""
 
     small: Catalog
     large: Catalog
@@ -102,7 +102,7 @@ class Pair:
 
 
 def _filters(small: Catalog, large: Catalog) -> list[tuple[str, tuple[Fields, Fields]]]:
-    """Return the lists whose cost has to be flat, for either catalog."""
+    """Return the lists whose cost must be flat, for either catalog."""
     ranges = {"min_price": "10.00", "max_price": "60.00"}
     own, other = {"category": small.category()}, {"category": large.category()}
     return [
@@ -164,9 +164,9 @@ async def medians(
     """Make calls in turns; return the median of each in milliseconds, the first tenth left out.
 
     Args:
-        calls: What is to be compared.
-        number: How often each is made.
-        pause_seconds: For what a call leaves to be done afterwards, before the next one.
+        calls: The calls to compare.
+        number: The number of repeats of each.
+        pause_seconds: A pause after each call, for work that goes on after its answer.
     """
     times: list[list[float]] = [[] for _ in calls]
     for _ in range(number):
@@ -202,7 +202,7 @@ async def _large_catalog(lab: Lab, size: int) -> AsyncIterator[Catalog]:
     arguments = ("tests.faulty", "commerce", "", "KILL", "127.0.0.1:0")
     async with (
         helper(*arguments, environment=environment) as commerce,
-        connect(commerce.address) as channel,
+        connect(commerce.endpoint) as channel,
     ):
         stub = catalog_grpc.CatalogServiceStub(channel)
         await stub.ListProducts(catalog_pb.ListProductsRequest(), wait_for_ready=True)

@@ -25,7 +25,7 @@ FUNDS = 10**8
 
 
 async def contention(lab: Lab) -> list[Finding]:
-    """Let many callers at one cart, one item, one wallet: everything has to add up."""
+    """Let many callers use one cart, one item, one wallet: all sums must be right."""
     rounds = 2 if lab.is_quick else 5
     async with lab.running(**CHEAP) as to:
         admin = await lab.admin(to)
@@ -39,13 +39,13 @@ async def contention(lab: Lab) -> list[Finding]:
 
 
 async def orders(lab: Lab) -> list[Finding]:
-    """Have distinct users place orders, in rounds: carts are filled before each."""
+    """Let distinct users place orders, in rounds; fill their carts before each."""
     rounds = 2 if lab.is_quick else 5
     async with lab.running(**CHEAP) as to:
         admin = await lab.admin(to)
         people = await to.people(CALLERS * 2)
         await to.fund(admin, people, FUNDS)
-        # One each: who buys the same product waits for the one before.
+        # Each buys another product: buyers of the same one wait for each other.
         pairs = list(zip(people, await _products(to, admin, len(people)), strict=True))
         rates, times = [], list[float]()
         for turn in range(rounds + 1):
@@ -55,7 +55,7 @@ async def orders(lab: Lab) -> list[Finding]:
             took, came = await together([partial(_order, to, person) for person in people])
             rate = len(people) / (time.perf_counter() - began)
             _raise_any(came)
-            if turn:  # the first one warms up
+            if turn:  # the first round warms up
                 rates.append(rate)
                 times += took
     ratio = Ratio([rate / ORDERS_PER_SECOND for rate in rates])

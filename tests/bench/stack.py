@@ -37,17 +37,17 @@ OTHER_CORES = CORES[1:] or CORES
 
 
 class StackError(Exception):
-    """What is to be measured does not run."""
+    """The measured Lockstep does not run."""
 
 
 @dataclass(slots=True)
 class Stack:
-    """A Lockstep in a folder of its own, started again with other settings as needed.
+    """A Lockstep in a folder of its own, which is started again for other settings.
 
     Attributes:
-        home: Its data folder.
+        home: The data folder.
         ports: The port of each service.
-        starts: How many seconds each start took, the first one with empty folders.
+        starts: The seconds of each start; the first one has empty folders.
     """
 
     home: Path
@@ -56,7 +56,7 @@ class Stack:
     _process: asyncio.subprocess.Process | None = None
     _settings: Mapping[str, str] = field(default_factory=dict)
 
-    def address(self, service: str) -> str:
+    def endpoint(self, service: str) -> str:
         """Return host:port of a service."""
         return f"127.0.0.1:{self.ports[service]}"
 
@@ -65,14 +65,14 @@ class Stack:
         return embedded_url(self.home / "postgres", f"{service}db")
 
     def environment(self, **settings: str) -> dict[str, str]:
-        """Return the environment of its processes."""
+        """Return the environment of the processes."""
         own = {f"LOCKSTEP_{name.upper()}_PORT": str(port) for name, port in self.ports.items()}
         inherited = {k: v for k, v in os.environ.items() if not k.startswith("LOCKSTEP_")}
         own |= {"LOCKSTEP_HOME": str(self.home), "LOCKSTEP_ADDRESS_LIMITS": "off"}
         return inherited | own | {f"LOCKSTEP_{k.upper()}": v for k, v in settings.items()}
 
     async def run_with(self, **settings: str) -> None:
-        """Have it run with these settings, started again if it has others."""
+        """Run with these settings; start again if it runs with others."""
         if self._process is None or self._settings != settings:
             await self.stop()
             await self._start(settings)
@@ -95,7 +95,7 @@ class Stack:
         return [each.pid for each in self._children() if modules & set(each.cmdline())]
 
     def pin(self, *services: str) -> None:
-        """Give the first core to these services alone, and the others to everything else."""
+        """Reserve the first core for these services; the rest runs on the other cores."""
         chosen = set(self.pids(*services))
         for each in self._children():
             set_cores(each.pid, SERVICE_CORE if each.pid in chosen else OTHER_CORES)
@@ -133,7 +133,7 @@ class Stack:
 
 @asynccontextmanager
 async def stack() -> AsyncIterator[Stack]:
-    """Make a Lockstep in a temporary folder, and remove every trace of it in the end."""
+    """Make a Lockstep in a temporary folder, and remove every trace of it at the end."""
     with tempfile.TemporaryDirectory(prefix="lockstep-bench-") as folder:
         made = Stack(Path(folder) / "home")
         try:
@@ -151,8 +151,8 @@ class Helper:
     pid: int
 
     @property
-    def address(self) -> str:
-        """Return its host:port."""
+    def endpoint(self) -> str:
+        """Return the host and port."""
         return f"127.0.0.1:{self.port}"
 
 
@@ -163,7 +163,7 @@ async def helper(
     """Run a Python module that prints its port, on some cores.
 
     Raises:
-        StackError: It ended instead.
+        StackError: The module ended without a port.
     """
     process = await asyncio.create_subprocess_exec(
         *parent_death.command([sys.executable, "-m", *arguments], death_signal=signal.SIGKILL),
@@ -195,7 +195,7 @@ async def _drain(stream: asyncio.StreamReader) -> None:
 
 
 def spare_ports(names: Sequence[str]) -> dict[str, int]:
-    """Find ports that nobody uses, with room for a second worker of each."""
+    """Find free ports, each with room for the port of a second worker."""
     with contextlib.ExitStack() as opened:
         return {name: _spare_port(opened) for name in names}
 
@@ -210,7 +210,7 @@ def _spare_port(opened: contextlib.ExitStack) -> int:
 
 
 def set_cores(pid: int, cores: Sequence[int]) -> None:
-    """Let every thread of a process run on these cores only; new ones inherit that."""
+    """Let every thread of a process run only on these cores; new threads inherit that."""
     for thread in _threads(pid):
         with contextlib.suppress(ProcessLookupError):
             os.sched_setaffinity(thread, cores)
@@ -220,7 +220,7 @@ def set_cores(pid: int, cores: Sequence[int]) -> None:
 async def sharing(pids: Sequence[int], share: float) -> AsyncIterator[None]:
     """Let processes run for a share of the time only, one after the other.
 
-    By signals, because cgroups belong to whoever runs the machine.
+    It sends signals, because only the owner of the machine may use cgroups.
     """
 
     async def hold(pid: int, offset: float) -> None:
@@ -249,11 +249,11 @@ def _threads(pid: int) -> Iterator[int]:
 
 
 def processor_seconds(pids: Sequence[int]) -> float:
-    """Return how long processes have run so far, threads included."""
+    """Return the processor time of processes so far, with all their threads."""
     times = [psutil.Process(pid).cpu_times() for pid in pids]
     return sum(each.user + each.system for each in times)
 
 
 def resident_bytes(pid: int) -> int:
-    """Return how much memory a process holds."""
+    """Return the resident memory of a process."""
     return int(psutil.Process(pid).memory_info().rss)

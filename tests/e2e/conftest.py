@@ -1,4 +1,4 @@
-"""A whole Lockstep, for everything that is tested from outside."""
+"""A whole Lockstep, for the tests from outside."""
 
 from __future__ import annotations
 
@@ -11,6 +11,6 @@ from tests.e2e.stack import Stack, running_stack
 
 @pytest.fixture(scope="session")
 def stack() -> Iterator[Stack]:
-    """A Lockstep as `lockstep up` runs it."""
+    """Run `lockstep up` for all tests here."""
     with running_stack() as stack:
         yield stack

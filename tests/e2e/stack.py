@@ -1,4 +1,4 @@
-"""A whole Lockstep for the browser to talk to: the real command, on ports of its own."""
+"""A whole Lockstep: the real command, on ports of its own."""
 
 from __future__ import annotations
 
@@ -32,22 +32,22 @@ MAIL_SECONDS = 15
 
 @dataclass
 class Stack:
-    """A Lockstep that runs."""
+    """A running Lockstep."""
 
     environment: dict[str, str]
 
     @property
     def url(self) -> str:
-        """Where the gateway is."""
+        """Return the URL of the gateway."""
         return f"http://127.0.0.1:{self.environment['LOCKSTEP_GATEWAY_PORT']}"
 
     @property
     def home(self) -> Path:
-        """Its data folder."""
+        """Return the data folder."""
         return Path(self.environment["LOCKSTEP_HOME"])
 
     def command(self, *arguments: str, text: str = "") -> str:
-        """Run `lockstep` beside it, and return what it prints."""
+        """Run `lockstep` with arguments, and return its output."""
         argv = [sys.executable, "-m", "services.cli", *arguments]
         return subprocess.run(
             argv, env=self.environment, input=text, capture_output=True, text=True, check=True
@@ -55,7 +55,7 @@ class Stack:
 
     @contextlib.contextmanager
     def stopped(self, service: str) -> Iterator[None]:
-        """Let a service hang: it is there, but answers nothing."""
+        """Stop a service during the context: it listens, but does not answer."""
         pid = int((self.home / "run" / f"{service}.pid").read_text().split()[0])
         process = psutil.Process(pid)
         process.send_signal(signal.SIGSTOP)
@@ -65,7 +65,7 @@ class Stack:
             process.send_signal(signal.SIGCONT)
 
     def code(self, email: str) -> str:
-        """Return the code of the newest mail to an address, once it is there."""
+        """Return the code of the newest mail to an e-mail, once it has come."""
         end = time.monotonic() + MAIL_SECONDS
         while time.monotonic() < end:
             for path in sorted((self.home / "mail").glob("*.eml"), reverse=True):
@@ -118,7 +118,7 @@ def _read(output: IO[str], lines: list[str], ready: threading.Event) -> None:
         lines.append(line.rstrip())
         if READY in line:
             ready.set()
-    ready.set()  # it has ended: nobody needs to wait
+    ready.set()  # it has ended: do not wait any longer
 
 
 def _environment(home: Path) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""The API document is enough: a client made from it alone gets in and looks around."""
+"""The API document is enough for a client that knows nothing else."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ PASSWORD = "SecurePass123!"
 
 @pytest.fixture(scope="module")
 def document(stack: Stack) -> Any:
-    """The document that the gateway serves, as a client."""
+    """Return a client of the document that the gateway serves."""
     return schemathesis.openapi.from_url(f"{stack.url}/openapi.json")
 
 
 def call(document: Any, path: str, method: str, **given: Any) -> Response:
-    """Make a call that the document describes, and hold the answer against it."""
+    """Make a call that the document describes, and compare the answer with it."""
     response: Response = document[path][method].Case(**given).call_and_validate()
     return response
 

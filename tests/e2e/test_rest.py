@@ -20,14 +20,14 @@ _numbers = itertools.count(1)
 
 @pytest.fixture(scope="module")
 def http(stack: Stack) -> Iterator[httpx.Client]:
-    """A client of its gateway."""
+    """Connect to the gateway."""
     with httpx.Client(base_url=stack.url, timeout=15) as client:
         yield client
 
 
 @pytest.fixture(scope="module")
 def admin(stack: Stack, http: httpx.Client) -> dict[str, str]:
-    """The headers of an administrator."""
+    """Return the headers of an administrator."""
     email = "root@example.com"
     stack.command("admin", "create", "--email", email, "--password-stdin", text=PASSWORD)
     return login(http, email)
@@ -235,7 +235,7 @@ def test_from_the_catalog_to_an_order_and_back(http: httpx.Client, admin: dict[s
     assert (poor.status_code, reason(poor)) == (400, "INSUFFICIENT_FUNDS")
     money = {"currencyCode": "USD", "units": "100"}
     top_up = {"transferId": str(uuid.uuid4()), "amount": money}
-    for _ in range(2):  # the same transfer moves money once
+    for _ in range(2):  # the repeat moves no money
         answer = http.post(f"/v1/wallets/{user_id}/transfers", json=top_up, headers=admin)
         assert answer.status_code == 201, answer.text
     key = {**mine, "Idempotency-Key": uuid.uuid4().hex}

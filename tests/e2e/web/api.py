@@ -1,4 +1,4 @@
-"""The REST API, for what has to be there before somebody clicks."""
+"""The REST API, which prepares the data of the tests in the browser."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _NAMES = itertools.count(1)
 
 @dataclass
 class Account:
-    """Somebody who has registered."""
+    """A user who has registered."""
 
     email: str = field(default_factory=lambda: f"ada{next(_NAMES)}@example.com")
     phone: str = field(default_factory=lambda: f"+{next(_PHONES)}")
@@ -49,7 +49,7 @@ class Api:
     def call(
         self, method: str, path: str, body: Any = None, *, by: Account | None = None, **query: Any
     ) -> Any:
-        """Call a method, signed in as somebody."""
+        """Call a method, perhaps signed in."""
         answer = self.try_call(method, path, body, by=by, **query)
         assert answer.is_success, answer.text
         return answer.json()
@@ -57,7 +57,7 @@ class Api:
     def try_call(
         self, method: str, path: str, body: Any = None, *, by: Account | None = None, **query: Any
     ) -> httpx.Response:
-        """Call a method and return whatever comes back."""
+        """Call a method and return the answer, also that of an error."""
         headers = {"authorization": f"Bearer {self._token(by)}"} if by else {}
         return self._client.request(method, path, json=body, params=query, headers=headers)
 
@@ -72,7 +72,7 @@ class Api:
         return self.call("POST", "/v1/auth/login", body)
 
     def register(self, **details: str) -> Account:
-        """Register a customer, or whom the details describe."""
+        """Register a customer, or the user of the details."""
         account = Account()
         body = {
             "email": account.email,
@@ -94,7 +94,7 @@ class Api:
         return account
 
     def signed_in(self, account: Account) -> StorageState:
-        """Return the storage of a browser in which somebody has signed in by hand."""
+        """Return the storage of a browser after a user has signed in by hand."""
         session = json.dumps(_kept(self.login(account)))
         return {
             "origins": [
@@ -129,7 +129,7 @@ class Api:
         return int(self.call("GET", "/v1/wallets/me", by=account)["balance"]["units"])
 
     def orders(self, account: Account) -> list[Any]:
-        """Return somebody's orders."""
+        """Return the orders of a user."""
         return list(self.call("GET", "/v1/orders", by=account)["orders"])
 
 

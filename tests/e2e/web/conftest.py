@@ -1,4 +1,4 @@
-"""A browser, a Lockstep of its own that it talks to, and the people who use it."""
+"""A browser, a Lockstep for it, and its users."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ expect.set_options(timeout=PATIENCE_MS)
 
 @pytest.fixture(scope="session")
 def chromium() -> Path:
-    """Where the browser is; without one, nothing here is tested."""
+    """Return the path of the browser; without one, skip all tests here."""
     found = shutil.which("chromium") or CHROMIUM
     if not Path(found).exists():
         pytest.skip("the browser client is not tested: there is no chromium on this machine")
@@ -39,16 +39,16 @@ def chromium() -> Path:
 
 @pytest.fixture(scope="session")
 def api(stack: Stack) -> Iterator[Api]:
-    """The REST API, for what has to be there before somebody clicks."""
+    """Return the REST API, which prepares the data of the tests."""
     with Api(stack) as api:
         yield api
 
 
 @pytest.fixture(scope="module")
 def browser(chromium: Path) -> Iterator[Browser]:
-    """One browser; every person has a profile of their own in it.
+    """Start a browser, in which every person has a profile of their own.
 
-    A file's, not the session's: while Playwright runs, no event loop can.
+    It lives for a file, not for the session: no event loop can run beside Playwright.
     """
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
@@ -61,10 +61,9 @@ NewPerson = Callable[..., Person]
 
 @pytest.fixture
 def new_person(browser: Browser, stack: Stack, api: Api) -> Iterator[NewPerson]:
-    """Let somebody sit down at a browser of their own.
+    """Give a person a browser of their own.
 
-    What no page may do is checked at the end: exceptions, and breaches of the
-    Content-Security-Policy.
+    At the end, check that no page raised exceptions or broke the Content-Security-Policy.
     """
     contexts: list[BrowserContext] = []
     people: list[Person] = []
@@ -97,29 +96,29 @@ def new_person(browser: Browser, stack: Stack, api: Api) -> Iterator[NewPerson]:
 
 @pytest.fixture
 def person(new_person: NewPerson) -> Person:
-    """Somebody who is not signed in."""
+    """Return a person who is not signed in."""
     return new_person()
 
 
 @pytest.fixture
 def account(api: Api) -> Account:
-    """A customer's account."""
+    """Register a customer."""
     return api.register()
 
 
 @pytest.fixture
 def customer(new_person: NewPerson, account: Account) -> Person:
-    """That customer, signed in."""
+    """Sign that customer in."""
     return new_person(account)
 
 
 @pytest.fixture(scope="session")
 def admin_account(api: Api) -> Account:
-    """An administrator's account."""
+    """Make an administrator."""
     return api.administrator()
 
 
 @pytest.fixture
 def admin(new_person: NewPerson, admin_account: Account) -> Person:
-    """The administrator, signed in."""
+    """Sign that administrator in."""
     return new_person(admin_account)

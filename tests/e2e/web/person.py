@@ -1,4 +1,4 @@
-"""What somebody at a browser does and sees."""
+"""A person at a browser: their actions, and the page that they see."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _GO = """path => new Promise(shown => {
 
 
 class Person:
-    """Somebody at a browser.
+    """A person at a browser.
 
     Args:
-        page: The tab in front of them.
+        page: The open tab.
     """
 
     def __init__(self, page: Page) -> None:
@@ -35,10 +35,10 @@ class Person:
         if "Content Security Policy" in message.text:
             self.faults.append(message.text)
 
-    # What they do.
+    # Actions.
 
     def visit(self, path: str) -> None:
-        """Go to a page of the client, and wait until it is there."""
+        """Go to a page of the client, and wait until it is shown."""
         if self.page.url == "about:blank":
             self.page.goto(f"/#{path}")
             expect(self.page.locator("main h1")).to_be_visible()
@@ -52,7 +52,7 @@ class Person:
             self.field(label.replace("_", " ").replace("E mail", "E-mail")).fill(text)
 
     def press(self, name: str, *, times: int = 1) -> None:
-        """Click a button; more than once before anything that follows from it."""
+        """Click a button, perhaps several times before the page reacts."""
         button = self.button(name)
         if times == 1:
             button.click()
@@ -65,61 +65,61 @@ class Person:
         self.page.get_by_role("link", name=name, exact=True).first.click()
 
     def sign_in(self, email: str, password: str) -> None:
-        """Fill in the form for it, and send it."""
+        """Fill in the sign-in form, and send it."""
         self.fill(E_mail=email, Password=password)
         self.press("Sign in")
 
-    # What they see.
+    # The page.
 
     def field(self, label: str) -> Locator:
-        """The field with a label."""
+        """Return the field with a label."""
         return self.page.get_by_label(label, exact=True)
 
     def button(self, name: str) -> Locator:
-        """A button."""
+        """Return a button."""
         return self.page.get_by_role("button", name=name, exact=True)
 
     def error_at(self, label: str) -> Locator:
-        """What is said to be wrong at a field."""
+        """Return the error text at a field."""
         field = self.page.locator("form-field").filter(has=self.field(label))
         return field.locator(".field-error")
 
     def notice(self) -> Locator:
-        """What a form says as a whole."""
+        """Return the text for the form as a whole."""
         return self.page.get_by_role("alert").filter(has_text=re.compile(r"\S"))
 
     def news(self, text: str) -> Locator:
-        """A short message at the edge of the page."""
+        """Return the short message at the edge of the page."""
         return self.page.locator(".toast").filter(has_text=text)
 
     def is_at(self, heading: str) -> None:
-        """See the page with a heading."""
+        """Expect the page with a heading."""
         expect(self.page.get_by_role("heading", level=1, name=heading, exact=True)).to_be_visible()
 
     def is_signed_in(self) -> None:
-        """See what only somebody sees who is signed in."""
+        """Expect the parts of the page for signed-in users."""
         expect(self.page.get_by_role("link", name="Wallet")).to_be_visible()
 
     def is_signed_out(self) -> None:
-        """See the way in."""
+        """Expect the link to sign in."""
         nav = self.page.get_by_role("navigation", name="Main")
         expect(nav.get_by_role("link", name="Sign in")).to_be_visible()
         assert self.session() is None
 
-    # What they don't see.
+    # Behind the page.
 
     def session(self) -> Any:
-        """Return what the browser has kept of the session."""
+        """Return the browser's stored session."""
         return json.loads(self.page.evaluate(f"localStorage.getItem('{SESSION}')") or "null")
 
     def keep_session(self, **changes: Any) -> None:
-        """Change what the browser has kept of the session."""
+        """Change the browser's stored session."""
         text = json.dumps(self.session() | changes)
         self.page.evaluate("([key, text]) => localStorage.setItem(key, text)", [SESSION, text])
 
     @contextmanager
     def requests(self, method: str, path: str) -> Iterator[list[Request]]:
-        """Collect the requests of a method and path that are made meanwhile."""
+        """Collect the requests of a method and path that the page makes during the context."""
         made: list[Request] = []
 
         def hear(request: Request) -> None:

@@ -1,4 +1,4 @@
-"""Profiles, brands, passwords, the end of an account, and what administrators do with them."""
+"""Profiles, brands, passwords, deletion of accounts, and the work of administrators."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`/docs` shows the API document in a browser, and asks nobody else for anything."""
+"""`/docs` shows the API document in a browser, and loads nothing from elsewhere."""
 
 from __future__ import annotations
 

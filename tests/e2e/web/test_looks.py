@@ -1,6 +1,6 @@
-"""How the pages look, how much they weigh, and whether everybody can use them.
+"""The looks of the pages, their weight, and their accessibility.
 
-Screenshots go to tests/screenshots, to be looked at.
+The tests write screenshots to tests/screenshots, for people to look at.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ FOR_ADMINS = ("/admin/users", "/admin/catalog")
 
 @pytest.fixture(scope="module")
 def shopper(api: Api, admin_account: Account) -> Account:
-    """A brand with products in the cart, an order, a refund and money."""
+    """Return a brand with products in the cart, an order, a refund and money."""
     details = {"firstName": "Ada", "lastName": "King", "company": "Engines Ltd"}
     account = api.register(role="brand", companySize="1-10", userRole="founder", **details)
     api.top_up(account, 500, by=admin_account)
@@ -123,7 +123,7 @@ def test_no_page_has_a_serious_fault_of_access(
         person.page.add_init_script(path=AXE)
         for path in paths:
             person.visit(path)
-            # In the dark only the colours are others.
+            # The dark theme changes only colours.
             found += serious_faults(person.page, path, only="color-contrast" if is_dark else "")
     assert found == []
 
@@ -133,7 +133,7 @@ def serious_faults(page: Page, path: str, *, only: str = "") -> list[str]:
     if only:
         options["runOnly"] = {"type": "rule", "values": [only]}
     result = page.evaluate("options => axe.run(options)", options)
-    assert result["passes"]  # it has looked
+    assert result["passes"]  # the check has found elements
     return [
         f"{path}: {each['id']}: {node['html']}"
         for each in result["violations"]

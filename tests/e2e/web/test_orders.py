@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.processes]
 
 @pytest.fixture(scope="module")
 def lamp(api: Api, admin_account: Account) -> Any:
-    """A product of 30 dollars."""
+    """Make a product of 30 dollars."""
     category = api.category("Lamps", by=admin_account)
     product = {"categoryId": category, "name": "Lamp", "price": price(30), "stock": 1000}
     return api.products([product], by=admin_account)[0]
@@ -25,7 +25,7 @@ def lamp(api: Api, admin_account: Account) -> Any:
 
 @pytest.fixture
 def rich(api: Api, account: Account, admin_account: Account, lamp: Any) -> Account:
-    """A customer with 100 dollars and a lamp in the cart."""
+    """Return a customer with 100 dollars and a lamp in the cart."""
     api.top_up(account, 100, by=admin_account)
     api.add_to_cart(account, lamp["id"])
     return account

@@ -17,7 +17,7 @@ MANY = 60
 
 @pytest.fixture(scope="module")
 def kitchen(api: Api, admin_account: Account) -> str:
-    """A category with many products, from 1 to 60 dollars."""
+    """Make a category with many products, from 1 to 60 dollars."""
     category = api.category("Kitchen", by=admin_account)
     api.products(
         [
@@ -36,7 +36,7 @@ def kitchen(api: Api, admin_account: Account) -> str:
 
 @pytest.fixture(scope="module")
 def things(api: Api, admin_account: Account) -> list[Any]:
-    """Two products for carts."""
+    """Make two products for carts."""
     category = api.category("Garden", by=admin_account)
     names = ("Spade", "Rake")
     return api.products(
@@ -146,7 +146,7 @@ def test_the_list_loads_on_and_keeps_its_place_on_the_way_back(person: Person) -
 
 @pytest.mark.usefixtures("kitchen")
 def test_the_list_can_be_loaded_on_from_the_keyboard(person: Person) -> None:
-    # A browser that never tells that the end is in sight.
+    # This browser never reports that the end of the list is visible.
     person.page.add_init_script("IntersectionObserver.prototype.observe = () => {}")
     person.visit("/products?q=kettle&sort=name")
     more = person.button("More products")
@@ -164,7 +164,7 @@ def test_a_cart_is_made_filled_changed_and_emptied(
     expect(customer.page.get_by_text("Your cart is empty")).to_be_visible()
 
     customer.visit(f"/products/{spade['id']}")
-    customer.press("Add to cart", times=2)  # one click too many adds nothing
+    customer.press("Add to cart", times=2)  # the second click adds nothing
     expect(customer.news("Spade is in the cart.")).to_be_visible()
     customer.press("Add to cart")
     expect(customer.page.get_by_label("Main").get_by_text("1 product")).to_be_visible()
