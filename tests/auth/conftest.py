@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.auth.together import All, serving_all
 from tests.auth.world import Sink, World, serving_auth, serving_mail, settings_for
 from tests.fakes.participants import FakeOrders, FakeProfile, serving_orders, serving_profile
 
@@ -63,3 +64,12 @@ async def world(
     )
     async with serving_auth(settings, sink) as world:
         yield world
+
+
+@pytest.fixture
+async def lockstep(
+    auth_url: str, profile_url: str, commerce_url: str, keys: Path, mail: tuple[Sink, int]
+) -> AsyncIterator[All]:
+    """Auth, Profile and Commerce that run."""
+    async with serving_all(auth_url, profile_url, commerce_url, keys, mail) as services:
+        yield services
