@@ -278,10 +278,15 @@ def test_a_form_without_a_wrong_field_raises_nothing() -> None:
         assert v.at_least(1, 1, "quantity") == 1
 
 
-def test_me_stands_for_the_callers_own_id() -> None:
+def test_me_and_ones_own_id_name_oneself() -> None:
     mine, other = new_id(), new_id()
     with Violations() as v:
         assert v.user_id("me", "user_id", me=mine) == mine
+        assert v.user_id(str(mine), "user_id", me=mine) == mine
         assert v.user_id(str(other), "user_id", me=mine) == other
-    with pytest.raises(InvalidField), Violations() as v:
-        v.user_id("you", "user_id", me=mine)
+
+
+def test_what_is_no_id_is_named() -> None:
+    with pytest.raises(InvalidField) as caught, Violations() as v:
+        v.user_id("you", "profile.user_id", me=new_id())
+    assert caught.value.violations[0].field == "profile.user_id"

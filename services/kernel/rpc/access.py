@@ -18,7 +18,6 @@ from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 from lockstep.options.v1 import options_pb2 as options_pb
 
 from services.kernel.errors import Forbidden, InvalidToken, SessionEnded
-from services.kernel.ids import parse_id
 from services.kernel.rpc.call import ADMIN, Call, Method, Principal, ServicePrincipal, UserPrincipal
 
 ALGORITHMS = ["ES256"]  # a token's header must not choose the algorithm (RFC 8725, 3.1)
@@ -146,20 +145,6 @@ def require_own(user_id: UUID, caller: UserPrincipal) -> None:
     """
     if user_id != caller.id and not caller.is_admin:
         raise Forbidden
-
-
-def owned_id(text: str, caller: UserPrincipal, *, field: str = "user_id") -> UUID:
-    """Read a user's id: `me`, the caller's own, or any id for an administrator.
-
-    Raises:
-        InvalidField: The text is not an id.
-        Forbidden: The id is another user's.
-    """
-    if text == "me":
-        return caller.id
-    user_id = parse_id(text, field=field)
-    require_own(user_id, caller)
-    return user_id
 
 
 @dataclass(frozen=True, slots=True)
