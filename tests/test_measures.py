@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 KERNEL = ROOT / "services" / "kernel"
+SOURCES = {
+    str(source.relative_to(ROOT)): source.read_text()
+    for source in sorted((ROOT / "services").rglob("*.py"))
+}
 
 # The name of a service, as a word or at the beginning of a class's name. `from operator
 # import` is Python's own module.
@@ -24,3 +29,28 @@ def test_no_line_of_the_kernel_names_a_service() -> None:
         if SERVICE.search(line)
     ]
     assert named == []
+
+
+def test_functions_are_short() -> None:
+    """The functions of migrations do not count: a migration never changes."""
+    lengths = {
+        f"{name}:{function.lineno}": length(text, function)
+        for name, text in SOURCES.items()
+        if "/migrations/versions/" not in name
+        for function in ast.walk(ast.parse(text))
+        if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef)
+    }
+    assert len(lengths) > 1000
+    assert {place: lines for place, lines in lengths.items() if lines > 45} == {}
+    assert sorted(lengths.values())[len(lengths) * 9 // 10] <= 20
+
+
+def test_files_are_short() -> None:
+    lengths = {name: len(text.splitlines()) for name, text in SOURCES.items()}
+    assert {name: lines for name, lines in lengths.items() if lines > 400} == {}
+
+
+def length(text: str, function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """Return how many lines of a function are not blank."""
+    lines = text.splitlines()[function.lineno - 1 : function.end_lineno]
+    return sum(1 for line in lines if line.strip())
