@@ -15,7 +15,9 @@ def audit(
     user: Annotated[UUID | None, typer.Option(help="id of a user")] = None,
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="most entries to show")] = 50,
     *,
-    as_json: Annotated[bool, typer.Option("--json", help="an object a line")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="print a JSON object on each line")
+    ] = False,
 ) -> None:
     """Show the audit log, the newest entries first."""
     from services.auth.store import audit as store

@@ -1,5 +1,5 @@
-"""What the command reports as one line instead of a traceback."""
+"""The error that the command prints without a traceback."""
 
 
 class CommandError(Exception):
-    """Say in one line what is wrong and what helps."""
+    """A command failed; each line of the text names a problem and its remedy."""

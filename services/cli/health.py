@@ -1,4 +1,4 @@
-"""`lockstep health`, for health checks of containers and for `lockstep up`."""
+"""`lockstep health`: asks services whether they are SERVING; `lockstep up` does so, too."""
 
 import asyncio
 from typing import Annotated, Final
@@ -17,19 +17,19 @@ def health(
     """Ask a service whether it is SERVING (the gateway: whether it is ready)."""
     from services.cli.errors import CommandError
 
-    for address in _addresses(target):
-        if not asyncio.run(is_serving(address, timeout)):
-            raise CommandError(f"{target} is not serving at {address}")
+    for endpoint in _endpoints(target):
+        if not asyncio.run(is_serving(endpoint, timeout)):
+            raise CommandError(f"{target} is not serving at {endpoint}")
     typer.echo(f"{target} is serving")
 
 
-async def is_serving(address: str, seconds: float = 2.0) -> bool:
-    """Ask a gRPC target (grpc.health.v1) or an `http://host:port` (`/readyz`); never raises."""
+async def is_serving(endpoint: str, seconds: float = 2.0) -> bool:
+    """Return whether a gRPC target (grpc.health.v1) or `http://host:port` (`/readyz`) serves."""
     try:
         async with asyncio.timeout(seconds + 0.5):
-            if address.startswith("http://"):
-                return await _is_ready(address.removeprefix("http://"))
-            return await _grpc_serving(address, seconds)
+            if endpoint.startswith("http://"):
+                return await _is_ready(endpoint.removeprefix("http://"))
+            return await _grpc_serving(endpoint, seconds)
     except (OSError, TimeoutError):
         return False
 
@@ -38,7 +38,7 @@ async def _grpc_serving(target: str, seconds: float) -> bool:
     import grpc
     from grpc_health.v1 import health_pb2
 
-    # A channel of its own: a pooled one would remember the backoff of its last failure.
+    # Without a pool of its own, the channel would keep the backoff of an earlier failure.
     options = [("grpc.use_local_subchannel_pool", 1), ("grpc.enable_http_proxy", 0)]
     async with grpc.aio.insecure_channel(target, options=options) as channel:
         check = channel.unary_unary(
@@ -65,7 +65,7 @@ async def _is_ready(authority: str) -> bool:
         writer.close()
 
 
-def _addresses(target: str) -> list[str]:
+def _endpoints(target: str) -> list[str]:
     from services.common.settings import CommonSettings, load, peer_host
 
     settings = load(CommonSettings)

@@ -1,4 +1,4 @@
-"""`lockstep keys`."""
+"""`lockstep keys`: makes, lists, rotates and retires keys."""
 
 from pathlib import Path
 from typing import Annotated
@@ -10,7 +10,7 @@ app = typer.Typer(no_args_is_help=True, help="Make and change keys.")
 
 @app.command()
 def init() -> None:
-    """Make the keys that are missing; those that exist stay as they are."""
+    """Make the keys that are missing, and change no others."""
     from services.common.keys import initialise
 
     folder = _folder()
@@ -36,7 +36,7 @@ def list_keys() -> None:
 
 @app.command()
 def rotate() -> None:
-    """Sign with a new key from now on; the old one verifies until its tokens have expired."""
+    """Make a new signing key; the old one verifies until its tokens have expired."""
     from services.common.keys import rotate_token_key
 
     typer.echo(f"new tokens are signed by {rotate_token_key(_folder())}")
@@ -46,7 +46,7 @@ def rotate() -> None:
 def retire(
     kid: Annotated[str, typer.Argument(help="key, as shown by `lockstep keys list`")],
 ) -> None:
-    """Refuse the tokens of a key at once, for one that has leaked."""
+    """Refuse the tokens of a key at once; use it for a key that has leaked."""
     from services.common.keys import retire_token_key
 
     retire_token_key(_folder(), kid)

@@ -1,4 +1,4 @@
-"""`lockstep mail`: what the mail sink of `lockstep up` has caught."""
+"""`lockstep mail`: reads the mail that the sink of `lockstep up` has taken."""
 
 from email.message import EmailMessage
 from pathlib import Path
@@ -6,12 +6,12 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(no_args_is_help=True, help="Read the mail that was caught by the sink.")
+app = typer.Typer(no_args_is_help=True, help="Read the mail in the sink.")
 
 
 @app.command(name="list")
 def list_mail(
-    limit: Annotated[int, typer.Option(min=1, help="how many at most, newest first")] = 20,
+    limit: Annotated[int, typer.Option(min=1, help="most mails")] = 20,
 ) -> None:
     """List mail, newest first."""
     from rich.table import Table
@@ -28,23 +28,25 @@ def list_mail(
 @app.command()
 def show(
     name: Annotated[
-        str | None, typer.Argument(help="mail, as shown by `lockstep mail list`")
+        str | None, typer.Argument(help="name of a mail, from `lockstep mail list`")
     ] = None,
-    to: Annotated[str | None, typer.Option(help="the newest to this address")] = None,
+    to: Annotated[
+        str | None, typer.Option(help="show the newest mail to this e-mail address")
+    ] = None,
     *,
-    latest: Annotated[bool, typer.Option("--latest", help="the newest")] = False,
+    latest: Annotated[bool, typer.Option("--latest", help="show the newest mail")] = False,
 ) -> None:
     """Print a mail as text."""
     from services.cli.errors import CommandError
 
     if name is None and not latest and to is None:
-        raise CommandError("which mail? Give a name, --to ADDRESS or --latest")
+        raise CommandError("no mail is named: give a name, --to ADDRESS or --latest")
     for path in _newest_first():
         message = _read(path)
         if path.stem == (name or path.stem) and (to or "").lower() in message["to"].lower():
             _print(message)
             return
-    raise CommandError(f"no such mail in {_folder()}")
+    raise CommandError(f"there is no such mail in {_folder()}")
 
 
 def _print(message: EmailMessage) -> None:

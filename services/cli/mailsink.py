@@ -5,6 +5,7 @@ import asyncio
 import os
 import secrets
 import signal
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -15,26 +16,25 @@ MAIL_BYTES_MAX: Final = 10 * 1024 * 1024
 FOR_OWNER_ONLY: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL
 
 
+@dataclass(frozen=True, slots=True)
 class Sink:
-    """Write mail as `<time>-<random>.eml`; a file with that name is always whole."""
+    """Writes mail into a folder as `<time>-<random>.eml`; such a file is always complete."""
 
-    def __init__(self, folder: Path) -> None:
-        """Write into `folder`, which must exist."""
-        self._folder: Final = folder
+    folder: Path
 
     async def handle_DATA(  # noqa: N802 - the name that aiosmtpd calls
         self, _server: SMTP, _session: Session, envelope: Envelope
     ) -> str:
-        """Take a mail (aiosmtpd calls this) and answer the client when it is on disk."""
+        """Take a mail, and answer the client when it is on disk."""
         await asyncio.to_thread(self._write, envelope.original_content or b"")
         return "250 OK"
 
     def _write(self, content: bytes) -> None:
         name = f"{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}-{secrets.token_hex(4)}"
-        partial = self._folder / f".{name}.tmp"
+        partial = self.folder / f".{name}.tmp"
         with os.fdopen(os.open(partial, FOR_OWNER_ONLY, 0o600), "wb") as file:
             file.write(content)
-        partial.rename(self._folder / f"{name}.eml")
+        partial.rename(self.folder / f"{name}.eml")
 
 
 async def serve(folder: Path, host: str, port: int) -> None:
@@ -59,7 +59,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=50025, help="0: any free one")
+    parser.add_argument("--port", type=int, default=50025, help="0 takes any free port")
     arguments = parser.parse_args()
     arguments.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     asyncio.run(serve(arguments.folder, arguments.host, arguments.port))

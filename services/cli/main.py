@@ -1,4 +1,4 @@
-"""The command `lockstep`. What a command needs is imported when it runs, so that help is fast."""
+"""The command `lockstep`. Each command imports its needs when it runs, so that help is fast."""
 
 import sys
 
@@ -42,7 +42,7 @@ app.command()(reconcile.reconcile)
 
 
 def main() -> None:
-    """Run a command; an expected failure is told in a line each and ends with code 1."""
+    """Run a command; print an expected failure without a traceback, and exit with code 1."""
     try:
         app()
     except BrokenPipeError:

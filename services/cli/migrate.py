@@ -1,4 +1,4 @@
-"""`lockstep migrate`."""
+"""`lockstep migrate`: makes the databases and migrates them."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -30,7 +30,9 @@ def migrate(
 
     wrong = sorted(set(services or ()) - DATABASES.keys())
     if wrong:
-        raise CommandError(f"no database for {', '.join(wrong)}: use {', '.join(DATABASES)}")
+        raise CommandError(
+            f"there is no database for {', '.join(wrong)}: use {', '.join(DATABASES)}"
+        )
     system = System()
     with system.running_postgres():
         system.make_databases()

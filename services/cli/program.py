@@ -1,4 +1,4 @@
-"""A program kept running: started, its output passed on, restarted when it crashes, stopped."""
+"""A program that is kept running: its output is passed on, and a crash restarts it."""
 
 import asyncio
 import contextlib
@@ -16,7 +16,7 @@ from typing import Final
 import psutil
 
 from services.cli import parent_death
-from services.cli.processes import end, is_alive
+from services.cli.processes import is_alive, terminate
 
 BACKOFF_SECONDS_MIN: Final = 0.2
 BACKOFF_SECONDS_MAX: Final = 5.0
@@ -25,41 +25,40 @@ LAST_LINES_SECONDS: Final = 1.0
 LINE_BYTES_MAX: Final = 1024 * 1024
 LOG_BYTES_MAX: Final = 10 * 1024 * 1024
 
-Say = Callable[[str, str], None]
-"""Shows a line of a program: its name, the line."""
+Echo = Callable[[str, str], None]
+"""Shows a line of a program; takes the program's name and the line."""
 
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """What to run and how to tell that it works."""
+    """A command to run, and a probe that tells whether it works."""
 
     name: str
     argv: Sequence[str]
-    probe: Callable[[], Awaitable[bool]]  # tells whether it works
+    probe: Callable[[], Awaitable[bool]]
     environment: Mapping[str, str] = field(repr=False)
     stop_signal: signal.Signals = signal.SIGTERM
     kill_signal: signal.Signals = signal.SIGKILL
-    is_attached: bool = False  # argv ties the process to this one already
+    is_attached: bool = False  # whether argv ties the process to this one already
 
 
 class Runner:
-    """Keep one program running until it is stopped."""
+    """Keeps a program running until `stop`."""
 
-    def __init__(self, program: Program, *, home: Path, echo: Say) -> None:
-        """Prepare; nothing runs before `start`."""
+    def __init__(self, program: Program, *, home: Path, echo: Echo) -> None:
         self.program: Final = program
         self.crashes = 0
         self.is_ready = False
         self.begin = 0.0
         self._pid_file: Final = home / "run" / f"{program.name}.pid"
         self._log: Final = _log_file(home / "logs" / f"{program.name}.log")
-        self._say: Final = echo
+        self._echo: Final = echo
         self._stopping: Final = asyncio.Event()
         self._process: asyncio.subprocess.Process | None = None
         self.task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Run the program from now on, again whenever it ends."""
+        """Run the program, and run it again whenever it ends."""
         self.begin = time.monotonic()
         self.task = asyncio.create_task(self._run(), name=self.program.name)
 
@@ -71,7 +70,7 @@ class Runner:
         self._signal(self.program.stop_signal)
         done, _ = await asyncio.wait([self.task], timeout=grace_seconds)
         if not done:
-            self._say(self.program.name, f"did not stop in {grace_seconds:.0f} s: killed")
+            self._echo(self.program.name, f"did not stop in {grace_seconds:.0f} s: killed")
             self.kill()
             await asyncio.wait([self.task], timeout=5.0)
 
@@ -90,7 +89,7 @@ class Runner:
             self.crashes += 1
             if time.monotonic() - begin > HEALTHY_SECONDS:
                 backoff = BACKOFF_SECONDS_MIN
-            self._say(self.program.name, f"{_ending(code)}; restarting in {backoff:.1f} s")
+            self._echo(self.program.name, f"{_ending(code)}; restarting in {backoff:.1f} s")
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), backoff)
             backoff = min(backoff * 2, BACKOFF_SECONDS_MAX)
@@ -101,7 +100,7 @@ class Runner:
         argv = self.program.argv
         if not self.program.is_attached:
             argv = parent_death.command(list(argv), death_signal=signal.SIGTERM)
-        # A pipe of our own: asyncio's `wait` would wait for a grandchild that holds its pipe open.
+        # With asyncio's own pipe, `wait` would wait for a grandchild that holds the pipe open.
         read_end, write_end = os.pipe()
         output = asyncio.create_task(self._pass_on(read_end), name=f"{self.program.name} output")
         try:
@@ -111,7 +110,7 @@ class Runner:
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=write_end,
                 stderr=write_end,
-                # Ctrl-C in a terminal reaches this process only, which stops the rest in order.
+                # Ctrl-C must reach this process alone, which stops the programs in order.
                 start_new_session=True,
             )
         finally:
@@ -132,7 +131,7 @@ class Runner:
         with contextlib.closing(transport):
             while (line := await _next_line(lines)) is not None:
                 self._log.emit(logging.LogRecord("", 0, "", 0, line, None, None))
-                self._say(self.program.name, line)
+                self._echo(self.program.name, line)
 
     def _signal(self, number: signal.Signals) -> None:
         if self._process is not None and self._process.returncode is None:
@@ -141,7 +140,7 @@ class Runner:
 
 
 async def _next_line(lines: asyncio.StreamReader) -> str | None:
-    """Give the next line, without those that are too long to keep; None at the end."""
+    """Return the next line, skipping lines that are too long; None at the end."""
     while True:
         try:
             line = await lines.readline()
@@ -151,14 +150,14 @@ async def _next_line(lines: asyncio.StreamReader) -> str | None:
 
 
 def python(module: str, *arguments: str) -> list[str]:
-    """Give the command that runs a module with this interpreter."""
+    """Return the command that runs a module with this interpreter."""
     return [sys.executable, "-m", module, *arguments]
 
 
 def stop_leftovers(home: Path, grace_seconds: float) -> list[str]:
-    """Stop the programs that a killed run left behind and return their names."""
+    """Stop the programs that a killed run left behind, and return their names."""
     found = {path: process for path in _pid_files(home) if (process := _recorded(path))}
-    end(found.values(), (signal.SIGTERM, signal.SIGKILL), grace_seconds)
+    terminate(found.values(), (signal.SIGTERM, signal.SIGKILL), grace_seconds)
     for path in _pid_files(home):
         path.unlink(missing_ok=True)
     return sorted(path.stem for path in found)
@@ -175,7 +174,7 @@ def _write_pid(path: Path, pid: int) -> None:
 
 
 def _recorded(path: Path) -> psutil.Process | None:
-    """Find the process of a pid file; the start time tells it from a later one with its id."""
+    """Return the process of a pid file; a later process with its id has another start time."""
     try:
         pid, create_time = path.read_text().split()
         process = psutil.Process(int(pid))

@@ -1,4 +1,4 @@
-"""`lockstep psql`."""
+"""`lockstep psql`: opens a database of a service."""
 
 import os
 from typing import Annotated, Final
@@ -19,9 +19,9 @@ def psql(
     from services.cli.system import DATABASES, System
 
     if service not in DATABASES:
-        raise CommandError(f"no database for {service}: use {', '.join(DATABASES)}")
+        raise CommandError(f"there is no database for {service}: use {', '.join(DATABASES)}")
     parts = conninfo_to_dict(System().database_url(service))
-    # A password in the arguments would show in `ps`.
+    # `ps` would show a password in the arguments.
     password = parts.pop("password", None)
     environment = os.environ | ({} if password is None else {"PGPASSWORD": str(password)})
     program = _find_psql()

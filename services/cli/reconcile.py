@@ -1,4 +1,4 @@
-"""`lockstep reconcile`."""
+"""`lockstep reconcile`: compares the databases, and mends some differences."""
 
 import asyncio
 import sys
@@ -15,14 +15,17 @@ if TYPE_CHECKING:
 def reconcile(
     *,
     mend: Annotated[
-        bool, typer.Option("--mend", help="mend what may be mended, a few at once")
+        bool,
+        typer.Option("--mend", help="mend the differences that the rules allow, a few at once"),
     ] = False,
     every: Annotated[
         float | None,
-        typer.Option(metavar="MINUTES", min=0.01, help="look again and again, until stopped"),
+        typer.Option(
+            metavar="MINUTES", min=0.01, help="compare again after so many minutes, until stopped"
+        ),
     ] = None,
 ) -> None:
-    """Compare Auth, Profile and Commerce, and tell where they do not agree."""
+    """Compare Auth, Profile and Commerce, and print their differences."""
     from services.cli.errors import CommandError
     from services.cli.reconciler import TooManyError
     from services.cli.system import System
@@ -41,7 +44,7 @@ def reconcile(
 
 
 async def _again_and_again(system: "System", *, mend: bool, pause_seconds: float) -> None:
-    """Look until SIGTERM or SIGINT. What stops one look, a database that is down, is told."""
+    """Compare until SIGTERM or SIGINT; print a failure, such as a database that is down."""
     import psycopg
 
     from services.cli.reconciler import TooManyError
@@ -57,10 +60,10 @@ async def _again_and_again(system: "System", *, mend: bool, pause_seconds: float
 
 
 async def _look(system: "System", *, mend: bool) -> bool:
-    """Compare once, and mend if asked to; say whether everything agrees now.
+    """Compare once, and mend if `mend`; return whether the databases agree now.
 
     Raises:
-        TooManyError: Nothing was mended.
+        TooManyError: There are too many differences; nothing was mended.
     """
     from services.cli.reconciler import compare
     from services.cli.system import DATABASES

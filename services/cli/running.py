@@ -1,4 +1,4 @@
-"""How the parts of Lockstep become one running system: which programs, in which order."""
+"""The programs of a running Lockstep, and the order in which they start."""
 
 import asyncio
 import functools
@@ -30,7 +30,11 @@ MIGRATION_SECONDS_MAX: Final = 300.0
 
 
 def prepare(system: System, screen: Screen) -> None:
-    """Do what comes before any program runs. Raises CommandError when they could not."""
+    """Prepare ports, keys and the cluster before any program runs.
+
+    Raises:
+        CommandError: The programs could not run.
+    """
     for line in system.unknown_variables():
         screen.line("lockstep", line)
     for name in stop_leftovers(system.home, grace_seconds(system)):
@@ -42,14 +46,14 @@ def prepare(system: System, screen: Screen) -> None:
 
 
 async def run(system: System, screen: Screen) -> None:
-    """Start everything, show where it is, and stop it in order after Ctrl-C or SIGTERM."""
+    """Start all programs, show their endpoints, and stop them after Ctrl-C or SIGTERM."""
     grace = grace_seconds(system)
     async with Supervisor(home=system.home, echo=screen.line, grace_seconds=grace) as supervisor:
         try:
             await _start(system, supervisor)
         except Stopped:
             return
-        screen.addresses(_addresses(system), gateway_url(system))
+        screen.endpoints(_endpoints(system), gateway_url(system))
         await supervisor.wait_stopped()
         screen.line("lockstep", "stopping; Ctrl-C again stops at once")
 
@@ -116,13 +120,17 @@ def workers(system: System, name: str) -> list[Program]:
 
 
 def _site() -> dict[str, str]:
-    """Have the gateway serve the browser client of a checkout; a setting of its own wins."""
+    """Return the setting by which the gateway serves a checkout's browser client."""
     folder = Path(services.__file__).parents[1] / "clients" / "web"
     return {variable("gateway_static"): str(folder)} if folder.is_dir() else {}
 
 
 def refuse_taken_ports(system: System) -> None:
-    """Raise CommandError naming every port that somebody else listens on, and its setting."""
+    """Refuse to start while another process listens on a port.
+
+    Raises:
+        CommandError: Ports are taken; each has a line with its setting.
+    """
     host = system.settings["auth"].host
     wanted = []
     if system.has_mail_sink:
@@ -135,28 +143,28 @@ def refuse_taken_ports(system: System) -> None:
             for port in worker_ports(first, system.settings[name].workers)
         ]
     problems = [
-        f"port {port} is taken: stop what listens there, or set {setting} to another"
-        for address, port, setting in wanted
-        if _is_taken(address, port)
+        f"port {port} is taken: stop the process that listens there, or change {setting}"
+        for listen_on, port, setting in wanted
+        if _is_taken(listen_on, port)
     ]
     if problems:
         raise CommandError("\n".join(problems))
 
 
 def grace_seconds(system: System) -> float:
-    """Say how long a program may take to stop."""
+    """Return the time that a program has to stop."""
     return system.settings["auth"].stop_grace_seconds + STOP_MARGIN_SECONDS
 
 
 def gateway_url(system: System) -> str:
-    """Give the gateway's URL for people on this machine."""
+    """Return the gateway's URL for this machine."""
     settings = system.settings["gateway"]
     return f"http://{peer_host(settings.host)}:{settings.gateway_port}"
 
 
 async def _migrate(system: System) -> None:
-    """Migrate what is not there yet, in a process of its own: Alembic shall not stay in memory."""
-    if system.is_embedded:  # or our own server would complain that they are not there
+    """Migrate in a process of its own, so that Alembic does not stay in memory."""
+    if system.is_embedded:  # otherwise the server's log would complain of missing databases
         await asyncio.to_thread(system.make_databases)
     if await asyncio.to_thread(system.is_migrated):
         return
@@ -189,7 +197,7 @@ async def _accepts(host: str, port: int) -> bool:
 def _is_taken(host: str, port: int) -> bool:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family) as listener:
-        # As servers do: a port in TIME_WAIT is free.
+        # A server can take a port in TIME_WAIT, and so can this check.
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind((host.strip("[]"), port))
@@ -202,7 +210,7 @@ def _environment() -> dict[str, str]:
     return os.environ | {"PYTHONUNBUFFERED": "1"}
 
 
-def _addresses(system: System) -> list[tuple[str, str]]:
+def _endpoints(system: System) -> list[tuple[str, str]]:
     url = gateway_url(system)
     rows = [("REST gateway", url), ("API description", f"{url}/docs")]
     for name in filter(is_installed, DATABASES):

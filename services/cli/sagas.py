@@ -1,4 +1,4 @@
-"""`lockstep sagas`: the requests that change several services."""
+"""`lockstep sagas`: shows sagas, and makes stuck ones due."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from lockstep.saga.v1 import saga_service_pb2 as saga_pb
     from lockstep.saga.v1 import saga_service_pb2_grpc as saga_grpc
 
-app = typer.Typer(no_args_is_help=True, help="Look at sagas, and start stuck ones again.")
+app = typer.Typer(no_args_is_help=True, help="Look at sagas, and make stuck ones due.")
 
 COORDINATORS: Final = ("auth", "commerce")
 STATE_PREFIX: Final = "SAGA_STATE_"
@@ -24,9 +24,9 @@ T = TypeVar("T")
 def list_sagas(
     state: Annotated[str | None, typer.Option(help=", ".join(STATES))] = None,
     kind: Annotated[str, typer.Option(help="such as registration")] = "",
-    limit: Annotated[int, typer.Option(min=1, max=100, help="how many a service at most")] = 20,
+    limit: Annotated[int, typer.Option(min=1, max=100, help="most sagas of a service")] = 20,
     *,
-    parked: Annotated[bool, typer.Option("--parked", help="only those that need a look")] = False,
+    parked: Annotated[bool, typer.Option("--parked", help="list parked sagas alone")] = False,
 ) -> None:
     """List sagas, newest first."""
     from lockstep.saga.v1 import saga_service_pb2 as saga_pb
@@ -48,7 +48,7 @@ def list_sagas(
 
 
 @app.command()
-def show(saga_id: Annotated[str, typer.Argument(help="its id")]) -> None:
+def show(saga_id: Annotated[str, typer.Argument(help="id of the saga")]) -> None:
     """Show one saga."""
     from lockstep.saga.v1 import saga_service_pb2 as saga_pb
 
@@ -57,7 +57,7 @@ def show(saga_id: Annotated[str, typer.Argument(help="its id")]) -> None:
 
 
 @app.command()
-def retry(saga_id: Annotated[str, typer.Argument(help="its id")]) -> None:
+def retry(saga_id: Annotated[str, typer.Argument(help="id of the saga")]) -> None:
     """Make an unfinished saga due now."""
     from lockstep.saga.v1 import saga_service_pb2 as saga_pb
 
@@ -78,11 +78,16 @@ def _find(
             return service, _ask(service, call)
         except NotFound:
             continue
-    raise CommandError(f"no such saga in {' or '.join(_coordinators())}")
+    raise CommandError(f"there is no such saga in {' or '.join(_coordinators())}")
 
 
 def _ask(service: str, call: Callable[["saga_grpc.SagaServiceAsyncStub"], Awaitable[T]]) -> T:
-    """Call a coordinator as the operator. Raises NotFound, else CommandError in one line."""
+    """Call a coordinator as the operator.
+
+    Raises:
+        NotFound: The coordinator has no such saga.
+        CommandError: The call failed.
+    """
     from lockstep_clients import LockstepError, NotFound
 
     from services.cli.errors import CommandError

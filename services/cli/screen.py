@@ -1,4 +1,4 @@
-"""What `lockstep up` shows: the programs' lines, the addresses, the first request."""
+"""The output of `lockstep up`: the programs' lines, their endpoints, a first request."""
 
 import os
 import sys
@@ -19,23 +19,22 @@ curl -s {gateway}/v1/auth/register -H 'Content-Type: application/json' -d '{{
 
 
 def console() -> Console:
-    """Make a console that breaks lines for a terminal, and hardly for a file or a pipe."""
+    """Make a console that breaks lines for a terminal, but not for a file or a pipe."""
     width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else PIPE_WIDTH
     return Console(highlight=False, width=width)
 
 
 class Screen:
-    """Show lines with the name of their program in its colour."""
+    """Shows lines with the name of their program, in its colour on a terminal."""
 
     def __init__(self) -> None:
-        """Write to the standard output, in colour on a terminal."""
         self._console: Final = console()
         self._colours: Final = cycle(COLOURS)
         self._prefixes: Final[dict[str, str]] = {}
         self._is_open = True
 
     def line(self, name: str, text: str) -> None:
-        """Show a line of a program. A reader that went away does not stop the programs."""
+        """Show a line of a program. The programs go on when the reader has gone away."""
         if not self._is_open:
             return
         try:
@@ -44,11 +43,11 @@ class Screen:
         except OSError:
             self._is_open = False
 
-    def addresses(self, rows: list[tuple[str, str]], gateway: str) -> None:
-        """Show where everything is, and a first request."""
+    def endpoints(self, rows: list[tuple[str, str]], gateway: str) -> None:
+        """Show the endpoint of each part, and a first request."""
         table = Table(
-            "What",
-            Column("Where", overflow="fold"),
+            "Part",
+            Column("Endpoint", overflow="fold"),
             title="Lockstep is running",
             title_justify="left",
         )

@@ -1,4 +1,4 @@
-"""`lockstep seed`."""
+"""`lockstep seed`: fills the catalog."""
 
 from typing import Annotated
 

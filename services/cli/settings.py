@@ -1,4 +1,4 @@
-"""`lockstep settings`."""
+"""`lockstep settings`: shows the settings in effect."""
 
 import json
 from typing import Annotated
@@ -10,7 +10,7 @@ def settings(
     *,
     as_json: Annotated[
         bool,
-        typer.Option("--json", help="one object of names and values, with usable database URLs"),
+        typer.Option("--json", help="print one JSON object, with usable database URLs"),
     ] = False,
 ) -> None:
     """Show the effective settings."""

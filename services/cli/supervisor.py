@@ -1,4 +1,4 @@
-"""Run programs together: start them in stages, wait until all work, stop them in reverse."""
+"""The supervisor starts programs in stages, waits until all work, and stops them in reverse."""
 
 import asyncio
 import signal
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final, Self, TypeVar
 
 from services.cli.errors import CommandError
-from services.cli.program import Program, Runner, Say
+from services.cli.program import Echo, Program, Runner
 
 READY_POLL_SECONDS: Final = 0.2
 READY_SECONDS_MAX: Final = 60.0
@@ -18,16 +18,15 @@ T = TypeVar("T")
 
 
 class Stopped(Exception):
-    """Ctrl-C or SIGTERM came before everything ran."""
+    """Ctrl-C or SIGTERM came before all programs were ready."""
 
 
 class Supervisor:
-    """Own the programs of one `lockstep up`."""
+    """Runs the programs of a `lockstep up`; as a context manager, it stops them at its end."""
 
-    def __init__(self, *, home: Path, echo: Say, grace_seconds: float) -> None:
-        """Prepare; use as `async with`, which stops everything at its end."""
+    def __init__(self, *, home: Path, echo: Echo, grace_seconds: float) -> None:
         self._home: Final = home
-        self._say: Final = echo
+        self._echo: Final = echo
         self._grace_seconds: Final = grace_seconds
         self._stages: Final[list[list[Runner]]] = []
         self._stop: Final = asyncio.Event()
@@ -39,25 +38,33 @@ class Supervisor:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Stop everything, the last stage first."""
+        """Stop all programs, the last stage first."""
         self._stop.set()
         for stage in reversed(self._stages):
             await asyncio.gather(*(runner.stop(self._grace_seconds) for runner in stage))
 
     def start(self, *programs: Program) -> None:
-        """Start a stage: programs that may start together, after the earlier stages."""
-        runners = [Runner(program, home=self._home, echo=self._say) for program in programs]
+        """Start a stage of programs, which may start at the same time."""
+        runners = [Runner(program, home=self._home, echo=self._echo) for program in programs]
         self._stages.append(runners)
         for runner in runners:
             runner.start()
 
     async def wait_ready(self) -> None:
-        """Wait until every program works. Raises CommandError naming the one that does not."""
+        """Wait until every program works.
+
+        Raises:
+            CommandError: A program does not start; the text names it.
+        """
         runners = [runner for stage in self._stages for runner in stage]
         await self.unless_stopped(self._wait_all(runners))
 
     async def unless_stopped(self, work: Awaitable[T]) -> T:
-        """Await `work`, or raise Stopped as soon as a signal comes."""
+        """Await `work`.
+
+        Raises:
+            Stopped: A signal came first.
+        """
         task, stop = asyncio.ensure_future(work), asyncio.create_task(self._stop.wait())
         try:
             await asyncio.wait([task, stop], return_when=asyncio.FIRST_COMPLETED)
@@ -69,7 +76,7 @@ class Supervisor:
                 pending.cancel()
 
     async def wait_stopped(self) -> None:
-        """Wait for Ctrl-C or SIGTERM; raise what a runner cannot cope with (a full disk)."""
+        """Wait for Ctrl-C or SIGTERM, or raise the error of a runner, such as a full disk."""
         stop = asyncio.create_task(self._stop.wait())
         running = {runner.task for stage in self._stages for runner in stage if runner.task}
         done, _ = await asyncio.wait({stop, *running}, return_when=asyncio.FIRST_COMPLETED)
@@ -85,7 +92,7 @@ class Supervisor:
                     group.create_task(self._wait_one(runner))
         except* CommandError as failures:
             failed.extend(failures.exceptions)
-        if failed:  # raised in there, Python before 3.11.4 would wrap it in a group again
+        if failed:  # raised inside, Python before 3.11.4 would wrap it in a group again
             raise failed[0]
 
     async def _wait_one(self, runner: Runner) -> None:
@@ -102,7 +109,7 @@ class Supervisor:
                 )
             await asyncio.sleep(READY_POLL_SECONDS)
         runner.is_ready = True
-        self._say(program.name, f"ready after {time.monotonic() - begin:.1f} s")
+        self._echo(program.name, f"ready after {time.monotonic() - begin:.1f} s")
 
     def _on_signal(self) -> None:
         """Stop in order at the first signal, at once at the second."""

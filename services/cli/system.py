@@ -1,4 +1,4 @@
-"""What there is to run: the services in this tree, their settings, databases and histories."""
+"""The system to run: its services, with their settings, databases and migrations."""
 
 import fcntl
 import os
@@ -40,14 +40,18 @@ class System:
     """The settings of every service, valid as a whole."""
 
     def __init__(self) -> None:
-        """Read the environment. Raises SettingsError with everything that is wrong."""
+        """Read the environment.
+
+        Raises:
+            SettingsError: Settings are wrong; the error names all of them.
+        """
         self.settings: Final = dict(zip(SETTINGS, load_all(*SETTINGS.values()), strict=True))
         self.home: Final = self.settings["auth"].home
         self.postgres: Final = EmbeddedPostgres(self.home / "postgres")
 
     @property
     def values(self) -> dict[str, str]:
-        """Every setting by the name of its variable, unmasked; unset ones are left out."""
+        """All settings that have a value, unmasked, by the names of their variables."""
         merged: dict[str, str] = {}
         for settings in self.settings.values():
             merged |= as_environment(settings)
@@ -55,7 +59,7 @@ class System:
 
     @property
     def is_embedded(self) -> bool:
-        """Tell whether any database is one of the embedded PostgreSQL."""
+        """Whether any database is one of the embedded PostgreSQL."""
         return any(
             self.database_url(service) == embedded_url(self.postgres.folder, name)
             for service, name in DATABASES.items()
@@ -63,11 +67,11 @@ class System:
 
     @property
     def has_mail_sink(self) -> bool:
-        """Tell whether mail goes to the sink."""
+        """Whether mail goes to the sink."""
         return self.values["LOCKSTEP_SMTP_URL"] == sink_url(self.values["LOCKSTEP_MAIL_PORT"])
 
     def unknown_variables(self) -> list[str]:
-        """Describe variables that look like settings and are none, such as misspelt ones."""
+        """Describe each variable that looks like a setting but is not, such as a misspelt one."""
         known = {variable(name) for cls in SETTINGS.values() for name in cls.model_fields}
         lines = []
         for name in sorted(name for name in os.environ if name.startswith(PREFIX)):
@@ -78,20 +82,20 @@ class System:
         return lines
 
     def database_url(self, service: str) -> str:
-        """Give the URL of a service's database."""
+        """Return the URL of a service's database."""
         return str(getattr(self.settings[service], f"{service}_database_url"))
 
     def make_databases(self) -> None:
-        """Create the databases that do not exist yet, where we may."""
+        """Create the databases that are missing, if their user may."""
         for service in DATABASES:
             url = self.database_url(service)
             name = psycopg.conninfo.conninfo_to_dict(url)["dbname"]
-            # Without access to the maintenance database they must have been made by somebody.
+            # A user without access to the maintenance database makes its databases before.
             with suppress(psycopg.OperationalError, psycopg.errors.InsufficientPrivilege):
                 create_databases(on_database(url, "postgres"), [str(name)])
 
     def is_migrated(self) -> bool:
-        """Tell whether every database is at its newest revision, without a second of Alembic."""
+        """Return whether every database is at its newest revision; importing Alembic takes 1 s."""
         histories = {service: migrations_of(service) for service in DATABASES}
         return all(
             _revisions(self.database_url(service)) == [newest_revision(history)]
@@ -101,7 +105,7 @@ class System:
 
     @contextmanager
     def running_postgres(self) -> Iterator[None]:
-        """Make sure that the embedded PostgreSQL runs, if it is used at all, while in use."""
+        """Keep the embedded PostgreSQL running during the context, if a service uses it."""
         if not self.is_embedded or self.postgres.is_ready():
             yield
             return
@@ -110,7 +114,7 @@ class System:
 
 
 def migrations_of(service: str) -> Path | None:
-    """Find a service's history; None when it has none."""
+    """Return the folder of a service's migrations, or None when it has none."""
     spec = find_spec(f"services.{service}")
     if spec is None or not spec.submodule_search_locations:
         return None
@@ -119,17 +123,17 @@ def migrations_of(service: str) -> Path | None:
 
 
 def newest_revision(history: Path) -> str:
-    """Give the newest revision of a history, which its files are named after."""
+    """Return the newest revision, by the names of the files."""
     return max(file.stem.partition("_")[0] for file in (history / "versions").glob("[0-9]*.py"))
 
 
 def is_installed(service: str) -> bool:
-    """Tell whether a service can be run with `python -m`."""
+    """Return whether a service can be run with `python -m`."""
     return find_spec(f"services.{service}.__main__") is not None
 
 
 def _revisions(url: str) -> list[str]:
-    """Ask a database where it is; nowhere if it, or the table that says so, is not there."""
+    """Return the revisions of a database; none if the database or Alembic's table is missing."""
     try:
         with psycopg.connect(url, connect_timeout=10) as connection:
             table = connection.execute("SELECT to_regclass('alembic_version')").fetchone()
@@ -142,7 +146,11 @@ def _revisions(url: str) -> list[str]:
 
 @contextmanager
 def home_lock(home: Path) -> Iterator[None]:
-    """Own a data folder, or raise CommandError naming the process that does."""
+    """Keep other runs out of a data folder.
+
+    Raises:
+        CommandError: Another process uses the folder; the text names it.
+    """
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
     with (home / "up.lock").open("a+") as lock:
         try:

@@ -1,10 +1,10 @@
-"""`lockstep up`."""
+"""`lockstep up`: runs the whole system."""
 
 import typer
 
 
 def up() -> None:
-    """Run everything on this machine until Ctrl-C: database, mail sink, services, gateway."""
+    """Run the whole system on this machine until Ctrl-C: database, mail sink, services, gateway."""
     import asyncio
 
     from services.cli.running import prepare, run

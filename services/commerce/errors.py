@@ -15,10 +15,10 @@ from services.kernel.errors import (
 
 
 class CategoryNameTaken(AlreadyExists):
-    """A category has this name."""
+    """Another category has this name."""
 
     reason = "CATEGORY_NAME_TAKEN"
-    text = "A category has this name already, perhaps in other letters. Use another name."
+    text = "Another category has this name, whatever its case. Use another name."
 
 
 class CategoryNotFound(NotFound):
@@ -39,14 +39,14 @@ class CartNotFound(NotFound):
     """The caller has no cart."""
 
     reason = "CART_NOT_FOUND"
-    text = "There is no cart. Add something first."
+    text = "There is no cart. Add a product first."
 
 
 class CartItemNotFound(NotFound):
-    """The cart has no such product."""
+    """This product is not in the cart."""
 
     reason = "CART_ITEM_NOT_FOUND"
-    text = "The cart has no such product."
+    text = "This product is not in the cart."
 
 
 class OrderNotFound(NotFound):
@@ -57,23 +57,24 @@ class OrderNotFound(NotFound):
 
 
 class UsePageToken(OutOfRange):
-    """Pages by number reach only so far."""
+    """The page is beyond those that have a number."""
 
     reason = "USE_PAGE_TOKEN"
-    text = "Pages by number end at 10,000 products. Go on with the page_token of the page before."
+    text = "Pages by number end after 10,000 products. Send the token of the page before instead."
 
 
 class QuantityLimit(FailedPrecondition):
     """A quantity, a number of lines or a total is above its limit."""
 
     reason = "QUANTITY_LIMIT"
+    text = "A cart holds at most 9,999 of a product. Use a smaller quantity."
 
 
 class CartEmpty(FailedPrecondition):
-    """There is nothing to order."""
+    """The cart is empty."""
 
     reason = "CART_EMPTY"
-    text = "The cart is empty. Add something first."
+    text = "The cart is empty. Add a product first."
 
 
 class _OfProduct(FailedPrecondition):
@@ -82,50 +83,50 @@ class _OfProduct(FailedPrecondition):
 
 
 class NoStock(_OfProduct):
-    """There are fewer in stock than the cart wants."""
+    """The stock of a product is smaller than its quantity in the cart."""
 
     reason = "NO_STOCK"
-    text = "There is not enough in stock of something in the cart. Order less of it."
+    text = "The stock is smaller than a quantity in the cart. Order less of that product."
 
 
 class ItemUnavailable(_OfProduct):
-    """Something in the cart has left the catalog."""
+    """A product in the cart has left the catalog."""
 
     reason = "ITEM_UNAVAILABLE"
-    text = "Something in the cart can no longer be bought. Remove it from the cart."
+    text = "A product in the cart can no longer be bought. Remove it from the cart."
 
 
 class PriceChanged(FailedPrecondition):
-    """The order would not cost what the caller expects."""
+    """The order would have another total than the caller expects."""
 
     reason = "PRICE_CHANGED"
-    text = "The cart costs something else by now. Look at it again and confirm the new total."
+    text = "The total of the cart has changed. Read the cart again and confirm the new total."
 
 
 class InsufficientFunds(FailedPrecondition):
-    """The wallet does not hold enough, or is closed."""
+    """The balance of the wallet is too low, or the wallet is closed."""
 
     reason = "INSUFFICIENT_FUNDS"
-    text = "The wallet does not hold enough for this order; nothing was charged."
+    text = "The wallet does not hold enough for this order, and nothing was charged. Order less."
 
 
 class CheckoutInProgress(Aborted):
-    """An order of this user is in flight."""
+    """An order of this user is being paid or refunded."""
 
     reason = "CHECKOUT_IN_PROGRESS"
-    text = "Another order of this user is in flight. Try again in a moment."
+    text = "Another order of this user is being paid or refunded. Try again in a moment."
 
     def __init__(self) -> None:
-        """Ask to wait a second."""
+        """Ask the caller to wait for a second."""
         super().__init__(retry_after_seconds=1.0)
 
 
 class PaymentUnavailable(Unavailable):
-    """Profile, which keeps the wallets, did not answer in time."""
+    """Profile, the owner of the wallets, did not answer in time."""
 
     reason = "PROFILE_UNAVAILABLE"
-    text = "Payment is not possible right now; nothing was ordered or charged. Try again."
+    text = "Payment is not possible right now, and nothing was ordered or charged. Try again."
 
     def __init__(self) -> None:
-        """Ask to wait a second."""
+        """Ask the caller to wait for a second."""
         super().__init__(retry_after_seconds=1.0)

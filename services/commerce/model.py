@@ -1,4 +1,4 @@
-"""Commerce's tables, and what it knows of products, carts and orders."""
+"""Commerce's tables, and its models: products, carts and orders."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ PRODUCT_NAME_MAX = 200
 STOCK_MAX = 2**31 - 1
 TOTAL_MAX = MINOR_UNITS_MAX
 
-# How names are sorted and searched: without case, by rules that PostgreSQL brings
-# along, so that no upgrade of the system's locales can disorder an index.
+# Names are sorted and searched without case, by PostgreSQL's own rules: an upgrade of
+# the system's locales must not disorder an index.
 NAME_KEY = 'lower(name COLLATE "pg_c_utf8")'
 WORDS = f"to_tsvector('simple', regexp_replace({NAME_KEY}, '[^[:alnum:]]+', ' ', 'g'))"
 LISTED = text("delete_time IS NULL")
@@ -56,8 +56,8 @@ CATEGORIES = Table(
     Index("uq_categories_name_key", "name_key", unique=True),
 )
 
-# `taken` counts what orders hold that are not undone: stock + taken is what was
-# ever there, so a lost or doubled return of goods shows.
+# `taken` counts the goods in orders that are not undone. The sum of stock and taken
+# stays the same, so a lost or doubled return of goods shows.
 PRODUCTS = Table(
     "products",
     METADATA,
@@ -90,7 +90,7 @@ PRODUCTS = Table(
     Index("ix_products_words", "words", postgresql_using="gin", postgresql_where=LISTED),
 )
 
-# The row is the lock of everything that a user writes here.
+# A transaction that writes for a user locks this row first.
 CARTS = Table(
     "carts",
     METADATA,
@@ -100,7 +100,7 @@ CARTS = Table(
     timestamp("update_time", default=True),
 )
 
-# `position` is the cart's version when the line was added: the order of adding.
+# `position` is the cart's version when the line was added, so lines keep their order.
 CART_ITEMS = Table(
     "cart_items",
     METADATA,
@@ -112,8 +112,8 @@ CART_ITEMS = Table(
     CheckConstraint(f"quantity BETWEEN 1 AND {QUANTITY_MAX}", name="quantity"),
 )
 
-# `debit_id` is the wallet's transfer and the checkout saga's id, `refund_id` those
-# of the cancellation. `user_id` is absent once the user was forgotten.
+# `debit_id` is the id of the wallet's transfer and of the checkout saga; `refund_id` is
+# the same for the cancellation. `user_id` is absent once the user was forgotten.
 ORDERS = Table(
     "orders",
     METADATA,
@@ -152,12 +152,12 @@ ORDER_ITEMS = Table(
     CheckConstraint(f"unit_price BETWEEN 0 AND {MINOR_UNITS_MAX}", name="unit_price"),
 )
 
-# Tombstones: later writes of these users are refused.
+# Tombstones: Commerce refuses later writes of these users.
 FORGOTTEN_USERS = forgetting.FORGOTTEN_USERS.to_metadata(METADATA)
 
 
 class OrderState(StrEnum):
-    """What became of an order."""
+    """The state of an order."""
 
     PENDING = "PENDING"
     PAID = "PAID"
@@ -167,7 +167,7 @@ class OrderState(StrEnum):
 
 
 class CartProblem(StrEnum):
-    """Why a line of a cart can't be bought as it stands."""
+    """A reason why a line of a cart cannot be bought as it stands."""
 
     GONE = "GONE"
     NO_STOCK = "NO_STOCK"
@@ -175,7 +175,7 @@ class CartProblem(StrEnum):
 
 
 class Sort(StrEnum):
-    """In which order products are listed."""
+    """The order in which products are listed."""
 
     NEWEST = "newest"
     CHEAPEST = "price"
@@ -186,7 +186,7 @@ class Sort(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Category:
-    """A kind of products."""
+    """A category of products."""
 
     id: UUID
     name: str
@@ -196,13 +196,13 @@ class Category:
 
 @dataclass(frozen=True, slots=True)
 class Product:
-    """Something to buy.
+    """A product of the catalog.
 
     Attributes:
-        seller_id: The brand that sells it; None for products of the house.
+        seller_id: The brand that sells it; None for a first-party product.
         price: In minor units.
-        stock: How many can still be bought.
-        version: Counts the changes, those of the stock too.
+        stock: The number that can still be bought.
+        version: The number of changes, including those of the stock.
     """
 
     id: UUID
@@ -220,7 +220,7 @@ class Product:
 
     @property
     def etag(self) -> str:
-        """What changes whenever the product does."""
+        """A text that changes whenever the product does."""
         return str(self.version)
 
 
@@ -241,10 +241,10 @@ PRODUCT_FIELDS = tuple(field.name for field in fields(ProductFields))
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """Which products are listed, and in which order; prices in minor units.
+    """The products to list, and their order; prices are in minor units.
 
     Attributes:
-        words: All of them begin words of the name.
+        words: Each must begin a word of the name.
     """
 
     category_id: UUID | None
@@ -255,7 +255,7 @@ class Filters:
 
     @property
     def has_prices(self) -> bool:
-        """Whether the price matters."""
+        """Whether there is a bound of the price."""
         return self.min_price is not None or self.max_price is not None
 
 
@@ -264,7 +264,7 @@ class CartLine:
     """A line of a cart, as it would be bought now.
 
     Attributes:
-        known_price: What one cost when the user last said how many.
+        known_price: The price when the user last set the quantity.
         is_gone: Whether the product has left the catalog.
     """
 
@@ -275,12 +275,12 @@ class CartLine:
 
     @property
     def total(self) -> int:
-        """What the line costs now, in minor units."""
+        """The current price of the line, in minor units."""
         return self.quantity * self.product.price
 
     @property
     def problems(self) -> list[CartProblem]:
-        """Why it can't be bought as it stands."""
+        """The reasons why the line cannot be bought as it stands."""
         if self.is_gone:
             return [CartProblem.GONE]
         problems = []
@@ -293,7 +293,7 @@ class CartLine:
 
 @dataclass(frozen=True, slots=True)
 class Cart:
-    """What a user is about to buy; version 0 and no time when there is no cart."""
+    """The cart of a user; without a row it has version 0 and no time."""
 
     user_id: UUID
     lines: list[CartLine]
@@ -302,16 +302,16 @@ class Cart:
 
     @property
     def subtotal(self) -> int:
-        """What the lines that can be bought cost, in minor units.
+        """The price of the lines that can be bought, in minor units.
 
-        A line whose price has changed can be: it costs what it costs now.
+        A line whose price has changed can be bought, at its current price.
         """
         blocking = {CartProblem.GONE, CartProblem.NO_STOCK}
         return sum(line.total for line in self.lines if not blocking & set(line.problems))
 
     @property
     def etag(self) -> str:
-        """What changes whenever the cart does, or what it shows of its products."""
+        """A text that changes whenever the cart does, or one of its products."""
         if not self.lines:
             return str(self.version)
         shown = [(line.product.id.hex, line.product.version, line.is_gone) for line in self.lines]
@@ -329,20 +329,20 @@ class OrderItem:
 
     @property
     def total(self) -> int:
-        """What the line cost, in minor units."""
+        """The price of the line, in minor units."""
         return self.quantity * self.unit_price
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What somebody has bought.
+    """An order: a cart that was bought, or will be.
 
     Attributes:
-        id: None for an order that was only checked.
+        id: None when the order was only validated.
         user_id: None once the user was forgotten.
         total: In minor units.
-        debit_id: The transfer by which it was paid.
-        refund_id: The transfer by which the money went back, and the saga's id.
+        debit_id: The transfer that pays it, and the id of the checkout saga.
+        refund_id: The transfer that refunds it, and the id of the cancellation saga.
     """
 
     id: UUID | None

@@ -6,7 +6,7 @@ from services.common.settings import CommonSettings, PostgresUrl, database_of
 
 
 class CommerceSettings(CommonSettings):
-    """What Commerce understands beside the common settings."""
+    """Commerce's settings, beside the common ones."""
 
     commerce_database_url: PostgresUrl = Field(
         default_factory=lambda data: database_of(data, "commercedb"),

@@ -51,7 +51,9 @@ class Lab:
         await self.stack.run_with(**settings)
         if not self._is_seeded:
             url = self.stack.database_url("commerce")
-            await asyncio.to_thread(seed, url, products=PRODUCTS, categories=CATEGORIES, chance=1)
+            await asyncio.to_thread(
+                seed, url, products=PRODUCTS, categories=CATEGORIES, random_seed=1
+            )
             self._is_seeded = True
         async with clients(self.stack) as connected:
             yield connected

@@ -191,7 +191,7 @@ async def _large_catalog(lab: Lab, size: int) -> AsyncIterator[Catalog]:
             url,
             products=size,
             categories=CATEGORIES,
-            chance=1,
+            random_seed=1,
             on_progress=lambda written: lab.progress.advance(task, written),
         )
 

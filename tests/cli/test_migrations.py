@@ -197,5 +197,5 @@ def test_a_service_without_a_database_is_refused(lockstep: Lockstep) -> None:
 
     assert (code, errors) == (
         1,
-        "lockstep: no database for gateway: use auth, profile, commerce\n",
+        "lockstep: there is no database for gateway: use auth, profile, commerce\n",
     )

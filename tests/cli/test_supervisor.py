@@ -59,9 +59,9 @@ class Stage:
         self.home = home
         self.lines: Lines = []
         self._news = asyncio.Event()
-        self.supervisor = Supervisor(home=home, echo=self._say, grace_seconds=2.0)
+        self.supervisor = Supervisor(home=home, echo=self._echo, grace_seconds=2.0)
 
-    def _say(self, name: str, text: str) -> None:
+    def _echo(self, name: str, text: str) -> None:
         self.lines.append((name, text))
         self._news.set()
 

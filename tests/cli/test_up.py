@@ -121,8 +121,8 @@ def test_a_taken_port_is_named_with_its_setting(
 
     assert (code, output) == (1, "")
     assert errors == (
-        f"lockstep: port {port} is taken: stop what listens there, "
-        "or set LOCKSTEP_MAIL_PORT to another\n"
+        f"lockstep: port {port} is taken: stop the process that listens there, "
+        "or change LOCKSTEP_MAIL_PORT\n"
     )
 
 

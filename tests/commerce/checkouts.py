@@ -1,4 +1,4 @@
-"""What a checkout does to a buyer, to goods and to money."""
+"""The effects of a checkout on a buyer, on goods and on money."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ async def with_cart(shop: Shop, quantity: int = 2) -> Buyer:
 
 
 async def assert_bought(shop: Shop, buyer: Buyer) -> None:
-    """Check that it was bought once; what came too late for that may have failed before."""
+    """Check that the cart was bought once; earlier tries may have failed."""
     orders = await shop.history(buyer)
     assert [each.state for each in orders].count(State.ORDER_STATE_PAID) == 1
     assert {each.failure_reason for each in orders} <= {"", "PROFILE_UNAVAILABLE"}

@@ -1,4 +1,4 @@
-"""Commerce for tests."""
+"""The fixtures of Commerce's tests."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.conftest import Databases
 async def shop(
     commerce_url: str, profile_url: str, keys: Path, tmp_path: Path
 ) -> AsyncIterator[Shop]:
-    """A running Commerce on a fresh database."""
+    """Run a Commerce on a fresh database."""
     async with shop_world(commerce_url, profile_url, keys, tmp_path) as shop:
         yield shop
         shop.check()
@@ -27,7 +27,7 @@ async def shop(
 async def shared_shop(
     databases: Databases, keys: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Shop]:
-    """A Commerce for all tests of a module, which then keep to what they make themselves.
+    """Run one Commerce for all tests of a module; each uses only its own users and products.
 
     Such a module marks its tests with `asyncio(loop_scope="module")`.
     """

@@ -32,7 +32,7 @@ RECOMPUTE = Path(services.profile.__file__).parent / "sql/recompute_balances.sql
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class People:
-    """Profile, as far as wallets go."""
+    """Profile, with the calls that wallets need."""
 
     port: int
     url: str
@@ -74,7 +74,7 @@ class People:
         return minor_of((await self.wallets.GetWallet(request, metadata=self.admin)).balance)
 
     def rows(self, query: str) -> list[Any]:
-        """Look into the tables."""
+        """Run a query and return its rows."""
         with psycopg.connect(self.url, row_factory=namedtuple_row) as connection:
             return connection.execute(query.encode()).fetchall()
 
@@ -83,7 +83,7 @@ class People:
         return self.rows(RECOMPUTE.read_text())
 
     def charged(self) -> list[Any]:
-        """Return what each debit has taken in the end, after voids and refunds."""
+        """Return the amount of each debit, less its void or refund."""
         query = """
             SELECT coalesce(original_id, id) AS id,
                    sum(CASE WHEN kind = 'debit' THEN amount ELSE -amount END) AS amount
@@ -94,7 +94,7 @@ class People:
         return self.rows(query)
 
     def sales(self) -> int:
-        """Return what purchases have brought in, less what went back."""
+        """Return the balance of the sales account, from the transfers."""
         query = """
             SELECT coalesce(sum(CASE WHEN t.credit_account_id = a.id THEN amount
                                      ELSE -amount END), 0) AS balance
@@ -119,7 +119,7 @@ async def people_world(
 
 
 def settings_for(url: str, keys: Path, auth: FakeAuth) -> ProfileSettings:
-    """Tell Profile what it needs to know."""
+    """Return settings for a Profile of the tests."""
     return ProfileSettings(
         profile_database_url=url,
         keys=keys,
@@ -145,11 +145,11 @@ async def people_at(port: int, settings: ProfileSettings, auth: FakeAuth) -> Asy
 
 
 def money(minor: int) -> Money:
-    """Write cents."""
+    """Turn cents into money."""
     units, cents = divmod(minor, 100)
     return Money(currency_code="USD", units=units, nanos=cents * 10_000_000)
 
 
 def minor_of(amount: Money) -> int:
-    """Read cents."""
+    """Turn money into cents."""
     return amount.units * 100 + amount.nanos // 10_000_000

@@ -1,4 +1,4 @@
-"""Carts: D7, D8 and D9."""
+"""Carts."""
 
 from __future__ import annotations
 
@@ -201,7 +201,7 @@ async def test_lines_that_cannot_be_bought_as_they_stand_say_why(shop: Shop) -> 
         [PROBLEM["PRICE_CHANGED"]],
         [PROBLEM["NO_STOCK"], PROBLEM["PRICE_CHANGED"]],
     ]
-    assert cart.etag != seen.etag  # what is shown has changed, though nobody touched the cart
+    assert cart.etag != seen.etag  # its products have changed, though the cart itself has not
     assert minor_of(cart.items[3].unit_price) == 3000
     assert minor_of(cart.subtotal) == 2 * 1000 + 2 * 3000
     again = await shop.set(someone, dearer, 1)
@@ -244,7 +244,7 @@ async def test_limits_hold_against_adds_at_once(shop: Shop) -> None:
 
 
 async def test_a_number_that_is_none_is_a_wrong_request(shop: Shop) -> None:
-    """What the generated types keep their users from sending."""
+    """The generated types would not let a client send it."""
     async with grpc.aio.insecure_channel(f"127.0.0.1:{shop.port}") as channel:
         call: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(
             "/lockstep.commerce.v1.CartService/AddCartItem"

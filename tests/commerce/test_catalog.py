@@ -1,4 +1,4 @@
-"""Categories and products: D5 and the first half of D6."""
+"""Categories and products."""
 
 from __future__ import annotations
 

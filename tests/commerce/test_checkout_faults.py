@@ -72,7 +72,7 @@ async def test_a_duplicate_that_comes_after_the_end_changes_nothing(shop: Shop) 
 async def test_with_profile_down_nothing_is_charged_and_the_stock_comes_back(
     shop: Shop, hurried: None
 ) -> None:
-    """[R12 C24] The answer is final at once; the undoing waits for Profile."""
+    """[R12 C24] The answer is final at once; the undo waits for Profile."""
     buyer = await with_cart(shop)
     shop.wallets.is_down = True
     with refusal("PROFILE_UNAVAILABLE", Unavailable):
@@ -82,7 +82,7 @@ async def test_with_profile_down_nothing_is_charged_and_the_stock_comes_back(
     shop.wallets.is_down = False
     await shop.settled()
     await assert_not_bought(shop, buyer, "PROFILE_UNAVAILABLE")
-    # What was unavailable frees the key: the next try is a new order.
+    # PROFILE_UNAVAILABLE frees the key: the next try is a new order.
     assert (await shop.place(buyer, key="once")).state == State.ORDER_STATE_PAID
 
 

@@ -45,7 +45,7 @@ async def another(
 async def test_commerce_killed_anywhere_leaves_all_or_nothing(
     shop: Shop, tmp_path: Path, edge: str
 ) -> None:
-    """[C3 C9 C19 R10 R27 R30]: SIGKILL; then another replica, and the same key tells."""
+    """[C3 C9 C19 R10 R27 R30]: SIGKILL; then another replica answers the same key."""
     buyer = await with_cart(shop)
     async with another(shop, tmp_path / "log", edge) as (replica, process):
         with pytest.raises(LockstepError):
@@ -76,7 +76,7 @@ async def test_commerce_killed_while_it_undoes_is_taken_over(shop: Shop, tmp_pat
 async def test_commerce_killed_while_the_debit_is_on_its_way_is_taken_over(
     shop: Shop, tmp_path: Path
 ) -> None:
-    """[C9 C12]: the debit is done, and nobody is there to hear of it."""
+    """[C9 C12]: the debit is done, and its coordinator is dead."""
     buyer, held = await with_cart(shop), Held()
     shop.wallets.fault("DebitWallet", held)
     async with another(shop, tmp_path / "log", "") as (replica, process):

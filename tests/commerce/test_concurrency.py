@@ -1,4 +1,4 @@
-"""Many at once, through several processes that share one database."""
+"""Concurrent requests to several processes that share one database."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ T = TypeVar("T")
 async def three_replicas(
     shared_shop: Shop, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[list[Shop]]:
-    """The Commerce of this process and two more."""
+    """Run two processes beside the Commerce of this one."""
     log = tmp_path_factory.mktemp("replicas") / "log"
     async with AsyncExitStack() as stack:
 
@@ -43,7 +43,7 @@ async def three_replicas(
 
 
 async def outcomes(calls: Iterable[Awaitable[object]]) -> Counter[str]:
-    """Return how often each reason came, and `ok`; anything else is a failure."""
+    """Count the answers by their reasons, or `ok`; any other exception is raised."""
     answers = await asyncio.gather(*calls, return_exceptions=True)
     for answer in answers:
         if isinstance(answer, BaseException) and not isinstance(answer, LockstepError):
@@ -52,7 +52,6 @@ async def outcomes(calls: Iterable[Awaitable[object]]) -> Counter[str]:
 
 
 async def test_adds_at_once_lose_nothing(replicas: list[Shop]) -> None:
-    """D7"""
     shop = replicas[0]
     someone, products = shop.login(), await shop.products(3)
     calls = [
@@ -88,7 +87,7 @@ async def test_a_hundred_buyers_of_the_last_item_are_one_order_and_clean_refusal
 
 
 async def test_the_last_money_is_spent_once(replicas: list[Shop]) -> None:
-    """[C16] Whatever is in the cart, one wallet pays once what it holds."""
+    """[C16] One wallet pays its balance once, whatever the cart holds."""
     shop = replicas[0]
     buyer, product = await shop.buyer(1000), await shop.product(stock=100, price=600)
     await shop.add(buyer, product)

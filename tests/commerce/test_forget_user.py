@@ -38,7 +38,7 @@ async def test_a_forgotten_user_leaves_orders_without_a_name_and_nothing_else(sh
 
 
 async def test_a_forgotten_user_writes_nothing_any_more(shop: Shop) -> None:
-    """A token outlives the session for a minute: the tombstone does not wait for it."""
+    """An access token outlives its session by a minute; the tombstone counts at once."""
     buyer, product = await shop.buyer(), await shop.product()
     await shop.add(buyer, product)
     await shop.forget(buyer)
@@ -75,7 +75,7 @@ async def test_forgetting_is_repeatable_and_may_come_for_nobody(shop: Shop) -> N
 
 
 async def test_who_has_an_order_in_flight_is_not_forgotten_by_that_saga_ever(shop: Shop) -> None:
-    """[C38] The refusal stays, so that a late duplicate cannot forget an ACTIVE user."""
+    """[C38] The refusal stays: a late duplicate must not forget an ACTIVE user."""
     buyer, held, saga_id = await shop.buyer(), Held(), new_id()
     before = await shop.add(buyer, await shop.product())
     shop.wallets.fault("DebitWallet", held)
@@ -109,7 +109,7 @@ async def test_who_is_being_refunded_is_not_forgotten(shop: Shop) -> None:
 
 
 async def test_forgetting_and_writing_at_once_leave_nothing(shop: Shop) -> None:
-    """[C38] Either the write comes first and goes with the rest, or it is refused."""
+    """[C38] A write comes first and is forgotten, or comes later and is refused."""
     product = await shop.product(stock=1000)
     for _ in range(5):
         buyer = await shop.buyer()

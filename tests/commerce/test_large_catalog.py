@@ -1,4 +1,4 @@
-"""Lists of a catalog that is larger than what is counted: 20,000 products."""
+"""Lists of a catalog of 20,000 products: more than are counted."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ async def test_pages_by_number_end_where_tokens_go_on(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize(
-    "asked",
+    "wanted",
     [
         {},
         {"category_id": True},
@@ -57,15 +57,15 @@ async def test_pages_by_number_end_where_tokens_go_on(shop: Shop) -> None:
     ],
     ids=str,
 )
-async def test_no_list_reads_the_whole_table(shop: Shop, asked: dict[str, Any]) -> None:
+async def test_no_list_reads_the_whole_table(shop: Shop, wanted: dict[str, Any]) -> None:
     usual = {"category_id": None, "min_price": None, "max_price": None, "words": None}
-    if "category_id" in asked:
+    if "category_id" in wanted:
         row = shop.rows("SELECT category_id FROM products LIMIT 1")[0]
-        asked = {**asked, "category_id": row.category_id}
+        wanted = {**wanted, "category_id": row.category_id}
     for sort in Sort:
         everything = Filters(**usual, sort=sort)
         product, *_ = await listing.list_products(shop.database, everything, skip=5000, limit=1)
-        filters = Filters(**usual | asked, sort=sort)
+        filters = Filters(**usual | wanted, sort=sort)
         for plan in plans(shop, filters, product.position(sort)):
             assert "Seq Scan on products" not in plan, plan
 
@@ -83,8 +83,8 @@ def plans(shop: Shop, filters: Filters, after: listing.Position) -> list[str]:
             _plan(connection, listing._page(listing._names(each), filters.sort), each)
             for each in pages
         ]
-        # A count by words may read the table from its beginning: when the words are common
-        # it has counted enough soon, and when they are not it uses their index.
+        # A count by words may read the table from its beginning: it ends soon when the words
+        # are common, and when they are rare the planner uses their index.
         if not filters.words:
             plans.append(_plan(connection, listing._count(listing._names(counted)), counted))
         return plans

@@ -1,4 +1,4 @@
-"""Lists of products: the second half of D6."""
+"""Lists of products."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def shop_of_all(shared_shop: Shop) -> Shop:
 
 
 async def stocked(shop: Shop, number: int) -> list[Product]:
-    """Make products of which many share a price or a name."""
+    """Make products; many share a price or a name."""
     category = await shop.category()
     dice = random.Random(number)
     names = ("Red tea", "red Wine", "Blue tea", "Éclair", "zebra", "Wi-Fi 3.5mm", "x" * 200)

@@ -1,4 +1,4 @@
-"""Messages that are kept are those of the rows that are there now."""
+"""A cached message is that of the row as it is now."""
 
 from __future__ import annotations
 

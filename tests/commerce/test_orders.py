@@ -1,4 +1,4 @@
-"""Orders as a buyer sees them: D10, and what PlaceOrder, GetOrder, ListOrders, CancelOrder say."""
+"""Orders as a buyer sees them."""
 
 from __future__ import annotations
 
@@ -315,7 +315,7 @@ async def test_what_was_not_paid_cannot_be_cancelled(shop: Shop) -> None:
 
 
 async def test_a_double_click_is_one_order(shop: Shop) -> None:
-    """[C1] Without a key of its own the second is refused, with the same it is the first."""
+    """[C1] Without a key the second is refused; with the same key it is the first."""
     for keys in (("", ""), ("once", "once")):
         buyer, product = await shop.buyer(), await shop.product()
         await shop.add(buyer, product)

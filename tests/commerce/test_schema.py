@@ -1,4 +1,4 @@
-"""The history leads to the same database as the model."""
+"""The migrations make the same database as the model."""
 
 from __future__ import annotations
 

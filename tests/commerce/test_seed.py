@@ -1,4 +1,4 @@
-"""`lockstep seed`: a catalog that looks like one."""
+"""`lockstep seed` makes a believable catalog."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.commerce.world import Shop
 async def test_a_seeded_catalog_can_be_browsed_and_bought(shop: Shop) -> None:
     written: list[int] = []
     url = shop.settings.commerce_database_url
-    seed(url, products=4500, categories=20, on_progress=written.append, chance=1)
+    seed(url, products=4500, categories=20, on_progress=written.append, random_seed=1)
     assert sum(written) == 4500
     assert len(written) > 2
     page = await shop.listed(limit=100)

@@ -18,7 +18,7 @@ Fault = Callable[[Forward], Awaitable[bytes]]
 
 
 class Broken(Exception):
-    """Becomes a status without any detail, as from a proxy or a dying server."""
+    """An error without details, as from a proxy or a dying server."""
 
     def __init__(self, code: grpc.StatusCode) -> None:
         super().__init__(code.name)
@@ -58,7 +58,7 @@ def reply_lost(code: grpc.StatusCode = grpc.StatusCode.UNAVAILABLE) -> Fault:
 
 
 async def untroubled(forward: Forward) -> bytes:
-    """No fault."""
+    """Pass the request on."""
     return await forward()
 
 
@@ -81,11 +81,11 @@ class WalletProxy:
         self.port = 0
 
     def fault(self, method: str, *faults: Fault) -> None:
-        """Have the next calls of a method meet faults, one each."""
+        """Give the next calls of a method faults, one each."""
         self.faults[method].extend(faults)
 
     async def repeat(self, method: str) -> bytes:
-        """Deliver the last request of a method once more, as a duplicate in the network."""
+        """Deliver the last request of a method again, as a duplicate in the network."""
         message, metadata = self.last[method]
         return await self._send(method, message, metadata, 5.0)
 

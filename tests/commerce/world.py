@@ -1,4 +1,4 @@
-"""A running Commerce with the real wallets of Profile, and the ways to call it."""
+"""A Commerce with the real wallets of Profile, and calls to it."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Buyer:
 
 @dataclass(slots=True, kw_only=True)
 class Shop:
-    """Commerce as everybody sees it, and a look at its tables."""
+    """Commerce with its callers, and its tables."""
 
     settings: CommerceSettings
     port: int
@@ -87,7 +87,7 @@ class Shop:
     async def product(
         self, *, by: Buyer | None = None, category_id: str = "", price: int = 1000, **fields: Any
     ) -> catalog_pb.Product:
-        """Make a product; what is not said is usual."""
+        """Make a product with usual fields, except those given."""
         usual: dict[str, Any] = {"name": f"Product {next(_numbers)}", "stock": 10}
         product = catalog_pb.Product(
             category_id=category_id or (await self.category()).id,
@@ -100,7 +100,7 @@ class Shop:
         )
 
     async def products(self, number: int, **fields: Any) -> list[catalog_pb.Product]:
-        """Make several in one category."""
+        """Make several products in one category."""
         category = await self.category()
         usual: dict[str, Any] = {"stock": 10, "price": money(1000), "category_id": category.id}
         made = [
@@ -190,14 +190,14 @@ class Shop:
     # --- a look inside
 
     def rows(self, query: str, *values: Any) -> list[Any]:
-        """Look into the tables, or change them."""
+        """Run a statement on the database and return its rows."""
         url = self.settings.commerce_database_url
         with psycopg.connect(url, row_factory=namedtuple_row) as connection:
             cursor = connection.execute(query.encode(), values or None)
             return cursor.fetchall() if cursor.description else []
 
     async def settled(self, *, seconds: float = 20.0) -> None:
-        """Let leases run out, and wait until no saga is unfinished."""
+        """End all leases, and wait until every saga has ended."""
         async with asyncio.timeout(seconds):
             while await asyncio.to_thread(
                 self.rows,
@@ -224,7 +224,7 @@ def _keyed(buyer: Buyer, key: str) -> Metadata:
 
 @contextmanager
 def refusal(reason: str, code: type[LockstepError] = LockstepError) -> Iterator[Any]:
-    """Expect an error with a reason; gives its details."""
+    """Expect an error with a reason, and give the error."""
     with pytest.raises(code) as caught:
         yield caught
     assert caught.value.reason == reason, caught.value
@@ -276,7 +276,7 @@ async def shop_world(
 async def connected(
     port: int, settings: CommerceSettings, people: People, wallets: WalletProxy
 ) -> AsyncIterator[Shop]:
-    """Open the channels of everybody who calls Commerce."""
+    """Open the channels of all callers of Commerce."""
     auth_key = KeyRing.load(settings.keys, "auth").private_key
     address = f"127.0.0.1:{port}"
     async with (

@@ -1,1 +1,1 @@
-"""What Commerce's use cases share: rules that no single RPC owns."""
+"""Commerce's rules that several use cases share."""

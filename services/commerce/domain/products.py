@@ -16,9 +16,11 @@ from services.kernel.rpc.call import UserPrincipal
 class Seller:
     """A user who may have products.
 
+    A servicer makes one before it checks a request: a permission comes first (AIP-211).
+
     Attributes:
         user_id: The user.
-        is_admin: Whether the user may change any product, and makes first-party ones.
+        is_admin: Whether the user may change every product, and makes first-party ones.
     """
 
     user_id: UUID
@@ -37,7 +39,7 @@ class Seller:
 
     @property
     def seller_id(self) -> UUID | None:
-        """The brand whose the seller's new products are; None for first-party products."""
+        """The brand that owns the seller's new products; None: they are first-party."""
         return None if self.is_admin else self.user_id
 
     def ensure_may_change(self, product: Product) -> None:
@@ -56,7 +58,7 @@ class ProductChanges:
 
     Attributes:
         names: The fields that change.
-        values: Their new values; all other fields mean nothing.
+        values: Their new values; the other fields have no meaning.
     """
 
     names: Collection[str]

@@ -1,1 +1,1 @@
-"""Commerce on the wire: messages in, use cases, messages out."""
+"""Commerce's RPCs: each reads its request, runs its use case and writes the answer."""

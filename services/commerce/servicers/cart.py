@@ -1,4 +1,4 @@
-"""CartService on the wire."""
+"""The RPCs of CartService."""
 
 from __future__ import annotations
 

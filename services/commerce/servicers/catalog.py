@@ -1,4 +1,4 @@
-"""CatalogService on the wire."""
+"""The RPCs of CatalogService."""
 
 from __future__ import annotations
 
@@ -62,8 +62,8 @@ class CatalogServicer:
         self, request: catalog_pb.ListCategoriesRequest, call: Call
     ) -> catalog_pb.ListCategoriesResponse:
         """List categories."""
-        size = page_size(request.page_size, default=PAGE_SIZE_MAX)
-        categories, token = await self.list_categories(size=size, token=request.page_token)
+        limit = page_size(request.page_size, default=PAGE_SIZE_MAX)
+        categories, token = await self.list_categories(limit=limit, token=request.page_token)
         return catalog_pb.ListCategoriesResponse(
             categories=[category_message(each) for each in categories], next_page_token=token
         )

@@ -1,4 +1,4 @@
-"""The query of ListProducts: it comes as the texts of a URL."""
+"""The filters of ListProducts, which come as texts because they stand in a URL."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _DECIMAL = re.compile(r"[0-9]{1,15}(\.[0-9]{1,9})?", re.ASCII)
 
 
 def read_filters(v: Violations, request: catalog_pb.ListProductsRequest, currency: str) -> Filters:
-    """Read which products are wanted, and in which order; prices are in a currency."""
+    """Read the products to list, and their order."""
     category_id = v.uuid(request.category, "category") if request.category else None
     min_price = _price(v, request.min_price, "min_price", currency, ROUND_CEILING)
     max_price = _price(v, request.max_price, "max_price", currency, ROUND_FLOOR)
@@ -28,7 +28,7 @@ def read_filters(v: Violations, request: catalog_pb.ListProductsRequest, currenc
 
 
 def _price(v: Violations, text: str, field: str, currency: str, rounding: str) -> int | None:
-    """Read a bound of the price, rounded inwards to whole minor units."""
+    """Read a bound of the price, rounded inwards to minor units."""
     if not text:
         return None
     if not _DECIMAL.fullmatch(text):

@@ -1,4 +1,4 @@
-"""Commerce's messages: products, carts and orders as they are on the wire."""
+"""Commerce's messages: products, carts and orders on the wire."""
 
 from __future__ import annotations
 
@@ -28,27 +28,27 @@ from services.kernel.money import from_wire, to_wire
 from services.kernel.rpc.timestamps import timestamp
 from services.kernel.validation import Violations
 
-MESSAGES_KEPT = 1024
+MESSAGE_CACHE_SIZE = 1024
 
 
 class Messages:
     """Reads and writes messages.
 
     Args:
-        currency: Of every amount.
+        currency: The currency of every amount.
     """
 
     def __init__(self, currency: str) -> None:
         self.currency = currency
-        # The same products are shown again and again. What is not the same in every
-        # column is another key, and whoever puts a message into another copies it.
-        self.product = lru_cache(maxsize=MESSAGES_KEPT)(self._product)
-        self.line = lru_cache(maxsize=MESSAGES_KEPT)(self._line)
+        # Most answers show the same products. A product that differs in any column is
+        # another key, and protobuf copies a message that is put into another one.
+        self.product = lru_cache(maxsize=MESSAGE_CACHE_SIZE)(self._product)
+        self.line = lru_cache(maxsize=MESSAGE_CACHE_SIZE)(self._line)
 
     def product_fields(
         self, v: Violations, product: catalog_pb.Product, path: str
     ) -> ProductFields:
-        """Read the fields that a caller sets; `path` is the product's in the request."""
+        """Read the fields that a caller sets; `path` leads to the product in the request."""
         return ProductFields(
             category_id=v.uuid(product.category_id, f"{path}.category_id"),
             name=v.text(product.name, f"{path}.name", max_length=PRODUCT_NAME_MAX, required=True),
@@ -67,7 +67,7 @@ class Messages:
     def product_changes(
         self, v: Violations, request: catalog_pb.UpdateProductRequest
     ) -> ProductChanges:
-        """Read the changes of a product; only what changes can be wrong."""
+        """Read the changes of a product; only a field that changes can be wrong."""
         names = _changing(v, request)
         every = Violations()
         values = self.product_fields(every, request.product, "product")

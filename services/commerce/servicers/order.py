@@ -1,4 +1,4 @@
-"""OrderService on the wire."""
+"""The RPCs of OrderService."""
 
 from __future__ import annotations
 
@@ -60,9 +60,9 @@ class OrderServicer:
         """List orders."""
         with Violations() as v:
             user_id = v.user_id(request.user_id or "me", "user_id", me=call.user.id)
-            size = page_size(request.page_size)
+            limit = page_size(request.page_size)
         orders, token = await self.list_orders(
-            caller=call.user, user_id=user_id, size=size, token=request.page_token
+            caller=call.user, user_id=user_id, limit=limit, token=request.page_token
         )
         return order_pb.ListOrdersResponse(
             orders=[self.messages.order(order) for order in orders], next_page_token=token

@@ -1,4 +1,4 @@
-"""All SQL of Commerce, one file an aggregate."""
+"""Commerce's SQL, one file an aggregate."""
 
 from services.commerce.store.users import FORGETTING
 

@@ -1,4 +1,4 @@
-"""Carts. A writer locks the cart's row first, and products after it."""
+"""Carts. A transaction that writes to a cart locks its row first, then products."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class LineQuantity(ByLine):
 
 @dataclass(frozen=True, slots=True)
 class AddedLine(ByLine):
-    """A line to append, or by which to increase the one that is there."""
+    """A line to append, or to add to the existing one."""
 
     quantity: int
     position: int
@@ -71,7 +71,7 @@ class OrderedLines:
 
 @dataclass(frozen=True, slots=True)
 class OpenedCart:
-    """A cart that was made, or counts one change more."""
+    """A cart that was made, or has one more change."""
 
     version: int
     update_time: datetime
@@ -79,7 +79,7 @@ class OpenedCart:
 
 @dataclass(frozen=True, slots=True)
 class FoundLine:
-    """A line that is there."""
+    """A line of a cart that exists."""
 
     product_id: UUID
 
@@ -96,7 +96,7 @@ class LineRow(Product):
 
 @dataclass(frozen=True, slots=True)
 class CartRow(LineRow):
-    """A cart and one of its lines; in a cart without any, those columns are all NULL."""
+    """A cart and one of its lines; without a line, the columns of lines are NULL."""
 
     has_line: bool
     cart_version: int
@@ -156,8 +156,8 @@ _added = (
     .returning(*(CART_ITEMS.c[name] for name in _OF_LINE))
     .cte("added")
 )
-# The statement sees its own line as it was before, and all others as they are: the
-# cart is locked, so no other transaction writes to it.
+# A statement does not see its own change, so the added line comes from RETURNING. The
+# cart is locked, so no other transaction changes the other lines.
 _lines = union_all(
     select(_added),
     select(*(CART_ITEMS.c[name] for name in _OF_LINE)).where(
@@ -234,7 +234,7 @@ _GET = Statement(
     ByUser,
     CartRow,
 )
-# In the order of ids, as everywhere: two orders never wait for each other.
+# Every transaction locks products in the order of their ids: no two can wait for each other.
 _LOCK_LINES = Statement(
     select(*_LINE_COLUMNS)
     .select_from(_products_of_lines)
@@ -247,21 +247,21 @@ _LOCK_LINES = Statement(
 
 
 async def open_cart(tx: Transaction, user_id: UUID) -> Cart:
-    """Lock the user's cart, made if there is none, and return it without its lines.
+    """Lock the user's cart, make it if there is none, and return it without its lines.
 
     Raises:
         SessionEnded: The user was forgotten.
     """
     opened = (await tx.all(_OPEN, ByUser(user_id)))[0]
-    # A forgotten user has no cart, so only a new cart needs the check; and the check
-    # needs a statement of its own, to see what the first may have waited for.
+    # A forgotten user has no cart, so only a new cart needs the check. It is a statement
+    # of its own: the first may have waited for the transaction that forgot the user.
     if opened.version == 1:
         await users.ensure_known(tx, user_id)
     return Cart(user_id, [], opened.version, opened.update_time)
 
 
 async def touch(tx: Transaction, user_id: UUID) -> bool:
-    """Lock the user's cart and count a change; False when there is no cart.
+    """Lock the user's cart and count a change; return False when there is no cart.
 
     Raises:
         SessionEnded: The user was forgotten.
@@ -273,15 +273,15 @@ async def touch(tx: Transaction, user_id: UUID) -> bool:
 
 
 async def lock(tx: Transaction, user_id: UUID) -> None:
-    """Lock the user's cart, made if there is none, and change nothing."""
+    """Lock the user's cart, make it if there is none, and change nothing."""
     await tx.execute(_LOCK, ByUser(user_id))
 
 
 async def add(tx: Transaction, cart: Cart, *, product_id: UUID, quantity: int) -> Cart:
-    """Add to a line, or append it, in a cart that is locked; return the cart with its lines.
+    """Add to a line of a locked cart, or append the line; return the cart with its lines.
 
     Raises:
-        ProductNotFound: There is none, or it has left the catalog.
+        ProductNotFound: There is no such product, or it has left the catalog.
         QuantityLimit: The line, or the number of lines, would be above its limit.
     """
     rows = await tx.all(_ADD, AddedLine(cart.user_id, product_id, quantity, cart.version))
@@ -290,15 +290,15 @@ async def add(tx: Transaction, cart: Cart, *, product_id: UUID, quantity: int) -
     if await products.get(tx, product_id) is None:
         raise ProductNotFound
     if await tx.first(_FIND_LINE, ByLine(cart.user_id, product_id)) is None:
-        raise QuantityLimit(f"A cart has at most {LINES_MAX} lines.")
-    raise QuantityLimit(f"A cart holds at most {QUANTITY_MAX} of a product.")
+        raise QuantityLimit(f"A cart has at most {LINES_MAX} lines. Remove a line first.")
+    raise QuantityLimit
 
 
 async def set_quantity(tx: Transaction, *, user_id: UUID, product_id: UUID, quantity: int) -> None:
     """Set the quantity of a line; 0 removes it.
 
     Raises:
-        CartNotFound, CartItemNotFound: There is none.
+        CartNotFound, CartItemNotFound: There is no cart, or no such line.
         SessionEnded: The user was forgotten.
     """
     if not await touch(tx, user_id):
@@ -312,20 +312,20 @@ async def set_quantity(tx: Transaction, *, user_id: UUID, product_id: UUID, quan
 
 
 async def clear(tx: Transaction, user_id: UUID) -> None:
-    """Remove every line; the cart's version goes on."""
+    """Remove every line and count a change."""
     if await touch(tx, user_id):
         await tx.execute(_CLEAR, ByUser(user_id))
 
 
 async def reduce(tx: Transaction, *, user_id: UUID, order_id: UUID) -> None:
-    """Take what was ordered out of a cart that is locked, and leave what was added since."""
+    """Take the ordered quantities out of a locked cart, and leave those added since."""
     ordered = OrderedLines(user_id, order_id)
     await tx.execute(_REMOVE_ORDERED, ordered)
     await tx.execute(_REDUCE_ORDERED, ordered)
 
 
 async def delete_cart(tx: Transaction, user_id: UUID) -> None:
-    """Remove the cart with its lines."""
+    """Delete the cart with its lines."""
     await tx.execute(_DELETE, ByUser(user_id))
 
 
@@ -341,7 +341,7 @@ async def get(reader: Reader, user_id: UUID) -> Cart:
 
 
 async def lock_lines(tx: Transaction, user_id: UUID) -> list[CartLine]:
-    """Return the lines in the order of adding, their products locked, in a locked cart."""
+    """Lock the products in a locked cart, and return its lines in the order of adding."""
     rows = await tx.all(_LOCK_LINES, ByUser(user_id))
     return [_line_of(row) for row in sorted(rows, key=lambda row: row.position)]
 

@@ -13,7 +13,7 @@ from services.commerce.model import CATEGORIES, Category
 from services.kernel.db.database import Reader, Transaction
 from services.kernel.db.statement import Statement
 
-# Before every name; no id is smaller.
+# The position before every category: no name and no id is smaller.
 FIRST = ("", UUID(int=0))
 
 
@@ -76,7 +76,7 @@ async def insert_category(
     """Insert a category.
 
     Raises:
-        CategoryNameTaken: One has this name but for case; the transaction is lost.
+        CategoryNameTaken: Another one has this name, whatever its case; the transaction is lost.
     """
     category = NewCategory(category_id, name, description)
     try:
@@ -90,5 +90,5 @@ async def insert_category(
 async def list_categories(
     reader: Reader, *, after: tuple[str, UUID], limit: int
 ) -> list[ListedCategory]:
-    """Return categories by name, from after a position on."""
+    """Return categories by name, those after a position."""
     return await reader.all(_PAGE, CategoryPage(*after, limit))

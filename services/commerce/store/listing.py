@@ -1,7 +1,7 @@
-"""Lists of products: by keyset, so that a page costs the same however deep it is.
+"""Lists of products: by keyset, so that every page costs the same, however deep it is.
 
-There is a statement for each combination of filters, so that PostgreSQL plans for
-what is asked and for nothing else.
+Each combination of filters has a statement of its own, so that PostgreSQL plans for
+those filters alone.
 """
 
 from __future__ import annotations
@@ -39,9 +39,8 @@ _SORTS = {
     Sort.NAME: (PRODUCTS.c.name_key, False),
     Sort.NAME_BACKWARDS: (PRODUCTS.c.name_key, True),
 }
-# Every word of the text, as the beginning of a word of the name. What is no letter
-# and no digit separates words, as in the column; so nothing is left that a tsquery
-# could understand as an operator.
+# Every word of the text must begin a word of the name. All characters but letters and
+# digits separate words, as in the column, so no operator of a tsquery is left.
 _BEGINNINGS = text(
     "words @@ to_tsquery('simple', regexp_replace(plainto_tsquery('simple', regexp_replace("
     "lower(CAST(:words AS text) COLLATE \"pg_c_utf8\"), '[^[:alnum:]]+', ' ', 'g'))::text, "
@@ -50,12 +49,12 @@ _BEGINNINGS = text(
 
 
 SortValue = datetime | int | str
-Names = tuple[str, ...]  # of the parameters that a statement has
+Names = tuple[str, ...]  # the names of a statement's parameters
 
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """Where a page begins: after the product with this value of the sort, and this id."""
+    """The end of a page: its last product, by sort value and id."""
 
     value: SortValue
     product_id: UUID
@@ -68,7 +67,7 @@ class ListedProduct(Product):
     name_key: str = field(compare=False)
 
     def position(self, sort: Sort) -> Position:
-        """Return where the page after this product begins."""
+        """Return the position of this product in a list."""
         match sort:
             case Sort.NEWEST:
                 return Position(self.create_time, self.id)
@@ -80,7 +79,7 @@ class ListedProduct(Product):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListParameters:
-    """The parameters of lists; a statement has those that are not None."""
+    """The parameters of all lists; a statement has those that are not None."""
 
     category_id: UUID | None
     min_price: int | None
@@ -97,7 +96,7 @@ _ALL_NAMES = tuple(each.name for each in fields(ListParameters))
 
 @dataclass(frozen=True, slots=True)
 class CountRow:
-    """How many products there are."""
+    """The number of products, counted."""
 
     counted: int
 
@@ -116,8 +115,8 @@ async def list_products(
         reader: The database.
         filters: Which products, and in which order.
         limit: The most products to return.
-        after: Where the page begins, instead of at the beginning of the list.
-        skip: How many products to skip instead; costs what it skips.
+        after: The end of the page before; None: list from the beginning.
+        skip: The number of products to skip instead; each costs time.
     """
     parameters = _parameters(
         filters, after=after, skip=skip if after is None else None, limit=limit
@@ -173,7 +172,7 @@ def _page(names: Names, sort: Sort) -> Statement[ListParameters, ListedProduct]:
         bindparam("limit")
     )
     page = wanted.subquery("page")
-    # The categories are looked up for the rows of the page, not for those skipped.
+    # Join the categories outside, so that skipped rows need none.
     columns = [page.c.get(each.key, CATEGORIES.c.name.label("category_name")) for each in COLUMNS]
     return Statement(
         select(*columns, page.c.name_key)
@@ -189,7 +188,7 @@ def _page(names: Names, sort: Sort) -> Statement[ListParameters, ListedProduct]:
 def _count(names: Names) -> Statement[ListParameters, CountRow]:
     matching = select(literal(1)).where(*_conditions(names))
     if "words" not in names:
-        # An order that an index has keeps the planner from reading the whole table.
+        # With an order that an index has, the planner does not read the whole table.
         by_price = "min_price" in names or "category_id" in names
         matching = matching.order_by(PRODUCTS.c.price if by_price else PRODUCTS.c.create_time)
     counted = matching.limit(COUNTED_MAX + 1).subquery("matching")
@@ -202,7 +201,7 @@ def _count(names: Names) -> Statement[ListParameters, CountRow]:
 
 
 def _only(names: Names, **types: type) -> type[ListParameters]:
-    """Make the class of these parameters alone, against which a statement is held."""
+    """Make the class of these parameters alone, for the check of a statement."""
     hints = get_type_hints(ListParameters) | types
     only = make_dataclass("ListParameters", [(name, hints[name]) for name in names])
     return cast(type[ListParameters], only)

@@ -1,4 +1,4 @@
-"""Orders: their snapshots never change, their state by compare-and-set."""
+"""Orders: their items never change, their states by compare-and-set."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ class OrderPage:
 
 @dataclass(frozen=True, slots=True)
 class FailedOrder:
-    """An order that fails, and why."""
+    """An order that fails, and the reason."""
 
     order_id: UUID
     reason: str
@@ -93,7 +93,7 @@ class FailedOrder:
 
 @dataclass(frozen=True, slots=True)
 class CancelledOrder:
-    """An order that will be cancelled, and the transfer that refunds it."""
+    """An order to cancel, and the transfer that refunds it."""
 
     order_id: UUID
     refund_id: UUID
@@ -126,7 +126,7 @@ class OrderItemRow:
 
 @dataclass(frozen=True, slots=True)
 class FoundOrder:
-    """An order that is there."""
+    """An order that exists."""
 
     id: UUID
 
@@ -211,7 +211,7 @@ _PAGE = Statement(
 def _move(
     before: OrderState, after: OrderState, parameters: type[A], **also: BindParameter[Any]
 ) -> Statement[A, NoRow]:
-    """Make the statement that changes the state of an order, if it is in the one before."""
+    """Make a statement that moves an order from one state to another."""
     return Statement(
         update(ORDERS)
         .where(_BY_ID, ORDERS.c.state == before.value)
@@ -285,7 +285,7 @@ async def insert_order(
 
 
 async def get(reader: Reader, order_id: UUID) -> Order | None:
-    """Return an order, or None."""
+    """Return an order, or None when there is none."""
     row = await reader.first(_GET, ByOrder(order_id))
     return None if row is None else (await _with_items(reader, [row]))[0]
 
@@ -293,7 +293,7 @@ async def get(reader: Reader, order_id: UUID) -> Order | None:
 async def list_orders(
     reader: Reader, user_id: UUID, *, before: tuple[datetime, UUID], limit: int
 ) -> list[Order]:
-    """Return a user's orders, newest first, older than `before`: two statements."""
+    """Return a user's orders before a position, newest first; takes two statements."""
     rows = await reader.all(_PAGE, OrderPage(user_id, *before, limit))
     return await _with_items(reader, rows)
 
@@ -309,27 +309,27 @@ async def is_in_flight(reader: Reader, user_id: UUID) -> bool:
 
 
 async def pay(tx: Transaction, order_id: UUID) -> bool:
-    """Make a PENDING order PAID; False when it was not PENDING."""
+    """Make a PENDING order PAID; return False when it is not PENDING."""
     return await tx.execute(_PAY, ByOrder(order_id)) == 1
 
 
 async def fail(tx: Transaction, order_id: UUID, *, reason: str) -> bool:
-    """Make a PENDING order FAILED; False when it was not PENDING."""
+    """Make a PENDING order FAILED; return False when it is not PENDING."""
     return await tx.execute(_FAIL, FailedOrder(order_id, reason)) == 1
 
 
 async def begin_cancel(tx: Transaction, order_id: UUID, *, refund_id: UUID) -> bool:
-    """Make a PAID order CANCELLING; False when it was not PAID."""
+    """Make a PAID order CANCELLING; return False when it is not PAID."""
     return await tx.execute(_BEGIN_CANCEL, CancelledOrder(order_id, refund_id)) == 1
 
 
 async def cancel(tx: Transaction, order_id: UUID) -> bool:
-    """Make a CANCELLING order CANCELLED; False when it was not CANCELLING."""
+    """Make a CANCELLING order CANCELLED; return False when it is not CANCELLING."""
     return await tx.execute(_CANCEL, ByOrder(order_id)) == 1
 
 
 async def quantities(reader: Reader, order_id: UUID) -> dict[UUID, int]:
-    """Return how many of each product were ordered."""
+    """Return the quantity of each product in an order."""
     items = await reader.all(_ITEMS, ByOrders([order_id]))
     return {item.product_id: item.quantity for item in items}
 

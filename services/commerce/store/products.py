@@ -1,4 +1,4 @@
-"""Products: their rows, and what orders take of them. Listing is in `listing.py`."""
+"""Products: their rows and their stock; their lists are in `listing.py`."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ class ChangedProduct(ProductFields):
 
 @dataclass(frozen=True, slots=True)
 class Quantities:
-    """Products to move from or to the stock, and how many of each."""
+    """Products to move from the stock or to it, each with a quantity."""
 
     product_ids: list[UUID]
     quantities: list[int]
@@ -183,7 +183,7 @@ _RESERVE = Statement(
     Quantities,
     NoRow,
 )
-# Never above what the wire can say, or the return would fail for ever.
+# The wire has no larger stock, and a return must not fail for ever.
 _RELEASE = Statement(
     update(PRODUCTS)
     .where(PRODUCTS.c.id == _moved.c.id)
@@ -195,8 +195,8 @@ _RELEASE = Statement(
     Quantities,
     NoRow,
 )
-# In the order of ids, as everywhere: two orders never wait for each other. Weaker
-# than FOR UPDATE, so that products can be put into carts meanwhile.
+# Every transaction locks products in the order of their ids: no two can wait for each
+# other. The lock is weaker than FOR UPDATE, so that carts can refer to them meanwhile.
 _LOCK_MANY = Statement(
     select(PRODUCTS.c.id)
     .where(PRODUCTS.c.id == func.any(_IDS))
@@ -208,12 +208,12 @@ _LOCK_MANY = Statement(
 
 
 async def get(reader: Reader, product_id: UUID) -> Product | None:
-    """Return a product, or None when there is none or it has left the catalog."""
+    """Return a product; None when there is none, or it has left the catalog."""
     return await reader.first(_GET, ByProduct(product_id))
 
 
 async def lock(tx: Transaction, product_id: UUID) -> Product | None:
-    """Return a product and keep others from changing it, or None."""
+    """Lock a product and return it; None as in `get`."""
     return await tx.first(_LOCK, ByProduct(product_id))
 
 
@@ -273,17 +273,17 @@ async def update_product(tx: Transaction, product_id: UUID, fields: ProductField
 
 
 async def delete_product(tx: Transaction, product_id: UUID) -> None:
-    """Take a product out of the catalog; carts and orders keep referring to it."""
+    """Take a product out of the catalog; carts and orders still refer to it."""
     await tx.execute(_DELETE, ByProduct(product_id))
 
 
 async def reserve(tx: Transaction, quantities: Mapping[UUID, int]) -> None:
-    """Move goods from the stock to an order; the products are locked and have enough."""
+    """Move goods from the stock to an order; the products are locked, with enough in stock."""
     await _move(tx, _RESERVE, quantities)
 
 
 async def release(tx: Transaction, quantities: Mapping[UUID, int]) -> None:
-    """Move the goods of an order back to the stock, those of deleted products too."""
+    """Move the goods of an order back to the stock, even those of deleted products."""
     await tx.execute(_LOCK_MANY, ByProducts(list(quantities)))
     await _move(tx, _RELEASE, quantities)
 

@@ -1,4 +1,4 @@
-"""Fills the catalog with believable products, as fast as PostgreSQL reads them (COPY)."""
+"""Sample products for the catalog, written by COPY."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ _COPY = b"""
     FROM STDIN
 """
 
-Row = tuple[UUID, UUID, str, str, int, int, str, datetime, datetime]
+ProductRecord = tuple[UUID, UUID, str, str, int, int, str, datetime, datetime]
 
 
 def seed(
@@ -59,25 +59,25 @@ def seed(
     products: int,
     categories: int,
     on_progress: Callable[[int], None] = lambda _: None,
-    chance: int | None = None,
+    random_seed: int | None = None,
 ) -> None:
     """Add products to the catalog, and the categories that are missing.
 
     Args:
-        url: The database of Commerce.
-        products: How many to add.
-        categories: Over how many categories they are spread.
-        on_progress: Told now and then how many more have been written.
-        chance: Where the dice begin, for the same names and prices again.
+        url: The URL of Commerce's database.
+        products: The number of products to add.
+        categories: The number of categories to spread them over.
+        on_progress: Called with the number of products written since the last call.
+        random_seed: The seed of the random numbers; the same seed gives the same products.
     """
-    dice = random.Random(chance)
-    # VACUUM marks only rows as visible whose commit is on the disk.
+    dice = random.Random(random_seed)
+    # VACUUM marks a row as visible only when its commit is on disk.
     durable = "-c synchronous_commit=on"
     with psycopg.connect(url, autocommit=True, options=durable) as connection:
         with connection.transaction():
             made = _make_categories(connection, categories)
             _copy_products(connection, _products(dice, made, products), on_progress)
-        # The planner does not know the new rows yet, and no row is marked visible.
+        # The planner needs statistics of the new rows, and index-only scans visible rows.
         connection.execute(b"VACUUM (ANALYZE) products")
         connection.execute(b"ANALYZE categories")
 
@@ -85,7 +85,7 @@ def seed(
 def _make_categories(
     connection: psycopg.Connection[tuple[object, ...]], number: int
 ) -> list[tuple[UUID, Sequence[str]]]:
-    """Return the id of each category, with what is sold in it."""
+    """Return the id of each category, with the kinds of things in it."""
     nouns = dict(_categories(number))
     names = list(nouns)
     ids = [new_id() for _ in names]
@@ -107,7 +107,7 @@ def _categories(number: int) -> Iterator[tuple[str, Sequence[str]]]:
 
 def _copy_products(
     connection: psycopg.Connection[tuple[object, ...]],
-    rows: Iterator[Row],
+    rows: Iterator[ProductRecord],
     on_progress: Callable[[int], None],
 ) -> None:
     written = 0
@@ -122,7 +122,7 @@ def _copy_products(
 
 def _products(
     dice: random.Random, categories: Sequence[tuple[UUID, Sequence[str]]], number: int
-) -> Iterator[Row]:
+) -> Iterator[ProductRecord]:
     now = datetime.now(UTC)
     for index in range(number):
         category_id, nouns = categories[index % len(categories)]

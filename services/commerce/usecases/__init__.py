@@ -1,4 +1,4 @@
-"""What Commerce does, a use case a file, each named after its RPC."""
+"""Commerce's use cases, one a file, each named after its RPC."""
 
 from services.commerce.usecases.add_cart_item import AddCartItem
 from services.commerce.usecases.batch_create_products import BatchCreateProducts

@@ -1,4 +1,4 @@
-"""Put a product into the caller's cart, or more of it."""
+"""Add a quantity of a product to the caller's cart."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _CODEC = TypeAdapter(Cart)
 
 @dataclass(frozen=True, slots=True)
 class AddCartItem:
-    """Adds to carts; adds that come at once are all counted."""
+    """Adds to carts; concurrent adds are all counted."""
 
     database: Database
 
@@ -29,12 +29,12 @@ class AddCartItem:
         """Add and return the cart.
 
         Raises:
-            ProductNotFound: There is none, or it has left the catalog.
+            ProductNotFound: There is no such product, or it has left the catalog.
             QuantityLimit: The line or the cart would be above its limit.
             SessionEnded: The user's account was deleted.
         """
         if quantity > QUANTITY_MAX:
-            raise QuantityLimit(f"A cart holds at most {QUANTITY_MAX} of a product.")
+            raise QuantityLimit
 
         async def add(tx: Transaction) -> Cart:
             cart = await carts.open_cart(tx, user_id)

@@ -15,7 +15,7 @@ from services.kernel.errors import EtagMismatch
 
 @dataclass(frozen=True, slots=True)
 class DeleteProduct:
-    """Deletes products, softly: carts show it as a problem, orders keep it."""
+    """Deletes products softly: carts show them as a problem, orders keep them."""
 
     database: Database
     totals: Totals
@@ -24,7 +24,7 @@ class DeleteProduct:
         """Delete a product.
 
         Raises:
-            ProductNotFound: There is none, or it was deleted before.
+            ProductNotFound: There is no such product, or it was deleted before.
             Forbidden: It belongs to another seller.
             EtagMismatch: It no longer has this etag.
             SessionEnded: The seller's account was deleted.

@@ -23,8 +23,8 @@ class ForgetUser:
     async def __call__(self, *, saga_id: UUID, user_id: UUID) -> None:
         """Remove the user's cart, take the user out of all orders, refuse later writes.
 
-        The first answer of a saga stays: a refusal too, so that a duplicate that comes
-        late does not forget a user whom Auth has made ACTIVE again.
+        The first answer to a saga stays, even a refusal: a late duplicate must not
+        forget a user whom Auth has made ACTIVE again.
 
         Raises:
             CheckoutInProgress: An order is being paid or refunded; nothing changed.
@@ -38,7 +38,7 @@ class ForgetUser:
 
 
 async def _forget(tx: Transaction, saga_id: UUID, user_id: UUID) -> bool:
-    """Forget, or keep the refusal and return False; in either case something is committed."""
+    """Forget the user, or store the refusal and return False; either is committed."""
 
     async def work() -> Json:
         await orders.pseudonymise(tx, user_id)

@@ -1,4 +1,4 @@
-"""Get an order: one's own, or any for administrators."""
+"""Get an order: the caller's own, or any for an administrator."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class GetOrder:
         """Return an order.
 
         Raises:
-            OrderNotFound: There is none.
-            Forbidden: It is somebody else's, and the caller is no administrator.
+            OrderNotFound: There is no such order.
+            Forbidden: It is another user's, and the caller is not an administrator.
         """
         order = await orders.get(self.database, order_id)
         if order is None:

@@ -21,7 +21,7 @@ class GetProduct:
         """Return a product.
 
         Raises:
-            ProductNotFound: There is none, or it has left the catalog.
+            ProductNotFound: There is no such product, or it has left the catalog.
         """
         product = await products.get(self.database, product_id)
         if product is None:

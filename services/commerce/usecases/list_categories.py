@@ -21,16 +21,16 @@ class ListCategories:
     database: Database
     tokens: PageTokens
 
-    async def __call__(self, *, size: int, token: str) -> tuple[Sequence[Category], str]:
+    async def __call__(self, *, limit: int, token: str) -> tuple[Sequence[Category], str]:
         """Return a page and the token of the next one, empty on the last.
 
         Raises:
-            InvalidField: The token is not ours.
+            InvalidField: The token is wrong.
         """
         found = await categories.list_categories(
-            self.database, after=self._position(token), limit=size + 1
+            self.database, after=self._position(token), limit=limit + 1
         )
-        page = found[:size]
+        page = found[:limit]
         if len(found) == len(page):
             return page, ""
         last = page[-1]

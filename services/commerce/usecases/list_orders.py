@@ -1,4 +1,4 @@
-"""List orders, newest first: one's own, or a user's for administrators."""
+"""List orders, newest first: the caller's own, or any user's for an administrator."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ class ListOrders:
     tokens: PageTokens
 
     async def __call__(
-        self, *, caller: UserPrincipal, user_id: UUID, size: int, token: str
+        self, *, caller: UserPrincipal, user_id: UUID, limit: int, token: str
     ) -> tuple[list[Order], str]:
         """Return a page and the token of the next one, empty on the last.
 
         Raises:
-            InvalidField: The token is not ours.
-            Forbidden: The orders are somebody else's, and the caller is no administrator.
+            InvalidField: The token is wrong.
+            Forbidden: They are another user's, and the caller is not an administrator.
         """
         require_own(user_id, caller)
         listing = f"orders {user_id}"
         before = self.tokens.newest_first(token, listing=listing)
-        found = await orders.list_orders(self.database, user_id, before=before, limit=size + 1)
-        page = found[:size]
+        found = await orders.list_orders(self.database, user_id, before=before, limit=limit + 1)
+        page = found[:limit]
         if len(found) == len(page):
             return page, ""
         last = page[-1]

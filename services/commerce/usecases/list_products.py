@@ -16,9 +16,9 @@ from services.commerce.store.listing import ListedProduct, Position
 from services.kernel.db.database import Database
 from services.kernel.paging import PageTokens
 
-# Beyond this row only tokens lead further: skipping costs what it skips.
+# Only tokens lead beyond this row: the cost of a skip grows with the rows skipped.
 PAGED_ROWS_MAX = 10_000
-TOKENS_KEPT = 256
+PAGE_TOKEN_CACHE_SIZE = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +26,9 @@ class ProductPage:
     """A page of products.
 
     Attributes:
-        next_token: Leads to the next page; empty on the last.
-        number: The page's number; 0 when it was reached by token.
-        limit: How many products a page.
+        next_token: The token of the next page; empty on the last page.
+        number: The page's number; 0 when a token led to it.
+        limit: The most products on a page.
     """
 
     products: Sequence[Product]
@@ -45,11 +45,11 @@ class ListProducts:
         self._database = database
         self._tokens = tokens
         self._totals = totals
-        # The first page is asked for again and again, and its token has to be signed.
-        self._token = lru_cache(maxsize=TOKENS_KEPT)(self._make)
+        # Most callers ask for the first page, and its token must be signed.
+        self._token = lru_cache(maxsize=PAGE_TOKEN_CACHE_SIZE)(self._make)
 
     async def __call__(self, *, filters: Filters, page: int, token: str, limit: int) -> ProductPage:
-        """Return a page, in one statement and perhaps one that counts.
+        """Return a page, with one statement and at most one more, which counts.
 
         Args:
             filters: The products to list, and their order.
@@ -58,7 +58,7 @@ class ListProducts:
             limit: The most products to return.
 
         Raises:
-            InvalidField: The token is not ours, or was made for another list.
+            InvalidField: The token is wrong, or belongs to another list.
             UsePageToken: The page is beyond `PAGED_ROWS_MAX` rows.
         """
         if token:

@@ -20,7 +20,7 @@ class RemoveCartItem:
         """Remove the line and return the cart.
 
         Raises:
-            CartNotFound, CartItemNotFound: There is none.
+            CartNotFound, CartItemNotFound: There is no cart, or no such line.
         """
 
         async def remove(tx: Transaction) -> Cart:

@@ -21,11 +21,11 @@ class UpdateCartItem:
         """Set the quantity, or remove the line when it is 0, and return the cart.
 
         Raises:
-            CartNotFound, CartItemNotFound: There is none.
+            CartNotFound, CartItemNotFound: There is no cart, or no such line.
             QuantityLimit: The quantity is above the limit.
         """
         if quantity > QUANTITY_MAX:
-            raise QuantityLimit(f"A cart holds at most {QUANTITY_MAX} of a product.")
+            raise QuantityLimit
 
         async def change(tx: Transaction) -> Cart:
             await carts.set_quantity(tx, user_id=user_id, product_id=product_id, quantity=quantity)

@@ -16,7 +16,7 @@ from services.kernel.errors import EtagMismatch
 
 @dataclass(frozen=True, slots=True)
 class UpdateProduct:
-    """Changes products: administrators any, brands their own."""
+    """Changes products: an administrator any, a brand its own."""
 
     database: Database
     totals: Totals
@@ -24,16 +24,16 @@ class UpdateProduct:
     async def __call__(
         self, *, seller: Seller, product_id: UUID, changes: ProductChanges, etag: str
     ) -> Product:
-        """Change a product and return it as it is now.
+        """Change a product and return it.
 
         Args:
             seller: The caller.
             product_id: The product.
             changes: The new values.
-            etag: When not empty, the product is changed only if it still has this one.
+            etag: The etag that the product must still have, unless it is empty.
 
         Raises:
-            ProductNotFound, CategoryNotFound: There is none.
+            ProductNotFound, CategoryNotFound: There is no such product or category.
             Forbidden: It belongs to another seller.
             EtagMismatch: It no longer has this etag.
             SessionEnded: The seller's account was deleted.

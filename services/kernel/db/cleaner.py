@@ -1,4 +1,4 @@
-"""Cleaning up: what has had its time is removed, a bounded number of rows at once."""
+"""Cleaning up: old rows are removed, a bounded number in each transaction."""
 
 from __future__ import annotations
 
@@ -63,32 +63,31 @@ OLD_KEYS = Statement(
 
 
 class Cleaner:
-    """Removes old rows every few minutes.
+    """Remove old rows every few minutes.
 
     Args:
-        database: Where.
-        sweeps: Statements with the parameter `limit`, each deleting at most that many.
+        database: The database to clean.
+        cleanups: Statements that each delete at most `limit` rows.
     """
 
-    def __init__(self, database: Database, sweeps: Sequence[Statement[Limit, NoRow]]) -> None:
-        """See the class."""
+    def __init__(self, database: Database, cleanups: Sequence[Statement[Limit, NoRow]]) -> None:
         self._database = database
-        self._sweeps = sweeps
+        self._cleanups = cleanups
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Begin; the first round comes after a random part of the period."""
+        """Begin; the first round comes at a random time, so that replicas do not sweep at once."""
         self._task = asyncio.create_task(self._run(), name="janitor")
 
     async def stop(self) -> None:
-        """End."""
+        """Stop, in the middle of a round if need be."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])
 
     async def sweep(self) -> int:
-        """Do one round and return how many rows went."""
-        return sum([await self._sweep(statement) for statement in self._sweeps])
+        """Do one round and return how many rows it removed."""
+        return sum([await self._sweep(statement) for statement in self._cleanups])
 
     async def _sweep(self, statement: Statement[Limit, NoRow]) -> int:
         async def remove(tx: Transaction) -> int:

@@ -1,8 +1,8 @@
 """A connection to PostgreSQL that waits cheaply.
 
-psycopg registers its socket with the event loop whenever it waits, and takes it away
-again: two system calls for each of PostgreSQL's answers. Here the socket stays
-registered until something comes that nobody waits for.
+psycopg registers its socket with the event loop for each wait, and unregisters it
+afterwards: two system calls for each answer of PostgreSQL. Here the socket stays
+registered, until the server sends something unasked.
 """
 
 from __future__ import annotations
@@ -21,28 +21,28 @@ from psycopg.waiting import Ready, Wait
 
 T = TypeVar("T")
 
-# For a statement that is interrupted: to ask the server, and then for it to end.
+# The server has so long to take the request to cancel, and again to end the statement.
 CANCEL_SECONDS = 5.0
 
 
 class Connection(psycopg.AsyncConnection[Any]):
-    """A connection; see the module.
+    """A connection whose socket stays registered with the event loop.
 
     Attributes:
-        cursors: Of the statements that ran here. A cursor that runs the same again
-            knows already how to write its parameters and how to read its rows.
+        cursors: The cursors of the statements that ran here. When a statement runs again,
+            its cursor already knows how to write the parameters and read the rows.
     """
 
     def __init__(self, pgconn: PGconn, row_factory: AsyncRowFactory[Any] = tuple_row) -> None:
-        """Take over what libpq has connected."""
+        """Take over a connection that libpq has made."""
         super().__init__(pgconn, row_factory)
         self.cursors: dict[object, psycopg.AsyncCursor[Any]] = {}
-        self._loop: asyncio.AbstractEventLoop | None = None  # where the socket is registered
+        self._loop: asyncio.AbstractEventLoop | None = None  # the loop that has the socket
         self._socket = -1
         self._waiter: asyncio.Future[None] | None = None
 
     async def wait(self, gen: PQGen[T], interval: float = 0.1, timeout: float | None = None) -> T:  # noqa: ASYNC109 - psycopg's
-        """Let psycopg do something here, and wait whenever it has to."""
+        """Run a generator of psycopg, and wait for the socket when it asks for that."""
         if timeout is not None:
             self._unregister()
             return await super().wait(gen, interval, timeout)
@@ -52,11 +52,11 @@ class Connection(psycopg.AsyncConnection[Any]):
                 await self._readable()
                 state = gen.send(Ready.R)
             self._unregister()
-            # A statement so long that it waits to be sent.
+            # The statement is so long that the socket cannot take it at once.
             return await super().wait(_rest(gen, state), interval)
         except StopIteration as end:
             if self.pgconn.status == ConnStatus.BAD:
-                self._unregister()  # as below: an error may be a result, too
+                self._unregister()  # as below: psycopg also returns errors
             result: T = end.value
             return result
         except asyncio.CancelledError:
@@ -64,16 +64,16 @@ class Connection(psycopg.AsyncConnection[Any]):
             await self._interrupt(gen)
             raise
         except BaseException:
-            self._unregister()  # libpq may have closed it, and its number may come again
+            self._unregister()  # libpq may have closed it; another file may get its number
             raise
 
     async def command(self, text: bytes) -> bytes | None:
-        """Run BEGIN or COMMIT, at half of what a cursor takes for it, and return its tag.
+        """Run BEGIN or COMMIT in half the time of a cursor, and return its tag.
 
-        Not for ROLLBACK: a cursor knows what to forget after it.
+        Use a cursor for ROLLBACK: it also forgets the statements that PostgreSQL forgets.
 
         Raises:
-            psycopg.Error: It failed.
+            psycopg.Error: The command failed.
         """
         async with self.lock:
             self.pgconn.send_query(text)
@@ -98,7 +98,7 @@ class Connection(psycopg.AsyncConnection[Any]):
 
     def _on_readable(self) -> None:
         if self._waiter is None or self._waiter.done():
-            self._unregister()  # or the loop would come back here for ever
+            self._unregister()  # else the loop would call this again at once, for ever
         else:
             self._waiter.set_result(None)
 
@@ -108,7 +108,7 @@ class Connection(psycopg.AsyncConnection[Any]):
             self._loop = None
 
     async def _interrupt(self, gen: PQGen[Any]) -> None:
-        """End the statement under way, as psycopg would, or else the connection."""
+        """End the statement that runs, as psycopg would, or else the connection."""
         if self.pgconn.transaction_status != TransactionStatus.ACTIVE:
             return
         try:
@@ -116,12 +116,12 @@ class Connection(psycopg.AsyncConnection[Any]):
             await super().wait(gen, timeout=CANCEL_SECONDS)
         except psycopg.errors.QueryCanceled:
             pass
-        except Exception:  # noqa: BLE001 - whatever it is, nobody knows what the server does
+        except Exception:  # noqa: BLE001 - any error leaves the state of the server unknown
             self.pgconn.finish()
 
 
 def _rest(gen: PQGen[T], state: Wait) -> Generator[Wait, Ready | int, T]:
-    """Go on with a generator that has got as far as to wait for something."""
+    """Continue a generator that has already yielded `state`."""
     while True:
         ready = yield state
         try:

@@ -1,9 +1,7 @@
-"""The way to PostgreSQL: statements compiled once, transactions, time limits, retries.
+"""The way to PostgreSQL: transactions, time limits, retries.
 
-Statements are written in SQLAlchemy Core, compiled at import, and run by psycopg's
-pool. This is the one place where connections are lost, transactions are repeated
-(40001, 40P01) and commits are left unknown, so it is also where a test can stand in
-the way: see `Observer`.
+This is the one place that meets lost connections, repeats transactions (40001, 40P01)
+and leaves commits unknown. So it is also the place where a test interferes, as `Observer`.
 """
 
 from __future__ import annotations
@@ -33,14 +31,14 @@ Observer = Callable[[str], Awaitable[None]]
 TRANSACTION_TRIES = 6
 RETRY_PAUSE_SECONDS = 0.02
 
-# Server-side, so that they hold even when the client is paused (a zombie) or gone.
+# The server enforces these, so they hold when the client is paused (a zombie) or gone.
 SERVER_LIMITS = {
     "statement_timeout": "5s",
     "lock_timeout": "2s",
     "idle_in_transaction_session_timeout": "5s",
 }
 _LIMITS = " ".join(f"-c {name}={value}" for name, value in SERVER_LIMITS.items())
-# What libpq does with a peer that swallows bytes, in seconds and milliseconds.
+# How long libpq waits for a silent peer: in seconds, the last one in milliseconds.
 SOCKET_LIMITS = {
     "connect_timeout": 3,
     "keepalives_idle": 5,
@@ -61,7 +59,7 @@ _NOT_NOW = (
 
 
 class Reader(Protocol):
-    """What runs statements: a transaction, or the database for a single one."""
+    """Runs statements that read: a transaction, or the database for a single one."""
 
     @overload
     async def all(self, statement: Statement[A, B], parameters: A, /) -> list[B]: ...
@@ -83,12 +81,12 @@ class Reader(Protocol):
 
 
 class Transaction:
-    """A transaction under way."""
+    """A transaction that has begun."""
 
     __slots__ = ("_connection", "_name", "_observer", "_sent")
 
     def __init__(self, connection: Connection, name: str, observer: Observer | None) -> None:
-        """Work on a connection on which BEGIN was sent."""
+        """Work on a connection that has run BEGIN."""
         self._connection = connection
         self._name = name
         self._observer = observer
@@ -123,12 +121,12 @@ class Transaction:
     async def execute(self, statement: Untyped, /, **parameters: Any) -> int: ...
 
     async def execute(self, statement: Any, given: Any = None, /, **parameters: Any) -> Any:
-        """Return how many rows the statement touched."""
+        """Return how many rows the statement changed."""
         return (await self._run(statement, given or parameters)).rowcount
 
     @property
     def connection(self) -> Connection:
-        """The connection itself, for what a statement can't say (COPY)."""
+        """Return the connection itself, for COPY, which is not a statement."""
         return self._connection
 
     async def _run(self, statement: Any, parameters: Any) -> psycopg.AsyncCursor[Any]:
@@ -144,9 +142,9 @@ class Database:
     Args:
         url: A PostgreSQL URL.
         name: The name of the database, for logs and the observer.
-        connections: The most connections held; as many statements run at once.
-        observer: Awaited at every edge (a statement or a commit sent, a commit
-            acknowledged); a test may pause, crash or break things there.
+        connections: The most connections; as many statements run at once.
+        observer: Awaited at every edge: a statement or a commit is sent, a commit is
+            acknowledged. A test may pause, crash or break things there.
         options: More settings of the sessions, as `-c name=value`.
     """
 
@@ -159,7 +157,6 @@ class Database:
         observer: Observer | None = None,
         options: str = "",
     ) -> None:
-        """See the class."""
         self.name = name
         self._observer = observer
         self._running: set[asyncio.Task[Any]] = set()
@@ -183,11 +180,11 @@ class Database:
         self.connections = Connections(pool, connections)
 
     async def open(self) -> None:
-        """Start connecting; a database that is down does not stop the service."""
+        """Start to connect; a database that is down does not stop the service."""
         await self.connections.open()
 
     async def close(self) -> None:
-        """Let running transactions end (the server bounds them), then disconnect."""
+        """Wait for running transactions, which the server bounds, then disconnect."""
         if self._running:
             await asyncio.wait(self._running, timeout=10.0)
         await self.connections.close()
@@ -202,7 +199,7 @@ class Database:
         """Run one reading statement and return every row.
 
         Raises:
-            DatabaseUnavailable: No answer in time.
+            DatabaseUnavailable: The database did not answer in time.
         """
         return await self._read(statement, given or parameters)
 
@@ -216,7 +213,7 @@ class Database:
         """Run one reading statement and return the first row, or None.
 
         Raises:
-            DatabaseUnavailable: No answer in time.
+            DatabaseUnavailable: The database did not answer in time.
         """
         rows = await self._read(statement, given or parameters)
         return rows[0] if rows else None
@@ -224,14 +221,14 @@ class Database:
     async def transact(self, name: str, work: Work[T]) -> T:
         """Run `work` in a transaction of its own and commit it.
 
-        The transaction runs in a task of its own: a caller that is cancelled stops
-        waiting, while the transaction ends as it would have (psycopg may need ten
-        seconds to cancel a statement, and a cancelled COMMIT may have committed).
-        Serialization failures, deadlocks and connections lost before COMMIT are
-        repeated, so `work` may run more than once.
+        The transaction runs in a task of its own. A caller that is cancelled stops
+        waiting, and the transaction ends as it would have: psycopg may need ten seconds
+        to cancel a statement, and a cancelled COMMIT may have committed. After a
+        serialization failure, a deadlock or a connection lost before COMMIT, the
+        transaction is repeated, so `work` may run more than once.
 
         Raises:
-            DatabaseUnavailable: Nothing was committed.
+            DatabaseUnavailable: The transaction was not committed.
             CommitUnknown: The connection was lost during COMMIT.
         """
         return await self._owned(self._tries(name, work))
@@ -245,7 +242,7 @@ class Database:
     def _forget(self, task: asyncio.Task[Any]) -> None:
         self._running.discard(task)
         if not task.cancelled():
-            task.exception()  # seen here, when the waiter has gone
+            task.exception()  # read it: asyncio logs exceptions that nobody has read
 
     async def _tries(self, name: str, work: Work[T]) -> T:
         for left in reversed(range(TRANSACTION_TRIES)):
@@ -284,7 +281,7 @@ class Database:
         except (psycopg.OperationalError, psycopg.InterfaceError) as error:
             raise CommitUnknown from error
         if tag != b"COMMIT":
-            raise RuntimeError(f"{name} swallowed an error of SQL: the server rolled it back")
+            raise RuntimeError(f"{name} swallowed an error of SQL, so the server rolled it back")
         if self._observer is not None:
             await self._observer(f"{self.name}.{name}.commit.acked")
 

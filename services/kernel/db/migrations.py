@@ -18,14 +18,14 @@ from sqlalchemy import Connection, MetaData, NullPool, create_engine, make_url, 
 ADVISORY_LOCK: Final = 0x10C_57E9
 LOCK_WAIT: Final = "60s"
 DDL_LOCK_TIMEOUT: Final = "5s"
-"""A migration that cannot have its table lock fails instead of queueing everybody behind it."""
+"""A migration fails when it cannot lock its table: if it waited, every query would wait, too."""
 
 
 def upgrade(url: str, script_location: Path, revision: str = "head") -> None:
-    """Migrate the database forward; a second runner waits and then finds nothing to do.
+    """Migrate the database forward; a second runner waits, and then has nothing to do.
 
     Raises:
-        sqlalchemy.exc.OperationalError: unreachable, or a lock was not to be had.
+        sqlalchemy.exc.OperationalError: The database is unreachable, or a lock is taken.
     """
     _migrate(command.upgrade, url, script_location, revision)
 
@@ -36,18 +36,18 @@ def downgrade(url: str, script_location: Path, revision: str) -> None:
 
 
 def current(url: str) -> str | None:
-    """Give the revision that the database is at; None before the first."""
+    """Return the revision of the database; None before the first."""
     with _connection(url) as connection:
         return MigrationContext.configure(connection).get_current_revision()
 
 
 def head(script_location: Path) -> str | None:
-    """Give the newest revision of a history."""
+    """Return the newest revision of a history."""
     return ScriptDirectory.from_config(_config(script_location)).get_current_head()
 
 
 def run(target_metadata: MetaData) -> None:
-    """Do what Alembic expects of an `env.py`, on the connection that the runner made."""
+    """Do the work of an `env.py` of Alembic, on the connection that the runner made."""
     context.configure(
         connection=context.config.attributes["connection"],
         target_metadata=target_metadata,
@@ -68,7 +68,7 @@ def _migrate(
 
 
 def _lock(connection: Connection) -> None:
-    """Keep others out until the connection closes: a lock of the session, not the transaction."""
+    """Keep other runners out until the connection closes: the lock is the session's."""
     connection.execute(text(f"SET lock_timeout = '{LOCK_WAIT}'"))
     connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": ADVISORY_LOCK})
     connection.execute(text(f"SET lock_timeout = '{DDL_LOCK_TIMEOUT}'"))
@@ -77,7 +77,7 @@ def _lock(connection: Connection) -> None:
 
 @contextmanager
 def _connection(url: str) -> Iterator[Connection]:
-    # NullPool closes the session for real; a pooled one would keep the lock.
+    # NullPool closes the session; a pool would keep it, and its lock.
     engine = create_engine(
         make_url(url).set(drivername="postgresql+psycopg"),
         poolclass=NullPool,

@@ -1,8 +1,8 @@
 """The connections of a database, those in use and those at hand.
 
-psycopg's pool connects, reconnects and lets go of what is old or idle. What it does to
-lend a connection costs as much as a short statement, though, and waiting for one in it
-twice that; so connections are lent here, and the pool gets them back a while later.
+psycopg's pool connects, reconnects, and closes connections that are old or idle. But to
+take one from it costs as much as a short statement, and to wait for one costs twice that.
+So connections are lent here, and the pool gets them back a while later.
 """
 
 from __future__ import annotations
@@ -17,31 +17,30 @@ from services.kernel.db.connection import Connection
 
 WAIT_SECONDS = 2.0
 WAITING_PER_CONNECTION = 20
-# Until the pool sees again what it has given: only then can it close what is too old,
-# and tell how many connections are needed.
+# Connections go back to the pool this often. Only there are old ones closed, and only
+# there does the pool see how many are needed.
 KEEP_SECONDS = 30.0
 
 
 class Connections:
-    """Lends the connections of a pool, each to one borrower at a time, first come first served.
+    """Lend the connections of a pool, each to one borrower at a time, first come first served.
 
     Args:
-        pool: Where they come from.
-        at_most: How many may be in use at once: the pool's `max_size`.
+        pool: The pool that makes the connections.
+        at_most: The number of connections in use at once: the pool's `max_size`.
     """
 
     def __init__(self, pool: AsyncConnectionPool[Connection], at_most: int) -> None:
-        """See the class."""
         self._pool = pool
         self._turns = asyncio.Semaphore(at_most)
         self._waiting = 0
         self._waiting_max = at_most * WAITING_PER_CONNECTION
-        self._at_hand: list[Connection] = []  # the last one used on top: its caches are warm
+        self._at_hand: list[Connection] = []  # the last one used is lent first: its caches are warm
         self._tidying: asyncio.Task[None] | None = None
         self._closing = asyncio.Event()
 
     async def open(self) -> None:
-        """Start connecting; a database that is down is waited for in the background."""
+        """Start to connect, in the background: the database may be down."""
         await self._pool.open(wait=False)
         self._tidying = asyncio.create_task(self._tidy(), name=f"{self._pool.name} connections")
 
@@ -54,11 +53,11 @@ class Connections:
         await self._pool.close(timeout=seconds)
 
     async def borrow(self) -> Connection:
-        """Return a connection; `put` it back.
+        """Lend a connection; `put` it back.
 
         Raises:
-            PoolTimeout: None came free, or none could be made, in time.
-            TooManyRequests: Too many wait already.
+            PoolTimeout: No connection came free, or could be made, in time.
+            TooManyRequests: Too many callers wait already.
         """
         if self._turns.locked():
             await self._wait()
@@ -71,7 +70,7 @@ class Connections:
             raise
 
     async def put(self, connection: Connection) -> None:
-        """Take back what was borrowed."""
+        """Take back a connection that was lent."""
         try:
             is_idle = connection.pgconn.transaction_status == TransactionStatus.IDLE
             if is_idle and not self._pool.closed:
@@ -82,18 +81,18 @@ class Connections:
             self._turns.release()
 
     async def check(self) -> None:
-        """Replace the dead ones: after a restart of the server every connection fails once."""
+        """Replace dead connections: after a restart of the server each one fails once."""
         await self.give_back()
         await self._pool.check()
 
     async def give_back(self) -> None:
-        """Let the pool have what nobody uses."""
+        """Return the idle connections to the pool."""
         while self._at_hand:
             await self._pool.putconn(self._at_hand.pop())
 
     async def _wait(self) -> None:
         if self._waiting >= self._waiting_max:
-            raise TooManyRequests(f"{self._waiting} wait for a connection already")
+            raise TooManyRequests(f"{self._waiting} callers wait for a connection already")
         self._waiting += 1
         try:
             async with asyncio.timeout(WAIT_SECONDS):
@@ -104,7 +103,7 @@ class Connections:
             self._waiting -= 1
 
     async def _tidy(self) -> None:
-        """Give back now and then; not cancelled, which would lose what is on its way."""
+        """Give back now and then. Do not cancel it: a connection on its way would be lost."""
         while not self._closing.is_set():
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._closing.wait(), KEEP_SECONDS)

@@ -1,4 +1,4 @@
-"""The kernel's own tables, which a service takes over into its model.
+"""The kernel's own tables, which a service copies into its model.
 
 METADATA = new_metadata()
 SAGAS = tables.SAGAS.to_metadata(METADATA)
@@ -32,8 +32,8 @@ NAMES = {
     "pk": "pk_%(table_name)s",
 }
 
-# The one clock of leases and deadlines: the database's, read anew at every call
-# (now() is the transaction's start), and movable by a session that tests time.
+# The one clock of leases and deadlines: the database's. Each call reads it anew, because
+# now() is the start of the transaction. A session that tests time can move it.
 SAGA_NOW = """
 CREATE OR REPLACE FUNCTION saga_now() RETURNS timestamptz LANGUAGE sql VOLATILE AS $$
   SELECT clock_timestamp()
@@ -43,7 +43,7 @@ $$
 
 
 def new_metadata() -> MetaData:
-    """Make a service's metadata: one convention of names, and the clock."""
+    """Make the metadata of a service, with one convention of names and the clock."""
     metadata = MetaData(naming_convention=NAMES)
     clock = DDL(SAGA_NOW.replace("%", "%%"))  # type: ignore[no-untyped-call]
     event.listen(metadata, "before_create", clock)
@@ -51,7 +51,7 @@ def new_metadata() -> MetaData:
 
 
 def timestamp(name: str, *, nullable: bool = False, default: bool = False) -> Column[object]:
-    """Return a column for a moment, with the time of insertion as its default."""
+    """Return a column for a moment; its default is the time of insertion."""
     return Column(
         name,
         DateTime(timezone=True),

@@ -108,7 +108,7 @@ def test_a_price_that_has_changed_is_told_before_anything_is_paid(
     path, change = f"/v1/products/{candle['id']}", {"price": price(6)}
     api.call("PATCH", path, change, by=admin_account, updateMask="price")
     customer.press("Pay $5.00")
-    expect(customer.notice()).to_contain_text("costs something else by now")
+    expect(customer.notice()).to_contain_text("total of the cart has changed")
     assert api.balance(account) == 100
     customer.follow("Look at the cart")
     expect(customer.page.get_by_text("The price has changed since you added it.")).to_be_visible()
