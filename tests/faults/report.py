@@ -10,6 +10,7 @@ from typing import Any
 
 from tests.faults.mutants import MUTANTS
 from tests.faults.rows import ROOT, ROWS, excused, named_tests, schedules_of
+from tests.model import report as model
 
 TARGET = ROOT / "docs" / "reliability.md"
 Parts = dict[str, Any]
@@ -88,6 +89,7 @@ def write(parts: Parts, *, form: str, seconds: float) -> bool:
         *_mutants(killed, living),
         "",
         *_others(parts),
+        *model.section(),
         "## The fault matrix",
         "",
         *_rows(hits, tests),

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from typing import Protocol as Callback
 
@@ -268,6 +268,9 @@ class Protocol:
             return state
         sent = state.sent if self.undoes_last else state.sent | {"C"}
         return replace(state, row=Row.ABORTED, user=False, sent=sent)
+
+
+PROTECTIONS = [each.name for each in fields(Protocol) if each.name != "skew_max"]
 
 
 def _decided(state: State, row: Row) -> State:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
-
 import pytest
 
-from tests.model.protocol import DEADLINE, KEPT, Explored, Protocol, explore, stuck
+from tests.model.protocol import DEADLINE, KEPT, PROTECTIONS, Explored, Protocol, explore, stuck
 
-PROTECTIONS = [each.name for each in fields(Protocol) if each.name != "skew_max"]
 ONLY_WITH_TWO_CLOCKS = {"keeps_cancels"}
 
 
