@@ -21,6 +21,7 @@ from services.kernel.db import cleaner
 from services.kernel.db.database import Observer
 from services.kernel.sagas.engine import SagaEngine
 from services.kernel.sagas.forward_only import ForwardOnlySagas
+from services.kernel.sagas.requests import Requests
 from services.kernel.sagas.servicer import SAGA, SagaServicer
 
 
@@ -68,14 +69,14 @@ def auth_servicer(
     database, hasher, audit, codes = shared.database, shared.hasher, shared.audit, shared.codes
     proof, throttle, outbox = shared.reauthentication, shared.throttle, shared.outbox
     tokens, issuer = shared.refresh_tokens, shared.issuer
-    forward_only = ForwardOnlySagas(database, engine)
-    register = usecases.Register(database, engine, profiles, hasher)
+    forward_only, requests = ForwardOnlySagas(database, engine), Requests(database, engine)
+    registrations = usecases.Registrations(database, profiles)
     return AuthServicer(
         request_keys=parts.request_keys,
         limits=shared.ip_limits,
-        register=register,
+        register=usecases.Register(requests, registrations, hasher),
         send_otp=usecases.SendOtp(database, hasher, codes),
-        verify_otp=usecases.VerifyOtp(database, engine, codes, register),
+        verify_otp=usecases.VerifyOtp(requests, registrations, codes),
         login=usecases.Login(database, hasher, throttle, issuer, audit),
         refresh_token=usecases.RefreshToken(database, tokens, issuer, audit),
         logout=usecases.Logout(database, audit),
@@ -91,7 +92,7 @@ def auth_servicer(
         list_users=usecases.ListUsers(database, parts.page_tokens),
         disable_user=usecases.DisableUser(database, forward_only, audit),
         enable_user=usecases.EnableUser(database, forward_only, audit),
-        delete_user=usecases.DeleteUser(database, engine, audit),
+        delete_user=usecases.DeleteUser(database, requests, audit),
     )
 
 

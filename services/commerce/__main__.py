@@ -22,6 +22,7 @@ from services.common.service import Composition, Frame, Running, ServiceParts
 from services.kernel.db import cleaner
 from services.kernel.db.database import Observer
 from services.kernel.sagas.engine import SagaEngine
+from services.kernel.sagas.requests import Requests
 from services.kernel.sagas.servicer import SAGA, SagaServicer
 
 # The default random_page_cost makes the planner prefer sequential scans.
@@ -84,13 +85,14 @@ def cart_servicer(parts: ServiceParts, messages: Messages) -> CartServicer:
 def order_servicer(parts: ServiceParts, messages: Messages, engine: SagaEngine) -> OrderServicer:
     """Put the use cases of OrderService together."""
     get_order = usecases.GetOrder(parts.database)
+    requests = Requests(parts.database, engine)
     return OrderServicer(
         messages=messages,
         request_keys=parts.request_keys,
-        place_order=usecases.PlaceOrder(parts.database, engine),
+        place_order=usecases.PlaceOrder(parts.database, requests),
         get_order=get_order,
         list_orders=usecases.ListOrders(parts.database, parts.page_tokens),
-        cancel_order=usecases.CancelOrder(parts.database, engine, get_order),
+        cancel_order=usecases.CancelOrder(requests, get_order),
         forget_user=usecases.ForgetUser(parts.database),
     )
 

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, ClassVar
 
 import grpc
+import pydantic
+from pydantic import BeforeValidator, ConfigDict, PlainSerializer, TypeAdapter
 
 DOMAIN = "lockstep"
 FIELDS_NAMED_MAX = 10
@@ -24,6 +26,56 @@ class Violation:
     description: str
 
 
+def _code(value: grpc.StatusCode | str) -> grpc.StatusCode:
+    return grpc.StatusCode[value] if isinstance(value, str) else value
+
+
+_Code = Annotated[grpc.StatusCode, BeforeValidator(_code), PlainSerializer(lambda code: code.name)]
+# The same request is refused in the same way for as long as its key is kept. Nothing else
+# is: it follows from the request alone, or may pass.
+_KEPT = frozenset(
+    {
+        grpc.StatusCode.ALREADY_EXISTS,
+        grpc.StatusCode.FAILED_PRECONDITION,
+        grpc.StatusCode.NOT_FOUND,
+        grpc.StatusCode.PERMISSION_DENIED,
+    }
+)
+
+
+@pydantic.dataclasses.dataclass(frozen=True, slots=True, config=ConfigDict(extra="forbid"))
+class ErrorRecord:
+    """An error as it is kept with a saga, a barrier or an idempotency key.
+
+    Attributes:
+        violations: A field's path and its description, for each wrong field.
+    """
+
+    code: _Code
+    reason: str
+    message: str
+    metadata: dict[str, str]
+    violations: tuple[tuple[str, str], ...]
+    retry_after_seconds: float | None
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether a repeat of the request gets this answer again."""
+        return self.code in _KEPT
+
+    def to_json(self) -> dict[str, object]:
+        """Return the record as JSON."""
+        return _RECORD.dump_python(self, mode="json")  # type: ignore[no-any-return] # of a dataclass
+
+    @staticmethod
+    def from_json(kept: object) -> ErrorRecord:
+        """Restore what `to_json` returned."""
+        return _RECORD.validate_python(kept)
+
+
+_RECORD = TypeAdapter(ErrorRecord)
+
+
 class DomainError(Exception):
     """An expected failure, with a text that the caller may read.
 
@@ -34,8 +86,9 @@ class DomainError(Exception):
         retry_after_seconds: How long to wait before another try can help.
     """
 
-    code: ClassVar[grpc.StatusCode]
-    reason: ClassVar[str]
+    # Not ClassVar: a RecordedError has those of the error that it restores.
+    code: grpc.StatusCode
+    reason: str
     text: ClassVar[str] = ""
 
     def __init__(
@@ -52,16 +105,16 @@ class DomainError(Exception):
         self.retry_after_seconds = retry_after_seconds
         super().__init__(self.message)
 
-    def record(self) -> dict[str, Any]:
-        """Return the error as JSON, to be stored with a saga or an idempotency key."""
-        return {
-            "code": self.code.name,
-            "reason": self.reason,
-            "message": self.message,
-            "metadata": self.metadata,
-            "violations": [[v.field, v.description] for v in self.violations],
-            "retry_after_seconds": self.retry_after_seconds,
-        }
+    def record(self) -> ErrorRecord:
+        """Return the error as it is kept."""
+        return ErrorRecord(
+            code=self.code,
+            reason=self.reason,
+            message=self.message,
+            metadata=self.metadata,
+            violations=tuple((v.field, v.description) for v in self.violations),
+            retry_after_seconds=self.retry_after_seconds,
+        )
 
 
 class InvalidArgument(DomainError):
@@ -239,14 +292,13 @@ class Internal(DomainError):
 class RecordedError(DomainError):
     """An error that was stored with a saga or an idempotency key, raised again."""
 
-    def __init__(self, record: Mapping[str, Any]) -> None:
+    def __init__(self, record: ErrorRecord) -> None:
         """Restore what `DomainError.record` returned."""
         super().__init__(
-            record["message"],
-            metadata=record["metadata"],
-            violations=[Violation(*violation) for violation in record["violations"]],
-            retry_after_seconds=record["retry_after_seconds"],
+            record.message,
+            metadata=record.metadata,
+            violations=[Violation(*pair) for pair in record.violations],
+            retry_after_seconds=record.retry_after_seconds,
         )
-        # The instance carries what its siblings carry as a class.
-        self.code = grpc.StatusCode[record["code"]]  # type: ignore[misc]
-        self.reason = record["reason"]  # type: ignore[misc]
+        self.code = record.code
+        self.reason = record.reason

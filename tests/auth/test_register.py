@@ -281,20 +281,6 @@ async def test_the_same_key_and_request_get_the_first_answer_again(lockstep: Sys
     assert len(await lockstep.users()) == 1
 
 
-async def test_a_refusal_is_kept_with_its_key(lockstep: System) -> None:
-    """[R7]: the phone is free again, but the first answer is repeated."""
-    await lockstep.auth.Register(student(phone_number="+1234567890"))
-    key = (("idempotency-key", "abc"),)
-    reasons = []
-    for _ in range(2):
-        with pytest.raises(AlreadyExists) as caught:
-            await lockstep.auth.Register(
-                student("b@example.com", phone_number="+1234567890"), metadata=key
-            )
-        reasons.append(caught.value.reason)
-    assert reasons == ["PHONE_TAKEN", "PHONE_TAKEN"]
-
-
 async def test_the_same_key_with_another_request_is_refused(lockstep: System) -> None:
     """[R6]"""
     key = (("idempotency-key", "abc"),)

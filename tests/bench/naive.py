@@ -28,7 +28,7 @@ from services.auth.domain.registration import Details
 from services.auth.model import ROLES, USERS, mailbox
 from services.auth.sagas.registration import RegistrationSaga, payload_of
 from services.auth.settings import AuthSettings
-from services.auth.usecases.register import Register, _ensure_role
+from services.auth.usecases.register import Register
 from services.common.settings import load
 from services.kernel.db.database import Transaction
 from services.kernel.db.statement import Statement
@@ -81,10 +81,14 @@ _INSERT = Statement(
 class NaiveRegister(Register):
     """Registers by two writes, and hopes that the second one succeeds."""
 
-    async def _run(self, details: Details, password_hash: str, key: RequestKey | None) -> Json:
-        await _ensure_role(self._database, details.role)
+    async def __call__(self, details: Details, *, password: str, key: RequestKey | None) -> Json:
+        if key is not None:
+            await idempotency.find(self.requests.database, key)
+        await self.registrations.ensure_possible(details)
+        password_hash = await self.hasher.hash(password)
+        await self.registrations._ensure_role(details.role)
         user_id, flow_id = new_id(), new_id()
-        saga = self._engine._steps._definitions["registration"]
+        saga = self.requests.engine._steps._definitions["registration"]
         assert isinstance(saga, RegistrationSaga)
 
         async def write(tx: Transaction) -> Json:
@@ -109,7 +113,7 @@ class NaiveRegister(Register):
             )
             return {"id": str(user_id), "create_time": row.create_time.isoformat()}
 
-        user = await self._database.transact("Register", write)
+        user = await self.requests.database.transact("Register", write)
         reply = await saga._profiles.CreateProfile(_request(details, user_id))
         described = {"email": details.email.typed, "role": str(details.role)}
         described["full_name"] = details.full_name

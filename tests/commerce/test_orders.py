@@ -314,6 +314,50 @@ async def test_what_was_not_paid_cannot_be_cancelled(shop: Shop) -> None:
         await shop.cancel(buyer, failed.id)
 
 
+async def test_a_refused_cancellation_is_the_answer_of_its_key_too(shop: Shop) -> None:
+    """[R7]: whichever check has found it, and although it would be possible now."""
+    buyer, product = await shop.buyer(5000), await shop.product()
+    order, unknown = await shop.bought(buyer, product), str(new_id())
+    stranger = shop.login()
+    reasons = {buyer: "ILLEGAL_STATE", stranger: "FORBIDDEN"}
+    shop.rows("UPDATE orders SET state = 'PENDING' WHERE id = %s", order.id)
+    for _ in range(2):
+        for who, reason in reasons.items():
+            with refusal(reason):
+                await shop.cancel(who, order.id, key="refused")
+        with refusal("ORDER_NOT_FOUND"):
+            await shop.cancel(buyer, unknown, key="unknown")
+        shop.rows("UPDATE orders SET state = 'PAID' WHERE id = %s", order.id)
+    cancelled = await shop.cancel(buyer, order.id, key="possible")
+    assert cancelled.state == State.ORDER_STATE_CANCELLED
+    with refusal("ILLEGAL_STATE"):
+        await shop.cancel(buyer, order.id, key="refused")
+
+
+async def test_a_cancelled_order_stays_so_when_its_saga_was_cleaned_up(shop: Shop) -> None:
+    buyer, product = await shop.buyer(5000), await shop.product()
+    order = await shop.bought(buyer, product)
+    cancelled = await shop.cancel(buyer, order.id, key="once")
+    shop.rows("DELETE FROM sagas WHERE user_id = %s", buyer.id)
+    assert await shop.cancel(buyer, order.id, key="once") == cancelled
+    assert await shop.cancel(buyer, order.id) == cancelled
+    assert shop.rows("SELECT 1 FROM sagas WHERE user_id = %s", buyer.id) == []
+    shop.rows("DELETE FROM idempotency WHERE scope = %s", f"user:{buyer.id}")  # a day has passed
+
+
+async def test_an_administrator_cancels_the_cancelled_order_of_a_forgotten_user(
+    shop: Shop,
+) -> None:
+    buyer, product = await shop.buyer(5000), await shop.product()
+    admin = shop.login("admin")
+    order = await shop.bought(buyer, product)
+    await shop.cancel(admin, order.id, key="once")
+    await shop.forget(buyer)
+    for key in ("once", "twice", ""):
+        found = await shop.cancel(admin, order.id, key=key)
+        assert (found.state, found.user_id) == (State.ORDER_STATE_CANCELLED, "")
+
+
 async def test_a_double_click_is_one_order(shop: Shop) -> None:
     """[C1] Without a key the second is refused; with the same key it is the first."""
     for keys in (("", ""), ("once", "once")):

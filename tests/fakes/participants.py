@@ -47,6 +47,8 @@ class FakeProfile:
     cancelled: set[str] = field(default_factory=set)
     forgotten: list[str] = field(default_factory=list)
     is_down: bool = False
+    is_late: bool = False
+    refuses_phones: bool = False
     gate: asyncio.Event | None = None
 
     async def _arrive(self) -> None:
@@ -59,14 +61,14 @@ class FakeProfile:
         self, request: profile_pb.CreateProfileRequest, call: Call
     ) -> profile_pb.CreateProfileResponse:
         await self._arrive()
-        if request.saga_id in self.cancelled:
+        if self.is_late or request.saga_id in self.cancelled:
             raise SagaCancelled
         if request.saga_id not in self.replies:
             self.replies[request.saga_id] = self._create(request)
         return self.replies[request.saga_id]
 
     def _create(self, request: profile_pb.CreateProfileRequest) -> profile_pb.CreateProfileResponse:
-        if self._has_phone(request.phone_number):
+        if self.refuses_phones or self._has_phone(request.phone_number):
             raise PhoneTaken
         profile = profile_pb.Profile(
             id=str(uuid4()),

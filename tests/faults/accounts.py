@@ -21,6 +21,8 @@ _codes = Codes(cast(Any, None), KEYS.secret, cast(Any, None))
 class _Member(Scenario):
     """Somebody who has an account."""
 
+    keyed = False
+
     def prepare(self) -> None:
         self.user, self.email = new_id(), f"m{self.number}.{new_id().hex[-12:]}@example.com"
         self.wallet, self.flow = new_id(), new_id()
@@ -168,7 +170,7 @@ class RefusedDeletion(Deletion):
             u=self.user,
         )
 
-    def before_late(self) -> None:
+    def take_reason_away(self) -> None:
         self.world.ground.rows(
             "UPDATE commerce.orders SET state = 'FAILED', failure_reason = 'X' WHERE id = %(o)s",
             o=self.order,

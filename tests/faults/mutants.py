@@ -156,6 +156,22 @@ MUTANTS = {
             wrong.no_barrier,
         ),
         Mutant(
+            "X3",
+            "keeps no refusal with its key",
+            "register-refused",
+            "",
+            "the same key got ok after PHONE_TAKEN",
+            wrong.keep_no_refusal,
+        ),
+        Mutant(
+            "X4",
+            "tells a refusal although a copy of the request has begun",
+            "register",
+            "client.Register.request:twice a1.PhoneExists.request:lose",
+            "the client was told PROFILE_UNAVAILABLE, and there is an account",
+            wrong.refuse_although_a_copy_has_begun,
+        ),
+        Mutant(
             "N1",
             "takes a commit whose answer is lost for one that failed",
             "register",

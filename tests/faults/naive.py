@@ -10,22 +10,21 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 from uuid import UUID
 
 from google.protobuf.json_format import MessageToDict
 from lockstep.profile.v1 import profile_service_pb2 as profile_pb
 from lockstep_clients.errors import AlreadyExists, Unavailable
-from sqlalchemy import delete, update
+from sqlalchemy import bindparam, delete, update
 
 from services.auth.domain.registration import Details
-from services.auth.errors import RegistrationUnavailable
+from services.auth.errors import EmailTaken, RegistrationUnavailable
 from services.auth.model import USERS
-from services.auth.sagas.profiles import RemoteProfiles
 from services.auth.store import users
-from services.auth.usecases.register import Register
+from services.auth.usecases.register import Register, Registrations
 from services.kernel.db.database import Transaction
-from services.kernel.db.untyped import Untyped
+from services.kernel.db.statement import ByUser, NoRow, Statement
 from services.kernel.ids import new_id
 from services.kernel.sagas.idempotency import RequestKey
 from services.kernel.sagas.store import Json
@@ -56,27 +55,28 @@ class Naive:
         """Register like this."""
         variant = self
 
-        async def run(
-            self: Register, details: Details, password_hash: str, key: RequestKey | None
+        async def register(
+            self: Register, details: Details, *, password: str, key: RequestKey | None
         ) -> Json:
-            return await _register(variant, self, details, password_hash)
+            await self.registrations.ensure_possible(details)
+            return await _register(variant, self, details, await self.hasher.hash(password))
 
         with ExitStack() as stack:
-            stack.enter_context(patched(Register, "_run", run))
+            stack.enter_context(patched(Register, "__call__", register))
             if not self.has_barrier:
                 stack.enter_context(patched(CreateProfile, "__call__", _create_without_barrier))
             if self.adopts:
-                stack.enter_context(patched(Register, "ensure_possible", _ensure_nothing))
+                stack.enter_context(patched(Registrations, "ensure_possible", _ensure_nothing))
             yield
 
 
 async def _register(
     variant: Naive, register: Register, details: Details, password_hash: str
 ) -> Json:
-    database, user_id, saga_id = register._database, new_id(), new_id()
+    database, user_id, saga_id = register.registrations.database, new_id(), new_id()
 
     async def insert(tx: Transaction) -> None:
-        await users.insert_pending(
+        is_new = await users.insert_pending(
             tx,
             user_id=user_id,
             saga_id=saga_id,
@@ -85,17 +85,19 @@ async def _register(
             full_name=details.full_name,
             role=details.role,
         )
+        if not is_new:
+            raise EmailTaken
         if variant.is_visible:
-            await tx.execute(_activate(user_id))
+            await tx.execute(_ACTIVATE, ByUser(user_id))
 
     await database.transact("T1", insert)
     try:
         reply = await _call(variant, register, details, user_id, saga_id)
     except Exception:  # noqa: BLE001 - that is what is wrong
         # As a session of an ORM does: in the handler's own task.
-        await database._tries("undo", lambda tx: tx.execute(_delete(user_id)))
+        await database._tries("undo", lambda tx: tx.execute(_DELETE, ByUser(user_id)))
         raise RegistrationUnavailable from None
-    await database.transact("T2", lambda tx: tx.execute(_activate(user_id)))
+    await database.transact("T2", lambda tx: tx.execute(_ACTIVATE, ByUser(user_id)))
     user = {
         "id": str(user_id),
         "email": details.email.typed,
@@ -108,7 +110,7 @@ async def _register(
 async def _call(
     variant: Naive, register: Register, details: Details, user_id: UUID, saga_id: UUID
 ) -> Json:
-    stub = cast(RemoteProfiles, register._profiles)._stub
+    stub = register.registrations.profiles._stub
     request = profile_pb.CreateProfileRequest(
         saga_id=str(saga_id),
         user_id=str(user_id),
@@ -141,13 +143,11 @@ async def _create_without_barrier(
     )
 
 
-async def _ensure_nothing(self: Register, details: Details) -> None:
+async def _ensure_nothing(self: Registrations, details: Details) -> None:
     """Leave it to the constraints."""
 
 
-def _activate(user_id: UUID) -> Untyped:
-    return Untyped(update(USERS).where(USERS.c.id == user_id).values(status="ACTIVE"))
-
-
-def _delete(user_id: UUID) -> Untyped:
-    return Untyped(delete(USERS).where(USERS.c.id == user_id))
+_ACTIVATE = Statement(
+    update(USERS).where(USERS.c.id == bindparam("user_id")).values(status="ACTIVE"), ByUser, NoRow
+)
+_DELETE = Statement(delete(USERS).where(USERS.c.id == bindparam("user_id")), ByUser, NoRow)

@@ -188,7 +188,7 @@ class RefusedCheckout(Checkout):
     balance = TOTAL - 1
     refused = True
 
-    def before_late(self) -> None:
+    def take_reason_away(self) -> None:
         self.world.ground.rows(
             "INSERT INTO profile.transfers (id, kind, state, debit_account_id, credit_account_id,"
             " amount, reference, fingerprint) VALUES (gen_random_uuid(), 'top_up', 'posted',"

@@ -147,7 +147,7 @@ async def _settle(world: World, run: Run, scenario: Scenario) -> None:
 
 
 async def _deliver_late(world: World, run: Run, scenario: Scenario) -> None:
-    scenario.before_late()
+    scenario.take_reason_away()
     for message in run.late:
         for _ in range(2):
             try:
@@ -160,6 +160,9 @@ async def _deliver_late(world: World, run: Run, scenario: Scenario) -> None:
 async def _ask_again(world: World, run: Run, scenario: Scenario, first: Outcome) -> None:
     """Send the same request with the same key, now that nothing fails."""
     happened = scenario.happened()
+    is_kept = first.is_kept and scenario.keyed
+    if is_kept:
+        scenario.take_reason_away()
     await world.reinforce()
     scenario.retried = True  # type: ignore[attr-defined]
     second = await _ask(world, run, scenario)
@@ -167,6 +170,8 @@ async def _ask_again(world: World, run: Run, scenario: Scenario, first: Outcome)
     _check(run, scenario, second)
     if first.kind == "ok" and second.kind == "ok" and first.answer != second.answer:
         run.blame("the same key got another answer")
+    if is_kept and second.reason != first.reason:
+        run.blame(f"the same key got {second.reason or second.kind} after {first.reason}")
     if first.kind == "ok" and second.kind == "fail" and second.reason != "USER_NOT_FOUND":
         run.blame(f"the same key got {second.reason} after ok")
     if happened and second.kind == "fail" and second.reason != "USER_NOT_FOUND":

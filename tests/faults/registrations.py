@@ -102,7 +102,7 @@ class RefusedRegistration(Registration):
                 phone=self.phone,
             )
 
-    def before_late(self) -> None:
+    def take_reason_away(self) -> None:
         self.world.ground.rows(
             "DELETE FROM profile.profiles WHERE phone_number = %(phone)s AND first_name = 'Bob'",
             phone=self.phone,

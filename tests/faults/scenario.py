@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+import grpc
 from lockstep.profile.v1 import profile_service_pb2 as profile_pb
 from lockstep.profile.v1 import wallet_service_pb2 as wallet_pb
 from lockstep_clients import LockstepError
@@ -31,6 +32,13 @@ UNKNOWN = {
     "REGISTRATION_IN_PROGRESS",
     "REQUEST_IN_PROGRESS",
 }
+# A refusal with one of these codes is kept with the request's key.
+KEPT = {
+    grpc.StatusCode.ALREADY_EXISTS,
+    grpc.StatusCode.FAILED_PRECONDITION,
+    grpc.StatusCode.NOT_FOUND,
+    grpc.StatusCode.PERMISSION_DENIED,
+}
 _MOVES = {("RUNNING", "DONE"), ("RUNNING", "COMPENSATING"), ("COMPENSATING", "ABORTED")}
 
 
@@ -41,10 +49,12 @@ class Outcome:
     kind: str
     reason: str = ""
     answer: Any = None
+    is_kept: bool = False
 
     @classmethod
     def of(cls, error: LockstepError) -> Outcome:
-        return cls("unknown" if error.reason in UNKNOWN else "fail", error.reason)
+        kind = "unknown" if error.reason in UNKNOWN else "fail"
+        return cls(kind, error.reason, is_kept=error.code in KEPT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +73,7 @@ class Scenario:
         name: In schedules.
         coordinator: The letter of the service that is asked.
         refused: Whether a participant is going to refuse.
+        keyed: Whether the request takes an idempotency key.
     """
 
     name = ""
@@ -107,8 +118,12 @@ class Scenario:
         """Say whether the request has had its effect."""
         raise NotImplementedError
 
-    def before_late(self) -> None:
-        """Take away why the participant refused: what comes late must be refused all the same."""
+    def take_reason_away(self) -> None:
+        """Take away why the request was refused.
+
+        A message that comes late must be refused all the same, and so must a repeat with the
+        same key.
+        """
 
     # --- watching
 

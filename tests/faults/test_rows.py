@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.faults.edges import parse
-from tests.faults.orders import Checkout
+from tests.faults.orders import Cancellation, Checkout
 from tests.faults.play import Result, play
 from tests.faults.registrations import RefusedRegistration, Registration
 from tests.faults.rows import ELSEWHERE, ROOT, ROWS
@@ -52,10 +52,57 @@ class Dearer(Checkout):
         if self.sagas or self.look().held:
             yield "something was written"
 
+    def take_reason_away(self) -> None:
+        self.world.ground.rows(
+            "UPDATE commerce.products SET price = price - 1 WHERE id = %(p)s", p=self.product
+        )
+
 
 def test_a_price_that_has_changed_is_told_before_anything_is_written(world: World) -> None:
-    """[C2]"""
+    """[C2 R7]: and told again when it is the old one again."""
     assert played(world, Dearer).outcome == "fail"
+
+
+class PhoneTaken(RefusedRegistration):
+    """The phone number is taken before the registration is checked."""
+
+    def prepare(self) -> None:
+        super().prepare()
+        self.sending(self.world, "CreateProfile", b"")
+
+
+class NotYetPaid(Cancellation):
+    """An order that is still being paid when it is cancelled."""
+
+    refused = True
+
+    def prepare(self) -> None:
+        super().prepare()
+        self.set_state("PENDING")
+
+    def set_state(self, state: str) -> None:
+        self.world.ground.rows(
+            "UPDATE commerce.orders SET state = %(s)s WHERE id = %(o)s", s=state, o=self.order
+        )
+
+    def in_the_end(self, outcome: Outcome) -> Iterator[str]:
+        if self.happened():
+            yield "an order was cancelled whose cancellation was refused"
+
+    def take_reason_away(self) -> None:
+        self.set_state("PAID")
+
+
+@pytest.mark.parametrize("kind", [PhoneTaken, NotYetPaid])
+@pytest.mark.parametrize("fault", ["", "sent:lost", "sent:cut", "acked:leave"])
+def test_a_refusal_without_a_saga_is_kept_in_a_commit_of_its_own(
+    world: World, kind: type[Scenario], fault: str
+) -> None:
+    """[R7]: the reason is gone by now, the answer is the first one all the same."""
+    edge = {PhoneTaken: "a1.Register", NotYetPaid: "c1.CancelOrder"}[kind]
+    result = played(world, kind, f"{edge}.refusal.commit.{fault}" if fault else "")
+    assert result.hit or not fault
+    assert result.outcome == ("unknown" if fault else "fail")
 
 
 class AskedAnew(Checkout):
@@ -65,7 +112,7 @@ class AskedAnew(Checkout):
         self.key = f"{self.key}'"
         return False  # so that the new key may be refused
 
-    def before_late(self) -> None:
+    def take_reason_away(self) -> None:
         """Nothing is late."""
 
 

@@ -9,21 +9,22 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
+import grpc
 import psycopg
 from sqlalchemy import ARRAY, Text, Uuid, bindparam, func, literal_column, select, text, update
 
 from services.auth.errors import RegistrationUnavailable
 from services.auth.sagas import registration
 from services.auth.sagas.registration import RegistrationSaga
-from services.auth.usecases import register as register_module
 from services.kernel.db.database import Database, Transaction, Work
+from services.kernel.db.statement import NoRow, Statement
 from services.kernel.db.tables import SAGAS
-from services.kernel.db.untyped import Untyped
-from services.kernel.errors import SagaCancelled
+from services.kernel.errors import DomainError, ErrorRecord, SagaCancelled
 from services.kernel.sagas import barrier
 from services.kernel.sagas import store as saga_store
 from services.kernel.sagas.protocol import Definition, SagaStateMachine
-from services.kernel.sagas.store import Json, Saga
+from services.kernel.sagas.requests import IdempotencyKey
+from services.kernel.sagas.store import BySaga, Json, Saga
 from services.profile.usecases.cancel_profile import CancelProfile
 from services.profile.usecases.create_profile import CreateProfile
 from tests.faults.patching import patched
@@ -34,24 +35,26 @@ from tests.faults.scenario import PASSWORD
 
 async def _one_statement(self: CancelProfile, *, saga_id: UUID) -> None:
     async def cancel(tx: Transaction) -> None:
-        await tx.execute(_ONE_STATEMENT, saga=saga_id)
+        await tx.execute(_ONE_STATEMENT, BySaga(saga_id))
 
     await self.database.transact("CancelProfile", cancel)
 
 
-_SAGA = bindparam("saga", type_=Uuid)
-_ONE_STATEMENT = Untyped(
+_SAGA = bindparam("saga_id", type_=Uuid)
+_ONE_STATEMENT = Statement(
     text(
         """WITH tomb AS (
              INSERT INTO saga_barriers (saga_id, branch, state)
-             VALUES (:saga, 'CreateProfile', 'CANCELLED')
+             VALUES (:saga_id, 'CreateProfile', 'CANCELLED')
              ON CONFLICT (saga_id, branch) DO UPDATE SET state = 'CANCELLED', reply = NULL
-           ), gone AS (DELETE FROM profiles WHERE saga_id = :saga RETURNING user_id)
+           ), gone AS (DELETE FROM profiles WHERE saga_id = :saga_id RETURNING user_id)
            DELETE FROM accounts WHERE user_id IN (SELECT user_id FROM gone)"""
-    ).bindparams(_SAGA)
+    ).bindparams(_SAGA),
+    BySaga,
+    NoRow,
 )
-_FORGET_BARRIERS = Untyped(
-    text("DELETE FROM saga_barriers WHERE saga_id = :saga").bindparams(_SAGA)
+_FORGET_BARRIERS = Statement(
+    text("DELETE FROM saga_barriers WHERE saga_id = :saga_id").bindparams(_SAGA), BySaga, NoRow
 )
 
 
@@ -63,7 +66,7 @@ def cancel_what_the_barrier_knows() -> AbstractContextManager[None]:
     original = CancelProfile.__call__
 
     async def cancel(self: CancelProfile, *, saga_id: UUID) -> None:
-        row = await self.database.first(barrier._FIND, saga_id=saga_id, branch="CreateProfile")
+        row = await self.database.first(barrier._FIND, barrier._Branch(saga_id, "CreateProfile"))
         if row is not None and row.state == "DONE":
             await original(self, saga_id=saga_id)
             return
@@ -85,7 +88,7 @@ def clear_the_tombstone() -> AbstractContextManager[None]:
         except SagaCancelled:
 
             async def clear(tx: Transaction) -> None:
-                await tx.execute(_FORGET_BARRIERS, saga=saga_id)
+                await tx.execute(_FORGET_BARRIERS, BySaga(saga_id))
 
             await self.database.transact("clear", clear)
             raise
@@ -113,7 +116,8 @@ def repeatable_read() -> AbstractContextManager[None]:
     return patched(Database, "_attempt", attempt)
 
 
-def client_side_time_limit() -> AbstractContextManager[None]:
+@contextmanager
+def client_side_time_limit() -> Iterator[None]:
     async def transact(self: Database, name: str, work: Work[Any]) -> Any:
         try:
             async with asyncio.timeout(2.0):
@@ -121,7 +125,9 @@ def client_side_time_limit() -> AbstractContextManager[None]:
         except TimeoutError:
             raise RegistrationUnavailable from None  # "it took too long, so it was not done"
 
-    return patched(Database, "transact", transact)
+    # Asking the key once more would find out that it was done.
+    with patched(Database, "transact", transact), refuse_although_a_copy_has_begun():
+        yield
 
 
 # --- P3, P7, P10: the engine
@@ -135,7 +141,7 @@ def nothing_to_undo_after_a_refusal() -> Iterator[None]:
         self: SagaStateMachine, saga: Saga, definition: Definition, database: Database
     ) -> Saga:
         assert saga.error is not None
-        if saga.error["code"] == "UNAVAILABLE":
+        if saga.error.code is grpc.StatusCode.UNAVAILABLE:
             return await original(self, saga, definition, database)
         return await self._decide("T4", partial(_end, definition, saga), saga, database)
 
@@ -147,7 +153,7 @@ def nothing_to_undo_after_a_refusal() -> Iterator[None]:
         except Exception:
 
             async def clear(tx: Transaction) -> None:
-                await tx.execute(_FORGET_BARRIERS, saga=saga_id)
+                await tx.execute(_FORGET_BARRIERS, BySaga(saga_id))
 
             await self.database.transact("refused", clear)
             raise
@@ -181,7 +187,7 @@ def kill_at_the_deadline() -> AbstractContextManager[None]:
     original = SagaStateMachine._turn
 
     async def turn(self: SagaStateMachine, saga: Saga, error: Any, database: Database) -> Saga:
-        if error.code.name != "UNAVAILABLE":
+        if error.code is not grpc.StatusCode.UNAVAILABLE:
             return await original(self, saga, error, database)
 
         async def kill(tx: Transaction) -> Saga:
@@ -219,7 +225,7 @@ def lease_by_a_clock_of_its_own() -> AbstractContextManager[None]:
         .limit(bindparam("limit"))
         .with_for_update(skip_locked=True)
     )
-    claim = Untyped(
+    claim = Statement(
         update(SAGAS)
         .where(SAGAS.c.id.in_(due))
         .values(
@@ -228,7 +234,9 @@ def lease_by_a_clock_of_its_own() -> AbstractContextManager[None]:
             attempts=SAGAS.c.attempts + 1,
             next_run_at=ahead + saga_store._interval("lease"),
         )
-        .returning(*saga_store._COLUMNS)
+        .returning(*saga_store._COLUMNS),
+        saga_store.LeaseClaim,
+        saga_store.SagaRow,
     )
     return patched(saga_store, "_CLAIM", claim)
 
@@ -256,7 +264,7 @@ def secret_in_the_payload() -> AbstractContextManager[None]:
     def payload_of(details: Any, *, is_verified: bool) -> Json:
         return {**original(details, is_verified=is_verified), "password": PASSWORD}
 
-    return patched(register_module, "payload_of", payload_of)
+    return patched(registration, "payload_of", payload_of)
 
 
 # --- beyond the list: what holds the rest together
@@ -265,11 +273,13 @@ def secret_in_the_payload() -> AbstractContextManager[None]:
 @contextmanager
 def decide_without_comparing() -> Iterator[None]:
     """T2 from any state."""
-    done = Untyped(
+    done = Statement(
         update(SAGAS)
         .where(SAGAS.c.id == bindparam("saga_id"))
         .values(state="DONE", result=bindparam("result"), update_time=func.saga_now())
-        .returning(*saga_store._COLUMNS)
+        .returning(*saga_store._COLUMNS),
+        saga_store._Completion,
+        saga_store.SagaRow,
     )
     with patched(saga_store, "_DONE", done):
         yield
@@ -287,3 +297,14 @@ def no_barrier() -> Iterator[None]:
         stack.enter_context(patched(barrier, "once", once))
         stack.enter_context(patched(barrier, "reject", reject))
         yield
+
+
+def keep_no_refusal() -> AbstractContextManager[None]:
+    return patched(ErrorRecord, "is_kept", property(lambda _: False))
+
+
+def refuse_although_a_copy_has_begun() -> AbstractContextManager[None]:
+    async def keep(self: IdempotencyKey, database: Database, error: DomainError) -> None:
+        return None
+
+    return patched(IdempotencyKey, "keep", keep)

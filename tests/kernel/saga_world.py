@@ -28,13 +28,13 @@ from sqlalchemy import (
 
 from services.kernel.db import tables
 from services.kernel.db.database import Database, Observer, Transaction
-from services.kernel.db.untyped import Untyped
+from services.kernel.db.statement import NoParameters, NoRow, Statement
 from services.kernel.errors import AlreadyExists, DomainError, Unavailable
 from services.kernel.ids import new_id
 from services.kernel.sagas import barrier
 from services.kernel.sagas.engine import SagaEngine
 from services.kernel.sagas.protocol import NewSaga, Outcome, Rejected
-from services.kernel.sagas.store import Json, Saga
+from services.kernel.sagas.store import BySaga, Json, Saga
 
 METADATA = tables.new_metadata()
 for table in (tables.SAGAS, tables.SAGA_BARRIERS, tables.IDEMPOTENCY):
@@ -49,22 +49,49 @@ THINGS = Table(
 )
 PARTS = Table("parts", METADATA, Column("saga_id", Uuid, primary_key=True))
 
-INSERT_THING = Untyped(
-    insert(THINGS).values(id=bindparam("thing"), name=bindparam("thing_name"), status="PENDING")
+
+@dataclass(frozen=True, slots=True)
+class NewThing:
+    thing: UUID
+    thing_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class ByThing:
+    thing: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class Thing:
+    id: UUID
+    status: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    saga_id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class SagaLook:
+    id: UUID
+    state: str
+
+
+INSERT_THING = Statement(
+    insert(THINGS).values(id=bindparam("thing"), name=bindparam("thing_name"), status="PENDING"),
+    NewThing,
+    NoRow,
 )
-ACTIVATE = Untyped(
-    update(THINGS)
-    .where(THINGS.c.id == bindparam("thing"), THINGS.c.status == "PENDING")
-    .values(status="ACTIVE")
-)
-DELETE_THING = Untyped(
-    delete(THINGS).where(THINGS.c.id == bindparam("thing"), THINGS.c.status == "PENDING")
-)
-INSERT_PART = Untyped(insert(PARTS).values(saga_id=bindparam("saga_id")))
-DELETE_PART = Untyped(delete(PARTS).where(PARTS.c.saga_id == bindparam("saga_id")))
-ALL_THINGS = Untyped(select(THINGS.c.id, THINGS.c.status, THINGS.c.name))
-ALL_PARTS = Untyped(select(PARTS.c.saga_id))
-ALL_SAGAS = Untyped(select(tables.SAGAS))
+_PENDING_THING = (THINGS.c.id == bindparam("thing")) & (THINGS.c.status == "PENDING")
+ACTIVATE = Statement(update(THINGS).where(_PENDING_THING).values(status="ACTIVE"), ByThing, NoRow)
+DELETE_THING = Statement(delete(THINGS).where(_PENDING_THING), ByThing, NoRow)
+INSERT_PART = Statement(insert(PARTS).values(saga_id=bindparam("saga_id")), BySaga, NoRow)
+DELETE_PART = Statement(delete(PARTS).where(PARTS.c.saga_id == bindparam("saga_id")), BySaga, NoRow)
+ALL_THINGS = Statement(select(THINGS.c.id, THINGS.c.status, THINGS.c.name), NoParameters, Thing)
+ALL_PARTS = Statement(select(PARTS.c.saga_id), NoParameters, Part)
+ALL_SAGAS = Statement(select(tables.SAGAS.c.id, tables.SAGAS.c.state), NoParameters, SagaLook)
 
 
 class Lost(Exception):
@@ -91,6 +118,7 @@ class Participant:
 
     database: Database
     refuses: bool = False
+    refusal: type[DomainError] = Refused
     calls: list[str] = field(default_factory=list)
 
     async def create(self, saga_id: UUID, saga: Saga) -> Json:
@@ -100,8 +128,8 @@ class Participant:
         async def pa(tx: Transaction) -> Json:
             async def work() -> Json:
                 if self.refuses:
-                    raise Refused
-                await tx.execute(INSERT_PART, saga_id=saga_id)
+                    raise self.refusal
+                await tx.execute(INSERT_PART, BySaga(saga_id))
                 return {"part": str(saga_id)}
 
             return await barrier.once(
@@ -116,7 +144,7 @@ class Participant:
 
         async def pc(tx: Transaction) -> None:
             await barrier.cancel(tx, saga_id=saga_id, branch="part")
-            await tx.execute(DELETE_PART, saga_id=saga_id)
+            await tx.execute(DELETE_PART, BySaga(saga_id))
 
         await self.database.transact("PC", pc)
 
@@ -170,6 +198,11 @@ class Wire:
             raise Lost
 
 
+def thing_of(saga: Saga) -> UUID:
+    assert saga.user_id is not None
+    return saga.user_id
+
+
 class ThingSaga:
     """A thing here and a part there, both or neither."""
 
@@ -194,7 +227,7 @@ class ThingSaga:
 
     async def complete(self, tx: Transaction, saga: Saga, replies: Json) -> Json:
         """Make the thing final."""
-        await tx.execute(ACTIVATE, thing=saga.user_id)
+        await tx.execute(ACTIVATE, ByThing(thing_of(saga)))
         return {"thing": str(saga.user_id), **replies}
 
     async def compensate(self, saga: Saga) -> None:
@@ -203,11 +236,27 @@ class ThingSaga:
 
     async def undo(self, tx: Transaction, saga: Saga) -> None:
         """Unmake the thing."""
-        await tx.execute(DELETE_THING, thing=saga.user_id)
+        await tx.execute(DELETE_THING, ByThing(thing_of(saga)))
 
     def unavailable(self) -> DomainError:
         """Say that time was up."""
         return TooLate()
+
+
+def new_thing(name: str, *, saga_id: UUID | None = None) -> NewSaga:
+    """Make the saga of a thing."""
+    thing = new_id()
+
+    async def initial_change(tx: Transaction) -> None:
+        await tx.execute(INSERT_THING, NewThing(thing, name))
+
+    return NewSaga(
+        id=saga_id or new_id(),
+        kind="thing",
+        payload={"name": name},
+        user_id=thing,
+        initial_change=initial_change,
+    )
 
 
 @dataclass
@@ -259,32 +308,26 @@ class World:
         self, engine: SagaEngine, name: str = "a", *, saga_id: UUID | None = None
     ) -> Outcome:
         """Run a saga that makes the thing `name`."""
-        thing = new_id()
-
-        async def initial_change(tx: Transaction) -> None:
-            await tx.execute(INSERT_THING, thing=thing, thing_name=name)
-
-        return await engine.run(
-            NewSaga(
-                id=saga_id or new_id(),
-                kind="thing",
-                payload={},
-                user_id=thing,
-                initial_change=initial_change,
-            )
-        )
+        outcome = await engine.run(new_thing(name, saga_id=saga_id))
+        assert isinstance(outcome, Outcome)
+        return outcome
 
     async def things(self) -> list[str]:
         """Return the status of every thing."""
-        return sorted(row.status for row in await self.coordinator.all(ALL_THINGS))
+        return sorted(row.status for row in await self.coordinator.all(ALL_THINGS, NoParameters()))
+
+    async def made(self) -> list[str]:
+        """Return the ids of all things."""
+        rows = await self.coordinator.all(ALL_THINGS, NoParameters())
+        return sorted(str(row.id) for row in rows)
 
     async def parts(self) -> int:
         """Return how many parts there are."""
-        return len(await self.participant.database.all(ALL_PARTS))
+        return len(await self.participant.database.all(ALL_PARTS, NoParameters()))
 
     async def states(self) -> list[str]:
         """Return the state of every saga."""
-        return sorted(row.state for row in await self.coordinator.all(ALL_SAGAS))
+        return sorted(row.state for row in await self.coordinator.all(ALL_SAGAS, NoParameters()))
 
     async def settled(self, *, seconds: float = 60.0) -> None:
         """Wait until no saga is unfinished."""

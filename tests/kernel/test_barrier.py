@@ -12,10 +12,12 @@ import pytest
 
 from services.cli.postgres import EmbeddedPostgres
 from services.kernel.db.database import Database, Transaction
+from services.kernel.db.statement import NoParameters
 from services.kernel.errors import DatabaseUnavailable, DomainError, NotFound, SagaCancelled
 from services.kernel.ids import new_id
 from services.kernel.sagas import barrier
 from services.kernel.sagas.barrier import Json
+from services.kernel.sagas.store import BySaga
 from tests.kernel.saga_world import ALL_PARTS, DELETE_PART, INSERT_PART, Stop, create_tables
 from tests.postgres import fresh_database, make_template
 
@@ -31,7 +33,7 @@ class Participant:
         async def pa(tx: Transaction) -> Json:
             async def work() -> Json:
                 self.made += 1
-                await tx.execute(INSERT_PART, saga_id=saga_id)
+                await tx.execute(INSERT_PART, BySaga(saga_id))
                 return {"made": self.made}
 
             return await barrier.once(
@@ -43,12 +45,12 @@ class Participant:
     async def cancel(self, saga_id: UUID) -> None:
         async def pc(tx: Transaction) -> None:
             await barrier.cancel(tx, saga_id=saga_id, branch="part")
-            await tx.execute(DELETE_PART, saga_id=saga_id)
+            await tx.execute(DELETE_PART, BySaga(saga_id))
 
         await self.database.transact("PC", pc)
 
     async def parts(self) -> int:
-        return len(await self.database.all(ALL_PARTS))
+        return len(await self.database.all(ALL_PARTS, NoParameters()))
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import grpc
 import pytest
@@ -8,12 +9,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.kernel import errors
-from services.kernel.errors import DomainError, InvalidField, RecordedError, Violation
+from services.kernel.errors import DomainError, ErrorRecord, InvalidField, RecordedError, Violation
 
 
 def all_kinds(base: type[DomainError]) -> list[type[DomainError]]:
     kinds = [each for each in vars(errors).values() if isinstance(each, type)]
     return [each for each in kinds if issubclass(each, base) and hasattr(each, "reason")]
+
+
+def kept_and_raised(error: DomainError) -> RecordedError:
+    kept = json.dumps(error.record().to_json())
+    return RecordedError(ErrorRecord.from_json(json.loads(kept)))
 
 
 KINDS = [each for each in all_kinds(DomainError) if each is not InvalidField]
@@ -24,7 +30,9 @@ def test_every_error_that_has_a_reason_survives_being_recorded(kind: type[Domain
     error = kind(
         metadata={"etag": "7"}, violations=[Violation("a", "is bad")], retry_after_seconds=1.5
     )
-    restored = RecordedError(json.loads(json.dumps(error.record())))
+    restored = RecordedError(
+        ErrorRecord.from_json(json.loads(json.dumps(error.record().to_json())))
+    )
     assert restored.record() == error.record()
     assert (restored.code, restored.reason) == (kind.code, kind.reason)
     assert restored.violations == error.violations
@@ -34,7 +42,9 @@ def test_every_error_that_has_a_reason_survives_being_recorded(kind: type[Domain
 @given(st.text(), st.dictionaries(st.text(), st.text()), st.none() | st.floats(0, 1e9))
 def test_any_text_survives(message: str, metadata: dict[str, str], seconds: float | None) -> None:
     error = errors.EtagMismatch(message, metadata=metadata, retry_after_seconds=seconds)
-    restored = RecordedError(json.loads(json.dumps(error.record())))
+    restored = RecordedError(
+        ErrorRecord.from_json(json.loads(json.dumps(error.record().to_json())))
+    )
     assert restored.record() == error.record()
 
 
@@ -43,6 +53,14 @@ def test_a_restored_error_leaves_its_siblings_alone() -> None:
     second = RecordedError(errors.Forbidden().record())
     assert (first.reason, second.reason) == ("ETAG_MISMATCH", "FORBIDDEN")
     assert first.code is grpc.StatusCode.ABORTED
+
+
+@pytest.mark.parametrize("code", grpc.StatusCode)
+def test_what_does_not_pass_is_kept_and_nothing_else(code: grpc.StatusCode) -> None:
+    record = replace(errors.EtagMismatch().record(), code=code)
+    assert record.is_kept == (
+        code.name in {"ALREADY_EXISTS", "FAILED_PRECONDITION", "NOT_FOUND", "PERMISSION_DENIED"}
+    )
 
 
 def test_wrong_fields_are_named_once_each() -> None:

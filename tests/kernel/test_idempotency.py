@@ -12,8 +12,8 @@ from pydantic import TypeAdapter
 from sqlalchemy import select
 
 from services.kernel.db.database import Database, Transaction
+from services.kernel.db.statement import NoParameters, Statement
 from services.kernel.db.tables import IDEMPOTENCY
-from services.kernel.db.untyped import Untyped
 from services.kernel.errors import (
     CommitUnknown,
     DatabaseUnavailable,
@@ -32,10 +32,19 @@ from services.kernel.errors import (
 from services.kernel.ids import new_id
 from services.kernel.rpc.call import Call, Method, ServicePrincipal, UserPrincipal
 from services.kernel.sagas import idempotency
-from services.kernel.sagas.idempotency import RequestKey, RequestKeys, StoredOutcome
+from services.kernel.sagas.idempotency import Earlier, RequestKey, RequestKeys
+from services.kernel.sagas.requests import transact_once
 from tests.kernel.probe import SERVICE
 
-ALL = Untyped(select(IDEMPOTENCY.c.key_hmac))
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What is looked at of a key that is kept."""
+
+    key_hmac: bytes
+
+
+ALL = Statement(select(IDEMPOTENCY.c.key_hmac), NoParameters, Kept)
 
 
 @dataclass(frozen=True)
@@ -70,11 +79,11 @@ def key(name: bytes = b"k", *, request: bytes = b"r", scope: str = "anonymous") 
 
 
 async def once(database: Database, work: Work, request: RequestKey | None = None) -> Receipt:
-    return await idempotency.once(database, "test", request or key(), work, RECEIPTS)
+    return await transact_once(database, "test", request or key(), work, RECEIPTS)
 
 
 async def count(database: Database) -> int:
-    return len(await database.all(ALL))
+    return len(await database.all(ALL, NoParameters()))
 
 
 async def test_the_same_key_and_request_get_the_same_answer(database: Database) -> None:
@@ -91,14 +100,14 @@ async def test_an_answer_of_nothing_is_an_answer(database: Database) -> None:
         runs.append(1)
 
     for _ in range(2):
-        await idempotency.once(database, "test", key(), work, TypeAdapter(type(None)))
+        await transact_once(database, "test", key(), work, TypeAdapter(type(None)))
     assert runs == [1]
 
 
 async def test_without_a_key_it_just_runs(database: Database) -> None:
     work = Work()
     for _ in range(2):
-        await idempotency.once(database, "test", None, work, RECEIPTS)
+        await transact_once(database, "test", None, work, RECEIPTS)
     assert len(work.runs) == 2
     assert await count(database) == 0
 
@@ -167,7 +176,7 @@ async def test_an_unexpected_error_is_not_kept(database: Database) -> None:
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        await idempotency.once(database, "test", key(), work, RECEIPTS)
+        await transact_once(database, "test", key(), work, RECEIPTS)
     assert await count(database) == 0
 
 
@@ -193,7 +202,7 @@ async def test_one_that_is_refused_while_the_other_goes_through_gets_its_answer(
     answers = []
 
     async def let_the_other_go_first(edge: str) -> None:
-        if edge == "kernel.test.refusal.statement#1":
+        if edge == "kernel.Open.refusal.statement#1":
             answers.append(await once(database, Work()))
 
     slow = Database(kernel_url, name="kernel", connections=1, observer=let_the_other_go_first)
@@ -250,17 +259,15 @@ async def test_a_key_that_expires_while_it_is_looked_up_is_kept_or_taken_never_l
 async def test_a_sagas_key_names_the_saga_until_it_is_freed(database: Database) -> None:
     saga_id = new_id()
 
-    async def claim(tx: Transaction) -> StoredOutcome | None:
+    async def claim(tx: Transaction) -> Earlier | None:
         return await idempotency.claim(tx, key(), saga_id=saga_id)
 
     async def free(tx: Transaction) -> None:
         await idempotency.free(tx, saga_id)
 
     assert await database.transact("claim", claim) is None
-    assert await database.transact("claim", claim) == StoredOutcome(
-        saga_id=saga_id, reply=None, error=None
-    )
-    assert await idempotency.find(database, key()) == StoredOutcome(saga_id, None, None)
+    assert await database.transact("claim", claim) == Earlier(saga_id)
+    assert await idempotency.find(database, key()) == Earlier(saga_id)
     await database.transact("free", free)
     assert await idempotency.find(database, key()) is None
 

@@ -171,7 +171,7 @@ async def test_a_failed_saga_says_why_and_that_nothing_will_run(w: World) -> Non
     saga_id = await w.begin("ABORTED")
     await w.change(
         saga_id,
-        error=psycopg.types.json.Jsonb(IllegalState().record()),
+        error=psycopg.types.json.Jsonb(IllegalState().record().to_json()),
         last_error="Lost",
         user_id=None,
     )

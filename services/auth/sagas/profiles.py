@@ -30,7 +30,11 @@ class RemoteProfiles:
         self._health = health
 
     async def phone_exists(self, phone_number: str) -> bool:
-        """See `usecases.register.Profiles`."""
+        """Say whether a phone number is taken.
+
+        Raises:
+            RegistrationUnavailable: Profile did not answer in time.
+        """
         with needed(RegistrationUnavailable):
             answer = await self._stub.PhoneExists(
                 profile_pb.PhoneExistsRequest(phone_number=phone_number)
@@ -38,7 +42,11 @@ class RemoteProfiles:
         return answer.exists
 
     async def ensure_serving(self) -> None:
-        """See `usecases.register.Profiles`."""
+        """Make sure that Profile can work.
+
+        Raises:
+            RegistrationUnavailable: It cannot.
+        """
         with needed(RegistrationUnavailable):
             answer = await self._health.Check(  # type: ignore[attr-defined] # its types leave it out
                 health_pb2.HealthCheckRequest(), timeout=SERVING_SECONDS

@@ -13,13 +13,14 @@ from lockstep.profile.v1 import profile_service_pb2_grpc as profile_grpc
 from services.auth.domain import codes
 from services.auth.domain.audit import note_registration
 from services.auth.domain.registration import Details
-from services.auth.errors import RegistrationUnavailable
-from services.auth.model import mailbox
+from services.auth.errors import EmailTaken, RegistrationInProgress, RegistrationUnavailable
+from services.auth.model import Status, mailbox
 from services.auth.store import users
 from services.common.vocabulary import Role
 from services.kernel.db.database import Transaction
 from services.kernel.errors import DomainError
 from services.kernel.ids import new_id
+from services.kernel.sagas.protocol import NewSaga
 from services.kernel.sagas.remote import saga_step
 from services.kernel.sagas.store import Json, Saga
 
@@ -54,6 +55,48 @@ def payload_of(details: Details, *, is_verified: bool) -> Json:
             "user_role": details.user_role if details.role is Role.BRAND else None,
         },
     }
+
+
+def new_registration(details: Details, *, password_hash: str, is_verified: bool) -> NewSaga:
+    """Return the saga of a registration, which begins with a PENDING user.
+
+    Args:
+        details: The registration.
+        password_hash: Of the password; goes into the user's row and nowhere else.
+        is_verified: Whether the mailbox is proven already (a sign-up by code).
+    """
+    saga_id, user_id = new_id(), new_id()
+
+    async def initial_change(tx: Transaction) -> None:
+        inserted = await users.insert_pending(
+            tx,
+            user_id=user_id,
+            saga_id=saga_id,
+            email=details.email,
+            password_hash=password_hash,
+            full_name=details.full_name,
+            role=details.role,
+        )
+        if not inserted:
+            raise taken(await users.status_of_email(tx, details.email.canonical))
+
+    return NewSaga(
+        id=saga_id,
+        kind=RegistrationSaga.kind,
+        payload=payload_of(details, is_verified=is_verified),
+        user_id=user_id,
+        initial_change=initial_change,
+    )
+
+
+def taken(status: Status | None) -> EmailTaken | RegistrationInProgress:
+    """Say why an address cannot be registered.
+
+    Args:
+        status: Of the user who has it. A PENDING user may yet vanish, and one that has
+            vanished was PENDING.
+    """
+    return RegistrationInProgress() if status in (None, Status.PENDING) else EmailTaken()
 
 
 class RegistrationSaga:

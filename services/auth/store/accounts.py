@@ -99,6 +99,7 @@ class _DeletedUser:
 class _SagaOfUser:
     user_id: UUID
     kind: str
+    except_id: UUID | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +211,7 @@ _RUNNING_SAGA = Statement(
     select(SAGAS.c.id).where(
         SAGAS.c.user_id == bindparam("user_id"),
         SAGAS.c.kind == bindparam("kind"),
+        SAGAS.c.id.is_distinct_from(bindparam("except_id")),
         literal_column("state IN ('RUNNING', 'COMPENSATING')"),
     ),
     _SagaOfUser,
@@ -288,9 +290,11 @@ async def list_administrators(reader: Reader) -> list[User]:
     return await reader.all(_ADMINS, NoParameters())
 
 
-async def running_saga(reader: Reader, user_id: UUID, *, kind: str) -> UUID | None:
-    """Return the saga of this kind that is running for a user, or None."""
-    row = await reader.first(_RUNNING_SAGA, _SagaOfUser(user_id=user_id, kind=kind))
+async def running_saga(
+    reader: Reader, user_id: UUID, *, kind: str, except_id: UUID | None
+) -> UUID | None:
+    """Return the saga of this kind that is running for a user, if there is another one."""
+    row = await reader.first(_RUNNING_SAGA, _SagaOfUser(user_id, kind, except_id))
     return None if row is None else row.id
 
 

@@ -6,11 +6,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-import psycopg
 from sqlalchemy import Boolean, bindparam, case, delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
-from services.auth.errors import EmailTaken
 from services.auth.model import ROLES, USERS, CanonicalEmail, Email, Status, User
 from services.kernel.db.database import Reader, Transaction
 from services.kernel.db.statement import ByUser, NoRow, Statement
@@ -81,7 +79,8 @@ _ROLE_EXISTS = Statement(
     select(ROLES.c.id).where(ROLES.c.name == bindparam("role")), _RoleName, RoleId
 )
 _INSERT = Statement(
-    insert(USERS).values(
+    insert(USERS)
+    .values(
         id=bindparam("user_id"),
         email=bindparam("email"),
         email_as_typed=bindparam("email_as_typed"),
@@ -90,7 +89,8 @@ _INSERT = Statement(
         role_id=select(ROLES.c.id).where(ROLES.c.name == bindparam("role")).scalar_subquery(),
         status="PENDING",
         saga_id=bindparam("saga_id"),
-    ),
+    )
+    .on_conflict_do_nothing(constraint="uq_users_email"),
     _NewUser,
     NoRow,
 )
@@ -158,30 +158,21 @@ async def insert_pending(
     password_hash: str,
     full_name: str,
     role: str,
-) -> None:
+) -> bool:
     """Insert a user whose registration has begun; the role's row must exist.
 
-    Raises:
-        EmailTaken: A user has this e-mail, perhaps a PENDING one. The transaction can
-            only be rolled back.
+    Returns False when a user has this e-mail, perhaps a PENDING one.
     """
-    try:
-        await tx.execute(
-            _INSERT,
-            _NewUser(
-                user_id=user_id,
-                saga_id=saga_id,
-                email=email.canonical,
-                email_as_typed=email.typed,
-                password_hash=password_hash,
-                full_name=full_name,
-                role=role,
-            ),
-        )
-    except psycopg.errors.UniqueViolation as error:
-        if error.diag.constraint_name != "uq_users_email":
-            raise
-        raise EmailTaken from error
+    new = _NewUser(
+        user_id=user_id,
+        saga_id=saga_id,
+        email=email.canonical,
+        email_as_typed=email.typed,
+        password_hash=password_hash,
+        full_name=full_name,
+        role=role,
+    )
+    return await tx.execute(_INSERT, new) == 1
 
 
 async def status_of_email(reader: Reader, email: CanonicalEmail) -> Status | None:

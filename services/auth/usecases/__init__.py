@@ -12,7 +12,7 @@ from services.auth.usecases.list_users import ListUsers
 from services.auth.usecases.login import Login
 from services.auth.usecases.logout import Logout
 from services.auth.usecases.refresh_token import RefreshToken
-from services.auth.usecases.register import Register
+from services.auth.usecases.register import Register, Registrations
 from services.auth.usecases.request_password_reset import RequestPasswordReset
 from services.auth.usecases.reset_password import ResetPassword
 from services.auth.usecases.send_email_verification import SendEmailVerification
@@ -34,6 +34,7 @@ __all__ = [
     "Logout",
     "RefreshToken",
     "Register",
+    "Registrations",
     "RequestPasswordReset",
     "ResetPassword",
     "SendEmailVerification",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import NoReturn
 from uuid import UUID
 
 from services.auth.domain.administrators import ensure_one_remains
@@ -10,29 +12,23 @@ from services.auth.errors import UserNotFound
 from services.auth.model import Status, User
 from services.auth.sagas.account_deletion import AccountDeletionSaga
 from services.auth.store import accounts, users
-from services.kernel.db.database import Database, Transaction
-from services.kernel.errors import SagaNotFound
+from services.kernel.db.database import Database, Reader, Transaction
+from services.kernel.errors import DomainError, EtagMismatch
 from services.kernel.ids import new_id
 from services.kernel.rpc import call
 from services.kernel.rpc.access import require_own
-from services.kernel.sagas.engine import SagaEngine
+from services.kernel.sagas.idempotency import Earlier
 from services.kernel.sagas.protocol import NewSaga
+from services.kernel.sagas.requests import Requests
 
 
+@dataclass(frozen=True, slots=True)
 class DeleteUser:
-    """Erases accounts, through a saga.
+    """Erases accounts, through a saga."""
 
-    Args:
-        database: Auth's.
-        engine: Drives the saga.
-        audit: Hears of it.
-    """
-
-    def __init__(self, database: Database, engine: SagaEngine, audit: Audit) -> None:
-        """See the class."""
-        self._database = database
-        self._engine = engine
-        self._audit = audit
+    database: Database
+    requests: Requests
+    audit: Audit
 
     async def __call__(
         self, *, caller: call.UserPrincipal, user_id: UUID, client_ip: str | None
@@ -43,57 +39,72 @@ class DeleteUser:
             Forbidden: The id is another user's, and the caller is not an administrator.
             UserNotFound: There is no such user.
             LastAdministrator: There would be none left.
+            EtagMismatch: The account was disabled or enabled meanwhile.
             RecordedError: Commerce has refused (CHECKOUT_IN_PROGRESS).
             DeadlineExceeded: Nobody knows yet; the saga goes on.
         """
         require_own(user_id, caller)
-        user = await users.get(self._database, user_id)
-        if user is None:
-            raise UserNotFound
-        if user.status is not Status.DELETING:
-            try:
-                await self._begin(user, caller, client_ip)
-                return
-            except _Underway:
-                pass
-        await self._attach(user_id)
 
-    async def _begin(self, user: User, caller: call.UserPrincipal, client_ip: str | None) -> None:
-        async def initial_change(tx: Transaction) -> None:
-            await accounts.lock_administrators(tx)
-            now = await accounts.lock(tx, user.id)
-            if now is None:
+        async def prepare() -> NewSaga:
+            user = await users.get(self.database, user_id)
+            if user is None:
                 raise UserNotFound
-            if now.status is not user.status:
-                raise _Underway
+            return self._deletion(user, caller, client_ip)
+
+        await self.requests.run_once(UserRow(user_id), prepare)
+
+    def _deletion(self, user: User, caller: call.UserPrincipal, client_ip: str | None) -> NewSaga:
+        async def initial_change(tx: Transaction) -> None:
+            now = await accounts.lock(tx, user.id)
+            if now is None or now.status is not user.status:
+                raise EtagMismatch  # the saga gives back the status that it knows
             await ensure_one_remains(tx, now)
             await accounts.set_status(tx, user.id, Status.DELETING)
-            await self._audit.write(
+            await self.audit.write(
                 tx, Event.USER_DELETED, user_id=user.id, actor=caller.id, client_ip=client_ip
             )
 
-        outcome = await self._engine.run(
-            NewSaga(
-                id=new_id(),
-                kind=AccountDeletionSaga.kind,
-                payload={"status": user.status},
-                user_id=user.id,
-                initial_change=initial_change,
-            )
+        return NewSaga(
+            id=new_id(),
+            kind=AccountDeletionSaga.kind,
+            payload={"status": user.status},
+            user_id=user.id,
+            initial_change=initial_change,
         )
-        outcome.unwrap()
 
-    async def _attach(self, user_id: UUID) -> None:
-        saga_id = await accounts.running_saga(
-            self._database, user_id, kind=AccountDeletionSaga.kind
-        )
-        if saga_id is None:
+
+@dataclass(frozen=True, slots=True)
+class UserRow:
+    """The row of a user, who is DELETING while one saga erases the account."""
+
+    user_id: UUID
+
+    async def find(self, reader: Reader) -> Earlier | None:
+        """Return the saga that erases the account."""
+        return await self._running(reader, except_id=None)
+
+    async def take(self, tx: Transaction, saga_id: UUID) -> Earlier | None:
+        """Lock the row, unless the account is being erased.
+
+        Raises:
+            UserNotFound: There is no such user any more.
+        """
+        await accounts.lock_administrators(tx)
+        user = await accounts.lock(tx, self.user_id)
+        if user is None:
             raise UserNotFound
-        try:
-            (await self._engine.attach(saga_id)).unwrap()
-        except SagaNotFound:
-            raise UserNotFound from None
+        return await self._running(tx, except_id=saga_id)
 
+    async def keep(self, database: Database, error: DomainError) -> Earlier | None:  # noqa: ARG002 - it keeps none
+        """Keep no refusal: the account may be erased later."""
+        return await self.find(database)
 
-class _Underway(Exception):
-    """The status has changed since it was read; internal to this module."""
+    async def gone(self, reader: Reader) -> NoReturn:  # noqa: ARG002 - the row has gone too
+        """Refuse: the account was erased long ago."""
+        raise UserNotFound
+
+    async def _running(self, reader: Reader, *, except_id: UUID | None) -> Earlier | None:
+        saga_id = await accounts.running_saga(
+            reader, self.user_id, kind=AccountDeletionSaga.kind, except_id=except_id
+        )
+        return None if saga_id is None else Earlier(saga_id=saga_id)

@@ -2,38 +2,31 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import NoReturn
+from uuid import UUID
+
 from services.auth.domain.codes import Codes, SubmittedCode
-from services.auth.errors import EmailTaken, OtpInvalid, RegistrationInProgress
+from services.auth.errors import OtpInvalid
 from services.auth.model import Purpose
 from services.auth.store import codes as store
-from services.auth.store.codes import Flow
-from services.auth.usecases.register import REFUSALS, Register, begin
+from services.auth.usecases.register import Registrations
 from services.auth.usecases.send_otp import DETAILS
-from services.kernel.db.database import Database, Transaction
-from services.kernel.errors import SagaNotFound
-from services.kernel.ids import new_id
-from services.kernel.sagas.engine import SagaEngine
+from services.kernel.db.database import Database, Reader, Transaction
+from services.kernel.errors import DomainError
+from services.kernel.sagas.idempotency import Earlier
+from services.kernel.sagas.protocol import NewSaga
+from services.kernel.sagas.requests import Requests
 from services.kernel.sagas.store import Json
 
 
+@dataclass(frozen=True, slots=True)
 class VerifyOtp:
-    """Registers accounts whose mailbox is proven, through the saga of every registration.
+    """Registers accounts whose mailbox is proven, through the saga of every registration."""
 
-    Args:
-        database: Auth's.
-        engine: Drives the saga.
-        codes: Compares codes.
-        register: Knows what a registration may not run into.
-    """
-
-    def __init__(
-        self, database: Database, engine: SagaEngine, codes: Codes, register: Register
-    ) -> None:
-        """See the class."""
-        self._database = database
-        self._engine = engine
-        self._codes = codes
-        self._register = register
+    requests: Requests
+    registrations: Registrations
+    codes: Codes
 
     async def __call__(self, code: SubmittedCode) -> Json:
         """Register, and return the new user, profile and brand as JSON.
@@ -43,53 +36,52 @@ class VerifyOtp:
         Raises:
             OtpInvalid, OtpExpired, OtpExhausted, TooManyRequests: See `Codes.verify`.
             EmailTaken, PhoneTaken, RegistrationInProgress: Nothing was written.
-            ProfileUnavailable: Nothing will be; the code works again.
-            DeadlineExceeded: Nobody knows yet; the same flow and code tell.
+            RegistrationUnavailable: Nothing will be; the code works again.
+            DeadlineExceeded: Nobody knows yet; a repeat with the same code tells.
         """
-        flow = await self._codes.verify(code, {Purpose.SIGNUP})
-        try:
-            result = await self._begin(flow)
-        except (_SpentBefore, *REFUSALS) as error:
-            # Perhaps because the same flow and code have gone through meanwhile.
-            result = await self._attach(flow, error)
+        flow = await self.codes.verify(code, {Purpose.SIGNUP})
+
+        async def prepare() -> NewSaga:
+            if flow.payload is None:
+                raise OtpInvalid  # it was spent, and its flow has gone since
+            details = DETAILS.validate_python(flow.payload["details"])
+            await self.registrations.ensure_possible(details)
+            return await self.registrations.new(
+                details, password_hash=flow.payload["password_hash"], is_verified=True
+            )
+
+        result = await self.requests.run_once(MailedCode(flow.id), prepare)
         return {name: value for name, value in result.items() if name != "verification_flow_id"}
 
-    async def _begin(self, flow: Flow) -> Json:
-        if flow.payload is None or flow.is_spent:
-            raise _SpentBefore
-        details = DETAILS.validate_python(flow.payload["details"])
-        await self._register.ensure_possible(details)
-        saga_id = new_id()
 
-        async def spend(tx: Transaction) -> None:
-            if not await store.spend(tx, flow.id, saga_id=saga_id):
-                raise _SpentBefore
+@dataclass(frozen=True, slots=True)
+class MailedCode:
+    """The code of a flow: it is spent on one saga, and good again when that is undone."""
 
-        try:
-            outcome = await begin(
-                self._database,
-                self._engine,
-                details,
-                saga_id=saga_id,
-                password_hash=flow.payload["password_hash"],
-                is_verified=True,
-                first=spend,
-            )
-        except EmailTaken:
-            await self._register.ensure_possible(details)
-            raise RegistrationInProgress from None  # it was PENDING, and has vanished since
-        return outcome.unwrap()
+    flow_id: UUID
 
-    async def _attach(self, flow: Flow, error: Exception) -> Json:
-        """Follow the saga that the flow began, perhaps a moment ago, or raise the error."""
-        now = await store.get(self._database, flow.id)
-        if now is None or now.saga_id is None:
-            raise RegistrationInProgress if isinstance(error, _SpentBefore) else error
-        try:
-            return (await self._engine.attach(now.saga_id)).unwrap()
-        except SagaNotFound:
-            raise OtpInvalid from None  # long done, and cleaned up
+    async def find(self, reader: Reader) -> Earlier | None:
+        """Return the saga that the code was spent on."""
+        flow = await store.get(reader, self.flow_id)
+        return None if flow is None or flow.saga_id is None else Earlier(saga_id=flow.saga_id)
 
+    async def take(self, tx: Transaction, saga_id: UUID) -> Earlier | None:
+        """Spend the code.
 
-class _SpentBefore(Exception):
-    """The same flow and code came twice at once; internal to this module."""
+        Raises:
+            OtpInvalid: The flow has gone.
+        """
+        if await store.spend(tx, self.flow_id, saga_id=saga_id):
+            return None
+        earlier = await self.find(tx)
+        if earlier is None:
+            raise OtpInvalid
+        return earlier
+
+    async def keep(self, database: Database, error: DomainError) -> Earlier | None:  # noqa: ARG002 - it keeps none
+        """Keep no refusal: the code may be tried again."""
+        return await self.find(database)
+
+    async def gone(self, reader: Reader) -> NoReturn:  # noqa: ARG002 - the code is spent
+        """Refuse a code that was spent long ago."""
+        raise OtpInvalid

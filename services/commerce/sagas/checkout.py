@@ -96,7 +96,7 @@ class CheckoutSaga:
         """Make the order FAILED, and give the goods back."""
         order_id = order_id_of(saga)
         assert saga.error is not None
-        if await orders.fail(tx, order_id, reason=saga.error["reason"]):
+        if await orders.fail(tx, order_id, reason=saga.error.reason):
             await products.release(tx, await orders.quantities(tx, order_id))
 
     def unavailable(self) -> DomainError:

@@ -74,19 +74,19 @@ class Messages:
         v.violations += [each for each in every.violations if each.field.split(".")[1] in names]
         return ProductChanges(names, values)
 
-    def amount(self, money: Money, field: str) -> int | Violation:
-        """Read an amount in minor units, or say what is wrong with it."""
-        return from_wire(money, self.currency, field=field)
+    def amount(self, v: Violations, money: Money, field: str) -> int:
+        """Check an amount and return it in minor units."""
+        amount = from_wire(money, self.currency, field=field)
+        if isinstance(amount, Violation):
+            v.violations.append(amount)
+            return 0
+        return amount
 
     def _price(self, v: Violations, product: catalog_pb.Product, field: str) -> int:
         if not product.HasField("price"):
             v.add(field, "is required")
             return 0
-        price = self.amount(product.price, field)
-        if isinstance(price, Violation):
-            v.violations.append(price)
-            return 0
-        return price
+        return self.amount(v, product.price, field)
 
     def _product(self, product: Product) -> catalog_pb.Product:
         return catalog_pb.Product(

@@ -34,11 +34,10 @@ class OrderServicer:
 
     async def PlaceOrder(self, request: order_pb.PlaceOrderRequest, call: Call) -> order_pb.Order:
         """Order what is in the caller's cart."""
-        expected = (
-            self.messages.amount(request.expected_total, "expected_total")
-            if request.HasField("expected_total")
-            else None
-        )
+        expected = None
+        with Violations() as v:
+            if request.HasField("expected_total"):
+                expected = self.messages.amount(v, request.expected_total, "expected_total")
         if request.validate_only:
             order = await self.place_order.validate(user_id=call.user.id, expected_total=expected)
         else:

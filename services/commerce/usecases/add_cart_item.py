@@ -11,8 +11,8 @@ from services.commerce.errors import QuantityLimit
 from services.commerce.model import QUANTITY_MAX, Cart
 from services.commerce.store import carts
 from services.kernel.db.database import Database, Transaction
-from services.kernel.sagas import idempotency
 from services.kernel.sagas.idempotency import RequestKey
+from services.kernel.sagas.requests import transact_once
 
 _CODEC = TypeAdapter(Cart)
 
@@ -40,4 +40,4 @@ class AddCartItem:
             cart = await carts.open_cart(tx, user_id)
             return await carts.add(tx, cart, product_id=product_id, quantity=quantity)
 
-        return await idempotency.once(self.database, "AddCartItem", key, add, _CODEC)
+        return await transact_once(self.database, "AddCartItem", key, add, _CODEC)

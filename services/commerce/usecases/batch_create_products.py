@@ -12,8 +12,8 @@ from services.commerce.model import Product, ProductFields
 from services.commerce.store import products
 from services.kernel.db.database import Database, Transaction
 from services.kernel.ids import new_id
-from services.kernel.sagas import idempotency
 from services.kernel.sagas.idempotency import RequestKey
+from services.kernel.sagas.requests import transact_once
 
 _CODEC = TypeAdapter(list[Product])
 
@@ -37,6 +37,6 @@ class BatchCreateProducts:
         async def insert(tx: Transaction) -> list[Product]:
             return await products.insert_products(tx, [new_id() for _ in fields], fields)
 
-        created = await idempotency.once(self.database, "BatchCreateProducts", key, insert, _CODEC)
+        created = await transact_once(self.database, "BatchCreateProducts", key, insert, _CODEC)
         self.totals.clear()
         return created

@@ -2,37 +2,31 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from uuid import UUID
 
 from services.commerce.model import Order, OrderState
 from services.commerce.sagas.cancellation import CancellationSaga
-from services.commerce.sagas.codec import order_of, payload_of
+from services.commerce.sagas.codec import order_of, order_record, payload_of
 from services.commerce.store import orders
 from services.commerce.usecases.get_order import GetOrder
-from services.kernel.db.database import Database, Transaction
-from services.kernel.errors import IllegalState
+from services.kernel.db.database import Database, Reader, Transaction
+from services.kernel.errors import DomainError, IllegalState, RequestInProgress
 from services.kernel.ids import new_id
 from services.kernel.rpc.call import UserPrincipal
 from services.kernel.sagas import idempotency
-from services.kernel.sagas.engine import SagaEngine
-from services.kernel.sagas.idempotency import RequestKey
+from services.kernel.sagas.idempotency import Earlier, RequestKey
 from services.kernel.sagas.protocol import NewSaga
+from services.kernel.sagas.requests import IdempotencyKey, Requests
+from services.kernel.sagas.store import Json
 
 
+@dataclass(frozen=True, slots=True)
 class CancelOrder:
-    """Cancels orders: one's own, or any for administrators.
+    """Cancels orders: one's own, or any for administrators."""
 
-    Args:
-        database: Commerce's.
-        engine: Drives the sagas.
-        get_order: Says whose an order is.
-    """
-
-    def __init__(self, database: Database, engine: SagaEngine, get_order: GetOrder) -> None:
-        """See the class."""
-        self._database = database
-        self._engine = engine
-        self._get_order = get_order
+    requests: Requests
+    get_order: GetOrder
 
     async def __call__(
         self, *, caller: UserPrincipal, order_id: UUID, key: RequestKey | None
@@ -45,49 +39,68 @@ class CancelOrder:
             IllegalState: It was never paid, or is not yet.
             DeadlineExceeded, RequestInProgress: It will be; the wallet takes its time.
         """
-        order = await self._get_order(caller=caller, order_id=order_id)
-        if key is not None:
-            await idempotency.find(self._database, key)  # refuses one of another request
-        if order.state is OrderState.PAID:
-            try:
-                return await self._run(order, key)
-            except _NoLongerPaid:
-                order = await self._get_order(caller=caller, order_id=order_id)
-        return await self._follow(order)
 
-    async def _follow(self, order: Order) -> Order:
-        if order.state is OrderState.CANCELLED:
-            return order
-        if order.state is not OrderState.CANCELLING:
-            raise IllegalState("Only a paid order can be cancelled.")
-        assert order.refund_id is not None
-        return order_of((await self._engine.attach(order.refund_id)).unwrap())
+        async def prepare() -> NewSaga:
+            order = await self.get_order(caller=caller, order_id=order_id)
+            if order.state in (OrderState.PENDING, OrderState.FAILED):
+                raise _not_paid()
+            return _cancellation(order)
 
-    async def _run(self, order: Order, key: RequestKey | None) -> Order:
-        order_id, saga_id = order.id, new_id()
-        assert order_id is not None
-
-        async def initial_change(tx: Transaction) -> None:
-            await _begin(tx, order_id, saga_id, key)
-
-        outcome = await self._engine.run(
-            NewSaga(
-                id=saga_id,
-                kind=CancellationSaga.kind,
-                payload=payload_of(order_id),
-                user_id=order.user_id,
-                initial_change=initial_change,
-            )
-        )
-        return order_of(outcome.unwrap())
+        row = OrderRow(order_id, IdempotencyKey(key))
+        return order_of(await self.requests.run_once(row, prepare))
 
 
-async def _begin(tx: Transaction, order_id: UUID, saga_id: UUID, key: RequestKey | None) -> None:
-    if key is not None:
-        await idempotency.claim(tx, key, saga_id=saga_id)
-    if not await orders.begin_cancel(tx, order_id, refund_id=saga_id):
-        raise _NoLongerPaid
+def _cancellation(order: Order) -> NewSaga:
+    assert order.id is not None
+    return NewSaga(
+        id=new_id(),
+        kind=CancellationSaga.kind,
+        payload=payload_of(order.id),
+        user_id=order.user_id,
+    )
 
 
-class _NoLongerPaid(Exception):
-    """Somebody else cancels it; internal to this module."""
+@dataclass(frozen=True, slots=True)
+class OrderRow:
+    """The row of an order, which one saga cancels; before it comes the idempotency key.
+
+    The row is looked at in T1 only, after the check whose order it is.
+    """
+
+    order_id: UUID
+    key: IdempotencyKey
+
+    async def find(self, reader: Reader) -> Earlier | None:
+        """Return what is kept with the idempotency key."""
+        return await self.key.find(reader)
+
+    async def take(self, tx: Transaction, saga_id: UUID) -> Earlier | None:
+        """Make the order CANCELLING, unless it is or was cancelled.
+
+        Raises:
+            IllegalState: It is not paid.
+        """
+        if (earlier := await self.key.take(tx, saga_id)) is not None:
+            return earlier
+        if await orders.begin_cancel(tx, self.order_id, refund_id=saga_id):
+            return None
+        await idempotency.free(tx, saga_id)
+        order = await orders.get(tx, self.order_id)
+        if order is None or order.refund_id is None:
+            raise _not_paid()
+        return Earlier(saga_id=order.refund_id)
+
+    async def keep(self, database: Database, error: DomainError) -> Earlier | None:
+        """Keep the refusal with the idempotency key."""
+        return await self.key.keep(database, error)
+
+    async def gone(self, reader: Reader) -> Json:
+        """Return the order, which was cancelled long ago."""
+        order = await orders.get(reader, self.order_id)
+        if order is None or order.state is not OrderState.CANCELLED:
+            raise RequestInProgress
+        return await order_record(reader, self.order_id)
+
+
+def _not_paid() -> IllegalState:
+    return IllegalState("Only a paid order can be cancelled.")

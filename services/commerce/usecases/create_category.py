@@ -10,8 +10,8 @@ from services.commerce.model import Category
 from services.commerce.store import categories
 from services.kernel.db.database import Database, Transaction
 from services.kernel.ids import new_id
-from services.kernel.sagas import idempotency
 from services.kernel.sagas.idempotency import RequestKey
+from services.kernel.sagas.requests import transact_once
 
 _CODEC = TypeAdapter(Category)
 
@@ -34,4 +34,4 @@ class CreateCategory:
                 tx, category_id=new_id(), name=name, description=description
             )
 
-        return await idempotency.once(self.database, "CreateCategory", key, insert, _CODEC)
+        return await transact_once(self.database, "CreateCategory", key, insert, _CODEC)

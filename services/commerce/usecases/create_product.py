@@ -12,8 +12,8 @@ from services.commerce.model import Product, ProductFields
 from services.commerce.store import products, users
 from services.kernel.db.database import Database, Transaction
 from services.kernel.ids import new_id
-from services.kernel.sagas import idempotency
 from services.kernel.sagas.idempotency import RequestKey
+from services.kernel.sagas.requests import transact_once
 
 _CODEC = TypeAdapter(Product)
 
@@ -41,6 +41,6 @@ class CreateProduct:
                 tx, product_id=new_id(), seller_id=seller.seller_id, fields=fields
             )
 
-        created = await idempotency.once(self.database, "CreateProduct", key, insert, _CODEC)
+        created = await transact_once(self.database, "CreateProduct", key, insert, _CODEC)
         self.totals.clear()
         return created

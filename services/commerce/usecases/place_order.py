@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -19,79 +20,53 @@ from services.commerce.sagas.checkout import CheckoutSaga
 from services.commerce.sagas.codec import order_of, payload_of
 from services.commerce.store import carts, orders, products
 from services.kernel.db.database import Database, Transaction
-from services.kernel.errors import (
-    DomainError,
-    InvalidField,
-    RecordedError,
-    RequestInProgress,
-    SagaNotFound,
-    Violation,
-)
 from services.kernel.ids import new_id
-from services.kernel.sagas import idempotency
-from services.kernel.sagas.engine import SagaEngine
-from services.kernel.sagas.idempotency import RequestKey, StoredOutcome
+from services.kernel.sagas.idempotency import RequestKey
 from services.kernel.sagas.protocol import NewSaga
+from services.kernel.sagas.requests import IdempotencyKey, Requests
 
 
+@dataclass(frozen=True, slots=True)
 class PlaceOrder:
-    """Places orders.
+    """Places orders."""
 
-    Args:
-        database: Commerce's.
-        engine: Drives the sagas.
-    """
-
-    def __init__(self, database: Database, engine: SagaEngine) -> None:
-        """See the class."""
-        self._database = database
-        self._engine = engine
+    database: Database
+    requests: Requests
 
     async def __call__(
-        self, *, user_id: UUID, expected_total: int | Violation | None, key: RequestKey | None
+        self, *, user_id: UUID, expected_total: int | None, key: RequestKey | None
     ) -> Order:
         """Order what is in the cart, pay it from the wallet, and return the order.
 
         Args:
-            user_id: Who orders.
-            expected_total: What it may cost, in minor units; None: whatever it costs.
+            user_id: The user who orders.
+            expected_total: The most it may cost, in minor units; None: whatever it costs.
             key: Names the request.
 
         Raises:
-            InvalidField: The expected total is no amount of money.
             CartEmpty, ItemUnavailable, NoStock, QuantityLimit, PriceChanged,
             CheckoutInProgress: Nothing was written.
-            InsufficientFunds, ProfileUnavailable: Everything was undone, or will be.
-            DeadlineExceeded: Nobody knows yet; the same key tells.
+            InsufficientFunds, PaymentUnavailable: Everything was undone, or will be.
+            DeadlineExceeded: Nobody knows yet; a repeat with the same key tells.
             SessionEnded: The user's account was deleted.
         """
-        expected = _amount(expected_total)
-        if key is not None and (kept := await idempotency.find(self._database, key)):
-            return await self._replay(kept)
-        try:
-            return await self._run(user_id, expected, key)
-        except _SameRequest as same:
-            return await self._replay(same.kept)
-        except RecordedError:
-            raise  # kept with the saga
-        except DomainError as error:
-            kept = await idempotency.store_refusal(self._database, "PlaceOrder", key, error)
-            if kept is None:
-                raise
-            return await self._replay(kept)
 
-    async def validate(self, *, user_id: UUID, expected_total: int | Violation | None) -> Order:
+        async def prepare() -> NewSaga:
+            return _checkout(user_id, expected_total)
+
+        return order_of(await self.requests.run_once(IdempotencyKey(key), prepare))
+
+    async def validate(self, *, user_id: UUID, expected_total: int | None) -> Order:
         """Return the order as it would be now; nothing is locked, nothing changes.
 
         Raises:
-            InvalidField, CartEmpty, ItemUnavailable, NoStock, QuantityLimit,
-            PriceChanged, CheckoutInProgress: As the order would.
+            CartEmpty, ItemUnavailable, NoStock, QuantityLimit, PriceChanged,
+            CheckoutInProgress: As the order would.
         """
-        expected = _amount(expected_total)
-        if await orders.is_pending(self._database, user_id):
+        if await orders.is_pending(self.database, user_id):
             raise CheckoutInProgress
-        cart = await carts.get(self._database, user_id)
-        items = _items(cart.lines, expected)
+        cart = await carts.get(self.database, user_id)
+        items = _items(cart.lines, expected_total)
         return Order(
             id=None,
             user_id=user_id,
@@ -101,34 +76,20 @@ class PlaceOrder:
             create_time=datetime.now(UTC),
         )
 
-    async def _run(self, user_id: UUID, expected: int | None, key: RequestKey | None) -> Order:
-        saga_id, order_id = new_id(), new_id()
 
-        async def initial_change(tx: Transaction) -> None:
-            if key is not None and (kept := await idempotency.claim(tx, key, saga_id=saga_id)):
-                raise _SameRequest(kept)
-            await _open(tx, user_id, expected, order_id=order_id, saga_id=saga_id)
+def _checkout(user_id: UUID, expected: int | None) -> NewSaga:
+    saga_id, order_id = new_id(), new_id()
 
-        outcome = await self._engine.run(
-            NewSaga(
-                id=saga_id,
-                kind=CheckoutSaga.kind,
-                payload=payload_of(order_id),
-                user_id=user_id,
-                initial_change=initial_change,
-            )
-        )
-        return order_of(outcome.unwrap())
+    async def initial_change(tx: Transaction) -> None:
+        await _open(tx, user_id, expected, order_id=order_id, saga_id=saga_id)
 
-    async def _replay(self, kept: StoredOutcome) -> Order:
-        if kept.error is not None:
-            raise RecordedError(kept.error)
-        assert kept.saga_id is not None
-        try:
-            return order_of((await self._engine.attach(kept.saga_id)).unwrap())
-        except SagaNotFound:
-            # Its row is committed with the key's: it has been cleaned up since.
-            raise RequestInProgress from None
+    return NewSaga(
+        id=saga_id,
+        kind=CheckoutSaga.kind,
+        payload=payload_of(order_id),
+        user_id=user_id,
+        initial_change=initial_change,
+    )
 
 
 async def _open(
@@ -147,7 +108,7 @@ async def _open(
 
 
 def _items(lines: Sequence[CartLine], expected: int | None) -> list[OrderItem]:
-    """Take the snapshot that is charged, or say why the cart can't be ordered."""
+    """Take the snapshot that is charged, or say why the cart cannot be ordered."""
     if not lines:
         raise CartEmpty
     for line in lines:
@@ -174,17 +135,3 @@ def _items(lines: Sequence[CartLine], expected: int | None) -> list[OrderItem]:
 
 def _total(items: Sequence[OrderItem]) -> int:
     return sum(item.total for item in items)
-
-
-def _amount(expected_total: int | Violation | None) -> int | None:
-    if isinstance(expected_total, Violation):
-        raise InvalidField(expected_total)
-    return expected_total
-
-
-class _SameRequest(Exception):
-    """The key was used before; internal to this module."""
-
-    def __init__(self, kept: StoredOutcome) -> None:
-        super().__init__()
-        self.kept = kept

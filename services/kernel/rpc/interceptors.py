@@ -93,7 +93,7 @@ def errors(method: Method, handler: Handler) -> RpcHandler:
             # Something that the handler awaited was cancelled, and not the call. Without a
             # status the caller would wait until its deadline (grpc #29248).
             failure = Unavailable("The call was interrupted. Try again.")
-            failure.reason = "INTERNAL"  # type: ignore[misc]
+            failure.reason = "INTERNAL"
         except Exception:
             log.exception("unexpected", method=method.path)
             failure = Internal()

@@ -7,6 +7,7 @@ gets the stored reply; a cancellation leaves a tombstone that a late branch meet
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -16,15 +17,44 @@ from sqlalchemy import DateTime, bindparam, func, literal_column, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from services.kernel.db.database import Transaction
+from services.kernel.db.statement import NoRow, Statement
 from services.kernel.db.tables import SAGA_BARRIERS as BARRIERS
-from services.kernel.db.untyped import Untyped
-from services.kernel.errors import DomainError, RecordedError, SagaCancelled
+from services.kernel.errors import DomainError, ErrorRecord, RecordedError, SagaCancelled
 
 Json = dict[str, Any]
 
+
+@dataclass(frozen=True, slots=True)
+class _Branch:
+    saga_id: UUID
+    branch: str
+
+
+@dataclass(frozen=True, slots=True)
+class _BranchClaim(_Branch):
+    not_after: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class _BranchReply(_Branch):
+    state: str
+    reply: Jsonb
+
+
+@dataclass(frozen=True, slots=True)
+class _Claimed:
+    is_late: bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class _BarrierRow:
+    state: str
+    reply: Any
+
+
 _KEY = (BARRIERS.c.saga_id == bindparam("saga_id")) & (BARRIERS.c.branch == bindparam("branch"))
 
-_CLAIM = Untyped(
+_CLAIM = Statement(
     insert(BARRIERS)
     .values(
         saga_id=bindparam("saga_id"),
@@ -35,18 +65,24 @@ _CLAIM = Untyped(
     .on_conflict_do_nothing()
     .returning(
         (func.saga_now() > bindparam("not_after", type_=DateTime(timezone=True))).label("is_late")
-    )
+    ),
+    _BranchClaim,
+    _Claimed,
 )
-_FIND = Untyped(select(BARRIERS.c.state, BARRIERS.c.reply).where(_KEY))
-_STORE = Untyped(
-    update(BARRIERS).where(_KEY).values(state=bindparam("state"), reply=bindparam("reply"))
+_FIND = Statement(select(BARRIERS.c.state, BARRIERS.c.reply).where(_KEY), _Branch, _BarrierRow)
+_STORE = Statement(
+    update(BARRIERS).where(_KEY).values(state=bindparam("state"), reply=bindparam("reply")),
+    _BranchReply,
+    NoRow,
 )
-_CANCEL = Untyped(
+_CANCEL = Statement(
     insert(BARRIERS)
     .values(saga_id=bindparam("saga_id"), branch=bindparam("branch"), state="CANCELLED")
     .on_conflict_do_update(
         constraint="pk_saga_barriers", set_={"state": "CANCELLED", "reply": literal_column("NULL")}
-    )
+    ),
+    _Branch,
+    NoRow,
 )
 
 
@@ -75,7 +111,7 @@ async def once(
         SagaCancelled: The branch was cancelled before, or came too late.
         RecordedError: The branch was rejected before (see `reject`).
     """
-    claimed = await tx.first(_CLAIM, saga_id=saga_id, branch=branch, not_after=not_after)
+    claimed = await tx.first(_CLAIM, _BranchClaim(saga_id, branch, not_after))
     if claimed is None:
         return await _stored(tx, saga_id, branch)
     if claimed.is_late:
@@ -90,8 +126,8 @@ async def reject(tx: Transaction, *, saga_id: UUID, branch: str, error: DomainEr
 
     Changes nothing when the branch was done, rejected or cancelled before.
     """
-    if await tx.first(_CLAIM, saga_id=saga_id, branch=branch, not_after=None) is not None:
-        await _store(tx, saga_id, branch, "REJECTED", error.record())
+    if await tx.first(_CLAIM, _BranchClaim(saga_id, branch, None)) is not None:
+        await _store(tx, saga_id, branch, "REJECTED", error.record().to_json())
 
 
 async def cancel(tx: Transaction, *, saga_id: UUID, branch: str) -> None:
@@ -100,18 +136,18 @@ async def cancel(tx: Transaction, *, saga_id: UUID, branch: str) -> None:
     The caller undoes the branch's change next, in a statement of its own: a create
     that this one waited for is visible only to a statement that begins afterwards.
     """
-    await tx.execute(_CANCEL, saga_id=saga_id, branch=branch)
+    await tx.execute(_CANCEL, _Branch(saga_id, branch))
 
 
 async def _stored(tx: Transaction, saga_id: UUID, branch: str) -> Json:
-    row = await tx.first(_FIND, saga_id=saga_id, branch=branch)
+    row = await tx.first(_FIND, _Branch(saga_id, branch))
     if row is None or row.state == "CANCELLED":
         raise SagaCancelled
     if row.state == "REJECTED":
-        raise RecordedError(row.reply)
+        raise RecordedError(ErrorRecord.from_json(row.reply))
     reply: Json = row.reply
     return reply
 
 
 async def _store(tx: Transaction, saga_id: UUID, branch: str, state: str, reply: Json) -> None:
-    await tx.execute(_STORE, saga_id=saga_id, branch=branch, state=state, reply=Jsonb(reply))
+    await tx.execute(_STORE, _BranchReply(saga_id, branch, state, Jsonb(reply)))

@@ -12,7 +12,7 @@ import contextvars
 import random
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 import structlog
@@ -29,8 +29,13 @@ from services.kernel.errors import (
     SagaNotFound,
 )
 from services.kernel.sagas import store as saga_store
-from services.kernel.sagas.protocol import Definition, NewSaga, Outcome, SagaStateMachine
+from services.kernel.sagas.idempotency import Earlier
+from services.kernel.sagas.protocol import DedupKey, Definition, NewSaga, Outcome, SagaStateMachine
 from services.kernel.sagas.store import LEASE_SECONDS, Saga, SagaState
+
+T = TypeVar("T")
+# None: the driver has given the saga back, and any replica may end it.
+_Answer = asyncio.Future[Outcome | Earlier | None]
 
 # What the holder of a lease leaves unused, so that its last try ends inside it.
 LEASE_RESERVE_SECONDS = 4.0
@@ -80,14 +85,17 @@ class SagaEngine:
         self._poll_seconds = poll_seconds
         self._tasks: dict[asyncio.Task[None], Saga | None] = {}
         self._recovering: set[asyncio.Task[None]] = set()
-        self._answers: dict[UUID, asyncio.Future[Outcome | None]] = {}
+        self._answers: dict[UUID, _Answer] = {}
         self._worker: asyncio.Task[None] | None = None
 
-    async def run(self, new: NewSaga) -> Outcome:
+    async def run(self, new: NewSaga, key: DedupKey | None = None) -> Outcome | Earlier:
         """Begin a saga and wait for its outcome, until the caller's deadline.
 
         The saga runs in a task of its own: a caller that leaves, or whose deadline
         passes, ends the waiting and nothing else.
+
+        Returns:
+            The saga's outcome, or the request that has taken the key: no saga has begun.
 
         Raises:
             DeadlineExceeded: Nobody knows yet; the saga goes on.
@@ -95,9 +103,9 @@ class SagaEngine:
         if _left() < WAIT_RESERVE_SECONDS:
             raise DeadlineExceeded
         answer = self._expect(new.id)
-        self._spawn(self._open_and_drive(new, answer))
+        self._spawn(self._open_and_drive(new, key, answer))
         try:
-            return await self._wait(new.id, answer)
+            return await self._told(answer) or await self._watch(new.id)
         except (RequestInProgress, SagaNotFound) as error:
             # Not found: T1 is still on its way, and may yet be committed.
             raise DeadlineExceeded from error
@@ -109,7 +117,9 @@ class SagaEngine:
             RequestInProgress: It is not known before the caller's deadline.
             SagaNotFound: There is no such saga.
         """
-        return await self._wait(saga_id, self._answers.get(saga_id))
+        answer = self._answers.get(saga_id)
+        told = None if answer is None else await self._told(answer)
+        return told if isinstance(told, Outcome) else await self._watch(saga_id)
 
     @property
     def is_recovering(self) -> bool:
@@ -138,20 +148,21 @@ class SagaEngine:
 
     # --- beginning and waiting
 
-    async def _open_and_drive(self, new: NewSaga, answer: asyncio.Future[Outcome | None]) -> None:
-        async def t1(tx: Transaction) -> Saga:
-            return await self._steps.begin(tx, new, owner=self._owner)
+    async def _open_and_drive(self, new: NewSaga, key: DedupKey | None, answer: _Answer) -> None:
+        async def t1(tx: Transaction) -> Saga | Earlier:
+            return await self._steps.begin(tx, new, key, owner=self._owner)
 
         try:
-            saga = await self._commit_surely("T1", t1)
+            begun = await self._commit_surely("T1", t1)
         except Exception as error:  # noqa: BLE001 - whatever it is, the caller is told
             self._fail(new.id, answer, error)
             return
-        await self._drive(saga, self._database)
+        if isinstance(begun, Earlier):
+            self._answer(new.id, begun)
+        else:
+            await self._drive(begun, self._database)
 
-    async def _commit_surely(
-        self, name: str, work: Callable[[Transaction], Awaitable[Saga]]
-    ) -> Saga:
+    async def _commit_surely(self, name: str, work: Callable[[Transaction], Awaitable[T]]) -> T:
         for pause in _pauses(tries=5):
             try:
                 return await self._database.transact(name, work)
@@ -159,16 +170,14 @@ class SagaEngine:
                 await self._sleep(pause)
         return await self._database.transact(name, work)
 
-    def _expect(self, saga_id: UUID) -> asyncio.Future[Outcome | None]:
-        answer: asyncio.Future[Outcome | None] = asyncio.get_running_loop().create_future()
-        # A caller that leaves must not leave a complaint behind.
+    def _expect(self, saga_id: UUID) -> _Answer:
+        answer: _Answer = asyncio.get_running_loop().create_future()
+        # Read the exception: asyncio logs futures whose exception nobody read.
         answer.add_done_callback(lambda done: done.cancelled() or done.exception())
         self._answers[saga_id] = answer
         return answer
 
-    def _fail(
-        self, saga_id: UUID, answer: asyncio.Future[Outcome | None], error: Exception
-    ) -> None:
+    def _fail(self, saga_id: UUID, answer: _Answer, error: Exception) -> None:
         self._answers.pop(saga_id, None)
         if not answer.done():
             answer.set_exception(error)
@@ -179,21 +188,20 @@ class SagaEngine:
         if outcome is not None:
             self._answer(saga.id, outcome)
 
-    def _answer(self, saga_id: UUID, outcome: Outcome | None) -> None:
+    def _answer(self, saga_id: UUID, told: Outcome | Earlier | None) -> None:
         answer = self._answers.pop(saga_id, None)
         if answer is not None and not answer.done():
-            answer.set_result(outcome)
+            answer.set_result(told)
 
-    async def _wait(self, saga_id: UUID, answer: asyncio.Future[Outcome | None] | None) -> Outcome:
-        if answer is not None and (outcome := await self._told(answer)) is not None:
-            return outcome
+    async def _watch(self, saga_id: UUID) -> Outcome:
+        """Wait until a saga's row has its outcome."""
         while _left() > WAIT_RESERVE_SECONDS + WATCH_SECONDS:
             with contextlib.suppress(RequestInProgress):
                 return await self._look(saga_id, last=False)
             await asyncio.sleep(WATCH_SECONDS)
         return await self._look(saga_id, last=True)
 
-    async def _told(self, answer: asyncio.Future[Outcome | None]) -> Outcome | None:
+    async def _told(self, answer: _Answer) -> Outcome | Earlier | None:
         """Wait for the driver's word; None: it has given the saga back, or time is up."""
         try:
             return await asyncio.wait_for(

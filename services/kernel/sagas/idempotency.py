@@ -1,4 +1,4 @@
-"""The same request again gets the same answer.
+"""Idempotency keys: a caller's names for its requests.
 
 A caller names a request with the metadata `idempotency-key`. The key's row is
 committed with the request's effect, so there is no moment at which one exists
@@ -10,42 +10,26 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
 from uuid import UUID
 
-import grpc
 from psycopg.types.json import Jsonb
-from pydantic import TypeAdapter
 from sqlalchemy import bindparam, delete, func, literal_column, select, update
 from sqlalchemy.dialects.postgresql import insert
 
-from services.kernel.db.database import Database, Reader, Transaction
+from services.kernel.db.database import Reader, Transaction
+from services.kernel.db.statement import NoRow, Statement
 from services.kernel.db.tables import IDEMPOTENCY as KEYS
-from services.kernel.db.untyped import Untyped
 from services.kernel.errors import (
-    DomainError,
+    ErrorRecord,
     IdempotencyKeyReused,
     InvalidField,
-    RecordedError,
     Violation,
 )
 from services.kernel.rpc.call import Call
-
-T = TypeVar("T")
+from services.kernel.sagas.store import BySaga
 
 _PRINTABLE = re.compile(r"[\x20-\x7e]{1,255}")
-# What would be the same at any time is not worth keeping; what may pass must not be.
-_NEVER_KEPT = {
-    grpc.StatusCode.INVALID_ARGUMENT,
-    grpc.StatusCode.UNAUTHENTICATED,
-    grpc.StatusCode.UNAVAILABLE,
-    grpc.StatusCode.DEADLINE_EXCEEDED,
-    grpc.StatusCode.RESOURCE_EXHAUSTED,
-    grpc.StatusCode.ABORTED,
-    grpc.StatusCode.INTERNAL,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +43,18 @@ class RequestKey:
 
 
 @dataclass(frozen=True, slots=True)
-class StoredOutcome:
-    """What is known of an earlier request with the same key."""
+class Earlier:
+    """What is known of an earlier request that counts as the same one.
 
-    saga_id: UUID | None
-    reply: Any
-    error: dict[str, Any] | None
+    Attributes:
+        saga_id: The saga that it has begun, whose outcome is the answer.
+        reply: The answer as JSON, where it needed no saga.
+        error: The refusal, where no saga has begun.
+    """
+
+    saga_id: UUID | None = None
+    reply: object = None
+    error: ErrorRecord | None = None
 
 
 class RequestKeys:
@@ -75,7 +65,6 @@ class RequestKeys:
     """
 
     def __init__(self, secret: bytes) -> None:
-        """See the class."""
         self._secret = secret
 
     def of(self, call: Call) -> RequestKey | None:
@@ -102,6 +91,38 @@ class RequestKeys:
         return hmac.digest(self._secret, value, hashlib.sha256)
 
 
+@dataclass(frozen=True, slots=True)
+class _ByKey:
+    scope: str
+    method: str
+    key_hmac: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class _KeyClaim(_ByKey):
+    fingerprint: bytes
+    saga_id: UUID | None
+
+
+@dataclass(frozen=True, slots=True)
+class _KeyAnswer(_ByKey):
+    reply: Jsonb | None
+    error: Jsonb | None
+
+
+@dataclass(frozen=True, slots=True)
+class _ClaimedRow:
+    scope: str
+
+
+@dataclass(frozen=True, slots=True)
+class _KeyRow:
+    fingerprint: bytes
+    saga_id: UUID | None
+    reply: object
+    error: object
+
+
 _MATCHES = (
     (KEYS.c.scope == bindparam("scope"))
     & (KEYS.c.method == bindparam("method"))
@@ -115,7 +136,7 @@ _INSERT = insert(KEYS).values(
     saga_id=bindparam("saga_id"),
     expire_time=func.saga_now() + literal_column("interval '24 hours'"),
 )
-_CLAIM = Untyped(
+_CLAIM = Statement(
     _INSERT.on_conflict_do_update(
         constraint="pk_idempotency",
         set_={
@@ -126,21 +147,23 @@ _CLAIM = Untyped(
             "expire_time": _INSERT.excluded.expire_time,
         },
         where=KEYS.c.expire_time < func.saga_now(),
-    ).returning(KEYS.c.scope)
+    ).returning(KEYS.c.scope),
+    _KeyClaim,
+    _ClaimedRow,
 )
 _KEPT = select(KEYS.c.fingerprint, KEYS.c.saga_id, KEYS.c.reply, KEYS.c.error).where(_MATCHES)
-_FIND = Untyped(_KEPT.where(KEYS.c.expire_time >= func.saga_now()))
-# A claim that took nothing holds the row's lock: it was alive then, whatever the time is now.
-_FIND_LOCKED = Untyped(_KEPT)
-_STORE = Untyped(
-    update(KEYS).where(_MATCHES).values(reply=bindparam("reply"), error=bindparam("error"))
+_FIND = Statement(_KEPT.where(KEYS.c.expire_time >= func.saga_now()), _ByKey, _KeyRow)
+# ON CONFLICT locked the row: it had not expired. Do not check again: it may by now.
+_FIND_LOCKED = Statement(_KEPT, _ByKey, _KeyRow)
+_STORE = Statement(
+    update(KEYS).where(_MATCHES).values(reply=bindparam("reply"), error=bindparam("error")),
+    _KeyAnswer,
+    NoRow,
 )
-_FREE = Untyped(delete(KEYS).where(KEYS.c.saga_id == bindparam("saga_id")))
+_FREE = Statement(delete(KEYS).where(KEYS.c.saga_id == bindparam("saga_id")), BySaga, NoRow)
 
 
-async def claim(
-    tx: Transaction, key: RequestKey, *, saga_id: UUID | None = None
-) -> StoredOutcome | None:
+async def claim(tx: Transaction, key: RequestKey, *, saga_id: UUID | None = None) -> Earlier | None:
     """Take a key for this request, or return what is kept of an earlier one.
 
     Waits while a request with the same key is being committed.
@@ -148,11 +171,13 @@ async def claim(
     Raises:
         IdempotencyKeyReused: The key belongs to another request.
     """
-    taken = await tx.first(_CLAIM, **_named(key), fingerprint=key.fingerprint, saga_id=saga_id)
-    return None if taken is not None else await _find(tx, _FIND_LOCKED, key)
+    claim = _KeyClaim(key.scope, key.method, key.key_hmac, key.fingerprint, saga_id)
+    if await tx.first(_CLAIM, claim) is not None:
+        return None
+    return await _find(tx, _FIND_LOCKED, key)
 
 
-async def find(reader: Reader, key: RequestKey) -> StoredOutcome | None:
+async def find(reader: Reader, key: RequestKey) -> Earlier | None:
     """Return what is kept of an earlier request with this key, if any.
 
     Raises:
@@ -161,98 +186,29 @@ async def find(reader: Reader, key: RequestKey) -> StoredOutcome | None:
     return await _find(reader, _FIND, key)
 
 
-async def _find(reader: Reader, statement: Untyped, key: RequestKey) -> StoredOutcome | None:
-    row = await reader.first(statement, **_named(key))
+async def _find(
+    reader: Reader, statement: Statement[_ByKey, _KeyRow], key: RequestKey
+) -> Earlier | None:
+    row = await reader.first(statement, _ByKey(key.scope, key.method, key.key_hmac))
     if row is None:
         return None
     if not hmac.compare_digest(row.fingerprint, key.fingerprint):
         raise IdempotencyKeyReused
-    return StoredOutcome(saga_id=row.saga_id, reply=row.reply, error=row.error)
+    error = None if row.error is None else ErrorRecord.from_json(row.error)
+    return Earlier(saga_id=row.saga_id, reply=row.reply, error=error)
+
+
+async def store_reply(tx: Transaction, key: RequestKey, reply: object) -> None:
+    """Keep an answer, as JSON, with a key that was claimed."""
+    await tx.execute(_STORE, _KeyAnswer(key.scope, key.method, key.key_hmac, Jsonb(reply), None))
+
+
+async def store_refusal(tx: Transaction, key: RequestKey, error: ErrorRecord) -> None:
+    """Keep a refusal with a key that was claimed."""
+    kept = Jsonb(error.to_json())
+    await tx.execute(_STORE, _KeyAnswer(key.scope, key.method, key.key_hmac, None, kept))
 
 
 async def free(tx: Transaction, saga_id: UUID) -> None:
-    """Forget the key of a saga that ended because something was unavailable."""
-    await tx.execute(_FREE, saga_id=saga_id)
-
-
-async def once(
-    database: Database,
-    name: str,
-    key: RequestKey | None,
-    work: Callable[[Transaction], Awaitable[T]],
-    codec: TypeAdapter[T],
-) -> T:
-    """Run a transaction once for each key; a repeat gets the first answer.
-
-    Args:
-        database: Where to run it.
-        name: The transaction's name.
-        key: The request's key; without one the transaction just runs.
-        work: The transaction.
-        codec: Turns its result into JSON and back.
-
-    Raises:
-        IdempotencyKeyReused: The key belongs to another request.
-    """
-    if key is None:
-        return await database.transact(name, work)
-
-    async def body(tx: Transaction) -> T:
-        kept = await claim(tx, key)
-        if kept is not None:
-            return _replayed(kept, codec)
-        result = await work(tx)
-        await _store(tx, key, reply=codec.dump_python(result, mode="json"))
-        return result
-
-    try:
-        return await database.transact(name, body)
-    except RecordedError:
-        raise
-    except DomainError as error:
-        if (kept := await store_refusal(database, name, key, error)) is None:
-            raise
-        return _replayed(kept, codec)
-
-
-async def store_refusal(
-    database: Database, name: str, key: RequestKey | None, error: DomainError
-) -> StoredOutcome | None:
-    """Keep a business refusal for a key, so that a repeat gets the same answer.
-
-    Does nothing without a key, nor for refusals that may pass.
-
-    Returns:
-        What is kept of a copy of the request that was faster; it is the answer, then.
-    """
-    if key is None or error.code in _NEVER_KEPT:
-        return None
-
-    async def body(tx: Transaction) -> StoredOutcome | None:
-        kept = await claim(tx, key)
-        if kept is None:
-            await _store(tx, key, error=error.record())
-        return kept
-
-    return await database.transact(f"{name}.refusal", body)
-
-
-def _replayed(kept: StoredOutcome, codec: TypeAdapter[T]) -> T:
-    if kept.error is not None:
-        raise RecordedError(kept.error)
-    return codec.validate_python(kept.reply)
-
-
-async def _store(
-    tx: Transaction, key: RequestKey, *, reply: Any = None, error: dict[str, Any] | None = None
-) -> None:
-    await tx.execute(
-        _STORE,
-        **_named(key),
-        reply=None if reply is None else Jsonb(reply),
-        error=None if error is None else Jsonb(error),
-    )
-
-
-def _named(key: RequestKey) -> dict[str, Any]:
-    return {"scope": key.scope, "method": key.method, "key_hmac": key.key_hmac}
+    """Forget the key that names a saga."""
+    await tx.execute(_FREE, BySaga(saga_id))

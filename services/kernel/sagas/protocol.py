@@ -24,13 +24,17 @@ from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
 
+import grpc
 from lockstep_clients import deadlines
 
-from services.kernel.db.database import Database, Transaction
-from services.kernel.errors import DomainError, RecordedError, SagaNotFound
+from services.kernel.db.database import Database, Reader, Transaction
+from services.kernel.errors import DomainError, ErrorRecord, RecordedError, SagaNotFound
 from services.kernel.sagas import idempotency
 from services.kernel.sagas import store as saga_store
+from services.kernel.sagas.idempotency import Earlier
 from services.kernel.sagas.store import LEASE_SECONDS, Json, Saga, SagaState
+
+_UNAVAILABLE = grpc.StatusCode.UNAVAILABLE
 
 
 class Rejected(Exception):
@@ -85,37 +89,47 @@ class NewSaga:
         kind: Which definition.
         payload: What its steps need; never a secret.
         user_id: Whom it is about.
-        initial_change: The coordinator's own change, in T1. What it raises ends the saga before
-            it began.
+        initial_change: The coordinator's own change, in T1, where taking the dedup key is
+            not all of it. What it raises ends the saga before it began.
     """
 
     id: UUID
     kind: str
     payload: Json
     user_id: UUID | None
-    initial_change: Callable[[Transaction], Awaitable[None]]
+    initial_change: Callable[[Transaction], Awaitable[None]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a saga ended, as far as a caller is concerned: it will not change."""
+    """How a saga ended, as far as a caller is concerned: it will not change.
+
+    Attributes:
+        result: The answer; None, too, when it was forgotten with its user.
+        error: The refusal.
+    """
 
     result: Json | None = None
-    error: Json | None = None
+    error: ErrorRecord | None = None
 
     @classmethod
     def of(cls, saga: Saga) -> Outcome | None:
         """Return a saga's outcome, or None while it may still change."""
         match saga.state:
             case SagaState.DONE:
-                return cls(result=saga.result)
+                return cls(result=saga.result if saga.payload else None)
             case SagaState.ABORTED:
                 return cls(error=saga.error)
-            case SagaState.COMPENSATING if saga.error and saga.error["code"] == "UNAVAILABLE":
+            case SagaState.COMPENSATING if saga.error and saga.error.code is _UNAVAILABLE:
                 # Final, and undoing may take as long as what is down stays down.
                 return cls(error=saga.error)
             case _:
                 return None
+
+    @property
+    def is_forgotten(self) -> bool:
+        """Whether there is no word left of how it ended."""
+        return self.result is None and self.error is None
 
     def unwrap(self) -> Json:
         """Return the result.
@@ -127,6 +141,29 @@ class Outcome:
             raise RecordedError(self.error)
         assert self.result is not None
         return self.result
+
+
+class DedupKey(Protocol):
+    """What makes two requests the same one: the first to take it begins the saga."""
+
+    async def find(self, reader: Reader) -> Earlier | None:
+        """Return what is known of an earlier request, if there was one."""
+
+    async def take(self, tx: Transaction, saga_id: UUID) -> Earlier | None:
+        """Take the key for a saga (in T1), or return the request that has taken it.
+
+        Waits while another request is taking it; changes nothing when one has.
+        """
+
+    async def keep(self, database: Database, error: DomainError) -> Earlier | None:
+        """Keep a refusal, or return the request that has taken the key."""
+
+    async def gone(self, reader: Reader) -> Json:
+        """Answer a request whose saga was cleaned up.
+
+        Raises:
+            DomainError: Nobody knows the answer any more.
+        """
 
 
 class SagaStateMachine:
@@ -141,8 +178,13 @@ class SagaStateMachine:
         """The kinds that are known here."""
         return sorted(self._definitions)
 
-    async def begin(self, tx: Transaction, new: NewSaga, *, owner: str) -> Saga:
-        """Write the saga's row and make the coordinator's own change: the body of T1."""
+    async def begin(
+        self, tx: Transaction, new: NewSaga, key: DedupKey | None, *, owner: str
+    ) -> Saga | Earlier:
+        """Write the saga's row and make the coordinator's own change: the body of T1.
+
+        Returns the saga, or the request that has taken the key; then nothing has begun.
+        """
         saga = await saga_store.insert_saga(
             tx,
             saga_id=new.id,
@@ -157,7 +199,12 @@ class SagaStateMachine:
             # The try whose answer was lost had committed. Read nothing into that
             # without a commit of our own: an unconfirmed read may lie.
             return await saga_store.confirm(tx, new.id)
-        await new.initial_change(tx)
+        # After the saga's row: a T1 that runs again would take its own key for another's.
+        if key is not None and (earlier := await key.take(tx, new.id)) is not None:
+            await saga_store.remove(tx, new.id)
+            return earlier
+        if new.initial_change is not None:
+            await new.initial_change(tx)
         return saga
 
     async def next(self, saga: Saga, database: Database) -> Saga:
@@ -198,7 +245,7 @@ class SagaStateMachine:
             )
             if turned is None:
                 raise _LostRaceError
-            if turned.error is not None and turned.error["code"] == "UNAVAILABLE":
+            if turned.error is not None and not turned.error.is_kept:
                 await idempotency.free(tx, saga.id)
             return turned
 

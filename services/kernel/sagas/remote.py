@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import grpc
 from lockstep_clients.errors import LockstepError
 
-from services.kernel.errors import DomainError, RecordedError, Unavailable
+from services.kernel.errors import DomainError, ErrorRecord, RecordedError, Unavailable
 from services.kernel.sagas.protocol import Rejected
 
 # Only these say that the step was not done; anything else means "maybe done".
@@ -45,12 +45,12 @@ def needed(unavailable: type[Unavailable]) -> Iterator[None]:
 def as_domain_error(error: LockstepError) -> DomainError:
     """Return what another service said, to be passed on to the caller."""
     return RecordedError(
-        {
-            "code": error.code.name,
-            "reason": error.reason,
-            "message": error.message,
-            "metadata": {k: v for k, v in error.metadata.items() if k != "trace_id"},
-            "violations": [[v.field, v.description] for v in error.violations],
-            "retry_after_seconds": error.retry_after_seconds,
-        }
+        ErrorRecord(
+            code=error.code,
+            reason=error.reason,
+            message=error.message,
+            metadata={k: v for k, v in error.metadata.items() if k != "trace_id"},
+            violations=tuple((v.field, v.description) for v in error.violations),
+            retry_after_seconds=error.retry_after_seconds,
+        )
     )

@@ -91,7 +91,7 @@ def _message(saga: Saga) -> saga_pb.Saga:
         kind=saga.kind,
         state=_wire_state(saga.state),
         attempts=saga.attempts,
-        reason=saga.error["reason"] if saga.error else "",
+        reason=saga.error.reason if saga.error else "",
         last_error=saga.last_error or "",
         parked=saga.parked,
         user_id=str(saga.user_id) if saga.user_id else "",

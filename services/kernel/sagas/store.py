@@ -15,10 +15,13 @@ from sqlalchemy import (
     ARRAY,
     BindParameter,
     Boolean,
+    Double,
     Interval,
     Text,
     bindparam,
     case,
+    cast,
+    delete,
     extract,
     func,
     literal_column,
@@ -30,8 +33,9 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert
 
 from services.kernel.db.database import Reader, Transaction
+from services.kernel.db.statement import NoRow, Statement
 from services.kernel.db.tables import SAGAS
-from services.kernel.db.untyped import Row, Untyped
+from services.kernel.errors import ErrorRecord
 
 Json = dict[str, Any]
 
@@ -59,7 +63,7 @@ class Saga:
     Attributes:
         payload: What its steps need; never a secret.
         result: What the caller is told, once DONE.
-        error: What the caller is told, once COMPENSATING (see `DomainError.record`).
+        kept_error: The error as JSON, once COMPENSATING.
         expires: When it turns back, on the clock of `time.monotonic`; None: never.
         not_after: The same on the database's clock, for the participants.
     """
@@ -69,7 +73,7 @@ class Saga:
     state: SagaState
     payload: Json
     result: Json | None
-    error: Json | None
+    kept_error: object
     user_id: UUID | None
     attempts: int
     last_error: str | None
@@ -81,17 +85,105 @@ class Saga:
     create_time: datetime
     update_time: datetime
 
+    @property
+    def error(self) -> ErrorRecord | None:
+        """What the caller is told, once COMPENSATING."""
+        return None if self.kept_error is None else ErrorRecord.from_json(self.kept_error)
+
+
+@dataclass(frozen=True, slots=True)
+class SagaRow:
+    """A row of `sagas`, and how long it has until its deadline."""
+
+    id: UUID
+    kind: str
+    state: SagaState
+    payload: Any
+    result: Any
+    error: object
+    user_id: UUID | None
+    attempts: int
+    last_error: str | None
+    lease_owner: str | None
+    lease_epoch: int
+    next_run_at: datetime
+    deadline_at: datetime | None
+    parked_at: datetime | None
+    create_time: datetime
+    update_time: datetime
+    seconds_left: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class BySaga:
+    """The parameter of a statement about one saga."""
+
+    saga_id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class _Insertion:
+    saga_id: UUID
+    kind: str
+    payload: Jsonb
+    user_id: UUID | None
+    owner: str
+    lease: timedelta
+    deadline: timedelta | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Completion:
+    saga_id: UUID
+    result: Jsonb
+
+
+@dataclass(frozen=True, slots=True)
+class _Turn:
+    saga_id: UUID
+    error: Jsonb
+    lease: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseClaim:
+    """The parameters of the statement that takes leases."""
+
+    owner: str
+    kinds: list[str]
+    lease: timedelta
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Rescheduling:
+    saga_id: UUID
+    epoch: int
+    pause: timedelta
+    last_error: str | None
+    is_parked: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _SagaPage:
+    state: str | None
+    kind: str | None
+    any_parked: bool
+    before_time: datetime
+    before_id: UUID
+    limit: int
+
 
 def _interval(name: str) -> BindParameter[timedelta]:
     return bindparam(name, type_=Interval)
 
 
-_LEFT = extract("epoch", SAGAS.c.deadline_at - func.saga_now()).label("seconds_left")
+_LEFT = cast(extract("epoch", SAGAS.c.deadline_at - func.saga_now()), Double).label("seconds_left")
 _COLUMNS = (*SAGAS.c, _LEFT)
 _BY_ID = SAGAS.c.id == bindparam("saga_id")
 _UNFINISHED = literal_column("state IN ('RUNNING', 'COMPENSATING')", Boolean)
 
-_INSERT = Untyped(
+_INSERT = Statement(
     insert(SAGAS)
     .values(
         id=bindparam("saga_id"),
@@ -104,12 +196,17 @@ _INSERT = Untyped(
         deadline_at=func.saga_now() + _interval("deadline"),
     )
     .on_conflict_do_nothing()
-    .returning(*_COLUMNS)
+    .returning(*_COLUMNS),
+    _Insertion,
+    SagaRow,
 )
-_CONFIRM = Untyped(
-    update(SAGAS).where(_BY_ID).values(update_time=func.saga_now()).returning(*_COLUMNS)
+_REMOVE = Statement(delete(SAGAS).where(_BY_ID), BySaga, NoRow)
+_CONFIRM = Statement(
+    update(SAGAS).where(_BY_ID).values(update_time=func.saga_now()).returning(*_COLUMNS),
+    BySaga,
+    SagaRow,
 )
-_DONE = Untyped(
+_DONE = Statement(
     update(SAGAS)
     .where(_BY_ID, literal_column("state IN ('RUNNING', 'DONE')", Boolean))
     .values(
@@ -118,9 +215,11 @@ _DONE = Untyped(
         parked_at=None,
         update_time=func.saga_now(),
     )
-    .returning(*_COLUMNS)
+    .returning(*_COLUMNS),
+    _Completion,
+    SagaRow,
 )
-_COMPENSATING = Untyped(
+_COMPENSATING = Statement(
     update(SAGAS)
     .where(_BY_ID, _UNFINISHED)
     .values(
@@ -129,13 +228,17 @@ _COMPENSATING = Untyped(
         next_run_at=func.saga_now() + _interval("lease"),
         update_time=func.saga_now(),
     )
-    .returning(*_COLUMNS)
+    .returning(*_COLUMNS),
+    _Turn,
+    SagaRow,
 )
-_ABORTED = Untyped(
+_ABORTED = Statement(
     update(SAGAS)
     .where(_BY_ID, literal_column("state IN ('COMPENSATING', 'ABORTED')", Boolean))
     .values(state="ABORTED", parked_at=None, update_time=func.saga_now())
-    .returning(*_COLUMNS)
+    .returning(*_COLUMNS),
+    BySaga,
+    SagaRow,
 )
 _DUE = (
     select(SAGAS.c.id)
@@ -148,7 +251,7 @@ _DUE = (
     .limit(bindparam("limit"))
     .with_for_update(skip_locked=True)
 )
-_CLAIM = Untyped(
+_CLAIM = Statement(
     update(SAGAS)
     .where(SAGAS.c.id.in_(_DUE))
     .values(
@@ -158,9 +261,11 @@ _CLAIM = Untyped(
         next_run_at=func.saga_now() + _interval("lease"),
         update_time=func.saga_now(),
     )
-    .returning(*_COLUMNS)
+    .returning(*_COLUMNS),
+    LeaseClaim,
+    SagaRow,
 )
-_RESCHEDULE = Untyped(
+_RESCHEDULE = Statement(
     update(SAGAS)
     .where(_BY_ID, _UNFINISHED, SAGAS.c.lease_epoch == bindparam("epoch"))
     .values(
@@ -174,16 +279,20 @@ _RESCHEDULE = Untyped(
             else_=SAGAS.c.parked_at,
         ),
         update_time=func.saga_now(),
-    )
+    ),
+    _Rescheduling,
+    NoRow,
 )
-_RETRY = Untyped(
+_RETRY = Statement(
     update(SAGAS)
     .where(_BY_ID, _UNFINISHED)
     .values(next_run_at=func.saga_now(), parked_at=None, attempts=0, update_time=func.saga_now())
-    .returning(*_COLUMNS)
+    .returning(*_COLUMNS),
+    BySaga,
+    SagaRow,
 )
-_GET = Untyped(select(*_COLUMNS).where(_BY_ID))
-_LIST = Untyped(
+_GET = Statement(select(*_COLUMNS).where(_BY_ID), BySaga, SagaRow)
+_LIST = Statement(
     select(*_COLUMNS)
     .where(
         or_(
@@ -199,7 +308,9 @@ _LIST = Untyped(
         ),
     )
     .order_by(SAGAS.c.create_time.desc(), SAGAS.c.id.desc())
-    .limit(bindparam("limit"))
+    .limit(bindparam("limit")),
+    _SagaPage,
+    SagaRow,
 )
 
 
@@ -215,8 +326,7 @@ async def insert_saga(
     deadline_seconds: float | None,
 ) -> Saga | None:
     """Begin a saga; None when it has begun already."""
-    row = await tx.first(
-        _INSERT,
+    insertion = _Insertion(
         saga_id=saga_id,
         kind=kind,
         payload=Jsonb(payload),
@@ -225,70 +335,72 @@ async def insert_saga(
         lease=timedelta(seconds=lease_seconds),
         deadline=None if deadline_seconds is None else timedelta(seconds=deadline_seconds),
     )
-    return None if row is None else _saga(row)
+    row = await tx.first(_INSERT, insertion)
+    return _optional(row)
+
+
+async def remove(tx: Transaction, saga_id: UUID) -> None:
+    """Remove a saga that has not begun after all."""
+    await tx.execute(_REMOVE, BySaga(saga_id))
 
 
 async def confirm(tx: Transaction, saga_id: UUID) -> Saga:
     """Write to a saga that exists, so that what was read of it is committed too."""
-    return _saga(await tx.first(_CONFIRM, saga_id=saga_id))
+    row = await tx.first(_CONFIRM, BySaga(saga_id))
+    assert row is not None
+    return _saga(row)
 
 
 async def mark_done(tx: Transaction, saga_id: UUID, result: Json) -> Saga | None:
     """Decide for DONE; None when it was decided otherwise."""
-    return _optional(await tx.first(_DONE, saga_id=saga_id, result=Jsonb(result)))
+    row = await tx.first(_DONE, _Completion(saga_id, Jsonb(result)))
+    return _optional(row)
 
 
 async def mark_compensating(
-    tx: Transaction, saga_id: UUID, error: Json, *, lease_seconds: float
+    tx: Transaction, saga_id: UUID, error: ErrorRecord, *, lease_seconds: float
 ) -> Saga | None:
     """Decide for COMPENSATING; None when it was decided otherwise."""
-    return _optional(
-        await tx.first(
-            _COMPENSATING,
-            saga_id=saga_id,
-            error=Jsonb(error),
-            lease=timedelta(seconds=lease_seconds),
-        )
-    )
+    kept = Jsonb(error.to_json())
+    turn = _Turn(saga_id, kept, timedelta(seconds=lease_seconds))
+    row = await tx.first(_COMPENSATING, turn)
+    return _optional(row)
 
 
 async def mark_aborted(tx: Transaction, saga_id: UUID) -> Saga | None:
     """End a compensation; None when there is none."""
-    return _optional(await tx.first(_ABORTED, saga_id=saga_id))
+    row = await tx.first(_ABORTED, BySaga(saga_id))
+    return _optional(row)
 
 
 async def claim_due(
     tx: Transaction, *, owner: str, kinds: Sequence[str], lease_seconds: float, limit: int
 ) -> list[Saga]:
     """Lease sagas that are due, skipping those that another worker takes."""
-    rows = await tx.all(
-        _CLAIM, owner=owner, kinds=list(kinds), lease=timedelta(seconds=lease_seconds), limit=limit
-    )
-    return [_saga(row) for row in rows]
+    claim = LeaseClaim(owner, list(kinds), timedelta(seconds=lease_seconds), limit)
+    return [_saga(row) for row in await tx.all(_CLAIM, claim)]
 
 
 async def reschedule(
     tx: Transaction, saga: Saga, *, pause_seconds: float, last_error: str | None, is_parked: bool
 ) -> None:
     """Give a lease back; changes nothing when somebody else has it by now."""
+    pause = timedelta(seconds=pause_seconds)
     await tx.execute(
-        _RESCHEDULE,
-        saga_id=saga.id,
-        epoch=saga.lease_epoch,
-        pause=timedelta(seconds=pause_seconds),
-        last_error=last_error,
-        is_parked=is_parked,
+        _RESCHEDULE, _Rescheduling(saga.id, saga.lease_epoch, pause, last_error, is_parked)
     )
 
 
 async def retry_now(tx: Transaction, saga_id: UUID) -> Saga | None:
     """Make an unfinished saga due; None when it has ended or there is none."""
-    return _optional(await tx.first(_RETRY, saga_id=saga_id))
+    row = await tx.first(_RETRY, BySaga(saga_id))
+    return _optional(row)
 
 
 async def get(reader: Reader, saga_id: UUID) -> Saga | None:
     """Return a saga, or None."""
-    return _optional(await reader.first(_GET, saga_id=saga_id))
+    row = await reader.first(_GET, BySaga(saga_id))
+    return _optional(row)
 
 
 async def list_sagas(
@@ -301,38 +413,30 @@ async def list_sagas(
     limit: int,
 ) -> list[Saga]:
     """Return sagas, newest first, older than `before`."""
-    rows = await reader.all(
-        _LIST,
-        state=state,
-        kind=kind,
-        any_parked=not parked,
-        before_time=before[0],
-        before_id=before[1],
-        limit=limit,
-    )
-    return [_saga(row) for row in rows]
+    page = _SagaPage(state, kind, not parked, *before, limit)
+    return [_saga(row) for row in await reader.all(_LIST, page)]
 
 
-def _optional(row: Row | None) -> Saga | None:
+def _optional(row: SagaRow | None) -> Saga | None:
     return None if row is None else _saga(row)
 
 
-def _saga(row: Row) -> Saga:
+def _saga(row: SagaRow) -> Saga:
     left = row.seconds_left
     return Saga(
         id=row.id,
         kind=row.kind,
-        state=SagaState(row.state),
+        state=row.state,
         payload=row.payload,
         result=row.result,
-        error=row.error,
+        kept_error=row.error,
         user_id=row.user_id,
         attempts=row.attempts,
         last_error=row.last_error,
         lease_epoch=row.lease_epoch,
         parked=row.parked_at is not None,
         not_after=row.deadline_at,
-        expires=None if left is None else time.monotonic() + float(left),
+        expires=None if left is None else time.monotonic() + left,
         next_run_at=row.next_run_at,
         create_time=row.create_time,
         update_time=row.update_time,

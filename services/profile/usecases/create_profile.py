@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 
 from services.common.errors import PhoneTaken
 from services.kernel.db.database import Database, Transaction
-from services.kernel.errors import RecordedError, SagaCancelled
+from services.kernel.errors import ErrorRecord, RecordedError, SagaCancelled
 from services.kernel.sagas import barrier
 from services.kernel.sagas.barrier import Json
 from services.profile.model import NewProfile, Profile
@@ -48,7 +48,7 @@ class CreateProfile:
 
         reply = await self.database.transact("CreateProfile", create)
         if "refusal" in reply:
-            raise RecordedError(reply["refusal"])
+            raise RecordedError(ErrorRecord.from_json(reply["refusal"]))
         return _CODEC.validate_python(reply["profile"])
 
 
@@ -57,7 +57,7 @@ async def _created_or_refused(tx: Transaction, saga_id: UUID, new: NewProfile) -
     try:
         profile = await _create(tx, saga_id, new)
     except PhoneTaken as refusal:
-        return {"refusal": refusal.record()}
+        return {"refusal": refusal.record().to_json()}
     return {"profile": _CODEC.dump_python(profile, mode="json")}
 
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pydantic import TypeAdapter
 
 from services.kernel.db.database import Database, Transaction
-from services.kernel.sagas import idempotency
 from services.kernel.sagas.idempotency import RequestKey
+from services.kernel.sagas.requests import transact_once
 from services.profile.domain.repeats import repeated
 from services.profile.errors import WalletNotFound
 from services.profile.model import NewTransfer, Transfer
@@ -47,4 +47,4 @@ class TopUpWallet:
                 raise WalletNotFound
             return posted
 
-        return await idempotency.once(self.database, "TopUpWallet", key, top_up, _CODEC)
+        return await transact_once(self.database, "TopUpWallet", key, top_up, _CODEC)
