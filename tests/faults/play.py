@@ -80,10 +80,11 @@ async def _play(world: World, run: Run, scenario: Scenario, schedule: Schedule) 
             run.blame(f"{method} was sent {count} times")
     trace = list(run.trace)
     run.healed = True
-    if run.late:
+    is_aged = any(hit.endswith(":age") for hit in run.hit)
+    if run.late and (scenario.outlives_barriers or not is_aged):
         await _deliver_late(world, run, scenario)
         _check(run, scenario, outcome)
-    if not any(hit.endswith(":age") for hit in run.hit):  # keys are kept for a day
+    if not is_aged:  # keys are kept for a day
         await _ask_again(world, run, scenario, outcome)
     run.violations.extend(f"an unexpected error: {error}" for error in run.unexpected)
     run.violations.extend(scenario.secrets())

@@ -105,19 +105,21 @@ class Outcome:
     """How a saga ended, as far as a caller is concerned: it will not change.
 
     Attributes:
-        result: The answer; None, too, when it was forgotten with its user.
+        result: The answer.
         error: The refusal.
+        is_forgotten: Whether the answer was forgotten together with its user.
     """
 
     result: Json | None = None
     error: ErrorRecord | None = None
+    is_forgotten: bool = False
 
     @classmethod
     def of(cls, saga: Saga) -> Outcome | None:
         """Return a saga's outcome, or None while it may still change."""
         match saga.state:
             case SagaState.DONE:
-                return cls(result=saga.result if saga.payload else None)
+                return cls(result=saga.result, is_forgotten=not saga.payload)
             case SagaState.ABORTED:
                 return cls(error=saga.error)
             case SagaState.COMPENSATING if saga.error and saga.error.code is _UNAVAILABLE:
@@ -125,11 +127,6 @@ class Outcome:
                 return cls(error=saga.error)
             case _:
                 return None
-
-    @property
-    def is_forgotten(self) -> bool:
-        """Whether there is no word left of how it ended."""
-        return self.result is None and self.error is None
 
     def unwrap(self) -> Json:
         """Return the result.
