@@ -29,7 +29,7 @@ from services.auth.store import accounts
 from services.kernel.db.database import Database
 from services.kernel.errors import DomainError
 from services.kernel.sagas import store as saga_store
-from services.kernel.sagas.store import Json, SagaState
+from services.kernel.sagas.model import Json, SagaState
 from services.profile.model import NewBrand, NewProfile
 from services.profile.usecases.cancel_profile import CancelProfile
 from services.profile.usecases.create_profile import CreateProfile

@@ -36,7 +36,7 @@ from services.kernel.ids import new_id
 from services.kernel.logging import configure
 from services.kernel.sagas import idempotency
 from services.kernel.sagas.idempotency import RequestKey
-from services.kernel.sagas.store import Json
+from services.kernel.sagas.model import Json
 from services.profile import usecases as usecases_of_profile
 from services.profile.model import NewProfile, Profile
 from services.profile.settings import ProfileSettings

@@ -27,7 +27,7 @@ from services.kernel.db.database import Transaction
 from services.kernel.db.statement import ByUser, NoRow, Statement
 from services.kernel.ids import new_id
 from services.kernel.sagas.idempotency import RequestKey
-from services.kernel.sagas.store import Json
+from services.kernel.sagas.model import Json
 from services.profile.model import NewProfile, Profile
 from services.profile.usecases import create_profile
 from services.profile.usecases.create_profile import CreateProfile

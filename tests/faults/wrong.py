@@ -22,9 +22,10 @@ from services.kernel.db.tables import SAGAS
 from services.kernel.errors import DomainError, ErrorRecord, SagaCancelled
 from services.kernel.sagas import barrier
 from services.kernel.sagas import store as saga_store
+from services.kernel.sagas.model import Json, Saga
 from services.kernel.sagas.protocol import Definition, SagaStateMachine
 from services.kernel.sagas.requests import IdempotencyKey
-from services.kernel.sagas.store import BySaga, Json, Saga
+from services.kernel.sagas.store import BySaga
 from services.profile.usecases.cancel_profile import CancelProfile
 from services.profile.usecases.create_profile import CreateProfile
 from tests.faults.patching import patched

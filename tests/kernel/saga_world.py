@@ -33,8 +33,9 @@ from services.kernel.errors import AlreadyExists, DomainError, Unavailable
 from services.kernel.ids import new_id
 from services.kernel.sagas import barrier
 from services.kernel.sagas.engine import SagaEngine
+from services.kernel.sagas.model import Json, Saga
 from services.kernel.sagas.protocol import NewSaga, Outcome, Rejected
-from services.kernel.sagas.store import BySaga, Json, Saga
+from services.kernel.sagas.store import BySaga
 
 METADATA = tables.new_metadata()
 for table in (tables.SAGAS, tables.SAGA_BARRIERS, tables.IDEMPOTENCY):

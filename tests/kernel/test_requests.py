@@ -35,9 +35,9 @@ from services.kernel.errors import (
 )
 from services.kernel.ids import new_id
 from services.kernel.sagas.idempotency import Earlier, RequestKey
+from services.kernel.sagas.model import Json
 from services.kernel.sagas.protocol import NewSaga
 from services.kernel.sagas.requests import IdempotencyKey, Requests
-from services.kernel.sagas.store import Json
 from tests.kernel.saga_world import Refused, TooLate, World, create_tables, new_thing, world
 from tests.postgres import fresh_database, make_template
 

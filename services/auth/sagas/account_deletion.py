@@ -19,8 +19,8 @@ from services.auth.store import accounts, audit, codes, sessions
 from services.auth.store.forgetting import FORGETTING
 from services.kernel.db.database import Database, Transaction
 from services.kernel.errors import DomainError, Internal
+from services.kernel.sagas.model import Json, Saga
 from services.kernel.sagas.remote import saga_step
-from services.kernel.sagas.store import Json, Saga
 
 
 class AccountDeletionSaga:

@@ -15,7 +15,7 @@ from lockstep_clients import NotFound
 from services.auth.store import accounts
 from services.kernel.db.database import Database, Transaction
 from services.kernel.sagas.forward_only import ForwardOnly
-from services.kernel.sagas.store import Json, Saga
+from services.kernel.sagas.model import Json, Saga
 
 EMAIL_VERIFICATION = "email_verification"
 USER_DISABLING = "user_disabling"

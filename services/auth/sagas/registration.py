@@ -20,9 +20,9 @@ from services.common.vocabulary import Role
 from services.kernel.db.database import Transaction
 from services.kernel.errors import DomainError
 from services.kernel.ids import new_id
+from services.kernel.sagas.model import Json, Saga
 from services.kernel.sagas.protocol import NewSaga
 from services.kernel.sagas.remote import saga_step
-from services.kernel.sagas.store import Json, Saga
 
 IssueCode = Callable[..., Awaitable[None]]
 

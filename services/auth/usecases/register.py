@@ -14,9 +14,9 @@ from services.common.errors import PhoneTaken
 from services.common.vocabulary import Role
 from services.kernel.db.database import Database, Transaction
 from services.kernel.sagas.idempotency import RequestKey
+from services.kernel.sagas.model import Json
 from services.kernel.sagas.protocol import NewSaga
 from services.kernel.sagas.requests import IdempotencyKey, Requests
-from services.kernel.sagas.store import Json
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,9 +15,9 @@ from services.auth.usecases.send_otp import DETAILS
 from services.kernel.db.database import Database, Reader, Transaction
 from services.kernel.errors import DomainError
 from services.kernel.sagas.idempotency import Earlier
+from services.kernel.sagas.model import Json
 from services.kernel.sagas.protocol import NewSaga
 from services.kernel.sagas.requests import Requests
-from services.kernel.sagas.store import Json
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from services.kernel.db.database import Database, Transaction
 from services.kernel.errors import Internal
 from services.kernel.money import to_wire
 from services.kernel.sagas.forward_only import ForwardOnly
-from services.kernel.sagas.store import Json, Saga
+from services.kernel.sagas.model import Json, Saga
 
 
 class CancellationSaga(ForwardOnly):

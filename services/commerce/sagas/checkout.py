@@ -18,9 +18,9 @@ from services.commerce.store import carts, orders, products
 from services.kernel.db.database import Database, Transaction
 from services.kernel.errors import DomainError, SagaCancelled
 from services.kernel.money import to_wire
+from services.kernel.sagas.model import Json, Saga
 from services.kernel.sagas.protocol import Rejected
 from services.kernel.sagas.remote import saga_step
-from services.kernel.sagas.store import Json, Saga
 
 
 class CheckoutSaga:

@@ -9,7 +9,7 @@ from pydantic import TypeAdapter
 from services.commerce.model import Order
 from services.commerce.store import orders
 from services.kernel.db.database import Reader
-from services.kernel.sagas.store import Json, Saga
+from services.kernel.sagas.model import Json, Saga
 
 _ORDER = TypeAdapter(Order)
 

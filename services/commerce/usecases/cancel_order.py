@@ -16,9 +16,9 @@ from services.kernel.ids import new_id
 from services.kernel.rpc.call import UserPrincipal
 from services.kernel.sagas import idempotency
 from services.kernel.sagas.idempotency import Earlier, RequestKey
+from services.kernel.sagas.model import Json
 from services.kernel.sagas.protocol import NewSaga
 from services.kernel.sagas.requests import IdempotencyKey, Requests
-from services.kernel.sagas.store import Json
 
 
 @dataclass(frozen=True, slots=True)

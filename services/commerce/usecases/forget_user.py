@@ -9,7 +9,7 @@ from services.commerce.errors import CheckoutInProgress
 from services.commerce.store import carts, orders, users
 from services.kernel.db.database import Database, Transaction
 from services.kernel.sagas import barrier
-from services.kernel.sagas.store import Json
+from services.kernel.sagas.model import Json
 
 BRANCH = "forget_user"
 

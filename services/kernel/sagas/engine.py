@@ -30,8 +30,9 @@ from services.kernel.errors import (
 )
 from services.kernel.sagas import store as saga_store
 from services.kernel.sagas.idempotency import Earlier
+from services.kernel.sagas.model import Saga, SagaState
 from services.kernel.sagas.protocol import DedupKey, Definition, NewSaga, Outcome, SagaStateMachine
-from services.kernel.sagas.store import LEASE_SECONDS, Saga, SagaState
+from services.kernel.sagas.store import LEASE_SECONDS
 
 T = TypeVar("T")
 # None: the driver has given the saga back, and any replica may end it.

@@ -15,8 +15,8 @@ from services.kernel.errors import DeadlineExceeded, DomainError, Internal
 from services.kernel.ids import new_id
 from services.kernel.sagas import store as saga_store
 from services.kernel.sagas.engine import SagaEngine
+from services.kernel.sagas.model import Saga
 from services.kernel.sagas.protocol import NewSaga
-from services.kernel.sagas.store import Saga
 
 PATIENCE_SECONDS: Final = 2.0
 

@@ -32,7 +32,8 @@ from services.kernel.errors import DomainError, ErrorRecord, RecordedError, Saga
 from services.kernel.sagas import idempotency
 from services.kernel.sagas import store as saga_store
 from services.kernel.sagas.idempotency import Earlier
-from services.kernel.sagas.store import LEASE_SECONDS, Json, Saga, SagaState
+from services.kernel.sagas.model import Json, Saga, SagaState
+from services.kernel.sagas.store import LEASE_SECONDS
 
 _UNAVAILABLE = grpc.StatusCode.UNAVAILABLE
 

@@ -26,8 +26,8 @@ from services.kernel.errors import (
 from services.kernel.sagas import idempotency
 from services.kernel.sagas.engine import SagaEngine
 from services.kernel.sagas.idempotency import Earlier, RequestKey
+from services.kernel.sagas.model import Json
 from services.kernel.sagas.protocol import DedupKey, NewSaga, Outcome
-from services.kernel.sagas.store import Json
 
 T = TypeVar("T")
 

@@ -13,7 +13,7 @@ from services.kernel.paging import PageTokens, page_size
 from services.kernel.rpc.call import Call
 from services.kernel.rpc.timestamps import timestamp
 from services.kernel.sagas import store as saga_store
-from services.kernel.sagas.store import Saga, SagaState
+from services.kernel.sagas.model import Saga, SagaState
 from services.kernel.validation import Violations
 
 SAGA = saga_pb.DESCRIPTOR.services_by_name["SagaService"]
