@@ -197,16 +197,16 @@ class Mender:
 
     async def _create(self, user_id: UUID, saga_id: UUID) -> bool:
         saga = await saga_store.get(self._auth, saga_id)
-        standing = await accounts.status(self._auth, user_id)
+        account = await accounts.status(self._auth, user_id)
         if saga is None or saga.state is not SagaState.DONE or "profile" not in saga.payload:
             return False
-        assert standing is not None
+        assert account is not None
         new = _profile_of(user_id, saga.payload["profile"])
         not_after = datetime.now(UTC) + NOT_AFTER
         await CreateProfile(self._profile)(saga_id=saga_id, not_after=not_after, new=new)
-        if standing.version:
+        if account.version:
             await SetProfileStatus(self._profile)(
-                user_id=user_id, status=standing.profile_status, version=standing.version
+                user_id=user_id, status=account.profile_status, version=account.version
             )
         return True
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
+
+from pydantic import TypeAdapter
 
 from services.auth.model import Email
 from services.common.vocabulary import Role
@@ -32,3 +34,14 @@ class Details:
     company: str | None
     company_size: str | None
     user_role: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignUp:
+    """A sign-up that waits for its code: the payload of its flow."""
+
+    details: Details
+    password_hash: str = field(repr=False)
+
+
+SIGN_UPS = TypeAdapter(SignUp)

@@ -43,20 +43,20 @@ class ProfileStatusSaga(ForwardOnly):
     async def forward(self, saga: Saga) -> Json:
         """Set the profile's status, unless the account was deleted since."""
         assert saga.user_id is not None
-        standing = await accounts.status(self._database, saga.user_id)
-        if standing is not None:
-            await self._set(saga, standing)
+        account = await accounts.status(self._database, saga.user_id)
+        if account is not None:
+            await self._set(saga, account)
         return {}
 
     async def complete(self, tx: Transaction, saga: Saga, replies: Json) -> Json:  # noqa: ARG002 - the protocol's
         """Have nothing left to do."""
         return replies
 
-    async def _set(self, saga: Saga, standing: accounts.AccountStatus) -> None:
+    async def _set(self, saga: Saga, account: accounts.AccountStatus) -> None:
         request = profile_pb.SetProfileStatusRequest(
             user_id=str(saga.user_id),
-            status=standing.profile_status,
-            status_version=standing.version,
+            status=account.profile_status,
+            status_version=account.version,
         )
         try:
             await self._profiles.SetProfileStatus(request)

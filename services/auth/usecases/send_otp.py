@@ -5,17 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from uuid import UUID
 
-from pydantic import TypeAdapter
-
 from services.auth.domain import email_templates as mails
 from services.auth.domain.codes import CodeEmail, Codes
 from services.auth.domain.passwords import Hasher
-from services.auth.domain.registration import Details
+from services.auth.domain.registration import SIGN_UPS, Details, SignUp
 from services.auth.model import Purpose, Status
 from services.auth.store import users
 from services.kernel.db.database import Database, Transaction
-
-DETAILS = TypeAdapter(Details)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +32,7 @@ class SendOtp:
             TooManyRequests: The e-mail got a code a moment ago, or too many, or too many
                 passwords are being hashed.
         """
-        password_hash = await self.hasher.hash(password)
+        sign_up = SignUp(details=details, password_hash=await self.hasher.hash(password))
 
         async def work(tx: Transaction) -> UUID:
             status = await users.status_of_email(tx, details.email.canonical)
@@ -45,10 +41,7 @@ class SendOtp:
                 purpose=Purpose.SIGNUP,
                 email=details.email.canonical,
                 to=details.email.mailbox,
-                payload={
-                    "details": DETAILS.dump_python(details, mode="json"),
-                    "password_hash": password_hash,
-                },
+                payload=SIGN_UPS.dump_python(sign_up, mode="json"),
                 instead=mails.account_exists() if has_account else None,
             )
             return await self.codes.send(tx, mail)

@@ -7,11 +7,11 @@ from typing import NoReturn
 from uuid import UUID
 
 from services.auth.domain.codes import Codes, SubmittedCode
+from services.auth.domain.registration import SIGN_UPS
 from services.auth.errors import OtpInvalid
 from services.auth.model import Purpose
 from services.auth.store import codes as store
 from services.auth.usecases.register import Registrations
-from services.auth.usecases.send_otp import DETAILS
 from services.kernel.db.database import Database, Reader, Transaction
 from services.kernel.errors import DomainError
 from services.kernel.sagas.idempotency import Earlier
@@ -44,10 +44,10 @@ class VerifyOtp:
         async def prepare() -> NewSaga:
             if flow.payload is None:
                 raise OtpInvalid  # it was spent, and its flow has gone since
-            details = DETAILS.validate_python(flow.payload["details"])
-            await self.registrations.ensure_possible(details)
+            sign_up = SIGN_UPS.validate_python(flow.payload)
+            await self.registrations.ensure_possible(sign_up.details)
             return await self.registrations.new(
-                details, password_hash=flow.payload["password_hash"], is_verified=True
+                sign_up.details, password_hash=sign_up.password_hash, is_verified=True
             )
 
         result = await self.requests.run_once(MailedCode(flow.id), prepare)
