@@ -106,7 +106,7 @@ class _OfUserOrEmail:
 
 
 @dataclass(frozen=True, slots=True)
-class _ByKey:
+class _LimitsKey:
     key_hmac: bytes
 
 
@@ -201,7 +201,7 @@ _LOCK_LIMITS = Statement(
         CODE_LIMITS.c.failure_times.label("failures"),
         func.saga_now().label("now"),
     ),
-    _ByKey,
+    _LimitsKey,
     CodeLimits,
 )
 _STORE_LIMITS = Statement(
@@ -308,7 +308,7 @@ async def forget(tx: Transaction, *, user_id: UUID, email: CanonicalEmail) -> No
 
 async def lock_limits(tx: Transaction, key_hmac: bytes) -> CodeLimits:
     """Lock the limits of an e-mail and purpose until the transaction ends; return them."""
-    row = await tx.first(_LOCK_LIMITS, _ByKey(key_hmac))
+    row = await tx.first(_LOCK_LIMITS, _LimitsKey(key_hmac))
     assert row is not None
     return row
 
