@@ -22,11 +22,10 @@ from services.commerce.store import listing
 from services.commerce.store.listing import Position
 from services.kernel.db.database import Reader
 from services.kernel.db.statement import NoParameters, Statement
-from services.kernel.db.untyped import Untyped
 from services.kernel.ids import new_id
 from tests.conftest import Databases
 
-AnyStatement = Statement[Any, Any] | Untyped
+AnyStatement = Statement[Any, Any]
 Statements = dict[str, AnyStatement]
 Connections = Mapping[str, psycopg.Connection]
 
@@ -144,7 +143,7 @@ def of_modules() -> Statements:
 
 def inside(value: object, path: str) -> Iterator[tuple[str, AnyStatement]]:
     """Find statements in a value of a module: in collections and in objects of ours, too."""
-    if isinstance(value, Statement | Untyped):
+    if isinstance(value, Statement):
         yield path, value
     elif isinstance(value, Mapping):
         for key, each in value.items():
@@ -161,7 +160,7 @@ def makes_statements_in_functions(module: ast.Module) -> bool:
     return any(
         isinstance(call, ast.Call)
         and isinstance(call.func, ast.Name)
-        and call.func.id in ("Statement", "Untyped")
+        and call.func.id == "Statement"
         for function in ast.walk(module)
         if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef)
         for call in ast.walk(function)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, TypeVar, cast
 from urllib.parse import quote
 
 import psycopg
@@ -16,9 +16,12 @@ from services.cli.postgres import EmbeddedPostgres
 from services.commerce.model import METADATA as COMMERCE
 from services.kernel.db.connection import Connection
 from services.kernel.db.database import Database
-from services.kernel.db.untyped import Row
+from services.kernel.db.statement import Statement
 from services.profile.model import METADATA as PROFILE
 from tests.faults.edges import Actor, Run
+
+A = TypeVar("A")
+B = TypeVar("B")
 
 METADATA = {"auth": AUTH, "profile": PROFILE, "commerce": COMMERCE}
 SAGA_NOW = """
@@ -71,13 +74,13 @@ class Ground:
     def close(self) -> None:
         self._connection.close()
 
-    def rows(self, sql: str, **parameters: Any) -> list[Row]:
+    def rows(self, sql: str, **parameters: Any) -> list[Any]:
         """Run a statement."""
         self.flush()
         cursor = self._connection.execute(sql.encode(), parameters or None)
         return cursor.fetchall() if cursor.description else []
 
-    def one(self, sql: str, **parameters: Any) -> Row:
+    def one(self, sql: str, **parameters: Any) -> Any:
         """Run a statement that returns one row."""
         return self.rows(sql, **parameters)[0]
 
@@ -173,7 +176,7 @@ class EdgeDatabase(Database):
     async def _observe(self, edge: str) -> None:
         await self._stage.run.at(self.owner.actor, edge)
 
-    async def _read_once(self, statement: Any, parameters: dict[str, Any]) -> list[Row]:
+    async def _read_once(self, statement: Statement[A, B], parameters: A) -> list[B]:
         await self._stage.run.gate(self.owner.actor)
         return await super()._read_once(statement, parameters)
 

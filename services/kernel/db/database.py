@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import random
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, Protocol, TypeVar, overload
+from typing import Any, Protocol, TypeVar
 
 import psycopg
 from psycopg.rows import namedtuple_row
@@ -19,7 +19,6 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout, TooManyRequests
 from services.kernel.db.connection import Connection
 from services.kernel.db.pool import WAIT_SECONDS, Connections
 from services.kernel.db.statement import Statement
-from services.kernel.db.untyped import Row, Untyped
 from services.kernel.errors import CommitUnknown, DatabaseUnavailable
 
 T = TypeVar("T")
@@ -61,22 +60,10 @@ _NOT_NOW = (
 class Reader(Protocol):
     """Runs statements that read: a transaction, or the database for a single one."""
 
-    @overload
-    async def all(self, statement: Statement[A, B], parameters: A, /) -> list[B]: ...
-
-    @overload
-    async def all(self, statement: Untyped, /, **parameters: Any) -> list[Row]: ...
-
-    async def all(self, statement: Any, given: Any = None, /, **parameters: Any) -> Any:
+    async def all(self, statement: Statement[A, B], parameters: A, /) -> list[B]:
         """Return every row."""
 
-    @overload
-    async def first(self, statement: Statement[A, B], parameters: A, /) -> B | None: ...
-
-    @overload
-    async def first(self, statement: Untyped, /, **parameters: Any) -> Row | None: ...
-
-    async def first(self, statement: Any, given: Any = None, /, **parameters: Any) -> Any:
+    async def first(self, statement: Statement[A, B], parameters: A, /) -> B | None:
         """Return the first row, or None."""
 
 
@@ -92,48 +79,30 @@ class Transaction:
         self._observer = observer
         self._sent = 0
 
-    @overload
-    async def all(self, statement: Statement[A, B], parameters: A, /) -> list[B]: ...
-
-    @overload
-    async def all(self, statement: Untyped, /, **parameters: Any) -> list[Row]: ...
-
-    async def all(self, statement: Any, given: Any = None, /, **parameters: Any) -> Any:
+    async def all(self, statement: Statement[A, B], parameters: A, /) -> list[B]:
         """Return every row."""
-        cursor = await self._run(statement, given or parameters)
+        cursor = await self._run(statement, parameters)
         return await cursor.fetchall()
 
-    @overload
-    async def first(self, statement: Statement[A, B], parameters: A, /) -> B | None: ...
-
-    @overload
-    async def first(self, statement: Untyped, /, **parameters: Any) -> Row | None: ...
-
-    async def first(self, statement: Any, given: Any = None, /, **parameters: Any) -> Any:
+    async def first(self, statement: Statement[A, B], parameters: A, /) -> B | None:
         """Return the first row, or None."""
-        cursor = await self._run(statement, given or parameters)
+        cursor = await self._run(statement, parameters)
         return await cursor.fetchone()
 
-    @overload
-    async def execute(self, statement: Statement[A, B], parameters: A, /) -> int: ...
-
-    @overload
-    async def execute(self, statement: Untyped, /, **parameters: Any) -> int: ...
-
-    async def execute(self, statement: Any, given: Any = None, /, **parameters: Any) -> Any:
+    async def execute(self, statement: Statement[A, B], parameters: A, /) -> int:
         """Return how many rows the statement changed."""
-        return (await self._run(statement, given or parameters)).rowcount
+        return (await self._run(statement, parameters)).rowcount
 
     @property
     def connection(self) -> Connection:
         """Return the connection itself, for COPY, which is not a statement."""
         return self._connection
 
-    async def _run(self, statement: Any, parameters: Any) -> psycopg.AsyncCursor[Any]:
+    async def _run(self, statement: Statement[A, B], parameters: A) -> psycopg.AsyncCursor[B]:
         if self._observer is not None:
             self._sent += 1
             await self._observer(f"{self._name}.statement#{self._sent}")
-        return await statement.run(self._connection, parameters)  # type: ignore[no-any-return] # until all are typed
+        return await statement.run(self._connection, parameters)
 
 
 class Database:
@@ -189,33 +158,21 @@ class Database:
             await asyncio.wait(self._running, timeout=10.0)
         await self.connections.close()
 
-    @overload
-    async def all(self, statement: Statement[A, B], parameters: A, /) -> list[B]: ...
-
-    @overload
-    async def all(self, statement: Untyped, /, **parameters: Any) -> list[Row]: ...
-
-    async def all(self, statement: Any, given: Any = None, /, **parameters: Any) -> Any:
+    async def all(self, statement: Statement[A, B], parameters: A, /) -> list[B]:
         """Run one reading statement and return every row.
 
         Raises:
             DatabaseUnavailable: The database did not answer in time.
         """
-        return await self._read(statement, given or parameters)
+        return await self._read(statement, parameters)
 
-    @overload
-    async def first(self, statement: Statement[A, B], parameters: A, /) -> B | None: ...
-
-    @overload
-    async def first(self, statement: Untyped, /, **parameters: Any) -> Row | None: ...
-
-    async def first(self, statement: Any, given: Any = None, /, **parameters: Any) -> Any:
+    async def first(self, statement: Statement[A, B], parameters: A, /) -> B | None:
         """Run one reading statement and return the first row, or None.
 
         Raises:
             DatabaseUnavailable: The database did not answer in time.
         """
-        rows = await self._read(statement, given or parameters)
+        rows = await self._read(statement, parameters)
         return rows[0] if rows else None
 
     async def transact(self, name: str, work: Work[T]) -> T:
@@ -285,7 +242,7 @@ class Database:
         if self._observer is not None:
             await self._observer(f"{self.name}.{name}.commit.acked")
 
-    async def _read(self, statement: Any, parameters: Any) -> list[Any]:
+    async def _read(self, statement: Statement[A, B], parameters: A) -> list[B]:
         for left in reversed(range(TRANSACTION_TRIES)):
             try:
                 return await self._read_once(statement, parameters)
@@ -295,10 +252,10 @@ class Database:
                 await self._drop_dead_connections()
         raise AssertionError("unreachable")
 
-    async def _read_once(self, statement: Any, parameters: Any) -> list[Any]:
+    async def _read_once(self, statement: Statement[A, B], parameters: A) -> list[B]:
         connection = await self.connections.borrow()
         try:
-            cursor: psycopg.AsyncCursor[Any] = await statement.run(connection, parameters)
+            cursor = await statement.run(connection, parameters)
             return await cursor.fetchall()
         finally:
             await self.connections.put(connection)
