@@ -231,17 +231,18 @@ async def test_a_bad_access_token_is_refused(
 
 
 @pytest.mark.parametrize(
-    "changes",
+    ("claim", "seconds"),
     [
-        {"exp": now(-50)},
-        {"nbf": now(50)},
-        {"iat": now(50)},
+        ("exp", -50),
+        ("nbf", 50),
+        ("iat", 50),
     ],
     ids=["just expired", "nearly valid", "issued by a fast clock"],
 )
-async def test_clocks_may_differ_by_a_minute(changes: dict[str, Any]) -> None:
+async def test_clocks_may_differ_by_a_minute(claim: str, seconds: int) -> None:
+    times: dict[str, Any] = {claim: now(seconds)}
     async with probing() as w:
-        await w.call("Own", metadata=w.user(**changes))
+        await w.call("Own", metadata=w.user(**times))
 
 
 async def test_the_word_bearer_may_be_in_lower_case(w: World) -> None:
