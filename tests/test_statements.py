@@ -36,6 +36,7 @@ BUILDERS = {
     "services.commerce.store.listing",
     "services.commerce.store.orders",
     "services.common.forgetting",
+    "services.kernel.db.cleaner",
 }
 
 
@@ -70,7 +71,7 @@ def test_a_statement_that_cannot_be_prepared_is_named(connections: Connections) 
 
 
 def test_a_statement_is_found_in_its_module_and_inside_of_other_values() -> None:
-    assert "services.kernel.db.cleaner:OLD_KEYS" in of_modules()
+    assert "services.kernel.db.cleaner:OLD_KEYS.statement" in of_modules()
     assert "services.profile.store.wallets:_GET" in of_modules()
     assert "services.profile.store.profiles:FORGETTING._forget[0]" in of_modules()
     one, other = misspelled("users"), misspelled("sagas")
@@ -152,8 +153,9 @@ def inside(value: object, path: str) -> Iterator[tuple[str, AnyStatement]]:
         for number, each in enumerate(value):
             yield from inside(each, f"{path}[{number}]")
     elif type(value).__module__.startswith("services."):
-        for name, each in getattr(value, "__dict__", {}).items():
-            yield from inside(each, f"{path}.{name}")
+        slots = getattr(value, "__slots__", ())
+        for name in (*getattr(value, "__dict__", ()), *slots):
+            yield from inside(getattr(value, name, None), f"{path}.{name}")
 
 
 def makes_statements_in_functions(module: ast.Module) -> bool:

@@ -137,6 +137,7 @@ OUTBOX = Table(
     timestamp("create_time", default=True),
     timestamp("expire_time"),
     Index("ix_outbox_next_try_time", "next_try_time"),
+    Index("ix_outbox_expire_time", "expire_time"),
 )
 
 AUDIT_LOG = Table(

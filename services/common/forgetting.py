@@ -24,14 +24,15 @@ from sqlalchemy import (
     null,
     or_,
     select,
-    tuple_,
+    true,
     update,
 )
 from sqlalchemy.dialects.postgresql import insert
 
+from services.kernel.db.cleaner import Cleanup, old_rows, removal, row_place
 from services.kernel.db.database import Reader, Transaction
-from services.kernel.db.statement import ByUser, Limit, NoRow, Statement
-from services.kernel.db.tables import NAMES, timestamp
+from services.kernel.db.statement import ByUser, NoRow, Statement
+from services.kernel.db.tables import ENDED, NAMES, clock_once, timestamp
 from services.kernel.rpc.call import USER_SCOPE
 
 # A service takes this table over into its model. Its rows refuse what comes too late.
@@ -64,7 +65,7 @@ class Forgetting:
             late.
 
     Attributes:
-        cleanups: The statements that remove what comes late, and old tombstones.
+        cleanups: The clean-ups that remove what comes late, and old tombstones.
     """
 
     def __init__(
@@ -77,11 +78,14 @@ class Forgetting:
     ) -> None:
         """Write the statements for these tables."""
         self._forget: list[Statement[ByUser, NoRow]] = []
-        self.cleanups: tuple[Statement[Limit, NoRow], ...] = ()
+        self.cleanups: tuple[Cleanup, ...] = ()
         self._find = None if tombstones is None else _find(tombstones)
         if tombstones is not None:
             self._forget.append(_insert_tombstone(tombstones))
-            self.cleanups = (_late_keys(idempotency, tombstones), _old_tombstones(tombstones))
+            self.cleanups = (
+                _late_keys(idempotency, tombstones),
+                old_rows("forgotten users", tombstones, tombstones.c.create_time, age="7 days"),
+            )
         # The keys go first: the sagas say which of them are the user's.
         self._forget.append(_delete_keys(idempotency, sagas, about))
         if sagas is not None:
@@ -119,8 +123,9 @@ def _delete_keys(
 ) -> Statement[ByUser, NoRow]:
     conditions: list[ColumnElement[bool]] = [idempotency.c.scope == _scope(_USER)]
     if sagas is not None:
-        own = select(sagas.c.id).where(sagas.c.user_id == _USER)
-        conditions.append(idempotency.c.saga_id.in_(own))
+        own = select(sagas.c.id).where(sagas.c.user_id == _USER).correlate(None)
+        # As an array, because no index serves a sub-select that is one of several conditions.
+        conditions.append(idempotency.c.saga_id == func.any(func.array(own.scalar_subquery())))
     if about is not None:
         conditions.append(about)
     return Statement(delete(idempotency).where(or_(*conditions)), ByUser, NoRow)
@@ -130,7 +135,7 @@ def _clean_sagas(sagas: Table) -> Statement[ByUser, NoRow]:
     # The rows stay: a participant that asks for an outcome still gets one.
     return Statement(
         update(sagas)
-        .where(sagas.c.user_id == _USER, literal_column("state IN ('DONE', 'ABORTED')"))
+        .where(sagas.c.user_id == _USER, ENDED)
         .values(
             user_id=null(),
             payload=literal_column("'{}'::jsonb"),
@@ -142,25 +147,27 @@ def _clean_sagas(sagas: Table) -> Statement[ByUser, NoRow]:
     )
 
 
-def _late_keys(idempotency: Table, tombstones: Table) -> Statement[Limit, NoRow]:
-    # A refusal is stored after its transaction, so it may come after the forgetting.
-    key = (idempotency.c.scope, idempotency.c.method, idempotency.c.key_hmac)
+def _late_keys(idempotency: Table, tombstones: Table) -> Cleanup:
+    """Return the clean-up of keys that were stored after their user was forgotten.
+
+    A refusal is stored after its transaction, so it may come after the forgetting. Only users
+    of the last day are looked at, because a key lives no longer than that.
+    """
+    # The limit keeps PostgreSQL from joining the two tables as a whole.
     late = (
-        select(*key)
+        select(row_place(idempotency).label("place"))
         .where(idempotency.c.scope == _scope(tombstones.c.user_id))
         .limit(bindparam("limit"))
+        .lateral()
     )
-    return Statement(delete(idempotency).where(tuple_(*key).in_(late)), Limit, NoRow)
-
-
-def _old_tombstones(tombstones: Table) -> Statement[Limit, NoRow]:
-    week: ColumnElement[Any] = literal_column("interval '7 days'")
-    old = (
-        select(tombstones.c.user_id)
-        .where(tombstones.c.create_time < func.saga_now() - week)
+    places = (
+        select(late.c.place)
+        .select_from(tombstones.join(late, true()))
+        .where(tombstones.c.create_time > clock_once(ago="1 day"))
+        .order_by(tombstones.c.create_time.desc())
         .limit(bindparam("limit"))
     )
-    return Statement(delete(tombstones).where(tombstones.c.user_id.in_(old)), Limit, NoRow)
+    return Cleanup("late idempotency keys", removal(idempotency, places))
 
 
 def _scope(user_id: ColumnElement[Any]) -> ColumnElement[str]:

@@ -25,9 +25,9 @@ from sqlalchemy import literal, select
 from services.common.auth_client import Authentication
 from services.common.keys import KeyRing, KeysError
 from services.common.settings import CommonSettings, SettingsError, load
-from services.kernel.db.cleaner import Cleaner
+from services.kernel.db.cleaner import Cleaner, Cleanup
 from services.kernel.db.database import Database, Observer
-from services.kernel.db.statement import Limit, NoParameters, NoRow, Statement
+from services.kernel.db.statement import NoParameters, Statement
 from services.kernel.logging import configure
 from services.kernel.paging import PageTokens
 from services.kernel.rpc.access import Access
@@ -117,7 +117,7 @@ class Composition:
     Attributes:
         servicers: The servicer of each gRPC service.
         authentication: Answers questions about access tokens and sessions.
-        cleanups: The statements that remove old rows.
+        cleanups: The clean-ups of the service's tables.
         engine: The engine of a coordinator's sagas.
         workers: Further tasks of the process.
         closing: Functions to call when all else has stopped.
@@ -125,7 +125,7 @@ class Composition:
 
     servicers: Mapping[ServiceDescriptor, Servicer]
     authentication: Authentication
-    cleanups: Sequence[Statement[Limit, NoRow]]
+    cleanups: Sequence[Cleanup]
     engine: SagaEngine | None = None
     workers: Sequence[Worker] = ()
     closing: Sequence[Callable[[], None]] = ()

@@ -11,6 +11,7 @@ from uuid import UUID
 from sqlalchemy import (
     DDL,
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     ForeignKey,
@@ -20,6 +21,7 @@ from sqlalchemy import (
     UniqueConstraint,
     Uuid,
     event,
+    literal_column,
     text,
 )
 
@@ -34,6 +36,13 @@ BRAND_TYPES = ("agency", "direct", "platform")
 METADATA = new_metadata()
 SAGA_BARRIERS = tables.SAGA_BARRIERS.to_metadata(METADATA)
 IDEMPOTENCY = tables.IDEMPOTENCY.to_metadata(METADATA)
+# The user whom a stored reply is about: an administrator's request has a scope of its own.
+REPLY_USER_ID = literal_column("reply ->> 'user_id'", Text)
+Index(
+    "ix_idempotency_reply_user_id",
+    IDEMPOTENCY.c.reply["user_id"].astext,
+    postgresql_where=REPLY_USER_ID.is_not(None),
+)
 # Tombstones: a late registration of these users is refused.
 FORGOTTEN_USERS = forgetting.FORGOTTEN_USERS.to_metadata(METADATA)
 
@@ -114,6 +123,8 @@ SALES = UUID("00000000-0000-8000-8000-000000000002")
 SUSPENSE = UUID("00000000-0000-8000-8000-000000000003")
 FORFEITED = UUID("00000000-0000-8000-8000-000000000004")
 
+IS_TOMBSTONE = literal_column("state = 'voided'", Boolean)
+
 TRANSFERS = Table(
     "transfers",
     METADATA,
@@ -143,6 +154,7 @@ TRANSFERS = Table(
     Index(None, "credit_account_id", "create_time", "id"),
     Index(None, "original_id", postgresql_where=text("original_id IS NOT NULL")),
     Index("uq_transfers_void", "original_id", unique=True, postgresql_where=text("kind = 'void'")),
+    Index("ix_transfers_tombstones", "create_time", postgresql_where=IS_TOMBSTONE),
 )
 
 # The cleaner removes tombstones (state voided): they moved no money.

@@ -6,11 +6,13 @@ from dataclasses import dataclass
 import psycopg
 import pytest
 from sqlalchemy import Table, select
+from structlog.testing import capture_logs
 
 from services.kernel.db import cleaner, tables
 from services.kernel.db.cleaner import Cleaner
 from services.kernel.db.database import Database
 from services.kernel.db.statement import NoParameters, Statement
+from services.kernel.errors import DatabaseUnavailable
 from services.kernel.ids import new_id
 
 CLEANUPS = (cleaner.ENDED_SAGAS, cleaner.OLD_BARRIERS, cleaner.OLD_KEYS)
@@ -61,6 +63,17 @@ async def key(url: str, scope: str, *, left: str) -> None:
         scope,
         left,
     )
+
+
+async def until_blocked(url: str) -> None:
+    """Wait until a statement waits for a lock."""
+    query = b"SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+    async with (
+        asyncio.timeout(10),
+        await psycopg.AsyncConnection.connect(url, autocommit=True) as look,
+    ):
+        while await (await look.execute(query)).fetchone() is None:
+            pass  # every look asks the database, which lets the sweep run
 
 
 async def left(database: Database, table: Table, column: str) -> set[str]:
@@ -126,6 +139,59 @@ async def test_each_transaction_removes_a_bounded_number_of_rows(
     await database.close()
     commits = [edge for edge in edges if edge.endswith("commit.acked")]
     assert len(commits) in (3, 4)
+
+
+async def test_a_sweep_ends_although_more_rows_come_due_meanwhile(kernel_url: str) -> None:
+    async def expire(edge: str) -> None:
+        if edge.endswith("commit.acked"):
+            await key(kernel_url, f"another {new_id()}", left="-1 minute")
+
+    database = Database(kernel_url, name="kernel", connections=1, observer=expire)
+    await database.open()
+    await key(kernel_url, "old", left="-1 minute")
+    async with asyncio.timeout(10):
+        assert await Cleaner(database, CLEANUPS).sweep() == 3  # each clean-up commits once
+    await database.close()
+
+
+async def test_a_clean_up_that_fails_is_named_and_stops_no_other(
+    database: Database, kernel_url: str
+) -> None:
+    await key(kernel_url, "old", left="-1 minute")
+    await saga(kernel_url, "DONE", age="8 days", rows=2)
+    await run(kernel_url, "ALTER TABLE saga_barriers RENAME TO hidden")
+    with capture_logs() as logs:
+        assert await Cleaner(database, CLEANUPS).sweep() == 3
+    assert [(each["event"], each.get("cleanup")) for each in logs] == [
+        ("could not sweep", "barriers"),
+        ("swept", None),
+    ]
+    assert logs[-1]["rows"] == 3
+    assert logs[-1]["removed"] == {"sagas": 2, "idempotency keys": 1}
+
+
+async def test_a_database_that_does_not_answer_is_no_error(kernel_url: str) -> None:
+    async def fail(edge: str) -> None:
+        raise DatabaseUnavailable
+
+    database = Database(kernel_url, name="kernel", connections=1, observer=fail)
+    await database.open()
+    with capture_logs() as logs:
+        assert await Cleaner(database, [cleaner.OLD_KEYS]).sweep() == 0
+    await database.close()
+    assert [each["log_level"] for each in logs] == ["warning", "info"]
+
+
+async def test_a_row_that_changes_before_it_can_be_locked_stays(
+    database: Database, kernel_url: str
+) -> None:
+    await key(kernel_url, "taken again", left="-1 minute")
+    async with await psycopg.AsyncConnection.connect(kernel_url) as holder:
+        await holder.execute("UPDATE idempotency SET expire_time = saga_now() + interval '1 day'")
+        sweeping = asyncio.ensure_future(Cleaner(database, CLEANUPS).sweep())
+        await until_blocked(kernel_url)
+    assert await sweeping == 0
+    assert await left(database, tables.IDEMPOTENCY, "scope") == {"taken again"}
 
 
 async def test_a_round_comes_by_itself_and_a_failed_one_ends_nothing(

@@ -21,6 +21,7 @@ from sqlalchemy import (
     Uuid,
     any_,
     bindparam,
+    delete,
     func,
     insert,
     literal,
@@ -44,6 +45,11 @@ class Color(StrEnum):
 @dataclass(frozen=True, slots=True)
 class ById:
     thing_id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class Id:
+    id: UUID
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,3 +222,24 @@ def test_items_of_a_list_have_the_type_of_the_array() -> None:
     given = bindparam("thing_ids", type_=ARRAY(Uuid))
     with pytest.raises(TypeError, match=r"Texts\.thing_ids\[\]"):
         Statement(update(THINGS).where(THINGS.c.id == any_(given)).values(name="x"), Texts, NoRow)
+
+
+OTHERS = Table("others", MetaData(), Column("name", Text))
+
+
+def test_a_sub_select_that_would_lose_a_table_is_refused() -> None:
+    both = select(THINGS.c.id).where(THINGS.c.name == OTHERS.c.name)
+    assert "FROM others" in str(delete(THINGS).where(THINGS.c.id.in_(both)))  # things are gone
+    for change in (delete(THINGS), update(THINGS).values(name="x")):
+        with pytest.raises(TypeError, match="a sub-select loses things"):
+            Statement(change.where(THINGS.c.id.in_(both)), NoParameters, NoRow)
+    with pytest.raises(TypeError, match="a sub-select loses things"):
+        Statement(select(THINGS.c.id).where(both.exists()), NoParameters, Id)
+
+
+def test_a_sub_select_may_say_that_it_runs_for_each_row() -> None:
+    both = select(THINGS.c.id).where(THINGS.c.name == OTHERS.c.name)
+    each = select(THINGS.c.id).where(both.correlate(THINGS).exists())
+    assert b"FROM others" in Statement(each, NoParameters, Id).sql
+    once = delete(THINGS).where(THINGS.c.id.in_(both.correlate(None)))
+    assert b"FROM things, others" in Statement(once, NoParameters, NoRow).sql

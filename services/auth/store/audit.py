@@ -7,12 +7,13 @@ from datetime import datetime
 from uuid import UUID
 
 from psycopg.types.json import Jsonb
-from sqlalchemy import Text, bindparam, delete, func, literal_column, or_, select, update
+from sqlalchemy import Text, bindparam, literal_column, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from services.auth.model import AUDIT_LOG
+from services.kernel.db.cleaner import old_rows
 from services.kernel.db.database import Reader, Transaction
-from services.kernel.db.statement import ByUser, Limit, NoRow, Statement
+from services.kernel.db.statement import ByUser, NoRow, Statement
 from services.kernel.ids import new_id
 
 
@@ -94,17 +95,7 @@ _FORGET_IPS = Statement(
     ByUser,
     NoRow,
 )
-OLD = Statement(
-    delete(AUDIT_LOG).where(
-        AUDIT_LOG.c.id.in_(
-            select(AUDIT_LOG.c.id)
-            .where(AUDIT_LOG.c.create_time < func.saga_now() - literal_column("interval '1 year'"))
-            .limit(bindparam("limit"))
-        )
-    ),
-    Limit,
-    NoRow,
-)
+OLD = old_rows("audit log", AUDIT_LOG, AUDIT_LOG.c.create_time, age="1 year")
 
 
 async def insert_event(

@@ -23,8 +23,9 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert
 
 from services.auth.model import CODE_LIMITS, CODES, CanonicalEmail, Purpose
+from services.kernel.db.cleaner import old_rows
 from services.kernel.db.database import Reader, Transaction
-from services.kernel.db.statement import Limit, NoRow, Statement
+from services.kernel.db.statement import NoRow, Statement
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -213,33 +214,8 @@ _STORE_LIMITS = Statement(
 )
 # Such a sign-up needs its row until its saga has ended: it may get its code back.
 _UNDECIDED = and_(CODES.c.saga_id.is_not(None), CODES.c.payload.is_not(None))
-OLD = Statement(
-    delete(CODES).where(
-        CODES.c.id.in_(
-            select(CODES.c.id)
-            .where(
-                CODES.c.expire_time < func.saga_now() - literal_column("interval '1 day'"),
-                not_(_UNDECIDED),
-            )
-            .limit(bindparam("limit"))
-        )
-    ),
-    Limit,
-    NoRow,
-)
-OLD_LIMITS = Statement(
-    delete(CODE_LIMITS).where(
-        CODE_LIMITS.c.key_hmac.in_(
-            select(CODE_LIMITS.c.key_hmac)
-            .where(
-                CODE_LIMITS.c.update_time < func.saga_now() - literal_column("interval '2 days'")
-            )
-            .limit(bindparam("limit"))
-        )
-    ),
-    Limit,
-    NoRow,
-)
+OLD = old_rows("codes", CODES, CODES.c.expire_time, age="1 day", only=not_(_UNDECIDED))
+OLD_LIMITS = old_rows("code limits", CODE_LIMITS, CODE_LIMITS.c.update_time, age="2 days")
 
 
 async def get(reader: Reader, flow_id: UUID) -> Flow | None:

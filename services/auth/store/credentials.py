@@ -22,8 +22,9 @@ from sqlalchemy.dialects.postgresql import insert
 
 from services.auth.model import LOGIN_FAILURES, ROLES, USERS, CanonicalEmail, Status, mailbox
 from services.auth.store.users import ByEmail
+from services.kernel.db.cleaner import old_rows
 from services.kernel.db.database import Reader, Transaction
-from services.kernel.db.statement import ByUser, Limit, NoRow, Statement
+from services.kernel.db.statement import ByUser, NoRow, Statement
 
 FREE_FAILURES = 5
 WAIT_SECONDS_MAX = 900
@@ -142,19 +143,7 @@ _FAIL = Statement(
 )
 _WAIT = Statement(select(_LEFT).where(_MATCHES), _ByAccount, _Wait)
 _FORGIVE = Statement(delete(LOGIN_FAILURES).where(_MATCHES).returning(_LEFT), _ByAccount, _Wait)
-OLD_FAILURES = Statement(
-    delete(LOGIN_FAILURES).where(
-        LOGIN_FAILURES.c.account_hmac.in_(
-            select(LOGIN_FAILURES.c.account_hmac)
-            .where(
-                LOGIN_FAILURES.c.update_time < func.saga_now() - literal_column("interval '1 day'")
-            )
-            .limit(bindparam("limit"))
-        )
-    ),
-    Limit,
-    NoRow,
-)
+OLD_FAILURES = old_rows("login failures", LOGIN_FAILURES, LOGIN_FAILURES.c.update_time, age="1 day")
 
 
 async def by_email(reader: Reader, email: CanonicalEmail) -> Credentials | None:

@@ -10,8 +10,10 @@ from sqlalchemy import Interval, bindparam, delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from services.auth.model import OUTBOX
+from services.kernel.db.cleaner import old_rows
 from services.kernel.db.database import Transaction
 from services.kernel.db.statement import Limit, NoRow, Statement
+from services.kernel.db.tables import clock_once
 from services.kernel.ids import new_id
 
 
@@ -64,7 +66,7 @@ _INSERT = Statement(
 )
 _DUE = (
     select(OUTBOX.c.id)
-    .where(OUTBOX.c.next_try_time <= func.saga_now())
+    .where(OUTBOX.c.next_try_time <= clock_once())
     .order_by(OUTBOX.c.next_try_time)
     .limit(bindparam("limit"))
     .with_for_update(skip_locked=True)
@@ -85,17 +87,7 @@ _POSTPONE = Statement(
     _Postponement,
     NoRow,
 )
-EXPIRED = Statement(
-    delete(OUTBOX).where(
-        OUTBOX.c.id.in_(
-            select(OUTBOX.c.id)
-            .where(OUTBOX.c.expire_time <= func.saga_now())
-            .limit(bindparam("limit"))
-        )
-    ),
-    Limit,
-    NoRow,
-)
+EXPIRED = old_rows("mail", OUTBOX, OUTBOX.c.expire_time)
 
 
 async def insert_mail(tx: Transaction, *, sealed: bytes, life: timedelta) -> None:
@@ -120,4 +112,4 @@ async def postpone(tx: Transaction, mail_id: UUID, *, pause: timedelta, last_err
 
 async def remove_expired(tx: Transaction, *, limit: int) -> int:
     """Remove mail whose time is over, and return the number."""
-    return await tx.execute(EXPIRED, Limit(limit))
+    return await tx.execute(EXPIRED.statement, Limit(limit))

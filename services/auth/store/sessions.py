@@ -10,8 +10,9 @@ from sqlalchemy import Interval, bindparam, cast, delete, func, or_, select, upd
 from sqlalchemy.dialects.postgresql import insert
 
 from services.auth.model import ROLES, SESSIONS, USERS
+from services.kernel.db.cleaner import old_rows
 from services.kernel.db.database import Database, Reader, Transaction
-from services.kernel.db.statement import Limit, NoRow, Statement
+from services.kernel.db.statement import NoRow, Statement
 from services.kernel.rpc.access import Session
 
 IDLE = timedelta(days=30)  # a session ends when it is not refreshed for so long
@@ -122,17 +123,7 @@ _END_ALL = Statement(
     _OfUserExcept,
     NoRow,
 )
-EXPIRED = Statement(
-    delete(SESSIONS).where(
-        SESSIONS.c.id.in_(
-            select(SESSIONS.c.id)
-            .where(SESSIONS.c.expire_time <= func.saga_now())
-            .limit(bindparam("limit"))
-        )
-    ),
-    Limit,
-    NoRow,
-)
+EXPIRED = old_rows("sessions", SESSIONS, SESSIONS.c.expire_time)
 
 
 @dataclass(frozen=True, slots=True)

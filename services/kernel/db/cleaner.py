@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
 
 import structlog
-from sqlalchemy import bindparam, delete, func, select, text, tuple_
+from sqlalchemy import ColumnElement, Select, Table, bindparam, delete, func, literal_column, select
 
 from services.kernel.db.database import Database, Transaction
 from services.kernel.db.statement import Limit, NoRow, Statement
-from services.kernel.db.tables import IDEMPOTENCY, SAGA_BARRIERS, SAGAS
+from services.kernel.db.tables import ENDED, IDEMPOTENCY, SAGA_BARRIERS, SAGAS, clock_once
 from services.kernel.errors import DatabaseUnavailable
 
 EVERY_SECONDS = 300.0
@@ -19,58 +21,84 @@ ROWS_AT_ONCE = 1000
 
 log = structlog.get_logger("lockstep.janitor")
 
-_WEEK = text("interval '7 days'")
 
-ENDED_SAGAS = Statement(
-    delete(SAGAS).where(
-        SAGAS.c.id.in_(
-            select(SAGAS.c.id)
-            .where(
-                text("state IN ('DONE', 'ABORTED')"),
-                SAGAS.c.update_time < func.saga_now() - _WEEK,
-            )
-            .limit(bindparam("limit"))
-        )
-    ),
-    Limit,
-    NoRow,
+@dataclass(frozen=True, slots=True)
+class Cleanup:
+    """A statement that removes the rows of one sort whose time is over.
+
+    Attributes:
+        name: The name of these rows in logs.
+        statement: Removes at most `limit` of them.
+    """
+
+    name: str
+    statement: Statement[Limit, NoRow]
+
+
+def old_rows(
+    name: str,
+    table: Table,
+    moment: ColumnElement[Any],
+    *,
+    age: str | None = None,
+    only: ColumnElement[bool] | None = None,
+) -> Cleanup:
+    """Return the clean-up of the rows whose moment is over, the oldest first.
+
+    An index on the moment must serve it, one of these rows alone if `only` is given.
+
+    Args:
+        name: The name of the clean-up.
+        table: The table.
+        moment: The moment of a row.
+        age: The interval by which the moment must be over, such as "7 days".
+        only: A further condition.
+    """
+    conditions = [moment < clock_once(ago=age)]
+    if only is not None:
+        conditions.append(only)
+    # Sorted, because PostgreSQL expects a third of all rows to be due, and would read them all.
+    due = select(row_place(table)).where(*conditions).order_by(moment).limit(bindparam("limit"))
+    return Cleanup(name, removal(table, due, *conditions))
+
+
+def removal(
+    table: Table, places: Select[Any], *conditions: ColumnElement[bool]
+) -> Statement[Limit, NoRow]:
+    """Return a statement that removes the rows of a table at these places.
+
+    PostgreSQL goes straight to a place, however many rows it expects. With keys instead it
+    would read the whole table once it expects many.
+
+    Args:
+        table: The table.
+        places: Selects places (see `row_place`), with the parameter `limit`.
+        conditions: What must still hold of a row when it is locked: another transaction may
+            have changed it since it was chosen.
+    """
+    chosen = row_place(table) == func.any(func.array(places.correlate(None).scalar_subquery()))
+    return Statement(delete(table).where(chosen, *conditions), Limit, NoRow)
+
+
+def row_place(table: Table) -> ColumnElement[Any]:
+    """Return the place of a row in its table, which is true for one statement only."""
+    return literal_column(f"{table.name}.ctid")
+
+
+ENDED_SAGAS: Final = old_rows("sagas", SAGAS, SAGAS.c.update_time, age="7 days", only=ENDED)
+OLD_BARRIERS: Final = old_rows(
+    "barriers",
+    SAGA_BARRIERS,
+    func.coalesce(SAGA_BARRIERS.c.not_after, SAGA_BARRIERS.c.create_time),
+    age="7 days",
 )
-OLD_BARRIERS = Statement(
-    delete(SAGA_BARRIERS).where(
-        tuple_(SAGA_BARRIERS.c.saga_id, SAGA_BARRIERS.c.branch).in_(
-            select(SAGA_BARRIERS.c.saga_id, SAGA_BARRIERS.c.branch)
-            .where(
-                func.coalesce(SAGA_BARRIERS.c.not_after, SAGA_BARRIERS.c.create_time)
-                < func.saga_now() - _WEEK
-            )
-            .limit(bindparam("limit"))
-        )
-    ),
-    Limit,
-    NoRow,
-)
-OLD_KEYS = Statement(
-    delete(IDEMPOTENCY).where(
-        tuple_(IDEMPOTENCY.c.scope, IDEMPOTENCY.c.method, IDEMPOTENCY.c.key_hmac).in_(
-            select(IDEMPOTENCY.c.scope, IDEMPOTENCY.c.method, IDEMPOTENCY.c.key_hmac)
-            .where(IDEMPOTENCY.c.expire_time < func.saga_now())
-            .limit(bindparam("limit"))
-        )
-    ),
-    Limit,
-    NoRow,
-)
+OLD_KEYS: Final = old_rows("idempotency keys", IDEMPOTENCY, IDEMPOTENCY.c.expire_time)
 
 
 class Cleaner:
-    """Remove old rows every few minutes.
+    """Remove old rows every few minutes."""
 
-    Args:
-        database: The database to clean.
-        cleanups: Statements that each delete at most `limit` rows.
-    """
-
-    def __init__(self, database: Database, cleanups: Sequence[Statement[Limit, NoRow]]) -> None:
+    def __init__(self, database: Database, cleanups: Sequence[Cleanup]) -> None:
         self._database = database
         self._cleanups = cleanups
         self._task: asyncio.Task[None] | None = None
@@ -86,25 +114,33 @@ class Cleaner:
             await asyncio.wait([self._task])
 
     async def sweep(self) -> int:
-        """Do one round and return how many rows it removed."""
-        return sum([await self._sweep(statement) for statement in self._cleanups])
+        """Do one round and return how many rows it removed.
 
-    async def _sweep(self, statement: Statement[Limit, NoRow]) -> int:
+        A clean-up that fails stops no other.
+        """
+        went = [(each.name, await self._sweep(each)) for each in self._cleanups]
+        removed = {name: rows for name, rows in went if rows}
+        log.info("swept", rows=sum(removed.values()), removed=removed)
+        return sum(removed.values())
+
+    async def _sweep(self, cleanup: Cleanup) -> int:
+        """Remove rows until fewer than a transaction's worth are due."""
+
         async def remove(tx: Transaction) -> int:
-            return await tx.execute(statement, Limit(ROWS_AT_ONCE))
+            return await tx.execute(cleanup.statement, Limit(ROWS_AT_ONCE))
 
         total = 0
-        while (removed := await self._database.transact("sweep", remove)) > 0:
+        try:
+            while (removed := await self._database.transact("sweep", remove)) == ROWS_AT_ONCE:
+                total += removed
             total += removed
+        except DatabaseUnavailable:
+            log.warning("could not sweep", cleanup=cleanup.name)
+        except Exception:
+            log.exception("could not sweep", cleanup=cleanup.name)
         return total
 
     async def _run(self) -> None:
         while True:
             await asyncio.sleep(EVERY_SECONDS * random.uniform(0.5, 1.5))
-            try:
-                removed = await self.sweep()
-                log.info("swept", rows=removed)
-            except DatabaseUnavailable:
-                log.warning("could not sweep")
-            except Exception:
-                log.exception("could not sweep")
+            await self.sweep()

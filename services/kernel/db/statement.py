@@ -18,9 +18,11 @@ from uuid import UUID
 
 import psycopg
 from psycopg.rows import RowMaker
+from sqlalchemy import FromClause, Select
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.sql.base import Executable
 from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.dml import UpdateBase
 from sqlalchemy.sql.elements import ClauseElement
 from sqlalchemy.types import ARRAY, JSON, TypeEngine
 
@@ -70,7 +72,8 @@ class Statement(Generic[A, B]):
             is wrong where the best plan follows from how wide a range is.
 
     Raises:
-        TypeError: A field and a bind, or a field and a column, differ in name or type.
+        TypeError: A field and a bind, or a field and a column, differ in name or type; or a
+            sub-select lacks a table that it names.
     """
 
     __slots__ = ("_make_row", "_prepare", "_values", "parameters", "row", "sql")
@@ -90,6 +93,8 @@ class Statement(Generic[A, B]):
         self.sql = str(compiled).encode()
         if b"POSTCOMPILE" in self.sql:
             raise TypeError(f"expands at execution, use any_() instead: {clause}")
+        if b"(SELECT" in self.sql:
+            _check_subselects(clause, frozenset())
         self.parameters = parameters
         self.row = row
         self._prepare = False if is_planned_anew else None
@@ -108,6 +113,27 @@ class Statement(Generic[A, B]):
         return await cursor.execute(
             self.sql, self._values(parameters), prepare=self._prepare, binary=True
         )
+
+
+def _check_subselects(clause: ClauseElement, outer: frozenset[FromClause]) -> None:
+    """Refuse a sub-select that loses a table without a word.
+
+    SQLAlchemy correlates: a sub-select that names a table of the statement around it does not
+    get that table in its own FROM, unless nothing would be left. So it runs for each row of
+    that table. Where that is wanted, `correlate` says so.
+    """
+    named = outer
+    if isinstance(clause, Select):
+        own = {each for part in clause.get_final_froms() for each in part._from_objects}  # noqa: SLF001 - nothing public tells it
+        lost = own & outer
+        if lost and own - outer and clause._auto_correlate:  # noqa: SLF001 - as above
+            names = ", ".join(sorted(map(str, lost)))
+            raise TypeError(f"a sub-select loses {names}, use correlate(): {clause}")
+        named = outer | own
+    elif isinstance(clause, UpdateBase):
+        named = outer | {clause.table}
+    for child in clause.get_children():
+        _check_subselects(child, named)
 
 
 def _values_of(compiled: SQLCompiler, parameters: type[A]) -> Callable[[A], Sequence[Any]]:

@@ -6,10 +6,15 @@ SAGAS = tables.SAGAS.to_metadata(METADATA)
 
 from __future__ import annotations
 
+from datetime import datetime
+from typing import Final
+
 from sqlalchemy import (
     DDL,
+    Boolean,
     CheckConstraint,
     Column,
+    ColumnElement,
     DateTime,
     Index,
     Integer,
@@ -20,6 +25,8 @@ from sqlalchemy import (
     Uuid,
     event,
     func,
+    literal_column,
+    select,
     text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
@@ -60,7 +67,24 @@ def timestamp(name: str, *, nullable: bool = False, default: bool = False) -> Co
     )
 
 
+def clock_once(*, ago: str | None = None) -> ColumnElement[datetime]:
+    """Return the clock, read once before any row is, so that an index can choose the rows.
+
+    `saga_now()` in its place would be read for each row, and so no index could serve. Choose
+    rows by this; write `saga_now()`, and compare with it after a lock.
+
+    Args:
+        ago: An interval before the time of the clock, such as "7 days".
+    """
+    now: ColumnElement[datetime] = func.saga_now()
+    if ago is not None:
+        now -= literal_column(f"interval '{ago}'")
+    return select(now).scalar_subquery()
+
+
 _KERNEL = MetaData(naming_convention=NAMES)
+
+ENDED: Final[ColumnElement[bool]] = literal_column("state IN ('DONE', 'ABORTED')", Boolean)
 
 SAGAS = Table(
     "sagas",
@@ -87,6 +111,11 @@ SAGAS = Table(
     ),
     Index("ix_sagas_user_id", "user_id"),
     Index("ix_sagas_create_time", "create_time", "id"),
+    Index("ix_sagas_ended", "update_time", postgresql_where=ENDED),
+    # Each filter of a list of sagas has an index in the order of the list.
+    Index("ix_sagas_kind", "kind", "create_time", "id"),
+    Index("ix_sagas_state", "state", "create_time", "id"),
+    Index("ix_sagas_parked", "create_time", "id", postgresql_where=text("parked_at IS NOT NULL")),
 )
 
 SAGA_BARRIERS = Table(
@@ -100,6 +129,7 @@ SAGA_BARRIERS = Table(
     timestamp("create_time", default=True),
     CheckConstraint("state IN ('DONE', 'REJECTED', 'CANCELLED')", name="state"),
     Index("ix_saga_barriers_create_time", "create_time"),
+    Index("ix_saga_barriers_end", text("coalesce(not_after, create_time)")),
 )
 
 IDEMPOTENCY = Table(

@@ -22,6 +22,7 @@ from services.profile.model import (
     FORGOTTEN_USERS,
     IDEMPOTENCY,
     PROFILES,
+    REPLY_USER_ID,
     SAGA_BARRIERS,
     Brand,
     NewProfile,
@@ -127,7 +128,7 @@ _WITH_BRAND = select(
 _OF_USER = PROFILES.c.user_id == bindparam("user_id")
 FORGETTING = Forgetting(
     IDEMPOTENCY,
-    about=IDEMPOTENCY.c.reply["user_id"].astext == bindparam("user_id", type_=Uuid).cast(Text),
+    about=bindparam("user_id", type_=Uuid).cast(Text) == REPLY_USER_ID,
     tombstones=FORGOTTEN_USERS,
 )
 _CHANGED = {"revision": PROFILES.c.revision + 1, "update_time": func.clock_timestamp()}

@@ -16,18 +16,24 @@ from sqlalchemy import (
     Uuid,
     bindparam,
     case,
-    delete,
     func,
     select,
-    text,
     tuple_,
     union_all,
 )
 from sqlalchemy.dialects.postgresql import insert
 
+from services.kernel.db.cleaner import old_rows
 from services.kernel.db.database import Reader, Transaction
-from services.kernel.db.statement import Limit, NoRow, Statement
-from services.profile.model import ACCOUNTS, TRANSFERS, Transfer, TransferKind, TransferState
+from services.kernel.db.statement import NoRow, Statement
+from services.profile.model import (
+    ACCOUNTS,
+    IS_TOMBSTONE,
+    TRANSFERS,
+    Transfer,
+    TransferKind,
+    TransferState,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,19 +130,8 @@ _LIST = Statement(
     _TransferPage,
     Transfer,
 )
-OLD_TOMBSTONES = Statement(
-    delete(TRANSFERS).where(
-        _T.id.in_(
-            select(_T.id)
-            .where(
-                _T.state == TransferState.VOIDED.value,
-                _T.create_time < func.saga_now() - text("interval '7 days'"),
-            )
-            .limit(bindparam("limit"))
-        )
-    ),
-    Limit,
-    NoRow,
+OLD_TOMBSTONES = old_rows(
+    "tombstones of debits", TRANSFERS, _T.create_time, age="7 days", only=IS_TOMBSTONE
 )
 
 
