@@ -73,7 +73,7 @@ _DUE = (
 )
 _CLAIM = Statement(
     update(OUTBOX)
-    .where(OUTBOX.c.id.in_(_DUE))
+    .where(OUTBOX.c.id == func.any(func.array(_DUE.scalar_subquery())))
     .values(attempts=OUTBOX.c.attempts + 1, next_try_time=func.saga_now() + _interval("lease"))
     .returning(OUTBOX.c.id, OUTBOX.c.sealed, OUTBOX.c.attempts),
     _Claim,

@@ -1,0 +1,185 @@
+"""Every statement of the kernel and every clean-up costs by the rows that it touches.
+
+Each runs on tables of 200,000 rows, and the pages that it reads are counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg.types.json import Jsonb
+from sqlalchemy import bindparam, delete, func, select
+
+from services.kernel.db.statement import Limit, NoRow, Statement
+from services.kernel.db.tables import SAGAS
+from services.kernel.ids import new_id
+from tests.conftest import Databases
+from tests.plans.full import DUE, KEYS_OF_USER, fill, uuid_of
+from tests.plans.pages import run
+from tests.test_statements import of_modules
+
+Connections = Mapping[str, psycopg.Connection]
+
+STATEMENTS = of_modules()
+COMMERCE, AUTH, PROFILE = "commerce", "auth", "profile"
+STORE = "services.kernel.sagas.store:"
+BARRIER = "services.kernel.sagas.barrier:"
+KEYS = "services.kernel.sagas.idempotency:"
+OF_COMMERCE = "services.commerce.store.users:FORGETTING."
+OF_PROFILE = "services.profile.store.profiles:FORGETTING."
+
+SECOND = timedelta(seconds=1)
+LEASE = {"owner": "one", "lease": 10 * SECOND}
+JSON = Jsonb({"is": "new"})
+NOW = datetime.now(UTC)
+USER = {"user_id": uuid_of(10_000)}
+LATER_USER = {"user_id": uuid_of(10_001)}
+KEY = {
+    "scope": f"user:{uuid_of(1000)}",
+    "method": "PlaceOrder",
+    "key_hmac": (10_004).to_bytes(8),
+}
+EXPIRED_KEY = KEY | {"key_hmac": (10_000).to_bytes(8)}
+NEW_KEY = KEY | {"key_hmac": b"new"}
+CLAIM_KEY = {"fingerprint": b"one", "saga_id": new_id()}
+NO_BRANCH = {"saga_id": new_id(), "branch": "DebitWallet"}
+BRANCH = {"saga_id": uuid_of(5), "branch": "DebitWallet"}
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One use of a statement.
+
+    Attributes:
+        statement: Its name, as `of_modules` has it.
+        rows: How many rows it returns or changes.
+        database: The service whose tables it meets.
+        label: What is special about it.
+    """
+
+    statement: str
+    parameters: dict[str, Any]
+    rows: int = 1
+    database: str = COMMERCE
+    label: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.database} {self.statement} {self.label}".strip()
+
+
+def cleanup(statement: str, database: str = COMMERCE, *, rows: int = DUE) -> Case:
+    return Case(f"{statement}.statement", {"limit": 1000}, rows, database)
+
+
+# Sagas: 4 has ended, 5 is running and was postponed, 10,002 is parked.
+RUNNING, PARKED = {"saga_id": uuid_of(5)}, {"saga_id": uuid_of(10_002)}
+CASES = (
+    Case("services.common.service:_PING", {}),
+    cleanup("services.kernel.db.cleaner:ENDED_SAGAS"),
+    cleanup("services.kernel.db.cleaner:OLD_BARRIERS"),
+    cleanup("services.kernel.db.cleaner:OLD_KEYS"),
+    cleanup("services.kernel.db.cleaner:OLD_KEYS", PROFILE),
+    cleanup(f"{OF_COMMERCE}cleanups[0]", rows=DUE * KEYS_OF_USER),
+    cleanup(f"{OF_PROFILE}cleanups[0]", PROFILE, rows=DUE * KEYS_OF_USER),
+    cleanup(f"{OF_COMMERCE}cleanups[1]"),
+    cleanup(f"{OF_PROFILE}cleanups[1]", PROFILE),
+    cleanup("services.profile.store.transfers:OLD_TOMBSTONES", PROFILE),
+    cleanup("services.auth.store.sessions:EXPIRED", AUTH),
+    cleanup("services.auth.store.credentials:OLD_FAILURES", AUTH),
+    cleanup("services.auth.store.codes:OLD", AUTH),
+    cleanup("services.auth.store.codes:OLD_LIMITS", AUTH),
+    cleanup("services.auth.store.audit:OLD", AUTH),
+    cleanup("services.auth.store.outbox:EXPIRED", AUTH),
+    Case("services.auth.store.outbox:_CLAIM", {"lease": SECOND, "limit": 8}, 8, AUTH),
+    Case(f"{OF_COMMERCE}_find", USER),
+    Case(f"{OF_PROFILE}_find", USER, database=PROFILE),
+    Case(f"{OF_COMMERCE}_forget[0]", {"user_id": new_id()}),
+    Case(f"{OF_PROFILE}_forget[0]", {"user_id": new_id()}, database=PROFILE),
+    Case(f"{OF_COMMERCE}_forget[1]", LATER_USER, KEYS_OF_USER),
+    Case(f"{OF_PROFILE}_forget[1]", LATER_USER, KEYS_OF_USER, PROFILE),
+    Case(f"{OF_COMMERCE}_forget[2]", LATER_USER, 8),
+    Case("services.auth.store.forgetting:FORGETTING._forget[0]", LATER_USER, KEYS_OF_USER),
+    Case("services.auth.store.forgetting:FORGETTING._forget[1]", LATER_USER, 8),
+    Case(f"{BARRIER}_CLAIM", NO_BRANCH | {"not_after": NOW}),
+    Case(f"{BARRIER}_FIND", BRANCH),
+    Case(f"{BARRIER}_STORE", BRANCH | {"state": "DONE", "reply": JSON}),
+    Case(f"{BARRIER}_CANCEL", NO_BRANCH),
+    Case(f"{BARRIER}_CANCEL", BRANCH, label="of a branch that was done"),
+    Case(f"{KEYS}_CLAIM", NEW_KEY | CLAIM_KEY, label="of a new key"),
+    Case(f"{KEYS}_CLAIM", EXPIRED_KEY | CLAIM_KEY, label="of an expired key"),
+    Case(f"{KEYS}_CLAIM", KEY | CLAIM_KEY, label="of a key in use"),
+    Case(f"{KEYS}_FIND", KEY),
+    Case(f"{KEYS}_FIND_LOCKED", KEY),
+    Case(f"{KEYS}_STORE", KEY | {"reply": JSON, "error": None}),
+    Case(f"{KEYS}_FREE", {"saga_id": uuid_of(6)}),
+    Case(
+        f"{STORE}_INSERT",
+        {"saga_id": new_id(), "kind": "new", "payload": JSON, "deadline": SECOND} | USER | LEASE,
+    ),
+    Case(f"{STORE}_REMOVE", RUNNING),
+    Case(f"{STORE}_CONFIRM", RUNNING),
+    Case(f"{STORE}_DONE", RUNNING | {"result": JSON}),
+    Case(f"{STORE}_COMPENSATING", RUNNING | {"error": JSON, "lease": SECOND}),
+    Case(f"{STORE}_ABORTED", PARKED),
+    Case(
+        f"{STORE}_RESCHEDULE",
+        RUNNING | {"epoch": 1, "pause": SECOND, "last_error": None, "is_parked": False},
+    ),
+    Case(f"{STORE}_RETRY", PARKED),
+    Case(f"{STORE}_GET", RUNNING),
+)
+
+
+@pytest.fixture(scope="module")
+def connections(databases: Databases) -> Iterator[Connections]:
+    """Connections to the databases of all services, whose tables are full."""
+    with ExitStack() as stack:
+        urls = {owner: databases.fresh(stack, owner) for owner in (COMMERCE, AUTH, PROFILE)}
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(fill, urls.values(), urls))
+        yield {
+            owner: stack.enter_context(psycopg.connect(url, autocommit=True))
+            for owner, url in urls.items()
+        }
+
+
+def test_every_statement_of_the_kernel_and_every_clean_up_has_a_case() -> None:
+    wanted = {
+        name
+        for name in STATEMENTS
+        if name.startswith(("services.kernel.db.", "services.common.", BARRIER, KEYS))
+        or "FORGETTING." in name
+        or name.endswith(".statement")
+    }
+    assert wanted - {case.statement for case in CASES} == set()
+
+
+@pytest.mark.parametrize("mode", ["force_custom_plan", "force_generic_plan"])
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_a_statement_reads_the_pages_of_its_rows(
+    connections: Connections, case: Case, mode: str
+) -> None:
+    statement = STATEMENTS[case.statement]
+    plan = run(connections[case.database], statement, case.parameters, mode=mode)
+    assert plan.rows == case.rows, plan.text
+    assert plan.pages <= plan.pages_max, plan.text
+
+
+def test_a_statement_that_reads_a_whole_table_is_found(connections: Connections) -> None:
+    chosen = select(SAGAS.c.id).where(SAGAS.c.next_run_at < func.saga_now())
+    planted = delete(SAGAS).where(SAGAS.c.id.in_(chosen.limit(bindparam("limit"))))
+    plan = run(
+        connections[COMMERCE],
+        Statement(planted, Limit, NoRow),
+        {"limit": 1000},
+        mode="force_custom_plan",
+    )
+    assert plan.rows == DUE
+    assert plan.pages > 10 * plan.pages_max
