@@ -22,7 +22,15 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 # gRPC warns at each start of a process; no process here goes on after a fork.
 os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
 
-from tests.bench import report, row_auth, row_calls, row_life, row_lists, row_orders
+from tests.bench import (
+    report,
+    row_auth,
+    row_calls,
+    row_cleanup,
+    row_life,
+    row_lists,
+    row_orders,
+)
 from tests.bench.lab import Lab, Row
 from tests.bench.load import LoadError
 from tests.bench.report import Finding
@@ -36,6 +44,7 @@ ROWS: dict[str, Row] = {
     "contention": row_orders.contention,
     "orders": row_orders.orders,
     "saga": row_auth.saga,
+    "cleanup": row_cleanup.cleanup,
     "memory": row_life.memory,
     "start": row_life.start,
     "workers": row_life.workers,

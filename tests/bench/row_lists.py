@@ -159,7 +159,7 @@ async def _others(lab: Lab, pair: Pair) -> list[Finding]:
 
 
 async def medians(
-    calls: Sequence[Callable[[], Awaitable[None]]], number: int, *, pause_seconds: float = 0.0
+    calls: Sequence[Callable[[], Awaitable[object]]], number: int, *, pause_seconds: float = 0.0
 ) -> list[float]:
     """Make calls in turns; return the median of each in milliseconds, the first tenth left out.
 
