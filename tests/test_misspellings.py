@@ -76,6 +76,24 @@ BY_MYPY = [
         "_Postponement(mail_id=mail_id, puse=pause",
         'Unexpected keyword argument "puse"',
     ),
+    Misspelling(  # a field of a saga's payload that a step reads
+        "auth/sagas/registration.py",
+        "verification_flow_id=payload.verification_flow_id",
+        "verification_flow_id=payload.verification_flow",
+        '"RegistrationPayload" has no attribute "verification_flow"',
+    ),
+    Misspelling(  # a field of a saga's payload that a use case gives
+        "commerce/usecases/cancel_order.py",
+        "OrderPayload(order_id=order_id)",
+        "OrderPayload(oder_id=order_id)",
+        'Unexpected keyword argument "oder_id"',
+    ),
+    Misspelling(  # the payload of another kind
+        "auth/usecases/delete_user.py",
+        "payload = DeletionPayload(user.status)",
+        "payload = Nothing()",
+        '"new" of "SagaKind" has incompatible type "Nothing"',
+    ),
 ]
 
 

@@ -25,11 +25,12 @@ from uuid import UUID
 
 import psycopg
 
+from services.auth.sagas.registration import REGISTRATION, ProfilePayload
 from services.auth.store import accounts
 from services.kernel.db.database import Database
 from services.kernel.errors import DomainError
 from services.kernel.sagas import store as saga_store
-from services.kernel.sagas.model import Json, SagaState
+from services.kernel.sagas.model import SagaState
 from services.profile.model import NewBrand, NewProfile
 from services.profile.usecases.cancel_profile import CancelProfile
 from services.profile.usecases.create_profile import CreateProfile
@@ -153,18 +154,12 @@ def _rows(url: str, sql: bytes, *parameters: object) -> Sequence[tuple[Any, ...]
         return connection.execute(sql, parameters or None).fetchall()
 
 
+@dataclass(frozen=True, slots=True)
 class Mender:
-    """Mends what may be mended.
+    """Mends what may be mended, in the databases of Auth and Profile."""
 
-    Args:
-        auth: Auth's database.
-        profile: Profile's.
-    """
-
-    def __init__(self, auth: Database, profile: Database) -> None:
-        """See the class."""
-        self._auth = auth
-        self._profile = profile
+    auth: Database
+    profile: Database
 
     async def mend(self, findings: Sequence[Finding]) -> list[Finding]:
         """Mend, and return what is mended.
@@ -186,9 +181,9 @@ class Mender:
         try:
             match finding.kind:
                 case Kind.ORPHAN_PROFILE:
-                    await CancelProfile(self._profile)(saga_id=finding.saga_id)
+                    await CancelProfile(self.profile)(saga_id=finding.saga_id)
                 case Kind.ORPHAN_DEBIT:
-                    await VoidTransfer(self._profile)(transfer_id=finding.id)
+                    await VoidTransfer(self.profile)(transfer_id=finding.id)
                 case _:
                     return await self._create(finding.id, finding.saga_id)
         except DomainError:
@@ -196,33 +191,37 @@ class Mender:
         return True
 
     async def _create(self, user_id: UUID, saga_id: UUID) -> bool:
-        saga = await saga_store.get(self._auth, saga_id)
-        account = await accounts.status(self._auth, user_id)
-        if saga is None or saga.state is not SagaState.DONE or "profile" not in saga.payload:
+        saga = await saga_store.get(self.auth, saga_id)
+        account = await accounts.status(self.auth, user_id)
+        if saga is None or saga.state is not SagaState.DONE:
+            return False
+        registration = REGISTRATION.payload_of(saga)
+        if registration is None:  # forgotten
             return False
         assert account is not None
-        new = _profile_of(user_id, saga.payload["profile"])
+        new = _profile_of(user_id, registration.profile)
         not_after = datetime.now(UTC) + NOT_AFTER
-        await CreateProfile(self._profile)(saga_id=saga_id, not_after=not_after, new=new)
+        await CreateProfile(self.profile)(saga_id=saga_id, not_after=not_after, new=new)
         if account.version:
-            await SetProfileStatus(self._profile)(
+            await SetProfileStatus(self.profile)(
                 user_id=user_id, status=account.profile_status, version=account.version
             )
         return True
 
 
-def _profile_of(user_id: UUID, payload: Json) -> NewProfile:
-    names = ("first_name", "last_name", "phone_number", "address", "course")
+def _profile_of(user_id: UUID, profile: ProfilePayload) -> NewProfile:
     brand = None
-    if payload["role"] == "brand":
+    if profile.company is not None:
         brand = NewBrand(
-            name=payload["company"],
-            company_size=payload["company_size"],
-            user_role=payload["user_role"],
+            name=profile.company, company_size=profile.company_size, user_role=profile.user_role
         )
     return NewProfile(
         user_id=user_id,
-        status=payload["initial_status"],
+        status=profile.initial_status,
+        first_name=profile.first_name,
+        last_name=profile.last_name,
+        phone_number=profile.phone_number,
+        address=profile.address,
+        course=profile.course,
         brand=brand,
-        **{name: payload[name] for name in names},
     )

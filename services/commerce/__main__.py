@@ -34,8 +34,8 @@ def compose(parts: ServiceParts, settings: CommerceSettings) -> Composition:
     wallets = wallet_grpc.WalletServiceStub(parts.channel("profile"))
     engine = parts.saga_engine(
         [
-            CheckoutSaga(parts.database, wallets, currency=settings.currency),
-            CancellationSaga(parts.database, wallets, currency=settings.currency),
+            CheckoutSaga(parts.database, wallets, settings.currency),
+            CancellationSaga(parts.database, wallets, settings.currency),
         ]
     )
     messages = Messages(settings.currency)

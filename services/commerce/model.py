@@ -8,6 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
+from pydantic import ConfigDict, with_config
 from sqlalchemy import (
     BigInteger,
     CheckConstraint,
@@ -318,9 +319,10 @@ class Cart:
         return f"{self.version}-{zlib.crc32(repr(shown).encode()):08x}"
 
 
+@with_config(ConfigDict(extra="forbid"))
 @dataclass(frozen=True, slots=True)
 class OrderItem:
-    """A line of an order: a snapshot that never changes."""
+    """A line of an order: a snapshot that never changes. Sagas keep it as JSON."""
 
     product_id: UUID
     name: str
@@ -333,9 +335,10 @@ class OrderItem:
         return self.quantity * self.unit_price
 
 
+@with_config(ConfigDict(extra="forbid"))
 @dataclass(frozen=True, slots=True)
 class Order:
-    """An order: a cart that was bought, or will be.
+    """An order: a cart that was bought, or will be. Sagas keep it as JSON.
 
     Attributes:
         id: None when the order was only validated.
@@ -351,6 +354,6 @@ class Order:
     items: list[OrderItem]
     total: int
     create_time: datetime
-    failure_reason: str | None = None
-    debit_id: UUID | None = None
-    refund_id: UUID | None = None
+    failure_reason: str | None
+    debit_id: UUID | None
+    refund_id: UUID | None

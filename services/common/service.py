@@ -35,7 +35,7 @@ from services.kernel.rpc.server import Probe, Server, Servicer
 from services.kernel.rpc.tracing import TraceInterceptor
 from services.kernel.sagas.engine import POLL_SECONDS, SagaEngine
 from services.kernel.sagas.idempotency import RequestKeys
-from services.kernel.sagas.protocol import Definition
+from services.kernel.sagas.protocol import AnySaga
 from services.kernel.signals import until_stopped
 
 RECOVERY_CONNECTIONS = 3
@@ -98,12 +98,12 @@ class ServiceParts:
         """The maker of idempotency keys, which are the same at every replica."""
         return RequestKeys(self.keys.secret)
 
-    def saga_engine(self, definitions: Iterable[Definition]) -> SagaEngine:
+    def saga_engine(self, sagas: Iterable[AnySaga]) -> SagaEngine:
         """Return an engine for these kinds of sagas."""
         return SagaEngine(
             self.database,
             recovery=self.background,
-            definitions=definitions,
+            sagas=sagas,
             owner=self.owner,
             sleep=self.sleep,
             poll_seconds=self.poll_seconds,

@@ -27,10 +27,13 @@ from lockstep_clients import (
     connect,
 )
 
+from services.auth.errors import RegistrationUnavailable
+from services.auth.sagas.registration import RegistrationSaga
 from services.cli.postgres import THROWAWAY, EmbeddedPostgres
 from services.common.keys import KeyRing
 from services.kernel.db.migrations import upgrade
 from services.kernel.ids import new_id
+from services.kernel.sagas.protocol import Deadline
 from tests.conftest import SERVICES
 from tests.faulty import started
 from tests.kernel.saga_world import Stop
@@ -82,7 +85,7 @@ async def test_a_profile_that_commits_and_answers_too_late_is_taken_back(
     auth_url: str, profile_url: str, keys: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """[R17 R20 N4]"""
-    monkeypatch.setattr("services.auth.sagas.registration.RegistrationSaga.deadline_seconds", 0.5)
+    monkeypatch.setattr(RegistrationSaga, "deadline", Deadline(0.5, RegistrationUnavailable))
     stop = Stop("profile.CreateProfile.commit.acked", times=100)
     async with system(auth_url, profile_url, keys, tmp_path, profile_observer=stop) as lockstep:
         with pytest.raises(Unavailable) as caught:

@@ -11,12 +11,11 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import uvloop
-from google.protobuf.json_format import MessageToDict
 from lockstep.profile.v1 import profile_service_pb2 as profile_pb
 from sqlalchemy import bindparam, select
 from sqlalchemy.dialects.postgresql import insert
@@ -26,7 +25,12 @@ import services.profile.__main__ as profile_main
 from services.auth import usecases as usecases_of_auth
 from services.auth.domain.registration import Details
 from services.auth.model import ROLES, USERS, mailbox
-from services.auth.sagas.registration import RegistrationSaga, payload_of
+from services.auth.sagas.registration import (
+    Registered,
+    RegisteredUser,
+    RegistrationSaga,
+    payload_of,
+)
 from services.auth.settings import AuthSettings
 from services.auth.usecases.register import Register
 from services.common.settings import load
@@ -36,7 +40,6 @@ from services.kernel.ids import new_id
 from services.kernel.logging import configure
 from services.kernel.sagas import idempotency
 from services.kernel.sagas.idempotency import RequestKey
-from services.kernel.sagas.model import Json
 from services.profile import usecases as usecases_of_profile
 from services.profile.model import NewProfile, Profile
 from services.profile.settings import ProfileSettings
@@ -81,17 +84,19 @@ _INSERT = Statement(
 class NaiveRegister(Register):
     """Registers by two writes, and hopes that the second one succeeds."""
 
-    async def __call__(self, details: Details, *, password: str, key: RequestKey | None) -> Json:
+    async def __call__(
+        self, details: Details, *, password: str, key: RequestKey | None
+    ) -> Registered:
         if key is not None:
             await idempotency.find(self.requests.database, key)
         await self.registrations.ensure_possible(details)
         password_hash = await self.hasher.hash(password)
         await self.registrations._ensure_role(details.role)
         user_id, flow_id = new_id(), new_id()
-        saga = self.requests.engine._steps._definitions["registration"]
+        saga = self.requests.engine._steps._sagas["registration", 1]
         assert isinstance(saga, RegistrationSaga)
 
-        async def write(tx: Transaction) -> Json:
+        async def write(tx: Transaction) -> datetime:
             if key is not None:
                 await idempotency.claim(tx, key, saga_id=user_id)
             row = await tx.first(
@@ -108,30 +113,32 @@ class NaiveRegister(Register):
             )
             assert row is not None
             to = mailbox(details.email.typed, details.email.canonical)
-            await saga._issue_code(
+            await saga.issue_code(
                 tx, flow_id=flow_id, email=details.email.canonical, to=to, user_id=user_id
             )
-            return {"id": str(user_id), "create_time": row.create_time.isoformat()}
+            return row.create_time
 
-        user = await self.requests.database.transact("Register", write)
-        reply = await saga._profiles.CreateProfile(_request(details, user_id))
-        described = {"email": details.email.typed, "role": str(details.role)}
-        described["full_name"] = details.full_name
-        replies: Json = MessageToDict(reply, preserving_proto_field_name=True)
-        return {
-            "user": {**user, **described, "email_verified": False},
-            "verification_flow_id": str(flow_id),
-            **replies,
-        }
+        create_time = await self.requests.database.transact("Register", write)
+        reply = await saga.profiles.CreateProfile(_request(details, user_id))
+        user = RegisteredUser(
+            id=user_id,
+            email=details.email.typed,
+            full_name=details.full_name,
+            role=details.role,
+            email_verified=False,
+            create_time=create_time,
+        )
+        return Registered(
+            user=user,
+            verification_flow_id=flow_id,
+            profile=reply.profile,
+            brand=reply.brand if reply.HasField("brand") else None,
+        )
 
 
 def _request(details: Details, user_id: UUID) -> profile_pb.CreateProfileRequest:
-    fields = payload_of(details, is_verified=False)["profile"]
-    request = profile_pb.CreateProfileRequest(
-        saga_id=str(user_id),
-        user_id=str(user_id),
-        **{name: value for name, value in fields.items() if value is not None},
-    )
+    fields = asdict(payload_of(details, is_verified=False).profile)
+    request = profile_pb.CreateProfileRequest(saga_id=str(user_id), user_id=str(user_id), **fields)
     request.not_after.FromDatetime(datetime.now(UTC) + timedelta(minutes=1))
     return request
 

@@ -21,7 +21,9 @@ from lockstep_clients import (
     Unavailable,
 )
 
+from services.commerce.errors import PaymentUnavailable
 from services.commerce.sagas.checkout import CheckoutSaga
+from services.kernel.sagas.protocol import Deadline
 from tests.commerce.checkouts import State, assert_bought, assert_not_bought, with_cart
 from tests.commerce.people import minor_of
 from tests.commerce.wallet_proxy import Fault, Held, duplicated, refused, reply_lost
@@ -34,7 +36,7 @@ Code = grpc.StatusCode
 @pytest.fixture
 def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """Give a checkout half a second."""
-    monkeypatch.setattr(CheckoutSaga, "deadline_seconds", 0.5)
+    monkeypatch.setattr(CheckoutSaga, "deadline", Deadline(0.5, PaymentUnavailable))
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from google.protobuf.json_format import MessageToDict
 from lockstep.profile.v1 import profile_service_pb2 as profile_pb
 from lockstep_clients.errors import AlreadyExists, Unavailable
 from sqlalchemy import bindparam, delete, update
@@ -21,13 +20,13 @@ from sqlalchemy import bindparam, delete, update
 from services.auth.domain.registration import Details
 from services.auth.errors import EmailTaken, RegistrationUnavailable
 from services.auth.model import USERS
+from services.auth.sagas.registration import Registered, RegisteredUser
 from services.auth.store import users
 from services.auth.usecases.register import Register, Registrations
 from services.kernel.db.database import Transaction
 from services.kernel.db.statement import ByUser, NoRow, Statement
 from services.kernel.ids import new_id
 from services.kernel.sagas.idempotency import RequestKey
-from services.kernel.sagas.model import Json
 from services.profile.model import NewProfile, Profile
 from services.profile.usecases import create_profile
 from services.profile.usecases.create_profile import CreateProfile
@@ -57,7 +56,7 @@ class Naive:
 
         async def register(
             self: Register, details: Details, *, password: str, key: RequestKey | None
-        ) -> Json:
+        ) -> Registered:
             await self.registrations.ensure_possible(details)
             return await _register(variant, self, details, await self.hasher.hash(password))
 
@@ -72,7 +71,7 @@ class Naive:
 
 async def _register(
     variant: Naive, register: Register, details: Details, password_hash: str
-) -> Json:
+) -> Registered:
     database, user_id, saga_id = register.registrations.database, new_id(), new_id()
 
     async def insert(tx: Transaction) -> None:
@@ -92,25 +91,26 @@ async def _register(
 
     await database.transact("T1", insert)
     try:
-        reply = await _call(variant, register, details, user_id, saga_id)
+        profile = await _call(variant, register, details, user_id, saga_id)
     except Exception:  # noqa: BLE001 - that is what is wrong
         # As a session of an ORM does: in the handler's own task.
         await database._tries("undo", lambda tx: tx.execute(_DELETE, ByUser(user_id)))
         raise RegistrationUnavailable from None
     await database.transact("T2", lambda tx: tx.execute(_ACTIVATE, ByUser(user_id)))
-    user = {
-        "id": str(user_id),
-        "email": details.email.typed,
-        "full_name": details.full_name,
-        "role": str(details.role),
-    }
-    return {"user": user, "verification_flow_id": "", **reply}
+    user = RegisteredUser(
+        id=user_id,
+        email=details.email.typed,
+        full_name=details.full_name,
+        role=details.role,
+        email_verified=False,
+    )
+    return Registered(user=user, verification_flow_id=None, profile=profile)
 
 
 async def _call(
     variant: Naive, register: Register, details: Details, user_id: UUID, saga_id: UUID
-) -> Json:
-    stub = register.registrations.profiles._stub
+) -> profile_pb.Profile:
+    stub = register.registrations.profiles.stub
     request = profile_pb.CreateProfileRequest(
         saga_id=str(saga_id),
         user_id=str(user_id),
@@ -122,8 +122,7 @@ async def _call(
     request.not_after.FromJsonString("9000-01-01T00:00:00Z")
     for is_last in (not variant.repeats, True):
         try:
-            response = await stub.CreateProfile(request, timeout=2)
-            return MessageToDict(response, preserving_proto_field_name=True)
+            return (await stub.CreateProfile(request, timeout=2)).profile
         except Unavailable:
             if is_last:
                 raise
@@ -131,7 +130,7 @@ async def _call(
         except AlreadyExists:
             if not variant.adopts:
                 raise
-            return {}
+            return profile_pb.Profile()
     raise AssertionError("unreachable")
 
 

@@ -82,7 +82,7 @@ ROWS: dict[str, tuple[str, str]] = {
     "R51": ("a zombie before T4", r"a1\.T4\.statement#1:pause"),
     "R52": ("a zombie inside PA", r"p1\.CreateProfile\.statement\S*:pause"),
     "R53": ("a poisoned saga", ""),
-    "R54": ("a saga of a newer kind", ""),
+    "R54": ("a saga of a newer kind or version", ""),
     "R55": ("clocks jump", r":jump"),
     "R56": ("SIGTERM with work in flight", r":stop"),
     "R57": ("T2: no connection, or the database down", r"T2\.statement\S*:(readonly|cut)"),

@@ -5,31 +5,40 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 import grpc
 import psycopg
-from sqlalchemy import ARRAY, Text, Uuid, bindparam, func, literal_column, select, text, update
+from sqlalchemy import Uuid, bindparam, func, literal_column, select, text, tuple_, update
 
+from services.auth.domain.registration import Details
 from services.auth.errors import RegistrationUnavailable
 from services.auth.sagas import registration
-from services.auth.sagas.registration import RegistrationSaga
+from services.auth.sagas.registration import (
+    ProfileCreated,
+    RegistrationPayload,
+    RegistrationSaga,
+)
 from services.kernel.db.database import Database, Transaction, Work
 from services.kernel.db.statement import NoRow, Statement
 from services.kernel.db.tables import SAGAS
 from services.kernel.errors import DomainError, ErrorRecord, SagaCancelled
 from services.kernel.sagas import barrier
 from services.kernel.sagas import store as saga_store
-from services.kernel.sagas.model import Json, Saga
-from services.kernel.sagas.protocol import Definition, SagaStateMachine
+from services.kernel.sagas.model import RunningSaga, Saga
+from services.kernel.sagas.protocol import ReversibleSaga, SagaStateMachine
 from services.kernel.sagas.requests import IdempotencyKey
 from services.kernel.sagas.store import BySaga
 from services.profile.usecases.cancel_profile import CancelProfile
 from services.profile.usecases.create_profile import CreateProfile
 from tests.faults.patching import patched
 from tests.faults.scenario import PASSWORD
+
+T = TypeVar("T")
+Reversible = ReversibleSaga[Any, Any, Any]
 
 # --- P1, P4, P5: the participant's cancel
 
@@ -139,7 +148,10 @@ def nothing_to_undo_after_a_refusal() -> Iterator[None]:
     original = SagaStateMachine._back
 
     async def back(
-        self: SagaStateMachine, saga: Saga, definition: Definition, database: Database
+        self: SagaStateMachine,
+        saga: Saga,
+        definition: Reversible,
+        database: Database,
     ) -> Saga:
         assert saga.error is not None
         if saga.error.code is grpc.StatusCode.UNAVAILABLE:
@@ -166,8 +178,8 @@ def nothing_to_undo_after_a_refusal() -> Iterator[None]:
         yield
 
 
-async def _end(definition: Definition, saga: Saga, tx: Transaction) -> Saga:
-    await definition.undo(tx, saga)
+async def _end(definition: Reversible, saga: Saga, tx: Transaction) -> Saga:
+    await definition.undo(tx, definition.kind.running(saga))
     aborted = await saga_store.mark_aborted(tx, saga.id)
     assert aborted is not None
     return aborted
@@ -175,10 +187,13 @@ async def _end(definition: Definition, saga: Saga, tx: Transaction) -> Saga:
 
 def undo_before_compensating() -> AbstractContextManager[None]:
     async def back(
-        self: SagaStateMachine, saga: Saga, definition: Definition, database: Database
+        self: SagaStateMachine,
+        saga: Saga,
+        definition: Reversible,
+        database: Database,
     ) -> Saga:
         ended = await self._decide("T4", partial(_end, definition, saga), saga, database)
-        await definition.compensate(saga)
+        await definition.compensate(definition.kind.running(saga))
         return ended
 
     return patched(SagaStateMachine, "_back", back)
@@ -221,7 +236,9 @@ def lease_by_a_clock_of_its_own() -> AbstractContextManager[None]:
         .where(
             saga_store._UNFINISHED,
             SAGAS.c.next_run_at <= ahead,
-            SAGAS.c.kind == func.any(bindparam("kinds", type_=ARRAY(Text))),
+            tuple_(SAGAS.c.kind, SAGAS.c.version).in_(
+                select(saga_store._KNOWN.c.kind, saga_store._KNOWN.c.version)
+            ),
         )
         .limit(bindparam("limit"))
         .with_for_update(skip_locked=True)
@@ -235,7 +252,7 @@ def lease_by_a_clock_of_its_own() -> AbstractContextManager[None]:
             attempts=SAGAS.c.attempts + 1,
             next_run_at=ahead + saga_store._interval("lease"),
         )
-        .returning(*saga_store._COLUMNS),
+        .returning(*saga_store.COLUMNS),
         saga_store.LeaseClaim,
         saga_store.SagaRow,
     )
@@ -248,7 +265,9 @@ def lease_by_a_clock_of_its_own() -> AbstractContextManager[None]:
 def retry_in_three_layers() -> AbstractContextManager[None]:
     original = RegistrationSaga.forward
 
-    async def forward(self: RegistrationSaga, saga: Saga) -> Json:
+    async def forward(
+        self: RegistrationSaga, saga: RunningSaga[RegistrationPayload]
+    ) -> ProfileCreated:
         for _ in range(24):
             try:
                 return await original(self, saga)
@@ -262,8 +281,8 @@ def retry_in_three_layers() -> AbstractContextManager[None]:
 def secret_in_the_payload() -> AbstractContextManager[None]:
     original = registration.payload_of
 
-    def payload_of(details: Any, *, is_verified: bool) -> Json:
-        return {**original(details, is_verified=is_verified), "password": PASSWORD}
+    def payload_of(details: Details, *, is_verified: bool) -> RegistrationPayload:
+        return replace(original(details, is_verified=is_verified), full_name=PASSWORD)
 
     return patched(registration, "payload_of", payload_of)
 
@@ -278,7 +297,7 @@ def decide_without_comparing() -> Iterator[None]:
         update(SAGAS)
         .where(SAGAS.c.id == bindparam("saga_id"))
         .values(state="DONE", result=bindparam("result"), update_time=func.saga_now())
-        .returning(*saga_store._COLUMNS),
+        .returning(*saga_store.COLUMNS),
         saga_store._Completion,
         saga_store.SagaRow,
     )
@@ -288,7 +307,7 @@ def decide_without_comparing() -> Iterator[None]:
 
 @contextmanager
 def no_barrier() -> Iterator[None]:
-    async def once(tx: Transaction, *, work: Callable[[], Awaitable[Json]], **rest: Any) -> Json:
+    async def once(tx: Transaction, *, work: Callable[[], Awaitable[T]], **rest: Any) -> T:
         return await work()
 
     async def reject(tx: Transaction, *, error: Exception, **rest: Any) -> None:

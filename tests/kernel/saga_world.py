@@ -7,10 +7,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from uuid import UUID
 
 import psycopg
+import pydantic
+from pydantic import TypeAdapter
 from sqlalchemy import (
     Column,
     Table,
@@ -33,8 +35,8 @@ from services.kernel.errors import AlreadyExists, DomainError, Unavailable
 from services.kernel.ids import new_id
 from services.kernel.sagas import barrier
 from services.kernel.sagas.engine import SagaEngine
-from services.kernel.sagas.model import Json, Saga
-from services.kernel.sagas.protocol import NewSaga, Outcome, Rejected
+from services.kernel.sagas.model import STORED, NewSaga, Outcome, RunningSaga, SagaKind
+from services.kernel.sagas.protocol import Deadline, Rejected, ReversibleSaga
 from services.kernel.sagas.store import BySaga
 
 METADATA = tables.new_metadata()
@@ -49,6 +51,32 @@ THINGS = Table(
     UniqueConstraint("name"),
 )
 PARTS = Table("parts", METADATA, Column("saga_id", Uuid, primary_key=True))
+
+
+@pydantic.dataclasses.dataclass(frozen=True, slots=True, config=STORED)
+class ThingPayload:
+    """What the saga of a thing knows."""
+
+    name: str
+
+
+@pydantic.dataclasses.dataclass(frozen=True, slots=True, config=STORED)
+class PartMade:
+    """The participant's answer."""
+
+    part: UUID
+
+
+@pydantic.dataclasses.dataclass(frozen=True, slots=True, config=STORED)
+class Made:
+    """What its caller is told."""
+
+    thing: UUID
+    part: UUID
+
+
+THING = SagaKind("thing", ThingPayload, Made, version=1)
+PART_MADE = TypeAdapter(PartMade)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,19 +150,24 @@ class Participant:
     refusal: type[DomainError] = Refused
     calls: list[str] = field(default_factory=list)
 
-    async def create(self, saga_id: UUID, saga: Saga) -> Json:
+    async def create(self, saga: RunningSaga[ThingPayload]) -> PartMade:
         """Do the branch."""
         self.calls.append("create")
 
-        async def pa(tx: Transaction) -> Json:
-            async def work() -> Json:
+        async def pa(tx: Transaction) -> PartMade:
+            async def work() -> PartMade:
                 if self.refuses:
                     raise self.refusal
-                await tx.execute(INSERT_PART, BySaga(saga_id))
-                return {"part": str(saga_id)}
+                await tx.execute(INSERT_PART, BySaga(saga.id))
+                return PartMade(saga.id)
 
             return await barrier.once(
-                tx, saga_id=saga_id, branch="part", not_after=saga.not_after, work=work
+                tx,
+                saga_id=saga.id,
+                branch="part",
+                not_after=saga.saga.not_after,
+                work=work,
+                codec=PART_MADE,
             )
 
         return await self.database.transact("PA", pa)
@@ -161,11 +194,11 @@ class Wire:
         self.participant = participant
         self.create_faults: list[Fault] = []
         self.cancel_faults: list[Fault] = []
-        self.late: list[Callable[[], Awaitable[Json]]] = []
+        self.late: list[Callable[[], Awaitable[PartMade]]] = []
         self.before_create: Callable[[], Awaitable[None]] | None = None
         self.after_create: Callable[[], Awaitable[None]] | None = None
 
-    async def create(self, saga: Saga) -> Json:
+    async def create(self, saga: RunningSaga[ThingPayload]) -> PartMade:
         """Carry a create."""
         if self.before_create is not None:
             await self.before_create()
@@ -173,21 +206,21 @@ class Wire:
         if fault == "lose request":
             raise Lost
         if fault == "late":
-            self.late.append(lambda: self.participant.create(saga.id, saga))
+            self.late.append(lambda: self.participant.create(saga))
             raise Lost
         if fault == "twice":
-            both = [self.participant.create(saga.id, saga) for _ in range(2)]
+            both = [self.participant.create(saga) for _ in range(2)]
             replies = await asyncio.gather(*both)
             assert replies[0] == replies[1]
             return replies[0]
-        reply = await self.participant.create(saga.id, saga)
+        reply = await self.participant.create(saga)
         if self.after_create is not None:
             await self.after_create()
         if fault == "lose reply":
             raise Lost
         return reply
 
-    async def cancel(self, saga: Saga) -> None:
+    async def cancel(self, saga: RunningSaga[ThingPayload]) -> None:
         """Carry a cancel."""
         fault = self.cancel_faults.pop(0) if self.cancel_faults else ""
         if fault == "lose request":
@@ -199,23 +232,18 @@ class Wire:
             raise Lost
 
 
-def thing_of(saga: Saga) -> UUID:
-    assert saga.user_id is not None
-    return saga.user_id
-
-
-class ThingSaga:
+class ThingSaga(ReversibleSaga[ThingPayload, PartMade, Made]):
     """A thing here and a part there, both or neither."""
 
-    kind = "thing"
+    kind = THING
 
     def __init__(self, wire: Wire, *, deadline_seconds: float | None = 5.0) -> None:
         """Ask the participant over this wire."""
         self.wire = wire
-        self.deadline_seconds = deadline_seconds
+        self.deadline = None if deadline_seconds is None else Deadline(deadline_seconds, TooLate)
         self.poisoned = False
 
-    async def forward(self, saga: Saga) -> Json:
+    async def forward(self, saga: RunningSaga[ThingPayload]) -> PartMade:
         """Make the part."""
         if self.poisoned:
             raise KeyError("payload")
@@ -226,38 +254,30 @@ class ThingSaga:
                 raise
             raise Rejected(error) from error
 
-    async def complete(self, tx: Transaction, saga: Saga, replies: Json) -> Json:
+    async def complete(
+        self, tx: Transaction, saga: RunningSaga[ThingPayload], answer: PartMade
+    ) -> Made:
         """Make the thing final."""
-        await tx.execute(ACTIVATE, ByThing(thing_of(saga)))
-        return {"thing": str(saga.user_id), **replies}
+        await tx.execute(ACTIVATE, ByThing(saga.user_id))
+        return Made(thing=saga.user_id, part=answer.part)
 
-    async def compensate(self, saga: Saga) -> None:
+    async def compensate(self, saga: RunningSaga[ThingPayload]) -> None:
         """Unmake the part."""
         await self.wire.cancel(saga)
 
-    async def undo(self, tx: Transaction, saga: Saga) -> None:
+    async def undo(self, tx: Transaction, saga: RunningSaga[ThingPayload]) -> None:
         """Unmake the thing."""
-        await tx.execute(DELETE_THING, ByThing(thing_of(saga)))
-
-    def unavailable(self) -> DomainError:
-        """Say that time was up."""
-        return TooLate()
+        await tx.execute(DELETE_THING, ByThing(saga.user_id))
 
 
-def new_thing(name: str, *, saga_id: UUID | None = None) -> NewSaga:
+def new_thing(name: str) -> NewSaga[ThingPayload, Made]:
     """Make the saga of a thing."""
     thing = new_id()
 
-    async def initial_change(tx: Transaction) -> None:
+    async def insert_thing(tx: Transaction, _saga_id: UUID) -> None:
         await tx.execute(INSERT_THING, NewThing(thing, name))
 
-    return NewSaga(
-        id=saga_id or new_id(),
-        kind="thing",
-        payload={"name": name},
-        user_id=thing,
-        initial_change=initial_change,
-    )
+    return THING.new(ThingPayload(name), user_id=thing, initial_change=insert_thing)
 
 
 @dataclass
@@ -298,7 +318,7 @@ class World:
         engine = SagaEngine(
             database,
             recovery=recovery,
-            definitions=[ThingSaga(self.wire, deadline_seconds=deadline_seconds)],
+            sagas=[ThingSaga(self.wire, deadline_seconds=deadline_seconds)],
             owner=application,
             sleep=sleep,
         )
@@ -307,9 +327,10 @@ class World:
 
     async def run(
         self, engine: SagaEngine, name: str = "a", *, saga_id: UUID | None = None
-    ) -> Outcome:
+    ) -> Outcome[Made]:
         """Run a saga that makes the thing `name`."""
-        outcome = await engine.run(new_thing(name, saga_id=saga_id))
+        new = new_thing(name)
+        outcome = await engine.run(new if saga_id is None else replace(new, id=saga_id))
         assert isinstance(outcome, Outcome)
         return outcome
 

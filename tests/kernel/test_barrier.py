@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, ExitStack
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import pytest
+from pydantic import TypeAdapter
 
 from services.cli.postgres import EmbeddedPostgres
 from services.kernel.db.database import Database, Transaction
@@ -16,10 +18,19 @@ from services.kernel.db.statement import NoParameters
 from services.kernel.errors import DatabaseUnavailable, DomainError, NotFound, SagaCancelled
 from services.kernel.ids import new_id
 from services.kernel.sagas import barrier
-from services.kernel.sagas.barrier import Json
 from services.kernel.sagas.store import BySaga
 from tests.kernel.saga_world import ALL_PARTS, DELETE_PART, INSERT_PART, Stop, create_tables
 from tests.postgres import fresh_database, make_template
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What the branch answers."""
+
+    made: int
+
+
+REPLY = TypeAdapter(Reply)
 
 
 class Participant:
@@ -29,15 +40,15 @@ class Participant:
         self.database = database
         self.made = 0
 
-    async def create(self, saga_id: UUID, not_after: datetime | None = None) -> Json:
-        async def pa(tx: Transaction) -> Json:
-            async def work() -> Json:
+    async def create(self, saga_id: UUID, not_after: datetime | None = None) -> Reply:
+        async def pa(tx: Transaction) -> Reply:
+            async def work() -> Reply:
                 self.made += 1
                 await tx.execute(INSERT_PART, BySaga(saga_id))
-                return {"made": self.made}
+                return Reply(self.made)
 
             return await barrier.once(
-                tx, saga_id=saga_id, branch="part", not_after=not_after, work=work
+                tx, saga_id=saga_id, branch="part", not_after=not_after, work=work, codec=REPLY
             )
 
         return await self.database.transact("PA", pa)
@@ -80,8 +91,8 @@ async def observed(stack: AsyncExitStack, url: str, stop: Stop) -> Participant:
 
 async def test_a_repeat_gets_the_stored_reply_and_changes_nothing(participant: Participant) -> None:
     saga_id = new_id()
-    assert await participant.create(saga_id) == {"made": 1}
-    assert await participant.create(saga_id) == {"made": 1}
+    assert await participant.create(saga_id) == Reply(1)
+    assert await participant.create(saga_id) == Reply(1)
     assert await participant.parts() == 1
 
 
@@ -91,7 +102,7 @@ async def test_of_two_at_once_one_does_it_and_the_other_gets_its_reply(
     """[R21]"""
     saga_id = new_id()
     replies = await asyncio.gather(*(participant.create(saga_id) for _ in range(8)))
-    assert replies == [{"made": 1}] * 8
+    assert replies == [Reply(1)] * 8
     assert await participant.parts() == 1
 
 
@@ -116,7 +127,7 @@ async def test_a_cancel_that_waited_for_a_create_undoes_it(url: str) -> None:
         cancel = asyncio.create_task(participant.cancel(saga_id))
         await _until_blocked(participant)
         stop.released.set()
-        assert await create == {"made": 1}
+        assert await create == Reply(1)
         await cancel
         assert await participant.parts() == 0
 
@@ -166,7 +177,7 @@ async def test_a_new_create_after_not_after_is_refused_but_a_repeat_is_answered(
         await participant.create(new_id(), past)
     saga_id = new_id()
     await participant.create(saga_id, datetime.now(UTC) + timedelta(minutes=1))
-    assert await participant.create(saga_id, past) == {"made": 1}
+    assert await participant.create(saga_id, past) == Reply(1)
     assert await participant.parts() == 1
 
 
@@ -174,15 +185,17 @@ async def test_an_error_in_the_work_rolls_the_barrier_back_too(participant: Part
     """[R15]"""
     saga_id = new_id()
 
-    async def fails(tx: Transaction) -> Json:
-        async def work() -> Json:
+    async def fails(tx: Transaction) -> Reply:
+        async def work() -> Reply:
             raise NotFound("no")
 
-        return await barrier.once(tx, saga_id=saga_id, branch="part", not_after=None, work=work)
+        return await barrier.once(
+            tx, saga_id=saga_id, branch="part", not_after=None, work=work, codec=REPLY
+        )
 
     with pytest.raises(NotFound):
         await participant.database.transact("PA", fails)
-    assert await participant.create(saga_id) == {"made": 1}
+    assert await participant.create(saga_id) == Reply(1)
 
 
 async def test_a_kept_refusal_is_repeated_word_for_word(participant: Participant) -> None:
@@ -226,4 +239,4 @@ async def test_a_refusal_never_replaces_what_was_decided_before(participant: Par
         await barrier.reject(tx, saga_id=saga_id, branch="part", error=NotFound("no"))
 
     await participant.database.transact("reject", keep)
-    assert await participant.create(saga_id) == {"made": 1}
+    assert await participant.create(saga_id) == Reply(1)

@@ -10,6 +10,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from typing import NoReturn
 from uuid import UUID
 
 import pytest
@@ -35,10 +36,19 @@ from services.kernel.errors import (
 )
 from services.kernel.ids import new_id
 from services.kernel.sagas.idempotency import Earlier, RequestKey
-from services.kernel.sagas.model import Json
-from services.kernel.sagas.protocol import NewSaga
+from services.kernel.sagas.model import NewSaga
 from services.kernel.sagas.requests import IdempotencyKey, Requests
-from tests.kernel.saga_world import Refused, TooLate, World, create_tables, new_thing, world
+from tests.kernel.saga_world import (
+    THING,
+    Made,
+    Refused,
+    ThingPayload,
+    TooLate,
+    World,
+    create_tables,
+    new_thing,
+    world,
+)
 from tests.postgres import fresh_database, make_template
 
 KEY = RequestKey(scope="anonymous", method="Make", key_hmac=b"k", fingerprint=b"r")
@@ -82,8 +92,8 @@ class Watched:
     async def keep(self, database: Database, error: DomainError) -> Earlier | None:
         return await self.key.keep(database, error)
 
-    async def gone(self, reader: Reader) -> Json:
-        return await self.key.gone(reader)
+    async def gone(self, reader: Reader) -> NoReturn:
+        await self.key.gone(reader)
 
 
 @dataclass
@@ -116,12 +126,13 @@ class Caller:
         engine = await self.w.engine(observer=self._step, deadline_seconds=self.saga_seconds)
         deadlines.current_deadline.set(time.monotonic() + self.seconds)
         try:
-            made = await Requests(engine._database, engine).run_once(self.key, self._prepare)
+            requests = Requests(engine._database, engine)
+            made = await requests.run_once(THING, self.key, self._prepare)
         except DomainError as error:
             return error.reason
-        return str(made["thing"])
+        return str(made.thing)
 
-    async def _prepare(self) -> NewSaga:
+    async def _prepare(self) -> NewSaga[ThingPayload, Made]:
         self.checks += 1
         await self._step("check")
         if self.refusal is not None:

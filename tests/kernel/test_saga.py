@@ -24,7 +24,7 @@ from services.kernel.errors import (
 )
 from services.kernel.ids import new_id
 from services.kernel.sagas.engine import SagaEngine
-from tests.kernel.saga_world import Stop, ThingSaga, World, create_tables, world
+from tests.kernel.saga_world import THING, Stop, ThingSaga, World, create_tables, world
 from tests.postgres import fresh_database, make_template
 
 
@@ -50,7 +50,7 @@ async def refused(w: World, engine: SagaEngine, name: str = "a") -> str:
 async def test_a_saga_that_meets_no_fault_is_done_on_both_sides(w: World) -> None:
     engine = await w.engine()
     result = (await w.run(engine)).unwrap()
-    assert set(result) == {"thing", "part"}
+    assert [str(result.thing)] == await w.made()
     assert await w.states() == ["DONE"]
     assert await w.things() == ["ACTIVE"]
     assert await w.parts() == 1
@@ -329,10 +329,10 @@ async def test_a_caller_whose_deadline_passes_is_told_that_nobody_knows_yet(w: W
     with pytest.raises(DeadlineExceeded):
         await w.run(engine, saga_id=saga_id)
     with pytest.raises(RequestInProgress):
-        await engine.attach(saga_id)
+        await engine.attach(THING, saga_id)
     deadlines.current_deadline.reset(token)
     go_on.set()
-    (await engine.attach(saga_id)).unwrap()
+    (await engine.attach(THING, saga_id)).unwrap()
 
 
 async def test_too_little_time_refuses_before_anything_is_written(w: World) -> None:
@@ -366,12 +366,16 @@ async def test_a_database_that_is_gone_is_an_error_and_nothing_is_begun(w: World
     assert await w.states() == []
 
 
-async def test_a_saga_of_an_unknown_kind_is_left_alone(w: World) -> None:
+@pytest.mark.parametrize(("kind", "version"), [("newer", 1), ("thing", 2)])
+async def test_a_saga_of_an_unknown_kind_or_version_is_left_alone(
+    w: World, kind: str, version: int
+) -> None:
     """[R54]"""
     async with await psycopg.AsyncConnection.connect(w.coordinator_url, autocommit=True) as c:
         await c.execute(
-            "INSERT INTO sagas (id, kind, state, payload, next_run_at)"
-            " VALUES (gen_random_uuid(), 'newer', 'RUNNING', '{}', saga_now())"
+            "INSERT INTO sagas (id, kind, version, state, payload, next_run_at)"
+            " VALUES (gen_random_uuid(), %s, %s, 'RUNNING', '{}', saga_now())",
+            [kind, version],
         )
     engine = await w.engine()
     engine.start()
@@ -385,7 +389,7 @@ async def test_a_poisoned_saga_is_parked_and_others_go_on(
     """[R53 R58 R6]"""
     monkeypatch.setattr("services.kernel.sagas.engine.LEASE_RESERVE_SECONDS", 9.95)
     engine = await w.engine(deadline_seconds=None, sleep=no_time)
-    thing = engine._steps._definitions["thing"]
+    thing = engine._steps._sagas["thing", 1]
     assert isinstance(thing, ThingSaga)
     thing.poisoned = True
     caller = asyncio.create_task(w.run(engine, "poisoned"))

@@ -7,6 +7,7 @@ from uuid import UUID
 
 import grpc
 import psycopg
+import pydantic
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from lockstep.saga.v1 import saga_service_pb2 as saga_pb
@@ -20,9 +21,17 @@ from services.kernel.ids import new_id
 from services.kernel.paging import PageTokens
 from services.kernel.rpc.access import Access
 from services.kernel.rpc.server import Server
+from services.kernel.sagas.model import STORED, Nothing, SagaKind
 from services.kernel.sagas.servicer import SagaServicer
 from services.kernel.sagas.store import insert_saga
 from tests.kernel.probe import KnownKeys, KnownSessions
+
+
+@pydantic.dataclasses.dataclass(frozen=True, slots=True, config=STORED)
+class Contact:
+    """What the sagas know."""
+
+    email: str
 
 
 @dataclass
@@ -36,23 +45,15 @@ class World:
     async def begin(
         self, state: str = "RUNNING", *, kind: str = "thing", deadline: float | None = 5.0
     ) -> UUID:
-        saga_id, user_id = new_id(), new_id()
+        sagas = SagaKind(kind, Contact, Nothing, version=1)
+        new = sagas.new(Contact("hunter2@example.com"), user_id=new_id())
 
         async def insert(tx: Transaction) -> None:
-            await insert_saga(
-                tx,
-                saga_id=saga_id,
-                kind=kind,
-                payload={"email": "hunter2@example.com"},
-                user_id=user_id,
-                owner="test",
-                lease_seconds=10.0,
-                deadline_seconds=deadline,
-            )
+            await insert_saga(tx, new, owner="test", lease_seconds=10.0, deadline_seconds=deadline)
 
         await self.database.transact("insert", insert)
-        await self.change(saga_id, state=state)
-        return saga_id
+        await self.change(new.id, state=state)
+        return new.id
 
     async def change(self, saga_id: UUID, **values: Any) -> None:
         async with await psycopg.AsyncConnection.connect(self.url, autocommit=True) as connection:

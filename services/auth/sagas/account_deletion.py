@@ -7,8 +7,9 @@ Profile forgets, and last of all the user goes, whose row drove the saga until t
 
 from __future__ import annotations
 
-from uuid import UUID
+from dataclasses import dataclass
 
+import pydantic
 from lockstep.commerce.v1 import order_service_pb2 as order_pb
 from lockstep.commerce.v1 import order_service_pb2_grpc as order_grpc
 from lockstep.profile.v1 import profile_service_pb2 as profile_pb
@@ -18,71 +19,67 @@ from services.auth.model import Status
 from services.auth.store import accounts, audit, codes, sessions
 from services.auth.store.forgetting import FORGETTING
 from services.kernel.db.database import Database, Transaction
-from services.kernel.errors import DomainError, Internal
-from services.kernel.sagas.model import Json, Saga
+from services.kernel.sagas.model import STORED, Nothing, RunningSaga, SagaKind
+from services.kernel.sagas.protocol import ReversibleSaga
 from services.kernel.sagas.remote import saga_step
 
 
-class AccountDeletionSaga:
-    """See the module. It never turns back by time: after the pivot nobody may.
+@pydantic.dataclasses.dataclass(frozen=True, slots=True, config=STORED)
+class DeletionPayload:
+    """The status that the user gets back if the account stays."""
 
-    Args:
-        database: Auth's.
-        orders: Commerce, called with Auth's identity.
-        profiles: Profile, called with Auth's identity.
-    """
+    status: Status
 
-    kind = "account_deletion"
-    deadline_seconds: float | None = None
 
-    def __init__(
-        self,
-        database: Database,
-        orders: order_grpc.OrderServiceAsyncStub,
-        profiles: profile_grpc.ProfileServiceAsyncStub,
-    ) -> None:
-        """See the class."""
-        self._database = database
-        self._orders = orders
-        self._profiles = profiles
+ACCOUNT_DELETION = SagaKind("account_deletion", DeletionPayload, Nothing, version=1)
 
-    async def forward(self, saga: Saga) -> Json:
+
+@dataclass(frozen=True, slots=True)
+class AccountDeletionSaga(ReversibleSaga[DeletionPayload, None, Nothing]):
+    """See the module. It never turns back by time: after the pivot nobody may."""
+
+    database: Database
+    orders: order_grpc.OrderServiceAsyncStub
+    profiles: profile_grpc.ProfileServiceAsyncStub
+
+    kind = ACCOUNT_DELETION
+    deadline = None
+
+    async def forward(self, saga: RunningSaga[DeletionPayload]) -> None:
         """Have Commerce agree, end the sessions, and have Profile forget."""
-        names = {"saga_id": str(saga.id), "user_id": str(saga.user_id)}
+        saga_id, user_id = str(saga.id), str(saga.user_id)
         with saga_step():
-            await self._orders.ForgetUser(order_pb.ForgetUserRequest(**names))
-        await self._database.transact("A", lambda tx: _end_sessions(tx, _user_id(saga)))
-        await self._profiles.ForgetProfile(profile_pb.ForgetProfileRequest(**names))
-        return {}
+            await self.orders.ForgetUser(
+                order_pb.ForgetUserRequest(saga_id=saga_id, user_id=user_id)
+            )
 
-    async def complete(self, tx: Transaction, saga: Saga, replies: Json) -> Json:
-        """Delete the user, and whatever else here is personal."""
-        user_id = _user_id(saga)
-        email = await accounts.delete_user(tx, user_id)
+        async def end_sessions(tx: Transaction) -> None:
+            await sessions.end_all(tx, saga.user_id)
+
+        await self.database.transact("A", end_sessions)
+        await self.profiles.ForgetProfile(
+            profile_pb.ForgetProfileRequest(saga_id=saga_id, user_id=user_id)
+        )
+
+    async def complete(
+        self,
+        tx: Transaction,
+        saga: RunningSaga[DeletionPayload],
+        answer: None,  # noqa: ARG002 - both have done as they were asked
+    ) -> Nothing:
+        """Delete the user, and all other personal data here."""
+        email = await accounts.delete_user(tx, saga.user_id)
         if email is not None:
-            await codes.forget(tx, user_id=user_id, email=email)
-        await FORGETTING.forget_user(tx, user_id)
-        await audit.forget_client_ips(tx, user_id)
-        return replies
+            await codes.forget(tx, user_id=saga.user_id, email=email)
+        await FORGETTING.forget_user(tx, saga.user_id)
+        await audit.forget_client_ips(tx, saga.user_id)
+        return Nothing()
 
-    async def compensate(self, saga: Saga) -> None:
-        """Have nothing to tell anybody: Commerce has refused and changed nothing."""
+    async def compensate(self, saga: RunningSaga[DeletionPayload]) -> None:
+        """Leave Commerce alone: it has refused, and changed nothing."""
 
-    async def undo(self, tx: Transaction, saga: Saga) -> None:
+    async def undo(self, tx: Transaction, saga: RunningSaga[DeletionPayload]) -> None:
         """Give the user the status back."""
-        user = await accounts.lock(tx, _user_id(saga))
+        user = await accounts.lock(tx, saga.user_id)
         if user is not None and user.status is Status.DELETING:
-            await accounts.set_status(tx, user.id, Status(saga.payload["status"]))
-
-    def unavailable(self) -> DomainError:
-        """Never happens: there is no deadline."""
-        return Internal()
-
-
-async def _end_sessions(tx: Transaction, user_id: UUID) -> None:
-    await sessions.end_all(tx, user_id)
-
-
-def _user_id(saga: Saga) -> UUID:
-    assert saga.user_id is not None
-    return saga.user_id
+            await accounts.set_status(tx, user.id, saga.payload.status)

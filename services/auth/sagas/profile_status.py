@@ -8,64 +8,54 @@ its version is greater than the last one, so they may overtake one another.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Final
+
 from lockstep.profile.v1 import profile_service_pb2 as profile_pb
 from lockstep.profile.v1 import profile_service_pb2_grpc as profile_grpc
 from lockstep_clients import NotFound
 
 from services.auth.store import accounts
 from services.kernel.db.database import Database, Transaction
-from services.kernel.sagas.forward_only import ForwardOnly
-from services.kernel.sagas.model import Json, Saga
+from services.kernel.sagas.model import Nothing, RunningSaga, SagaKind
+from services.kernel.sagas.protocol import ForwardOnlySaga
 
-EMAIL_VERIFICATION = "email_verification"
-USER_DISABLING = "user_disabling"
-USER_ENABLING = "user_enabling"
-KINDS = (EMAIL_VERIFICATION, USER_DISABLING, USER_ENABLING)
+EMAIL_VERIFICATION: Final = SagaKind("email_verification", Nothing, Nothing, version=1)
+USER_DISABLING: Final = SagaKind("user_disabling", Nothing, Nothing, version=1)
+USER_ENABLING: Final = SagaKind("user_enabling", Nothing, Nothing, version=1)
 
 
-class ProfileStatusSaga(ForwardOnly):
-    """See the module.
+@dataclass(frozen=True, slots=True)
+class ProfileStatusSaga(ForwardOnlySaga[Nothing, Nothing]):
+    """See the module. The status that holds now is sent, not that of the saga's beginning."""
 
-    Args:
-        kind: Its name.
-        database: Auth's: what holds now is sent, not what held when the saga began.
-        profiles: Profile, called with Auth's identity.
-    """
+    kind: SagaKind[Nothing, Nothing]
+    database: Database
+    profiles: profile_grpc.ProfileServiceAsyncStub
 
-    def __init__(
-        self, kind: str, database: Database, profiles: profile_grpc.ProfileServiceAsyncStub
-    ) -> None:
-        """See the class."""
-        self.kind = kind
-        self._database = database
-        self._profiles = profiles
-
-    async def forward(self, saga: Saga) -> Json:
+    async def forward(self, saga: RunningSaga[Nothing]) -> None:
         """Set the profile's status, unless the account was deleted since."""
-        assert saga.user_id is not None
-        account = await accounts.status(self._database, saga.user_id)
-        if account is not None:
-            await self._set(saga, account)
-        return {}
-
-    async def complete(self, tx: Transaction, saga: Saga, replies: Json) -> Json:  # noqa: ARG002 - the protocol's
-        """Have nothing left to do."""
-        return replies
-
-    async def _set(self, saga: Saga, account: accounts.AccountStatus) -> None:
+        account = await accounts.status(self.database, saga.user_id)
+        if account is None:
+            return
         request = profile_pb.SetProfileStatusRequest(
             user_id=str(saga.user_id),
             status=account.profile_status,
             status_version=account.version,
         )
         try:
-            await self._profiles.SetProfileStatus(request)
+            await self.profiles.SetProfileStatus(request)
         except NotFound:
             return
+
+    async def complete(self, tx: Transaction, saga: RunningSaga[Nothing]) -> Nothing:  # noqa: ARG002 - there is no more to do
+        """Return nothing: Auth's own change was final from the beginning."""
+        return Nothing()
 
 
 def profile_status_sagas(
     database: Database, profiles: profile_grpc.ProfileServiceAsyncStub
 ) -> list[ProfileStatusSaga]:
     """Return the saga of each kind."""
-    return [ProfileStatusSaga(kind, database, profiles) for kind in KINDS]
+    kinds = (EMAIL_VERIFICATION, USER_DISABLING, USER_ENABLING)
+    return [ProfileStatusSaga(kind, database, profiles) for kind in kinds]

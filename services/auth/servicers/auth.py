@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from google.protobuf.json_format import ParseDict
 from lockstep.auth.v1 import auth_service_pb2 as auth_pb
 
 from services.auth.domain import codes
@@ -15,6 +14,7 @@ from services.auth.servicers.messages import (
     read_code,
     read_email,
     read_registration,
+    registered_message,
     require,
     token_fields,
     user_message,
@@ -79,8 +79,13 @@ class AuthServicer:
         await self.limits.hit(call)
         key = self.request_keys.of(call)
         details = read_registration(request, is_complete=True)
-        result = await self.register(details, password=request.password, key=key)
-        return ParseDict(result, auth_pb.RegisterResponse())
+        made = await self.register(details, password=request.password, key=key)
+        return auth_pb.RegisterResponse(
+            user=registered_message(made.user),
+            profile=made.profile,
+            brand=made.brand,
+            verification_flow_id=str(made.verification_flow_id or ""),
+        )
 
     async def SendOtp(self, request: auth_pb.SendOtpRequest, call: Call) -> auth_pb.SendOtpResponse:
         """Start a sign-up by mailed code."""
@@ -100,7 +105,10 @@ class AuthServicer:
         await self.limits.hit(call)
         with Violations() as v:
             code = read_code(v, request)
-        return ParseDict(await self.verify_otp(code), auth_pb.VerifyOtpResponse())
+        made = await self.verify_otp(code)
+        return auth_pb.VerifyOtpResponse(
+            user=registered_message(made.user), profile=made.profile, brand=made.brand
+        )
 
     async def Login(self, request: auth_pb.LoginRequest, call: Call) -> auth_pb.LoginResponse:
         """Open a session."""

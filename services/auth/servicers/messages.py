@@ -13,6 +13,7 @@ from services.auth.domain.registration import REQUIRED, Details
 from services.auth.domain.sessions import Tokens
 from services.auth.domain.tokens import ACCESS_SECONDS
 from services.auth.model import CanonicalEmail, Email, Status, User
+from services.auth.sagas.registration import RegisteredUser
 from services.common.vocabulary import (
     ADDRESS_MAX,
     COMPANY_MAX,
@@ -176,4 +177,16 @@ def user_message(user: User) -> auth_pb.User:
         create_time=timestamp(user.create_time),
         email_verified=user.email_verified,
         disabled=user.status is Status.DISABLED,
+    )
+
+
+def registered_message(user: RegisteredUser) -> auth_pb.User:
+    """Write a new user."""
+    return auth_pb.User(
+        id=str(user.id),
+        email=user.email,
+        full_name=user.full_name,
+        role=user.role,
+        create_time=None if user.create_time is None else timestamp(user.create_time),
+        email_verified=user.email_verified,
     )

@@ -10,15 +10,14 @@ from services.auth.domain.administrators import ensure_one_remains
 from services.auth.domain.audit import Audit, Event
 from services.auth.errors import UserNotFound
 from services.auth.model import Status, User
-from services.auth.sagas.account_deletion import AccountDeletionSaga
+from services.auth.sagas.account_deletion import ACCOUNT_DELETION, DeletionPayload
 from services.auth.store import accounts, users
 from services.kernel.db.database import Database, Reader, Transaction
 from services.kernel.errors import DomainError, EtagMismatch
-from services.kernel.ids import new_id
 from services.kernel.rpc import call
 from services.kernel.rpc.access import require_own
 from services.kernel.sagas.idempotency import Earlier
-from services.kernel.sagas.protocol import NewSaga
+from services.kernel.sagas.model import NewSaga, Nothing
 from services.kernel.sagas.requests import Requests
 
 
@@ -45,16 +44,18 @@ class DeleteUser:
         """
         require_own(user_id, caller)
 
-        async def prepare() -> NewSaga:
+        async def prepare() -> NewSaga[DeletionPayload, Nothing]:
             user = await users.get(self.database, user_id)
             if user is None:
                 raise UserNotFound
             return self._deletion(user, caller, client_ip)
 
-        await self.requests.run_once(UserRow(user_id), prepare)
+        await self.requests.run_once(ACCOUNT_DELETION, UserRowKey(user_id), prepare)
 
-    def _deletion(self, user: User, caller: call.UserPrincipal, client_ip: str | None) -> NewSaga:
-        async def initial_change(tx: Transaction) -> None:
+    def _deletion(
+        self, user: User, caller: call.UserPrincipal, client_ip: str | None
+    ) -> NewSaga[DeletionPayload, Nothing]:
+        async def begin(tx: Transaction, _saga_id: UUID) -> None:
             now = await accounts.lock(tx, user.id)
             if now is None or now.status is not user.status:
                 raise EtagMismatch  # the saga gives back the status that it knows
@@ -64,17 +65,12 @@ class DeleteUser:
                 tx, Event.USER_DELETED, user_id=user.id, actor=caller.id, client_ip=client_ip
             )
 
-        return NewSaga(
-            id=new_id(),
-            kind=AccountDeletionSaga.kind,
-            payload={"status": user.status},
-            user_id=user.id,
-            initial_change=initial_change,
-        )
+        payload = DeletionPayload(user.status)
+        return ACCOUNT_DELETION.new(payload, user_id=user.id, initial_change=begin)
 
 
 @dataclass(frozen=True, slots=True)
-class UserRow:
+class UserRowKey:
     """The row of a user, who is DELETING while one saga erases the account."""
 
     user_id: UUID
@@ -105,6 +101,6 @@ class UserRow:
 
     async def _running(self, reader: Reader, *, except_id: UUID | None) -> Earlier | None:
         saga_id = await accounts.running_saga(
-            reader, self.user_id, kind=AccountDeletionSaga.kind, except_id=except_id
+            reader, self.user_id, kind=ACCOUNT_DELETION.name, except_id=except_id
         )
         return None if saga_id is None else Earlier(saga_id=saga_id)

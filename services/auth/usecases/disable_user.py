@@ -15,6 +15,7 @@ from services.kernel.db.database import Database, Transaction
 from services.kernel.errors import IllegalState
 from services.kernel.rpc import call
 from services.kernel.sagas.forward_only import ForwardOnlySagas
+from services.kernel.sagas.model import Nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,9 @@ class DisableUser:
                 tx, Event.USER_ARCHIVED, user_id=user_id, actor=caller.id, client_ip=client_ip
             )
 
-        await self.forward_only.run(USER_DISABLING, user_id=user_id, initial_change=initial_change)
+        await self.forward_only.run(
+            USER_DISABLING.new(Nothing(), user_id=user_id, initial_change=initial_change)
+        )
         user = await users.get(self.database, user_id)
         if user is None:
             raise UserNotFound

@@ -14,6 +14,7 @@ from services.kernel.db.database import Database, Transaction
 from services.kernel.errors import IllegalState
 from services.kernel.rpc import call
 from services.kernel.sagas.forward_only import ForwardOnlySagas
+from services.kernel.sagas.model import Nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,9 @@ class EnableUser:
                 tx, Event.USER_UPDATED, user_id=user_id, actor=caller.id, client_ip=client_ip
             )
 
-        await self.forward_only.run(USER_ENABLING, user_id=user_id, initial_change=initial_change)
+        await self.forward_only.run(
+            USER_ENABLING.new(Nothing(), user_id=user_id, initial_change=initial_change)
+        )
         user = await users.get(self.database, user_id)
         if user is None:
             raise UserNotFound

@@ -8,14 +8,19 @@ from services.auth.domain.passwords import Hasher
 from services.auth.domain.registration import Details
 from services.auth.errors import RegistrationInProgress
 from services.auth.sagas.profiles import RemoteProfiles
-from services.auth.sagas.registration import new_registration, taken
+from services.auth.sagas.registration import (
+    REGISTRATION,
+    Registered,
+    RegistrationPayload,
+    new_registration,
+    taken,
+)
 from services.auth.store import users
 from services.common.errors import PhoneTaken
 from services.common.vocabulary import Role
 from services.kernel.db.database import Database, Transaction
 from services.kernel.sagas.idempotency import RequestKey
-from services.kernel.sagas.model import Json
-from services.kernel.sagas.protocol import NewSaga
+from services.kernel.sagas.model import NewSaga
 from services.kernel.sagas.requests import IdempotencyKey, Requests
 
 
@@ -27,8 +32,10 @@ class Register:
     registrations: Registrations
     hasher: Hasher
 
-    async def __call__(self, details: Details, *, password: str, key: RequestKey | None) -> Json:
-        """Register, and return the new user, profile and brand as JSON.
+    async def __call__(
+        self, details: Details, *, password: str, key: RequestKey | None
+    ) -> Registered:
+        """Register, and return the new user, profile and brand.
 
         Raises:
             EmailTaken, PhoneTaken, RegistrationInProgress: Nothing was written.
@@ -36,16 +43,15 @@ class Register:
             DeadlineExceeded: Nobody knows yet; a repeat with the same key tells.
         """
 
-        async def prepare() -> NewSaga:
+        async def prepare() -> NewSaga[RegistrationPayload, Registered]:
             await self.registrations.ensure_possible(details)
             password_hash = await self.hasher.hash(password)
             return await self.registrations.new(
                 details, password_hash=password_hash, is_verified=False
             )
 
-        return await self.requests.run_once(
-            IdempotencyKey(key, unknown=RegistrationInProgress), prepare
-        )
+        dedup_key = IdempotencyKey(key, unknown=RegistrationInProgress)
+        return await self.requests.run_once(REGISTRATION, dedup_key, prepare)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +77,9 @@ class Registrations:
         elif await self.profiles.phone_exists(details.phone_number):
             raise PhoneTaken
 
-    async def new(self, details: Details, *, password_hash: str, is_verified: bool) -> NewSaga:
+    async def new(
+        self, details: Details, *, password_hash: str, is_verified: bool
+    ) -> NewSaga[RegistrationPayload, Registered]:
         """Return the saga of a registration that was found possible.
 
         Args:

@@ -17,6 +17,7 @@ from services.auth.store.codes import Flow
 from services.auth.store.credentials import Credentials
 from services.kernel.db.database import Transaction
 from services.kernel.sagas.forward_only import ForwardOnlySagas
+from services.kernel.sagas.model import Nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,7 @@ class VerifyEmail:
             await self._confirm(tx, flow, user_id, saga_id, client_ip)
 
         await self.forward_only.run(
-            EMAIL_VERIFICATION, user_id=user_id, initial_change=initial_change
+            EMAIL_VERIFICATION.new(Nothing(), user_id=user_id, initial_change=initial_change)
         )
 
     async def _confirm(

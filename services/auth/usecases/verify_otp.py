@@ -10,13 +10,13 @@ from services.auth.domain.codes import Codes, SubmittedCode
 from services.auth.domain.registration import SIGN_UPS
 from services.auth.errors import OtpInvalid
 from services.auth.model import Purpose
+from services.auth.sagas.registration import REGISTRATION, Registered, RegistrationPayload
 from services.auth.store import codes as store
 from services.auth.usecases.register import Registrations
 from services.kernel.db.database import Database, Reader, Transaction
 from services.kernel.errors import DomainError
 from services.kernel.sagas.idempotency import Earlier
-from services.kernel.sagas.model import Json
-from services.kernel.sagas.protocol import NewSaga
+from services.kernel.sagas.model import NewSaga
 from services.kernel.sagas.requests import Requests
 
 
@@ -28,8 +28,8 @@ class VerifyOtp:
     registrations: Registrations
     codes: Codes
 
-    async def __call__(self, code: SubmittedCode) -> Json:
-        """Register, and return the new user, profile and brand as JSON.
+    async def __call__(self, code: SubmittedCode) -> Registered:
+        """Register, and return the new user, profile and brand.
 
         The same flow with the right code gets the same answer again.
 
@@ -41,7 +41,7 @@ class VerifyOtp:
         """
         flow = await self.codes.verify(code, {Purpose.SIGNUP})
 
-        async def prepare() -> NewSaga:
+        async def prepare() -> NewSaga[RegistrationPayload, Registered]:
             if flow.payload is None:
                 raise OtpInvalid  # it was spent, and its flow has gone since
             sign_up = SIGN_UPS.validate_python(flow.payload)
@@ -50,8 +50,7 @@ class VerifyOtp:
                 sign_up.details, password_hash=sign_up.password_hash, is_verified=True
             )
 
-        result = await self.requests.run_once(MailedCode(flow.id), prepare)
-        return {name: value for name, value in result.items() if name != "verification_flow_id"}
+        return await self.requests.run_once(REGISTRATION, MailedCode(flow.id), prepare)
 
 
 @dataclass(frozen=True, slots=True)

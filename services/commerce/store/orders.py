@@ -290,6 +290,13 @@ async def get(reader: Reader, order_id: UUID) -> Order | None:
     return None if row is None else (await _with_items(reader, [row]))[0]
 
 
+async def get_known(reader: Reader, order_id: UUID) -> Order:
+    """Return an order that is there: orders are never deleted."""
+    order = await get(reader, order_id)
+    assert order is not None
+    return order
+
+
 async def list_orders(
     reader: Reader, user_id: UUID, *, before: tuple[datetime, UUID], limit: int
 ) -> list[Order]:

@@ -6,18 +6,15 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from services.commerce.model import Order, OrderState
-from services.commerce.sagas.cancellation import CancellationSaga
-from services.commerce.sagas.codec import order_of, order_record, payload_of
+from services.commerce.sagas.kinds import CANCELLATION, OrderPayload
 from services.commerce.store import orders
 from services.commerce.usecases.get_order import GetOrder
 from services.kernel.db.database import Database, Reader, Transaction
 from services.kernel.errors import DomainError, IllegalState, RequestInProgress
-from services.kernel.ids import new_id
 from services.kernel.rpc.call import UserPrincipal
 from services.kernel.sagas import idempotency
 from services.kernel.sagas.idempotency import Earlier, RequestKey
-from services.kernel.sagas.model import Json
-from services.kernel.sagas.protocol import NewSaga
+from services.kernel.sagas.model import NewSaga
 from services.kernel.sagas.requests import IdempotencyKey, Requests
 
 
@@ -40,28 +37,18 @@ class CancelOrder:
             DeadlineExceeded, RequestInProgress: It will be; the wallet takes its time.
         """
 
-        async def prepare() -> NewSaga:
+        async def prepare() -> NewSaga[OrderPayload, Order]:
             order = await self.get_order(caller=caller, order_id=order_id)
             if order.state in (OrderState.PENDING, OrderState.FAILED):
                 raise _not_paid()
-            return _cancellation(order)
+            return CANCELLATION.new(OrderPayload(order_id=order_id), user_id=order.user_id)
 
-        row = OrderRow(order_id, IdempotencyKey(key))
-        return order_of(await self.requests.run_once(row, prepare))
-
-
-def _cancellation(order: Order) -> NewSaga:
-    assert order.id is not None
-    return NewSaga(
-        id=new_id(),
-        kind=CancellationSaga.kind,
-        payload=payload_of(order.id),
-        user_id=order.user_id,
-    )
+        row = OrderRowKey(order_id, IdempotencyKey(key))
+        return await self.requests.run_once(CANCELLATION, row, prepare)
 
 
 @dataclass(frozen=True, slots=True)
-class OrderRow:
+class OrderRowKey:
     """The row of an order, which one saga cancels; before it comes the idempotency key.
 
     The row is looked at in T1 only, after the check whose order it is.
@@ -85,8 +72,8 @@ class OrderRow:
         if await orders.begin_cancel(tx, self.order_id, refund_id=saga_id):
             return None
         await idempotency.free(tx, saga_id)
-        order = await orders.get(tx, self.order_id)
-        if order is None or order.refund_id is None:
+        order = await orders.get_known(tx, self.order_id)
+        if order.refund_id is None:
             raise _not_paid()
         return Earlier(saga_id=order.refund_id)
 
@@ -94,12 +81,12 @@ class OrderRow:
         """Keep the refusal with the idempotency key."""
         return await self.key.keep(database, error)
 
-    async def gone(self, reader: Reader) -> Json:
+    async def gone(self, reader: Reader) -> Order:
         """Return the order, which was cancelled long ago."""
-        order = await orders.get(reader, self.order_id)
-        if order is None or order.state is not OrderState.CANCELLED:
+        order = await orders.get_known(reader, self.order_id)
+        if order.state is not OrderState.CANCELLED:
             raise RequestInProgress
-        return await order_record(reader, self.order_id)
+        return order
 
 
 def _not_paid() -> IllegalState:

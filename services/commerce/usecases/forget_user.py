@@ -5,13 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from uuid import UUID
 
+from pydantic import TypeAdapter
+
 from services.commerce.errors import CheckoutInProgress
 from services.commerce.store import carts, orders, users
 from services.kernel.db.database import Database, Transaction
 from services.kernel.sagas import barrier
-from services.kernel.sagas.model import Json
+from services.kernel.sagas.model import Nothing
 
 BRANCH = "forget_user"
+
+_REPLY = TypeAdapter(Nothing)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,15 +44,15 @@ class ForgetUser:
 async def _forget(tx: Transaction, saga_id: UUID, user_id: UUID) -> bool:
     """Forget the user, or store the refusal and return False; either is committed."""
 
-    async def work() -> Json:
+    async def work() -> Nothing:
         await orders.pseudonymise(tx, user_id)
         await users.FORGETTING.forget_user(tx, user_id)
-        return {}
+        return Nothing()
 
     await carts.lock(tx, user_id)
     if await orders.is_in_flight(tx, user_id):
         await barrier.reject(tx, saga_id=saga_id, branch=BRANCH, error=CheckoutInProgress())
         return False
-    await barrier.once(tx, saga_id=saga_id, branch=BRANCH, not_after=None, work=work)
+    await barrier.once(tx, saga_id=saga_id, branch=BRANCH, not_after=None, work=work, codec=_REPLY)
     await carts.delete_cart(tx, user_id)
     return True

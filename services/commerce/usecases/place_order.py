@@ -16,13 +16,12 @@ from services.commerce.errors import (
     QuantityLimit,
 )
 from services.commerce.model import TOTAL_MAX, CartLine, CartProblem, Order, OrderItem, OrderState
-from services.commerce.sagas.checkout import CheckoutSaga
-from services.commerce.sagas.codec import order_of, payload_of
+from services.commerce.sagas.kinds import CHECKOUT, OrderPayload
 from services.commerce.store import carts, orders, products
 from services.kernel.db.database import Database, Transaction
 from services.kernel.ids import new_id
 from services.kernel.sagas.idempotency import RequestKey
-from services.kernel.sagas.protocol import NewSaga
+from services.kernel.sagas.model import NewSaga
 from services.kernel.sagas.requests import IdempotencyKey, Requests
 
 
@@ -51,10 +50,10 @@ class PlaceOrder:
             SessionEnded: The user's account was deleted.
         """
 
-        async def prepare() -> NewSaga:
+        async def prepare() -> NewSaga[OrderPayload, Order]:
             return _checkout(user_id, expected_total)
 
-        return order_of(await self.requests.run_once(IdempotencyKey(key), prepare))
+        return await self.requests.run_once(CHECKOUT, IdempotencyKey(key), prepare)
 
     async def validate(self, *, user_id: UUID, expected_total: int | None) -> Order:
         """Return the order as it would be now; nothing is locked, nothing changes.
@@ -74,22 +73,19 @@ class PlaceOrder:
             items=items,
             total=_total(items),
             create_time=datetime.now(UTC),
+            failure_reason=None,
+            debit_id=None,
+            refund_id=None,
         )
 
 
-def _checkout(user_id: UUID, expected: int | None) -> NewSaga:
-    saga_id, order_id = new_id(), new_id()
+def _checkout(user_id: UUID, expected: int | None) -> NewSaga[OrderPayload, Order]:
+    order_id = new_id()
 
-    async def initial_change(tx: Transaction) -> None:
+    async def begin(tx: Transaction, saga_id: UUID) -> None:
         await _open(tx, user_id, expected, order_id=order_id, saga_id=saga_id)
 
-    return NewSaga(
-        id=saga_id,
-        kind=CheckoutSaga.kind,
-        payload=payload_of(order_id),
-        user_id=user_id,
-        initial_change=initial_change,
-    )
+    return CHECKOUT.new(OrderPayload(order_id=order_id), user_id=user_id, initial_change=begin)
 
 
 async def _open(

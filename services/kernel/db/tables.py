@@ -105,6 +105,8 @@ SAGAS = Table(
     timestamp("parked_at", nullable=True),
     timestamp("create_time", default=True),
     timestamp("update_time", default=True),
+    # Of the kind: what the JSON of the row looks like.
+    Column("version", Integer, nullable=False, server_default="1"),
     CheckConstraint("state IN ('RUNNING', 'COMPENSATING', 'DONE', 'ABORTED')", name="state"),
     Index(
         "ix_sagas_due", "next_run_at", postgresql_where=text("state IN ('RUNNING', 'COMPENSATING')")

@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import TypeVar
 from uuid import UUID
 
 from psycopg.types.json import Jsonb
+from pydantic import TypeAdapter
 from sqlalchemy import DateTime, bindparam, func, literal_column, select, update
 from sqlalchemy.dialects.postgresql import insert
 
@@ -21,7 +22,7 @@ from services.kernel.db.statement import NoRow, Statement
 from services.kernel.db.tables import SAGA_BARRIERS as BARRIERS
 from services.kernel.errors import DomainError, ErrorRecord, RecordedError, SagaCancelled
 
-Json = dict[str, Any]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,7 @@ class _Claimed:
 @dataclass(frozen=True, slots=True)
 class _BarrierRow:
     state: str
-    reply: Any
+    reply: object
 
 
 _KEY = (BARRIERS.c.saga_id == bindparam("saga_id")) & (BARRIERS.c.branch == bindparam("branch"))
@@ -92,20 +93,22 @@ async def once(
     saga_id: UUID,
     branch: str,
     not_after: datetime | None,
-    work: Callable[[], Awaitable[Json]],
-) -> Json:
+    work: Callable[[], Awaitable[T]],
+    codec: TypeAdapter[T],
+) -> T:
     """Do a branch of a saga once; a repeat gets the reply of the first time.
 
-    The transaction has to be READ COMMITTED: a repeat that runs at the same time
-    waits here for the first one to end, and then has to see what it wrote.
+    The transaction must be READ COMMITTED: a repeat that runs at the same time waits here for
+    the first one to end, and must see then what that one wrote.
 
     Args:
-        tx: Where the branch's own change is committed too.
+        tx: The transaction that makes the branch's own change, too.
         saga_id: The saga.
         branch: The name of the branch.
         not_after: When a branch that was not seen before comes too late.
-        work: Makes the change and returns the reply; an error that it raises rolls
-            everything back, the barrier too.
+        work: Makes the change and returns the reply; an error that it raises rolls everything
+            back, the barrier too.
+        codec: Turns the reply into JSON and back.
 
     Raises:
         SagaCancelled: The branch was cancelled before, or came too late.
@@ -113,11 +116,11 @@ async def once(
     """
     claimed = await tx.first(_CLAIM, _BranchClaim(saga_id, branch, not_after))
     if claimed is None:
-        return await _stored(tx, saga_id, branch)
+        return codec.validate_python(await _stored(tx, saga_id, branch))
     if claimed.is_late:
         raise SagaCancelled("The time of this saga is over.")
     reply = await work()
-    await _store(tx, saga_id, branch, "DONE", reply)
+    await _store(tx, saga_id, branch, "DONE", codec.dump_python(reply, mode="json"))
     return reply
 
 
@@ -139,15 +142,14 @@ async def cancel(tx: Transaction, *, saga_id: UUID, branch: str) -> None:
     await tx.execute(_CANCEL, _Branch(saga_id, branch))
 
 
-async def _stored(tx: Transaction, saga_id: UUID, branch: str) -> Json:
+async def _stored(tx: Transaction, saga_id: UUID, branch: str) -> object:
     row = await tx.first(_FIND, _Branch(saga_id, branch))
     if row is None or row.state == "CANCELLED":
         raise SagaCancelled
     if row.state == "REJECTED":
         raise RecordedError(ErrorRecord.from_json(row.reply))
-    reply: Json = row.reply
-    return reply
+    return row.reply
 
 
-async def _store(tx: Transaction, saga_id: UUID, branch: str, state: str, reply: Json) -> None:
+async def _store(tx: Transaction, saga_id: UUID, branch: str, state: str, reply: object) -> None:
     await tx.execute(_STORE, _BranchReply(saga_id, branch, state, Jsonb(reply)))

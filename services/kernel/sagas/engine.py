@@ -1,7 +1,7 @@
 """What drives sagas: for callers that wait, and for whatever was left behind.
 
 Every saga is driven under a lease, by the process that began it or by any replica that
-finds it due. How it is driven is here; what its steps are is in `saga`.
+finds it due. How it is driven is here; its steps are in `protocol`.
 """
 
 from __future__ import annotations
@@ -30,13 +30,14 @@ from services.kernel.errors import (
 )
 from services.kernel.sagas import store as saga_store
 from services.kernel.sagas.idempotency import Earlier
-from services.kernel.sagas.model import Saga, SagaState
-from services.kernel.sagas.protocol import DedupKey, Definition, NewSaga, Outcome, SagaStateMachine
+from services.kernel.sagas.model import NewSaga, Outcome, P, R, Saga, SagaKind, SagaState
+from services.kernel.sagas.protocol import AnySaga, DedupKey, SagaStateMachine
 from services.kernel.sagas.store import LEASE_SECONDS
 
 T = TypeVar("T")
-# None: the driver has given the saga back, and any replica may end it.
-_Answer = asyncio.Future[Outcome | Earlier | None]
+# A saga that is decided, or the request that was first. None: the driver has given the saga
+# back, and any replica may end it.
+_Answer = asyncio.Future[Saga | Earlier | None]
 
 # What the holder of a lease leaves unused, so that its last try ends inside it.
 LEASE_RESERVE_SECONDS = 4.0
@@ -61,7 +62,7 @@ class SagaEngine:
         database: The coordinator's database, for the sagas that callers wait for.
         recovery: The same database through connections of its own, so that recovery
             goes on when requests have taken all others.
-        definitions: The kinds of sagas that are known here; others are left alone.
+        sagas: The kinds of sagas that are known here; others are left alone.
         owner: Names this process in the leases.
         sleep: Waits; a test's own makes hours cost nothing.
         poll_seconds: How often sagas that are due are looked for.
@@ -72,15 +73,14 @@ class SagaEngine:
         database: Database,
         *,
         recovery: Database,
-        definitions: Iterable[Definition],
+        sagas: Iterable[AnySaga],
         owner: str,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         poll_seconds: float = POLL_SECONDS,
     ) -> None:
-        """See the class."""
         self._database = database
         self._recovery = recovery
-        self._steps = SagaStateMachine(definitions)
+        self._steps = SagaStateMachine(sagas)
         self._owner = owner
         self._sleep = sleep
         self._poll_seconds = poll_seconds
@@ -89,7 +89,7 @@ class SagaEngine:
         self._answers: dict[UUID, _Answer] = {}
         self._worker: asyncio.Task[None] | None = None
 
-    async def run(self, new: NewSaga, key: DedupKey | None = None) -> Outcome | Earlier:
+    async def run(self, new: NewSaga[P, R], key: DedupKey[R] | None = None) -> Outcome[R] | Earlier:
         """Begin a saga and wait for its outcome, until the caller's deadline.
 
         The saga runs in a task of its own: a caller that leaves, or whose deadline
@@ -106,12 +106,13 @@ class SagaEngine:
         answer = self._expect(new.id)
         self._spawn(self._open_and_drive(new, key, answer))
         try:
-            return await self._told(answer) or await self._watch(new.id)
+            ended = await self._told(answer) or await self._watch(new.id)
         except (RequestInProgress, SagaNotFound) as error:
             # Not found: T1 is still on its way, and may yet be committed.
             raise DeadlineExceeded from error
+        return ended if isinstance(ended, Earlier) else new.kind.outcome_of(ended)
 
-    async def attach(self, saga_id: UUID) -> Outcome:
+    async def attach(self, kind: SagaKind[P, R], saga_id: UUID) -> Outcome[R]:
         """Wait for the outcome of a saga that somebody else began.
 
         Raises:
@@ -119,8 +120,10 @@ class SagaEngine:
             SagaNotFound: There is no such saga.
         """
         answer = self._answers.get(saga_id)
-        told = None if answer is None else await self._told(answer)
-        return told if isinstance(told, Outcome) else await self._watch(saga_id)
+        ended = None if answer is None else await self._told(answer)
+        if not isinstance(ended, Saga):
+            ended = await self._watch(saga_id)
+        return kind.outcome_of(ended)
 
     @property
     def is_recovering(self) -> bool:
@@ -149,7 +152,9 @@ class SagaEngine:
 
     # --- beginning and waiting
 
-    async def _open_and_drive(self, new: NewSaga, key: DedupKey | None, answer: _Answer) -> None:
+    async def _open_and_drive(
+        self, new: NewSaga[P, R], key: DedupKey[R] | None, answer: _Answer
+    ) -> None:
         async def t1(tx: Transaction) -> Saga | Earlier:
             return await self._steps.begin(tx, new, key, owner=self._owner)
 
@@ -185,24 +190,23 @@ class SagaEngine:
 
     def _tell(self, saga: Saga) -> None:
         """Answer whoever waits, as soon as the answer is true for ever."""
-        outcome = Outcome.of(saga)
-        if outcome is not None:
-            self._answer(saga.id, outcome)
+        if saga.is_decided:
+            self._answer(saga.id, saga)
 
-    def _answer(self, saga_id: UUID, told: Outcome | Earlier | None) -> None:
+    def _answer(self, saga_id: UUID, told: Saga | Earlier | None) -> None:
         answer = self._answers.pop(saga_id, None)
         if answer is not None and not answer.done():
             answer.set_result(told)
 
-    async def _watch(self, saga_id: UUID) -> Outcome:
-        """Wait until a saga's row has its outcome."""
+    async def _watch(self, saga_id: UUID) -> Saga:
+        """Wait until a saga's row is decided."""
         while _left() > WAIT_RESERVE_SECONDS + WATCH_SECONDS:
             with contextlib.suppress(RequestInProgress):
                 return await self._look(saga_id, last=False)
             await asyncio.sleep(WATCH_SECONDS)
         return await self._look(saga_id, last=True)
 
-    async def _told(self, answer: _Answer) -> Outcome | Earlier | None:
+    async def _told(self, answer: _Answer) -> Saga | Earlier | None:
         """Wait for the driver's word; None: it has given the saga back, or time is up."""
         try:
             return await asyncio.wait_for(
@@ -211,16 +215,15 @@ class SagaEngine:
         except TimeoutError:
             return None
 
-    async def _look(self, saga_id: UUID, *, last: bool) -> Outcome:
+    async def _look(self, saga_id: UUID, *, last: bool) -> Saga:
         saga = await saga_store.get(self._database, saga_id)
         if saga is None:
             raise SagaNotFound
-        outcome = Outcome.of(saga)
-        if outcome is None and last and saga.state is SagaState.COMPENSATING:
-            outcome = Outcome(error=saga.error)  # not undone yet, but bound to be
-        if outcome is None:
+        # Not undone yet, but bound to be: at last that is an answer, too.
+        is_turned = last and saga.state is SagaState.COMPENSATING
+        if not saga.is_decided and not is_turned:
             raise RequestInProgress
-        return outcome
+        return saga
 
     # --- driving
 

@@ -1,92 +1,46 @@
-"""Sagas that are decided when they begin: there is no way back, so they go on for ever."""
+"""Sagas that only go forward, and what their callers wait for."""
 
 from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Final
-from uuid import UUID
 
 from lockstep_clients import deadlines
 
-from services.kernel.db.database import Database, Transaction
-from services.kernel.errors import DeadlineExceeded, DomainError, Internal
-from services.kernel.ids import new_id
+from services.kernel.db.database import Database
+from services.kernel.errors import DeadlineExceeded
 from services.kernel.sagas import store as saga_store
 from services.kernel.sagas.engine import SagaEngine
-from services.kernel.sagas.model import Saga
-from services.kernel.sagas.protocol import NewSaga
+from services.kernel.sagas.model import NewSaga, P, R
 
 PATIENCE_SECONDS: Final = 2.0
 
 
-class ForwardOnly:
-    """What of `saga.Definition` such a saga never needs: no step of it is rejected."""
-
-    deadline_seconds: float | None = None
-
-    async def compensate(self, saga: Saga) -> None:
-        """Never happens."""
-        raise NotImplementedError(saga.kind)
-
-    async def undo(self, tx: Transaction, saga: Saga) -> None:
-        """Never happens."""
-        raise NotImplementedError(saga.kind)
-
-    def unavailable(self) -> DomainError:
-        """Never happens."""
-        return Internal()
-
-
+@dataclass(frozen=True, slots=True)
 class ForwardOnlySagas:
-    """Begins sagas that only go forward.
+    """Begins sagas that only go forward, each without a dedup key.
 
-    What they are about is decided as soon as they have begun, so a caller gets an
-    answer even while a participant is down; the participant follows when it is back.
-
-    Args:
-        database: The coordinator's.
-        engine: Drives the sagas.
+    Their change is decided as soon as they have begun, so a caller gets an answer even while a
+    participant is down. The participant follows when it is back.
     """
 
-    def __init__(self, database: Database, engine: SagaEngine) -> None:
-        """See the class."""
-        self._database = database
-        self._engine = engine
+    database: Database
+    engine: SagaEngine
 
-    async def run(
-        self,
-        kind: str,
-        *,
-        user_id: UUID,
-        initial_change: Callable[[Transaction, UUID], Awaitable[None]],
-    ) -> None:
+    async def run(self, new: NewSaga[P, R]) -> None:
         """Begin a saga, and wait a moment for its end.
-
-        Args:
-            kind: Which.
-            user_id: Whom it is about.
-            initial_change: The coordinator's own change, given the saga's id; what it raises
-                ends the saga before it began.
 
         Raises:
             DeadlineExceeded: Nobody knows whether it has begun.
         """
-        saga_id = new_id()
         try:
             with _patience():
-                await self._engine.run(
-                    NewSaga(
-                        id=saga_id,
-                        kind=kind,
-                        payload={},
-                        user_id=user_id,
-                        initial_change=lambda tx: initial_change(tx, saga_id),
-                    )
-                )
+                await self.engine.run(new)
         except DeadlineExceeded:
-            if await saga_store.get(self._database, saga_id) is None:
+            if await saga_store.get(self.database, new.id) is None:
                 raise
 
 

@@ -1,16 +1,37 @@
-"""A saga, as its row had it."""
+"""Sagas: their rows, and the types of what their rows hold.
+
+A row holds JSON. It is decoded in the step that needs it, never when the row is read: what
+is personal in a saga is forgotten with its user, and rows of other versions are left alone.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Final, Generic, TypeVar
 from uuid import UUID
 
-from services.kernel.errors import ErrorRecord
+import grpc
+import pydantic
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-Json = dict[str, Any]
+from services.kernel.db.database import Transaction
+from services.kernel.errors import ErrorRecord, RecordedError, RequestInProgress
+from services.kernel.ids import new_id
+
+P = TypeVar("P")
+R = TypeVar("R")
+T = TypeVar("T")
+
+STORED: Final = ConfigDict(extra="forbid")
+"""The configuration of a dataclass that is kept as JSON."""
+
+
+@pydantic.dataclasses.dataclass(frozen=True, slots=True, config=STORED)
+class Nothing:
+    """A payload or a result without fields."""
 
 
 class SagaState(StrEnum):
@@ -29,21 +50,20 @@ class SagaState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Saga:
-    """A saga as its row had it.
+    """A saga as its row had it, with its JSON as it is.
 
     Attributes:
-        payload: What its steps need; never a secret.
-        result: What the caller is told, once DONE.
-        kept_error: The error as JSON, once COMPENSATING.
+        version: Of its kind: what the JSON looks like.
         expires: When it turns back, on the clock of `time.monotonic`; None: never.
         not_after: The same on the database's clock, for the participants.
     """
 
     id: UUID
     kind: str
+    version: int
     state: SagaState
-    payload: Json
-    result: Json | None
+    payload: object
+    result: object
     kept_error: object
     user_id: UUID | None
     attempts: int
@@ -58,5 +78,173 @@ class Saga:
 
     @property
     def error(self) -> ErrorRecord | None:
-        """What the caller is told, once COMPENSATING."""
+        """The error that the caller is told, once COMPENSATING."""
         return None if self.kept_error is None else ErrorRecord.from_json(self.kept_error)
+
+    @property
+    def is_decided(self) -> bool:
+        """Whether its outcome will not change any more."""
+        if self.state is not SagaState.COMPENSATING:
+            return self.state.is_final
+        # Undoing may take as long as what is unavailable stays so.
+        return self.error is not None and self.error.code is grpc.StatusCode.UNAVAILABLE
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome(Generic[R]):
+    """How a saga ended. Without result and error it was forgotten with its user."""
+
+    result: R | None = None
+    error: ErrorRecord | None = None
+
+    @property
+    def is_forgotten(self) -> bool:
+        """Whether nobody knows it any more."""
+        return self.result is None and self.error is None
+
+    def unwrap(self) -> R:
+        """Return the result.
+
+        Raises:
+            DomainError: The saga was undone, or is bound to be.
+        """
+        if self.error is not None:
+            raise RecordedError(self.error)
+        assert self.result is not None
+        return self.result
+
+
+@dataclass(frozen=True, slots=True)
+class RunningSaga(Generic[P]):
+    """A saga as a step of it needs it."""
+
+    saga: Saga
+    payload: P
+
+    @property
+    def id(self) -> UUID:
+        """The saga's id."""
+        return self.saga.id
+
+    @property
+    def user_id(self) -> UUID:
+        """The user whom the saga is about."""
+        assert self.saga.user_id is not None
+        return self.saga.user_id
+
+    @property
+    def not_after(self) -> datetime:
+        """When a participant must not begin its step any more; of sagas with a deadline."""
+        assert self.saga.not_after is not None
+        return self.saga.not_after
+
+    @property
+    def error(self) -> ErrorRecord:
+        """Why the saga was turned back."""
+        assert self.saga.error is not None
+        return self.saga.error
+
+
+InitialChange = Callable[[Transaction, UUID], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewSaga(Generic[P, R]):
+    """A saga that is to begin; `SagaKind.new` makes one.
+
+    Attributes:
+        payload: What its steps need; never a secret.
+        initial_change: The coordinator's own change, in T1, given the saga's id. What it raises
+            ends the saga before it began. None where taking the dedup key is all of it.
+    """
+
+    id: UUID
+    kind: SagaKind[P, R]
+    payload: P
+    user_id: UUID | None
+    initial_change: InitialChange | None
+
+
+class SagaKind(Generic[P, R]):
+    """A kind of sagas: its name in their rows, and the types of their payload and result.
+
+    Fields with a default are left out of the JSON where they have it.
+
+    Args:
+        name: The name in the rows; never to be used for another kind.
+        payload: A dataclass that is kept as JSON (see `STORED`).
+        result: Another one: what the caller is told.
+        version: Grows when either of them changes. A row of a version that is not known here
+            is left alone.
+
+    Raises:
+        TypeError: One of the classes would ignore a field that it does not know.
+    """
+
+    def __init__(self, name: str, payload: type[P], result: type[R], *, version: int) -> None:
+        self.name = name
+        self.version = version
+        self._payload = _adapter(payload)
+        self._result = _adapter(result)
+
+    def new(
+        self, payload: P, *, user_id: UUID | None, initial_change: InitialChange | None = None
+    ) -> NewSaga[P, R]:
+        """Return a saga that is to begin.
+
+        Args:
+            payload: What its steps need; never a secret.
+            user_id: The user whom it is about.
+            initial_change: See `NewSaga`.
+        """
+        return NewSaga(
+            id=new_id(), kind=self, payload=payload, user_id=user_id, initial_change=initial_change
+        )
+
+    def payload_json(self, payload: P) -> object:
+        """Return a payload as its row holds it."""
+        return self._payload.dump_python(payload, mode="json", exclude_defaults=True)
+
+    def result_json(self, result: R) -> object:
+        """Return a result as its row holds it."""
+        return self._result.dump_python(result, mode="json", exclude_defaults=True)
+
+    def running(self, saga: Saga) -> RunningSaga[P]:
+        """Return a saga of this kind for one of its steps."""
+        return RunningSaga(saga, self._payload.validate_python(saga.payload))
+
+    def payload_of(self, saga: Saga) -> P | None:
+        """Return a saga's payload; None when it was forgotten, or is of another kind."""
+        return _kept(self._payload, saga.payload) if self._is_of(saga) else None
+
+    def outcome_of(self, saga: Saga) -> Outcome[R]:
+        """Return the outcome of a saga of this kind that has ended, or is bound to.
+
+        Raises:
+            RequestInProgress: A newer process knows how to read it.
+        """
+        if saga.state is not SagaState.DONE:
+            return Outcome(error=saga.error)
+        if not self._is_of(saga):
+            raise RequestInProgress
+        return Outcome(result=_kept(self._result, saga.result))
+
+    def _is_of(self, saga: Saga) -> bool:
+        return (saga.kind, saga.version) == (self.name, self.version)
+
+
+def _adapter(stored: type[T]) -> TypeAdapter[T]:
+    config: ConfigDict = getattr(stored, "__pydantic_config__", ConfigDict())
+    if config.get("extra") != "forbid":
+        raise TypeError(f"{stored.__name__} must forbid fields that it does not know")
+    return TypeAdapter(stored)
+
+
+def _kept(adapter: TypeAdapter[T], kept: object) -> T | None:
+    """Read JSON that was kept; None: forgotten, which leaves `{}` or NULL."""
+    try:
+        return adapter.validate_python(kept)
+    except ValidationError:
+        if kept:
+            raise
+        return None

@@ -19,129 +19,99 @@ from __future__ import annotations
 
 import contextlib
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Generic, Protocol, TypeVar
 from uuid import UUID
 
-import grpc
 from lockstep_clients import deadlines
 
 from services.kernel.db.database import Database, Reader, Transaction
-from services.kernel.errors import DomainError, ErrorRecord, RecordedError, SagaNotFound
+from services.kernel.errors import DomainError, SagaNotFound
 from services.kernel.sagas import idempotency
 from services.kernel.sagas import store as saga_store
 from services.kernel.sagas.idempotency import Earlier
-from services.kernel.sagas.model import Json, Saga, SagaState
+from services.kernel.sagas.model import NewSaga, P, R, RunningSaga, Saga, SagaKind, SagaState
 from services.kernel.sagas.store import LEASE_SECONDS
 
-_UNAVAILABLE = grpc.StatusCode.UNAVAILABLE
+A = TypeVar("A")
+R_co = TypeVar("R_co", covariant=True)
 
 
 class Rejected(Exception):
-    """A participant has said no: the step was not done and never will be.
+    """A participant has refused: the step was not done and never will be.
 
     Anything else that a step raises means "maybe done".
     """
 
     def __init__(self, error: DomainError) -> None:
-        """Carry what the caller is told."""
+        """Carry the error that the caller is told."""
         super().__init__(error.reason)
         self.error = error
 
 
-class Definition(Protocol):
-    """What one kind of saga does. Every method may run more than once.
+@dataclass(frozen=True, slots=True)
+class Deadline:
+    """When a saga turns back unless it is done, and the error that its caller is told then."""
+
+    seconds: float
+    error: type[DomainError]
+
+
+class ReversibleSaga(ABC, Generic[P, A, R]):
+    """A kind of sagas that can turn back. Every method may run more than once.
 
     Attributes:
-        kind: Its name in the saga's row.
-        deadline_seconds: When it turns back unless done; None when it never does.
+        deadline: None where only a participant can turn it back.
     """
 
-    kind: str
-    deadline_seconds: float | None
+    kind: SagaKind[P, R]
+    deadline: Deadline | None
 
-    async def forward(self, saga: Saga) -> Json:
-        """Ask the participants (A) and return their answers.
+    @abstractmethod
+    async def forward(self, saga: RunningSaga[P]) -> A:
+        """Ask the participants (A) and return their answer.
 
         Raises:
             Rejected: One of them has refused.
         """
 
-    async def complete(self, tx: Transaction, saga: Saga, replies: Json) -> Json:
+    @abstractmethod
+    async def complete(self, tx: Transaction, saga: RunningSaga[P], answer: A) -> R:
         """Make the change final (in T2), and return what the caller is told."""
 
-    async def compensate(self, saga: Saga) -> None:
+    @abstractmethod
+    async def compensate(self, saga: RunningSaga[P]) -> None:
         """Have every participant undo (C), those that refused too."""
 
-    async def undo(self, tx: Transaction, saga: Saga) -> None:
+    @abstractmethod
+    async def undo(self, tx: Transaction, saga: RunningSaga[P]) -> None:
         """Take the provisional change back (in T4)."""
 
-    def unavailable(self) -> DomainError:
-        """Return what the caller is told when time is up."""
 
+class ForwardOnlySaga(ABC, Generic[P, R]):
+    """A kind of sagas that cannot be refused once one has begun: it goes on until it is done.
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NewSaga:
-    """A saga that is to begin.
-
-    Attributes:
-        id: A fresh one.
-        kind: Which definition.
-        payload: What its steps need; never a secret.
-        user_id: Whom it is about.
-        initial_change: The coordinator's own change, in T1, where taking the dedup key is
-            not all of it. What it raises ends the saga before it began.
+    Every method may run more than once.
     """
 
-    id: UUID
-    kind: str
-    payload: Json
-    user_id: UUID | None
-    initial_change: Callable[[Transaction], Awaitable[None]] | None = None
+    kind: SagaKind[P, R]
+
+    @abstractmethod
+    async def forward(self, saga: RunningSaga[P]) -> None:
+        """Have the participants follow."""
+
+    @abstractmethod
+    async def complete(self, tx: Transaction, saga: RunningSaga[P]) -> R:
+        """Make the change final (in T2), and return what the caller is told."""
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """How a saga ended, as far as a caller is concerned: it will not change.
-
-    Attributes:
-        result: The answer.
-        error: The refusal.
-        is_forgotten: Whether the answer was forgotten together with its user.
-    """
-
-    result: Json | None = None
-    error: ErrorRecord | None = None
-    is_forgotten: bool = False
-
-    @classmethod
-    def of(cls, saga: Saga) -> Outcome | None:
-        """Return a saga's outcome, or None while it may still change."""
-        match saga.state:
-            case SagaState.DONE:
-                return cls(result=saga.result, is_forgotten=not saga.payload)
-            case SagaState.ABORTED:
-                return cls(error=saga.error)
-            case SagaState.COMPENSATING if saga.error and saga.error.code is _UNAVAILABLE:
-                # Final, and undoing may take as long as what is down stays down.
-                return cls(error=saga.error)
-            case _:
-                return None
-
-    def unwrap(self) -> Json:
-        """Return the result.
-
-        Raises:
-            DomainError: The saga was undone, or is bound to be.
-        """
-        if self.error is not None:
-            raise RecordedError(self.error)
-        assert self.result is not None
-        return self.result
+# Of any kind: what the type arguments are, its own kind knows.
+AnySaga = ReversibleSaga[Any, Any, Any] | ForwardOnlySaga[Any, Any]
 
 
-class DedupKey(Protocol):
+class DedupKey(Protocol[R_co]):
     """What makes two requests the same one: the first to take it begins the saga."""
 
     async def find(self, reader: Reader) -> Earlier | None:
@@ -156,8 +126,8 @@ class DedupKey(Protocol):
     async def keep(self, database: Database, error: DomainError) -> Earlier | None:
         """Keep a refusal, or return the request that has taken the key."""
 
-    async def gone(self, reader: Reader) -> Json:
-        """Answer a request whose saga was cleaned up.
+    async def gone(self, reader: Reader) -> R_co:
+        """Answer a request whose saga was cleaned up, or forgotten with its user.
 
         Raises:
             DomainError: Nobody knows the answer any more.
@@ -167,42 +137,40 @@ class DedupKey(Protocol):
 class SagaStateMachine:
     """The state machine: what comes next for a saga, and the commits that decide it."""
 
-    def __init__(self, definitions: Iterable[Definition]) -> None:
-        """Know these kinds of sagas."""
-        self._definitions = {each.kind: each for each in definitions}
+    def __init__(self, sagas: Iterable[AnySaga]) -> None:
+        self._sagas = {(each.kind.name, each.kind.version): each for each in sagas}
 
     @property
-    def kinds(self) -> list[str]:
-        """The kinds that are known here."""
-        return sorted(self._definitions)
+    def kinds(self) -> list[tuple[str, int]]:
+        """The names and versions of the kinds that are known here."""
+        return sorted(self._sagas)
 
     async def begin(
-        self, tx: Transaction, new: NewSaga, key: DedupKey | None, *, owner: str
+        self, tx: Transaction, new: NewSaga[P, R], key: DedupKey[R] | None, *, owner: str
     ) -> Saga | Earlier:
         """Write the saga's row and make the coordinator's own change: the body of T1.
 
         Returns the saga, or the request that has taken the key; then nothing has begun.
         """
+        definition = self._sagas[new.kind.name, new.kind.version]
+        deadline = definition.deadline if isinstance(definition, ReversibleSaga) else None
         saga = await saga_store.insert_saga(
             tx,
-            saga_id=new.id,
-            kind=new.kind,
-            payload=new.payload,
-            user_id=new.user_id,
+            new,
             owner=owner,
             lease_seconds=LEASE_SECONDS,
-            deadline_seconds=self._definitions[new.kind].deadline_seconds,
+            deadline_seconds=None if deadline is None else deadline.seconds,
         )
         if saga is None:
-            # The try whose answer was lost had committed. Read nothing into that
-            # without a commit of our own: an unconfirmed read may lie.
+            # The commit of the last try, whose answer was lost, has happened. Confirm it by
+            # a write: a read may see a commit that a failover still loses (R36).
             return await saga_store.confirm(tx, new.id)
         # After the saga's row: a T1 that runs again would take its own key for another's.
         if key is not None and (earlier := await key.take(tx, new.id)) is not None:
             await saga_store.remove(tx, new.id)
             return earlier
         if new.initial_change is not None:
-            await new.initial_change(tx)
+            await new.initial_change(tx, new.id)
         return saga
 
     async def next(self, saga: Saga, database: Database) -> Saga:
@@ -210,24 +178,54 @@ class SagaStateMachine:
 
         Returns the saga as it is then. Any error means that nothing was decided.
         """
-        definition = self._definitions[saga.kind]
+        definition = self._sagas[saga.kind, saga.version]
+        if isinstance(definition, ForwardOnlySaga):
+            return await self._only_forward(saga, definition, database)
         if saga.state is SagaState.COMPENSATING:
             return await self._back(saga, definition, database)
-        if saga.expires is not None and time.monotonic() >= saga.expires:
-            return await self._turn(saga, definition.unavailable(), database)
+        return await self._forward(saga, definition, database)
+
+    async def _only_forward(
+        self, saga: Saga, definition: ForwardOnlySaga[P, R], database: Database
+    ) -> Saga:
+        if saga.state is SagaState.COMPENSATING:
+            raise RuntimeError(f"{saga.kind} cannot turn back")
+        running = definition.kind.running(saga)
+        with _bounded(None):
+            await definition.forward(running)
+
+        async def complete(tx: Transaction) -> R:
+            return await definition.complete(tx, running)
+
+        return await self._complete(saga, definition.kind, complete, database)
+
+    async def _forward(
+        self, saga: Saga, definition: ReversibleSaga[P, A, R], database: Database
+    ) -> Saga:
+        deadline, running = definition.deadline, definition.kind.running(saga)
+        if deadline and saga.expires is not None and time.monotonic() >= saga.expires:
+            return await self._turn(saga, deadline.error(), database)
         try:
             with _bounded(saga.expires):
-                replies = await definition.forward(saga)
+                answer = await definition.forward(running)
         except Rejected as refusal:
             return await self._turn(saga, refusal.error, database)
-        return await self._complete(saga, definition, replies, database)
+
+        async def complete(tx: Transaction) -> R:
+            return await definition.complete(tx, running, answer)
+
+        return await self._complete(saga, definition.kind, complete, database)
 
     async def _complete(
-        self, saga: Saga, definition: Definition, replies: Json, database: Database
+        self,
+        saga: Saga,
+        kind: SagaKind[P, R],
+        complete: Callable[[Transaction], Awaitable[R]],
+        database: Database,
     ) -> Saga:
         async def t2(tx: Transaction) -> Saga:
-            result = await definition.complete(tx, saga, replies)
-            done = await saga_store.mark_done(tx, saga.id, result)
+            result = await complete(tx)
+            done = await saga_store.mark_done(tx, saga.id, kind.result_json(result))
             if done is None:
                 raise _LostRaceError
             return done
@@ -249,11 +247,14 @@ class SagaStateMachine:
 
         return await self._decide("T3", t3, saga, database)
 
-    async def _back(self, saga: Saga, definition: Definition, database: Database) -> Saga:
-        await definition.compensate(saga)
+    async def _back(
+        self, saga: Saga, definition: ReversibleSaga[P, A, R], database: Database
+    ) -> Saga:
+        running = definition.kind.running(saga)
+        await definition.compensate(running)
 
         async def t4(tx: Transaction) -> Saga:
-            await definition.undo(tx, saga)
+            await definition.undo(tx, running)
             aborted = await saga_store.mark_aborted(tx, saga.id)
             if aborted is None:
                 raise _LostRaceError

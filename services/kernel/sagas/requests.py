@@ -26,8 +26,8 @@ from services.kernel.errors import (
 from services.kernel.sagas import idempotency
 from services.kernel.sagas.engine import SagaEngine
 from services.kernel.sagas.idempotency import Earlier, RequestKey
-from services.kernel.sagas.model import Json
-from services.kernel.sagas.protocol import DedupKey, NewSaga, Outcome
+from services.kernel.sagas.model import NewSaga, Outcome, P, R, SagaKind
+from services.kernel.sagas.protocol import DedupKey
 
 T = TypeVar("T")
 
@@ -82,10 +82,16 @@ class Requests:
     database: Database
     engine: SagaEngine
 
-    async def run_once(self, key: DedupKey, prepare: Callable[[], Awaitable[NewSaga]]) -> Json:
+    async def run_once(
+        self,
+        kind: SagaKind[P, R],
+        key: DedupKey[R],
+        prepare: Callable[[], Awaitable[NewSaga[P, R]]],
+    ) -> R:
         """Run a saga and return its result; a repeat of the request gets the first answer.
 
         Args:
+            kind: The kind of the saga, and of all others that the key can name.
             key: What makes two requests the same one.
             prepare: Checks the rules and makes the saga; a repeat does not pay for it.
 
@@ -95,13 +101,12 @@ class Requests:
             RequestInProgress: The same, of a repeat.
         """
         found = await key.find(self.database) or await self._begin(key, prepare)
-        if isinstance(found, Outcome):
-            return found.unwrap()
-        return await self._follow(found, key)
+        outcome = await self._follow(kind, found) if isinstance(found, Earlier) else found
+        return await key.gone(self.database) if outcome.is_forgotten else outcome.unwrap()
 
     async def _begin(
-        self, key: DedupKey, prepare: Callable[[], Awaitable[NewSaga]]
-    ) -> Outcome | Earlier:
+        self, key: DedupKey[R], prepare: Callable[[], Awaitable[NewSaga[P, R]]]
+    ) -> Outcome[R] | Earlier:
         try:
             return await self.engine.run(await prepare(), key)
         except _OF_ONE_TRY:
@@ -112,17 +117,13 @@ class Requests:
                 raise
             return earlier
 
-    async def _follow(self, earlier: Earlier, key: DedupKey) -> Json:
-        if earlier.error is not None:
-            raise RecordedError(earlier.error)
-        assert earlier.saga_id is not None
+    async def _follow(self, kind: SagaKind[P, R], earlier: Earlier) -> Outcome[R]:
+        if earlier.saga_id is None:
+            return Outcome(error=earlier.error)
         try:
-            outcome = await self.engine.attach(earlier.saga_id)
+            return await self.engine.attach(kind, earlier.saga_id)
         except SagaNotFound:
-            return await key.gone(self.database)
-        if outcome.is_forgotten:
-            return await key.gone(self.database)
-        return outcome.unwrap()
+            return Outcome()
 
 
 async def transact_once(

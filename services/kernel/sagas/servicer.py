@@ -13,6 +13,7 @@ from services.kernel.paging import PageTokens, page_size
 from services.kernel.rpc.call import Call
 from services.kernel.rpc.timestamps import timestamp
 from services.kernel.sagas import store as saga_store
+from services.kernel.sagas.listing import list_sagas
 from services.kernel.sagas.model import Saga, SagaState
 from services.kernel.validation import Violations
 
@@ -39,7 +40,7 @@ class SagaServicer:
         v.raise_any()
         size = page_size(request.page_size)
         listing = f"sagas {state} {kind} {request.parked}"
-        found = await saga_store.list_sagas(
+        found = await list_sagas(
             self._database,
             state=state,
             kind=kind,

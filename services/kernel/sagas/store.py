@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 from uuid import UUID
 
 from psycopg.types.json import Jsonb
@@ -15,6 +14,7 @@ from sqlalchemy import (
     BindParameter,
     Boolean,
     Double,
+    Integer,
     Interval,
     Text,
     bindparam,
@@ -24,7 +24,6 @@ from sqlalchemy import (
     extract,
     func,
     literal_column,
-    or_,
     select,
     tuple_,
     update,
@@ -35,7 +34,7 @@ from services.kernel.db.database import Reader, Transaction
 from services.kernel.db.statement import NoRow, Statement
 from services.kernel.db.tables import SAGAS
 from services.kernel.errors import ErrorRecord
-from services.kernel.sagas.model import Json, Saga, SagaState
+from services.kernel.sagas.model import NewSaga, P, R, Saga, SagaState
 
 LEASE_SECONDS = 10.0
 
@@ -47,8 +46,8 @@ class SagaRow:
     id: UUID
     kind: str
     state: SagaState
-    payload: Any
-    result: Any
+    payload: object
+    result: object
     error: object
     user_id: UUID | None
     attempts: int
@@ -60,6 +59,7 @@ class SagaRow:
     parked_at: datetime | None
     create_time: datetime
     update_time: datetime
+    version: int
     seconds_left: float | None
 
 
@@ -74,6 +74,7 @@ class BySaga:
 class _Insertion:
     saga_id: UUID
     kind: str
+    version: int
     payload: Jsonb
     user_id: UUID | None
     owner: str
@@ -100,6 +101,7 @@ class LeaseClaim:
 
     owner: str
     kinds: list[str]
+    versions: list[int]
     lease: timedelta
     limit: int
 
@@ -113,22 +115,12 @@ class _Rescheduling:
     is_parked: bool
 
 
-@dataclass(frozen=True, slots=True)
-class _SagaPage:
-    state: str | None
-    kind: str | None
-    any_parked: bool
-    before_time: datetime
-    before_id: UUID
-    limit: int
-
-
 def _interval(name: str) -> BindParameter[timedelta]:
     return bindparam(name, type_=Interval)
 
 
 _LEFT = cast(extract("epoch", SAGAS.c.deadline_at - func.saga_now()), Double).label("seconds_left")
-_COLUMNS = (*SAGAS.c, _LEFT)
+COLUMNS = (*SAGAS.c, _LEFT)
 _BY_ID = SAGAS.c.id == bindparam("saga_id")
 _UNFINISHED = literal_column("state IN ('RUNNING', 'COMPENSATING')", Boolean)
 
@@ -137,6 +129,7 @@ _INSERT = Statement(
     .values(
         id=bindparam("saga_id"),
         kind=bindparam("kind"),
+        version=bindparam("version"),
         state="RUNNING",
         payload=bindparam("payload"),
         user_id=bindparam("user_id"),
@@ -145,13 +138,13 @@ _INSERT = Statement(
         deadline_at=func.saga_now() + _interval("deadline"),
     )
     .on_conflict_do_nothing()
-    .returning(*_COLUMNS),
+    .returning(*COLUMNS),
     _Insertion,
     SagaRow,
 )
 _REMOVE = Statement(delete(SAGAS).where(_BY_ID), BySaga, NoRow)
 _CONFIRM = Statement(
-    update(SAGAS).where(_BY_ID).values(update_time=func.saga_now()).returning(*_COLUMNS),
+    update(SAGAS).where(_BY_ID).values(update_time=func.saga_now()).returning(*COLUMNS),
     BySaga,
     SagaRow,
 )
@@ -164,7 +157,7 @@ _DONE = Statement(
         parked_at=None,
         update_time=func.saga_now(),
     )
-    .returning(*_COLUMNS),
+    .returning(*COLUMNS),
     _Completion,
     SagaRow,
 )
@@ -177,7 +170,7 @@ _COMPENSATING = Statement(
         next_run_at=func.saga_now() + _interval("lease"),
         update_time=func.saga_now(),
     )
-    .returning(*_COLUMNS),
+    .returning(*COLUMNS),
     _Turn,
     SagaRow,
 )
@@ -185,16 +178,21 @@ _ABORTED = Statement(
     update(SAGAS)
     .where(_BY_ID, literal_column("state IN ('COMPENSATING', 'ABORTED')", Boolean))
     .values(state="ABORTED", parked_at=None, update_time=func.saga_now())
-    .returning(*_COLUMNS),
+    .returning(*COLUMNS),
     BySaga,
     SagaRow,
+)
+_KNOWN = (
+    func.unnest(bindparam("kinds", type_=ARRAY(Text)), bindparam("versions", type_=ARRAY(Integer)))
+    .table_valued("kind", "version", name="known")
+    .render_derived()
 )
 _DUE = (
     select(SAGAS.c.id)
     .where(
         _UNFINISHED,
         SAGAS.c.next_run_at <= func.saga_now(),
-        SAGAS.c.kind == func.any(bindparam("kinds", type_=ARRAY(Text))),
+        tuple_(SAGAS.c.kind, SAGAS.c.version).in_(select(_KNOWN.c.kind, _KNOWN.c.version)),
     )
     .order_by(SAGAS.c.next_run_at)
     .limit(bindparam("limit"))
@@ -210,7 +208,7 @@ _CLAIM = Statement(
         next_run_at=func.saga_now() + _interval("lease"),
         update_time=func.saga_now(),
     )
-    .returning(*_COLUMNS),
+    .returning(*COLUMNS),
     LeaseClaim,
     SagaRow,
 )
@@ -236,50 +234,28 @@ _RETRY = Statement(
     update(SAGAS)
     .where(_BY_ID, _UNFINISHED)
     .values(next_run_at=func.saga_now(), parked_at=None, attempts=0, update_time=func.saga_now())
-    .returning(*_COLUMNS),
+    .returning(*COLUMNS),
     BySaga,
     SagaRow,
 )
-_GET = Statement(select(*_COLUMNS).where(_BY_ID), BySaga, SagaRow)
-_LIST = Statement(
-    select(*_COLUMNS)
-    .where(
-        or_(
-            bindparam("state", type_=Text).is_(None),
-            SAGAS.c.state == bindparam("state", type_=Text),
-        ),
-        or_(bindparam("kind", type_=Text).is_(None), SAGAS.c.kind == bindparam("kind", type_=Text)),
-        or_(bindparam("any_parked", type_=Boolean), SAGAS.c.parked_at.is_not(None)),
-        tuple_(SAGAS.c.create_time, SAGAS.c.id)
-        < tuple_(
-            bindparam("before_time", type_=SAGAS.c.create_time.type),
-            bindparam("before_id", type_=SAGAS.c.id.type),
-        ),
-    )
-    .order_by(SAGAS.c.create_time.desc(), SAGAS.c.id.desc())
-    .limit(bindparam("limit")),
-    _SagaPage,
-    SagaRow,
-)
+_GET = Statement(select(*COLUMNS).where(_BY_ID), BySaga, SagaRow)
 
 
 async def insert_saga(
     tx: Transaction,
+    new: NewSaga[P, R],
     *,
-    saga_id: UUID,
-    kind: str,
-    payload: Json,
-    user_id: UUID | None,
     owner: str,
     lease_seconds: float,
     deadline_seconds: float | None,
 ) -> Saga | None:
     """Begin a saga; None when it has begun already."""
     insertion = _Insertion(
-        saga_id=saga_id,
-        kind=kind,
-        payload=Jsonb(payload),
-        user_id=user_id,
+        saga_id=new.id,
+        kind=new.kind.name,
+        version=new.kind.version,
+        payload=Jsonb(new.kind.payload_json(new.payload)),
+        user_id=new.user_id,
         owner=owner,
         lease=timedelta(seconds=lease_seconds),
         deadline=None if deadline_seconds is None else timedelta(seconds=deadline_seconds),
@@ -297,11 +273,11 @@ async def confirm(tx: Transaction, saga_id: UUID) -> Saga:
     """Write to a saga that exists, so that what was read of it is committed too."""
     row = await tx.first(_CONFIRM, BySaga(saga_id))
     assert row is not None
-    return _saga(row)
+    return saga_of(row)
 
 
-async def mark_done(tx: Transaction, saga_id: UUID, result: Json) -> Saga | None:
-    """Decide for DONE; None when it was decided otherwise."""
+async def mark_done(tx: Transaction, saga_id: UUID, result: object) -> Saga | None:
+    """Decide for DONE, with a result as JSON; None when it was decided otherwise."""
     row = await tx.first(_DONE, _Completion(saga_id, Jsonb(result)))
     return _optional(row)
 
@@ -323,11 +299,30 @@ async def mark_aborted(tx: Transaction, saga_id: UUID) -> Saga | None:
 
 
 async def claim_due(
-    tx: Transaction, *, owner: str, kinds: Sequence[str], lease_seconds: float, limit: int
+    tx: Transaction,
+    *,
+    owner: str,
+    kinds: Collection[tuple[str, int]],
+    lease_seconds: float,
+    limit: int,
 ) -> list[Saga]:
-    """Lease sagas that are due, skipping those that another worker takes."""
-    claim = LeaseClaim(owner, list(kinds), timedelta(seconds=lease_seconds), limit)
-    return [_saga(row) for row in await tx.all(_CLAIM, claim)]
+    """Lease sagas that are due, skipping those that another worker takes.
+
+    Args:
+        tx: The transaction.
+        owner: Names the process that takes the leases.
+        kinds: The names and versions that it knows.
+        lease_seconds: How long the leases hold.
+        limit: How many to take at most.
+    """
+    claim = LeaseClaim(
+        owner=owner,
+        kinds=[name for name, _ in kinds],
+        versions=[version for _, version in kinds],
+        lease=timedelta(seconds=lease_seconds),
+        limit=limit,
+    )
+    return [saga_of(row) for row in await tx.all(_CLAIM, claim)]
 
 
 async def reschedule(
@@ -352,29 +347,17 @@ async def get(reader: Reader, saga_id: UUID) -> Saga | None:
     return _optional(row)
 
 
-async def list_sagas(
-    reader: Reader,
-    *,
-    state: SagaState | None,
-    kind: str | None,
-    parked: bool,
-    before: tuple[datetime, UUID],
-    limit: int,
-) -> list[Saga]:
-    """Return sagas, newest first, older than `before`."""
-    page = _SagaPage(state, kind, not parked, *before, limit)
-    return [_saga(row) for row in await reader.all(_LIST, page)]
-
-
 def _optional(row: SagaRow | None) -> Saga | None:
-    return None if row is None else _saga(row)
+    return None if row is None else saga_of(row)
 
 
-def _saga(row: SagaRow) -> Saga:
+def saga_of(row: SagaRow) -> Saga:
+    """Return the saga of a row that was read just now."""
     left = row.seconds_left
     return Saga(
         id=row.id,
         kind=row.kind,
+        version=row.version,
         state=row.state,
         payload=row.payload,
         result=row.result,

@@ -12,13 +12,27 @@ from services.common.errors import PhoneTaken
 from services.kernel.db.database import Database, Transaction
 from services.kernel.errors import ErrorRecord, RecordedError, SagaCancelled
 from services.kernel.sagas import barrier
-from services.kernel.sagas.barrier import Json
 from services.profile.model import NewProfile, Profile
 from services.profile.store import brands, profiles, wallets
 
 BRANCH = "CreateProfile"
 
-_CODEC = TypeAdapter(Profile)
+
+@dataclass(frozen=True, slots=True)
+class CreatedProfile:
+    """The reply that is kept when the profile was created."""
+
+    profile: Profile
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedProfile:
+    """The reply that is kept when it was refused."""
+
+    refusal: ErrorRecord
+
+
+_REPLY: TypeAdapter[CreatedProfile | RefusedProfile] = TypeAdapter(CreatedProfile | RefusedProfile)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,28 +51,31 @@ class CreateProfile:
             IllegalState: The user has a profile of another saga.
         """
 
-        async def create(tx: Transaction) -> Json:
+        async def create(tx: Transaction) -> CreatedProfile | RefusedProfile:
             return await barrier.once(
                 tx,
                 saga_id=saga_id,
                 branch=BRANCH,
                 not_after=not_after,
                 work=lambda: _created_or_refused(tx, saga_id, new),
+                codec=_REPLY,
             )
 
         reply = await self.database.transact("CreateProfile", create)
-        if "refusal" in reply:
-            raise RecordedError(ErrorRecord.from_json(reply["refusal"]))
-        return _CODEC.validate_python(reply["profile"])
+        if isinstance(reply, RefusedProfile):
+            raise RecordedError(reply.refusal)
+        return reply.profile
 
 
-async def _created_or_refused(tx: Transaction, saga_id: UUID, new: NewProfile) -> Json:
+async def _created_or_refused(
+    tx: Transaction, saga_id: UUID, new: NewProfile
+) -> CreatedProfile | RefusedProfile:
     """Return the reply to keep. A refusal is kept, too, in the same commit as its barrier."""
     try:
         profile = await _create(tx, saga_id, new)
     except PhoneTaken as refusal:
-        return {"refusal": refusal.record().to_json()}
-    return {"profile": _CODEC.dump_python(profile, mode="json")}
+        return RefusedProfile(refusal.record())
+    return CreatedProfile(profile)
 
 
 async def _create(tx: Transaction, saga_id: UUID, new: NewProfile) -> Profile:

@@ -1,0 +1,69 @@
+"""The rows of Commerce's sagas: processes of the first version and of now read each other's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from services.commerce.sagas.kinds import CANCELLATION, CHECKOUT
+from tests.commerce.world import Shop
+from tests.saga_rows import row, written_again
+
+PAYLOAD = {"order_id": "01a21977-3bee-7648-8608-d977ef9e669f"}
+PAID: dict[str, Any] = {
+    "id": "01a21977-3bee-7648-8608-d977ef9e669f",
+    "user_id": "01a21977-3c1d-75f7-a2c5-383b64fd03cf",
+    "state": "PAID",
+    "items": [
+        {
+            "product_id": "01a21977-3c9d-770b-bbb1-5065734f2772",
+            "name": "Tea",
+            "quantity": 3,
+            "unit_price": 250,
+        }
+    ],
+    "total": 750,
+    "create_time": "2026-11-26T20:06:14.265293Z",
+    "failure_reason": None,
+    "debit_id": "01a21977-3bee-7648-8608-d97885d84280",
+    "refund_id": None,
+}
+CANCELLED = PAID | {"state": "CANCELLED", "refund_id": "01a21977-3d04-727f-8320-4b03a0f84d12"}
+FORGOTTEN = CANCELLED | {"user_id": None}
+
+
+@pytest.mark.parametrize(
+    ("kind", "result"), [(CHECKOUT, PAID), (CANCELLATION, CANCELLED), (CANCELLATION, FORGOTTEN)]
+)
+def test_a_saga_of_an_order_is_read_and_written_as_before(kind: Any, result: object) -> None:
+    assert written_again(kind, payload=PAYLOAD, result=result) == (PAYLOAD, result)
+
+
+@pytest.mark.parametrize(
+    "result",
+    [PAID | {"discount": 1}, PAID | {"items": [{**PAID["items"][0], "discount": 1}]}],
+)
+def test_a_field_that_is_not_known_is_refused(result: object) -> None:
+    with pytest.raises(ValidationError):
+        CHECKOUT.outcome_of(row(CHECKOUT, result=result))
+
+
+@pytest.mark.parametrize("kept", [{}, None])
+def test_an_order_that_was_forgotten_with_its_user_has_no_outcome(kept: Any) -> None:
+    assert CHECKOUT.outcome_of(row(CHECKOUT, payload=kept, result=kept)).is_forgotten
+
+
+async def test_a_process_of_before_reads_what_is_written_now(shop: Shop) -> None:
+    buyer, product = await shop.buyer(5000), await shop.product(name="Tea", price=250)
+    order = await shop.bought(buyer, product, 3)
+    [saga] = shop.rows("SELECT id, version, payload, result FROM sagas")
+    assert (saga.version, saga.payload) == (1, {"order_id": order.id})
+    assert saga.result == PAID | {
+        "id": order.id,
+        "user_id": str(buyer.id),
+        "items": [PAID["items"][0] | {"product_id": product.id}],
+        "create_time": saga.result["create_time"],
+        "debit_id": str(saga.id),
+    }
