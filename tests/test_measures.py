@@ -8,6 +8,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 KERNEL = ROOT / "services" / "kernel"
+CLIENTS = ROOT / "clients" / "python" / "src" / "lockstep_clients"
 SOURCES = {
     str(source.relative_to(ROOT)): source.read_text()
     for source in sorted((ROOT / "services").rglob("*.py"))
@@ -48,6 +49,17 @@ def test_functions_are_short() -> None:
 def test_files_are_short() -> None:
     lengths = {name: len(text.splitlines()) for name, text in SOURCES.items()}
     assert {name: lines for name, lines in lengths.items() if lines > 400} == {}
+
+
+def test_channels_are_opened_in_one_way() -> None:
+    """The gateway's upstreams take the options of the clients; the command asks one address."""
+    opening = re.compile(r"\b(in)?secure_channel\(")
+    sources = SOURCES | {source.name: source.read_text() for source in CLIENTS.glob("*.py")}
+    assert {name for name, text in sources.items() if opening.search(text)} == {
+        "channels.py",
+        "services/gateway/http/upstream.py",
+        "services/cli/health.py",
+    }
 
 
 def length(text: str, function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:

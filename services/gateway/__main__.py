@@ -35,7 +35,7 @@ def running(
     upstreams: Mapping[str, Upstream],
     *,
     port: int | None = None,
-    fold_first_letter: bool = False,
+    is_own: bool = False,
 ) -> AbstractAsyncContextManager[int]:
     """Run a gateway until the context ends, then stop it in order; give its port.
 
@@ -44,15 +44,16 @@ def running(
         registry: The descriptors of the services.
         upstreams: The upstream of each service, by its full name.
         port: The port to listen on, instead of the setting.
-        fold_first_letter: The default of the setting of that name.
+        is_own: Whether the services are Lockstep's.
 
     Raises:
         DescriptorError: The descriptors cannot be served.
         OSError: The port is taken or not allowed.
         ValueError: A setting is invalid.
     """
-    config = lockstep.gateway_config(settings, port=port, fold_first_letter=fold_first_letter)
     api = build.find_api(registry, upstreams)
+    safe_methods = [rpc.path for rpc in api.rpcs if rpc.is_safe]
+    config = lockstep.gateway_config(settings, safe_methods=safe_methods, is_own=is_own, port=port)
     pages = api_pages(registry, api.rpcs, ignore_unknown=config.ignore_unknown)
     return build.running(api, pages, config)
 
@@ -70,7 +71,7 @@ async def serve(arguments: argparse.Namespace) -> None:
         names = [each.type_name for each in descriptors.services(registry)]
         upstreams = lockstep.own_upstreams(settings, names)
     async with running(
-        settings, registry, upstreams, port=arguments.port, fold_first_letter=not is_foreign
+        settings, registry, upstreams, port=arguments.port, is_own=not is_foreign
     ) as port:
         log.info("listening", host=settings.host, port=port)
         await lockstep.until_stopped()

@@ -108,16 +108,21 @@ def load_settings() -> GatewaySettings:
 
 
 def gateway_config(
-    settings: GatewaySettings, *, port: int | None = None, fold_first_letter: bool = False
+    settings: GatewaySettings,
+    *,
+    safe_methods: Iterable[str],
+    is_own: bool,
+    port: int | None = None,
 ) -> GatewayConfig:
     """Turn the settings into plain values.
 
     Args:
         settings: The gateway's settings.
+        safe_methods: The gRPC paths of the methods that change nothing.
+        is_own: Whether the upstreams are Lockstep's. Only these are known to allow pings.
         port: The port to listen on, instead of the setting.
-        fold_first_letter: The default of the setting of that name.
     """
-    from lockstep_clients.channels import OPTIONS, resolve
+    from lockstep_clients.channels import channel_options, resolve
 
     folds = settings.gateway_fold_first_letter
     return GatewayConfig(
@@ -125,7 +130,7 @@ def gateway_config(
         stop_grace_seconds=settings.stop_grace_seconds,
         error_domain=settings.gateway_error_domain,
         ignore_unknown=settings.gateway_ignore_unknown,
-        fold_first_letter=fold_first_letter if folds is None else folds,
+        fold_first_letter=is_own if folds is None else folds,
         extra_headers=settings.gateway_headers,
         reserved_headers=RESERVED_HEADERS,
         trusted_proxies=settings.gateway_trusted_proxies,
@@ -133,7 +138,7 @@ def gateway_config(
         static=settings.gateway_static,
         limits=_limits(settings),
         connection_limits=_connection_limits(settings),
-        channel_options=OPTIONS,
+        channel_options=channel_options(safe_methods, sends_pings=is_own),
         resolve=resolve,
     )
 

@@ -13,7 +13,7 @@ from lockstep.auth.v1.auth_service_pb2_grpc import AuthServiceStub
 from lockstep.profile.v1.profile_service_pb2 import CreateProfileRequest
 from lockstep.profile.v1.profile_service_pb2_grpc import ProfileServiceStub
 from lockstep_clients import Aborted, LockstepError, Unavailable, connect
-from lockstep_clients.channels import resolve
+from lockstep_clients.channels import channel_options, resolve
 from lockstep_clients.methods import methods
 
 from tests.clients.fake_server import FakeServer
@@ -200,6 +200,27 @@ async def test_a_caller_that_leaves_cancels_its_call(server: FakeServer) -> None
 )
 def test_a_list_of_addresses_becomes_one_target(target: str, resolved: str) -> None:
     assert resolve(target) == resolved
+
+
+def test_a_name_in_a_list_stands_for_all_its_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
+    def found(*_: object, **__: object) -> list[tuple[object, ...]]:
+        return [(None, None, None, "", (ip, 0)) for ip in ("::1", "10.0.0.1", "10.0.0.2")]
+
+    monkeypatch.setattr("socket.getaddrinfo", found)
+    assert resolve("profile:1,10.0.0.9:2") == "ipv4:10.0.0.1:1,10.0.0.2:1,10.0.0.9:2"
+
+
+@pytest.mark.parametrize("serving", [True, False])
+async def test_a_channel_without_methods_to_repeat_still_watches_the_health(
+    opened: AsyncExitStack, serving: bool
+) -> None:
+    server = await opened.enter_async_context(FakeServer(serving=serving, failures=[UNAVAILABLE]))
+    channel = await opened.enter_async_context(
+        grpc.aio.insecure_channel(server.address, channel_options([]))
+    )
+    with pytest.raises(grpc.aio.AioRpcError):
+        await AuthServiceStub(channel).GetUser(GetUserRequest())
+    assert len(server.calls) == int(serving)
 
 
 @pytest.mark.parametrize(

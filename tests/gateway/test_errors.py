@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import grpc
 import pytest
 from google.protobuf import any_pb2, duration_pb2
 from google.rpc import error_details_pb2, status_pb2
+from grpc_health.v1._async import HealthServicer
+from grpc_health.v1.health_pb2 import HealthCheckResponse
 from grpc_status import rpc_status
 
 from services.gateway.http.errors import json_path
-from tests.gateway.world import SERVICE, Upstreams, World, gateway_for
+from tests.gateway.world import SERVICE, Upstreams, World, echoing, gateway_for
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+NOT_SERVING, SERVING = HealthCheckResponse.NOT_SERVING, HealthCheckResponse.SERVING
 
 # google/rpc/code.proto
 STATUS_OF_CODE = {
@@ -223,6 +228,50 @@ async def test_a_service_that_is_down_is_503_in_the_same_shape(world: World) -> 
         assert ready.status == 503
         assert f"{SERVICE} is UNAVAILABLE" in ready.json["message"]
         assert (await lonely.client.get("/healthz")).status == 200
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "calls"), [("/v1/books/newest", 200, 3), ("/v1/books/dune", 503, 1)]
+)
+async def test_only_a_method_that_says_it_changes_nothing_is_repeated(
+    world: World, path: str, status: int, calls: int
+) -> None:
+    refusals = [grpc.StatusCode.UNAVAILABLE] * 2
+
+    async def refuse_twice(request: bytes, context: Any) -> bytes:
+        if refusals:
+            await context.abort(refusals.pop(), "Not now.")
+        return request
+
+    before = len(world.upstream.calls)
+    with world.upstream.behaving(refuse_twice):
+        answer = await world.client.get(path)
+    assert answer.status == status
+    assert len(world.upstream.calls) - before == calls
+
+
+async def test_a_call_that_a_stopping_service_cancels_is_503(world: World) -> None:
+    with world.upstream.behaving(bare(grpc.StatusCode.CANCELLED, "CANCELLED")):
+        answer = await world.client.get("/v1/books/dune")
+    assert (answer.status, answer.reason) == (503, "UPSTREAM_UNAVAILABLE")
+    assert answer.headers["retry-after"] == "1"
+
+
+async def test_a_service_that_is_not_serving_gets_no_calls(world: World) -> None:
+    health = HealthServicer()
+    await health.set("", NOT_SERVING)
+    async with echoing(health) as ailing, gateway_for(ailing, world.registry) as gateway:
+        answer = await gateway.client.get("/v1/books/dune")
+        assert (answer.status, answer.reason) == (503, "UPSTREAM_UNAVAILABLE")
+        ready = await gateway.client.get("/readyz")
+        assert f"{SERVICE} is UNAVAILABLE" in ready.json["message"]
+        assert ailing.calls == []
+
+        await health.set("", SERVING)
+        async with asyncio.timeout(10):
+            while (await gateway.client.get("/readyz")).status != 200:
+                pass
+        assert (await gateway.client.get("/v1/books/dune")).status == 200
 
 
 async def test_a_gateway_with_its_services_is_ready(world: World) -> None:

@@ -46,3 +46,9 @@ def test_a_wrong_setting_refuses_the_start_in_one_line(monkeypatch: pytest.Monke
     monkeypatch.setenv("LOCKSTEP_GATEWAY_BODY_BYTES", "none")
     with pytest.raises(StartError, match=r"^LOCKSTEP_GATEWAY_BODY_BYTES is 'none', but .*$"):
         lockstep.load_settings()
+
+
+@pytest.mark.parametrize("is_own", [True, False])
+def test_only_our_own_services_get_pings(is_own: bool) -> None:
+    config = lockstep.gateway_config(GatewaySettings(), safe_methods=[], is_own=is_own)
+    assert ("grpc.keepalive_time_ms" in dict(config.channel_options)) is is_own

@@ -87,7 +87,7 @@ async def test_members_may_begin_with_either_case_where_that_is_set(
 ) -> None:
     from tests.gateway.world import gateway_for
 
-    async with gateway_for(world.upstream, library, fold_first_letter=True) as folding:
+    async with gateway_for(world.upstream, library, is_own=True) as folding:
         answer = await folding.client.post("/v1/everything", {"Int32Value": 1, "string_value": "x"})
         assert (answer.json["int32Value"], answer.json["stringValue"]) == (1, "x")
         twice = await folding.client.post("/v1/everything", {"Int32Value": 1, "int32Value": 1})

@@ -11,6 +11,8 @@ from typing import Any
 import google.api
 import grpc
 import grpc_tools
+from grpc_health.v1 import health_pb2_grpc
+from grpc_health.v1._async import HealthServicer
 from grpc_tools import protoc
 from protobuf import Registry
 
@@ -84,11 +86,13 @@ class _Echo(grpc.GenericRpcHandler):
 
 
 @contextlib.asynccontextmanager
-async def echoing() -> AsyncIterator[Upstreams]:
-    """Run the gRPC server."""
+async def echoing(health: HealthServicer | None = None) -> AsyncIterator[Upstreams]:
+    """Run the gRPC server, with a health service or without one."""
     upstreams = Upstreams()
     server = grpc.aio.server(options=[("grpc.max_metadata_size", 64 * 1024)])
     server.add_generic_rpc_handlers([_Echo(upstreams)])
+    if health is not None:
+        health_pb2_grpc.add_HealthServicer_to_server(health, server)
     upstreams.port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     try:
@@ -108,10 +112,10 @@ class World:
 
 @contextlib.asynccontextmanager
 async def gateway_for(
-    upstream: Upstreams, registry: Registry, *, fold_first_letter: bool = False, **settings: Any
+    upstream: Upstreams, registry: Registry, *, is_own: bool = False, **settings: Any
 ) -> AsyncIterator[World]:
     """Run a gateway with these settings."""
     told = GatewaySettings(stop_grace_seconds=1, **settings)
     places = {SERVICE: Upstream(SERVICE, f"127.0.0.1:{upstream.port}")}
-    async with running(told, registry, places, port=0, fold_first_letter=fold_first_letter) as port:
+    async with running(told, registry, places, port=0, is_own=is_own) as port:
         yield World(Client(port), upstream, registry)

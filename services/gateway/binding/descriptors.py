@@ -37,6 +37,7 @@ STATUS: Final = "google.rpc.Status"
 WHOLE: Final = "*"
 SERVICE_ACCESS: Final = "ACCESS_SERVICE"
 PUBLIC_ACCESS: Final = "ACCESS_PUBLIC"
+NO_SIDE_EFFECTS: Final = "NO_SIDE_EFFECTS"
 
 
 class DescriptorError(ValueError):
@@ -87,6 +88,11 @@ class Rpc:
     def path(self) -> str:
         """The gRPC path, `/package.Service/Method`."""
         return f"/{self.desc.parent.type_name}/{self.desc.name}"
+
+    @property
+    def is_safe(self) -> bool:
+        """Whether the method changes nothing, so that a repeat is harmless."""
+        return self.desc.idempotency.name == NO_SIDE_EFFECTS
 
 
 def load(data: bytes) -> Registry:

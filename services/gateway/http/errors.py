@@ -23,6 +23,7 @@ BAD_REQUEST: Final = TYPE_PREFIX + "google.rpc.BadRequest"
 RETRY_INFO: Final = TYPE_PREFIX + "google.rpc.RetryInfo"
 STATUS_DETAILS: Final = "grpc-status-details-bin"
 
+CANCELLED: Final = 1
 INVALID_ARGUMENT: Final = 3
 DEADLINE_EXCEEDED: Final = 4
 NOT_FOUND: Final = 5
@@ -203,7 +204,8 @@ class Failures:
 
     def _bare(self, code: int, text: str) -> Failure:
         """Make a failure without details; do not pass on a text of gRPC or of a crash."""
-        if code == UNAVAILABLE:
+        # gRPC cancels calls that a stopping server has not taken. The client is still waiting.
+        if code in (UNAVAILABLE, CANCELLED):
             return self.unavailable()
         if code == DEADLINE_EXCEEDED:
             return self.too_late()

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import grpc
-from grpc_health.v1 import health_pb2
 
 from services.gateway.http.config import ChannelOptions, Resolve
 
-HEALTH_METHOD: Final = "/grpc.health.v1.Health/Check"
 HEALTH_SECONDS: Final = 2.0
 SERVING: Final = "SERVING"
-SERVICE_CONFIG: Final = '{"loadBalancingConfig": [{"round_robin": {}}]}'
+UNAVAILABLE: Final = "UNAVAILABLE"
+CONNECTING: Final = (grpc.ChannelConnectivity.IDLE, grpc.ChannelConnectivity.CONNECTING)
 SYSTEM_CA: Final = "system"
 
 Metadata = list[tuple[str, str]]
@@ -90,7 +90,7 @@ class Channels:
 
     def __init__(self, options: ChannelOptions = (), resolve: Resolve = str) -> None:
         # Channels open later: each belongs to the event loop that runs at that time.
-        self._options = [*options, ("grpc.service_config", SERVICE_CONFIG)]
+        self._options = options
         self._resolve = resolve
         self._channels: dict[Upstream, grpc.aio.Channel] = {}
 
@@ -99,7 +99,7 @@ class Channels:
         return self._channel(upstream).unary_unary(path)
 
     async def health(self) -> dict[str, str]:
-        """Ask every upstream for its health; return the states by name."""
+        """Return the health of every upstream by name: SERVING or UNAVAILABLE."""
         upstreams = list(self._channels)
         states = await asyncio.gather(*(self._health(each) for each in upstreams))
         return {each.name: state for each, state in zip(upstreams, states, strict=True)}
@@ -122,13 +122,15 @@ class Channels:
         return grpc.aio.secure_channel(target, upstream.tls, self._options)
 
     async def _health(self, upstream: Upstream) -> str:
-        check: Invoke = self._channels[upstream].unary_unary(HEALTH_METHOD)
-        request = health_pb2.HealthCheckRequest().SerializeToString()
-        try:
-            data = await check(request, timeout=HEALTH_SECONDS)
-        except grpc.aio.AioRpcError as error:
-            # A server without the health service is up: it answered.
-            is_up = error.code() is grpc.StatusCode.UNIMPLEMENTED
-            return SERVING if is_up else error.code().name
-        status = health_pb2.HealthCheckResponse.FromString(data).status
-        return health_pb2.HealthCheckResponse.ServingStatus.Name(status)
+        """Return SERVING if calls can be made: gRPC itself watches the health of the servers.
+
+        To ask one of the servers would tell about that one alone, and a frozen one is silent.
+        """
+        channel = self._channels[upstream]
+        state = channel.get_state(try_to_connect=True)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(HEALTH_SECONDS):
+                while state in CONNECTING:
+                    await channel.wait_for_state_change(state)
+                    state = channel.get_state(try_to_connect=True)
+        return SERVING if state is grpc.ChannelConnectivity.READY else UNAVAILABLE
