@@ -12,6 +12,7 @@ import services
 from services.cli.postgres import EmbeddedPostgres
 from services.common import keys as key_files
 from services.kernel.db.migrations import upgrade
+from services.kernel.rpc import admission
 from tests.postgres import fresh_database, make_template, shared_postgres
 
 SERVICES = Path(services.__file__).parent
@@ -37,6 +38,14 @@ class Databases:
     def fresh(self, stack: ExitStack, service: str) -> str:
         """Return the URL of a database that lives as long as the stack."""
         return stack.enter_context(fresh_database(self._server, self.template(service)))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _servers_stop_at_once() -> Iterator[None]:
+    """Stop the servers of this process without a wait for callers: tests make no calls then."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(admission, "QUIET_SECONDS", 0.0)
+        yield
 
 
 @pytest.fixture(scope="session")

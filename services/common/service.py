@@ -196,6 +196,7 @@ async def running(
             list(composition.servicers.items()),
             access=_access(frame, keys, composition.authentication),
             probe=database_probe(database),
+            connection_seconds=settings.connection_seconds,
         )
         for worker in _workers(composition, background):
             worker.start()

@@ -209,6 +209,12 @@ class CommonSettings(BaseSettings):
         pattern=r"^[A-Z]{3}$",
         description="currency of catalog and wallets, ISO 4217",
     )
+    connection_seconds: float = Field(
+        default=60.0,
+        ge=1,
+        le=86_400,
+        description="age at which a service closes a connection, so that callers find new replicas",
+    )
     stop_grace_seconds: float = Field(
         default=10.0,
         ge=0,

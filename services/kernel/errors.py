@@ -228,6 +228,13 @@ class DeadlineExceeded(DomainError):
     text = "The deadline is too near or has passed. Allow more time."
 
 
+class Stopping(Unavailable):
+    """The server stops, and the call took longer than the stop may."""
+
+    reason = "UPSTREAM_UNAVAILABLE"
+    text = "The service is stopping. Try again."
+
+
 class DatabaseUnavailable(Unavailable):
     """The database did not answer in time, or the connection to it was lost."""
 

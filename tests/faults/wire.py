@@ -21,8 +21,8 @@ from lockstep_clients.errors import (
 )
 
 from services.kernel.errors import DomainError
-from services.kernel.rpc.call import Call, Method, Principal
-from services.kernel.rpc.interceptors import Handler, deadline, decode, status_of
+from services.kernel.rpc.call import Call, Handler, Method, Principal
+from services.kernel.rpc.interceptors import deadline, decode, status_of
 from tests.faults.edges import DOWN_SECONDS, Actor, Run
 
 Handlers = dict[str, tuple[Method, Handler]]

@@ -32,8 +32,7 @@ from services.commerce.settings import CommerceSettings
 from services.common.keys import KeyRing
 from services.common.service import Composition, ServiceParts
 from services.kernel.db import cleaner
-from services.kernel.rpc.call import Method, ServicePrincipal
-from services.kernel.rpc.interceptors import Handler
+from services.kernel.rpc.call import Handler, Method, ServicePrincipal
 from services.kernel.sagas.engine import SagaEngine
 from services.profile import __main__ as profile_main
 from services.profile.settings import ProfileSettings

@@ -125,6 +125,8 @@ class World:
     token_key: ec.EllipticCurvePrivateKey
     service_keys: dict[str, ec.EllipticCurvePrivateKey]
     token_keys: KnownKeys
+    server: Server
+    port: int
 
     def raw(self, method: str) -> grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]:
         """Return a method as it is on the wire."""
@@ -209,8 +211,13 @@ async def healthy() -> None:
 
 
 @contextlib.asynccontextmanager
-async def probing(*, probe: Probe = healthy) -> AsyncIterator[World]:
-    """Run a probe, and connect to it."""
+async def probing(*, probe: Probe = healthy, **options: Any) -> AsyncIterator[World]:
+    """Run a probe, and connect to it.
+
+    Args:
+        probe: What its health follows.
+        options: Further arguments of the server.
+    """
     token_key = ec.generate_private_key(ec.SECP256R1())
     names = ("auth", "profile", "gateway", "operator")
     service_keys = {name: ec.generate_private_key(ec.SECP256R1()) for name in names}
@@ -223,10 +230,12 @@ async def probing(*, probe: Probe = healthy) -> AsyncIterator[World]:
         trusted={name: key.public_key() for name, key in service_keys.items()},
         proxies={"gateway"},
     )
-    server = Server([(SERVICE, servicer)], access=access, probe=probe)
+    server = Server([(SERVICE, servicer)], access=access, probe=probe, **options)
     port = await server.start("127.0.0.1:0")
     try:
         async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-            yield World(servicer, sessions, channel, token_key, service_keys, token_keys)
+            yield World(
+                servicer, sessions, channel, token_key, service_keys, token_keys, server, port
+            )
     finally:
         await server.stop(0)

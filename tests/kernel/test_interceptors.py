@@ -25,7 +25,8 @@ from services.kernel.errors import (
     Violation,
 )
 from services.kernel.rpc import interceptors
-from services.kernel.rpc.call import Call, Method
+from services.kernel.rpc.admission import Admission
+from services.kernel.rpc.call import Call, Handler, Method
 from tests.kernel.probe import SERVICE, Behaviour, World, probing
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -58,15 +59,17 @@ def calls_in(logged: list[EventDict]) -> list[EventDict]:
     return [entry for entry in logged if entry["event"] == "call"]
 
 
-async def test_the_layers_are_trace_then_log_then_deadline_then_access() -> None:
+async def test_the_layers_are_trace_then_log_then_admission_then_deadline_then_access() -> None:
     class Nobody:
-        def layer(self, method: Method, handler: interceptors.Handler) -> interceptors.Handler:
+        def layer(self, method: Method, handler: Handler) -> Handler:
             return handler
 
     nobody: Any = Nobody()
-    assert interceptors.layers(nobody) == (
+    admission = Admission()
+    assert interceptors.layers(admission, nobody) == (
         interceptors.trace,
         interceptors.access_log,
+        admission.layer,
         interceptors.deadline,
         nobody.layer,
     )
@@ -75,7 +78,7 @@ async def test_the_layers_are_trace_then_log_then_deadline_then_access() -> None
 async def test_what_every_layer_raises_becomes_a_status(monkeypatch: pytest.MonkeyPatch) -> None:
     """Errors are outermost: a failure in the layer next to them is answered too."""
 
-    def broken(method: Method, handler: interceptors.Handler) -> interceptors.Handler:
+    def broken(method: Method, handler: Handler) -> Handler:
         async def handle(call: Call) -> bytes:
             raise RuntimeError("a secret of the trace layer")
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 from uuid import UUID
@@ -18,7 +18,15 @@ from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 from lockstep.options.v1 import options_pb2 as options_pb
 
 from services.kernel.errors import Forbidden, InvalidToken, SessionEnded
-from services.kernel.rpc.call import ADMIN, Call, Method, Principal, ServicePrincipal, UserPrincipal
+from services.kernel.rpc.call import (
+    ADMIN,
+    Call,
+    Handler,
+    Method,
+    Principal,
+    ServicePrincipal,
+    UserPrincipal,
+)
 
 ALGORITHMS = ["ES256"]  # a token's header must not choose the algorithm (RFC 8725, 3.1)
 ISSUER = "lockstep"
@@ -60,9 +68,6 @@ class VerificationKeys(Protocol):
         Raises:
             Unavailable: The keys cannot be fetched now.
         """
-
-
-Handler = Callable[[Call], Awaitable[bytes]]
 
 
 class Access:

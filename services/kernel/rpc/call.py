@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -138,3 +139,6 @@ class Call:
     def remaining(self) -> float:
         """Return how many seconds are left; below zero after the deadline."""
         return self.deadline - time.monotonic()
+
+
+Handler = Callable[[Call], Awaitable[bytes]]

@@ -33,15 +33,17 @@ from services.kernel.errors import (
     Violation,
 )
 from services.kernel.rpc.access import Access
-from services.kernel.rpc.call import Call, Method, ServicePrincipal, UserPrincipal
+from services.kernel.rpc.admission import Admission
+from services.kernel.rpc.call import Call, Handler, Method, ServicePrincipal, UserPrincipal
 
-Handler = Callable[[Call], Awaitable[bytes]]
 Layer = Callable[[Method, Handler], Handler]
 RpcHandler = Callable[[bytes, ServicerContext[bytes, bytes]], Awaitable[bytes]]
 
 DEADLINE_FLOOR_SECONDS = 0.05
 DEADLINE_DEFAULT_SECONDS = 10.0
 DEADLINE_LONGEST_SECONDS = 30.0
+# A test holds the largest legal answer of every method below gRPC's own default of 4 MiB.
+ANSWER_BYTES_MAX = 8 * 1024 * 1024
 # A status travels in the trailing metadata, and a client takes 8 KiB of it by default. The
 # caller would see a larger one as RESOURCE_EXHAUSTED. Texts are cut, as they quote requests.
 VIOLATIONS_BYTES_MAX = 4096
@@ -53,21 +55,22 @@ _TRACEPARENT = re.compile(r"[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-[0-9a-f]{16}-[0-
 _REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
 
 
-def chain(method: Method, servicer: Handler, access: Access) -> RpcHandler:
+def chain(method: Method, servicer: Handler, admission: Admission, access: Access) -> RpcHandler:
     """Put the layers around a servicer's method."""
     handler = servicer
-    for layer in reversed(layers(access)):
+    for layer in reversed(layers(admission, access)):
         handler = layer(method, handler)
     return errors(method, handler)
 
 
-def layers(access: Access) -> tuple[Layer, ...]:
+def layers(admission: Admission, access: Access) -> tuple[Layer, ...]:
     """Return the layers inside `errors`, in the order in which a call passes them.
 
-    `trace` precedes the access log, which needs the ids. The log precedes access, because
-    it must record refusals. The deadline precedes access, which may call another service.
+    `trace` precedes the access log, which needs the ids. The log precedes admission and access,
+    because it must record refusals. Admission precedes all work. The deadline precedes access,
+    which may call another service.
     """
-    return (trace, access_log, deadline, access.layer)
+    return (trace, access_log, admission.layer, deadline, access.layer)
 
 
 def errors(method: Method, handler: Handler) -> RpcHandler:
@@ -185,7 +188,10 @@ def decode(method: Method, behaviour: Callable[[object, Call], Awaitable[object]
             violation = Violation("", f"is not a {method.request.DESCRIPTOR.full_name}")
             raise InvalidField(violation) from error
         response = await behaviour(request, call)
-        return response.SerializeToString()  # type: ignore[attr-defined,no-any-return]
+        answer: bytes = response.SerializeToString()  # type: ignore[attr-defined]
+        if len(answer) > ANSWER_BYTES_MAX:  # gRPC would refuse it outside of all layers
+            raise ValueError(f"the answer of {method.path} has {len(answer)} bytes")
+        return answer
 
     return handle
 

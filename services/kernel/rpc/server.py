@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
@@ -14,20 +15,49 @@ from grpc_health.v1._async import HealthServicer
 from grpc_reflection.v1alpha import reflection
 
 from services.kernel.rpc.access import Access
+from services.kernel.rpc.admission import CALLS_MAX, Admission
 from services.kernel.rpc.call import Method
-from services.kernel.rpc.interceptors import chain, decode
+from services.kernel.rpc.interceptors import (
+    ANSWER_BYTES_MAX,
+    DEADLINE_LONGEST_SECONDS,
+    chain,
+    decode,
+)
 
-MESSAGE_BYTES_MAX = 4 * 1024 * 1024
-CONCURRENT_RPCS_MAX = 1000
+REQUEST_BYTES_MAX = 4 * 1024 * 1024
 HEALTH_POLL_SECONDS = 1.0
 STOP_GRACE_SECONDS = 10.0
+# Callers that do not watch the health keep calling. A stop waits no longer for them.
+QUIET_SECONDS_MAX = 2.0
+# The time in which the callers whose calls a stop has ended get their answers.
+ANSWER_SECONDS = 0.25
+CONNECTION_SECONDS = 60.0
+
+# Callers may have a whole server's calls on one connection, and health checks beside them.
+STREAMS_MAX = CALLS_MAX + 100
+# gRPC's own limit counts health checks and reflection, and answers without a reason. It only
+# keeps a flood from taking the memory: no single connection reaches it.
+RPCS_MAX = 10 * CALLS_MAX
 
 OPTIONS: Sequence[tuple[str, int]] = (
     # Otherwise gRPC silently shares a port on which another process listens.
     ("grpc.so_reuseport", 0),
-    ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
-    ("grpc.max_send_message_length", MESSAGE_BYTES_MAX),
+    ("grpc.max_receive_message_length", REQUEST_BYTES_MAX),
+    ("grpc.max_send_message_length", ANSWER_BYTES_MAX),
     ("grpc.max_metadata_size", 32 * 1024),
+    ("grpc.max_concurrent_streams", STREAMS_MAX),
+    # gRPC cancels calls at random when more than these wait to be taken, 1,000 by default.
+    ("grpc.server.max_pending_requests", RPCS_MAX),
+    ("grpc.server.max_pending_requests_hard_limit", RPCS_MAX),
+    # Callers may send a ping each second, with or without calls. By default gRPC ends a
+    # connection that sends more than one each five minutes.
+    ("grpc.http2.min_ping_interval_without_data_ms", 1000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    # A caller that is gone without a word leaves its streams here.
+    ("grpc.keepalive_time_ms", 30_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+    # The longest call of a connection that has reached its age must end in time.
+    ("grpc.max_connection_age_grace_ms", round(DEADLINE_LONGEST_SECONDS * 1000) + 10_000),
 )
 
 log = structlog.get_logger("lockstep.server")
@@ -49,6 +79,9 @@ class Server:
         servicers: The servicer of each service.
         access: Admits or refuses each call.
         probe: Raises when the service cannot work. The reported health follows it.
+        connection_seconds: The age at which a connection is closed, once its calls have ended.
+            Callers then look the service's addresses up again, and find new replicas.
+        calls_max: The most calls in flight.
 
     Raises:
         TypeError: A method declares no access, or a servicer lacks a method.
@@ -60,15 +93,24 @@ class Server:
         *,
         access: Access,
         probe: Probe,
+        connection_seconds: float = CONNECTION_SECONDS,
+        calls_max: int = CALLS_MAX,
     ) -> None:
-        self._server = grpc.aio.server(options=OPTIONS, maximum_concurrent_rpcs=CONCURRENT_RPCS_MAX)
+        self._server = grpc.aio.server(
+            options=[*OPTIONS, ("grpc.max_connection_age_ms", round(connection_seconds * 1000))],
+            maximum_concurrent_rpcs=RPCS_MAX,
+        )
+        self._admission = Admission(calls_max)
         self._names = [descriptor.full_name for descriptor, _ in servicers]
         self._health = HealthServicer()
         self._probe = probe
         self._serving = False
         self._poll: asyncio.Task[None] | None = None
         self._server.add_generic_rpc_handlers(
-            [_handlers(descriptor, servicer, access) for descriptor, servicer in servicers]
+            [
+                _handlers(descriptor, servicer, self._admission, access)
+                for descriptor, servicer in servicers
+            ]
         )
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         names = (*self._names, "grpc.health.v1.Health", reflection.SERVICE_NAME)
@@ -94,11 +136,20 @@ class Server:
         return port
 
     async def stop(self, grace_seconds: float = STOP_GRACE_SECONDS) -> None:
-        """Report NOT_SERVING, then let the calls in flight end."""
+        """Report NOT_SERVING, wait until callers have left, and let the calls in flight end.
+
+        gRPC cancels calls that it has received and not handed over when the server stops, so
+        the server takes calls until no more come. Calls that outlast the grace are answered.
+        """
         if self._poll is not None:
             self._poll.cancel()
+        ends_at = time.monotonic() + grace_seconds
         await self._health.enter_graceful_shutdown()
-        await self._server.stop(grace_seconds)
+        await self._admission.quiet(min(grace_seconds, QUIET_SECONDS_MAX))
+        left_seconds = max(0.0, ends_at - time.monotonic())
+        ending = asyncio.get_running_loop().call_later(left_seconds, self._admission.end)
+        await self._server.stop(left_seconds + ANSWER_SECONDS)
+        ending.cancel()
         if self._poll is not None:
             await asyncio.wait([self._poll], timeout=STOP_GRACE_SECONDS)
 
@@ -128,7 +179,7 @@ class Server:
 
 
 def _handlers(
-    descriptor: ServiceDescriptor, servicer: Servicer, access: Access
+    descriptor: ServiceDescriptor, servicer: Servicer, admission: Admission, access: Access
 ) -> grpc.GenericRpcHandler:
     handlers: dict[str, grpc.RpcMethodHandler[bytes, bytes]] = {}
     for each in descriptor.methods:
@@ -138,6 +189,6 @@ def _handlers(
             raise TypeError(f"{type(servicer).__name__} lacks {method.path}")
         # Without a deserializer, because the layers must see a failure to decode.
         handlers[method.name] = grpc.unary_unary_rpc_method_handler(
-            chain(method, decode(method, behaviour), access)
+            chain(method, decode(method, behaviour), admission, access)
         )
     return grpc.method_handlers_generic_handler(descriptor.full_name, handlers)

@@ -1,0 +1,69 @@
+"""Admission: how many calls a server takes at once, and how it ends them when it stops."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Final
+
+from services.kernel.errors import Stopping, TooManyRequests
+from services.kernel.rpc.call import Call, Handler, Method
+
+CALLS_MAX: Final = 1000
+RETRY_AFTER_SECONDS: Final = 1.0
+QUIET_SECONDS: Final = 0.1
+QUIET_POLL_SECONDS: Final = 0.02
+
+
+class Admission:
+    """Admits calls up to a limit. It counts the calls of servicers alone.
+
+    gRPC's own limit counts health checks, too, and answers without a reason. An idle watch of
+    the health must not take the place of a call, nor a call that of a health check.
+
+    Args:
+        calls_max: The most calls in flight; further ones are refused.
+    """
+
+    def __init__(self, calls_max: int = CALLS_MAX) -> None:
+        self._calls_max = calls_max
+        self._tasks: set[asyncio.Task[object]] = set()
+        self._ended: set[asyncio.Task[object]] = set()
+        self._last_admitted_at = time.monotonic()
+
+    def layer(self, method: Method, handler: Handler) -> Handler:  # noqa: ARG002 - every layer takes both
+        """Refuse the call when too many are in flight."""
+
+        async def handle(call: Call) -> bytes:
+            if len(self._tasks) >= self._calls_max:
+                raise TooManyRequests(retry_after_seconds=RETRY_AFTER_SECONDS)
+            task = asyncio.current_task()
+            assert task is not None
+            self._last_admitted_at = time.monotonic()
+            self._tasks.add(task)
+            try:
+                return await handler(call)
+            except asyncio.CancelledError:
+                if task not in self._ended:
+                    raise
+                task.uncancel()
+                raise Stopping from None
+            finally:
+                self._tasks.discard(task)
+                self._ended.discard(task)
+
+        return handle
+
+    async def quiet(self, seconds: float) -> None:
+        """Wait until no call has come for a while, for `seconds` at most."""
+        began = time.monotonic()
+        while time.monotonic() - began < seconds:
+            if time.monotonic() - max(began, self._last_admitted_at) >= QUIET_SECONDS:
+                return
+            await asyncio.sleep(QUIET_POLL_SECONDS)
+
+    def end(self) -> None:
+        """End the calls in flight: their callers get UNAVAILABLE."""
+        for task in self._tasks - self._ended:
+            self._ended.add(task)
+            task.cancel()
