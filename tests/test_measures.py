@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from collections import Counter
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -20,6 +21,8 @@ SERVICE = re.compile(
     r"(?<![A-Za-z])(?i:auth|profile|commerce|gateway|operator)(?![A-Za-z]| import)"
     r"|\b(Auth|Profile|Commerce|Gateway|Operator)(?=[A-Z])"
 )
+
+UNTYPED = re.compile(r"Row = Any|row: Row\b|\*\*parameters: Any|Json = dict\[str, Any\]")
 
 
 def test_no_line_of_the_kernel_names_a_service() -> None:
@@ -60,6 +63,27 @@ def test_channels_are_opened_in_one_way() -> None:
         "services/gateway/http/upstream.py",
         "services/cli/health.py",
     }
+
+
+def test_each_class_has_a_name_of_its_own() -> None:
+    times = Counter(
+        each.name
+        for text in SOURCES.values()
+        for each in ast.walk(ast.parse(text))
+        if isinstance(each, ast.ClassDef)
+    )
+    assert [name for name, number in times.items() if number > 1] == []
+
+
+def test_no_docstring_says_only_to_read_another_one() -> None:
+    assert [name for name, text in SOURCES.items() if '"""See the class."""' in text] == []
+
+
+def test_rows_parameters_and_json_have_types() -> None:
+    found = [
+        f"{name}: {each[0]}" for name, text in SOURCES.items() for each in UNTYPED.finditer(text)
+    ]
+    assert found == []
 
 
 def length(text: str, function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
