@@ -165,7 +165,7 @@ def test_a_socket_folder_made_by_somebody_else_is_refused(
         server.socket_folder.unlink()
 
 
-@pytest.mark.skipif(os.getuid() != 0, reason="only root has to change the user")
+@pytest.mark.skipif(os.getuid() != 0, reason="only root must change the user")
 class TestAsRoot:
     def test_the_server_runs_under_an_unprivileged_user(self, server: EmbeddedPostgres) -> None:
         server.start()
