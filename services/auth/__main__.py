@@ -36,12 +36,11 @@ def compose(
     profiles = profile_grpc.ProfileServiceStub(channel)
     orders = order_grpc.OrderServiceStub(parts.channel("commerce"))
     engine = parts.saga_engine(
-        [
-            sagas.RegistrationSaga(profiles, issue_code=shared.codes.issue_verification),
-            *sagas.profile_status_sagas(parts.database, profiles),
-            sagas.AccountDeletionSaga(parts.database, orders, profiles),
-        ]
+        sagas.RegistrationSaga(profiles, issue_code=shared.codes.issue_verification),
+        *sagas.profile_status_sagas(parts.database, profiles),
+        sagas.AccountDeletionSaga(parts.database, orders, profiles),
     )
+    local = Authentication(domain.LocalKeys(signing_keys), LocalSessions(parts.database))
     remote = sagas.RemoteProfiles(profiles, health_pb2_grpc.HealthStub(channel))
     mail_server = domain.MailServer(settings.smtp_url, sender=settings.mail_from)
     return Composition(
@@ -49,9 +48,7 @@ def compose(
             AUTH: auth_servicer(parts, shared, engine, remote),
             SAGA: SagaServicer(parts.database, parts.page_tokens),
         },
-        authentication=Authentication(
-            domain.LocalKeys(signing_keys), LocalSessions(parts.database)
-        ),
+        authentication=local,
         cleanups=(cleaner.ENDED_SAGAS, cleaner.OLD_KEYS, *store.CLEANUPS),
         engine=engine,
         workers=[domain.OutboxWorker(parts.background, shared.outbox, mail_server)],
@@ -68,7 +65,6 @@ def auth_servicer(
     """Put the use cases of AuthService together."""
     database, hasher, audit, codes = shared.database, shared.hasher, shared.audit, shared.codes
     proof, throttle, outbox = shared.reauthentication, shared.throttle, shared.outbox
-    tokens, issuer = shared.refresh_tokens, shared.issuer
     forward_only, requests = ForwardOnlySagas(database, engine), Requests(database, engine)
     registrations = usecases.Registrations(database, profiles)
     return AuthServicer(
@@ -77,8 +73,8 @@ def auth_servicer(
         register=usecases.Register(requests, registrations, hasher),
         send_otp=usecases.SendOtp(database, hasher, codes),
         verify_otp=usecases.VerifyOtp(requests, registrations, codes),
-        login=usecases.Login(database, hasher, throttle, issuer, audit),
-        refresh_token=usecases.RefreshToken(database, tokens, issuer, audit),
+        login=usecases.Login(database, hasher, throttle, shared.issuer, audit),
+        refresh_token=usecases.RefreshToken(database, shared.refresh_tokens, shared.issuer, audit),
         logout=usecases.Logout(database, audit),
         verify_email=usecases.VerifyEmail(codes, forward_only, outbox, audit),
         send_email_verification=usecases.SendEmailVerification(database, codes),

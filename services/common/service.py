@@ -11,7 +11,7 @@ import contextlib
 import os
 import socket
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
@@ -98,7 +98,7 @@ class ServiceParts:
         """The maker of idempotency keys, which are the same at every replica."""
         return RequestKeys(self.keys.secret)
 
-    def saga_engine(self, sagas: Iterable[AnySaga]) -> SagaEngine:
+    def saga_engine(self, *sagas: AnySaga) -> SagaEngine:
         """Return an engine for these kinds of sagas."""
         return SagaEngine(
             self.database,
