@@ -54,6 +54,13 @@ def test_files_are_short() -> None:
     assert {name: lines for name, lines in lengths.items() if lines > 400} == {}
 
 
+def test_compositions_are_short() -> None:
+    roots = {name: text for name, text in SOURCES.items() if name.endswith("/__main__.py")}
+    lengths = {name: len(text.splitlines()) for name, text in roots.items()}
+    assert len(lengths) >= 4
+    assert {name: lines for name, lines in lengths.items() if lines > 120} == {}
+
+
 def test_channels_are_opened_in_one_way() -> None:
     """The gateway's upstreams take the options of the clients; the command asks one address."""
     opening = re.compile(r"\b(in)?secure_channel\(")
