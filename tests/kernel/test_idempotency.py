@@ -32,7 +32,7 @@ from services.kernel.errors import (
 from services.kernel.ids import new_id
 from services.kernel.rpc.call import Call, Method, ServicePrincipal, UserPrincipal
 from services.kernel.sagas import idempotency
-from services.kernel.sagas.idempotency import Earlier, RequestKey, RequestKeys
+from services.kernel.sagas.idempotency import EarlierRequest, RequestKey, RequestKeys
 from services.kernel.sagas.requests import transact_once
 from tests.kernel.probe import SERVICE
 
@@ -259,15 +259,15 @@ async def test_a_key_that_expires_while_it_is_looked_up_is_kept_or_taken_never_l
 async def test_a_sagas_key_names_the_saga_until_it_is_freed(database: Database) -> None:
     saga_id = new_id()
 
-    async def claim(tx: Transaction) -> Earlier | None:
+    async def claim(tx: Transaction) -> EarlierRequest | None:
         return await idempotency.claim(tx, key(), saga_id=saga_id)
 
     async def free(tx: Transaction) -> None:
         await idempotency.free(tx, saga_id)
 
     assert await database.transact("claim", claim) is None
-    assert await database.transact("claim", claim) == Earlier(saga_id)
-    assert await idempotency.find(database, key()) == Earlier(saga_id)
+    assert await database.transact("claim", claim) == EarlierRequest(saga_id)
+    assert await idempotency.find(database, key()) == EarlierRequest(saga_id)
     await database.transact("free", free)
     assert await idempotency.find(database, key()) is None
 

@@ -35,7 +35,7 @@ from services.kernel.errors import (
     Violation,
 )
 from services.kernel.ids import new_id
-from services.kernel.sagas.idempotency import Earlier, RequestKey
+from services.kernel.sagas.idempotency import EarlierRequest, RequestKey
 from services.kernel.sagas.model import NewSaga
 from services.kernel.sagas.requests import IdempotencyKey, Requests
 from tests.kernel.saga_world import (
@@ -81,15 +81,15 @@ class Watched:
     key: IdempotencyKey
     found: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def find(self, reader: Reader) -> Earlier | None:
+    async def find(self, reader: Reader) -> EarlierRequest | None:
         earlier = await self.key.find(reader)
         self.found.set()
         return earlier
 
-    async def take(self, tx: Transaction, saga_id: UUID) -> Earlier | None:
+    async def take(self, tx: Transaction, saga_id: UUID) -> EarlierRequest | None:
         return await self.key.take(tx, saga_id)
 
-    async def keep(self, database: Database, error: DomainError) -> Earlier | None:
+    async def keep(self, database: Database, error: DomainError) -> EarlierRequest | None:
         return await self.key.keep(database, error)
 
     async def gone(self, reader: Reader) -> NoReturn:

@@ -36,7 +36,7 @@ ACCOUNT_DELETION = SagaKind("account_deletion", DeletionPayload, Nothing, versio
 
 @dataclass(frozen=True, slots=True)
 class AccountDeletionSaga(ReversibleSaga[DeletionPayload, None, Nothing]):
-    """See the module. It never turns back by time: after the pivot nobody may."""
+    """See the module. It has no deadline: after the pivot it must not turn back."""
 
     database: Database
     orders: order_grpc.OrderServiceAsyncStub

@@ -16,7 +16,7 @@ from services.kernel.db.database import Database, Reader, Transaction
 from services.kernel.errors import DomainError, EtagMismatch
 from services.kernel.rpc import call
 from services.kernel.rpc.access import require_own
-from services.kernel.sagas.idempotency import Earlier
+from services.kernel.sagas.idempotency import EarlierRequest
 from services.kernel.sagas.model import NewSaga, Nothing
 from services.kernel.sagas.requests import Requests
 
@@ -38,9 +38,9 @@ class DeleteUser:
             Forbidden: The id is another user's, and the caller is not an administrator.
             UserNotFound: There is no such user.
             LastAdministrator: There would be none left.
-            EtagMismatch: The account was disabled or enabled meanwhile.
+            EtagMismatch: The account was disabled or enabled at the same moment.
             RecordedError: Commerce has refused (CHECKOUT_IN_PROGRESS).
-            DeadlineExceeded: Nobody knows yet; the saga goes on.
+            DeadlineExceeded: The outcome is not known yet; the saga goes on.
         """
         require_own(user_id, caller)
 
@@ -58,7 +58,7 @@ class DeleteUser:
         async def begin(tx: Transaction, _saga_id: UUID) -> None:
             now = await accounts.lock(tx, user.id)
             if now is None or now.status is not user.status:
-                raise EtagMismatch  # the saga gives back the status that it knows
+                raise EtagMismatch  # the saga can give back only the status in its payload
             await ensure_one_remains(tx, now)
             await accounts.set_status(tx, user.id, Status.DELETING)
             await self.audit.write(
@@ -75,11 +75,11 @@ class UserRowKey:
 
     user_id: UUID
 
-    async def find(self, reader: Reader) -> Earlier | None:
+    async def find(self, reader: Reader) -> EarlierRequest | None:
         """Return the saga that erases the account."""
         return await self._running(reader, except_id=None)
 
-    async def take(self, tx: Transaction, saga_id: UUID) -> Earlier | None:
+    async def take(self, tx: Transaction, saga_id: UUID) -> EarlierRequest | None:
         """Lock the row, unless the account is being erased.
 
         Raises:
@@ -91,16 +91,16 @@ class UserRowKey:
             raise UserNotFound
         return await self._running(tx, except_id=saga_id)
 
-    async def keep(self, database: Database, error: DomainError) -> Earlier | None:  # noqa: ARG002 - it keeps none
-        """Keep no refusal: the account may be erased later."""
+    async def keep(self, database: Database, error: DomainError) -> EarlierRequest | None:  # noqa: ARG002 - it keeps none
+        """Keep no refusal: the account is checked anew."""
         return await self.find(database)
 
     async def gone(self, reader: Reader) -> NoReturn:  # noqa: ARG002 - the row has gone too
         """Refuse: the account was erased long ago."""
         raise UserNotFound
 
-    async def _running(self, reader: Reader, *, except_id: UUID | None) -> Earlier | None:
+    async def _running(self, reader: Reader, *, except_id: UUID | None) -> EarlierRequest | None:
         saga_id = await accounts.running_saga(
             reader, self.user_id, kind=ACCOUNT_DELETION.name, except_id=except_id
         )
-        return None if saga_id is None else Earlier(saga_id=saga_id)
+        return None if saga_id is None else EarlierRequest(saga_id=saga_id)

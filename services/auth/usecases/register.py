@@ -40,7 +40,7 @@ class Register:
         Raises:
             EmailTaken, PhoneTaken, RegistrationInProgress: Nothing was written.
             RegistrationUnavailable: Nothing was written, or nothing will be.
-            DeadlineExceeded: Nobody knows yet; a repeat with the same key tells.
+            DeadlineExceeded: The outcome is not known yet; a repeat with the key gets it.
         """
 
         async def prepare() -> NewSaga[RegistrationPayload, Registered]:
@@ -56,13 +56,13 @@ class Register:
 
 @dataclass(frozen=True, slots=True)
 class Registrations:
-    """Makes the sagas of registrations, and knows what stands in their way."""
+    """Makes the sagas of registrations that are possible."""
 
     database: Database
     profiles: RemoteProfiles
 
     async def ensure_possible(self, details: Details) -> None:
-        """Refuse what the constraints would refuse, before the work of hashing.
+        """Check the constraints before the work of hashing.
 
         Raises:
             EmailTaken, PhoneTaken: Another account has the address or the number.

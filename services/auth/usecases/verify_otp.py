@@ -15,7 +15,7 @@ from services.auth.store import codes as store
 from services.auth.usecases.register import Registrations
 from services.kernel.db.database import Database, Reader, Transaction
 from services.kernel.errors import DomainError
-from services.kernel.sagas.idempotency import Earlier
+from services.kernel.sagas.idempotency import EarlierRequest
 from services.kernel.sagas.model import NewSaga
 from services.kernel.sagas.requests import Requests
 
@@ -37,13 +37,13 @@ class VerifyOtp:
             OtpInvalid, OtpExpired, OtpExhausted, TooManyRequests: See `Codes.verify`.
             EmailTaken, PhoneTaken, RegistrationInProgress: Nothing was written.
             RegistrationUnavailable: Nothing will be; the code works again.
-            DeadlineExceeded: Nobody knows yet; a repeat with the same code tells.
+            DeadlineExceeded: The outcome is not known yet; a repeat with the code gets it.
         """
         flow = await self.codes.verify(code, {Purpose.SIGNUP})
 
         async def prepare() -> NewSaga[RegistrationPayload, Registered]:
             if flow.payload is None:
-                raise OtpInvalid  # it was spent, and its flow has gone since
+                raise OtpInvalid  # it was spent, and its flow was removed
             sign_up = SIGN_UPS.validate_python(flow.payload)
             await self.registrations.ensure_possible(sign_up.details)
             return await self.registrations.new(
@@ -55,20 +55,22 @@ class VerifyOtp:
 
 @dataclass(frozen=True, slots=True)
 class MailedCode:
-    """The code of a flow: it is spent on one saga, and good again when that is undone."""
+    """The code of a flow: it is spent on one saga, and reinstated if that is undone."""
 
     flow_id: UUID
 
-    async def find(self, reader: Reader) -> Earlier | None:
+    async def find(self, reader: Reader) -> EarlierRequest | None:
         """Return the saga that the code was spent on."""
         flow = await store.get(reader, self.flow_id)
-        return None if flow is None or flow.saga_id is None else Earlier(saga_id=flow.saga_id)
+        return (
+            None if flow is None or flow.saga_id is None else EarlierRequest(saga_id=flow.saga_id)
+        )
 
-    async def take(self, tx: Transaction, saga_id: UUID) -> Earlier | None:
+    async def take(self, tx: Transaction, saga_id: UUID) -> EarlierRequest | None:
         """Spend the code.
 
         Raises:
-            OtpInvalid: The flow has gone.
+            OtpInvalid: The flow was removed.
         """
         if await store.spend(tx, self.flow_id, saga_id=saga_id):
             return None
@@ -77,8 +79,8 @@ class MailedCode:
             raise OtpInvalid
         return earlier
 
-    async def keep(self, database: Database, error: DomainError) -> Earlier | None:  # noqa: ARG002 - it keeps none
-        """Keep no refusal: the code may be tried again."""
+    async def keep(self, database: Database, error: DomainError) -> EarlierRequest | None:  # noqa: ARG002 - it keeps none
+        """Keep no refusal: the code is checked anew."""
         return await self.find(database)
 
     async def gone(self, reader: Reader) -> NoReturn:  # noqa: ARG002 - the code is spent

@@ -1,4 +1,4 @@
-"""The kinds of sagas about an order, and what their rows hold."""
+"""The kinds of sagas about an order, and the types of their rows."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from services.kernel.db.database import Database, Reader, Transaction
 from services.kernel.errors import DomainError, IllegalState, RequestInProgress
 from services.kernel.rpc.call import UserPrincipal
 from services.kernel.sagas import idempotency
-from services.kernel.sagas.idempotency import Earlier, RequestKey
+from services.kernel.sagas.idempotency import EarlierRequest, RequestKey
 from services.kernel.sagas.model import NewSaga
 from services.kernel.sagas.requests import IdempotencyKey, Requests
 
@@ -28,13 +28,13 @@ class CancelOrder:
     async def __call__(
         self, *, caller: UserPrincipal, order_id: UUID, key: RequestKey | None
     ) -> Order:
-        """Cancel an order and return it; one that is cancelled already stays so.
+        """Cancel an order and return it; a cancelled order stays cancelled.
 
         Raises:
-            OrderNotFound: There is none.
-            Forbidden: It is somebody else's, and the caller is no administrator.
-            IllegalState: It was never paid, or is not yet.
-            DeadlineExceeded, RequestInProgress: It will be; the wallet takes its time.
+            OrderNotFound: There is no such order.
+            Forbidden: It is another user's, and the caller is not an administrator.
+            IllegalState: It was never paid, or is not paid yet.
+            DeadlineExceeded, RequestInProgress: It will be cancelled; the refund takes time.
         """
 
         async def prepare() -> NewSaga[OrderPayload, Order]:
@@ -49,20 +49,20 @@ class CancelOrder:
 
 @dataclass(frozen=True, slots=True)
 class OrderRowKey:
-    """The row of an order, which one saga cancels; before it comes the idempotency key.
+    """The row of an order, which one saga cancels. The idempotency key comes before it.
 
-    The row is looked at in T1 only, after the check whose order it is.
+    The row matters in T1 only: by then it is known that the caller may see the order.
     """
 
     order_id: UUID
     key: IdempotencyKey
 
-    async def find(self, reader: Reader) -> Earlier | None:
-        """Return what is kept with the idempotency key."""
+    async def find(self, reader: Reader) -> EarlierRequest | None:
+        """Return the earlier request with the same idempotency key."""
         return await self.key.find(reader)
 
-    async def take(self, tx: Transaction, saga_id: UUID) -> Earlier | None:
-        """Make the order CANCELLING, unless it is or was cancelled.
+    async def take(self, tx: Transaction, saga_id: UUID) -> EarlierRequest | None:
+        """Make the order CANCELLING, unless another saga cancels it or has done so.
 
         Raises:
             IllegalState: It is not paid.
@@ -75,9 +75,9 @@ class OrderRowKey:
         order = await orders.get_known(tx, self.order_id)
         if order.refund_id is None:
             raise _not_paid()
-        return Earlier(saga_id=order.refund_id)
+        return EarlierRequest(saga_id=order.refund_id)
 
-    async def keep(self, database: Database, error: DomainError) -> Earlier | None:
+    async def keep(self, database: Database, error: DomainError) -> EarlierRequest | None:
         """Keep the refusal with the idempotency key."""
         return await self.key.keep(database, error)
 

@@ -46,7 +46,7 @@ class PlaceOrder:
             CartEmpty, ItemUnavailable, NoStock, QuantityLimit, PriceChanged,
             CheckoutInProgress: Nothing was written.
             InsufficientFunds, PaymentUnavailable: Everything was undone, or will be.
-            DeadlineExceeded: Nobody knows yet; a repeat with the same key tells.
+            DeadlineExceeded: The outcome is not known yet; a repeat with the key gets it.
             SessionEnded: The user's account was deleted.
         """
 

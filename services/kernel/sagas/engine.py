@@ -1,4 +1,4 @@
-"""What drives sagas: for callers that wait, and for whatever was left behind.
+"""The engine that drives sagas: those that a caller waits for, and those left behind.
 
 Every saga is driven under a lease, by the process that began it or by any replica that
 finds it due. How it is driven is here; its steps are in `protocol`.
@@ -29,7 +29,7 @@ from services.kernel.errors import (
     SagaNotFound,
 )
 from services.kernel.sagas import store as saga_store
-from services.kernel.sagas.idempotency import Earlier
+from services.kernel.sagas.idempotency import EarlierRequest
 from services.kernel.sagas.model import NewSaga, Outcome, P, R, Saga, SagaKind, SagaState
 from services.kernel.sagas.protocol import AnySaga, DedupKey, SagaStateMachine
 from services.kernel.sagas.store import LEASE_SECONDS
@@ -37,9 +37,9 @@ from services.kernel.sagas.store import LEASE_SECONDS
 T = TypeVar("T")
 # A saga that is decided, or the request that was first. None: the driver has given the saga
 # back, and any replica may end it.
-_Answer = asyncio.Future[Saga | Earlier | None]
+_Answer = asyncio.Future[Saga | EarlierRequest | None]
 
-# What the holder of a lease leaves unused, so that its last try ends inside it.
+# The end of a lease that its holder leaves unused, so that its last try ends inside it.
 LEASE_RESERVE_SECONDS = 4.0
 POLL_SECONDS = 1.0
 CLAIMED_AT_ONCE = 8
@@ -89,7 +89,9 @@ class SagaEngine:
         self._answers: dict[UUID, _Answer] = {}
         self._worker: asyncio.Task[None] | None = None
 
-    async def run(self, new: NewSaga[P, R], key: DedupKey[R] | None = None) -> Outcome[R] | Earlier:
+    async def run(
+        self, new: NewSaga[P, R], key: DedupKey[R] | None = None
+    ) -> Outcome[R] | EarlierRequest:
         """Begin a saga and wait for its outcome, until the caller's deadline.
 
         The saga runs in a task of its own: a caller that leaves, or whose deadline
@@ -99,7 +101,7 @@ class SagaEngine:
             The saga's outcome, or the request that has taken the key: no saga has begun.
 
         Raises:
-            DeadlineExceeded: Nobody knows yet; the saga goes on.
+            DeadlineExceeded: The outcome is not known yet; the saga goes on.
         """
         if _left() < WAIT_RESERVE_SECONDS:
             raise DeadlineExceeded
@@ -110,10 +112,10 @@ class SagaEngine:
         except (RequestInProgress, SagaNotFound) as error:
             # Not found: T1 is still on its way, and may yet be committed.
             raise DeadlineExceeded from error
-        return ended if isinstance(ended, Earlier) else new.kind.outcome_of(ended)
+        return ended if isinstance(ended, EarlierRequest) else new.kind.outcome_of(ended)
 
     async def attach(self, kind: SagaKind[P, R], saga_id: UUID) -> Outcome[R]:
-        """Wait for the outcome of a saga that somebody else began.
+        """Wait for the outcome of a saga that another request has begun.
 
         Raises:
             RequestInProgress: It is not known before the caller's deadline.
@@ -155,7 +157,7 @@ class SagaEngine:
     async def _open_and_drive(
         self, new: NewSaga[P, R], key: DedupKey[R] | None, answer: _Answer
     ) -> None:
-        async def t1(tx: Transaction) -> Saga | Earlier:
+        async def t1(tx: Transaction) -> Saga | EarlierRequest:
             return await self._steps.begin(tx, new, key, owner=self._owner)
 
         try:
@@ -163,7 +165,7 @@ class SagaEngine:
         except Exception as error:  # noqa: BLE001 - whatever it is, the caller is told
             self._fail(new.id, answer, error)
             return
-        if isinstance(begun, Earlier):
+        if isinstance(begun, EarlierRequest):
             self._answer(new.id, begun)
         else:
             await self._drive(begun, self._database)
@@ -189,11 +191,11 @@ class SagaEngine:
             answer.set_exception(error)
 
     def _tell(self, saga: Saga) -> None:
-        """Answer whoever waits, as soon as the answer is true for ever."""
+        """Answer the waiting callers, as soon as the answer is true for ever."""
         if saga.is_decided:
             self._answer(saga.id, saga)
 
-    def _answer(self, saga_id: UUID, told: Saga | Earlier | None) -> None:
+    def _answer(self, saga_id: UUID, told: Saga | EarlierRequest | None) -> None:
         answer = self._answers.pop(saga_id, None)
         if answer is not None and not answer.done():
             answer.set_result(told)
@@ -206,7 +208,7 @@ class SagaEngine:
             await asyncio.sleep(WATCH_SECONDS)
         return await self._look(saga_id, last=True)
 
-    async def _told(self, answer: _Answer) -> Saga | Earlier | None:
+    async def _told(self, answer: _Answer) -> Saga | EarlierRequest | None:
         """Wait for the driver's word; None: it has given the saga back, or time is up."""
         try:
             return await asyncio.wait_for(

@@ -1,4 +1,4 @@
-"""Sagas that only go forward, and what their callers wait for."""
+"""Sagas that only go forward: their callers wait for a moment, not for their end."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class ForwardOnlySagas:
         """Begin a saga, and wait a moment for its end.
 
         Raises:
-            DeadlineExceeded: Nobody knows whether it has begun.
+            DeadlineExceeded: It is not known whether the saga has begun.
         """
         try:
             with _patience():

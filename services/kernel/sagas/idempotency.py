@@ -43,13 +43,13 @@ class RequestKey:
 
 
 @dataclass(frozen=True, slots=True)
-class Earlier:
-    """What is known of an earlier request that counts as the same one.
+class EarlierRequest:
+    """An earlier request that counts as the same one, by its answer.
 
     Attributes:
-        saga_id: The saga that it has begun, whose outcome is the answer.
-        reply: The answer as JSON, where it needed no saga.
-        error: The refusal, where no saga has begun.
+        saga_id: The saga whose outcome is the answer.
+        reply: The answer as JSON, if it needed no saga.
+        error: The refusal, if no saga has begun.
     """
 
     saga_id: UUID | None = None
@@ -163,10 +163,12 @@ _STORE = Statement(
 _FREE = Statement(delete(KEYS).where(KEYS.c.saga_id == bindparam("saga_id")), BySaga, NoRow)
 
 
-async def claim(tx: Transaction, key: RequestKey, *, saga_id: UUID | None = None) -> Earlier | None:
-    """Take a key for this request, or return what is kept of an earlier one.
+async def claim(
+    tx: Transaction, key: RequestKey, *, saga_id: UUID | None = None
+) -> EarlierRequest | None:
+    """Take a key for this request, or return the earlier request that has it.
 
-    Waits while a request with the same key is being committed.
+    Wait while a request with the same key is being committed.
 
     Raises:
         IdempotencyKeyReused: The key belongs to another request.
@@ -177,8 +179,8 @@ async def claim(tx: Transaction, key: RequestKey, *, saga_id: UUID | None = None
     return await _find(tx, _FIND_LOCKED, key)
 
 
-async def find(reader: Reader, key: RequestKey) -> Earlier | None:
-    """Return what is kept of an earlier request with this key, if any.
+async def find(reader: Reader, key: RequestKey) -> EarlierRequest | None:
+    """Return the earlier request that has a key, if there is one.
 
     Raises:
         IdempotencyKeyReused: The key belongs to another request.
@@ -188,14 +190,14 @@ async def find(reader: Reader, key: RequestKey) -> Earlier | None:
 
 async def _find(
     reader: Reader, statement: Statement[_ByKey, _KeyRow], key: RequestKey
-) -> Earlier | None:
+) -> EarlierRequest | None:
     row = await reader.first(statement, _ByKey(key.scope, key.method, key.key_hmac))
     if row is None:
         return None
     if not hmac.compare_digest(row.fingerprint, key.fingerprint):
         raise IdempotencyKeyReused
     error = None if row.error is None else ErrorRecord.from_json(row.error)
-    return Earlier(saga_id=row.saga_id, reply=row.reply, error=error)
+    return EarlierRequest(saga_id=row.saga_id, reply=row.reply, error=error)
 
 
 async def store_reply(tx: Transaction, key: RequestKey, reply: object) -> None:

@@ -1,7 +1,7 @@
-"""Sagas: their rows, and the types of what their rows hold.
+"""Sagas: their rows, and the types of the JSON in their rows.
 
-A row holds JSON. It is decoded in the step that needs it, never when the row is read: what
-is personal in a saga is forgotten with its user, and rows of other versions are left alone.
+The JSON is decoded in the step that needs it, never when the row is read. The row of a
+forgotten user holds none any more, and that of another version may hold anything.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Saga:
     """A saga as its row had it, with its JSON as it is.
 
     Attributes:
-        version: Of its kind: what the JSON looks like.
+        version: The version of its kind, which tells the form of the JSON.
         expires: When it turns back, on the clock of `time.monotonic`; None: never.
         not_after: The same on the database's clock, for the participants.
     """
@@ -86,20 +86,20 @@ class Saga:
         """Whether its outcome will not change any more."""
         if self.state is not SagaState.COMPENSATING:
             return self.state.is_final
-        # Undoing may take as long as what is unavailable stays so.
+        # Compensation may take as long as the participant stays unavailable.
         return self.error is not None and self.error.code is grpc.StatusCode.UNAVAILABLE
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome(Generic[R]):
-    """How a saga ended. Without result and error it was forgotten with its user."""
+    """The end of a saga. Without result and error it was forgotten with its user."""
 
     result: R | None = None
     error: ErrorRecord | None = None
 
     @property
     def is_forgotten(self) -> bool:
-        """Whether nobody knows it any more."""
+        """Whether the end is not known any more."""
         return self.result is None and self.error is None
 
     def unwrap(self) -> R:
@@ -134,13 +134,13 @@ class RunningSaga(Generic[P]):
 
     @property
     def not_after(self) -> datetime:
-        """When a participant must not begin its step any more; of sagas with a deadline."""
+        """The time after which a participant must refuse; only sagas with a deadline have it."""
         assert self.saga.not_after is not None
         return self.saga.not_after
 
     @property
     def error(self) -> ErrorRecord:
-        """Why the saga was turned back."""
+        """The error that has turned the saga back."""
         assert self.saga.error is not None
         return self.saga.error
 
@@ -153,9 +153,9 @@ class NewSaga(Generic[P, R]):
     """A saga that is to begin; `SagaKind.new` makes one.
 
     Attributes:
-        payload: What its steps need; never a secret.
-        initial_change: The coordinator's own change, in T1, given the saga's id. What it raises
-            ends the saga before it began. None where taking the dedup key is all of it.
+        payload: The facts that its steps need; never a secret.
+        initial_change: The coordinator's own change, in T1, given the saga's id. Its errors end
+            the saga before it has begun. None if taking the dedup key is the whole change.
     """
 
     id: UUID
@@ -172,10 +172,10 @@ class SagaKind(Generic[P, R]):
 
     Args:
         name: The name in the rows; never to be used for another kind.
-        payload: A dataclass that is kept as JSON (see `STORED`).
-        result: Another one: what the caller is told.
-        version: Grows when either of them changes. A row of a version that is not known here
-            is left alone.
+        payload: The dataclass of the facts that the steps need (see `STORED`).
+        result: The dataclass of the answer to the caller.
+        version: Grows when one of the two changes. A process leaves alone a row whose version
+            it does not know.
 
     Raises:
         TypeError: One of the classes would ignore a field that it does not know.
@@ -193,7 +193,7 @@ class SagaKind(Generic[P, R]):
         """Return a saga that is to begin.
 
         Args:
-            payload: What its steps need; never a secret.
+            payload: The facts that its steps need; never a secret.
             user_id: The user whom it is about.
             initial_change: See `NewSaga`.
         """

@@ -6,8 +6,8 @@ COMPENSATING -> ABORTED, each step a compare-and-set. The engine drives it:
     T1  the coordinator's own change, provisional, and the saga's row, in one commit
     A   the participants are asked, again and again until they answer or time is up
     T2  DONE, and the change becomes final, in one commit
-    T3  COMPENSATING: from here nobody can reach T2
-    C   the participants are told to undo, for ever until they have
+    T3  COMPENSATING: from here on no process can reach T2
+    C   the participants are told to compensate, again and again until they have
     T4  the provisional change is undone, and ABORTED, in one commit
 
 No C before T3 is committed; T2 only from RUNNING. Leases and clocks make it fast,
@@ -31,7 +31,7 @@ from services.kernel.db.database import Database, Reader, Transaction
 from services.kernel.errors import DomainError, SagaNotFound
 from services.kernel.sagas import idempotency
 from services.kernel.sagas import store as saga_store
-from services.kernel.sagas.idempotency import Earlier
+from services.kernel.sagas.idempotency import EarlierRequest
 from services.kernel.sagas.model import NewSaga, P, R, RunningSaga, Saga, SagaKind, SagaState
 from services.kernel.sagas.store import LEASE_SECONDS
 
@@ -42,7 +42,7 @@ R_co = TypeVar("R_co", covariant=True)
 class Rejected(Exception):
     """A participant has refused: the step was not done and never will be.
 
-    Anything else that a step raises means "maybe done".
+    Any other error of a step means "maybe done".
     """
 
     def __init__(self, error: DomainError) -> None:
@@ -53,7 +53,7 @@ class Rejected(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Deadline:
-    """When a saga turns back unless it is done, and the error that its caller is told then."""
+    """The time after which a saga turns back, and the error for its caller then."""
 
     seconds: float
     error: type[DomainError]
@@ -79,11 +79,11 @@ class ReversibleSaga(ABC, Generic[P, A, R]):
 
     @abstractmethod
     async def complete(self, tx: Transaction, saga: RunningSaga[P], answer: A) -> R:
-        """Make the change final (in T2), and return what the caller is told."""
+        """Make the change final (in T2), and return the result for the caller."""
 
     @abstractmethod
     async def compensate(self, saga: RunningSaga[P]) -> None:
-        """Have every participant undo (C), those that refused too."""
+        """Let every participant compensate (C), also those that refused."""
 
     @abstractmethod
     async def undo(self, tx: Transaction, saga: RunningSaga[P]) -> None:
@@ -91,7 +91,7 @@ class ReversibleSaga(ABC, Generic[P, A, R]):
 
 
 class ForwardOnlySaga(ABC, Generic[P, R]):
-    """A kind of sagas that cannot be refused once one has begun: it goes on until it is done.
+    """A kind of sagas that cannot be refused once they have begun.
 
     Every method may run more than once.
     """
@@ -100,42 +100,42 @@ class ForwardOnlySaga(ABC, Generic[P, R]):
 
     @abstractmethod
     async def forward(self, saga: RunningSaga[P]) -> None:
-        """Have the participants follow."""
+        """Let the participants follow the change that T1 has decided."""
 
     @abstractmethod
     async def complete(self, tx: Transaction, saga: RunningSaga[P]) -> R:
-        """Make the change final (in T2), and return what the caller is told."""
+        """Make the change final (in T2), and return the result for the caller."""
 
 
-# Of any kind: what the type arguments are, its own kind knows.
+# A saga of any kind: its own `kind` knows the types.
 AnySaga = ReversibleSaga[Any, Any, Any] | ForwardOnlySaga[Any, Any]
 
 
 class DedupKey(Protocol[R_co]):
-    """What makes two requests the same one: the first to take it begins the saga."""
+    """A key that two requests share if they are the same one: the first to take it begins."""
 
-    async def find(self, reader: Reader) -> Earlier | None:
-        """Return what is known of an earlier request, if there was one."""
+    async def find(self, reader: Reader) -> EarlierRequest | None:
+        """Return the earlier request, if there was one."""
 
-    async def take(self, tx: Transaction, saga_id: UUID) -> Earlier | None:
+    async def take(self, tx: Transaction, saga_id: UUID) -> EarlierRequest | None:
         """Take the key for a saga (in T1), or return the request that has taken it.
 
-        Waits while another request is taking it; changes nothing when one has.
+        Wait while another request is taking it. Change nothing if one has.
         """
 
-    async def keep(self, database: Database, error: DomainError) -> Earlier | None:
+    async def keep(self, database: Database, error: DomainError) -> EarlierRequest | None:
         """Keep a refusal, or return the request that has taken the key."""
 
     async def gone(self, reader: Reader) -> R_co:
         """Answer a request whose saga was cleaned up, or forgotten with its user.
 
         Raises:
-            DomainError: Nobody knows the answer any more.
+            DomainError: The answer is lost.
         """
 
 
 class SagaStateMachine:
-    """The state machine: what comes next for a saga, and the commits that decide it."""
+    """The state machine of sagas: their next steps, and the commits that decide them."""
 
     def __init__(self, sagas: Iterable[AnySaga]) -> None:
         self._sagas = {(each.kind.name, each.kind.version): each for each in sagas}
@@ -147,10 +147,10 @@ class SagaStateMachine:
 
     async def begin(
         self, tx: Transaction, new: NewSaga[P, R], key: DedupKey[R] | None, *, owner: str
-    ) -> Saga | Earlier:
+    ) -> Saga | EarlierRequest:
         """Write the saga's row and make the coordinator's own change: the body of T1.
 
-        Returns the saga, or the request that has taken the key; then nothing has begun.
+        Returns the saga, or the request that has taken the key: then no saga begins.
         """
         definition = self._sagas[new.kind.name, new.kind.version]
         deadline = definition.deadline if isinstance(definition, ReversibleSaga) else None

@@ -43,7 +43,7 @@ def needed(unavailable: type[Unavailable]) -> Iterator[None]:
 
 
 def as_domain_error(error: LockstepError) -> DomainError:
-    """Return what another service said, to be passed on to the caller."""
+    """Return the error of another service, to be passed on to the caller."""
     return RecordedError(
         ErrorRecord(
             code=error.code,

@@ -1,8 +1,8 @@
-"""The same request again gets the same answer.
+"""Repeated requests: the same request gets the same answer again.
 
-A dedup key says what makes two requests the same one: an idempotency key, a mailed code, a
-row. A request that has an effect takes its key in the commit of that effect. A request that is
-refused keeps the refusal with its key, in a commit of its own, if `ErrorRecord.is_kept`.
+A dedup key makes two requests the same one: an idempotency key, a mailed code or a row. A
+request that has an effect takes its key in the commit of that effect. A refusal that does not
+pass is kept with its idempotency key, in a commit of its own (see `ErrorRecord.is_kept`).
 """
 
 from __future__ import annotations
@@ -25,44 +25,44 @@ from services.kernel.errors import (
 )
 from services.kernel.sagas import idempotency
 from services.kernel.sagas.engine import SagaEngine
-from services.kernel.sagas.idempotency import Earlier, RequestKey
+from services.kernel.sagas.idempotency import EarlierRequest, RequestKey
 from services.kernel.sagas.model import NewSaga, Outcome, P, R, SagaKind
 from services.kernel.sagas.protocol import DedupKey
 
 T = TypeVar("T")
 
-# They speak of one try alone, whatever became of its copies.
+# They tell about one try alone. A copy of the request may have had its effect.
 _OF_ONE_TRY = (DeadlineExceeded, DatabaseUnavailable)
 
 
 @dataclass(frozen=True, slots=True)
 class IdempotencyKey:
-    """The key that the caller has named the request with, if any.
+    """The caller's own name for the request, if there is one.
 
     Attributes:
-        unknown: What the caller is told when the first saga was cleaned up.
+        unknown: The error for a caller whose first saga was cleaned up.
     """
 
     request: RequestKey | None
     unknown: type[DomainError] = RequestInProgress
 
-    async def find(self, reader: Reader) -> Earlier | None:
-        """Return what is kept with the key."""
+    async def find(self, reader: Reader) -> EarlierRequest | None:
+        """Return the earlier request with this key."""
         return None if self.request is None else await idempotency.find(reader, self.request)
 
-    async def take(self, tx: Transaction, saga_id: UUID) -> Earlier | None:
-        """Have the key name the saga."""
+    async def take(self, tx: Transaction, saga_id: UUID) -> EarlierRequest | None:
+        """Let the key name the saga."""
         if self.request is None:
             return None
         return await idempotency.claim(tx, self.request, saga_id=saga_id)
 
-    async def keep(self, database: Database, error: DomainError) -> Earlier | None:
-        """Keep the refusal for as long as a saga's outcome would be."""
+    async def keep(self, database: Database, error: DomainError) -> EarlierRequest | None:
+        """Keep a refusal that does not pass, for as long as a saga would be."""
         key, record = self.request, error.record()
         if key is None or not record.is_kept:
             return await self.find(database)
 
-        async def work(tx: Transaction) -> Earlier | None:
+        async def work(tx: Transaction) -> EarlierRequest | None:
             earlier = await idempotency.claim(tx, key)
             if earlier is None:
                 await idempotency.store_refusal(tx, key, record)
@@ -71,7 +71,7 @@ class IdempotencyKey:
         return await database.transact(f"{key.method}.refusal", work)
 
     async def gone(self, reader: Reader) -> NoReturn:  # noqa: ARG002 - the key knows no more
-        """Refuse: nobody knows the answer any more."""
+        """Refuse, because the answer is lost."""
         raise self.unknown
 
 
@@ -92,21 +92,21 @@ class Requests:
 
         Args:
             kind: The kind of the saga, and of all others that the key can name.
-            key: What makes two requests the same one.
+            key: The dedup key of the request.
             prepare: Checks the rules and makes the saga; a repeat does not pay for it.
 
         Raises:
-            DomainError: The request is refused, or was.
-            DeadlineExceeded: Nobody knows yet; a repeat tells.
-            RequestInProgress: The same, of a repeat.
+            DomainError: The request is refused now, or was refused before.
+            DeadlineExceeded: The outcome is not known yet; a repeat gets it.
+            RequestInProgress: The same, for a repeat.
         """
         found = await key.find(self.database) or await self._begin(key, prepare)
-        outcome = await self._follow(kind, found) if isinstance(found, Earlier) else found
+        outcome = await self._follow(kind, found) if isinstance(found, EarlierRequest) else found
         return await key.gone(self.database) if outcome.is_forgotten else outcome.unwrap()
 
     async def _begin(
         self, key: DedupKey[R], prepare: Callable[[], Awaitable[NewSaga[P, R]]]
-    ) -> Outcome[R] | Earlier:
+    ) -> Outcome[R] | EarlierRequest:
         try:
             return await self.engine.run(await prepare(), key)
         except _OF_ONE_TRY:
@@ -117,7 +117,7 @@ class Requests:
                 raise
             return earlier
 
-    async def _follow(self, kind: SagaKind[P, R], earlier: Earlier) -> Outcome[R]:
+    async def _follow(self, kind: SagaKind[P, R], earlier: EarlierRequest) -> Outcome[R]:
         if earlier.saga_id is None:
             return Outcome(error=earlier.error)
         try:
@@ -136,10 +136,10 @@ async def transact_once(
     """Run a transaction once for each key; a repeat gets the first answer.
 
     Args:
-        database: Where to run it.
+        database: The database of the transaction.
         name: The transaction's name.
-        key: The request's key; without one the transaction just runs.
-        work: The transaction.
+        key: The request's key; without one the transaction simply runs.
+        work: The body of the transaction.
         codec: Turns its result into JSON and back.
 
     Raises:
@@ -148,7 +148,7 @@ async def transact_once(
     if key is None:
         return await database.transact(name, work)
 
-    async def body(tx: Transaction) -> T | Earlier:
+    async def body(tx: Transaction) -> T | EarlierRequest:
         earlier = await idempotency.claim(tx, key)
         if earlier is not None:
             return earlier
@@ -165,10 +165,10 @@ async def transact_once(
         if earlier is None:
             raise
         done = earlier
-    return _replayed(done, codec) if isinstance(done, Earlier) else done
+    return _replayed(done, codec) if isinstance(done, EarlierRequest) else done
 
 
-def _replayed(earlier: Earlier, codec: TypeAdapter[T]) -> T:
+def _replayed(earlier: EarlierRequest, codec: TypeAdapter[T]) -> T:
     if earlier.error is not None:
         raise RecordedError(earlier.error)
     return codec.validate_python(earlier.reply)

@@ -1,4 +1,4 @@
-"""SagaService: what operators see of a coordinator's sagas."""
+"""SagaService: the sagas of a coordinator, for its operators."""
 
 from __future__ import annotations
 

@@ -270,7 +270,7 @@ async def remove(tx: Transaction, saga_id: UUID) -> None:
 
 
 async def confirm(tx: Transaction, saga_id: UUID) -> Saga:
-    """Write to a saga that exists, so that what was read of it is committed too."""
+    """Write to a saga that exists, so that the state read here is committed, too."""
     row = await tx.first(_CONFIRM, BySaga(saga_id))
     assert row is not None
     return saga_of(row)
@@ -328,7 +328,7 @@ async def claim_due(
 async def reschedule(
     tx: Transaction, saga: Saga, *, pause_seconds: float, last_error: str | None, is_parked: bool
 ) -> None:
-    """Give a lease back; changes nothing when somebody else has it by now."""
+    """Give a lease back; change nothing when another process has it by now."""
     pause = timedelta(seconds=pause_seconds)
     await tx.execute(
         _RESCHEDULE, _Rescheduling(saga.id, saga.lease_epoch, pause, last_error, is_parked)
