@@ -30,6 +30,7 @@ Connections = Mapping[str, psycopg.Connection]
 STATEMENTS = of_modules()
 COMMERCE, AUTH, PROFILE = "commerce", "auth", "profile"
 STORE = "services.kernel.sagas.store:"
+LISTING = "services.kernel.sagas.listing:"
 BARRIER = "services.kernel.sagas.barrier:"
 KEYS = "services.kernel.sagas.idempotency:"
 OF_COMMERCE = "services.commerce.store.users:FORGETTING."
@@ -51,6 +52,14 @@ NEW_KEY = KEY | {"key_hmac": b"new"}
 CLAIM_KEY = {"fingerprint": b"one", "saga_id": new_id()}
 NO_BRANCH = {"saga_id": new_id(), "branch": "DebitWallet"}
 BRANCH = {"saga_id": uuid_of(5), "branch": "DebitWallet"}
+PAGE = {
+    "state": None,
+    "kind": None,
+    "any_parked": True,
+    "before_time": NOW,
+    "before_id": new_id(),
+    "limit": 100,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +85,14 @@ class Case:
 
 def cleanup(statement: str, database: str = COMMERCE, *, rows: int = DUE) -> Case:
     return Case(f"{statement}.statement", {"limit": 1000}, rows, database)
+
+
+def modes(case: Case) -> tuple[str, ...]:
+    """Return the ways in which the statement of a case is planned."""
+    is_planned_anew = STATEMENTS[case.statement]._prepare is False
+    return (
+        ("force_custom_plan",) if is_planned_anew else ("force_custom_plan", "force_generic_plan")
+    )
 
 
 # Sagas: 4 has ended, 5 is running and was postponed, 10,002 is parked.
@@ -121,7 +138,9 @@ CASES = (
     Case(f"{KEYS}_FREE", {"saga_id": uuid_of(6)}),
     Case(
         f"{STORE}_INSERT",
-        {"saga_id": new_id(), "kind": "new", "payload": JSON, "deadline": SECOND} | USER | LEASE,
+        {"saga_id": new_id(), "kind": "new", "version": 1, "payload": JSON, "deadline": SECOND}
+        | USER
+        | LEASE,
     ),
     Case(f"{STORE}_REMOVE", RUNNING),
     Case(f"{STORE}_CONFIRM", RUNNING),
@@ -129,11 +148,21 @@ CASES = (
     Case(f"{STORE}_COMPENSATING", RUNNING | {"error": JSON, "lease": SECOND}),
     Case(f"{STORE}_ABORTED", PARKED),
     Case(
+        f"{STORE}_CLAIM",
+        LEASE | {"kinds": ["checkout", "rare"], "versions": [1, 1], "limit": 8},
+        8,
+    ),
+    Case(
         f"{STORE}_RESCHEDULE",
         RUNNING | {"epoch": 1, "pause": SECOND, "last_error": None, "is_parked": False},
     ),
     Case(f"{STORE}_RETRY", PARKED),
     Case(f"{STORE}_GET", RUNNING),
+    Case(f"{LISTING}_LIST", PAGE, 100),
+    Case(f"{LISTING}_LIST", PAGE | {"any_parked": False}, DUE, label="of parked ones"),
+    Case(f"{LISTING}_LIST", PAGE | {"state": "COMPENSATING"}, DUE, label="that compensate"),
+    Case(f"{LISTING}_LIST", PAGE | {"state": "ABORTED"}, DUE, label="that were aborted"),
+    Case(f"{LISTING}_LIST", PAGE | {"kind": "rare"}, DUE, label="of a rare kind"),
 )
 
 
@@ -154,15 +183,16 @@ def test_every_statement_of_the_kernel_and_every_clean_up_has_a_case() -> None:
     wanted = {
         name
         for name in STATEMENTS
-        if name.startswith(("services.kernel.db.", "services.common.", BARRIER, KEYS))
+        if name.startswith(("services.kernel.", "services.common."))
         or "FORGETTING." in name
         or name.endswith(".statement")
     }
     assert wanted - {case.statement for case in CASES} == set()
 
 
-@pytest.mark.parametrize("mode", ["force_custom_plan", "force_generic_plan"])
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize(
+    ("case", "mode"), [(case, mode) for case in CASES for mode in modes(case)], ids=str
+)
 def test_a_statement_reads_the_pages_of_its_rows(
     connections: Connections, case: Case, mode: str
 ) -> None:

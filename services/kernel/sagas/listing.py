@@ -44,6 +44,7 @@ _LIST = Statement(
     .limit(bindparam("limit")),
     _SagaPage,
     SagaRow,
+    is_planned_anew=True,  # the filters that are given say which index serves
 )
 
 

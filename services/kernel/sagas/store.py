@@ -32,7 +32,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from services.kernel.db.database import Reader, Transaction
 from services.kernel.db.statement import NoRow, Statement
-from services.kernel.db.tables import SAGAS
+from services.kernel.db.tables import SAGAS, clock_once
 from services.kernel.errors import ErrorRecord
 from services.kernel.sagas.model import NewSaga, P, R, Saga, SagaState
 
@@ -191,7 +191,7 @@ _DUE = (
     select(SAGAS.c.id)
     .where(
         _UNFINISHED,
-        SAGAS.c.next_run_at <= func.saga_now(),
+        SAGAS.c.next_run_at <= clock_once(),
         tuple_(SAGAS.c.kind, SAGAS.c.version).in_(select(_KNOWN.c.kind, _KNOWN.c.version)),
     )
     .order_by(SAGAS.c.next_run_at)
@@ -200,7 +200,8 @@ _DUE = (
 )
 _CLAIM = Statement(
     update(SAGAS)
-    .where(SAGAS.c.id.in_(_DUE))
+    # As an array, so that PostgreSQL looks each up, however many it expects.
+    .where(SAGAS.c.id == func.any(func.array(_DUE.scalar_subquery())))
     .values(
         lease_owner=bindparam("owner"),
         lease_epoch=SAGAS.c.lease_epoch + 1,
