@@ -236,6 +236,11 @@ class ProductFields:
     stock: int
     image_url: str
 
+    @property
+    def text_bytes(self) -> int:
+        """The size of the texts in UTF-8."""
+        return sum(len(each.encode()) for each in (self.name, self.description, self.image_url))
+
 
 PRODUCT_FIELDS = tuple(field.name for field in fields(ProductFields))
 

@@ -10,9 +10,10 @@ import base64
 import hashlib
 import hmac
 import json
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar
 from uuid import UUID
 
 from services.kernel.errors import InvalidField, Violation
@@ -20,11 +21,23 @@ from services.kernel.errors import InvalidField, Violation
 PAGE_SIZE_DEFAULT = 20
 PAGE_SIZE_MAX = 100
 TOKEN_LENGTH_MAX = 2048
+# A client takes 4 MiB by gRPC's defaults. The rest is for a last row and the token.
+PAGE_BYTES_MAX = 3 * 1024 * 1024
 
 # The position before the first row of a list by (create_time, id), newest first.
 NEWEST = (datetime.max.replace(tzinfo=UTC), UUID(int=2**128 - 1))
 
 _SIGNATURE_BYTES = 16
+
+T = TypeVar("T")
+M = TypeVar("M", bound="Sized")
+
+
+class Sized(Protocol):
+    """A message, which knows its size on the wire."""
+
+    def ByteSize(self) -> int:  # noqa: N802 - protobuf's name
+        """Return the number of bytes."""
 
 
 def page_size(wanted: int, *, field: str = "page_size", default: int = PAGE_SIZE_DEFAULT) -> int:
@@ -36,6 +49,38 @@ def page_size(wanted: int, *, field: str = "page_size", default: int = PAGE_SIZE
     if wanted < 0:
         raise InvalidField(Violation(field, "must not be negative"))
     return min(wanted or default, PAGE_SIZE_MAX)
+
+
+@dataclass(frozen=True, slots=True)
+class PageRows(Generic[T]):
+    """The rows that were found for a page.
+
+    Attributes:
+        rows: The rows, with one more than the page may have if there is another page.
+        limit: The most rows that the page may have.
+        token_after: Makes the token of the page that begins after a row.
+    """
+
+    rows: Sequence[T]
+    limit: int
+    token_after: Callable[[T], str]
+
+    def written(self, write: Callable[[T], M]) -> tuple[list[M], str]:
+        """Write the rows; return them and the token of the next page, empty on the last.
+
+        A page that would become too large for an answer ends earlier (AIP-158).
+        """
+        messages: list[M] = []
+        left = PAGE_BYTES_MAX
+        for row in self.rows[: self.limit]:
+            message = write(row)
+            left -= message.ByteSize()
+            if left < 0 and messages:
+                break
+            messages.append(message)
+        if len(messages) == len(self.rows):
+            return messages, ""
+        return messages, self.token_after(self.rows[len(messages) - 1])
 
 
 @dataclass(frozen=True, slots=True)

@@ -177,6 +177,19 @@ async def test_an_unexpected_exception_tells_the_caller_nothing_but_where_to_loo
     assert entry["log_level"] == "error"
 
 
+async def test_an_answer_that_cannot_be_sent_is_our_error_and_not_grpcs(
+    w: World, logged: list[EventDict]
+) -> None:
+    """gRPC would say RESOURCE_EXHAUSTED, as if a repeat could help."""
+
+    async def answer(request: StringValue, call: Call) -> StringValue:
+        return StringValue(value="x" * interceptors.ANSWER_BYTES_MAX)
+
+    w.servicer.behaviour = answer
+    error = await w.refused()
+    assert (error.code, error.reason) == (grpc.StatusCode.INTERNAL, "INTERNAL")
+
+
 async def test_expected_errors_are_not_logged_as_errors(w: World, logged: list[EventDict]) -> None:
     w.servicer.behaviour = raising(EtagMismatch())
     await w.refused()

@@ -10,7 +10,14 @@ from hypothesis import strategies as st
 
 from services.kernel.errors import InvalidField
 from services.kernel.ids import new_id
-from services.kernel.paging import NEWEST, TOKEN_LENGTH_MAX, PageTokens, page_size
+from services.kernel.paging import (
+    NEWEST,
+    PAGE_BYTES_MAX,
+    TOKEN_LENGTH_MAX,
+    PageRows,
+    PageTokens,
+    page_size,
+)
 
 TOKENS = PageTokens(b"secret")
 JSON = st.none() | st.booleans() | st.integers() | st.text() | st.floats(allow_nan=False)
@@ -97,3 +104,34 @@ def test_the_next_page_begins_exactly_where_the_last_ended(moment: datetime) -> 
     row_id = new_id()
     token = TOKENS.after(moment, row_id, listing="things")
     assert TOKENS.newest_first(token, listing="things") == (moment, row_id)
+
+
+class Sized:
+    """A message of a size."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+
+    def ByteSize(self) -> int:
+        return self.size
+
+
+@pytest.mark.parametrize(
+    ("sizes", "limit", "kept", "token"),
+    [
+        ([], 2, 0, ""),
+        ([1, 1], 2, 2, ""),
+        ([1, 1, 1], 2, 2, "after 1"),
+        ([PAGE_BYTES_MAX, 1], 2, 1, "after 0"),
+        ([PAGE_BYTES_MAX - 1, 1], 2, 2, ""),
+        ([PAGE_BYTES_MAX - 1, 1, 1], 3, 2, "after 1"),
+        ([PAGE_BYTES_MAX + 1, 1], 2, 1, "after 0"),  # a page without rows would lead nowhere
+        ([PAGE_BYTES_MAX + 1], 2, 1, ""),
+    ],
+)
+def test_a_page_ends_before_it_is_too_large(
+    sizes: list[int], limit: int, kept: int, token: str
+) -> None:
+    rows = PageRows(range(len(sizes)), limit, lambda row: f"after {row}")
+    messages, found = rows.written(lambda row: Sized(sizes[row]))
+    assert ([each.size for each in messages], found) == (sizes[:kept], token)

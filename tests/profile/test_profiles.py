@@ -393,3 +393,29 @@ async def test_a_wrong_status_is_refused_with_the_ones_there_are(world: World) -
     with fails(InvalidArgument, "INVALID_FIELD", "user_id", "status", "status_version") as caught:
         await world.by_auth.SetProfileStatus(request)
     assert "pending, active, suspended" in caught.value.violations[1].description
+
+
+async def test_a_page_of_large_profiles_ends_earlier_and_no_profile_is_left_out(
+    world: World,
+) -> None:
+    world.execute(
+        "WITH made AS (INSERT INTO profiles (id, user_id, bio)"
+        " SELECT gen_random_uuid(), gen_random_uuid(), repeat('\U0001f600', 2000)"
+        " FROM generate_series(1, 100) RETURNING id)"
+        " INSERT INTO brands (id, profile_id, name, description, website_url)"
+        " SELECT gen_random_uuid(), id, 'x', repeat('\U0001f600', 5000), repeat('\U0001f600', 2048)"
+        " FROM made"
+    )
+    sizes: list[int] = []
+    seen: set[str] = set()
+    token = ""
+    while True:
+        page = await list_page(world, page_size=100, page_token=token)
+        sizes.append(page.ByteSize())
+        seen |= {profile.user_id for profile in page.profiles}
+        token = page.next_page_token
+        if not token:
+            break
+    assert len(sizes) == 2
+    assert max(sizes) < 4 * 1024 * 1024
+    assert len(seen) == 100

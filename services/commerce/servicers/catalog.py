@@ -25,6 +25,8 @@ from services.kernel.sagas.idempotency import RequestKeys
 from services.kernel.validation import Violations
 
 BATCH_MAX = 1000
+# The answer repeats all texts. It must fit into the 4 MiB that every gRPC client takes.
+BATCH_TEXT_BYTES_MAX = 3 * 1024 * 1024
 
 CATALOG = catalog_pb.DESCRIPTOR.services_by_name["CatalogService"]
 
@@ -114,6 +116,8 @@ class CatalogServicer:
                 self.messages.product_fields(v, product, f"products[{i}]")
                 for i, product in enumerate(request.products)
             ]
+            if sum(each.text_bytes for each in fields) > BATCH_TEXT_BYTES_MAX:
+                v.add("products", "must have at most 3 MiB of text together")
         products = await self.batch_create_products(fields=fields, key=self.request_keys.of(call))
         return catalog_pb.BatchCreateProductsResponse(
             products=[self.messages.product(product) for product in products]

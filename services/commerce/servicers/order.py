@@ -60,12 +60,11 @@ class OrderServicer:
         with Violations() as v:
             user_id = v.user_id(request.user_id or "me", "user_id", me=call.user.id)
             limit = page_size(request.page_size)
-        orders, token = await self.list_orders(
+        found = await self.list_orders(
             caller=call.user, user_id=user_id, limit=limit, token=request.page_token
         )
-        return order_pb.ListOrdersResponse(
-            orders=[self.messages.order(order) for order in orders], next_page_token=token
-        )
+        orders, token = found.written(self.messages.order)
+        return order_pb.ListOrdersResponse(orders=orders, next_page_token=token)
 
     async def CancelOrder(self, request: order_pb.CancelOrderRequest, call: Call) -> order_pb.Order:
         """Cancel an order."""

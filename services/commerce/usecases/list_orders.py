@@ -8,7 +8,7 @@ from uuid import UUID
 from services.commerce.model import Order
 from services.commerce.store import orders
 from services.kernel.db.database import Database
-from services.kernel.paging import PageTokens
+from services.kernel.paging import PageRows, PageTokens
 from services.kernel.rpc.access import require_own
 from services.kernel.rpc.call import UserPrincipal
 
@@ -22,8 +22,8 @@ class ListOrders:
 
     async def __call__(
         self, *, caller: UserPrincipal, user_id: UUID, limit: int, token: str
-    ) -> tuple[list[Order], str]:
-        """Return a page and the token of the next one, empty on the last.
+    ) -> PageRows[Order]:
+        """Return the orders of a page.
 
         Raises:
             InvalidField: The token is wrong.
@@ -31,11 +31,11 @@ class ListOrders:
         """
         require_own(user_id, caller)
         listing = f"orders {user_id}"
+
+        def token_after(order: Order) -> str:
+            assert order.id is not None
+            return self.tokens.after(order.create_time, order.id, listing=listing)
+
         before = self.tokens.newest_first(token, listing=listing)
         found = await orders.list_orders(self.database, user_id, before=before, limit=limit + 1)
-        page = found[:limit]
-        if len(found) == len(page):
-            return page, ""
-        last = page[-1]
-        assert last.id is not None
-        return page, self.tokens.after(last.create_time, last.id, listing=listing)
+        return PageRows(found, limit, token_after)

@@ -117,12 +117,9 @@ class ProfileServicer:
         with Violations() as v:
             status = v.choice(request.status, "status", STATUSES)
             limit = page_size(request.page_size)
-        found, next_token = await self.list_profiles(
-            status=status, limit=limit, token=request.page_token
-        )
-        return profile_pb.ListProfilesResponse(
-            profiles=map(profile_message, found), next_page_token=next_token
-        )
+        found = await self.list_profiles(status=status, limit=limit, token=request.page_token)
+        profiles, token = found.written(profile_message)
+        return profile_pb.ListProfilesResponse(profiles=profiles, next_page_token=token)
 
     async def SetProfileStatus(
         self, request: profile_pb.SetProfileStatusRequest, call: Call

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from services.kernel.db.database import Database
-from services.kernel.paging import PageTokens
+from services.kernel.paging import PageRows, PageTokens
 from services.profile.model import Profile
 from services.profile.store import profiles
 
@@ -17,22 +17,19 @@ class ListProfiles:
     database: Database
     tokens: PageTokens
 
-    async def __call__(
-        self, *, status: str | None, limit: int, token: str
-    ) -> tuple[list[Profile], str]:
-        """Return a page and the token of the next one, empty on the last.
+    async def __call__(self, *, status: str | None, limit: int, token: str) -> PageRows[Profile]:
+        """Return the profiles of a page.
 
         Raises:
             InvalidField: The token is not one of this list.
         """
         listing = f"profiles {status or ''}"
+
+        def token_after(profile: Profile) -> str:
+            return self.tokens.after(profile.create_time, profile.id, listing=listing)
+
+        before = self.tokens.newest_first(token, listing=listing)
         found = await profiles.list_newest(
-            self.database,
-            status=status,
-            before=self.tokens.newest_first(token, listing=listing),
-            limit=limit + 1,
+            self.database, status=status, before=before, limit=limit + 1
         )
-        if len(found) <= limit:
-            return found, ""
-        last = found[limit - 1]
-        return found[:limit], self.tokens.after(last.create_time, last.id, listing=listing)
+        return PageRows(found, limit, token_after)
