@@ -185,7 +185,7 @@ class EdgeDatabase(Database):
 
     async def end(self) -> None:
         """Close, whatever is under way."""
-        await self.connections.close(seconds=1.0)
+        await self._pool.close(timeout=1.0)
 
 
 class _Committing:
@@ -193,6 +193,9 @@ class _Committing:
         self._connection = connection
         self._database = database
         self._edge = f"{database.owner.name}.{name}.commit.lost"
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._connection, name)
 
     async def command(self, text: bytes) -> bytes | None:
         database = self._database

@@ -21,7 +21,7 @@ NAP_SECONDS = 4.5
 DOWN_SECONDS = 20.0
 JUMP_SECONDS = 11.0
 SLOW_SECONDS = 8.0
-# What PostgreSQL allows a session that sits in a transaction (see `database.SERVER_LIMITS`).
+# What PostgreSQL allows a session that sits in a transaction (see `limits.LIMITS`).
 IDLE_SECONDS = 5.0
 WEEKS_SECONDS = 8 * 86400.0
 

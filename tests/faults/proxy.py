@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
+import struct
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
@@ -28,8 +31,13 @@ class Proxy:
     writers: set[asyncio.StreamWriter] = field(default_factory=set)
 
     def drop(self) -> None:
-        """Break every connection."""
+        """Reset every connection."""
         for writer in self.writers:
+            if writer.get_extra_info("socket").family != socket.AF_UNIX:
+                at_once = struct.pack("ii", 1, 0)
+                writer.get_extra_info("socket").setsockopt(
+                    socket.SOL_SOCKET, socket.SO_LINGER, at_once
+                )
             writer.transport.abort()
 
     async def pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -49,8 +57,15 @@ class Proxy:
 
 
 @contextlib.asynccontextmanager
-async def proxy_to_socket(path: str) -> AsyncIterator[Proxy]:
-    """Run a proxy before a Unix socket."""
+async def proxy_to_socket(
+    path: str | Path, *, listen_on: Path | None = None
+) -> AsyncIterator[Proxy]:
+    """Run a proxy before a Unix socket.
+
+    Args:
+        path: The socket of the server.
+        listen_on: The Unix socket of the proxy, instead of a port of its own.
+    """
     proxy, tasks = Proxy(), set()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -64,9 +79,12 @@ async def proxy_to_socket(path: str) -> AsyncIterator[Proxy]:
             tasks.add(task)
             task.add_done_callback(tasks.discard)
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    async with server:
+    if listen_on is None:
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
         proxy.port = server.sockets[0].getsockname()[1]
+    else:
+        server = await asyncio.start_unix_server(serve, listen_on)
+    async with server:
         try:
             yield proxy
         finally:

@@ -23,6 +23,7 @@ from services.auth.sagas.registration import (
     RegistrationSaga,
 )
 from services.kernel.db.database import Database, Transaction, Work
+from services.kernel.db.failure import TryAgain
 from services.kernel.db.statement import NoRow, Statement
 from services.kernel.db.tables import SAGAS
 from services.kernel.errors import DomainError, ErrorRecord, SagaCancelled
@@ -120,7 +121,9 @@ def repeatable_read() -> AbstractContextManager[None]:
 
         try:
             return await original(self, name, isolated)
-        except psycopg.errors.SerializationFailure as error:
+        except TryAgain as error:
+            if not isinstance(error.__cause__, psycopg.errors.SerializationFailure):
+                raise
             raise SagaCancelled from error  # ABORTED, as frameworks map it
 
     return patched(Database, "_attempt", attempt)

@@ -1,12 +1,14 @@
-"""Connections that wait, on both event loops; the server answers late, unasked or never."""
+"""Connections on both event loops, while servers answer late, stay silent or leave."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+import contextlib
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import psutil
 import psycopg
 import pytest
 import uvloop
@@ -67,14 +69,15 @@ async def end(connection: Connection) -> None:
         await other.execute(b"SELECT pg_terminate_backend($1, 5000)", [pid])
 
 
-def is_registered(connection: Connection) -> bool:
-    return connection._loop is not None
-
-
-@on_both_loops
-async def test_the_socket_stays_registered_between_statements(connection: Connection) -> None:
-    await one(connection, "SELECT 1")
-    assert is_registered(connection)
+@contextlib.contextmanager
+def frozen(connection: Connection) -> Iterator[None]:
+    """Stop the server's process of a connection: its kernel still takes bytes."""
+    backend = psutil.Process(connection.info.backend_pid)
+    backend.suspend()
+    try:
+        yield
+    finally:
+        backend.resume()
 
 
 @on_both_loops
@@ -102,36 +105,50 @@ async def test_a_cancelled_statement_ends_and_leaves_the_connection_usable(
 
 
 @on_both_loops
-async def test_a_server_that_leaves_an_idle_connection_does_not_keep_the_loop_busy(
+async def test_a_statement_that_is_cancelled_twice_costs_the_connection_and_no_time(
+    connection: Connection,
+) -> None:
+    statement = asyncio.create_task(connection.execute(b"SELECT pg_sleep(60)"))
+    await asyncio.sleep(0)
+    for _ in range(2):
+        statement.cancel()
+        await asyncio.sleep(0)
+    async with asyncio.timeout(3):
+        await asyncio.wait([statement])
+    assert statement.cancelled()
+    assert connection.closed
+
+
+@on_both_loops
+async def test_a_server_that_leaves_an_idle_connection_is_noticed_at_the_next_statement(
     connection: Connection,
 ) -> None:
     await one(connection, "SELECT 1")
     await end(connection)
-    async with asyncio.timeout(5):
-        while is_registered(connection):  # noqa: ASYNC110 - nobody tells
-            await asyncio.sleep(0)
     with pytest.raises(psycopg.OperationalError):
         await connection.execute(b"SELECT 1")
     assert connection.closed
 
 
 @on_both_loops
-async def test_a_connection_lost_in_a_statement_says_so_and_lets_go_of_the_socket(
-    connection: Connection,
-) -> None:
+async def test_a_connection_lost_in_a_statement_says_so(connection: Connection) -> None:
     statement = asyncio.create_task(connection.execute(b"SELECT pg_sleep(60)"))
     await asyncio.sleep(0)
     await end(connection)
     with pytest.raises(psycopg.OperationalError):
         await statement
-    assert not is_registered(connection)
+    assert connection.closed
 
 
 @on_both_loops
-async def test_a_closed_connection_lets_go_of_its_socket(connection: Connection) -> None:
-    await one(connection, "SELECT 1")
-    await connection.close()
-    assert not is_registered(connection)
+async def test_a_server_that_says_nothing_is_given_up(connection: Connection) -> None:
+    for text in (b"BEGIN", b"SELECT 1", b"COMMIT", b"ROLLBACK"):
+        for run in (Connection.command, Connection.execute):
+            async with await connect(connection.info.dsn) as silent:
+                silent.answer_seconds = 0.05
+                with frozen(silent), pytest.raises(psycopg.OperationalError):
+                    await run(silent, text)
+                assert silent.closed
 
 
 @on_both_loops
@@ -186,18 +203,3 @@ async def test_a_command_that_fails_raises_what_a_statement_would(connection: Co
     await end(connection)
     with pytest.raises(psycopg.OperationalError):
         await connection.command(b"BEGIN")
-
-
-@on_both_loops
-async def test_a_socket_that_libpq_has_closed_by_itself_is_let_go_of(
-    connection: Connection,
-) -> None:
-    """Another file may get its number, and the loop would not report its events."""
-    await connection.command(b"BEGIN")
-    assert is_registered(connection)
-    # The loop does not run meanwhile, so libpq reads the error and the end at once.
-    with psycopg.connect(connection.info.dsn, autocommit=True) as other:
-        other.execute("SELECT pg_terminate_backend(%s, 5000)", [connection.info.backend_pid])
-    with pytest.raises(psycopg.OperationalError):
-        await connection.command(b"COMMIT")
-    assert not is_registered(connection)

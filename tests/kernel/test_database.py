@@ -11,37 +11,15 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from sqlalchemy import (
-    Column,
-    Integer,
-    MetaData,
-    Table,
-    bindparam,
-    column,
-    func,
-    insert,
-    literal,
-    select,
-    table,
-    update,
-)
+from sqlalchemy import bindparam, column, func, literal, select, table
 
 from services.cli.postgres import THROWAWAY, EmbeddedPostgres
 from services.kernel.db.database import Database, Transaction
-from services.kernel.db.statement import NoParameters, NoRow, Statement
+from services.kernel.db.statement import NoParameters, Statement
 from services.kernel.errors import CommitUnknown, DatabaseUnavailable
+from tests.kernel.rows import ADD, INSERT, ROWS, RowId, Total, count, fill
 from tests.kernel.saga_world import Stop
 from tests.postgres import fresh_database, make_template
-
-
-@dataclass(frozen=True, slots=True)
-class RowId:
-    row: int
-
-
-@dataclass(frozen=True, slots=True)
-class Total:
-    total: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,24 +38,7 @@ class Slept:
     slept: str
 
 
-ROWS = Table("rows", MetaData(), Column("id", Integer, primary_key=True), Column("n", Integer))
-COUNT = Statement(select(func.count().label("total")).select_from(ROWS), NoParameters, Total)
-INSERT = Statement(insert(ROWS).values(id=bindparam("row"), n=0), RowId, NoRow)
-ADD = Statement(
-    update(ROWS).where(ROWS.c.id == bindparam("row")).values(n=ROWS.c.n + 1), RowId, NoRow
-)
 SUM = Statement(select(func.sum(ROWS.c.n).label("total")), NoParameters, Total)
-
-
-def fill(url: str) -> None:
-    with psycopg.connect(url) as connection:
-        connection.execute("CREATE TABLE rows (id integer PRIMARY KEY, n integer)")
-
-
-async def count(database: Database) -> int:
-    row = await database.first(COUNT, NoParameters())
-    assert row is not None
-    return row.total
 
 
 async def total(database: Database) -> int:
@@ -307,26 +268,3 @@ async def test_a_transaction_that_the_server_rolled_back_is_not_reported_as_comm
 
     with pytest.raises(RuntimeError, match="swallowed"):
         await database.transact("swallow", swallow)
-
-
-async def test_a_full_queue_is_refused_without_checking_every_connection(
-    url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async def never() -> None:
-        raise AssertionError("the connections are not to blame")
-
-    stop = Stop("test.hold.statement#1")
-    database = Database(url, name="test", connections=1, observer=stop)
-    await database.open()
-    monkeypatch.setattr(database, "_drop_dead_connections", never)
-
-    async def hold(tx: Transaction) -> None:
-        await tx.execute(ADD, RowId(1))
-
-    holding = asyncio.create_task(database.transact("hold", hold))
-    await stop.reached.wait()
-    answers = await asyncio.gather(*(count(database) for _ in range(30)), return_exceptions=True)
-    assert all(isinstance(answer, DatabaseUnavailable) for answer in answers)
-    stop.released.set()
-    await holding
-    await database.close()

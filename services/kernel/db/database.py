@@ -7,19 +7,20 @@ and leaves commits unknown. So it is also the place where a test interferes, as 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import random
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, Protocol, TypeVar
+from typing import Any, NoReturn, Protocol, TypeVar
 
 import psycopg
+from psycopg.pq import TransactionStatus
 from psycopg.rows import namedtuple_row
-from psycopg_pool import AsyncConnectionPool, PoolTimeout, TooManyRequests
+from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout, TooManyRequests
 
 from services.kernel.db.connection import Connection
-from services.kernel.db.pool import WAIT_SECONDS, Connections
+from services.kernel.db.failure import TryAgain, failure_of, must_leave
+from services.kernel.db.limits import LIMITS, SOCKET_LIMITS, TimeLimits
 from services.kernel.db.statement import Statement
-from services.kernel.errors import CommitUnknown, DatabaseUnavailable
+from services.kernel.errors import DatabaseUnavailable
 
 T = TypeVar("T")
 A = TypeVar("A")
@@ -29,32 +30,7 @@ Observer = Callable[[str], Awaitable[None]]
 
 TRANSACTION_TRIES = 6
 RETRY_PAUSE_SECONDS = 0.02
-
-# The server enforces these, so they hold when the client is paused (a zombie) or gone.
-SERVER_LIMITS = {
-    "statement_timeout": "5s",
-    "lock_timeout": "2s",
-    "idle_in_transaction_session_timeout": "5s",
-}
-_LIMITS = " ".join(f"-c {name}={value}" for name, value in SERVER_LIMITS.items())
-# How long libpq waits for a silent peer: in seconds, the last one in milliseconds.
-SOCKET_LIMITS = {
-    "connect_timeout": 3,
-    "keepalives_idle": 5,
-    "keepalives_interval": 2,
-    "keepalives_count": 3,
-    "tcp_user_timeout": 6000,
-}
-
-_REPEATABLE = (psycopg.errors.SerializationFailure, psycopg.errors.DeadlockDetected)
-_NOT_NOW = (
-    PoolTimeout,
-    psycopg.OperationalError,
-    psycopg.InterfaceError,
-    psycopg.errors.QueryCanceled,
-    psycopg.errors.LockNotAvailable,
-    psycopg.errors.ReadOnlySqlTransaction,
-)
+WAITING_PER_CONNECTION = 20
 
 
 class Reader(Protocol):
@@ -115,6 +91,7 @@ class Database:
         observer: Awaited at every edge: a statement or a commit is sent, a commit is
             acknowledged. A test may pause, crash or break things there.
         options: More settings of the sessions, as `-c name=value`.
+        limits: The time that the database may take.
     """
 
     def __init__(
@@ -125,38 +102,43 @@ class Database:
         connections: int = 10,
         observer: Observer | None = None,
         options: str = "",
+        limits: TimeLimits = LIMITS,
     ) -> None:
         self.name = name
         self._observer = observer
+        self._limits = limits
         self._running: set[asyncio.Task[Any]] = set()
-        pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
+        self._generation = 0
+        self._pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
             url,
             connection_class=Connection,
+            configure=self._configure,
             min_size=1,
             max_size=connections,
+            max_waiting=connections * WAITING_PER_CONNECTION,
             open=False,
-            timeout=WAIT_SECONDS,
-            reconnect_timeout=5.0,
+            timeout=limits.turn_seconds,
+            reconnect_timeout=limits.reconnect_seconds,
+            reconnect_failed=_go_on_connecting,
             name=name,
             kwargs={
                 **SOCKET_LIMITS,
                 "autocommit": True,
                 "row_factory": namedtuple_row,
                 "cursor_factory": psycopg.AsyncRawCursor,
-                "options": f"{_LIMITS} {options}",
+                "options": f"{limits.options} {options}",
             },
         )
-        self.connections = Connections(pool, connections)
 
     async def open(self) -> None:
         """Start to connect; a database that is down does not stop the service."""
-        await self.connections.open()
+        await self._pool.open()
 
     async def close(self) -> None:
         """Wait for running transactions, which the server bounds, then disconnect."""
         if self._running:
             await asyncio.wait(self._running, timeout=10.0)
-        await self.connections.close()
+        await self._pool.close()
 
     async def all(self, statement: Statement[A, B], parameters: A, /) -> list[B]:
         """Run one reading statement and return every row.
@@ -202,84 +184,113 @@ class Database:
             task.exception()  # read it: asyncio logs exceptions that nobody has read
 
     async def _tries(self, name: str, work: Work[T]) -> T:
-        for left in reversed(range(TRANSACTION_TRIES)):
+        return await self._repeated(lambda: self._attempt(name, work))
+
+    async def _repeated(self, attempt: Callable[[], Awaitable[T]]) -> T:
+        """Make a few attempts, but begin none when the caller has waited for long."""
+        time = asyncio.get_running_loop().time
+        until = time() + self._limits.answer_seconds
+        for number in range(1, TRANSACTION_TRIES + 1):
             try:
-                return await self._attempt(name, work)
-            except CommitUnknown:
-                raise
-            except _REPEATABLE as error:
-                if not left:
+                return await attempt()
+            except TryAgain as error:
+                if number == TRANSACTION_TRIES or time() > until:
                     raise DatabaseUnavailable from error
-            except _NOT_NOW as error:
-                if not left or not _connection_was_lost(error):
-                    raise DatabaseUnavailable from error
-                await self._drop_dead_connections()
-            await asyncio.sleep(random.uniform(0, RETRY_PAUSE_SECONDS * (TRANSACTION_TRIES - left)))
+            await asyncio.sleep(random.uniform(0, RETRY_PAUSE_SECONDS * number))
         raise AssertionError("unreachable")
 
     async def _attempt(self, name: str, work: Work[T]) -> T:
-        connection = await self.connections.borrow()
+        connection = await self._borrow()
         try:
             await connection.command(b"BEGIN")
             result = await work(Transaction(connection, f"{self.name}.{name}", self._observer))
             await self._commit(connection, name)
             return result
+        except psycopg.Error as error:
+            await self._fail(connection, error)
         except BaseException:
             await _roll_back(connection)
             raise
         finally:
-            await self.connections.put(connection)
+            await self._pool.putconn(connection)
 
     async def _commit(self, connection: Connection, name: str) -> None:
         if self._observer is not None:
             await self._observer(f"{self.name}.{name}.commit.sent")
         try:
             tag = await connection.command(b"COMMIT")
-        except (psycopg.OperationalError, psycopg.InterfaceError) as error:
-            raise CommitUnknown from error
+        except psycopg.Error as error:
+            await self._fail(connection, error, in_commit=True)
         if tag != b"COMMIT":
             raise RuntimeError(f"{name} swallowed an error of SQL, so the server rolled it back")
         if self._observer is not None:
             await self._observer(f"{self.name}.{name}.commit.acked")
 
     async def _read(self, statement: Statement[A, B], parameters: A) -> list[B]:
-        for left in reversed(range(TRANSACTION_TRIES)):
-            try:
-                return await self._read_once(statement, parameters)
-            except _NOT_NOW as error:
-                if not left or not _connection_was_lost(error):
-                    raise DatabaseUnavailable from error
-                await self._drop_dead_connections()
-        raise AssertionError("unreachable")
+        return await self._repeated(lambda: self._read_once(statement, parameters))
 
     async def _read_once(self, statement: Statement[A, B], parameters: A) -> list[B]:
-        connection = await self.connections.borrow()
+        connection = await self._borrow()
         try:
             cursor = await statement.run(connection, parameters)
             return await cursor.fetchall()
+        except psycopg.Error as error:
+            await self._fail(connection, error)
         finally:
-            await self.connections.put(connection)
+            # A caller may be cancelled at any time, and the pool would lose the connection.
+            await asyncio.shield(self._pool.putconn(connection))
 
-    async def _drop_dead_connections(self) -> None:
-        with contextlib.suppress(*_NOT_NOW):
-            await self.connections.check()
+    async def _borrow(self) -> Connection:
+        task = asyncio.current_task()
+        assert task is not None
+        cancelled = task.cancelling()
+        try:
+            connection = await self._pool.getconn()
+        except (PoolTimeout, TooManyRequests, PoolClosed) as error:
+            raise DatabaseUnavailable from error
+        if task.cancelling() > cancelled:
+            # The pool waits by `wait_for`. Up to Python 3.11 that forgets a cancellation
+            # which comes together with the connection.
+            await asyncio.shield(self._pool.putconn(connection))
+            raise asyncio.CancelledError
+        return connection
+
+    async def _fail(
+        self, connection: Connection, error: psycopg.Error, *, in_commit: bool = False
+    ) -> NoReturn:
+        """Leave the connection in order or for good, and raise the error for the caller."""
+        failure = failure_of(error, is_closed=connection.closed, in_commit=in_commit)
+        if connection.closed:
+            await self._renew(connection)
+        elif must_leave(error):
+            await connection.close()
+        else:
+            await _roll_back(connection)
+        if failure is None:
+            raise error
+        raise failure from error
+
+    async def _renew(self, lost: Connection) -> None:
+        """Replace all connections, because after a restart of the server each would fail."""
+        if lost.generation == self._generation:
+            self._generation += 1
+            await self._pool.drain()
+
+    async def _configure(self, connection: Connection) -> None:
+        connection.answer_seconds = self._limits.answer_seconds
+        connection.generation = self._generation
+
+
+async def _go_on_connecting(pool: AsyncConnectionPool[Connection]) -> None:
+    # Only a caller who waits makes the pool grow. Callers who have given up still count as
+    # waiting, and when they are too many, the pool refuses all others.
+    await pool.check()
 
 
 async def _roll_back(connection: Connection) -> None:
-    if connection.closed:
+    if connection.pgconn.transaction_status in (TransactionStatus.IDLE, TransactionStatus.UNKNOWN):
         return
     try:
         await connection.execute(b"ROLLBACK")
     except psycopg.Error:
         await connection.close()
-
-
-def _connection_was_lost(error: Exception) -> bool:
-    if isinstance(error, (PoolTimeout, TooManyRequests)):
-        return False
-    sqlstate = getattr(error, "sqlstate", None)
-    # 57P01..57P03: the server shuts down or starts; 08xxx: the connection broke.
-    return sqlstate is None or sqlstate.startswith("08") or sqlstate in _SHUTDOWN
-
-
-_SHUTDOWN = {"57P01", "57P02", "57P03", "25P03"}

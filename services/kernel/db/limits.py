@@ -1,0 +1,58 @@
+"""How long a database may take."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+# How long libpq waits for a silent peer: in seconds, the last one in milliseconds.
+SOCKET_LIMITS = {
+    "connect_timeout": 3,
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 6000,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimeLimits:
+    """The time that a database may take, in seconds.
+
+    The server holds the first three. So they hold also while the client is paused (a
+    zombie) or gone. The others are the client's, for a server that stays silent.
+
+    Attributes:
+        statement_seconds: The time for a statement.
+        lock_seconds: The time to wait for a lock.
+        idle_seconds: The time for which a transaction may be idle.
+        margin_seconds: The further time for the server's answer, after which the client
+            finishes the connection.
+        turn_seconds: The time to wait for a free connection.
+        reconnect_seconds: The time in which attempts to connect become rarer. Then they
+            begin anew.
+    """
+
+    statement_seconds: float = 5.0
+    lock_seconds: float = 2.0
+    idle_seconds: float = 5.0
+    margin_seconds: float = 2.0
+    turn_seconds: float = 2.0
+    reconnect_seconds: float = 5.0
+
+    @property
+    def answer_seconds(self) -> float:
+        """The time to wait for the answer to BEGIN, a statement, COMMIT or ROLLBACK."""
+        return self.statement_seconds + self.margin_seconds
+
+    @property
+    def options(self) -> str:
+        """The limits that the server holds, as options of a session."""
+        limits = {
+            "statement_timeout": self.statement_seconds,
+            "lock_timeout": self.lock_seconds,
+            "idle_in_transaction_session_timeout": self.idle_seconds,
+        }
+        return " ".join(f"-c {name}={1000 * limit:.0f}ms" for name, limit in limits.items())
+
+
+LIMITS = TimeLimits()
