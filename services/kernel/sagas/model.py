@@ -48,9 +48,9 @@ class SagaState(StrEnum):
         return self in (SagaState.DONE, SagaState.ABORTED)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Saga:
-    """A saga as its row had it, with its JSON as it is.
+    """A saga as its row had it, with its JSON as it is: personal data, so it has no repr.
 
     Attributes:
         version: The version of its kind, which tells the form of the JSON.
@@ -90,7 +90,7 @@ class Saga:
         return self.error is not None and self.error.code is grpc.StatusCode.UNAVAILABLE
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Outcome(Generic[R]):
     """The end of a saga. Without result and error it was forgotten with its user."""
 
@@ -114,7 +114,7 @@ class Outcome(Generic[R]):
         return self.result
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class RunningSaga(Generic[P]):
     """A saga as a step of it needs it."""
 
@@ -148,7 +148,7 @@ class RunningSaga(Generic[P]):
 InitialChange = Callable[[Transaction, UUID], Awaitable[None]]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class NewSaga(Generic[P, R]):
     """A saga that is to begin; `SagaKind.new` makes one.
 

@@ -23,7 +23,7 @@ def test_a_profile_is_changed_field_by_field(customer: Person, account: Account,
     expect(customer.error_at("Picture")).to_contain_text("must be an http or https URL")
     customer.fill(Picture="", Phone_number=other.phone)
     customer.press("Save")
-    expect(customer.error_at("Phone number")).to_contain_text("Another account")
+    expect(customer.error_at("Phone number")).to_contain_text("belongs to another account")
     customer.fill(Phone_number="", A_few_words="Poetical science.")
     customer.press("Save")
     expect(customer.news("Saved.")).to_be_visible()
