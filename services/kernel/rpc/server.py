@@ -53,9 +53,11 @@ OPTIONS: Sequence[tuple[str, int]] = (
     # connection that sends more than one each five minutes.
     ("grpc.http2.min_ping_interval_without_data_ms", 1000),
     ("grpc.keepalive_permit_without_calls", 1),
-    # A caller that is gone without a word leaves its streams here.
+    # A caller that is gone without a word leaves its streams here. gRPC 1.85 waits for the answer
+    # to a ping as long as the last of these says, by default a minute.
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.http2.ping_timeout_ms", 10_000),
     # The longest call of a connection that has reached its age must end in time.
     ("grpc.max_connection_age_grace_ms", round(DEADLINE_LONGEST_SECONDS * 1000) + 10_000),
 )
