@@ -16,7 +16,6 @@ from services.cli.postgres import EmbeddedPostgres
 from services.commerce.model import METADATA as COMMERCE
 from services.kernel.db.connection import Connection
 from services.kernel.db.database import Database
-from services.kernel.db.limits import TimeLimits
 from services.kernel.db.statement import Statement
 from services.profile.model import METADATA as PROFILE
 from tests.faults.edges import Actor, Run
@@ -142,11 +141,6 @@ class Stage(Protocol):
         """Look at the tables, because they have changed."""
 
 
-# A process that was paused in a transaction tries it again, however long it was paused: the
-# worst that it can do, because the service itself gives up after a few seconds.
-ZOMBIES_GO_ON = TimeLimits(margin_seconds=60.0)
-
-
 class EdgeDatabase(Database):
     """A database whose commits can be lost, and whose reads wait for their actor.
 
@@ -170,7 +164,6 @@ class EdgeDatabase(Database):
             connections=connections,
             observer=self._observe,
             options=f"-c search_path={schema} -c application_name={session}",
-            limits=ZOMBIES_GO_ON,
         )
         self.session = session
         self._stage = stage

@@ -6,6 +6,7 @@ import psycopg
 import pytest
 from psycopg import errors
 
+from services.kernel.db.connection import NoAnswer
 from services.kernel.db.failure import TryAgain, failure_of, must_leave
 from services.kernel.errors import CommitUnknown, DatabaseUnavailable
 
@@ -66,6 +67,11 @@ def test_an_error_says_what_has_become_of_a_transaction(
 def test_whatever_the_error_is_a_closed_connection_was_lost(kind: type[psycopg.Error]) -> None:
     assert _type(failure_of(kind(), is_closed=True)) is TryAgain
     assert _type(failure_of(kind(), is_closed=True, in_commit=True)) is CommitUnknown
+
+
+def test_what_a_server_did_not_answer_is_not_repeated() -> None:
+    assert _type(failure_of(NoAnswer(), is_closed=True)) is DatabaseUnavailable
+    assert _type(failure_of(NoAnswer(), is_closed=True, in_commit=True)) is CommitUnknown
 
 
 def test_a_server_that_has_rolled_back_a_commit_is_believed_though_it_has_gone() -> None:

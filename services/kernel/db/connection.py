@@ -7,13 +7,17 @@ from typing import Any, TypeVar
 import psycopg
 from psycopg import generators
 from psycopg.abc import PQGen
-from psycopg.pq import ExecStatus
+from psycopg.pq import ConnStatus, ExecStatus
 from psycopg.pq.abc import PGconn, PGresult
 from psycopg.rows import AsyncRowFactory, tuple_row
 
 from services.kernel.db.limits import LIMITS
 
 T = TypeVar("T")
+
+
+class NoAnswer(psycopg.OperationalError):
+    """The server stayed silent, so that the client has finished the connection."""
 
 
 class Connection(psycopg.AsyncConnection[Any]):
@@ -40,17 +44,22 @@ class Connection(psycopg.AsyncConnection[Any]):
         """Let psycopg talk to the server until it has the answer.
 
         Raises:
-            psycopg.Error: The server refused, left or stayed silent.
+            NoAnswer: The server stayed silent.
+            psycopg.Error: The server refused or left.
         """
         if timeout is not None:
             return await super().wait(gen, interval, timeout)
         try:
             return await super().wait(gen, interval, self.answer_seconds)
         except psycopg.OperationalError as error:
-            if error.sqlstate is None:
-                # The server did not say this. Its answer may still come, and nobody may
-                # take it for the answer to a later statement.
-                self.pgconn.finish()
+            if error.sqlstate is not None:
+                raise
+            # The server did not say this. Its answer may still come, and nobody may take it
+            # for the answer to a later statement.
+            is_silent = self.pgconn.status == ConnStatus.OK
+            self.pgconn.finish()
+            if is_silent:
+                raise NoAnswer(f"no answer in {self.answer_seconds} seconds") from error
             raise
 
     async def command(self, text: bytes) -> bytes | None:

@@ -187,14 +187,11 @@ class Database:
         return await self._repeated(lambda: self._attempt(name, work))
 
     async def _repeated(self, attempt: Callable[[], Awaitable[T]]) -> T:
-        """Make a few attempts, but begin none when the caller has waited for long."""
-        time = asyncio.get_running_loop().time
-        until = time() + self._limits.answer_seconds
         for number in range(1, TRANSACTION_TRIES + 1):
             try:
                 return await attempt()
             except TryAgain as error:
-                if number == TRANSACTION_TRIES or time() > until:
+                if number == TRANSACTION_TRIES:
                     raise DatabaseUnavailable from error
             await asyncio.sleep(random.uniform(0, RETRY_PAUSE_SECONDS * number))
         raise AssertionError("unreachable")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import psycopg
 
+from services.kernel.db.connection import NoAnswer
 from services.kernel.errors import CommitUnknown, DatabaseUnavailable
 
 # Serialization failure and deadlock: the server has rolled back.
@@ -15,7 +16,10 @@ _READ_ONLY = "25006"
 
 
 class TryAgain(DatabaseUnavailable):
-    """Nothing was committed, and the same may succeed now."""
+    """Nothing was committed, and the same may succeed now.
+
+    After silence it may, too, but the caller has waited long enough.
+    """
 
 
 def failure_of(
@@ -31,7 +35,7 @@ def failure_of(
     sqlstate = error.sqlstate or ""
     if sqlstate in _CONFLICTS:
         return TryAgain()
-    is_lost = is_closed or sqlstate.startswith(_ENDINGS)
+    is_lost = (is_closed or sqlstate.startswith(_ENDINGS)) and not isinstance(error, NoAnswer)
     is_refused = isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
     if not (is_lost or is_refused or sqlstate == _READ_ONLY):
         return None
