@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from services.kernel.ids import new_id
 from services.kernel.sagas.model import Saga, SagaKind, SagaState
@@ -12,6 +12,7 @@ P = TypeVar("P")
 R = TypeVar("R")
 
 NOW = datetime.now(UTC)
+NO_DATABASE: Any = None  # to read a payload
 
 
 def row(
@@ -51,6 +52,6 @@ def written_again(
     saga = row(kind, payload=payload, result=result)
     outcome = kind.outcome_of(saga)
     return (
-        kind.payload_json(kind.running(saga).payload),
+        kind.payload_json(kind.running(saga, NO_DATABASE).payload),
         kind.result_json(outcome.unwrap()),
     )

@@ -37,8 +37,8 @@ def compose(
     orders = order_grpc.OrderServiceStub(parts.channel("commerce"))
     engine = parts.saga_engine(
         sagas.RegistrationSaga(profiles, issue_code=shared.codes.issue_verification),
-        *sagas.profile_status_sagas(parts.database, profiles),
-        sagas.AccountDeletionSaga(parts.database, orders, profiles),
+        *sagas.profile_status_sagas(profiles),
+        sagas.AccountDeletionSaga(orders, profiles),
     )
     local = Authentication(domain.LocalKeys(signing_keys), LocalSessions(parts.database))
     remote = sagas.RemoteProfiles(profiles, health_pb2_grpc.HealthStub(channel))

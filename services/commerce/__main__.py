@@ -33,8 +33,8 @@ def compose(parts: ServiceParts, settings: CommerceSettings) -> Composition:
     """Put Commerce together."""
     wallets = wallet_grpc.WalletServiceStub(parts.channel("profile"))
     engine = parts.saga_engine(
-        CheckoutSaga(parts.database, wallets, settings.currency),
-        CancellationSaga(parts.database, wallets, settings.currency),
+        CheckoutSaga(wallets, settings.currency),
+        CancellationSaga(wallets, settings.currency),
     )
     messages = Messages(settings.currency)
     return Composition(

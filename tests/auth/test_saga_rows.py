@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -16,8 +17,9 @@ from services.auth.sagas.registration import REGISTRATION
 from services.kernel.errors import RequestInProgress
 from services.kernel.ids import new_id
 from tests.auth.world import World
-from tests.fakes.participants import FakeProfile
-from tests.saga_rows import row, written_again
+from tests.busy import all_connections_taken
+from tests.fakes.participants import FakeOrders, FakeProfile
+from tests.saga_rows import NO_DATABASE, row, written_again
 
 STUDENT: tuple[dict[str, Any], dict[str, Any]] = (
     {
@@ -185,7 +187,7 @@ def test_a_field_that_is_not_known_is_refused() -> None:
     payload, result = STUDENT
     saga = row(REGISTRATION, payload=payload | {"nickname": "Al"}, result=result | {"more": 1})
     with pytest.raises(ValidationError):
-        REGISTRATION.running(saga)
+        REGISTRATION.running(saga, NO_DATABASE)
     with pytest.raises(ValidationError):
         REGISTRATION.outcome_of(saga)
     profile = {**result["profile"], "nickname": "Al"}
@@ -250,3 +252,22 @@ async def test_a_saga_that_a_process_of_before_has_begun_is_finished(
     await world.settled()
     assert [row.status for row in await world.sql("SELECT status FROM users")] == ["ACTIVE"]
     assert list(profile.profiles) == [str(user_id)]
+
+
+async def test_sagas_are_recovered_while_requests_hold_every_connection(
+    world: World, profile: FakeProfile, orders: FakeOrders
+) -> None:
+    member = await world.member("ada@example.com")
+    async with all_connections_taken(world.running.database):
+        await world.sql(
+            "INSERT INTO sagas (id, kind, state, payload, user_id, next_run_at)"
+            " SELECT gen_random_uuid(), kind, 'RUNNING', payload::jsonb, %s, saga_now()"
+            " FROM (VALUES ('email_verification', '{}'), ('user_disabling', '{}'),"
+            " ('user_enabling', '{}'), ('account_deletion', '{\"status\": \"ACTIVE\"}'))"
+            " AS new (kind, payload)",
+            member.id,
+        )
+        async with asyncio.timeout(3):
+            while await world.sql("SELECT 1 FROM sagas WHERE state <> 'DONE'"):
+                pass
+    assert orders.forgotten == profile.forgotten == [member.id]

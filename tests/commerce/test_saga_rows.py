@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
 from services.commerce.sagas.kinds import CANCELLATION, CHECKOUT
+from tests.busy import all_connections_taken
 from tests.commerce.world import Shop
 from tests.saga_rows import row, written_again
 
@@ -67,3 +69,15 @@ async def test_a_process_of_before_reads_what_is_written_now(shop: Shop) -> None
         "create_time": saga.result["create_time"],
         "debit_id": str(saga.id),
     }
+
+
+async def test_a_checkout_is_recovered_while_requests_hold_every_connection(shop: Shop) -> None:
+    buyer, product = await shop.buyer(5000), await shop.product(name="Tea", price=250)
+    await shop.bought(buyer, product)
+    async with all_connections_taken(shop.database):
+        shop.rows("UPDATE orders SET state = 'PENDING'")
+        shop.rows("UPDATE sagas SET state = 'RUNNING', result = NULL, next_run_at = saga_now()")
+        async with asyncio.timeout(3):
+            while await asyncio.to_thread(shop.rows, "SELECT 1 FROM sagas WHERE state = 'RUNNING'"):
+                pass
+    assert await shop.balance(buyer) == 4750

@@ -181,8 +181,8 @@ def nothing_to_undo_after_a_refusal() -> Iterator[None]:
         yield
 
 
-async def _end(definition: Reversible, saga: Saga, tx: Transaction) -> Saga:
-    await definition.undo(tx, definition.kind.running(saga))
+async def _end(definition: Reversible, saga: Saga, database: Database, tx: Transaction) -> Saga:
+    await definition.undo(tx, definition.kind.running(saga, database))
     aborted = await saga_store.mark_aborted(tx, saga.id)
     assert aborted is not None
     return aborted
@@ -195,8 +195,9 @@ def undo_before_compensating() -> AbstractContextManager[None]:
         definition: Reversible,
         database: Database,
     ) -> Saga:
-        ended = await self._decide("T4", partial(_end, definition, saga), saga, database)
-        await definition.compensate(definition.kind.running(saga))
+        end = partial(_end, definition, saga, database)
+        ended = await self._decide("T4", end, saga, database)
+        await definition.compensate(definition.kind.running(saga, database))
         return ended
 
     return patched(SagaStateMachine, "_back", back)

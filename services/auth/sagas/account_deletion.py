@@ -18,7 +18,7 @@ from lockstep.profile.v1 import profile_service_pb2_grpc as profile_grpc
 from services.auth.model import Status
 from services.auth.store import accounts, audit, codes, sessions
 from services.auth.store.forgetting import FORGETTING
-from services.kernel.db.database import Database, Transaction
+from services.kernel.db.database import Transaction
 from services.kernel.sagas.model import STORED, Nothing, RunningSaga, SagaKind
 from services.kernel.sagas.protocol import ReversibleSaga
 from services.kernel.sagas.remote import saga_step
@@ -38,7 +38,6 @@ ACCOUNT_DELETION = SagaKind("account_deletion", DeletionPayload, Nothing, versio
 class AccountDeletionSaga(ReversibleSaga[DeletionPayload, None, Nothing]):
     """See the module. It has no deadline: after the pivot it must not turn back."""
 
-    database: Database
     orders: order_grpc.OrderServiceAsyncStub
     profiles: profile_grpc.ProfileServiceAsyncStub
 
@@ -56,7 +55,7 @@ class AccountDeletionSaga(ReversibleSaga[DeletionPayload, None, Nothing]):
         async def end_sessions(tx: Transaction) -> None:
             await sessions.end_all(tx, saga.user_id)
 
-        await self.database.transact("A", end_sessions)
+        await saga.database.transact("A", end_sessions)
         await self.profiles.ForgetProfile(
             profile_pb.ForgetProfileRequest(saga_id=saga_id, user_id=user_id)
         )

@@ -16,7 +16,7 @@ from lockstep.profile.v1 import profile_service_pb2_grpc as profile_grpc
 from lockstep_clients import NotFound
 
 from services.auth.store import accounts
-from services.kernel.db.database import Database, Transaction
+from services.kernel.db.database import Transaction
 from services.kernel.sagas.model import Nothing, RunningSaga, SagaKind
 from services.kernel.sagas.protocol import ForwardOnlySaga
 
@@ -30,12 +30,11 @@ class ProfileStatusSaga(ForwardOnlySaga[Nothing, Nothing]):
     """See the module. The status that holds now is sent, not that of the saga's beginning."""
 
     kind: SagaKind[Nothing, Nothing]
-    database: Database
     profiles: profile_grpc.ProfileServiceAsyncStub
 
     async def forward(self, saga: RunningSaga[Nothing]) -> None:
         """Set the profile's status, unless the account was deleted since."""
-        account = await accounts.status(self.database, saga.user_id)
+        account = await accounts.status(saga.database, saga.user_id)
         if account is None:
             return
         request = profile_pb.SetProfileStatusRequest(
@@ -54,8 +53,8 @@ class ProfileStatusSaga(ForwardOnlySaga[Nothing, Nothing]):
 
 
 def profile_status_sagas(
-    database: Database, profiles: profile_grpc.ProfileServiceAsyncStub
+    profiles: profile_grpc.ProfileServiceAsyncStub,
 ) -> list[ProfileStatusSaga]:
     """Return the saga of each kind."""
     kinds = (EMAIL_VERIFICATION, USER_DISABLING, USER_ENABLING)
-    return [ProfileStatusSaga(kind, database, profiles) for kind in kinds]
+    return [ProfileStatusSaga(kind, profiles) for kind in kinds]

@@ -15,7 +15,7 @@ from lockstep.profile.v1 import wallet_service_pb2_grpc as wallet_grpc
 from services.commerce.model import Order
 from services.commerce.sagas.kinds import CANCELLATION, OrderPayload
 from services.commerce.store import orders, products
-from services.kernel.db.database import Database, Transaction
+from services.kernel.db.database import Transaction
 from services.kernel.errors import Internal
 from services.kernel.money import to_wire
 from services.kernel.sagas.model import RunningSaga
@@ -26,7 +26,6 @@ from services.kernel.sagas.protocol import ForwardOnlySaga
 class CancellationSaga(ForwardOnlySaga[OrderPayload, Order]):
     """See the module."""
 
-    database: Database
     wallets: wallet_grpc.WalletServiceAsyncStub
     currency: str
 
@@ -34,7 +33,7 @@ class CancellationSaga(ForwardOnlySaga[OrderPayload, Order]):
 
     async def forward(self, saga: RunningSaga[OrderPayload]) -> None:
         """Refund what the order cost; a refund that is refused is sent again."""
-        order = await orders.get_known(self.database, saga.payload.order_id)
+        order = await orders.get_known(saga.database, saga.payload.order_id)
         if not order.total:
             return
         transfer = await self.wallets.RefundWallet(

@@ -16,7 +16,7 @@ from services.commerce.errors import InsufficientFunds, PaymentUnavailable
 from services.commerce.model import Order
 from services.commerce.sagas.kinds import CHECKOUT, OrderPayload
 from services.commerce.store import carts, orders, products
-from services.kernel.db.database import Database, Transaction
+from services.kernel.db.database import Transaction
 from services.kernel.errors import SagaCancelled
 from services.kernel.money import to_wire
 from services.kernel.rpc.timestamps import timestamp
@@ -29,7 +29,6 @@ from services.kernel.sagas.remote import saga_step
 class CheckoutSaga(ReversibleSaga[OrderPayload, None, Order]):
     """See the module."""
 
-    database: Database
     wallets: wallet_grpc.WalletServiceAsyncStub
     currency: str
 
@@ -38,7 +37,7 @@ class CheckoutSaga(ReversibleSaga[OrderPayload, None, Order]):
 
     async def forward(self, saga: RunningSaga[OrderPayload]) -> None:
         """Debit the wallet with what the order cost when it was placed."""
-        order = await orders.get_known(self.database, saga.payload.order_id)
+        order = await orders.get_known(saga.database, saga.payload.order_id)
         if order.total:  # A zero total needs no debit.
             await self._debit(saga, order.total)
 

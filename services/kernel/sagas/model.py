@@ -17,7 +17,7 @@ import grpc
 import pydantic
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from services.kernel.db.database import Transaction
+from services.kernel.db.database import Database, Transaction
 from services.kernel.errors import ErrorRecord, RecordedError, RequestInProgress
 from services.kernel.ids import new_id
 
@@ -116,10 +116,16 @@ class Outcome(Generic[R]):
 
 @dataclass(frozen=True, slots=True, repr=False)
 class RunningSaga(Generic[P]):
-    """A saga as a step of it needs it."""
+    """A saga as a step of it needs it.
+
+    Attributes:
+        database: The connections on which it is driven, for what the step reads and writes
+            outside of the commits that decide. Those of requests may all be taken.
+    """
 
     saga: Saga
     payload: P
+    database: Database
 
     @property
     def id(self) -> UUID:
@@ -209,9 +215,14 @@ class SagaKind(Generic[P, R]):
         """Return a result as its row holds it."""
         return self._result.dump_python(result, mode="json", exclude_defaults=True)
 
-    def running(self, saga: Saga) -> RunningSaga[P]:
-        """Return a saga of this kind for one of its steps."""
-        return RunningSaga(saga, self._payload.validate_python(saga.payload))
+    def running(self, saga: Saga, database: Database) -> RunningSaga[P]:
+        """Return a saga of this kind for one of its steps.
+
+        Args:
+            saga: The saga.
+            database: The connections on which it is driven.
+        """
+        return RunningSaga(saga, self._payload.validate_python(saga.payload), database)
 
     def payload_of(self, saga: Saga) -> P | None:
         """Return a saga's payload; None when it was forgotten, or is of another kind."""

@@ -190,7 +190,7 @@ class SagaStateMachine:
     ) -> Saga:
         if saga.state is SagaState.COMPENSATING:
             raise RuntimeError(f"{saga.kind} cannot turn back")
-        running = definition.kind.running(saga)
+        running = definition.kind.running(saga, database)
         with _bounded(None):
             await definition.forward(running)
 
@@ -202,7 +202,7 @@ class SagaStateMachine:
     async def _forward(
         self, saga: Saga, definition: ReversibleSaga[P, A, R], database: Database
     ) -> Saga:
-        deadline, running = definition.deadline, definition.kind.running(saga)
+        deadline, running = definition.deadline, definition.kind.running(saga, database)
         if deadline and saga.expires is not None and time.monotonic() >= saga.expires:
             return await self._turn(saga, deadline.error(), database)
         try:
@@ -250,7 +250,7 @@ class SagaStateMachine:
     async def _back(
         self, saga: Saga, definition: ReversibleSaga[P, A, R], database: Database
     ) -> Saga:
-        running = definition.kind.running(saga)
+        running = definition.kind.running(saga, database)
         await definition.compensate(running)
 
         async def t4(tx: Transaction) -> Saga:
