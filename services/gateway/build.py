@@ -13,7 +13,7 @@ from services.gateway.binding.descriptors import Binding, DescriptorError, Rpc
 from services.gateway.binding.protojson import MessageForms
 from services.gateway.binding.routes import DuplicateRouteError, Router
 from services.gateway.http.app import Gateway
-from services.gateway.http.config import GatewayConfig
+from services.gateway.http.config import ANSWER_BYTES, GatewayConfig
 from services.gateway.http.connection import connection_class
 from services.gateway.http.cors import Cors
 from services.gateway.http.errors import Failures
@@ -45,6 +45,7 @@ class Shared:
     channels: Channels
     forms: MessageForms
     failures: Failures
+    answer_bytes: int = ANSWER_BYTES
 
 
 def find_api(registry: Registry, upstreams: Mapping[str, Upstream]) -> Api:
@@ -87,13 +88,14 @@ async def running(api: Api, pages: Mapping[str, Page], config: GatewayConfig) ->
         OSError: The port is taken or not allowed.
     """
     shared = Shared(
-        Channels(config.channel_options, config.resolve),
+        Channels(config.channel_options, config.resolve, answer_bytes=config.limits.answer_bytes),
         MessageForms(
             api.registry,
             ignore_unknown=config.ignore_unknown,
             fold_first_letter=config.fold_first_letter,
         ),
         Failures(config.error_domain, api.registry),
+        config.limits.answer_bytes,
     )
     health = Health(shared.channels, shared.failures)
     async with contextlib.AsyncExitStack() as stack:
@@ -146,6 +148,7 @@ def _add(
             failures=shared.failures,
             upstream=upstream,
             invoke=shared.channels.invoker(upstream, rpc.path),
+            answer_bytes=shared.answer_bytes,
         )
         router.add(binding.method, binding.template, transcoder)
     except DuplicateRouteError as error:

@@ -18,7 +18,7 @@ from pydantic import BeforeValidator, Field
 from pydantic_settings import NoDecode
 
 from services.common.settings import CommonSettings, SettingsError, load
-from services.gateway.http.config import ConnectionLimits, GatewayConfig, Limits
+from services.gateway.http.config import ANSWER_BYTES, ConnectionLimits, GatewayConfig, Limits
 
 if TYPE_CHECKING:
     from lockstep_clients import ServiceIdentity
@@ -76,6 +76,12 @@ class GatewaySettings(CommonSettings):
     )
     gateway_body_bytes: int = Field(
         default=1024 * 1024, ge=1024, le=4 * 1024 * 1024, description="largest request body"
+    )
+    gateway_answer_bytes: int = Field(
+        default=ANSWER_BYTES,
+        ge=1024,
+        le=256 * 1024 * 1024,
+        description="largest answer of a service; a larger one is 500",
     )
     gateway_header_bytes: int = Field(
         default=32 * 1024, ge=1024, le=1024 * 1024, description="most bytes of request headers"
@@ -212,6 +218,7 @@ def _limits(settings: GatewaySettings) -> Limits:
         body_bytes=settings.gateway_body_bytes,
         call_seconds=settings.gateway_deadline_seconds,
         body_seconds=settings.gateway_read_seconds,
+        answer_bytes=settings.gateway_answer_bytes,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -86,10 +86,15 @@ class _Echo(grpc.GenericRpcHandler):
 
 
 @contextlib.asynccontextmanager
-async def echoing(health: HealthServicer | None = None) -> AsyncIterator[Upstreams]:
+async def echoing(
+    health: HealthServicer | None = None, *, options: Iterable[tuple[str, int]] = (), **limits: Any
+) -> AsyncIterator[Upstreams]:
     """Run the gRPC server, with a health service or without one."""
     upstreams = Upstreams()
-    server = grpc.aio.server(options=[("grpc.max_metadata_size", 64 * 1024)])
+    server = grpc.aio.server(
+        options=[("grpc.max_metadata_size", 64 * 1024), *options],
+        **limits,
+    )
     server.add_generic_rpc_handlers([_Echo(upstreams)])
     if health is not None:
         health_pb2_grpc.add_HealthServicer_to_server(health, server)

@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
+
+ANSWER_BYTES: Final = 8 * 1024 * 1024
+"""The largest answer of a service, unless a setting says otherwise."""
 
 ChannelOptions = Sequence[tuple[str, int | str]]
 
@@ -21,12 +25,14 @@ class Limits:
         body_bytes: The largest body.
         call_seconds: The longest call, and the timeout of a client that sends none.
         body_seconds: The longest time that a body may take to arrive.
+        answer_bytes: The largest answer of a service.
     """
 
     requests: int
     body_bytes: int
     call_seconds: float
     body_seconds: float
+    answer_bytes: int = ANSWER_BYTES
 
 
 @dataclass(frozen=True, slots=True)

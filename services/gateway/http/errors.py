@@ -16,12 +16,16 @@ from protobuf import DescFieldValueList, DescFieldValueMessage, DescMessage, Reg
 
 from services.gateway.binding.descriptors import STATUS
 from services.gateway.binding.violations import BadRequest
+from services.gateway.http.causes import Cause, cause_of
 
 TYPE_PREFIX: Final = "type.googleapis.com/"
 ERROR_INFO: Final = TYPE_PREFIX + "google.rpc.ErrorInfo"
 BAD_REQUEST: Final = TYPE_PREFIX + "google.rpc.BadRequest"
 RETRY_INFO: Final = TYPE_PREFIX + "google.rpc.RetryInfo"
+RETRY: Final = {"@type": RETRY_INFO, "retryDelay": "1s"}
 STATUS_DETAILS: Final = "grpc-status-details-bin"
+RETRY_SECONDS: Final = "1"
+"""The time to wait, if the service that refused a call does not say it."""
 
 CANCELLED: Final = 1
 INVALID_ARGUMENT: Final = 3
@@ -87,15 +91,17 @@ class Failure(Exception):
         headers = dict(self.headers)
         if self.http_status == http.HTTPStatus.UNAUTHORIZED:
             headers["www-authenticate"] = "Bearer"
-        wait = self._retry_seconds()
-        if wait is not None and self.http_status in (429, 503):
-            headers["retry-after"] = str(wait)
+        if self.http_status in (429, 503):
+            wait = self._retry_seconds()
+            if wait is not None:
+                headers["retry-after"] = str(wait)
+            headers.setdefault("retry-after", RETRY_SECONDS)
         return headers
 
     def _retry_seconds(self) -> int | None:
         for detail in self.details:
             delay = str(detail.get("retryDelay", ""))
-            if detail["@type"] == RETRY_INFO and re.fullmatch(r"\d+(\.\d+)?s", delay):
+            if detail.get("@type") == RETRY_INFO and re.fullmatch(r"\d+(\.\d+)?s", delay):
                 return math.ceil(float(delay[:-1]))
         return None
 
@@ -166,22 +172,27 @@ class Failures:
 
     def unavailable(self, message: str = "The service did not answer.") -> Failure:
         """Make the failure of an upstream that cannot be reached."""
-        wait = {"@type": RETRY_INFO, "retryDelay": "1s"}
-        return self.make(UNAVAILABLE, "UPSTREAM_UNAVAILABLE", message, details=[wait])
+        return self.make(UNAVAILABLE, "UPSTREAM_UNAVAILABLE", message, details=[RETRY])
 
-    def too_many(self) -> Failure:
+    def too_many(self, message: str = "Too many requests are in flight.") -> Failure:
         """Make the failure of a request above the limit."""
-        wait = {"@type": RETRY_INFO, "retryDelay": "1s"}
-        message = "Too many requests are in flight."
-        return self.make(RESOURCE_EXHAUSTED, "TOO_MANY_REQUESTS", message, details=[wait])
+        return self.make(RESOURCE_EXHAUSTED, "TOO_MANY_REQUESTS", message, details=[RETRY])
 
     def too_late(self, status: int = 0) -> Failure:
         """Make the failure of a request whose time ran out."""
         return self.make(DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED", "The time ran out.", status=status)
 
-    def internal(self) -> Failure:
+    def internal(self, code: int = INTERNAL) -> Failure:
         """Make the failure of an unexpected error, without its text."""
-        return self.make(INTERNAL, "INTERNAL", "Something unexpected happened.")
+        return self.make(code, "INTERNAL", "Something unexpected happened.")
+
+    def answer_too_large(self) -> Failure:
+        """Make the failure of a call whose answer is too large. To repeat it does not help."""
+        return self.make(INTERNAL, "ANSWER_TOO_LARGE", "The answer of the service is too large.")
+
+    def wrong_answer(self, rpc: str) -> Failure:
+        """Make the failure of a call whose answer is not a message of its type."""
+        return self.make(INTERNAL, "INTERNAL", f"The answer of {rpc} is not valid.")
 
     def of(self, error: grpc.aio.AioRpcError, request: DescMessage, body: str) -> Failure:
         """Translate the failure of a call; fields get their JSON names.
@@ -191,27 +202,55 @@ class Failures:
             request: The request's type.
             body: The name of the field in the HTTP body, or "*" or "".
         """
-        code = error.code().value[0]
         data = _status_details(error)
         if data is None:
-            return self._bare(code, error.details() or "")
+            return self._bare(error)
         try:
             status: Any = self._status_type.from_binary(data)
         except (ValueError, TypeError):
-            return self._bare(code, error.details() or "")
+            return self._bare(error)
         details = [self._detail(each, request, body) for each in status.details]
-        return Failure(code, status.message or error.details() or "", details)
+        return self._told(error.code(), status.message or error.details() or "", details)
 
-    def _bare(self, code: int, text: str) -> Failure:
+    def _bare(self, error: grpc.aio.AioRpcError) -> Failure:
         """Make a failure without details; do not pass on a text of gRPC or of a crash."""
+        code, text = error.code(), error.details() or ""
+        cause = cause_of(code, text)
+        if cause is not None:
+            return self._caused(cause)
+        number = code.value[0]
         # gRPC cancels calls that a stopping server has not taken. The client is still waiting.
-        if code in (UNAVAILABLE, CANCELLED):
+        if number in (UNAVAILABLE, CANCELLED):
             return self.unavailable()
-        if code == DEADLINE_EXCEEDED:
+        if number == DEADLINE_EXCEEDED:
             return self.too_late()
-        if HTTP_STATUS[code] == http.HTTPStatus.INTERNAL_SERVER_ERROR:
-            return Failure(code, self.internal().message, self.internal().details)
-        return Failure(code, text)
+        if HTTP_STATUS[number] == http.HTTPStatus.INTERNAL_SERVER_ERROR:
+            return self.internal(number)
+        return self._told(code, text, [])
+
+    def _caused(self, cause: Cause) -> Failure:
+        """Make the failure of a call that gRPC itself ended."""
+        if cause is Cause.ANSWER_TOO_LARGE:
+            return self.answer_too_large()
+        if cause is Cause.REQUEST_TOO_LARGE:
+            return self.invalid([("body", "is larger than the service takes")], status=413)
+        if cause is Cause.HEADERS_TOO_LARGE:
+            return self.invalid([("headers", "are larger than the service takes")], status=431)
+        if cause is Cause.METHOD_MISSING:
+            message = "The service does not have this method."
+            return self.make(UNIMPLEMENTED, "METHOD_NOT_IMPLEMENTED", message)
+        if cause is Cause.OVERLOADED:
+            return self.too_many("The service has too many requests in flight.")
+        return self.unavailable()
+
+    def _told(
+        self, code: grpc.StatusCode, message: str, details: Sequence[Mapping[str, Any]]
+    ) -> Failure:
+        """Make the failure that a service told; its code is the reason if it gave none."""
+        number = code.value[0]
+        if any(each.get("@type") == ERROR_INFO and each.get("reason") for each in details):
+            return Failure(number, message, details)
+        return self.make(number, code.name, message, details=details)
 
     def _detail(self, detail: Any, request: DescMessage, body: str) -> dict[str, Any]:
         try:

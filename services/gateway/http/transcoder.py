@@ -10,6 +10,7 @@ from typing import Any, Final
 from urllib.parse import quote
 
 import grpc
+import structlog
 from protobuf import (
     DescField,
     DescFieldValueScalar,
@@ -34,6 +35,13 @@ IN_THREAD_ABOVE_BYTES: Final = 64 * 1024
 _PLACE = re.compile(r"\{([a-z0-9_.]+)\}")
 
 
+log = structlog.get_logger("lockstep.gateway")
+
+
+class AnswerError(ValueError):
+    """Say why the answer of a service cannot be passed on."""
+
+
 @dataclass(frozen=True, slots=True)
 class UpstreamCall:
     """The metadata and the timeout of one call."""
@@ -52,6 +60,7 @@ class Transcoder:
         failures: The factory of failures.
         upstream: The upstream of the service.
         invoke: The function that calls the method.
+        answer_bytes: The largest answer.
 
     Raises:
         ValueError: The binding or the `location` of the method's options is invalid.
@@ -66,6 +75,7 @@ class Transcoder:
         failures: Failures,
         upstream: Upstream,
         invoke: Invoke,
+        answer_bytes: int,
     ) -> None:
         self.name: Final = rpc.name
         self.upstream: Final = upstream
@@ -76,6 +86,7 @@ class Transcoder:
         self._encoder = Encoder(rpc, forms.registry)
         self._failures = failures
         self._invoke = invoke
+        self._answer_bytes = answer_bytes
 
     async def serve(
         self, request: Request, path: Mapping[str, str], body: bytes, call: UpstreamCall
@@ -92,18 +103,28 @@ class Transcoder:
         else:
             message = self._binder.message(path, request.query, body)
         data, headers = await self._call(request, message.to_binary(), call)
-        response = self._encoder.encode(data)
+        response = self._encode(data)
         for name, value in headers.items():
             response.headers.setdefault(name, value)
         return _unless_known(request, response)
 
+    def _encode(self, data: bytes | None) -> Response:
+        # gRPC gives None for a call that succeeded without an answer.
+        if data is not None and len(data) > self._answer_bytes:
+            raise self._failures.answer_too_large()
+        try:
+            return self._encoder.encode(data)
+        except AnswerError as error:
+            log.warning("wrong answer", rpc=self.name, reason=str(error))
+            raise self._failures.wrong_answer(self.name) from None
+
     async def _call(
         self, request: Request, data: bytes, call: UpstreamCall
-    ) -> tuple[bytes, dict[str, str]]:
+    ) -> tuple[bytes | None, dict[str, str]]:
         running = self._invoke(data, timeout=call.timeout_seconds, metadata=tuple(call.metadata))
         request.client.when_left(running.cancel)
         try:
-            answer = await running
+            answer: bytes | None = await running
             return answer, passed_out(await running.initial_metadata())
         except grpc.aio.AioRpcError as error:
             failure = self._failures.of(error, self._request, self._body)
@@ -132,13 +153,16 @@ class Encoder:
         self._location = _location(rpc.desc.output, rpc.rule.location)
         self._etag = next(filter(_is_etag, rpc.desc.output.fields), None)
 
-    def encode(self, data: bytes) -> Response:
-        """Write the message in JSON; fields without presence are always there."""
-        message = self._type.from_binary(data)
+    def encode(self, data: bytes | None) -> Response:
+        """Write the message in JSON; fields without presence are always there.
+
+        Raises:
+            AnswerError: The data is not a message of the type, or the message has no JSON form.
+        """
         response = Response(self._status)
+        message = self._read(data)
         if self._status not in NO_CONTENT:
-            text = message.to_json(registry=self._registry, always_emit_implicit=True)
-            response.body = text.encode()
+            response.body = self._write(message)
         if self._etag is not None:
             tag = entity_tag(message[self._etag])
             if tag:
@@ -148,6 +172,21 @@ class Encoder:
             if location:
                 response.headers["location"] = location
         return response
+
+    def _read(self, data: bytes | None) -> Message:
+        if data is None:
+            raise AnswerError("there is no message")
+        try:
+            return self._type.from_binary(data)
+        except (ValueError, TypeError) as error:
+            raise AnswerError(str(error)) from None
+
+    def _write(self, message: Message) -> bytes:
+        try:
+            text = message.to_json(registry=self._registry, always_emit_implicit=True)
+            return text.encode()
+        except (ValueError, TypeError, OverflowError) as error:
+            raise AnswerError(str(error)) from None
 
 
 Location = list[str | tuple[DescField, ...]]

@@ -11,13 +11,16 @@ from typing import Final
 
 import grpc
 
-from services.gateway.http.config import ChannelOptions, Resolve
+from services.gateway.http.config import ANSWER_BYTES, ChannelOptions, Resolve
 
 HEALTH_SECONDS: Final = 2.0
 SERVING: Final = "SERVING"
 UNAVAILABLE: Final = "UNAVAILABLE"
 CONNECTING: Final = (grpc.ChannelConnectivity.IDLE, grpc.ChannelConnectivity.CONNECTING)
 SYSTEM_CA: Final = "system"
+RECEIVE_OPTION: Final = "grpc.max_receive_message_length"
+RECEIVE_TIMES: Final = 4
+"""gRPC says the same of an answer above the limit as of a quota, so its own limit is far away."""
 
 Metadata = list[tuple[str, str]]
 Invoke = grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]
@@ -86,11 +89,19 @@ class Channels:
     Args:
         options: The gRPC options of every channel.
         resolve: The resolver of targets; the default keeps them as they are.
+        answer_bytes: The largest answer. The caller checks it; a channel only takes far more.
     """
 
-    def __init__(self, options: ChannelOptions = (), resolve: Resolve = str) -> None:
+    def __init__(
+        self,
+        options: ChannelOptions = (),
+        resolve: Resolve = str,
+        *,
+        answer_bytes: int = ANSWER_BYTES,
+    ) -> None:
         # Channels open later: each belongs to the event loop that runs at that time.
-        self._options = options
+        receive = (RECEIVE_OPTION, RECEIVE_TIMES * answer_bytes)
+        self._options = [*(each for each in options if each[0] != RECEIVE_OPTION), receive]
         self._resolve = resolve
         self._channels: dict[Upstream, grpc.aio.Channel] = {}
 
