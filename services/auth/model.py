@@ -53,6 +53,8 @@ USERS = Table(
     Column("role_id", Uuid, ForeignKey(ROLES.c.id), nullable=False),
     Column("status", Text, nullable=False),
     Column("status_version", BigInteger, nullable=False, server_default="0"),
+    # Grows whenever all that the account's credentials have opened must end.
+    Column("credential_version", BigInteger, nullable=False, server_default="0"),
     Column("saga_id", Uuid, nullable=False),
     timestamp("email_verify_time", nullable=True),
     timestamp("create_time", default=True),
@@ -90,7 +92,8 @@ LOGIN_FAILURES = Table(
 )
 
 # The flows of mailed codes. Where code_hmac is NULL, no code is right: such a flow stands
-# for an e-mail that gets none. The payload of a sign-up holds the hash of its password.
+# for an e-mail that gets none. The payload of a sign-up holds the hash of its password. A
+# flow of a user is good for one version of the credentials, and perhaps in one session.
 CODES = Table(
     "codes",
     METADATA,
@@ -98,6 +101,8 @@ CODES = Table(
     Column("purpose", Text, nullable=False),
     Column("email", Text, nullable=False),
     Column("user_id", Uuid, ForeignKey(USERS.c.id, ondelete="CASCADE")),
+    Column("credential_version", BigInteger, nullable=False, server_default="0"),
+    Column("session_id", Uuid, ForeignKey(SESSIONS.c.id, ondelete="CASCADE")),
     Column("code_hmac", LargeBinary),
     Column("tries", Integer, nullable=False, server_default="0"),
     Column("payload", JSONB),
@@ -110,6 +115,7 @@ CODES = Table(
     ),
     Index("ix_codes_email_purpose", "email", "purpose"),
     Index("ix_codes_user_id", "user_id"),
+    Index("ix_codes_session_id", "session_id"),
     Index("ix_codes_saga_id", "saga_id"),
     Index("ix_codes_expire_time", "expire_time"),
 )

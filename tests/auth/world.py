@@ -47,18 +47,22 @@ class Sink:
             self._arrived.notify_all()
         return "250 OK"
 
-    async def wait_for(self, to: str, *, count: int = 1) -> EmailMessage:
-        """Wait for the count-th mail to an e-mail address."""
+    async def wait_for(self, to: str, *, count: int = 1, about: str = "") -> EmailMessage:
+        """Wait for the count-th mail to an e-mail address, perhaps only of one subject."""
+
+        def found() -> list[EmailMessage]:
+            return [message for message in self.to(to) if about in message["subject"]]
+
         async with self._arrived, asyncio.timeout(MAIL_SECONDS):
-            await self._arrived.wait_for(lambda: len(self.to(to)) >= count)
-        return self.to(to)[count - 1]
+            await self._arrived.wait_for(lambda: len(found()) >= count)
+        return found()[count - 1]
 
     def to(self, email: str) -> list[EmailMessage]:
         return [message for message in self.messages if email in message["to"]]
 
-    async def code(self, to: str, *, count: int = 1) -> str:
+    async def code(self, to: str, *, count: int = 1, about: str = "") -> str:
         """Return the code in the count-th mail to an e-mail address."""
-        return code_in(await self.wait_for(to, count=count))
+        return code_in(await self.wait_for(to, count=count, about=about))
 
 
 def code_in(message: EmailMessage) -> str:

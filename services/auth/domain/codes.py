@@ -23,7 +23,7 @@ from services.auth.domain.outbox import Outbox
 from services.auth.errors import OtpExhausted, OtpExpired, OtpInvalid
 from services.auth.model import CanonicalEmail, Purpose
 from services.auth.store import codes
-from services.auth.store.codes import CodeLimits, Flow
+from services.auth.store.codes import CodeLimits, Flow, FlowOwner
 from services.kernel.db.database import Database, Transaction
 from services.kernel.errors import DomainError, TooManyRequests
 from services.kernel.ids import new_id
@@ -53,7 +53,7 @@ class CodeEmail:
 
     Attributes:
         to: The mailbox; None sends no mail.
-        user_id: The user of the account; None when there is no account.
+        owner: The user of the account; None when there is no account.
         payload: The facts that the flow needs when the code comes back.
         instead: The content of a mail that is sent instead of a code.
     """
@@ -61,7 +61,7 @@ class CodeEmail:
     purpose: Purpose
     email: CanonicalEmail
     to: str | None
-    user_id: UUID | None = None
+    owner: FlowOwner | None = None
     payload: dict[str, Any] | None = None
     instead: EmailContent | None = None
 
@@ -105,7 +105,8 @@ class Codes:
 
         No limit applies: the registration has succeeded, and this must not fail.
         """
-        mail = CodeEmail(purpose=Purpose.VERIFICATION, email=email, to=to, user_id=user_id)
+        owner = FlowOwner(user_id, credential_version=0)  # the account is new
+        mail = CodeEmail(purpose=Purpose.VERIFICATION, email=email, to=to, owner=owner)
         limits = await codes.lock_limits(tx, self._key(mail))
         if await codes.get(tx, flow_id) is None:
             await self._begin(tx, flow_id, mail, limits)
@@ -168,7 +169,7 @@ class Codes:
             flow_id=flow_id,
             purpose=mail.purpose,
             email=mail.email,
-            user_id=mail.user_id,
+            owner=mail.owner,
             code_hmac=self._hmac(flow_id, mail.email, code) if is_real else None,
             payload=mail.payload,
             life=LIFE,

@@ -15,8 +15,9 @@ from lockstep.commerce.v1 import order_service_pb2_grpc as order_grpc
 from lockstep.profile.v1 import profile_service_pb2 as profile_pb
 from lockstep.profile.v1 import profile_service_pb2_grpc as profile_grpc
 
+from services.auth.domain.endings import end_opened
 from services.auth.model import Status
-from services.auth.store import accounts, audit, codes, sessions
+from services.auth.store import accounts, audit, codes
 from services.auth.store.forgetting import FORGETTING
 from services.kernel.db.database import Transaction
 from services.kernel.sagas.model import STORED, Nothing, RunningSaga, SagaKind
@@ -53,7 +54,7 @@ class AccountDeletionSaga(ReversibleSaga[DeletionPayload, None, Nothing]):
             )
 
         async def end_sessions(tx: Transaction) -> None:
-            await sessions.end_all(tx, saga.user_id)
+            await end_opened(tx, saga.user_id)
 
         await saga.database.transact("A", end_sessions)
         await self.profiles.ForgetProfile(

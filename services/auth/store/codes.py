@@ -25,7 +25,20 @@ from sqlalchemy.dialects.postgresql import insert
 from services.auth.model import CODE_LIMITS, CODES, CanonicalEmail, Purpose
 from services.kernel.db.cleaner import old_rows
 from services.kernel.db.database import Reader, Transaction
-from services.kernel.db.statement import NoRow, Statement
+from services.kernel.db.statement import ByUser, NoRow, Statement
+
+
+@dataclass(frozen=True, slots=True)
+class FlowOwner:
+    """The user of a flow, with the credentials and the session that the flow ends with.
+
+    Attributes:
+        session_id: None when the flow does not depend on a session.
+    """
+
+    user_id: UUID
+    credential_version: int
+    session_id: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -34,6 +47,8 @@ class Flow:
 
     Attributes:
         user_id: The user of the account; None when there is no account, or none yet.
+        credential_version: The version of the user's credentials that the flow is good for.
+        session_id: The session that the flow ends with; None when there is none.
         code_hmac: None when no code is right.
         saga_id: The saga that the code was spent on; None when there is none.
         is_spent: Whether the code was spent.
@@ -44,6 +59,8 @@ class Flow:
     purpose: Purpose
     email: CanonicalEmail
     user_id: UUID | None
+    credential_version: int
+    session_id: UUID | None
     code_hmac: bytes | None
     tries: int
     payload: dict[str, Any] | None
@@ -72,6 +89,8 @@ class _NewFlow:
     purpose: Purpose
     email: CanonicalEmail
     user_id: UUID | None
+    credential_version: int
+    session_id: UUID | None
     code_hmac: bytes | None
     payload: Jsonb | None
     life: timedelta
@@ -125,6 +144,8 @@ _COLUMNS = (
     CODES.c.purpose,
     CODES.c.email,
     CODES.c.user_id,
+    CODES.c.credential_version,
+    CODES.c.session_id,
     CODES.c.code_hmac,
     CODES.c.tries,
     CODES.c.payload,
@@ -141,6 +162,8 @@ _INSERT = Statement(
         purpose=bindparam("purpose"),
         email=bindparam("email"),
         user_id=bindparam("user_id"),
+        credential_version=bindparam("credential_version"),
+        session_id=bindparam("session_id"),
         code_hmac=bindparam("code_hmac"),
         payload=bindparam("payload"),
         expire_time=func.saga_now() + bindparam("life", type_=Interval),
@@ -181,6 +204,11 @@ _REINSTATE = Statement(
 )
 _CLEAR = Statement(
     update(CODES).where(_SPENT_ON).values(payload=literal_column("NULL")), _SpentOn, NoRow
+)
+_END_OF_USER = Statement(
+    delete(CODES).where(CODES.c.user_id == bindparam("user_id"), CODES.c.spend_time.is_(None)),
+    ByUser,
+    NoRow,
 )
 _FORGET = Statement(
     delete(CODES).where(
@@ -234,7 +262,7 @@ async def insert_flow(
     flow_id: UUID,
     purpose: Purpose,
     email: CanonicalEmail,
-    user_id: UUID | None,
+    owner: FlowOwner | None,
     code_hmac: bytes | None,
     payload: dict[str, Any] | None,
     life: timedelta,
@@ -244,7 +272,9 @@ async def insert_flow(
         flow_id=flow_id,
         purpose=purpose,
         email=email,
-        user_id=user_id,
+        user_id=None if owner is None else owner.user_id,
+        credential_version=0 if owner is None else owner.credential_version,
+        session_id=None if owner is None else owner.session_id,
         code_hmac=code_hmac,
         payload=None if payload is None else Jsonb(payload),
         life=life,
@@ -275,6 +305,11 @@ async def reinstate(tx: Transaction, saga_id: UUID, *, life: timedelta) -> None:
 async def clear_payload(tx: Transaction, saga_id: UUID) -> None:
     """Remove the payload of the flow whose code was spent on a saga."""
     await tx.execute(_CLEAR, _SpentOn(saga_id))
+
+
+async def end_of_user(tx: Transaction, user_id: UUID) -> None:
+    """End the flows of a user. Spent ones stay: they only answer repeats."""
+    await tx.execute(_END_OF_USER, ByUser(user_id))
 
 
 async def forget(tx: Transaction, *, user_id: UUID, email: CanonicalEmail) -> None:

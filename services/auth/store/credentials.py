@@ -42,9 +42,20 @@ class Credentials:
     email: CanonicalEmail
     email_display: str
     password_hash: str
+    credential_version: int
     status: Status
     role: str
     is_verified: bool
+
+    def are_those_of(self, earlier: Credentials) -> bool:
+        """Whether nothing has ended the credentials that were read earlier.
+
+        The hash is compared, too: an operator may have replaced it by hand.
+        """
+        return (
+            self.credential_version == earlier.credential_version
+            and self.password_hash == earlier.password_hash
+        )
 
     @property
     def mailbox(self) -> str:
@@ -80,6 +91,7 @@ _SELECT = (
         USERS.c.email,
         USERS.c.email_as_typed.label("email_display"),
         USERS.c.password_hash,
+        USERS.c.credential_version,
         USERS.c.status,
         ROLES.c.name.label("role"),
         USERS.c.email_verify_time.is_not(None).label("is_verified"),
@@ -93,6 +105,18 @@ _HOLD = Statement(
     _SELECT.where(USERS.c.id == bindparam("user_id")).with_for_update(read=True, of=USERS),
     ByUser,
     Credentials,
+)
+_LOCK = Statement(
+    _SELECT.where(USERS.c.id == bindparam("user_id")).with_for_update(of=USERS),
+    ByUser,
+    Credentials,
+)
+_RAISE_VERSION = Statement(
+    update(USERS)
+    .where(USERS.c.id == bindparam("user_id"))
+    .values(credential_version=USERS.c.credential_version + 1),
+    ByUser,
+    NoRow,
 )
 _REPLACE = Statement(
     update(USERS)
@@ -159,6 +183,16 @@ async def by_id(reader: Reader, user_id: UUID) -> Credentials | None:
 async def hold(tx: Transaction, user_id: UUID) -> Credentials | None:
     """Lock a user against changes until the transaction ends; return the credentials, or None."""
     return await tx.first(_HOLD, ByUser(user_id))
+
+
+async def lock(tx: Transaction, user_id: UUID) -> Credentials | None:
+    """Lock a user until the transaction ends; return the credentials, or None."""
+    return await tx.first(_LOCK, ByUser(user_id))
+
+
+async def raise_version(tx: Transaction, user_id: UUID) -> None:
+    """Begin the next version of a user's credentials; locks the user."""
+    await tx.execute(_RAISE_VERSION, ByUser(user_id))
 
 
 async def replace(tx: Transaction, user_id: UUID, *, old_hash: str, new_hash: str) -> bool:

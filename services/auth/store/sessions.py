@@ -83,6 +83,15 @@ _CHECK = Statement(
     _BySession,
     Session,
 )
+# The lock keeps the session from being removed, and lets it be refreshed.
+_HOLD = Statement(
+    select(ROLES.c.name.label("role"))
+    .select_from(SESSIONS.join(USERS).join(ROLES))
+    .where(_BY_ID, _LIVES, _USER_LIVES)
+    .with_for_update(of=SESSIONS, read=True, key_share=True),
+    _BySession,
+    Session,
+)
 _LOCK = Statement(
     select(
         SESSIONS.c.user_id,
@@ -150,6 +159,11 @@ async def insert_session(
 async def check(reader: Reader, session_id: UUID) -> Session | None:
     """Return a session, or None when it has ended, or its user's access has."""
     return await reader.first(_CHECK, _BySession(session_id))
+
+
+async def hold(tx: Transaction, session_id: UUID) -> bool:
+    """Keep a session from ending until the transaction ends; False when it has ended."""
+    return await tx.first(_HOLD, _BySession(session_id)) is not None
 
 
 async def lock(tx: Transaction, session_id: UUID) -> Refreshable | None:

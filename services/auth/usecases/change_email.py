@@ -7,13 +7,14 @@ from uuid import UUID
 
 from services.auth.domain import email_templates as mails
 from services.auth.domain.codes import CodeEmail, Codes
+from services.auth.domain.endings import lock_proven
 from services.auth.domain.login_throttle import LoginThrottle
 from services.auth.domain.reauthentication import Reauthentication
 from services.auth.model import Email, Purpose, Status
-from services.auth.store import credentials, users
-from services.auth.store.credentials import Credentials
+from services.auth.store import users
+from services.auth.store.codes import FlowOwner
 from services.kernel.db.database import Database, Transaction
-from services.kernel.errors import InvalidField, SessionEnded, Violation
+from services.kernel.errors import InvalidField, Violation
 from services.kernel.rpc import call
 
 
@@ -36,30 +37,32 @@ class ChangeEmail:
 
         Raises:
             InvalidField: The account has this e-mail already.
-            InvalidCredentials: The password is wrong.
+            InvalidCredentials: The password is wrong, or was replaced meanwhile.
+            SessionEnded: The session has ended meanwhile.
             TooManyRequests: There were too many wrong passwords, or too many codes.
         """
         user = await self.reauthentication.prove(caller.id, password, client_ip=client_ip)
         if new_email.canonical == user.email:
             raise InvalidField(Violation("new_email", "must differ from the present one"))
 
+        owner = FlowOwner(user.user_id, user.credential_version, session_id=caller.session_id)
+
         async def work(tx: Transaction) -> UUID:
-            if await credentials.hold(tx, user.user_id) is None:
-                raise SessionEnded  # the user was deleted a moment ago
+            await lock_proven(tx, user, session_id=caller.session_id)
             await self.throttle.succeed(tx, user.email)
-            return await self.codes.send(tx, await _mail(tx, user, new_email))
+            return await self.codes.send(tx, await _mail(tx, owner, new_email))
 
         return await self.database.transact("email.change", work)
 
 
-async def _mail(tx: Transaction, user: Credentials, new: Email) -> CodeEmail:
+async def _mail(tx: Transaction, owner: FlowOwner, new: Email) -> CodeEmail:
     status = await users.status_of_email(tx, new.canonical)
     has_account = status not in (None, Status.PENDING)
     return CodeEmail(
         purpose=Purpose.EMAIL_CHANGE,
         email=new.canonical,
         to=new.mailbox,
-        user_id=user.user_id,
+        owner=owner,
         payload={"typed": new.typed},
         instead=mails.account_exists() if has_account else None,
     )

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from services.auth.domain import email_templates as mails
 from services.auth.domain import passwords
 from services.auth.domain.audit import Audit, Event
+from services.auth.domain.endings import end_opened, lock_proven
 from services.auth.domain.login_throttle import LoginThrottle
 from services.auth.domain.outbox import Outbox
 from services.auth.domain.passwords import Hasher
 from services.auth.domain.reauthentication import Reauthentication
-from services.auth.errors import InvalidCredentials
-from services.auth.store import credentials, sessions
+from services.auth.store import accounts
 from services.auth.store.credentials import Credentials
 from services.kernel.db.database import Database, Transaction
 from services.kernel.errors import InvalidField, Violation
@@ -37,7 +37,8 @@ class ChangePassword:
 
         Raises:
             InvalidField: The new password is the account's e-mail.
-            InvalidCredentials: The current password is wrong.
+            InvalidCredentials: The current password is wrong, or was replaced meanwhile.
+            SessionEnded: The session has ended meanwhile.
             TooManyRequests: There were too many wrong passwords, or too many are being hashed.
         """
         user = await self.reauthentication.prove(caller.id, current, client_ip=client_ip)
@@ -59,12 +60,10 @@ class ChangePassword:
         new_hash: str,
         client_ip: str | None,
     ) -> None:
-        if not await credentials.replace(
-            tx, user.user_id, old_hash=user.password_hash, new_hash=new_hash
-        ):
-            raise InvalidCredentials("The password has been changed already.")
+        await lock_proven(tx, user, session_id=caller.session_id)
         await self.throttle.succeed(tx, user.email)
-        await sessions.end_all(tx, user.user_id, except_id=caller.session_id)
+        await accounts.set_password(tx, user.user_id, new_hash)
+        await end_opened(tx, user.user_id, keep_session=caller.session_id)
         await self.outbox.put(tx, mails.password_changed(), to=user.mailbox)
         await self.audit.write(
             tx, Event.CREDENTIALS_CHANGE, user_id=user.user_id, client_ip=client_ip, by="change"

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from services.auth.domain.administrators import ensure_one_remains
 from services.auth.domain.audit import Audit, Event
+from services.auth.domain.endings import end_opened
 from services.auth.errors import UserNotFound
 from services.auth.model import Status, User
 from services.auth.sagas.account_deletion import ACCOUNT_DELETION, DeletionPayload
@@ -61,6 +62,8 @@ class DeleteUser:
                 raise EtagMismatch  # the saga can give back only the status in its payload
             await ensure_one_remains(tx, now)
             await accounts.set_status(tx, user.id, Status.DELETING)
+            # The sessions live until Commerce can no longer refuse.
+            await end_opened(tx, user.id, sessions=False)
             await self.audit.write(
                 tx, Event.USER_DELETED, user_id=user.id, actor=caller.id, client_ip=client_ip
             )

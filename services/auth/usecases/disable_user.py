@@ -7,10 +7,11 @@ from uuid import UUID
 
 from services.auth.domain.administrators import ensure_one_remains
 from services.auth.domain.audit import Audit, Event
+from services.auth.domain.endings import end_opened
 from services.auth.errors import UserNotFound
 from services.auth.model import Status, User
 from services.auth.sagas.profile_status import USER_DISABLING
-from services.auth.store import accounts, sessions, users
+from services.auth.store import accounts, users
 from services.kernel.db.database import Database, Transaction
 from services.kernel.errors import IllegalState
 from services.kernel.rpc import call
@@ -48,7 +49,7 @@ class DisableUser:
                 return
             await ensure_one_remains(tx, user)
             await accounts.set_status(tx, user_id, Status.DISABLED)
-            await sessions.end_all(tx, user_id)
+            await end_opened(tx, user_id)
             await self.audit.write(
                 tx, Event.USER_ARCHIVED, user_id=user_id, actor=caller.id, client_ip=client_ip
             )

@@ -66,7 +66,7 @@ class Login:
             # password that happens at the same time.
             now = await credentials.hold(tx, found.user_id)
             await self.throttle.succeed(tx, found.email)
-            if now is None or now.password_hash != found.password_hash:
+            if now is None or not now.are_those_of(found):
                 raise InvalidCredentials
             if now.status is Status.DISABLED:
                 raise AccountDisabled

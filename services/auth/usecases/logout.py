@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from services.auth.domain.audit import Audit, Event
+from services.auth.domain.endings import end_opened
 from services.auth.store import sessions
 from services.kernel.db.database import Database, Transaction
 from services.kernel.rpc import call
@@ -24,7 +25,7 @@ class Logout:
 
         async def work(tx: Transaction) -> None:
             if all_sessions:
-                await sessions.end_all(tx, caller.id)
+                await end_opened(tx, caller.id)
             else:
                 await sessions.end(tx, caller.session_id)
             await self.audit.write(

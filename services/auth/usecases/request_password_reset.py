@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from services.auth.domain.codes import CodeEmail, Codes
-from services.auth.model import CanonicalEmail, Purpose
+from services.auth.model import CanonicalEmail, Purpose, Status
 from services.auth.store import credentials
+from services.auth.store.codes import FlowOwner
+from services.auth.store.credentials import Credentials
 from services.kernel.db.database import Database, Transaction
 from services.kernel.ids import new_id
 
@@ -20,7 +22,7 @@ class RequestPasswordReset:
     codes: Codes
 
     async def __call__(self, email: CanonicalEmail) -> UUID:
-        """Mail a code if the e-mail has an account, and return a flow in any case.
+        """Mail a code if the e-mail has an ACTIVE account, and return a flow in any case.
 
         Raises:
             TooManyRequests: The e-mail got a code a moment ago, or too many.
@@ -28,14 +30,15 @@ class RequestPasswordReset:
 
         async def work(tx: Transaction) -> UUID:
             found = await credentials.by_email(tx, email)
-            # Lock against a deletion. An e-mail without an account takes the same work.
+            # Lock against endings. An e-mail without an account takes the same work.
             user = await credentials.hold(tx, found.user_id if found else new_id())
-            mail = CodeEmail(
-                purpose=Purpose.RESET,
-                email=email,
-                to=user.mailbox if user else None,
-                user_id=user.user_id if user else None,
-            )
-            return await self.codes.send(tx, mail)
+            return await self.codes.send(tx, _mail(email, user))
 
         return await self.database.transact("reset.send", work)
+
+
+def _mail(email: CanonicalEmail, user: Credentials | None) -> CodeEmail:
+    if user is None or user.status is not Status.ACTIVE or user.email != email:
+        return CodeEmail(purpose=Purpose.RESET, email=email, to=None)
+    owner = FlowOwner(user.user_id, user.credential_version)
+    return CodeEmail(purpose=Purpose.RESET, email=email, to=user.mailbox, owner=owner)

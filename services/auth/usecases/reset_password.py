@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from uuid import UUID
 
 from services.auth.domain import email_templates as mails
 from services.auth.domain.audit import Audit, Event
 from services.auth.domain.codes import Codes, SubmittedCode
+from services.auth.domain.endings import end_opened, spend
 from services.auth.domain.login_throttle import LoginThrottle
 from services.auth.domain.outbox import Outbox
 from services.auth.domain.passwords import Hasher
 from services.auth.errors import OtpInvalid
 from services.auth.model import Purpose
-from services.auth.store import accounts, codes, credentials, sessions
+from services.auth.store import accounts
 from services.auth.store.codes import Flow
 from services.kernel.db.database import Database, Transaction
 
@@ -41,32 +41,23 @@ class ResetPassword:
         flow = await self.codes.verify(code, {Purpose.RESET})
         if flow.is_spent or flow.user_id is None:
             raise OtpInvalid
-        user_id = flow.user_id
         password_hash = await self.hasher.hash(new_password)
 
         async def work(tx: Transaction) -> None:
-            await self._set(tx, flow, user_id, password_hash, client_ip)
+            await self._set(tx, flow, password_hash, client_ip)
 
         await self.database.transact("reset", work)
 
     async def _set(
-        self,
-        tx: Transaction,
-        flow: Flow,
-        user_id: UUID,
-        password_hash: str,
-        client_ip: str | None,
+        self, tx: Transaction, flow: Flow, password_hash: str, client_ip: str | None
     ) -> None:
-        await accounts.lock(tx, user_id)
-        user = await credentials.by_id(tx, user_id)
+        user = await spend(tx, flow, saga_id=None)
         if user is None or user.email != flow.email:
             raise OtpInvalid
-        if not await codes.spend(tx, flow.id, saga_id=None):
-            raise OtpInvalid
-        await accounts.set_password(tx, user_id, password_hash)
-        await sessions.end_all(tx, user_id)
+        await accounts.set_password(tx, user.user_id, password_hash)
+        await end_opened(tx, user.user_id)
         await self.throttle.forgive(tx, user.email)
         await self.outbox.put(tx, mails.password_changed(), to=user.mailbox)
         await self.audit.write(
-            tx, Event.CREDENTIALS_CHANGE, user_id=user_id, client_ip=client_ip, by="reset"
+            tx, Event.CREDENTIALS_CHANGE, user_id=user.user_id, client_ip=client_ip, by="reset"
         )

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from services.auth.domain.codes import CodeEmail, Codes
-from services.auth.model import Purpose
-from services.auth.store import credentials
+from services.auth.model import Purpose, Status
+from services.auth.store import credentials, sessions
+from services.auth.store.codes import FlowOwner
 from services.kernel.db.database import Database, Transaction
 from services.kernel.errors import IllegalState, SessionEnded
 from services.kernel.rpc import call
@@ -24,13 +25,16 @@ class SendEmailVerification:
         """Mail a code and return its flow.
 
         Raises:
+            SessionEnded: The session has ended since the call began.
             IllegalState: The e-mail address is confirmed already.
             TooManyRequests: The e-mail got a code a moment ago, or too many.
         """
 
         async def work(tx: Transaction) -> UUID:
             user = await credentials.hold(tx, caller.id)
-            if user is None:
+            if user is None or user.status is not Status.ACTIVE:
+                raise SessionEnded
+            if not await sessions.hold(tx, caller.session_id):
                 raise SessionEnded
             if user.is_verified:
                 raise IllegalState("The e-mail address is confirmed already.")
@@ -38,7 +42,7 @@ class SendEmailVerification:
                 purpose=Purpose.VERIFICATION,
                 email=user.email,
                 to=user.mailbox,
-                user_id=user.user_id,
+                owner=FlowOwner(user.user_id, user.credential_version),
             )
             return await self.codes.send(tx, mail)
 

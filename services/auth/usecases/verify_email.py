@@ -8,11 +8,12 @@ from uuid import UUID
 from services.auth.domain import email_templates as mails
 from services.auth.domain.audit import Audit, Event
 from services.auth.domain.codes import Codes, SubmittedCode
+from services.auth.domain.endings import end_opened, spend
 from services.auth.domain.outbox import Outbox
 from services.auth.errors import OtpInvalid
 from services.auth.model import Email, Purpose
 from services.auth.sagas.profile_status import EMAIL_VERIFICATION
-from services.auth.store import accounts, codes, credentials
+from services.auth.store import accounts
 from services.auth.store.codes import Flow
 from services.auth.store.credentials import Credentials
 from services.kernel.db.database import Transaction
@@ -40,34 +41,30 @@ class VerifyEmail:
         if flow.is_spent:
             return
         assert flow.user_id is not None
-        user_id = flow.user_id
 
         async def initial_change(tx: Transaction, saga_id: UUID) -> None:
-            await self._confirm(tx, flow, user_id, saga_id, client_ip)
+            await self._confirm(tx, flow, saga_id, client_ip)
 
         await self.forward_only.run(
-            EMAIL_VERIFICATION.new(Nothing(), user_id=user_id, initial_change=initial_change)
+            EMAIL_VERIFICATION.new(Nothing(), user_id=flow.user_id, initial_change=initial_change)
         )
 
     async def _confirm(
-        self, tx: Transaction, flow: Flow, user_id: UUID, saga_id: UUID, client_ip: str | None
+        self, tx: Transaction, flow: Flow, saga_id: UUID, client_ip: str | None
     ) -> None:
-        # Lock the user's row first, as every transaction does: a deletion takes its codes along.
-        await accounts.lock(tx, user_id)
-        user = await credentials.by_id(tx, user_id)
+        user = await spend(tx, flow, saga_id=saga_id)
         if user is None:
-            raise OtpInvalid
-        if not await codes.spend(tx, flow.id, saga_id=saga_id):
             return  # a copy of this request was faster
         if flow.purpose is Purpose.EMAIL_CHANGE:
             await self._change(tx, flow, user)
         elif flow.email != user.email:
             raise OtpInvalid  # the e-mail has changed
-        await accounts.verify_email(tx, user_id)
-        await self.audit.write(tx, Event.USER_UPDATED, user_id=user_id, client_ip=client_ip)
+        await accounts.verify_email(tx, user.user_id)
+        await self.audit.write(tx, Event.USER_UPDATED, user_id=user.user_id, client_ip=client_ip)
 
     async def _change(self, tx: Transaction, flow: Flow, user: Credentials) -> None:
         assert flow.payload is not None
         new = Email(typed=flow.payload["typed"], canonical=flow.email)
         await accounts.change_email(tx, user.user_id, new)
+        await end_opened(tx, user.user_id, sessions=False)
         await self.outbox.put(tx, mails.email_changed(new.typed), to=user.mailbox)
