@@ -52,6 +52,7 @@ class Kind(StrEnum):
     ORPHAN_DEBIT = "debit without an order"
     UNPAID_ORDER = "paid order without a debit"
     UNREFUNDED_ORDER = "cancelled or failed order whose debit stands"
+    STUCK_ORDER = "order in flight for more than an hour"
     WRONG_BALANCE = "balance that does not follow from the transfers"
 
 
@@ -84,6 +85,10 @@ _DEBITS = b"""
    WHERE t.kind = 'debit' AND t.state = 'posted' GROUP BY t.id
 """
 _ORDERS = b"SELECT id, debit_id, state FROM orders WHERE total > 0"
+_STUCK_ORDERS = b"""
+  SELECT id, coalesce(refund_id, debit_id) FROM orders
+   WHERE state IN ('PENDING', 'CANCELLING') AND update_time < %s
+"""
 _SAGAS = b"SELECT id FROM sagas WHERE state IN ('RUNNING', 'COMPENSATING')"
 _WRONG_BALANCES = b"""
   SELECT a.id FROM accounts a WHERE a.kind = 'wallet' AND a.balance <>
@@ -145,7 +150,8 @@ def _compare_orders(urls: Mapping[str, str], before: datetime) -> list[Finding]:
     for order_id, debit_id, state in orders.values():
         if state == "PAID" and (debit_id not in debits or debits[debit_id][2]):
             found.append(Finding(Kind.UNPAID_ORDER, order_id, debit_id))
-    return found
+    stuck = _rows(urls["commerce"], _STUCK_ORDERS, before)
+    return [*found, *(Finding(Kind.STUCK_ORDER, order_id, saga_id) for order_id, saga_id in stuck)]
 
 
 def _rows(url: str, sql: bytes, *parameters: object) -> Sequence[tuple[Any, ...]]:

@@ -91,7 +91,10 @@ PRODUCTS = Table(
     Index("ix_products_words", "words", postgresql_using="gin", postgresql_where=LISTED),
 )
 
-# A transaction that writes for a user locks this row first.
+# A transaction that writes something of a user locks this row first (see `store/users.py`).
+# A forgotten user has none.
+USERS = Table("users", METADATA, Column("user_id", Uuid, primary_key=True))
+
 CARTS = Table(
     "carts",
     METADATA,

@@ -60,15 +60,17 @@ class Lost:
             user_id,
         )
 
-    def order(self, state: str, debit_id: object) -> None:
-        refund_id = new_id() if state == "CANCELLED" else None
+    def order(self, state: str, debit_id: object, *, minutes: int = 0) -> None:
+        refund_id = new_id() if state in ("CANCELLING", "CANCELLED") else None
         self.sql(
             "commerce",
-            "INSERT INTO orders (id, user_id, state, total, debit_id, refund_id)"
-            " VALUES (gen_random_uuid(), gen_random_uuid(), %s, 60, %s, %s)",
+            "INSERT INTO orders (id, user_id, state, total, debit_id, refund_id, update_time)"
+            " VALUES (gen_random_uuid(), gen_random_uuid(), %s, 60, %s, %s,"
+            " now() - %s * interval '1 minute')",
             state,
             debit_id,
             refund_id,
+            minutes,
         )
 
     def kinds(self) -> list[Kind]:
@@ -164,6 +166,16 @@ async def test_orders_and_debits_that_disagree_are_only_told(lost: Lost) -> None
     lost.order("CANCELLED", debit_id)
     lost.order("PAID", new_id())
     assert sorted(lost.kinds()) == sorted([Kind.UNREFUNDED_ORDER, Kind.UNPAID_ORDER])
+    assert await lost.mend() == []
+
+
+@pytest.mark.parametrize("state", ["PENDING", "CANCELLING"])
+async def test_an_order_that_stays_in_flight_is_only_told(lost: Lost, state: str) -> None:
+    """Its saga is parked, or has lost what it needs."""
+    lost.order(state, new_id(), minutes=50)
+    assert compare(lost.urls) == []
+    lost.order(state, new_id(), minutes=70)
+    assert lost.kinds() == [Kind.STUCK_ORDER]
     assert await lost.mend() == []
 
 

@@ -88,6 +88,7 @@ FORGOTTEN_USERS = insert(
     create_time=f"""CASE WHEN i <= {DUE} THEN now() - interval '1 minute'
       ELSE {moment(due="-7 days", others="-5 days")} - interval '1 day' END""",
 )
+USERS = insert("users", user_id="uuid_of(i)")
 TRANSFERS = insert(
     "transfers",
     id="uuid_of(i)",
@@ -149,7 +150,7 @@ OUTBOX = insert(
 TABLES = {
     "auth": (SESSIONS, CODES, CODE_LIMITS, LOGIN_FAILURES, AUDIT_LOG, OUTBOX),
     "profile": (KEYS, FORGOTTEN_USERS, TRANSFERS),
-    "commerce": (SAGAS, BARRIERS, KEYS, FORGOTTEN_USERS),
+    "commerce": (SAGAS, BARRIERS, KEYS, FORGOTTEN_USERS, USERS),
 }
 
 

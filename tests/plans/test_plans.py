@@ -34,6 +34,7 @@ LISTING = "services.kernel.sagas.listing:"
 BARRIER = "services.kernel.sagas.barrier:"
 KEYS = "services.kernel.sagas.idempotency:"
 OF_COMMERCE = "services.commerce.store.users:FORGETTING."
+USERS = "services.commerce.store.users:"
 OF_PROFILE = "services.profile.store.profiles:FORGETTING."
 
 SECOND = timedelta(seconds=1)
@@ -115,6 +116,10 @@ CASES = (
     cleanup("services.auth.store.audit:OLD", AUTH),
     cleanup("services.auth.store.outbox:EXPIRED", AUTH),
     Case("services.auth.store.outbox:_CLAIM", {"lease": SECOND, "limit": 8}, 8, AUTH),
+    Case(f"{USERS}_LOCK", USER),
+    Case(f"{USERS}_MAKE", USER, label="of a user who is there"),
+    Case(f"{USERS}_MAKE", {"user_id": new_id()}),
+    Case(f"{USERS}_DELETE", USER),
     Case(f"{OF_COMMERCE}_find", USER),
     Case(f"{OF_PROFILE}_find", USER, database=PROFILE),
     Case(f"{OF_COMMERCE}_forget[0]", {"user_id": new_id()}),

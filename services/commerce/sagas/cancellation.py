@@ -14,7 +14,7 @@ from lockstep.profile.v1 import wallet_service_pb2_grpc as wallet_grpc
 
 from services.commerce.model import Order
 from services.commerce.sagas.kinds import CANCELLATION, OrderPayload
-from services.commerce.store import orders, products
+from services.commerce.store import orders, products, users
 from services.kernel.db.database import Transaction
 from services.kernel.errors import Internal
 from services.kernel.money import to_wire
@@ -49,6 +49,8 @@ class CancellationSaga(ForwardOnlySaga[OrderPayload, Order]):
     async def complete(self, tx: Transaction, saga: RunningSaga[OrderPayload]) -> Order:
         """Make the order CANCELLED, and give the goods back."""
         order_id = saga.payload.order_id
+        if saga.saga.user_id is not None:  # None: the buyer was forgotten before
+            await users.lock_known(tx, saga.saga.user_id)
         if await orders.cancel(tx, order_id):
             await products.release(tx, await orders.quantities(tx, order_id))
         return await orders.get_known(tx, order_id)

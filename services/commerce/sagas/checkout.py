@@ -15,7 +15,7 @@ from lockstep.profile.v1 import wallet_service_pb2_grpc as wallet_grpc
 from services.commerce.errors import InsufficientFunds, PaymentUnavailable
 from services.commerce.model import Order
 from services.commerce.sagas.kinds import CHECKOUT, OrderPayload
-from services.commerce.store import carts, orders, products
+from services.commerce.store import carts, orders, products, users
 from services.kernel.db.database import Transaction
 from services.kernel.errors import SagaCancelled
 from services.kernel.money import to_wire
@@ -68,8 +68,9 @@ class CheckoutSaga(ReversibleSaga[OrderPayload, None, Order]):
     ) -> Order:
         """Make the order PAID, and take out of the cart what was ordered."""
         order_id = saga.payload.order_id
-        await carts.touch(tx, saga.user_id)  # the cart's lock before the order's, as everywhere
+        await users.lock_known(tx, saga.user_id)
         if await orders.pay(tx, order_id):
+            await carts.touch(tx, saga.user_id)
             await carts.reduce(tx, user_id=saga.user_id, order_id=order_id)
         return await orders.get_known(tx, order_id)
 
@@ -80,5 +81,6 @@ class CheckoutSaga(ReversibleSaga[OrderPayload, None, Order]):
     async def undo(self, tx: Transaction, saga: RunningSaga[OrderPayload]) -> None:
         """Make the order FAILED, and give the goods back."""
         order_id = saga.payload.order_id
+        await users.lock_known(tx, saga.user_id)
         if await orders.fail(tx, order_id, reason=saga.error.reason):
             await products.release(tx, await orders.quantities(tx, order_id))

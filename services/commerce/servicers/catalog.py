@@ -56,7 +56,10 @@ class CatalogServicer:
                 request.description, "description", max_length=DESCRIPTION_MAX, multiline=True
             )
         category = await self.create_category(
-            name=name, description=description or "", key=self.request_keys.of(call)
+            user_id=call.user.id,
+            name=name,
+            description=description or "",
+            key=self.request_keys.of(call),
         )
         return category_message(category)
 
@@ -118,7 +121,9 @@ class CatalogServicer:
             ]
             if sum(each.text_bytes for each in fields) > BATCH_TEXT_BYTES_MAX:
                 v.add("products", "must have at most 3 MiB of text together")
-        products = await self.batch_create_products(fields=fields, key=self.request_keys.of(call))
+        products = await self.batch_create_products(
+            user_id=call.user.id, fields=fields, key=self.request_keys.of(call)
+        )
         return catalog_pb.BatchCreateProductsResponse(
             products=[self.messages.product(product) for product in products]
         )

@@ -37,6 +37,14 @@ SELECT 'the saga does not fit the order', orders.id, format('%s, %s', orders.sta
          orders.state NOT IN ('PENDING', 'CANCELLING')
        )
 UNION ALL
+SELECT 'an order is in flight for more than an hour', id, format('%s since %s', state, update_time)
+  FROM orders
+ WHERE state IN ('PENDING', 'CANCELLING') AND update_time < now() - interval '1 hour'
+UNION ALL
+SELECT 'a saga that has not ended lost its payload', id, kind
+  FROM sagas
+ WHERE state IN ('RUNNING', 'COMPENSATING') AND NOT payload ? 'order_id'
+UNION ALL
 SELECT 'a saga has no order', sagas.id, sagas.kind
   FROM sagas
  WHERE NOT EXISTS (SELECT 1 FROM orders WHERE sagas.id IN (orders.debit_id, orders.refund_id))
@@ -55,6 +63,7 @@ UNION ALL
 SELECT 'something is left of a user who was forgotten', gone.user_id, ''
   FROM forgotten_users AS gone
  WHERE EXISTS (SELECT 1 FROM carts WHERE carts.user_id = gone.user_id)
+    OR EXISTS (SELECT 1 FROM users WHERE users.user_id = gone.user_id)
     OR EXISTS (SELECT 1 FROM orders WHERE orders.user_id = gone.user_id)
     OR EXISTS (SELECT 1 FROM sagas WHERE sagas.user_id = gone.user_id)
     OR EXISTS (SELECT 1 FROM idempotency WHERE scope = 'user:' || gone.user_id);

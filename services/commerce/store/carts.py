@@ -1,4 +1,4 @@
-"""Carts. A transaction that writes to a cart locks its row first, then products."""
+"""Carts. Their users are locked before they are written (see `users`)."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from services.commerce.model import (
     CartLine,
     Product,
 )
-from services.commerce.store import products, users
+from services.commerce.store import products
 from services.kernel.db.database import Reader, Transaction
 from services.kernel.db.statement import ByUser, NoRow, Statement
 
@@ -116,13 +116,6 @@ _OPEN = Statement(
     ByUser,
     OpenedCart,
 )
-_LOCK = Statement(
-    insert(CARTS)
-    .values(user_id=_USER)
-    .on_conflict_do_update(constraint="pk_carts", set_={"version": CARTS.c.version}),
-    ByUser,
-    NoRow,
-)
 _TOUCH = Statement(
     update(CARTS).where(CARTS.c.user_id == _USER).values(**_CHANGED),
     ByUser,
@@ -157,7 +150,7 @@ _added = (
     .cte("added")
 )
 # A statement does not see its own change, so the added line comes from RETURNING. The
-# cart is locked, so no other transaction changes the other lines.
+# user is locked, so no other transaction changes the other lines.
 _lines = union_all(
     select(_added),
     select(*(CART_ITEMS.c[name] for name in _OF_LINE)).where(
@@ -247,38 +240,18 @@ _LOCK_LINES = Statement(
 
 
 async def open_cart(tx: Transaction, user_id: UUID) -> Cart:
-    """Lock the user's cart, make it if there is none, and return it without its lines.
-
-    Raises:
-        SessionEnded: The user was forgotten.
-    """
+    """Count a change of the user's cart, make it if there is none; return it without its lines."""
     opened = (await tx.all(_OPEN, ByUser(user_id)))[0]
-    # A forgotten user has no cart, so only a new cart needs the check. It is a statement
-    # of its own: the first may have waited for the transaction that forgot the user.
-    if opened.version == 1:
-        await users.ensure_known(tx, user_id)
     return Cart(user_id, [], opened.version, opened.update_time)
 
 
 async def touch(tx: Transaction, user_id: UUID) -> bool:
-    """Lock the user's cart and count a change; return False when there is no cart.
-
-    Raises:
-        SessionEnded: The user was forgotten.
-    """
-    if await tx.execute(_TOUCH, ByUser(user_id)):
-        return True
-    await users.ensure_known(tx, user_id)
-    return False
-
-
-async def lock(tx: Transaction, user_id: UUID) -> None:
-    """Lock the user's cart, make it if there is none, and change nothing."""
-    await tx.execute(_LOCK, ByUser(user_id))
+    """Count a change of the user's cart; return False when there is no cart."""
+    return await tx.execute(_TOUCH, ByUser(user_id)) == 1
 
 
 async def add(tx: Transaction, cart: Cart, *, product_id: UUID, quantity: int) -> Cart:
-    """Add to a line of a locked cart, or append the line; return the cart with its lines.
+    """Add to a line of a locked user's cart, or append the line; return the cart with its lines.
 
     Raises:
         ProductNotFound: There is no such product, or it has left the catalog.
@@ -299,7 +272,6 @@ async def set_quantity(tx: Transaction, *, user_id: UUID, product_id: UUID, quan
 
     Raises:
         CartNotFound, CartItemNotFound: There is no cart, or no such line.
-        SessionEnded: The user was forgotten.
     """
     if not await touch(tx, user_id):
         raise CartNotFound
@@ -318,7 +290,7 @@ async def clear(tx: Transaction, user_id: UUID) -> None:
 
 
 async def reduce(tx: Transaction, *, user_id: UUID, order_id: UUID) -> None:
-    """Take the ordered quantities out of a locked cart, and leave those added since."""
+    """Take the ordered quantities out of a locked user's cart, and leave those added since."""
     ordered = OrderedLines(user_id, order_id)
     await tx.execute(_REMOVE_ORDERED, ordered)
     await tx.execute(_REDUCE_ORDERED, ordered)
@@ -341,7 +313,7 @@ async def get(reader: Reader, user_id: UUID) -> Cart:
 
 
 async def lock_lines(tx: Transaction, user_id: UUID) -> list[CartLine]:
-    """Lock the products in a locked cart, and return its lines in the order of adding."""
+    """Lock the products in a locked user's cart, and return its lines in the order of adding."""
     rows = await tx.all(_LOCK_LINES, ByUser(user_id))
     return [_line_of(row) for row in sorted(rows, key=lambda row: row.position)]
 

@@ -30,7 +30,7 @@ from sqlalchemy import (
 )
 
 from services.commerce.errors import CheckoutInProgress
-from services.commerce.model import ORDER_ITEMS, ORDERS, Order, OrderItem, OrderState
+from services.commerce.model import ORDER_ITEMS, ORDERS, SAGAS, Order, OrderItem, OrderState
 from services.kernel.db.database import Reader, Transaction
 from services.kernel.db.statement import ByUser, NoRow, Statement
 
@@ -225,8 +225,19 @@ _PAY = _move(OrderState.PENDING, OrderState.PAID, ByOrder)
 _FAIL = _move(
     OrderState.PENDING, OrderState.FAILED, FailedOrder, failure_reason=bindparam("reason")
 )
-_BEGIN_CANCEL = _move(
-    OrderState.PAID, OrderState.CANCELLING, CancelledOrder, refund_id=bindparam("refund_id")
+_REFUND = bindparam("refund_id", type_=Uuid)
+# Whom the saga is about was read before the order was locked.
+_BEGIN_CANCEL = Statement(
+    update(ORDERS)
+    .where(
+        _BY_ID,
+        ORDERS.c.state == OrderState.PAID.value,
+        SAGAS.c.id == _REFUND,
+        ORDERS.c.user_id.is_not_distinct_from(SAGAS.c.user_id),
+    )
+    .values(state=OrderState.CANCELLING.value, update_time=_NOW, refund_id=_REFUND),
+    CancelledOrder,
+    NoRow,
 )
 _CANCEL = _move(OrderState.CANCELLING, OrderState.CANCELLED, ByOrder)
 _IN_FLIGHT = Statement(
@@ -326,7 +337,7 @@ async def fail(tx: Transaction, order_id: UUID, *, reason: str) -> bool:
 
 
 async def begin_cancel(tx: Transaction, order_id: UUID, *, refund_id: UUID) -> bool:
-    """Make a PAID order CANCELLING; return False when it is not PAID."""
+    """Make a PAID order CANCELLING; return False when it is not PAID, or not the saga's user's."""
     return await tx.execute(_BEGIN_CANCEL, CancelledOrder(order_id, refund_id)) == 1
 
 

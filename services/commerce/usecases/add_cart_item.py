@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from uuid import UUID
 
 from pydantic import TypeAdapter
 
 from services.commerce.errors import QuantityLimit
 from services.commerce.model import QUANTITY_MAX, Cart
-from services.commerce.store import carts
+from services.commerce.store import carts, users
 from services.kernel.db.database import Database, Transaction
 from services.kernel.sagas.idempotency import RequestKey
 from services.kernel.sagas.requests import transact_once
@@ -36,8 +37,10 @@ class AddCartItem:
         if quantity > QUANTITY_MAX:
             raise QuantityLimit
 
+        lock = partial(users.lock, user_id=user_id)
+
         async def add(tx: Transaction) -> Cart:
             cart = await carts.open_cart(tx, user_id)
             return await carts.add(tx, cart, product_id=product_id, quantity=quantity)
 
-        return await transact_once(self.database, "AddCartItem", key, add, _CODEC)
+        return await transact_once(self.database, "AddCartItem", key, add, _CODEC, lock=lock)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
+from uuid import UUID
 
 from pydantic import TypeAdapter
 
 from services.commerce.domain.totals import Totals
 from services.commerce.model import Product, ProductFields
-from services.commerce.store import products
+from services.commerce.store import products, users
 from services.kernel.db.database import Database, Transaction
 from services.kernel.ids import new_id
 from services.kernel.sagas.idempotency import RequestKey
@@ -26,17 +28,21 @@ class BatchCreateProducts:
     totals: Totals
 
     async def __call__(
-        self, *, fields: Sequence[ProductFields], key: RequestKey | None
+        self, *, user_id: UUID, fields: Sequence[ProductFields], key: RequestKey | None
     ) -> list[Product]:
         """Create products and return them in this order.
 
         Raises:
             CategoryNotFound: One of the categories does not exist; nothing was created.
+            SessionEnded: The administrator's account was deleted.
         """
+        lock = partial(users.lock, user_id=user_id)
 
         async def insert(tx: Transaction) -> list[Product]:
             return await products.insert_products(tx, [new_id() for _ in fields], fields)
 
-        created = await transact_once(self.database, "BatchCreateProducts", key, insert, _CODEC)
+        created = await transact_once(
+            self.database, "BatchCreateProducts", key, insert, _CODEC, lock=lock
+        )
         self.totals.clear()
         return created

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from uuid import UUID
 
 from services.commerce.model import Order, OrderState
 from services.commerce.sagas.kinds import CANCELLATION, OrderPayload
-from services.commerce.store import orders
+from services.commerce.store import orders, users
 from services.commerce.usecases.get_order import GetOrder
 from services.kernel.db.database import Database, Reader, Transaction
-from services.kernel.errors import DomainError, IllegalState, RequestInProgress
+from services.kernel.errors import (
+    DomainError,
+    EtagMismatch,
+    IllegalState,
+    RequestInProgress,
+    SessionEnded,
+)
 from services.kernel.rpc.call import UserPrincipal
 from services.kernel.sagas import idempotency
 from services.kernel.sagas.idempotency import EarlierRequest, RequestKey
@@ -34,6 +41,8 @@ class CancelOrder:
             OrderNotFound: There is no such order.
             Forbidden: It is another user's, and the caller is not an administrator.
             IllegalState: It was never paid, or is not paid yet.
+            SessionEnded: The caller's account was deleted at the same moment.
+            EtagMismatch: The account of another buyer was deleted at the same moment.
             DeadlineExceeded, RequestInProgress: It will be cancelled; the refund takes time.
         """
 
@@ -41,7 +50,11 @@ class CancelOrder:
             order = await self.get_order(caller=caller, order_id=order_id)
             if order.state in (OrderState.PENDING, OrderState.FAILED):
                 raise _not_paid()
-            return CANCELLATION.new(OrderPayload(order_id=order_id), user_id=order.user_id)
+            return CANCELLATION.new(
+                OrderPayload(order_id=order_id),
+                user_id=order.user_id,
+                lock=partial(_lock_buyer, order.user_id, caller),
+            )
 
         row = OrderRowKey(order_id, IdempotencyKey(key))
         return await self.requests.run_once(CANCELLATION, row, prepare)
@@ -73,6 +86,8 @@ class OrderRowKey:
             return None
         await idempotency.free(tx, saga_id)
         order = await orders.get_known(tx, self.order_id)
+        if order.state is OrderState.PAID:
+            raise EtagMismatch  # the saga is about somebody whose order it is not any more
         if order.refund_id is None:
             raise _not_paid()
         return EarlierRequest(saga_id=order.refund_id)
@@ -87,6 +102,17 @@ class OrderRowKey:
         if order.state is not OrderState.CANCELLED:
             raise RequestInProgress
         return order
+
+
+async def _lock_buyer(buyer_id: UUID | None, caller: UserPrincipal, tx: Transaction) -> None:
+    if buyer_id is None:  # forgotten: only an administrator can see the order
+        return
+    try:
+        await users.lock(tx, buyer_id)
+    except SessionEnded:
+        if buyer_id == caller.id:
+            raise
+        raise EtagMismatch from None  # an administrator's session goes on
 
 
 def _not_paid() -> IllegalState:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from services.commerce.model import Cart
-from services.commerce.store import carts
+from services.commerce.store import carts, users
 from services.kernel.db.database import Database, Transaction
 
 
@@ -17,9 +17,14 @@ class ClearCart:
     database: Database
 
     async def __call__(self, *, user_id: UUID) -> Cart:
-        """Empty the cart, if there is one, and return it."""
+        """Empty the cart, if there is one, and return it.
+
+        Raises:
+            SessionEnded: The user's account was deleted.
+        """
 
         async def clear(tx: Transaction) -> Cart:
+            await users.lock(tx, user_id)
             await carts.clear(tx, user_id)
             return await carts.get(tx, user_id)
 

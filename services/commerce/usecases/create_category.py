@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
+from uuid import UUID
 
 from pydantic import TypeAdapter
 
 from services.commerce.model import Category
-from services.commerce.store import categories
+from services.commerce.store import categories, users
 from services.kernel.db.database import Database, Transaction
 from services.kernel.ids import new_id
 from services.kernel.sagas.idempotency import RequestKey
@@ -22,16 +24,20 @@ class CreateCategory:
 
     database: Database
 
-    async def __call__(self, *, name: str, description: str, key: RequestKey | None) -> Category:
+    async def __call__(
+        self, *, user_id: UUID, name: str, description: str, key: RequestKey | None
+    ) -> Category:
         """Create a category and return it.
 
         Raises:
             CategoryNameTaken: A category has this name, whatever its case.
+            SessionEnded: The administrator's account was deleted.
         """
+        lock = partial(users.lock, user_id=user_id)
 
         async def insert(tx: Transaction) -> Category:
             return await categories.insert_category(
                 tx, category_id=new_id(), name=name, description=description
             )
 
-        return await transact_once(self.database, "CreateCategory", key, insert, _CODEC)
+        return await transact_once(self.database, "CreateCategory", key, insert, _CODEC, lock=lock)

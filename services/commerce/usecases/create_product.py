@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 from pydantic import TypeAdapter
 
@@ -34,13 +35,15 @@ class CreateProduct:
             CategoryNotFound: There is no such category.
             SessionEnded: The seller's account was deleted.
         """
+        lock = partial(users.lock, user_id=seller.user_id)
 
         async def insert(tx: Transaction) -> Product:
-            await users.ensure_known(tx, seller.user_id)
             return await products.insert_product(
                 tx, product_id=new_id(), seller_id=seller.seller_id, fields=fields
             )
 
-        created = await transact_once(self.database, "CreateProduct", key, insert, _CODEC)
+        created = await transact_once(
+            self.database, "CreateProduct", key, insert, _CODEC, lock=lock
+        )
         self.totals.clear()
         return created

@@ -31,7 +31,7 @@ class DeleteProduct:
         """
 
         async def delete(tx: Transaction) -> None:
-            await users.ensure_known(tx, seller.user_id)
+            await users.lock(tx, seller.user_id)
             product = await products.lock(tx, product_id)
             if product is None:
                 raise ProductNotFound

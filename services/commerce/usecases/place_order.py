@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from uuid import UUID
 
 from services.commerce.errors import (
@@ -17,7 +18,7 @@ from services.commerce.errors import (
 )
 from services.commerce.model import TOTAL_MAX, CartLine, CartProblem, Order, OrderItem, OrderState
 from services.commerce.sagas.kinds import CHECKOUT, OrderPayload
-from services.commerce.store import carts, orders, products
+from services.commerce.store import carts, orders, products, users
 from services.kernel.db.database import Database, Transaction
 from services.kernel.ids import new_id
 from services.kernel.sagas.idempotency import RequestKey
@@ -85,13 +86,18 @@ def _checkout(user_id: UUID, expected: int | None) -> NewSaga[OrderPayload, Orde
     async def begin(tx: Transaction, saga_id: UUID) -> None:
         await _open(tx, user_id, expected, order_id=order_id, saga_id=saga_id)
 
-    return CHECKOUT.new(OrderPayload(order_id=order_id), user_id=user_id, initial_change=begin)
+    return CHECKOUT.new(
+        OrderPayload(order_id=order_id),
+        user_id=user_id,
+        lock=partial(users.lock, user_id=user_id),
+        initial_change=begin,
+    )
 
 
 async def _open(
     tx: Transaction, user_id: UUID, expected: int | None, *, order_id: UUID, saga_id: UUID
 ) -> None:
-    """Write the order and take the stock; locks the cart, then its products by id."""
+    """Write the order of a locked user, and take the stock."""
     if not await carts.touch(tx, user_id):
         raise CartEmpty
     if await orders.is_pending(tx, user_id):

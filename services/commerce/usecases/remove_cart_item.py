@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from services.commerce.model import Cart
-from services.commerce.store import carts
+from services.commerce.store import carts, users
 from services.kernel.db.database import Database, Transaction
 
 
@@ -21,9 +21,11 @@ class RemoveCartItem:
 
         Raises:
             CartNotFound, CartItemNotFound: There is no cart, or no such line.
+            SessionEnded: The user's account was deleted.
         """
 
         async def remove(tx: Transaction) -> Cart:
+            await users.lock(tx, user_id)
             await carts.set_quantity(tx, user_id=user_id, product_id=product_id, quantity=0)
             return await carts.get(tx, user_id)
 

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from services.commerce.errors import QuantityLimit
 from services.commerce.model import QUANTITY_MAX, Cart
-from services.commerce.store import carts
+from services.commerce.store import carts, users
 from services.kernel.db.database import Database, Transaction
 
 
@@ -23,11 +23,13 @@ class UpdateCartItem:
         Raises:
             CartNotFound, CartItemNotFound: There is no cart, or no such line.
             QuantityLimit: The quantity is above the limit.
+            SessionEnded: The user's account was deleted.
         """
         if quantity > QUANTITY_MAX:
             raise QuantityLimit
 
         async def change(tx: Transaction) -> Cart:
+            await users.lock(tx, user_id)
             await carts.set_quantity(tx, user_id=user_id, product_id=product_id, quantity=quantity)
             return await carts.get(tx, user_id)
 

@@ -40,7 +40,7 @@ class UpdateProduct:
         """
 
         async def change(tx: Transaction) -> Product:
-            await users.ensure_known(tx, seller.user_id)
+            await users.lock(tx, seller.user_id)
             product = await products.lock(tx, product_id)
             if product is None:
                 raise ProductNotFound

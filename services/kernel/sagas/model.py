@@ -151,6 +151,7 @@ class RunningSaga(Generic[P]):
         return self.saga.error
 
 
+Lock = Callable[[Transaction], Awaitable[None]]
 InitialChange = Callable[[Transaction, UUID], Awaitable[None]]
 
 
@@ -160,6 +161,7 @@ class NewSaga(Generic[P, R]):
 
     Attributes:
         payload: The facts that its steps need; never a secret.
+        lock: Locks, first of all in T1, what comes before the saga and its dedup key.
         initial_change: The coordinator's own change, in T1, given the saga's id. Its errors end
             the saga before it has begun. None if taking the dedup key is the whole change.
     """
@@ -168,6 +170,7 @@ class NewSaga(Generic[P, R]):
     kind: SagaKind[P, R]
     payload: P
     user_id: UUID | None
+    lock: Lock | None
     initial_change: InitialChange | None
 
 
@@ -194,17 +197,28 @@ class SagaKind(Generic[P, R]):
         self._result = _adapter(result)
 
     def new(
-        self, payload: P, *, user_id: UUID | None, initial_change: InitialChange | None = None
+        self,
+        payload: P,
+        *,
+        user_id: UUID | None,
+        lock: Lock | None = None,
+        initial_change: InitialChange | None = None,
     ) -> NewSaga[P, R]:
         """Return a saga that is to begin.
 
         Args:
             payload: The facts that its steps need; never a secret.
             user_id: The user whom it is about.
+            lock: See `NewSaga`.
             initial_change: See `NewSaga`.
         """
         return NewSaga(
-            id=new_id(), kind=self, payload=payload, user_id=user_id, initial_change=initial_change
+            id=new_id(),
+            kind=self,
+            payload=payload,
+            user_id=user_id,
+            lock=lock,
+            initial_change=initial_change,
         )
 
     def payload_json(self, payload: P) -> object:

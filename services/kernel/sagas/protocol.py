@@ -154,6 +154,8 @@ class SagaStateMachine:
         """
         definition = self._sagas[new.kind.name, new.kind.version]
         deadline = definition.deadline if isinstance(definition, ReversibleSaga) else None
+        if new.lock is not None:
+            await new.lock(tx)
         saga = await saga_store.insert_saga(
             tx,
             new,

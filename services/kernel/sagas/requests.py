@@ -132,6 +132,8 @@ async def transact_once(
     key: RequestKey | None,
     work: Callable[[Transaction], Awaitable[T]],
     codec: TypeAdapter[T],
+    *,
+    lock: Callable[[Transaction], Awaitable[None]] | None = None,
 ) -> T:
     """Run a transaction once for each key; a repeat gets the first answer.
 
@@ -141,14 +143,17 @@ async def transact_once(
         key: The request's key; without one the transaction simply runs.
         work: The body of the transaction.
         codec: Turns its result into JSON and back.
+        lock: Locks what comes before the key in the order of locks.
 
     Raises:
         IdempotencyKeyReused: The key belongs to another request.
     """
-    if key is None:
-        return await database.transact(name, work)
 
     async def body(tx: Transaction) -> T | EarlierRequest:
+        if lock is not None:
+            await lock(tx)
+        if key is None:
+            return await work(tx)
         earlier = await idempotency.claim(tx, key)
         if earlier is not None:
             return earlier
