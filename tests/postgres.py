@@ -47,3 +47,14 @@ def fresh_database(server: EmbeddedPostgres, template: str = "template1") -> Ite
 def _run(server: EmbeddedPostgres, statement: str, *names: str) -> None:
     with psycopg.connect(server.url("postgres"), autocommit=True) as connection:
         connection.execute(sql.SQL(statement).format(*map(sql.Identifier, names)))
+
+
+def set_clock_offset(url: str, offset: str) -> None:
+    """Move the clock of a database, for the sessions that begin from now on."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        name = connection.info.dbname
+        connection.execute(f"ALTER DATABASE {name} SET lockstep.clock_offset = '{offset}'".encode())
+        connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )

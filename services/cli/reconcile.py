@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from services.cli.clocks import Difference
     from services.cli.reconciler import Finding
     from services.cli.system import System
 
@@ -25,7 +26,7 @@ def reconcile(
         ),
     ] = None,
 ) -> None:
-    """Compare Auth, Profile and Commerce, and print their differences."""
+    """Compare Auth, Profile and Commerce, also their clocks, and print their differences."""
     from services.cli.errors import CommandError
     from services.cli.reconciler import TooManyError
     from services.cli.system import System
@@ -62,21 +63,25 @@ async def _again_and_again(system: "System", *, mend: bool, pause_seconds: float
 async def _look(system: "System", *, mend: bool) -> bool:
     """Compare once, and mend if `mend`; return whether the databases agree now.
 
+    Clocks that are far apart are printed; only an administrator can set a clock.
+
     Raises:
         TooManyError: There are too many differences; nothing was mended.
     """
+    from services.cli.clocks import differences
     from services.cli.reconciler import compare
     from services.cli.system import DATABASES
 
     urls = {service: system.database_url(service) for service in DATABASES}
+    clocks = await asyncio.to_thread(differences, urls)
     findings = await asyncio.to_thread(compare, urls)
     mended: list[Finding] = []
     try:
         if mend:
             mended = await _mend(system, findings)
     finally:
-        _print(findings, mended)
-    return len(mended) == len(findings)
+        _print(clocks, findings, mended)
+    return not clocks and len(mended) == len(findings)
 
 
 async def _mend(system: "System", findings: Sequence["Finding"]) -> list["Finding"]:
@@ -90,9 +95,13 @@ async def _mend(system: "System", findings: Sequence["Finding"]) -> list["Findin
         return await Mender(auth, profile).mend(findings)
 
 
-def _print(findings: Sequence["Finding"], mended: Sequence["Finding"]) -> None:
+def _print(
+    clocks: Sequence["Difference"], findings: Sequence["Finding"], mended: Sequence["Finding"]
+) -> None:
+    for clock in clocks:
+        print(f"found: {clock}", flush=True)
     for finding in findings:
         state = "mended" if finding in mended else "found"
         print(f"{state}: {finding.kind} {finding.id}", flush=True)
-    if not findings:
+    if not clocks and not findings:
         print("everything agrees", flush=True)

@@ -92,10 +92,11 @@ async def test_a_registration_that_came_too_late_frees_its_key(
 ) -> None:
     """[R26]: Profile has refused it because of the time, which is no reason for the next one."""
     profile.is_late = True
-    with pytest.raises(Aborted) as caught:
+    with pytest.raises(Unavailable) as caught:
         await register(world)
-    assert caught.value.reason == "SAGA_CANCELLED"
+    assert caught.value.reason == "PROFILE_UNAVAILABLE"
     profile.is_late = False
+    await world.settled()
     made = await register(world)
     assert await register(world) == made
 

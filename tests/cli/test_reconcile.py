@@ -10,6 +10,7 @@ import psycopg
 from services.kernel.ids import new_id
 from tests.cli.conftest import Lockstep, finish
 from tests.conftest import Databases
+from tests.postgres import set_clock_offset
 
 PROFILE = (
     "INSERT INTO profiles (id, user_id, saga_id, create_time)"
@@ -83,3 +84,21 @@ def test_a_database_that_is_down_does_not_end_the_looking(
     assert second
     assert "hunter2" not in first + second
     assert process.poll() is None
+
+
+def test_clocks_that_are_far_apart_are_found(
+    lockstep: Lockstep, databases: Databases, stack: ExitStack
+) -> None:
+    where = urls(databases, stack)
+    set_clock_offset(where["LOCKSTEP_COMMERCE_DATABASE_URL"], "-6 s")
+
+    code, output, _ = finish(lockstep("reconcile", "--mend", **where))
+
+    assert code == 1
+    assert [line.rpartition(" s ")[2] for line in output.splitlines()] == [
+        "ahead of commerce",
+        "ahead of commerce",
+    ]
+    assert output.startswith("found: clock of auth 6.0 s ahead")
+    set_clock_offset(where["LOCKSTEP_COMMERCE_DATABASE_URL"], "1 s")
+    assert finish(lockstep("reconcile", **where)) == (0, "everything agrees\n", "")

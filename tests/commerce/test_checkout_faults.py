@@ -29,6 +29,7 @@ from tests.commerce.people import minor_of
 from tests.commerce.wallet_proxy import Fault, Held, duplicated, refused, reply_lost
 from tests.commerce.world import Shop, refusal, shop_world
 from tests.kernel.saga_world import Stop
+from tests.postgres import set_clock_offset
 
 Code = grpc.StatusCode
 
@@ -304,3 +305,26 @@ def _cut(url: str) -> None:
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
             " WHERE pid <> pg_backend_pid() AND datname = current_database()"
         )
+
+
+@pytest.mark.parametrize("offset", ["6 s", "-6 s", "30 min", "-30 min"])
+async def test_clocks_that_differ_refuse_no_order(shop: Shop, offset: str) -> None:
+    """[R55]"""
+    buyer = await with_cart(shop)
+    set_clock_offset(shop.people.url, offset)
+    await shop.place(buyer, key="once")
+    await assert_bought(shop, buyer)
+
+
+async def test_clocks_that_differ_by_hours_cost_an_order_and_no_key(shop: Shop) -> None:
+    """[R55]"""
+    buyer = await with_cart(shop)
+    set_clock_offset(shop.people.url, "3 hours")
+    with pytest.raises(Unavailable) as caught:
+        await shop.place(buyer, key="once")
+    assert caught.value.reason == "PROFILE_UNAVAILABLE"
+    await shop.settled()
+    await assert_not_bought(shop, buyer, "PROFILE_UNAVAILABLE")
+    set_clock_offset(shop.people.url, "0")
+    await shop.place(buyer, key="once")
+    await assert_bought(shop, buyer)

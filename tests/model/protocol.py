@@ -15,9 +15,10 @@ from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from typing import Protocol as Callback
 
-DEADLINE = 1  # not_after, on the coordinator's clock; T1 is at 0
+DEADLINE = 1  # on the coordinator's clock; T1 is at 0
+ALLOWANCE = 1  # how much later a message may come, for a participant whose clock is ahead
 KEPT = 3  # how long a barrier is kept, on the participant's clock
-TIME_MAX = 6
+TIME_MAX = 7
 DRIVERS = 2
 
 
@@ -108,6 +109,7 @@ class Protocol:
         keeps_tombstones: A late step that is refused leaves the tombstone where it is.
         undoes_last: The coordinator undoes its own change after the participant has undone.
         skew_max: How far the two clocks may differ.
+        allowance: How much later than the coordinator's deadline a message may come.
     """
 
     compares: bool = True
@@ -120,6 +122,12 @@ class Protocol:
     keeps_tombstones: bool = True
     undoes_last: bool = True
     skew_max: int = 1
+    allowance: int = ALLOWANCE
+
+    @property
+    def not_after(self) -> int:
+        """The time in a message, after which the participant refuses it."""
+        return DEADLINE + self.allowance
 
     def moves(self, state: State) -> Iterator[tuple[str, State]]:
         """Return every move that is possible in a state, and where it leads."""
@@ -158,7 +166,7 @@ class Protocol:
     def _arrival(self, state: State) -> Iterator[tuple[str, State]]:
         match state.barrier:
             case Barrier.NONE:
-                if self.has_not_after and state.participant_clock > DEADLINE:
+                if self.has_not_after and state.participant_clock > self.not_after:
                     yield "A arrives too late", _replied(state, Reply.CANCELLED)
                     return
                 yield "A is done", self._done(state)
@@ -172,13 +180,13 @@ class Protocol:
                 yield "A is cancelled", _replied(replace(state, barrier=kept), Reply.CANCELLED)
 
     def _done(self, state: State) -> State:
-        expires = DEADLINE + KEPT
+        expires = self.not_after + KEPT
         done = replace(state, barrier=Barrier.DONE, profile=True, expires=expires)
         return _replied(done, Reply.OK)
 
     def _refused(self, state: State) -> State:
         barrier = Barrier.REJECTED if self.remembers_refusals else Barrier.NONE
-        refused = replace(state, barrier=barrier, expires=DEADLINE + KEPT)
+        refused = replace(state, barrier=barrier, expires=self.not_after + KEPT)
         return _replied(refused, Reply.REFUSED)
 
     def _cancelled(self, state: State) -> State:
@@ -270,7 +278,7 @@ class Protocol:
         return replace(state, row=Row.ABORTED, user=False, sent=sent)
 
 
-PROTECTIONS = [each.name for each in fields(Protocol) if each.name != "skew_max"]
+PROTECTIONS = [each.name for each in fields(Protocol) if each.type == "bool"]
 
 
 def _decided(state: State, row: Row) -> State:

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from tests.model.protocol import DEADLINE, KEPT, PROTECTIONS, Explored, Protocol, explore, stuck
+from tests.model.protocol import (
+    ALLOWANCE,
+    DEADLINE,
+    KEPT,
+    PROTECTIONS,
+    Explored,
+    Protocol,
+    State,
+    explore,
+    stuck,
+)
 
 ONLY_WITH_TWO_CLOCKS = {"keeps_cancels"}
 
@@ -37,11 +47,35 @@ def test_without_a_protection_some_state_breaks_an_invariant(protection: str) ->
 
 @pytest.mark.parametrize("protection", sorted(ONLY_WITH_TWO_CLOCKS))
 def test_some_protections_are_needed_for_two_clocks_only(protection: str) -> None:
-    found = explore(Protocol(**{protection: False}, skew_max=0))
-    assert found.failure is None
+    """Two clocks that differ, or an allowance for such clocks."""
+    without = {protection: False}
+    assert explore(Protocol(**without, skew_max=0, allowance=0)).failure is None
+    assert explore(Protocol(**without, skew_max=0)).failure is not None
+    assert explore(Protocol(**without, allowance=0)).failure is not None
 
 
-def test_clocks_may_not_differ_by_more_than_a_tombstone_is_kept() -> None:
+def prompt_messages_refused(found: Explored) -> list[State]:
+    """Return the states in which A is too late there, although it is not here."""
+    return [
+        state
+        for state in found.came_from
+        if state.coordinator_clock <= DEADLINE
+        and "A arrives too late" in (name for name, _ in found.protocol.moves(state))
+    ]
+
+
+def test_while_clocks_differ_by_the_allowance_no_prompt_message_is_too_late(
+    explored: Explored,
+) -> None:
+    assert explored.protocol.skew_max == ALLOWANCE
+    assert not prompt_messages_refused(explored)
+    assert prompt_messages_refused(explore(Protocol(allowance=0)))
+
+
+def test_clocks_may_differ_as_long_as_a_tombstone_outlives_the_allowance() -> None:
     """A tombstone that is older than the message that it refuses is no tombstone."""
-    found = explore(Protocol(skew_max=KEPT + DEADLINE + 1))
+    skew_max = KEPT - ALLOWANCE + 1  # the Cancel without A is sent one after the deadline
+    assert explore(Protocol(skew_max=skew_max)).failure is None
+    found = explore(Protocol(skew_max=skew_max + 1))
     assert found.failure == "I2: ABORTED with a profile"
+    assert explore(Protocol(skew_max=1, allowance=KEPT + 1)).failure == found.failure

@@ -25,7 +25,7 @@ from services.auth.store.users import ActivatedUser
 from services.common.vocabulary import Role
 from services.kernel.db.database import Transaction
 from services.kernel.ids import new_id
-from services.kernel.rpc.timestamps import timestamp
+from services.kernel.rpc.timestamps import moment_of, timestamp
 from services.kernel.sagas.model import STORED, NewSaga, RunningSaga, SagaKind
 from services.kernel.sagas.protocol import Deadline, ReversibleSaga
 from services.kernel.sagas.remote import saga_step
@@ -239,6 +239,10 @@ class RegistrationSaga(ReversibleSaga[RegistrationPayload, ProfileCreated, Regis
             response = await self.profiles.CreateProfile(request)
         brand = response.brand if response.HasField("brand") else None
         return ProfileCreated(response.profile, brand)
+
+    def time_of(self, answer: ProfileCreated) -> datetime | None:
+        """Return when the profile was created."""
+        return moment_of(answer.profile, "create_time")
 
     async def complete(
         self, tx: Transaction, saga: RunningSaga[RegistrationPayload], answer: ProfileCreated

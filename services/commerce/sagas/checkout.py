@@ -8,6 +8,7 @@ whomever, money moves once.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from lockstep.profile.v1 import wallet_service_pb2 as wallet_pb
 from lockstep.profile.v1 import wallet_service_pb2_grpc as wallet_grpc
@@ -17,16 +18,15 @@ from services.commerce.model import Order
 from services.commerce.sagas.kinds import CHECKOUT, OrderPayload
 from services.commerce.store import carts, orders, products, users
 from services.kernel.db.database import Transaction
-from services.kernel.errors import SagaCancelled
 from services.kernel.money import to_wire
-from services.kernel.rpc.timestamps import timestamp
+from services.kernel.rpc.timestamps import moment_of, timestamp
 from services.kernel.sagas.model import RunningSaga
 from services.kernel.sagas.protocol import Deadline, Rejected, ReversibleSaga
 from services.kernel.sagas.remote import saga_step
 
 
 @dataclass(frozen=True, slots=True)
-class CheckoutSaga(ReversibleSaga[OrderPayload, None, Order]):
+class CheckoutSaga(ReversibleSaga[OrderPayload, datetime | None, Order]):
     """See the module."""
 
     wallets: wallet_grpc.WalletServiceAsyncStub
@@ -35,13 +35,16 @@ class CheckoutSaga(ReversibleSaga[OrderPayload, None, Order]):
     kind = CHECKOUT
     deadline = Deadline(seconds=5.0, error=PaymentUnavailable)
 
-    async def forward(self, saga: RunningSaga[OrderPayload]) -> None:
-        """Debit the wallet with what the order cost when it was placed."""
-        order = await orders.get_known(saga.database, saga.payload.order_id)
-        if order.total:  # A zero total needs no debit.
-            await self._debit(saga, order.total)
+    async def forward(self, saga: RunningSaga[OrderPayload]) -> datetime | None:
+        """Debit the wallet with what the order cost when it was placed.
 
-    async def _debit(self, saga: RunningSaga[OrderPayload], total: int) -> None:
+        Returns the time of the debit, by the clock of Profile.
+        """
+        order = await orders.get_known(saga.database, saga.payload.order_id)
+        # A zero total needs no debit.
+        return await self._debit(saga, order.total) if order.total else None
+
+    async def _debit(self, saga: RunningSaga[OrderPayload], total: int) -> datetime | None:
         request = wallet_pb.DebitWalletRequest(
             transfer_id=str(saga.id),
             user_id=str(saga.user_id),
@@ -49,22 +52,21 @@ class CheckoutSaga(ReversibleSaga[OrderPayload, None, Order]):
             reference=str(saga.payload.order_id),
             not_after=timestamp(saga.not_after),
         )
-        try:
-            with saga_step():
-                transfer = await self.wallets.DebitWallet(request)
-        except Rejected as refusal:
-            if refusal.error.reason == SagaCancelled.reason:
-                # Too late, or voided by a driver that was faster.
-                raise Rejected(PaymentUnavailable()) from refusal
-            raise
+        with saga_step():
+            transfer = await self.wallets.DebitWallet(request)
         if transfer.state != wallet_pb.TRANSFER_STATE_POSTED:
             raise Rejected(InsufficientFunds())
+        return moment_of(transfer, "create_time")
+
+    def time_of(self, answer: datetime | None) -> datetime | None:
+        """Return the time of the debit."""
+        return answer
 
     async def complete(
         self,
         tx: Transaction,
         saga: RunningSaga[OrderPayload],
-        answer: None,  # noqa: ARG002 - the wallet has done as it was asked
+        answer: datetime | None,  # noqa: ARG002 - the wallet has done as it was asked
     ) -> Order:
         """Make the order PAID, and take out of the cart what was ordered."""
         order_id = saga.payload.order_id

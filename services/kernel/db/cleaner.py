@@ -16,6 +16,12 @@ from services.kernel.db.statement import Limit, NoRow, Statement
 from services.kernel.db.tables import ENDED, IDEMPOTENCY, SAGA_BARRIERS, SAGAS, clock_once
 from services.kernel.errors import DatabaseUnavailable
 
+BARRIERS_KEPT = "7 days"
+"""How long a barrier stays after the last moment at which its step may come, tombstones too.
+
+It must be far longer than the clocks of two services may differ (see `CLOCK_ALLOWANCE`):
+a tombstone that is gone refuses nothing.
+"""
 EVERY_SECONDS = 300.0
 ROWS_AT_ONCE = 1000
 
@@ -90,7 +96,7 @@ OLD_BARRIERS: Final = old_rows(
     "barriers",
     SAGA_BARRIERS,
     func.coalesce(SAGA_BARRIERS.c.not_after, SAGA_BARRIERS.c.create_time),
-    age="7 days",
+    age=BARRIERS_KEPT,
 )
 OLD_KEYS: Final = old_rows("idempotency keys", IDEMPOTENCY, IDEMPOTENCY.c.expire_time)
 

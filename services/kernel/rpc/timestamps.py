@@ -32,3 +32,11 @@ def read_moment(v: Violations, request: Message, field: str) -> datetime:
         v.add(field, "must be between the years 1 and 9999")
         return _LATEST
     return moment
+
+
+def moment_of(answer: Message, field: str) -> datetime | None:
+    """Return a moment of an answer, or None if it is absent."""
+    if not answer.HasField(field):
+        return None
+    moment: datetime = getattr(answer, field).ToDatetime(tzinfo=UTC)
+    return moment

@@ -24,6 +24,9 @@ from services.kernel.errors import DomainError, ErrorRecord, RecordedError, Saga
 
 T = TypeVar("T")
 
+TIME = "time"
+"""The participant's time, among the metadata of a refusal because of the time."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Branch:
@@ -44,6 +47,7 @@ class _BranchReply(_Branch):
 
 @dataclass(frozen=True, slots=True)
 class _Claimed:
+    time: datetime
     is_late: bool | None
 
 
@@ -65,7 +69,8 @@ _CLAIM = Statement(
     )
     .on_conflict_do_nothing()
     .returning(
-        (func.saga_now() > bindparam("not_after", type_=DateTime(timezone=True))).label("is_late")
+        func.saga_now().label("time"),
+        (func.saga_now() > bindparam("not_after", type_=DateTime(timezone=True))).label("is_late"),
     ),
     _BranchClaim,
     _Claimed,
@@ -118,10 +123,20 @@ async def once(
     if claimed is None:
         return codec.validate_python(await _stored(tx, saga_id, branch))
     if claimed.is_late:
-        raise SagaCancelled("The time of this saga is over.")
+        raise too_late(claimed.time)
     reply = await work()
     await _store(tx, saga_id, branch, "DONE", codec.dump_python(reply, mode="json"))
     return reply
+
+
+def too_late(time: datetime) -> SagaCancelled:
+    """Return the refusal of a branch that came too late.
+
+    Args:
+        time: The time by the clock of this database. The coordinator looks whether it is far
+            from its own.
+    """
+    return SagaCancelled("The time of this saga is over.", metadata={TIME: time.isoformat()})
 
 
 async def reject(tx: Transaction, *, saga_id: UUID, branch: str, error: DomainError) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final, Generic, TypeVar
 from uuid import UUID
@@ -24,6 +24,13 @@ from services.kernel.ids import new_id
 P = TypeVar("P")
 R = TypeVar("R")
 T = TypeVar("T")
+
+CLOCK_ALLOWANCE: Final = timedelta(hours=1)
+"""How far the clocks of two services' databases may differ before one refuses every saga.
+
+It may be long: until tombstones are cleaned up, they alone refuse what comes too late. So
+it must stay far below `cleaner.BARRIERS_KEPT`.
+"""
 
 STORED: Final = ConfigDict(extra="forbid")
 """The configuration of a dataclass that is kept as JSON."""
@@ -140,9 +147,12 @@ class RunningSaga(Generic[P]):
 
     @property
     def not_after(self) -> datetime:
-        """The time after which a participant must refuse; only sagas with a deadline have it."""
+        """The time after which a participant must refuse; only sagas with a deadline have it.
+
+        The participant compares it with a clock of its own, which may differ.
+        """
         assert self.saga.not_after is not None
-        return self.saga.not_after
+        return self.saga.not_after + CLOCK_ALLOWANCE
 
     @property
     def error(self) -> ErrorRecord:

@@ -22,15 +22,18 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Generic, Protocol, TypeVar
 from uuid import UUID
 
 from lockstep_clients import deadlines
 
 from services.kernel.db.database import Database, Reader, Transaction
-from services.kernel.errors import DomainError, SagaNotFound
+from services.kernel.errors import DomainError, SagaCancelled, SagaNotFound
 from services.kernel.sagas import idempotency
 from services.kernel.sagas import store as saga_store
+from services.kernel.sagas.barrier import TIME
+from services.kernel.sagas.clocks import ClockWatch
 from services.kernel.sagas.idempotency import EarlierRequest
 from services.kernel.sagas.model import NewSaga, P, R, RunningSaga, Saga, SagaKind, SagaState
 from services.kernel.sagas.store import LEASE_SECONDS
@@ -76,6 +79,10 @@ class ReversibleSaga(ABC, Generic[P, A, R]):
         Raises:
             Rejected: One of them has refused.
         """
+
+    def time_of(self, answer: A) -> datetime | None:  # noqa: ARG002 - the answer may have none
+        """Return when the participant acted, by its own clock; None if it does not say."""
+        return None
 
     @abstractmethod
     async def complete(self, tx: Transaction, saga: RunningSaga[P], answer: A) -> R:
@@ -139,6 +146,7 @@ class SagaStateMachine:
 
     def __init__(self, sagas: Iterable[AnySaga]) -> None:
         self._sagas = {(each.kind.name, each.kind.version): each for each in sagas}
+        self._clocks = ClockWatch()
 
     @property
     def kinds(self) -> list[tuple[str, int]]:
@@ -211,12 +219,28 @@ class SagaStateMachine:
             with _bounded(saga.expires):
                 answer = await definition.forward(running)
         except Rejected as refusal:
-            return await self._turn(saga, refusal.error, database)
+            error = self._told(saga, deadline, refusal.error)
+            return await self._turn(saga, error, database)
+        if deadline is not None:
+            self._clocks.check(saga, definition.time_of(answer), deadline_seconds=deadline.seconds)
 
         async def complete(tx: Transaction) -> R:
             return await definition.complete(tx, running, answer)
 
         return await self._complete(saga, definition.kind, complete, database)
+
+    def _told(self, saga: Saga, deadline: Deadline | None, refusal: DomainError) -> DomainError:
+        """Return the error for the caller of a saga that a participant has refused.
+
+        A step that came too late, or after a faster driver had cancelled it, says nothing about
+        the request. Its caller is told the same as when time was up here.
+        """
+        if deadline is None or refusal.reason != SagaCancelled.reason:
+            return refusal
+        if (told := refusal.metadata.get(TIME)) is not None:
+            time_there = datetime.fromisoformat(told)
+            self._clocks.check(saga, time_there, deadline_seconds=deadline.seconds)
+        return deadline.error()
 
     async def _complete(
         self,

@@ -16,7 +16,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from services.kernel.db.database import Transaction
 from services.kernel.db.statement import ByUser, NoRow, Statement
-from services.kernel.errors import SagaCancelled
+from services.kernel.sagas.barrier import too_late
 from services.profile.errors import BalanceTooLow, WalletNotFound
 from services.profile.model import (
     ACCOUNTS,
@@ -83,6 +83,8 @@ class _AccountId:
 
 
 _AMOUNT = bindparam("amount", type_=BigInteger)
+# The coordinator compares it with its own clock (see `sagas.clocks`).
+_NOW = {"create_time": func.saga_now()}
 _INSERTED = (
     TRANSFERS.c.debit_account_id,
     TRANSFERS.c.create_time,
@@ -102,6 +104,7 @@ _INSERT = Statement(
             for each in fields(_TransferInsert)
             if each.name != "not_after"
         }
+        | _NOW
     )
     .returning(*_INSERTED),
     _TransferInsert,
@@ -123,6 +126,7 @@ _DEBITED = {
     "amount": _AMOUNT,
     "reference": bindparam("reference", type_=Text),
     "fingerprint": bindparam("fingerprint", type_=Text),
+    **_NOW,
 }
 # The debit is one statement, because the wallet is locked from here to the commit.
 _DEBIT = Statement(
@@ -261,7 +265,7 @@ async def _insert(
             raise IdTaken from error
         raise
     if inserted is not None and inserted.is_late:
-        raise SagaCancelled("The time of this saga is over.")
+        raise too_late(inserted.create_time)
     return inserted
 
 

@@ -136,6 +136,8 @@ _CHANGED = {"revision": PROFILES.c.revision + 1, "update_time": func.clock_times
 _INSERT = Statement(
     insert(PROFILES)
     .values({each.name: bindparam(each.name) for each in fields(_ProfileInsert)})
+    # The coordinator compares it with its own clock (see `sagas.clocks`).
+    .values(create_time=func.saga_now())
     .on_conflict_do_nothing(constraint=PHONE_IS_UNIQUE)
     .returning(*_COLUMNS),
     _ProfileInsert,

@@ -23,7 +23,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import insert
 
-from services.kernel.db.cleaner import old_rows
+from services.kernel.db.cleaner import BARRIERS_KEPT, old_rows
 from services.kernel.db.database import Reader, Transaction
 from services.kernel.db.statement import NoRow, Statement
 from services.profile.model import (
@@ -131,7 +131,7 @@ _LIST = Statement(
     Transfer,
 )
 OLD_TOMBSTONES = old_rows(
-    "tombstones of debits", TRANSFERS, _T.create_time, age="7 days", only=IS_TOMBSTONE
+    "tombstones of debits", TRANSFERS, _T.create_time, age=BARRIERS_KEPT, only=IS_TOMBSTONE
 )
 
 
