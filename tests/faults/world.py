@@ -21,6 +21,7 @@ from lockstep_clients import deadlines
 
 import services.kernel.rpc.call
 import services.kernel.rpc.interceptors
+import services.kernel.sagas.clocks
 import services.kernel.sagas.engine
 import services.kernel.sagas.forward_only
 import services.kernel.sagas.protocol
@@ -65,6 +66,7 @@ TIMED: tuple[ModuleType, ...] = (
     services.kernel.rpc.call,
     services.kernel.rpc.interceptors,
     services.kernel.sagas.protocol,
+    services.kernel.sagas.clocks,
     services.kernel.sagas.engine,
     services.kernel.sagas.store,
     deadlines,
