@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from google.protobuf.field_mask_pb2 import FieldMask
 from lockstep.profile.v1 import profile_service_pb2 as profile_pb
 from lockstep.profile.v1 import wallet_service_pb2 as wallet_pb
 from lockstep_clients import Aborted, NotFound, Unavailable
@@ -202,6 +203,49 @@ async def test_money_that_comes_while_the_wallet_is_closed_is_not_lost(
         await asyncio.gather(putting, forgetting)
         assert world.system_balance("forfeited") == 150
         assert world.wrong_balances() == []
+
+
+async def test_a_top_up_that_is_under_way_leaves_no_stored_reply(
+    profile_url: str, keys: Path
+) -> None:
+    stop = Stop("profile.TopUpWallet.commit.sent", times=0)
+    async with profile_world(profile_url, keys, observer=stop) as world:
+        user_id = await world.user_with(100)
+        stop.times = 1
+        top_up = wallet_pb.TopUpWalletRequest(
+            user_id=str(user_id), transfer_id=str(new_id()), amount=money(50)
+        )
+        metadata = (*world.admin, ("idempotency-key", "once"))
+        putting = asyncio.ensure_future(world.wallets.TopUpWallet(top_up, metadata=metadata))
+        await stop.reached.wait()
+        forgetting = asyncio.ensure_future(world.forget(user_id))
+        await world.until_blocked()
+        stop.released.set()
+        await asyncio.gather(putting, forgetting)
+        assert world.rows("SELECT 1 FROM idempotency WHERE reply ->> 'user_id' IS NOT NULL") == []
+
+
+async def test_a_brand_that_changes_and_its_deletion_do_not_wait_for_each_other(
+    profile_url: str, keys: Path
+) -> None:
+    stop = Stop("profile.UpdateBrand.statement#3")
+
+    async with profile_world(profile_url, keys, observer=stop) as world:
+        user_id = await world.register(**PERSON)
+        brand = profile_pb.Brand(id=(await world.profile(user_id)).brand.id, name="A-0")
+        request = profile_pb.UpdateBrandRequest(brand=brand, update_mask=FieldMask(paths=["name"]))
+        changing = asyncio.ensure_future(
+            world.profiles.UpdateBrand(request, metadata=world.as_user(user_id, "brand"))
+        )
+        await stop.reached.wait()
+        forgetting = asyncio.ensure_future(world.forget(user_id))
+        await world.until_blocked()
+        stop.released.set()
+        await asyncio.gather(changing, forgetting)
+        # PostgreSQL ends one of two that wait for each other, and that one begins anew.
+        begun = ("profile.UpdateBrand.statement#1", "profile.ForgetProfile.statement#1")
+        assert [stop.seen.count(edge) for edge in begun] == [1, 1]
+        assert world.rows("SELECT 1 FROM brands") == []
 
 
 async def test_a_debit_that_waits_for_a_wallet_that_closes_is_refused(

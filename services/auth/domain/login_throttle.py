@@ -13,6 +13,7 @@ from services.auth.model import CanonicalEmail
 from services.auth.store import credentials
 from services.kernel.db.database import Database, Transaction
 from services.kernel.errors import TooManyRequests
+from services.kernel.ids import new_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +49,15 @@ class LoginThrottle:
         named = self._named(account)
 
         async def count(tx: Transaction) -> float:
+            # Lock against a deletion, which takes IPs out of the log. An e-mail without an
+            # account takes the same work.
+            user = await credentials.hold(tx, user_id or new_id())
             failures = await credentials.count_failure(tx, named)
             if failures is None:
                 return await credentials.seconds_to_wait(tx, named)
+            known_id = None if user is None else user.user_id
             note = partial(
-                self.audit.write, tx, user_id=user_id, account=account, client_ip=client_ip
+                self.audit.write, tx, user_id=known_id, account=account, client_ip=client_ip
             )
             await note(event, failures=failures)
             if failures == credentials.FREE_FAILURES + 1:

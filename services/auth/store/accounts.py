@@ -1,4 +1,9 @@
-"""The SQL of changes to accounts: of their status, e-mail and role, and of their end."""
+"""The SQL of changes to accounts: of their status, e-mail and role, and of their end.
+
+A transaction that writes something of a user locks the user's row first, so that it comes
+before a deletion or finds nobody. All lock in one order, and so none waits for another that
+waits for it: the administrators, the user, limits of codes, flows and sessions.
+"""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from services.auth.domain.audit import Audit, Event
 from services.auth.domain.endings import end_opened
-from services.auth.store import sessions
+from services.auth.store import credentials, sessions
 from services.kernel.db.database import Database, Transaction
 from services.kernel.rpc import call
 
@@ -24,6 +24,8 @@ class Logout:
         """End the caller's session, or all sessions of the caller."""
 
         async def work(tx: Transaction) -> None:
+            if await credentials.lock(tx, caller.id) is None:
+                return  # the account was deleted, and its sessions with it
             if all_sessions:
                 await end_opened(tx, caller.id)
             else:

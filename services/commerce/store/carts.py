@@ -116,6 +116,13 @@ _OPEN = Statement(
     ByUser,
     OpenedCart,
 )
+_LOCK = Statement(
+    insert(CARTS)
+    .values(user_id=_USER)
+    .on_conflict_do_update(constraint="pk_carts", set_={"version": CARTS.c.version}),
+    ByUser,
+    NoRow,
+)
 _TOUCH = Statement(
     update(CARTS).where(CARTS.c.user_id == _USER).values(**_CHANGED),
     ByUser,
@@ -248,6 +255,14 @@ async def open_cart(tx: Transaction, user_id: UUID) -> Cart:
 async def touch(tx: Transaction, user_id: UUID) -> bool:
     """Count a change of the user's cart; return False when there is no cart."""
     return await tx.execute(_TOUCH, ByUser(user_id)) == 1
+
+
+async def lock(tx: Transaction, user_id: UUID) -> None:
+    """Lock the user's cart, make it if there is none, and change nothing.
+
+    Processes of 0.1, which run beside later ones during an update, lock nothing else.
+    """
+    await tx.execute(_LOCK, ByUser(user_id))
 
 
 async def add(tx: Transaction, cart: Cart, *, product_id: UUID, quantity: int) -> Cart:

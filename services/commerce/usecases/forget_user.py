@@ -45,15 +45,16 @@ async def _forget(tx: Transaction, saga_id: UUID, user_id: UUID) -> bool:
     """Forget the user, or store the refusal and return False; either is committed."""
 
     async def work() -> Nothing:
-        await carts.delete_cart(tx, user_id)
         await orders.pseudonymise(tx, user_id)
         await users.FORGETTING.forget_user(tx, user_id)
         return Nothing()
 
     await users.lock_any(tx, user_id)
+    await carts.lock(tx, user_id)
     if await orders.is_in_flight(tx, user_id):
         await barrier.reject(tx, saga_id=saga_id, branch=BRANCH, error=CheckoutInProgress())
         return False
     await barrier.once(tx, saga_id=saga_id, branch=BRANCH, not_after=None, work=work, codec=_REPLY)
-    await users.remove(tx, user_id)  # a repeat has made the row anew
+    await carts.delete_cart(tx, user_id)
+    await users.remove(tx, user_id)
     return True

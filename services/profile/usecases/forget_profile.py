@@ -27,7 +27,8 @@ class ForgetProfile:
                 # The tombstone replaces the stored reply of the registration.
                 await barrier.cancel(tx, saga_id=saga_id, branch=create_profile.BRANCH)
             await profiles.delete_of_user(tx, user_id)
-            await profiles.FORGETTING.forget_user(tx, user_id)
+            # The wallet first: a top-up that it waits for has a key that tells of the user.
             await wallets.close(tx, user_id)
+            await profiles.FORGETTING.forget_user(tx, user_id)
 
         await self.database.transact("ForgetProfile", forget)

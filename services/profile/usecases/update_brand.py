@@ -12,7 +12,7 @@ from services.kernel.errors import Forbidden
 from services.kernel.rpc.call import UserPrincipal
 from services.profile.errors import BrandNotFound
 from services.profile.model import Brand
-from services.profile.store import brands
+from services.profile.store import brands, profiles
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +32,8 @@ class UpdateBrand:
         """
 
         async def update(tx: Transaction) -> Brand:
+            # The profile first: a deletion locks it before its brand, too.
+            await profiles.lock(tx, caller.id)
             brand = await brands.lock(tx, brand_id)
             if brand is None:
                 raise BrandNotFound

@@ -1,0 +1,41 @@
+"""A request that comes when its account was just deleted writes nothing of the account down."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+import pytest
+
+from services.auth.domain.audit import Audit, Event
+from services.auth.domain.login_throttle import LoginThrottle
+from services.auth.model import CanonicalEmail
+from services.auth.usecases.logout import Logout
+from services.kernel.ids import new_id
+from services.kernel.rpc.call import UserPrincipal
+from tests.auth.world import World
+
+IP = "192.0.2.1"
+EMAIL = CanonicalEmail("ada@example.com")
+
+
+@pytest.fixture
+async def user_id(world: World) -> UUID:
+    """Return the id of a user whose account was deleted."""
+    user_id = UUID((await world.register(EMAIL)).user.id)
+    await world.sql("DELETE FROM users WHERE id = %s", user_id)
+    await world.sql("DELETE FROM audit_log")
+    return user_id
+
+
+@pytest.mark.parametrize("all_sessions", [False, True])
+async def test_a_logout(world: World, user_id: UUID, all_sessions: bool) -> None:
+    logout = Logout(world.running.database, Audit(b"secret"))
+    caller = UserPrincipal(id=user_id, session_id=new_id(), role="student")
+    await logout(caller=caller, all_sessions=all_sessions, client_ip=IP)
+    assert await world.sql("SELECT id FROM audit_log") == []
+
+
+async def test_a_wrong_password(world: World, user_id: UUID) -> None:
+    throttle = LoginThrottle(world.running.database, b"secret", Audit(b"secret"))
+    await throttle.fail(EMAIL, event=Event.LOGIN_FAIL, user_id=user_id, client_ip=IP)
+    assert [row.user_id for row in await world.sql("SELECT user_id FROM audit_log")] == [None]
