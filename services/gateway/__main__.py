@@ -36,6 +36,7 @@ def running(
     *,
     port: int | None = None,
     is_own: bool = False,
+    strict: bool = False,
 ) -> AbstractAsyncContextManager[int]:
     """Run a gateway until the context ends, then stop it in order; give its port.
 
@@ -44,14 +45,15 @@ def running(
         registry: The descriptors of the services.
         upstreams: The upstream of each service, by its full name.
         port: The port to listen on, instead of the setting.
-        is_own: Whether the services are Lockstep's.
+        is_own: Whether the services are Lockstep's. Their start is strict.
+        strict: Whether a rule that cannot be served is an error, not left out.
 
     Raises:
         DescriptorError: The descriptors cannot be served.
         OSError: The port is taken or not allowed.
         ValueError: A setting is invalid.
     """
-    api = build.find_api(registry, upstreams)
+    api = build.find_api(registry, upstreams, strict=strict or is_own)
     safe_methods = [rpc.path for rpc in api.rpcs if rpc.is_safe]
     config = lockstep.gateway_config(settings, safe_methods=safe_methods, is_own=is_own, port=port)
     pages = api_pages(registry, api.rpcs, ignore_unknown=config.ignore_unknown)
@@ -71,7 +73,12 @@ async def serve(arguments: argparse.Namespace) -> None:
         names = [each.type_name for each in descriptors.services(registry)]
         upstreams = lockstep.own_upstreams(settings, names)
     async with running(
-        settings, registry, upstreams, port=arguments.port, is_own=not is_foreign
+        settings,
+        registry,
+        upstreams,
+        port=arguments.port,
+        is_own=not is_foreign,
+        strict=arguments.strict,
     ) as port:
         log.info("listening", host=settings.host, port=port)
         await lockstep.until_stopped()
@@ -79,7 +86,7 @@ async def serve(arguments: argparse.Namespace) -> None:
 
 
 def main() -> None:
-    """Run the process; refuse a start in one line."""
+    """Run the process; refuse a start in a line for each reason."""
     try:
         uvloop.run(serve(_arguments()))
     except REFUSALS as error:
@@ -105,6 +112,11 @@ def _arguments() -> argparse.Namespace:
         "--upstream-tls",
         metavar="CA",
         help="reach the upstreams over TLS: a file of certificates to trust, or `system`",
+    )
+    parser.add_argument(
+        "--strict",
+        action="store_true",
+        help="refuse to start if a method cannot be served, instead of leaving it out",
     )
     parser.add_argument("--port", type=int, help="listen here instead of LOCKSTEP_GATEWAY_PORT")
     arguments = parser.parse_args()

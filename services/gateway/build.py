@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, replace
 
-from protobuf import Registry
+import structlog
+from protobuf import DescService, Registry
 
 from services.gateway.binding import descriptors
-from services.gateway.binding.descriptors import Binding, DescriptorError, Rpc
+from services.gateway.binding.binding import RequestBinder
+from services.gateway.binding.descriptors import Binding, DescriptorError, Refusals, Rpc
 from services.gateway.binding.protojson import MessageForms
 from services.gateway.binding.routes import DuplicateRouteError, Router
 from services.gateway.http.app import Gateway
@@ -23,6 +25,8 @@ from services.gateway.http.server import listen, serving
 from services.gateway.http.static import StaticSite
 from services.gateway.http.transcoder import Transcoder
 from services.gateway.http.upstream import Channels, Upstream
+
+log = structlog.get_logger("lockstep.gateway")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,30 +52,80 @@ class Shared:
     answer_bytes: int = ANSWER_BYTES
 
 
-def find_api(registry: Registry, upstreams: Mapping[str, Upstream]) -> Api:
+def find_api(registry: Registry, upstreams: Mapping[str, Upstream], *, strict: bool = True) -> Api:
     """Find the RPCs of every service that has an upstream; the others are not served.
 
     Args:
         registry: The descriptors.
         upstreams: The upstream of each service, by its full name.
+        strict: Whether a rule that cannot be served is an error. Otherwise it is left out, with
+            a warning for each method.
 
     Raises:
         DescriptorError: A rule cannot be served, or a service is unknown.
     """
-    return Api(registry, tuple(_served(registry, upstreams)))
+    found = _Found(registry)
+    services = {each.type_name: each for each in descriptors.services(registry)}
+    unknown = upstreams.keys() - services.keys()
+    if unknown:
+        raise DescriptorError(f"the descriptors have no service {', '.join(sorted(unknown))}")
+    for name, service in services.items():
+        if name in upstreams:
+            found.add(service, upstreams[name])
+    if strict:
+        found.refusals.raise_any()
+    for rpc, reason in found.refusals.by_rpc().items():
+        log.warning("left out", rpc=rpc, reason=reason)
+    return Api(registry, tuple(found.served))
 
 
 def build_router(api: Api, shared: Shared) -> Router[Transcoder]:
-    """Build the routes of an API.
-
-    Raises:
-        DescriptorError: A rule cannot be served. The text names the RPC.
-    """
+    """Build the routes of an API."""
     router: Router[Transcoder] = Router()
     for rpc, upstream in api.served:
+        invoke = shared.channels.invoker(upstream, rpc.path)
         for binding in rpc.bindings:
-            _add(router, rpc, binding, upstream, shared)
+            transcoder = Transcoder(
+                rpc,
+                binding,
+                forms=shared.forms,
+                failures=shared.failures,
+                upstream=upstream,
+                invoke=invoke,
+                answer_bytes=shared.answer_bytes,
+            )
+            router.add(binding.method, binding.template, transcoder)
     return router
+
+
+class _Found:
+    """The RPCs that can be served, and the refusals of the rest."""
+
+    def __init__(self, registry: Registry) -> None:
+        self.served: list[tuple[Rpc, Upstream]] = []
+        self.refusals = Refusals()
+        self._registry = registry
+        self._forms = MessageForms(registry)
+        self._taken: Router[Rpc] = Router()
+
+    def add(self, service: DescService, upstream: Upstream) -> None:
+        for rpc in descriptors.rpcs(self._registry, service, self.refusals):
+            bindings = tuple(each for each in rpc.bindings if self._can_serve(rpc, each))
+            if bindings:
+                self.served.append((replace(rpc, bindings=bindings), upstream))
+
+    def _can_serve(self, rpc: Rpc, binding: Binding) -> bool:
+        try:
+            RequestBinder(rpc.desc.input, binding, self._forms)
+            self._taken.add(binding.method, binding.template, rpc)
+        except DuplicateRouteError as error:
+            taken = f"{binding.method} {binding.path} is a path of {error.other.name} already"
+            self.refusals.add(rpc.name, taken)
+        except ValueError as error:
+            self.refusals.add(rpc.name, str(error))
+        else:
+            return True
+        return False
 
 
 @contextlib.asynccontextmanager
@@ -84,7 +138,6 @@ async def running(api: Api, pages: Mapping[str, Page], config: GatewayConfig) ->
         config: The configuration.
 
     Raises:
-        DescriptorError: The API cannot be served.
         OSError: The port is taken or not allowed.
     """
     shared = Shared(
@@ -122,37 +175,3 @@ def _gateway(api: Api, shared: Shared, pages: Mapping[str, Page], config: Gatewa
         cors=Cors(config.origins),
         site=StaticSite(config.static) if config.static else None,
     )
-
-
-def _served(
-    registry: Registry, upstreams: Mapping[str, Upstream]
-) -> Iterator[tuple[Rpc, Upstream]]:
-    services = {each.type_name: each for each in descriptors.services(registry)}
-    unknown = upstreams.keys() - services.keys()
-    if unknown:
-        raise DescriptorError(f"the descriptors have no service {', '.join(sorted(unknown))}")
-    for name, service in services.items():
-        if name in upstreams:
-            for rpc in descriptors.rpcs(registry, service):
-                yield rpc, upstreams[name]
-
-
-def _add(
-    router: Router[Transcoder], rpc: Rpc, binding: Binding, upstream: Upstream, shared: Shared
-) -> None:
-    try:
-        transcoder = Transcoder(
-            rpc,
-            binding,
-            forms=shared.forms,
-            failures=shared.failures,
-            upstream=upstream,
-            invoke=shared.channels.invoker(upstream, rpc.path),
-            answer_bytes=shared.answer_bytes,
-        )
-        router.add(binding.method, binding.template, transcoder)
-    except DuplicateRouteError as error:
-        taken = f"{binding.method} {binding.path} is a path of {error.other.name} already"
-        raise DescriptorError(f"{rpc.name}: {taken}") from None
-    except ValueError as error:
-        raise DescriptorError(f"{rpc.name}: {error}") from None

@@ -22,7 +22,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from tests.gateway.http import Client
-from tests.gateway.world import SERVICE, World
+from tests.gateway.test_start import MANY, REASONS
+from tests.gateway.world import SERVICE, World, compile_protos
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -104,6 +105,18 @@ async def test_wrong_arguments_are_one_clear_line(library_file: Path, tmp_path: 
     broken = await failure_of("--descriptors", str(nonsense), "--upstream", "a.B=x:1")
     assert "not a FileDescriptorSet with imports" in broken
     assert "Traceback" not in broken
+
+
+async def test_a_strict_start_refuses_what_cannot_be_served(tmp_path: Path) -> None:
+    (tmp_path / "many.proto").write_text(MANY)
+    compile_protos(tmp_path, tmp_path / "many.binpb", "many.proto")
+    given = ["--descriptors", str(tmp_path / "many.binpb"), "--port", "0"]
+    given += ["--upstream", "acme.v1.Library=127.0.0.1:1"]
+    lines = (await failure_of(*given, "--strict")).splitlines()
+    assert lines[0] == "gateway: 4 methods cannot be served"
+    assert [line.split(":")[0].strip() for line in lines[1:]] == list(REASONS)
+    async with process(*given) as started:
+        assert (await Client(await port_of(started)).get("/v1/up")).status == 404
 
 
 async def test_a_taken_port_is_one_clear_line(library_file: Path) -> None:

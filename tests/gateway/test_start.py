@@ -1,17 +1,22 @@
-"""Refusals at start, in one line that names the RPC."""
+"""A rule that cannot be served is refused at a strict start, and else left out with a warning."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
+import structlog
+from protobuf import Registry
 
+from services.gateway.__main__ import running
 from services.gateway.binding import descriptors
 from services.gateway.binding.descriptors import DescriptorError
 from services.gateway.binding.protojson import MessageForms
 from services.gateway.build import Shared, build_router, find_api
 from services.gateway.http.errors import Failures
 from services.gateway.http.upstream import Channels, Upstream
+from services.gateway.lockstep import GatewaySettings
+from tests.gateway.http import Client
 from tests.gateway.world import compile_protos
 
 PROTO = """
@@ -43,7 +48,7 @@ def http(rule: str) -> str:
 
 REFUSED = [
     (http('get: "v1"'), "expected `/`"),
-    (http('get: "/**/a"'), "`**` must be the last segment"),
+    (http('get: "/**/a/**"'), "`**` comes twice"),
     (http('get: "/{name}/{name}"'), "a variable comes twice"),
     (http('get: "/{nope}"'), "`nope` names no field"),
     (http('get: "/{inner.nope}"'), "`inner.nope` names no field"),
@@ -66,6 +71,8 @@ REFUSED = [
     (http('get: "/a" response_body: "name"'), "`response_body` is not served"),
     (http('body: "*"'), "must have a path"),
     (http('custom {path: "/a"}'), "must have a kind"),
+    (http('custom {path: "/a" kind: "A B"}'), "must have a kind that is an HTTP method"),
+    (http('custom {path: "/a" kind: "CONNECT"}'), "must have a kind that is an HTTP method"),
     (
         http('get: "/a"') + "option (lockstep.options.v1.method) = {access: ACCESS_SERVICE};",
         "only services may call it",
@@ -118,6 +125,90 @@ def test_what_is_not_done_yet_is_refused(
 
 def test_a_stream_without_a_rule_does_no_harm(tmp_path: Path) -> None:
     build(tmp_path, "Request", "stream Request", "")
+
+
+MANY = """
+syntax = "proto3";
+package acme.v1;
+import "google/api/annotations.proto";
+service Library {
+  rpc Good(Book) returns (Book) { option (google.api.http) = {get: "/v1/good/{name}"}; }
+  rpc Half(Book) returns (Book) { option (google.api.http) = {
+    get: "/v1/half/{name}"
+    additional_bindings {get: "/v1/half/{nope}"}
+    additional_bindings {get: "/v1/half/**/**"}
+  }; }
+  rpc Late(Book) returns (Book) { option (google.api.http) = {
+    get: "/v1/late/{nope}"
+    additional_bindings {get: "/v1/late/{name}"}
+  }; }
+  rpc Taken(Book) returns (Book) { option (google.api.http) = {get: "/v1/good/*"}; }
+  rpc Upload(stream Book) returns (Book) { option (google.api.http) = {post: "/v1/up"}; }
+  rpc Plain(Book) returns (Book);
+}
+message Book { string name = 1; }
+"""
+REASONS = {
+    "acme.v1.Library.Half": ["`nope` names no field", "`**` comes twice"],
+    "acme.v1.Library.Late": ["`nope` names no field"],
+    "acme.v1.Library.Taken": ["is a path of acme.v1.Library.Good already"],
+    "acme.v1.Library.Upload": ["streams"],
+}
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory: pytest.TempPathFactory) -> Registry:
+    folder = tmp_path_factory.mktemp("many")
+    (folder / "many.proto").write_text(MANY)
+    return descriptors.load(compile_protos(folder, folder / "many.binpb", "many.proto"))
+
+
+PLACES = {"acme.v1.Library": Upstream("library", "127.0.0.1:1")}
+
+
+def test_a_strict_start_refuses_everything_at_once(many: Registry) -> None:
+    with pytest.raises(DescriptorError) as raised:
+        find_api(many, PLACES, strict=True)
+    first, *lines = str(raised.value).split("\n  ")
+    assert first == "4 methods cannot be served"
+    for line, (name, reasons) in zip(lines, REASONS.items(), strict=True):
+        assert line.startswith(f"{name}: ")
+        assert all(reason in line for reason in reasons)
+
+
+@pytest.mark.asyncio
+async def test_what_cannot_be_served_is_left_out_with_one_warning(many: Registry) -> None:
+    settings = GatewaySettings(stop_grace_seconds=1)
+    with structlog.testing.capture_logs() as logs:
+        async with running(settings, many, PLACES, port=0) as port:
+            client = Client(port)
+            document = (await client.get("/openapi.json")).json
+            statuses = {
+                path: (await client.get(path)).status
+                for path in ("/v1/good/x", "/v1/half/x", "/v1/late/x", "/v1/half/x/y", "/v1/up")
+            }
+    warnings = [each for each in logs if each["event"] == "left out"]
+    assert [each["rpc"] for each in warnings] == list(REASONS)
+    assert all(each["log_level"] == "warning" for each in warnings)
+    for each in warnings:
+        assert all(reason in each["reason"] for reason in REASONS[each["rpc"]])
+    assert set(document["paths"]) == {"/v1/good/{name}", "/v1/half/{name}", "/v1/late/{name}"}
+    assert statuses == {
+        "/v1/good/x": 503,
+        "/v1/half/x": 503,
+        "/v1/late/x": 503,
+        "/v1/half/x/y": 404,
+        "/v1/up": 404,
+    }
+
+
+def test_the_case_of_a_method_is_kept(tmp_path: Path) -> None:
+    options = http('custom {kind: "Shelve" path: "/a"}')
+    (tmp_path / "a.proto").write_text(PROTO % ("Request", "Request", options))
+    (tmp_path / "lockstep").symlink_to(OPTIONS / "lockstep")
+    registry = descriptors.load(compile_protos(tmp_path, tmp_path / "a.binpb", "a.proto"))
+    methods = [each.method for rpc in find_api(registry, PLACES).rpcs for each in rpc.bindings]
+    assert methods == ["GET", "Shelve"]
 
 
 @pytest.mark.parametrize("data", [b"nonsense", b"\x0a\x03abc", b"\xff" * 10])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 
 import pytest
@@ -34,13 +35,30 @@ VALID = [
     ("/v1/books:add", ("v1", "books"), "add", ()),
     ("/v1/{name=**}:undo", ("v1", REST), "undo", (Variable("name", 1, None, True),)),
     ("/v1/a-b_c.d~e!$&'()+,;=@", ("v1", "a-b_c.d~e!$&'()+,;=@"), "", ()),
+    # Beyond the grammar, as grpc-gateway and Envoy read them.
+    ("/", ("",), "", ()),
+    ("/a:b:c", ("a",), "b:c", ()),
+    ("/**/a", (REST, "a"), "", ()),
+    ("/{a=**}/b", (REST, "b"), "", (Variable("a", 0, -1, True),)),
+    ("/{a=**/b}", (REST, "b"), "", (Variable("a", 0, None, True),)),
+    ("/x/{a=y/**/b}/c", ("x", "y", REST, "b", "c"), "", (Variable("a", 1, -1, True),)),
+    (
+        "/{a}/{b=**}/{c}/{d=e/*}:v",
+        (ONE, REST, ONE, "e", ONE),
+        "v",
+        (
+            Variable("a", 0, 1, False),
+            Variable("b", 1, -3, True),
+            Variable("c", -3, -2, False),
+            Variable("d", -2, None, True),
+        ),
+    ),
     ("/v1/%C3%A9", ("v1", "\u00e9"), "", ()),
 ]
 
 INVALID = [
     "",
     "v1",
-    "/",
     "//a",
     "/a/",
     "/a//b",
@@ -65,12 +83,13 @@ INVALID = [
     "/a{b}",
     "/***",
     "/a*",
-    "/**/a",
-    "/{a=**}/b",
-    "/{a=**/b}",
     "/**/**",
+    "/{a=**}/b/**",
+    "/{a=**/**}",
+    "/:a",
+    "/a::b",
+    "/a:b:",
     "/a:",
-    "/a:b:c",
     "/a:b/c",
     "/a:*",
     "/{a}/{a}",
@@ -127,6 +146,23 @@ SPECIFIC = [
     (["/{a}:x", "/{a}"], "/q:y", "/{a}"),
     (["/{a=**}:x", "/v1/{a}"], "/v1/q:x", "/{a=**}:x"),
     (["POST /{a}", "/{a=**}"], "/q", "/{a=**}"),
+    (["/", "/{a=**}"], "/", "/"),
+    (["/", "/{a}"], "/q", "/{a}"),
+    # Behind `**` more segments win, and a literal over `*`.
+    (["/{a=**}", "/{a=**}/b"], "/x/y/b", "/{a=**}/b"),
+    (["/{a=**}", "/{a=**}/b"], "/b", "/{a=**}/b"),
+    (["/{a=**}", "/{a=**}/b"], "/x/y/c", "/{a=**}"),
+    (["/{a=**}/{c}", "/{a=**}/b"], "/x/b", "/{a=**}/b"),
+    (["/{a=**}/{c}", "/{a=**}/b"], "/x/c", "/{a=**}/{c}"),
+    (["/{a=**}/c/b", "/{a=**}/b"], "/x/c/b", "/{a=**}/c/b"),
+    (["/{a=**}/c/b", "/{a=**}/b"], "/x/d/b", "/{a=**}/b"),
+    (["/x/{a=**}/b", "/{a=**}/c/b"], "/x/c/b", "/x/{a=**}/b"),
+    (["/{a=**}/b", "/{a=**}/b:v"], "/x/b:v", "/{a=**}/b:v"),
+    # The longest verb that a rule has on the path.
+    (["/{a}:x", "/{a}:y:x", "/{a}"], "/q:y:x", "/{a}:y:x"),
+    (["/{a}:x", "/{a}:y:x", "/{a}"], "/q:z:x", "/{a}:x"),
+    (["/{a}:x", "/b/{a}:y:x", "/{a}"], "/q:y:x", "/{a}:x"),
+    (["/{a}:y:x", "/{a}"], "/q:x", "/{a}"),
 ]
 
 
@@ -138,6 +174,71 @@ def test_the_most_specific_route_wins_in_any_order(
     found = router(*(reversed(templates) if is_reversed else templates)).find("GET", path)
     assert isinstance(found, Match)
     assert found.target == expected
+
+
+@pytest.mark.parametrize(
+    ("template", "path", "values"),
+    [
+        ("/{a=**}/b", "/b", {"a": ""}),
+        ("/{a=**}/b", "/x/b", {"a": "x"}),
+        ("/{a=**}/b", "/x/y%2Fz/b", {"a": "x/y%2Fz"}),
+        ("/{a=**}/b", "/b/b", {"a": "b"}),
+        ("/{a=**}/b", "//b", {"a": ""}),
+        ("/{a=**/b}", "/x/b", {"a": "x/b"}),
+        ("/{a}/**/{b}", "/x/y/z/w", {"a": "x", "b": "w"}),
+        ("/{a}/**/{b}", "/x/w", {"a": "x", "b": "w"}),
+        ("/{a}/{c=**}/{b=e/*}:v", "/x/1/2/e/w:v", {"a": "x", "c": "1/2", "b": "e/w"}),
+        ("/{a}:one:two", "/q:one:two", {"a": "q"}),
+        ("/{a}:one:two", "/p:q:one:two", {"a": "p:q"}),
+        ("/", "/", {}),
+    ],
+)
+def test_the_values_of_a_path(template: str, path: str, values: dict[str, str]) -> None:
+    found = router(template).find("GET", path)
+    assert isinstance(found, Match)
+    assert found.values == values
+
+
+@pytest.mark.parametrize(
+    ("template", "path"),
+    [
+        ("/{a=**}/{b}", "/"),
+        ("/{a}/**/{b}", "/x"),
+        ("/{a=**}/b", "/x/b/"),
+        ("/{a}:one:two", "/q:two"),
+        ("/{a}:one:two", "/:one:two"),
+        ("/", "//"),
+    ],
+)
+def test_a_path_that_does_not_fit(template: str, path: str) -> None:
+    found = router(template).find("GET", path)
+    assert found is None
+
+
+SEGMENT = st.sampled_from(["a", "b", "*", "*", "**"])
+SHAPES = st.lists(SEGMENT, min_size=1, max_size=4).filter(lambda each: each.count("**") < 2)
+
+
+@given(st.lists(SHAPES, max_size=6), st.lists(st.sampled_from(["a", "b", "c", ""]), max_size=5))
+def test_a_route_is_found_exactly_if_its_pattern_matches(
+    shapes: list[list[str]], segments: list[str]
+) -> None:
+    parts = {"*": "/[^/]+", "**": "(?:/[^/]*)*"}
+    templates = dict.fromkeys("/" + "/".join(shape) for shape in shapes)
+    path = "/" + "/".join(segments)
+    matching = {
+        template
+        for template in templates
+        if re.fullmatch(
+            "".join(parts.get(each, "/" + each) for each in template[1:].split("/")), path
+        )
+    }
+    found = router(*templates).find("GET", path)
+    if matching:
+        assert isinstance(found, Match)
+        assert found.target in matching
+    else:
+        assert found is None
 
 
 def test_two_routes_for_one_method_and_path_are_refused() -> None:
@@ -164,10 +265,21 @@ def test_other_methods_of_a_path_are_told() -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/" * 64_000, "/v1" + "/a" * 32_000, "/" + "a" * 64_000, "/v1/" + "%2F" * 21_000]
+    "path",
+    [
+        "/" * 64_000,
+        "/v1" + "/a" * 32_000,
+        "/" + "a" * 64_000,
+        "/v1/" + "%2F" * 21_000,
+        "/v1/" + "x:" * 30_000,
+    ],
 )
 def test_a_long_path_costs_milliseconds(path: str) -> None:
-    made = router(*(f"/v1/{'/'.join([f'{{a{i}}}' for i in range(n)])}/x" for n in range(1, 30)))
+    made = router(
+        *(f"/v1/{'/'.join([f'{{a{i}}}' for i in range(n)])}/x" for n in range(1, 30)),
+        *(f"/v1{'/*' * n}/**/x{'/*' * n}/y" for n in range(30)),
+        "/v1/{a}:x:y:z",
+    )
     started = time.perf_counter()
     assert made.find("GET", path) is None
     assert time.perf_counter() - started < 0.5
@@ -184,7 +296,7 @@ def test_backtracking_is_bounded_by_the_routes() -> None:
 
 @given(st.text(alphabet="/abv1:%2Fx\u00e9", max_size=60))
 def test_any_path_is_found_or_not_or_bad(path: str) -> None:
-    made = router("/v1/{a}", "/v1/{a=b/*}/x", "/v1/{a=**}:x", "POST /{b=**}")
+    made = router("/v1/{a}", "/v1/{a=b/*}/x", "/v1/{a=**}:x", "POST /{b=**}", "/v1/{a=**}/b/*:x:x")
     try:
         made.find("GET", path)
     except BadPathError:

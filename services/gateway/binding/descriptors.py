@@ -6,8 +6,9 @@ types from it, so it needs no generated code.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from google.protobuf import descriptor_pb2
@@ -28,7 +29,7 @@ from protobuf import (
 from protobuf.wkt import FileDescriptorSet
 
 from services.gateway.binding.protojson import SPECIAL
-from services.gateway.binding.template import Template, TemplateError, parse
+from services.gateway.binding.template import Template, parse
 
 HTTP_RULE: Final = "google.api.http"
 METHOD_RULE: Final = "lockstep.options.v1.method"
@@ -38,10 +39,40 @@ WHOLE: Final = "*"
 SERVICE_ACCESS: Final = "ACCESS_SERVICE"
 PUBLIC_ACCESS: Final = "ACCESS_PUBLIC"
 NO_SIDE_EFFECTS: Final = "NO_SIDE_EFFECTS"
+PLACE: Final = re.compile(r"\{([a-z0-9_.]+)\}")
+"""A field of the answer in the `location` of a method's options."""
+
+
+# A method is a token (RFC 9110 9.1). A server answers CONNECT itself.
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+CONNECT: Final = "CONNECT"
 
 
 class DescriptorError(ValueError):
-    """Say in one line, with the name of the RPC, why the descriptors cannot be served."""
+    """Say why descriptors cannot be served, in a line for each RPC that names it."""
+
+
+class Refusals:
+    """Collect the rules that cannot be served."""
+
+    def __init__(self) -> None:
+        self._reasons: dict[str, list[str]] = {}
+
+    def add(self, rpc: str, reason: str) -> None:
+        """Note that a rule of an RPC cannot be served."""
+        self._reasons.setdefault(rpc, []).append(reason)
+
+    def by_rpc(self) -> dict[str, str]:
+        """Return the reasons by the name of the RPC."""
+        return {rpc: "; ".join(reasons) for rpc, reasons in self._reasons.items()}
+
+    def raise_any(self) -> None:
+        """Raise DescriptorError if there is a rule that cannot be served."""
+        lines = [f"{rpc}: {reason}" for rpc, reason in self.by_rpc().items()]
+        if len(lines) > 1:
+            lines.insert(0, f"{len(lines)} methods cannot be served")
+        if lines:
+            raise DescriptorError("\n  ".join(lines))
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,27 +150,35 @@ def services(registry: Registry) -> list[DescService]:
     return [each for each in registry if isinstance(each, DescService)]
 
 
-def rpcs(registry: Registry, service: DescService) -> Iterator[Rpc]:
+def rpcs(
+    registry: Registry, service: DescService, refusals: Refusals | None = None
+) -> Iterator[Rpc]:
     """Yield the methods of a service that have an HTTP rule.
 
+    Args:
+        registry: The descriptors.
+        service: The service.
+        refusals: Takes the rules that are invalid, or that the gateway does not support.
+
     Raises:
-        DescriptorError: A rule is invalid, or the gateway does not support it.
+        DescriptorError: There is such a rule, and nothing takes it.
     """
+    taken = Refusals() if refusals is None else refusals
     for method in service.methods:
-        name = f"{service.type_name}.{method.name}"
         http = _option(registry, method, HTTP_RULE)
         if http is None:
             continue
+        rpc = Rpc(method, _method_rule(_option(registry, method, METHOD_RULE)), ())
         try:
-            _refuse_unsupported(method, http)
-            bindings = tuple(_bindings(method, http))
-            rule = _method_rule(_option(registry, method, METHOD_RULE))
+            _refuse_unsupported(rpc)
         except ValueError as error:
-            raise DescriptorError(f"{name}: {error}") from None
-        if rule.access == SERVICE_ACCESS:
-            reason = "only services may call it, so it cannot have an HTTP rule"
-            raise DescriptorError(f"{name}: {reason}")
-        yield Rpc(method, rule, bindings)
+            taken.add(rpc.name, str(error))
+            continue
+        bindings = tuple(_bindings(rpc, http, taken))
+        if bindings:
+            yield replace(rpc, bindings=bindings)
+    if refusals is None:
+        taken.raise_any()
 
 
 def field_at(message: DescMessage, path: str) -> Sequence[DescField]:
@@ -190,30 +229,34 @@ def _access_name(option: Message) -> str:
     return ""
 
 
-def _refuse_unsupported(method: DescMethod, http: Any) -> None:
+def _refuse_unsupported(rpc: Rpc) -> None:
+    method = rpc.desc
     if method.method_kind != "unary":
         raise ValueError("streams are not served over HTTP")
     if HTTP_BODY in (method.input.type_name, method.output.type_name):
         raise ValueError(f"{HTTP_BODY} is not served")
+    if rpc.rule.access == SERVICE_ACCESS:
+        raise ValueError("only services may call it, so it cannot have an HTTP rule")
+    for place in PLACE.findall(rpc.rule.location):
+        field_at(method.output, place)
+
+
+def _bindings(rpc: Rpc, http: Any, refusals: Refusals) -> Iterator[Binding]:
     for rule in (http, *http.additional_bindings):
-        if rule.response_body:
-            raise ValueError("`response_body` is not served")
-
-
-def _bindings(method: DescMethod, http: Any) -> Iterator[Binding]:
-    yield _binding(method, http)
-    for additional in http.additional_bindings:
-        if additional.additional_bindings:
-            raise ValueError("additional bindings cannot hold additional bindings")
-        yield _binding(method, additional)
+        if rule is not http and rule.additional_bindings:
+            refusals.add(rpc.name, "additional bindings cannot hold additional bindings")
+            continue
+        try:
+            yield _binding(rpc.desc, rule)
+        except ValueError as error:
+            refusals.add(rpc.name, str(error))
 
 
 def _binding(method: DescMethod, http: Any) -> Binding:
     verb, path = _pattern(http)
-    try:
-        template = parse(path)
-    except TemplateError as error:
-        raise ValueError(str(error)) from None
+    if http.response_body:
+        raise ValueError("`response_body` is not served")
+    template = parse(path)
     for variable in template.variables:
         _check_variable(field_at(method.input, variable.field_path), variable.field_path)
     if http.body not in ("", WHOLE):
@@ -227,9 +270,9 @@ def _pattern(http: Any) -> tuple[str, str]:
         raise ValueError("the HTTP rule must have a path")
     if pattern.field == "custom":
         kind = pattern.value.kind
-        if not kind:
-            raise ValueError("the custom HTTP rule must have a kind")
-        return kind.upper(), pattern.value.path
+        if not _TOKEN.fullmatch(kind) or kind == CONNECT:
+            raise ValueError("the custom HTTP rule must have a kind that is an HTTP method")
+        return kind, pattern.value.path
     return pattern.field.upper(), pattern.value
 
 

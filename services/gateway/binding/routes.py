@@ -1,7 +1,8 @@
 """The routes: a tree of segments that finds the most specific route of a path.
 
-The depth of a node is a position in the path, so a look-up visits each node once at most. The
-number of routes and the length of the path bound its work.
+The depth of a node is a position in the path, from its start, or behind `**` from its end. So a
+look-up visits each node once at most. The number of routes and the length of the path bound its
+work.
 """
 
 from __future__ import annotations
@@ -46,7 +47,8 @@ class _Node(Generic[T]):
     literals: dict[str, _Node[T]] = field(default_factory=dict)
     any: _Node[T] | None = None
     ends: dict[str, _End[T]] = field(default_factory=dict)
-    rests: dict[str, _End[T]] = field(default_factory=dict)
+    # The segments behind a `**`, from the last to the first.
+    rest: _Node[T] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,7 @@ class Router(Generic[T]):
     def __init__(self) -> None:
         self._root: _Node[T] = _Node()
         self._verbs: set[str] = set()
+        self._colons = 0
 
     def add(self, method: str, template: Template, target: T) -> None:
         """Add a route; the method `*` stands for every method without a route of its own.
@@ -77,18 +80,20 @@ class Router(Generic[T]):
         Raises:
             DuplicateRouteError: There is a route for this method and path.
         """
-        node, segments = self._root, template.segments
-        last = segments[-1]
-        rest = isinstance(last, Wildcard) and last.rest
-        for segment in segments[:-1] if rest else segments:
+        node, rest = self._root, template.rest
+        for segment in template.segments[:rest]:
             node = _child(node, segment)
-        ends = node.rests if rest else node.ends
-        end = ends.setdefault(template.verb, _End())
+        if rest < len(template.segments):
+            node.rest = node = node.rest or _Node()
+            for segment in reversed(template.segments[rest + 1 :]):
+                node = _child(node, segment)
+        end = node.ends.setdefault(template.verb, _End())
         if method in end.by_method:
             raise DuplicateRouteError(end.by_method[method][0])
         end.by_method[method] = (target, template.variables)
         if template.verb:
             self._verbs.add(template.verb)
+            self._colons = max(self._colons, 1 + template.verb.count(":"))
 
     def find(self, method: str, raw_path: str) -> Match[T] | OtherMethods | None:
         """Find the most specific route: literals before `*` before `**`.
@@ -102,15 +107,23 @@ class Router(Generic[T]):
         Raises:
             BadPathError: An escape of the path is malformed or not UTF-8.
         """
-        path, verb = raw_path, ""
-        head, colon, tail = raw_path.rpartition(":")
-        if colon and tail in self._verbs and not head.endswith("/"):
-            path, verb = head, tail
-        found = self._find(method, path, verb)
-        if found is None and verb:
-            # No rule has this verb on this path, so it belongs to the last segment.
-            found = self._find(method, raw_path, "")
-        return found
+        for path, verb in self._splits(raw_path):
+            found = self._find(method, path, verb)
+            if found is not None:
+                return found
+        return None
+
+    def _splits(self, raw_path: str) -> Iterator[tuple[str, str]]:
+        """Split a path from its verb in every way, from the longest verb to none.
+
+        A verb that no rule has on this path belongs to the last segment.
+        """
+        parts = raw_path.rsplit(":", self._colons)
+        for index in range(1, len(parts)):
+            path, verb = ":".join(parts[:index]), ":".join(parts[index:])
+            if verb in self._verbs and not path.endswith("/"):
+                yield path, verb
+        yield raw_path, ""
 
     def _find(self, method: str, path: str, verb: str) -> Match[T] | OtherMethods | None:
         if not path.startswith("/"):
@@ -141,14 +154,14 @@ def _ends(root: _Node[T], segments: list[str], verb: str) -> Iterator[_End[T]]:
     stack: list[tuple[_Node[T], int, bool]] = [(root, 0, False)]
     count = len(segments)
     while stack:
-        node, at, rest = stack.pop()
-        if rest:
-            yield node.rests[verb]
+        node, at, is_rest = stack.pop()
+        if is_rest:
+            yield from _ends_behind(node, segments, at, count, verb)
             continue
         if at == count and verb in node.ends:
             yield node.ends[verb]
-        if verb in node.rests:
-            stack.append((node, at, True))
+        if node.rest is not None:
+            stack.append((node.rest, at, True))
         if at == count:
             continue
         if node.any is not None and segments[at]:
@@ -156,6 +169,21 @@ def _ends(root: _Node[T], segments: list[str], verb: str) -> Iterator[_End[T]]:
         literal = node.literals.get(segments[at])
         if literal is not None:
             stack.append((literal, at + 1, False))
+
+
+def _ends_behind(
+    node: _Node[T], segments: list[str], first: int, end: int, verb: str
+) -> Iterator[_End[T]]:
+    """Walk from the segment before `end` back to the one at `first`. The longest way wins."""
+    if end > first:
+        last = segments[end - 1]
+        literal = node.literals.get(last)
+        if literal is not None:
+            yield from _ends_behind(literal, segments, first, end - 1, verb)
+        if node.any is not None and last:
+            yield from _ends_behind(node.any, segments, first, end - 1, verb)
+    if verb in node.ends:
+        yield node.ends[verb]
 
 
 def _value(variable: Variable, raw: list[str], decoded: list[str]) -> str:

@@ -6,12 +6,15 @@ Segment  = "*" | "**" | LITERAL | Variable ;
 Variable = "{" FieldPath [ "=" Segments ] "}" ;
 FieldPath = IDENT { "." IDENT } ;
 Verb     = ":" LITERAL ;
+
+Beyond that grammar this reads what other transcoders read: "/" alone, a verb with colons, and
+`**` in front of further segments.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 from urllib.parse import unquote
 
@@ -30,7 +33,10 @@ class TemplateError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Variable:
-    """A field that takes the segments from `start` to before `end`, or with None to the last."""
+    """A field that takes the segments from `start` to before `end`, or with None to the last.
+
+    Negative positions count from the end of a path, as in slices: they lie behind a `**`.
+    """
 
     field_path: str
     start: int
@@ -52,6 +58,18 @@ class Template:
     verb: str
     variables: tuple[Variable, ...]
 
+    @property
+    def rest(self) -> int:
+        """The position of `**`, or the number of segments if there is none."""
+        places = (i for i, each in enumerate(self.segments) if each == Wildcard(rest=True))
+        return next(places, len(self.segments))
+
+    def variable_at(self, index: int) -> Variable | None:
+        """Return the variable that takes the segment of this index in the template."""
+        indexes = range(len(self.segments))
+        held = (each for each in self.variables if index in indexes[each.start : each.end])
+        return next(held, None)
+
 
 @dataclass(frozen=True, slots=True)
 class Wildcard:
@@ -64,8 +82,10 @@ def parse(text: str) -> Template:
     """Parse a template.
 
     Raises:
-        TemplateError: The grammar does not allow it, `**` is not last, or a variable comes twice.
+        TemplateError: The grammar does not allow it, or `**` or a variable comes twice.
     """
+    if text == "/":
+        return Template(("",), "", ())
     return _Parser(text).template()
 
 
@@ -82,10 +102,14 @@ class _Parser:
         verb = ""
         if self._accept(":"):
             verb = self._literal()
+            while self._accept(":"):
+                verb += ":" + self._literal()
         if self._at != len(self._text):
             raise self._error("unexpected text")
         self._check()
-        return Template(tuple(self._segments), verb, tuple(self._variables))
+        template = Template(tuple(self._segments), verb, ())
+        variables = (_from_the_end(each, template) for each in self._variables)
+        return replace(template, variables=tuple(variables))
 
     def _read_segments(self, *, variables_allowed: bool) -> None:
         self._read_segment(variables_allowed=variables_allowed)
@@ -116,14 +140,12 @@ class _Parser:
             self._segments.append(Wildcard(rest=False))
         self._expect("}")
         bound = self._segments[start:]
-        rest = any(isinstance(each, Wildcard) and each.rest for each in bound)
-        end = None if rest else len(self._segments)
-        self._variables.append(Variable(match.group(), start, end, multi=rest or len(bound) > 1))
+        multi = len(bound) > 1 or Wildcard(rest=True) in bound
+        self._variables.append(Variable(match.group(), start, len(self._segments), multi))
 
     def _check(self) -> None:
-        for segment in self._segments[:-1]:
-            if isinstance(segment, Wildcard) and segment.rest:
-                raise self._error("`**` must be the last segment")
+        if self._segments.count(Wildcard(rest=True)) > 1:
+            raise self._error("`**` comes twice")
         paths = [variable.field_path for variable in self._variables]
         if len(set(paths)) != len(paths):
             raise self._error("a variable comes twice")
@@ -150,3 +172,16 @@ class _Parser:
 
     def _error(self, reason: str) -> TemplateError:
         return TemplateError(f"path template `{self._text}`: {reason} at position {self._at}")
+
+
+def _from_the_end(variable: Variable, template: Template) -> Variable:
+    """Count positions behind `**` from the end, because it takes any number of segments."""
+    count, rest = len(template.segments), template.rest
+    start, end = variable.start, variable.end
+    if end is None or end <= rest:
+        return variable
+    return replace(
+        variable,
+        start=start if start <= rest else start - count,
+        end=end - count if end < count else None,
+    )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -21,7 +20,7 @@ from protobuf import (
 )
 
 from services.gateway.binding.binding import RequestBinder
-from services.gateway.binding.descriptors import Binding, Rpc, field_at
+from services.gateway.binding.descriptors import PLACE, Binding, Rpc, field_at
 from services.gateway.binding.protojson import MessageForms
 from services.gateway.http.errors import Failures
 from services.gateway.http.headers import passed_out
@@ -32,7 +31,6 @@ from services.gateway.http.upstream import Invoke, Metadata, Upstream
 ETAG: Final = "etag"
 IN_THREAD_ABOVE_BYTES: Final = 64 * 1024
 """Larger bodies may take more than 10 ms to read, too long for the event loop."""
-_PLACE = re.compile(r"\{([a-z0-9_.]+)\}")
 
 
 log = structlog.get_logger("lockstep.gateway")
@@ -196,7 +194,7 @@ def _location(message: DescMessage, template: str) -> Location | None:
     if not template:
         return None
     parts: Location = []
-    for index, part in enumerate(_PLACE.split(template)):
+    for index, part in enumerate(PLACE.split(template)):
         parts.append(tuple(field_at(message, part)) if index % 2 else part)
     return parts
 

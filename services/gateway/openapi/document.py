@@ -225,12 +225,12 @@ def _owners(message: DescMessage, binding: Binding) -> Iterator[_Parameter | Non
     for index, segment in enumerate(binding.template.segments):
         if not isinstance(segment, Wildcard):
             continue
-        owner = None
-        for variable in binding.template.variables:
-            if variable.start <= index and (variable.end is None or index < variable.end):
-                steps = field_at(message, variable.field_path)
-                owner = _Parameter(".".join(each.json_name for each in steps), steps[-1])
-        yield owner
+        variable = binding.template.variable_at(index)
+        if variable is None:
+            yield None
+        else:
+            steps = field_at(message, variable.field_path)
+            yield _Parameter(".".join(each.json_name for each in steps), steps[-1])
 
 
 def _parameter_names(owners: Sequence[_Parameter | None]) -> list[str]:
