@@ -48,6 +48,18 @@ class TcpPostgres(EmbeddedPostgres):
             return True
         return False
 
+    def refuse_writes(self) -> None:
+        """Take no more writes, in any session, as a primary does that has been demoted."""
+        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
+            connection.execute("ALTER SYSTEM SET default_transaction_read_only = on")
+            connection.execute("SELECT pg_reload_conf()")
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline:
+            with psycopg.connect(self.url("postgres")) as connection:
+                if connection.execute("SHOW default_transaction_read_only").fetchone() == ("on",):
+                    return
+        raise AssertionError("the server did not take its new setting")
+
     async def kill_and_start(self) -> None:
         """Kill the server and all its children, as if its machine died, and start it again."""
 

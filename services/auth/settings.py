@@ -25,6 +25,10 @@ class AuthSettings(CommonSettings):
         default_factory=lambda data: database_of(data, "authdb"),
         description="database of Auth",
     )
+    auth_migrate_database_url: PostgresUrl = Field(
+        default_factory=lambda data: data["auth_database_url"],
+        description="that database as the role that migrates it, past any pooler",
+    )
     mail_port: Port = Field(default=50025, description="SMTP port of the mail sink")
     smtp_url: SmtpUrl = Field(
         default_factory=lambda data: sink_url(data["mail_port"]),

@@ -35,7 +35,7 @@ def migrate(
         )
     system = System()
     with system.running_postgres():
-        system.make_databases()
+        system.make_databases(services or DATABASES)
         for service in services or DATABASES:
             history = migrations_of(service)
             if history is not None:
@@ -48,20 +48,21 @@ def _move(system: "System", service: str, history: "Path", to: str, down_to: str
     from alembic.util import CommandError as AlembicError
     from sqlalchemy.exc import DBAPIError
 
+    from services.cli.databases import in_a_line, setting_of
     from services.cli.errors import CommandError
-    from services.common.settings import variable
     from services.kernel.db import migrations
 
-    url = system.database_url(service)
+    url = system.migrate_url(service)
     try:
         if down_to is None:
             migrations.upgrade(url, history, to)
         else:
             migrations.downgrade(url, history, down_to)
     except DBAPIError as error:
-        reason = str(error.orig).strip().replace("\n", " ")
-        name = variable(f"{service}_database_url")
-        raise CommandError(f"cannot migrate {service}: {reason} (see {name})") from error
+        reason = in_a_line(error.orig or error)
+        raise CommandError(
+            f"cannot migrate {service}: {reason} (see {setting_of(service)})"
+        ) from error
     except AlembicError as error:
         raise CommandError(f"cannot migrate {service}: {error}") from error
 
@@ -69,7 +70,7 @@ def _move(system: "System", service: str, history: "Path", to: str, down_to: str
 def _show(system: "System", service: str, history: "Path") -> None:
     from services.kernel.db import migrations
 
-    found = migrations.current(system.database_url(service)) or "base"
+    found = migrations.current(system.migrate_url(service)) or "base"
     newest = migrations.head(history) or "base"
     note = "" if found == newest else f", the newest is {newest}"
     typer.echo(f"{service}: at {found}{note}")

@@ -41,6 +41,8 @@ DEFAULTS: Final = {
     "log_error_verbosity": "terse",
     "log_min_error_statement": "panic",
 }
+# Whatever encoding `template1` has.
+_CREATE: Final = sql.SQL("CREATE DATABASE {} TEMPLATE template0 ENCODING 'UTF8'")
 THROWAWAY: Final = {
     "fsync": "off",
     "synchronous_commit": "off",
@@ -232,7 +234,7 @@ def create_databases(server_url: str, names: Iterable[str]) -> None:
         known = {row[0] for row in connection.execute("SELECT datname FROM pg_database")}
         for name in set(names) - known:
             try:
-                connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+                connection.execute(_CREATE.format(sql.Identifier(name)))
             except (errors.DuplicateDatabase, errors.UniqueViolation):
                 continue  # another process was faster
 

@@ -13,19 +13,22 @@ def psql(
     service: Annotated[str, typer.Argument(help="auth, profile or commerce")] = "auth",
 ) -> None:
     """Open psql on a service's database; further arguments go to psql."""
-    from psycopg.conninfo import conninfo_to_dict, make_conninfo
+    from psycopg.conninfo import make_conninfo
 
     from services.cli.errors import CommandError
     from services.cli.system import DATABASES, System
+    from services.kernel.db.urls import SECRETS, parse
 
     if service not in DATABASES:
         raise CommandError(f"there is no database for {service}: use {', '.join(DATABASES)}")
-    parts = conninfo_to_dict(System().database_url(service))
-    # `ps` would show a password in the arguments.
-    password = parts.pop("password", None)
-    environment = os.environ | ({} if password is None else {"PGPASSWORD": str(password)})
+    parameters = parse(System().database_url(service))
+    # `ps` would show a secret in the arguments. The environment takes only this one, and psql
+    # asks for the others.
+    secrets = {name: parameters.pop(name) for name in parameters.keys() & SECRETS}
+    password = secrets.get("password")
+    environment = os.environ | ({} if password is None else {"PGPASSWORD": password})
     program = _find_psql()
-    conninfo = make_conninfo("", **parts)
+    conninfo = make_conninfo("", **parameters)
     os.execve(program, [program, conninfo, *context.args], environment)  # noqa: S606
 
 

@@ -85,12 +85,16 @@ async def _look(system: "System", *, mend: bool) -> bool:
 
 
 async def _mend(system: "System", findings: Sequence["Finding"]) -> list["Finding"]:
+    from services.cli.databases import session_name
     from services.cli.reconciler import Mender
-    from services.common.service import opened
+    from services.common.service import opened, session_rules
     from services.kernel.db.database import Database
 
-    auth = Database(system.database_url("auth"), name="auth", connections=1)
-    profile = Database(system.database_url("profile"), name="profile", connections=1)
+    rules = session_rules(system.settings["auth"], session_name())
+    auth, profile = (
+        Database(system.database_url(name), name=name, connections=1, rules=rules)
+        for name in ("auth", "profile")
+    )
     async with opened(auth, profile):
         return await Mender(auth, profile).mend(findings)
 

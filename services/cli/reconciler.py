@@ -23,10 +23,9 @@ from enum import StrEnum
 from typing import Any, Final
 from uuid import UUID
 
-import psycopg
-
 from services.auth.sagas.registration import REGISTRATION, ProfilePayload
 from services.auth.store import accounts
+from services.cli.databases import connect
 from services.kernel.db.database import Database
 from services.kernel.errors import DomainError
 from services.kernel.sagas import store as saga_store
@@ -155,7 +154,7 @@ def _compare_orders(urls: Mapping[str, str], before: datetime) -> list[Finding]:
 
 
 def _rows(url: str, sql: bytes, *parameters: object) -> Sequence[tuple[Any, ...]]:
-    with psycopg.connect(url) as connection:
+    with connect(url, autocommit=False) as connection:
         connection.read_only = True
         return connection.execute(sql, parameters or None).fetchall()
 

@@ -15,6 +15,7 @@ def seed(
     import psycopg
     from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn
 
+    from services.cli.databases import in_a_line
     from services.cli.errors import CommandError
     from services.cli.system import System
     from services.commerce.store import seeding
@@ -25,7 +26,7 @@ def seed(
         task = progress.add_task("products", total=products)
         try:
             seeding.seed(
-                system.database_url("commerce"),
+                system.migrate_url("commerce"),
                 products=products,
                 categories=categories,
                 on_progress=lambda written: progress.advance(task, written),
@@ -33,5 +34,6 @@ def seed(
         except psycopg.errors.UndefinedTable as error:
             raise CommandError("the catalog has no tables: run `lockstep migrate` first") from error
         except psycopg.OperationalError as error:
-            raise CommandError(f"cannot reach the catalog's database: {error}") from error
+            reason = in_a_line(error)
+            raise CommandError(f"cannot reach the catalog's database: {reason}") from error
     typer.echo(f"added {products} products in {categories} categories")

@@ -2,8 +2,8 @@
 
 import fcntl
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,8 +12,9 @@ from typing import Final
 import psycopg
 
 from services.auth.settings import AuthSettings, sink_url
+from services.cli.databases import connect, make_missing, setting_of
 from services.cli.errors import CommandError
-from services.cli.postgres import EmbeddedPostgres, create_databases
+from services.cli.postgres import EmbeddedPostgres
 from services.commerce.settings import CommerceSettings
 from services.common.settings import (
     PREFIX,
@@ -21,7 +22,6 @@ from services.common.settings import (
     as_environment,
     embedded_url,
     load_all,
-    on_database,
     variable,
 )
 from services.gateway.lockstep import GatewaySettings
@@ -85,14 +85,17 @@ class System:
         """Return the URL of a service's database."""
         return str(getattr(self.settings[service], f"{service}_database_url"))
 
-    def make_databases(self) -> None:
-        """Create the databases that are missing, if their user may."""
-        for service in DATABASES:
-            url = self.database_url(service)
-            name = psycopg.conninfo.conninfo_to_dict(url)["dbname"]
-            # A user without access to the maintenance database makes its databases before.
-            with suppress(psycopg.OperationalError, psycopg.errors.InsufficientPrivilege):
-                create_databases(on_database(url, "postgres"), [str(name)])
+    def migrate_url(self, service: str) -> str:
+        """Return the URL by which a service's database is migrated."""
+        return str(getattr(self.settings[service], f"{service}_migrate_database_url"))
+
+    def make_databases(self, services: Iterable[str] = DATABASES) -> None:
+        """Create the databases that are missing.
+
+        Raises:
+            CommandError: A server or a role is of no use. Nothing was made.
+        """
+        make_missing([(setting_of(service), self.migrate_url(service)) for service in services])
 
     def is_migrated(self) -> bool:
         """Return whether every database is at its newest revision; importing Alembic takes 1 s."""
@@ -135,13 +138,13 @@ def is_installed(service: str) -> bool:
 def _revisions(url: str) -> list[str]:
     """Return the revisions of a database; none if the database or Alembic's table is missing."""
     try:
-        with psycopg.connect(url, connect_timeout=10) as connection:
+        with connect(url) as connection:
             table = connection.execute("SELECT to_regclass('alembic_version')").fetchone()
             if table == (None,):
                 return []
             return [row[0] for row in connection.execute("SELECT version_num FROM alembic_version")]
-    except psycopg.OperationalError:
-        return []
+    except psycopg.Error:
+        return []  # whoever migrates it finds out why
 
 
 @contextmanager

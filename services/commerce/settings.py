@@ -12,3 +12,7 @@ class CommerceSettings(CommonSettings):
         default_factory=lambda data: database_of(data, "commercedb"),
         description="database of Commerce",
     )
+    commerce_migrate_database_url: PostgresUrl = Field(
+        default_factory=lambda data: data["commerce_database_url"],
+        description="that database as the role that migrates it, past any pooler",
+    )

@@ -14,6 +14,7 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol, TypeVar
 
 import grpc
@@ -27,6 +28,8 @@ from services.common.keys import KeyRing, KeysError
 from services.common.settings import CommonSettings, SettingsError, load
 from services.kernel.db.cleaner import Cleaner, Cleanup
 from services.kernel.db.database import Database, Observer
+from services.kernel.db.limits import SessionRules
+from services.kernel.db.requirements import DatabaseUnfit
 from services.kernel.db.statement import NoParameters, Statement
 from services.kernel.logging import configure
 from services.kernel.paging import PageTokens
@@ -177,9 +180,13 @@ async def running(
         compose: Puts the service's parts together.
         listen_on: The `host:port` to listen on, instead of that of the settings.
         observer: The observer of the databases.
+
+    Raises:
+        DatabaseUnfit: The service cannot work with the server of its database.
     """
     keys = KeyRing.load(settings.keys, frame.name)
     database, background = _databases(frame, settings, observer)
+    await database.require()
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(opened(*dict.fromkeys((database, background))))
         parts = ServiceParts(
@@ -187,7 +194,7 @@ async def running(
             database=database,
             background=background,
             channel=_opener(frame, keys, stack),
-            owner=f"{frame.name}@{socket.gethostname()}:{os.getpid()}",
+            owner=_process_name(frame),
         )
         composition = compose(parts)
         for close in composition.closing:
@@ -225,7 +232,7 @@ def run(
 
     try:
         uvloop.run(serve())
-    except (SettingsError, KeysError, OSError) as error:
+    except (SettingsError, KeysError, DatabaseUnfit, OSError) as error:
         sys.exit(f"{name}: {error}")
 
 
@@ -248,23 +255,39 @@ async def opened(*databases: Database) -> AsyncIterator[None]:
         yield
 
 
+def session_rules(settings: CommonSettings, application_name: str) -> SessionRules:
+    """Return how sessions with a database begin.
+
+    Args:
+        settings: The settings of a service or a command.
+        application_name: What the server calls the sessions.
+    """
+    return SessionRules(
+        application_name=application_name,
+        is_pooled=settings.database_pooler,
+        prepares=settings.database_prepared_statements,
+    )
+
+
+def _process_name(frame: Frame) -> str:
+    return f"{frame.name}@{socket.gethostname()}:{os.getpid()}"
+
+
 def _databases(
     frame: Frame, settings: CommonSettings, observer: Observer | None
 ) -> tuple[Database, Database]:
     """Return the database for requests, and the one for all other work."""
-    database = Database(
+    opening = partial(
+        Database,
         frame.database_url,
         name=frame.name,
-        connections=settings.database_connections,
         observer=observer,
-        options=frame.database_options,
+        rules=session_rules(settings, _process_name(frame)),
     )
+    database = opening(connections=settings.database_connections, options=frame.database_options)
     if not frame.is_coordinator:
         return database, database
-    background = Database(
-        frame.database_url, name=frame.name, connections=RECOVERY_CONNECTIONS, observer=observer
-    )
-    return database, background
+    return database, opening(connections=RECOVERY_CONNECTIONS)
 
 
 def _access(frame: Frame, keys: KeyRing, authentication: Authentication) -> Access:

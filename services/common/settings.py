@@ -14,6 +14,8 @@ from typing import Annotated, Any, Final, Literal, TypeVar
 from pydantic import AfterValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from services.kernel.db import urls
+
 PREFIX: Final = "LOCKSTEP_"
 WORKER_PORT_STEP: Final = 100
 LOOPBACK_OF: Final = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104 - nothing is bound
@@ -74,14 +76,10 @@ def as_environment(settings: "CommonSettings") -> dict[str, str]:
 
 
 def masked(value: str) -> str:
-    """Hide the passwords in a URL or connection string."""
-    value = re.sub(r"(://[^:/?#@]*):[^/?#]*@", r"\1:***@", value)
-    return re.sub(r"(?i)((?:password|secret|token)=)[^&\s]*", r"\1***", value)
-
-
-def on_database(server_url: str, database: str) -> str:
-    """Return the URL of another database on the same server."""
-    return re.sub(r"^(\w+://[^/?#]*)(/[^?#]*)?", rf"\1/{database}", server_url, count=1)
+    """Hide the passwords in a URL."""
+    if urls.is_database_url(value):
+        return urls.masked(value)
+    return re.sub(r"(://[^:/?#@]*):[^/?#]*@", r"\1:***@", value)
 
 
 def embedded_socket_folder(folder: Path) -> Path:
@@ -101,7 +99,7 @@ def embedded_url(folder: Path, database: str) -> str:
 def database_of(data: dict[str, Any], database: str) -> str:
     """Derive a service's database URL from the settings before it."""
     if data["database_url"]:
-        return on_database(data["database_url"], database)
+        return urls.on_database(data["database_url"], database)
     return embedded_url(data["home"] / "postgres", database)
 
 
@@ -126,8 +124,7 @@ def _absolute(path: Path) -> Path:
 
 
 def _postgres_url(url: str) -> str:
-    if not re.match(r"postgres(ql)?://", url):
-        raise ValueError("must be a URL, postgresql://user:password@host:5432/database")
+    urls.parse(url)
     return url
 
 
@@ -195,6 +192,14 @@ class CommonSettings(BaseSettings):
     )
     database_connections: int = Field(
         default=10, ge=2, le=100, description="most database connections of a process"
+    )
+    database_pooler: bool = Field(
+        default=False,
+        description="whether PgBouncer in transaction mode stands before PostgreSQL",
+    )
+    database_prepared_statements: bool = Field(
+        default_factory=lambda data: not data["database_pooler"],
+        description="whether statements are prepared; a pooler must be able to keep them",
     )
     keys: Folder = Field(
         default_factory=lambda data: data["home"] / "keys",

@@ -12,3 +12,7 @@ class ProfileSettings(CommonSettings):
         default_factory=lambda data: database_of(data, "profiledb"),
         description="database of Profile",
     )
+    profile_migrate_database_url: PostgresUrl = Field(
+        default_factory=lambda data: data["profile_database_url"],
+        description="that database as the role that migrates it, past any pooler",
+    )

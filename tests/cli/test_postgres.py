@@ -19,7 +19,7 @@ from services.cli import postgres
 from services.cli.errors import CommandError
 from services.cli.postgres import THROWAWAY, EmbeddedPostgres, stop_leftover
 from services.cli.processes import is_alive, wait
-from services.common.settings import on_database
+from services.kernel.db.urls import on_database
 from tests.cli.conftest import ROOT
 
 
@@ -218,7 +218,15 @@ class TestAsRoot:
         ("postgresql://u:p@h:5432", "postgresql://u:p@h:5432/x"),
         ("postgresql://u@h/old?sslmode=require", "postgresql://u@h/x?sslmode=require"),
         ("postgresql:///?host=/tmp/a&user=u", "postgresql:///x?host=/tmp/a&user=u"),
-        ("postgres://h?user=u", "postgres://h/x?user=u"),
+        ("postgres://h?user=u", "postgresql://u@h/x"),
+        (
+            "postgresql://u:p@a:1,b:2?target_session_attrs=read-write",
+            "postgresql://u:p@a:1,b:2/x?target_session_attrs=read-write",
+        ),
+        ("postgresql:///old?host=a,b&port=1,2&user=u", "postgresql://u@a:1,b:2/x"),
+        ("postgresql://u@h?dbname=old", "postgresql://u@h/x"),
+        ("postgresql://u:a?b#c@h/old", "postgresql://u:a%3Fb%23c@h/x"),
+        ("postgresql://u@[::1]:5432/old", "postgresql://u@[::1]:5432/x"),
     ],
 )
 def test_a_server_url_becomes_the_url_of_a_database(url: str, expected: str) -> None:

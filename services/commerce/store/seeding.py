@@ -71,9 +71,11 @@ def seed(
         random_seed: The seed of the random numbers; the same seed gives the same products.
     """
     dice = random.Random(random_seed)
-    # VACUUM marks a row as visible only when its commit is on disk.
-    durable = "-c synchronous_commit=on"
-    with psycopg.connect(url, autocommit=True, options=durable) as connection:
+    with psycopg.connect(url, autocommit=True) as connection:
+        # VACUUM marks a row as visible only when its commit is on disk.
+        connection.execute(b"SET synchronous_commit = on")
+        # A role may have a limit that a million rows do not keep.
+        connection.execute(b"SET statement_timeout = 0")
         with connection.transaction():
             made = _make_categories(connection, categories)
             _copy_products(connection, _products(dice, made, products), on_progress)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import replace
 from typing import Any, NoReturn, Protocol, TypeVar
 
 import psycopg
@@ -18,8 +19,15 @@ from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout, TooManyRe
 
 from services.kernel.db.connection import Connection
 from services.kernel.db.failure import TryAgain, failure_of, must_leave
-from services.kernel.db.limits import LIMITS, SOCKET_LIMITS, TimeLimits
+from services.kernel.db.limits import DIRECT, LIMITS, SessionRules, TimeLimits
+from services.kernel.db.requirements import (
+    ServerFacts,
+    check_refusal,
+    check_rights,
+    check_session,
+)
 from services.kernel.db.statement import Statement
+from services.kernel.db.urls import parse
 from services.kernel.errors import DatabaseUnavailable
 
 T = TypeVar("T")
@@ -90,6 +98,7 @@ class Database:
         connections: The most connections; as many statements run at once.
         observer: Awaited at every edge: a statement or a commit is sent, a commit is
             acknowledged. A test may pause, crash or break things there.
+        rules: How the sessions begin.
         options: More settings of the sessions, as `-c name=value`.
         limits: The time that the database may take.
     """
@@ -101,10 +110,21 @@ class Database:
         name: str,
         connections: int = 10,
         observer: Observer | None = None,
+        rules: SessionRules = DIRECT,
         options: str = "",
         limits: TimeLimits = LIMITS,
     ) -> None:
         self.name = name
+        self._url = url
+        self._is_pooled = rules.is_pooled
+        self._parameters: dict[str, Any] = {
+            **replace(rules, options=f"{rules.options} {options}").parameters(
+                parse(url).get("options", ""), limits
+            ),
+            "autocommit": True,
+            "row_factory": namedtuple_row,
+            "cursor_factory": psycopg.AsyncRawCursor,
+        }
         self._observer = observer
         self._limits = limits
         self._running: set[asyncio.Task[Any]] = set()
@@ -121,14 +141,27 @@ class Database:
             reconnect_timeout=limits.reconnect_seconds,
             reconnect_failed=_go_on_connecting,
             name=name,
-            kwargs={
-                **SOCKET_LIMITS,
-                "autocommit": True,
-                "row_factory": namedtuple_row,
-                "cursor_factory": psycopg.AsyncRawCursor,
-                "options": f"{limits.options} {options}",
-            },
+            kwargs=self._parameters,
         )
+
+    async def require(self) -> None:
+        """Refuse a server that cannot be used. One that does not answer may come later.
+
+        Raises:
+            DatabaseUnfit: The text says what is needed.
+        """
+        try:
+            connection = await Connection.connect(self._url, **self._parameters)
+        except psycopg.OperationalError as error:
+            check_refusal(error)
+            return
+        try:
+            facts = await self._checked(connection)
+            await check_rights(connection, facts)
+        except psycopg.OperationalError:
+            return  # the server has left
+        finally:
+            await connection.close()
 
     async def open(self) -> None:
         """Start to connect; a database that is down does not stop the service."""
@@ -274,8 +307,17 @@ class Database:
             await self._pool.drain()
 
     async def _configure(self, connection: Connection) -> None:
-        connection.answer_seconds = self._limits.answer_seconds
         connection.generation = self._generation
+        try:
+            await self._checked(connection)
+        except BaseException:
+            await connection.close()
+            raise
+
+    async def _checked(self, connection: Connection) -> ServerFacts:
+        """Make sure that a new session has what safety rests on."""
+        connection.answer_seconds = self._limits.answer_seconds
+        return await check_session(connection, self._limits, is_pooled=self._is_pooled)
 
 
 async def _go_on_connecting(pool: AsyncConnectionPool[Connection]) -> None:

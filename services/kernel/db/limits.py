@@ -56,3 +56,40 @@ class TimeLimits:
 
 
 LIMITS = TimeLimits()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionRules:
+    """How sessions begin.
+
+    Attributes:
+        application_name: What the server calls them; empty for no name.
+        is_pooled: Whether a pooler lends them for a transaction each. It takes no options,
+            so the role must bring the limits.
+        prepares: Whether statements are prepared.
+        options: More settings, as `-c name=value`.
+    """
+
+    application_name: str = ""
+    is_pooled: bool = False
+    prepares: bool = True
+    options: str = ""
+
+    def parameters(self, own_options: str, limits: TimeLimits) -> dict[str, str | int | None]:
+        """Return what psycopg needs to connect so.
+
+        Args:
+            own_options: The options that the URL asks for.
+            limits: The limits that the server holds.
+        """
+        parameters: dict[str, str | int | None] = dict(SOCKET_LIMITS)
+        if self.application_name:
+            parameters["application_name"] = self.application_name
+        if not self.is_pooled:
+            parameters["options"] = f"{own_options} {limits.options} {self.options}".strip()
+        if not self.prepares:
+            parameters["prepare_threshold"] = None
+        return parameters
+
+
+DIRECT = SessionRules()

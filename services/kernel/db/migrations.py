@@ -4,21 +4,30 @@ A service's history lives in `services/<service>/migrations`: `env.py`, which ca
 `run(metadata)`, and `versions/NNNN_name.py`.
 """
 
+import os
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
+import psycopg
 from alembic import command, context
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, MetaData, NullPool, create_engine, make_url, text
+from sqlalchemy import Connection, MetaData, NullPool, create_engine, text
 
 ADVISORY_LOCK: Final = 0x10C_57E9
 LOCK_WAIT: Final = "60s"
 DDL_LOCK_TIMEOUT: Final = "5s"
 """A migration fails when it cannot lock its table: if it waited, every query would wait, too."""
+CONNECT_SECONDS: Final = 10
+UNLIMITED: Final = (
+    "statement_timeout",
+    "idle_in_transaction_session_timeout",
+    "transaction_timeout",
+)
 
 
 def upgrade(url: str, script_location: Path, revision: str = "head") -> None:
@@ -75,13 +84,27 @@ def _lock(connection: Connection) -> None:
     connection.commit()
 
 
+def _connect(url: str) -> psycopg.Connection[tuple[Any, ...]]:
+    """Connect without the limits of the role: a migration may take its time."""
+    connection = psycopg.connect(
+        url,
+        autocommit=True,
+        connect_timeout=CONNECT_SECONDS,
+        application_name=f"migrate@{socket.gethostname()}:{os.getpid()}",
+        prepare_threshold=None,
+    )
+    for limit in UNLIMITED:
+        connection.execute(f"SET {limit} = 0".encode())
+    connection.autocommit = False
+    return connection
+
+
 @contextmanager
 def _connection(url: str) -> Iterator[Connection]:
-    # NullPool closes the session; a pool would keep it, and its lock.
+    # NullPool closes the session; a pool would keep it, and its lock. libpq reads the URL,
+    # as it does for everybody else: SQLAlchemy's own parser takes other forms.
     engine = create_engine(
-        make_url(url).set(drivername="postgresql+psycopg"),
-        poolclass=NullPool,
-        connect_args={"connect_timeout": 10},
+        "postgresql+psycopg://", creator=lambda: _connect(url), poolclass=NullPool
     )
     with engine.connect() as connection:
         yield connection
