@@ -10,7 +10,6 @@ import argparse
 import sys
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
-from pathlib import Path
 from typing import Final
 
 import structlog
@@ -18,6 +17,7 @@ import uvloop
 from protobuf import Registry
 
 from services.gateway import build, lockstep
+from services.gateway.arguments import read_arguments
 from services.gateway.binding import descriptors
 from services.gateway.binding.descriptors import DescriptorError
 from services.gateway.http.upstream import Upstream, UpstreamError, foreign_upstreams
@@ -88,43 +88,9 @@ async def serve(arguments: argparse.Namespace) -> None:
 def main() -> None:
     """Run the process; refuse a start in a line for each reason."""
     try:
-        uvloop.run(serve(_arguments()))
+        uvloop.run(serve(read_arguments()))
     except REFUSALS as error:
         sys.exit(f"{lockstep.NAME}: {error}")
-
-
-def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m services.gateway",
-        description="Serve gRPC services as HTTP and JSON. Without arguments: Lockstep's own.",
-    )
-    parser.add_argument(
-        "--descriptors", type=Path, metavar="FILE", help="a FileDescriptorSet with imports"
-    )
-    parser.add_argument(
-        "--upstream",
-        action="append",
-        default=[],
-        metavar="SERVICE=TARGET",
-        help="where a service of --descriptors is, such as acme.v1.Library=127.0.0.1:9000",
-    )
-    parser.add_argument(
-        "--upstream-tls",
-        metavar="CA",
-        help="reach the upstreams over TLS: a file of certificates to trust, or `system`",
-    )
-    parser.add_argument(
-        "--strict",
-        action="store_true",
-        help="refuse to start if a method cannot be served, instead of leaving it out",
-    )
-    parser.add_argument("--port", type=int, help="listen here instead of LOCKSTEP_GATEWAY_PORT")
-    arguments = parser.parse_args()
-    if bool(arguments.descriptors) != bool(arguments.upstream):
-        parser.error("--descriptors and --upstream belong together")
-    if arguments.upstream_tls and not arguments.upstream:
-        parser.error("--upstream-tls needs --upstream")
-    return arguments
 
 
 if __name__ == "__main__":

@@ -120,9 +120,9 @@ class _Found:
             self._taken.add(binding.method, binding.template, rpc)
         except DuplicateRouteError as error:
             taken = f"{binding.method} {binding.path} is a path of {error.other.name} already"
-            self.refusals.add(rpc.name, taken)
+            self.refusals.refuse(rpc.name, taken)
         except ValueError as error:
-            self.refusals.add(rpc.name, str(error))
+            self.refusals.refuse(rpc.name, str(error))
         else:
             return True
         return False

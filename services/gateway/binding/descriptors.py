@@ -58,7 +58,7 @@ class Refusals:
     def __init__(self) -> None:
         self._reasons: dict[str, list[str]] = {}
 
-    def add(self, rpc: str, reason: str) -> None:
+    def refuse(self, rpc: str, reason: str) -> None:
         """Note that a rule of an RPC cannot be served."""
         self._reasons.setdefault(rpc, []).append(reason)
 
@@ -172,7 +172,7 @@ def rpcs(
         try:
             _refuse_unsupported(rpc)
         except ValueError as error:
-            taken.add(rpc.name, str(error))
+            taken.refuse(rpc.name, str(error))
             continue
         bindings = tuple(_bindings(rpc, http, taken))
         if bindings:
@@ -244,12 +244,12 @@ def _refuse_unsupported(rpc: Rpc) -> None:
 def _bindings(rpc: Rpc, http: Any, refusals: Refusals) -> Iterator[Binding]:
     for rule in (http, *http.additional_bindings):
         if rule is not http and rule.additional_bindings:
-            refusals.add(rpc.name, "additional bindings cannot hold additional bindings")
+            refusals.refuse(rpc.name, "additional bindings cannot hold additional bindings")
             continue
         try:
             yield _binding(rpc.desc, rule)
         except ValueError as error:
-            refusals.add(rpc.name, str(error))
+            refusals.refuse(rpc.name, str(error))
 
 
 def _binding(method: DescMethod, http: Any) -> Binding:
