@@ -29,6 +29,7 @@ class All:
     world: World
     profiles: profile_grpc.ProfileServiceAsyncStub
     carts: cart_grpc.CartServiceAsyncStub
+    targets: dict[str, str]
 
     async def status(self, member: Member, of: Member | None = None) -> str:
         """Return the status of a profile as its owner or an administrator sees it."""
@@ -64,10 +65,16 @@ async def serving_all(
             profile=profile_target,
             commerce=commerce_target,
             smtp_url=f"smtp://127.0.0.1:{mail[1]}",
+            address_limits=False,
         )
         world = await enter(serving_auth(of_auth, mail[0], listen_on=auth_target))
         yield All(
             world=world,
             profiles=profile_grpc.ProfileServiceStub(await enter(connect(profile_target))),
             carts=cart_grpc.CartServiceStub(await enter(connect(commerce_target))),
+            targets={
+                "auth": auth_target,
+                "profile": profile_target,
+                "commerce": commerce_target,
+            },
         )

@@ -87,7 +87,7 @@ async def test_every_wrong_field_is_named_at_once(world: World) -> None:
         role="brand",
         initial_status="suspended",
         first_name="x" * 101,
-        last_name="a\0b",
+        last_name="a\x01b",
         phone_number="123",
         address="x" * 301,
         course="x" * 201,

@@ -17,6 +17,8 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
+import structlog
+
 from services.auth.domain import email_templates as mails
 from services.auth.domain.email_templates import EmailContent
 from services.auth.domain.outbox import Outbox
@@ -36,6 +38,8 @@ SENDS_AN_HOUR: Final = 5
 FAILURES_A_DAY: Final = 10
 HOUR: Final = timedelta(hours=1)
 DAY: Final = timedelta(days=1)
+
+log = structlog.get_logger("lockstep.codes")
 
 _SPACES = re.compile(r"\s+")
 
@@ -190,6 +194,12 @@ class Codes:
     def _key(self, about: Flow | CodeEmail) -> bytes:
         message = b"\0".join((b"code limits", about.purpose.encode(), about.email.encode()))
         return hmac.digest(self.secret, message, hashlib.sha256)
+
+
+def malformed(flow: Flow) -> OtpInvalid:
+    """Refuse a flow whose payload cannot be read, and tell the operators which one it is."""
+    log.error("the payload of a flow is malformed", flow=str(flow.id), purpose=flow.purpose)
+    return OtpInvalid()
 
 
 async def discard_payload(tx: Transaction, saga_id: UUID) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 from email_validator import EmailNotValidError, validate_email
 
 from services.auth.model import CanonicalEmail, Email
@@ -32,7 +34,9 @@ def comparable_form(text: str) -> CanonicalEmail:
     """Return the form by which Login looks for an account.
 
     A text that is not an e-mail address gets one, too, although no account can have it:
-    Login must treat both alike.
+    Login must treat both alike. It is a hash, because no rule has passed the text itself.
     """
     email = parse_email(text)
-    return email.canonical if email else CanonicalEmail(text.strip().lower())
+    if email is not None:
+        return email.canonical
+    return CanonicalEmail(hashlib.sha256(text.strip().lower().encode()).hexdigest())

@@ -190,9 +190,10 @@ class OutboxWorker:
         deliveries = (self._deliver(waiting) for waiting in claimed)
         # A mail that cannot be decrypted or addressed must not hold the others up. It is
         # due again after its lease, until its time is over.
-        for result in await asyncio.gather(*deliveries, return_exceptions=True):
+        results = await asyncio.gather(*deliveries, return_exceptions=True)
+        for waiting, result in zip(claimed, results, strict=True):
             if isinstance(result, Exception):
-                log.error("mail failed", error=type(result).__name__)
+                log.error("mail failed", mail=str(waiting.id), error=type(result).__name__)
 
     async def _deliver(self, waiting: WaitingMail) -> None:
         to, content = self._outbox.open(waiting)

@@ -13,11 +13,14 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 import bcrypt
+import structlog
 
 from services.auth.model import CanonicalEmail
 from services.kernel.errors import TooManyRequests
 
 T = TypeVar("T")
+
+log = structlog.get_logger("lockstep.passwords")
 
 BYTES_MAX = 72  # bcrypt cuts off or refuses more
 LENGTH_MIN = 8
@@ -95,7 +98,8 @@ class Hasher:
         """Compare a password with a hash.
 
         Without a hash the answer is False, after the same time. A password that is too
-        long or has a NUL is wrong, and takes the same time, too.
+        long or has a NUL is wrong, and takes the same time, too. So does any password if
+        the hash is malformed.
 
         Raises:
             TooManyRequests: Too many passwords are waiting.
@@ -103,8 +107,16 @@ class Hasher:
         raw = password.encode(errors="surrogatepass")
         possible = hashed is not None and len(raw) <= BYTES_MAX and b"\0" not in raw
         candidate = raw if possible else b"wrong"
-        against = (hashed if possible and hashed else self._nobody).encode()
-        return await self._run(lambda: bcrypt.checkpw(candidate, against)) and possible
+        against = ((hashed or "") if possible else self._nobody).encode()
+        return await self._run(lambda: self._compare(candidate, against)) and possible
+
+    def _compare(self, candidate: bytes, against: bytes) -> bool:
+        try:
+            return bcrypt.checkpw(candidate, against)
+        except ValueError:
+            log.error("a stored password hash is malformed")  # noqa: TRY400 - a traceback may quote it
+            bcrypt.checkpw(candidate, self._nobody.encode())
+            return False
 
     def is_outdated(self, hashed: str) -> bool:
         """Say whether a new hash would have another cost."""

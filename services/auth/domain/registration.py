@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from services.auth.model import Email
 from services.common.vocabulary import Role
@@ -45,3 +45,11 @@ class SignUp:
 
 
 SIGN_UPS = TypeAdapter(SignUp)
+
+
+def read_sign_up(payload: object) -> SignUp | None:
+    """Read the payload of a flow; None when it is malformed."""
+    try:
+        return SIGN_UPS.validate_python(payload)
+    except ValidationError:
+        return None

@@ -50,6 +50,7 @@ class Flow:
         credential_version: The version of the user's credentials that the flow is good for.
         session_id: The session that the flow ends with; None when there is none.
         code_hmac: None when no code is right.
+        payload: The JSON that the flow needs when the code comes back, as the row has it.
         saga_id: The saga that the code was spent on; None when there is none.
         is_spent: Whether the code was spent.
         is_over: Whether the time of the code is over.
@@ -63,7 +64,7 @@ class Flow:
     session_id: UUID | None
     code_hmac: bytes | None
     tries: int
-    payload: dict[str, Any] | None
+    payload: object
     saga_id: UUID | None
     is_spent: bool
     is_over: bool

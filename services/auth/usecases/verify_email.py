@@ -7,11 +7,12 @@ from uuid import UUID
 
 from services.auth.domain import email_templates as mails
 from services.auth.domain.audit import Audit, Event
-from services.auth.domain.codes import Codes, SubmittedCode
+from services.auth.domain.codes import Codes, SubmittedCode, malformed
+from services.auth.domain.emails import parse_email
 from services.auth.domain.endings import end_opened, spend
 from services.auth.domain.outbox import Outbox
 from services.auth.errors import OtpInvalid
-from services.auth.model import Email, Purpose
+from services.auth.model import Purpose
 from services.auth.sagas.profile_status import EMAIL_VERIFICATION
 from services.auth.store import accounts
 from services.auth.store.codes import Flow
@@ -63,8 +64,10 @@ class VerifyEmail:
         await self.audit.write(tx, Event.USER_UPDATED, user_id=user.user_id, client_ip=client_ip)
 
     async def _change(self, tx: Transaction, flow: Flow, user: Credentials) -> None:
-        assert flow.payload is not None
-        new = Email(typed=flow.payload["typed"], canonical=flow.email)
+        typed = flow.payload.get("typed") if isinstance(flow.payload, dict) else None
+        new = parse_email(typed) if isinstance(typed, str) else None
+        if new is None or new.canonical != flow.email:
+            raise malformed(flow)
         await accounts.change_email(tx, user.user_id, new)
         await end_opened(tx, user.user_id, sessions=False)
         await self.outbox.put(tx, mails.email_changed(new.typed), to=user.mailbox)

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import NoReturn
 from uuid import UUID
 
-from services.auth.domain.codes import Codes, SubmittedCode
-from services.auth.domain.registration import SIGN_UPS
+from services.auth.domain.codes import Codes, SubmittedCode, malformed
+from services.auth.domain.registration import read_sign_up
 from services.auth.errors import OtpInvalid
 from services.auth.model import Purpose
 from services.auth.sagas.registration import REGISTRATION, Registered, RegistrationPayload
@@ -44,7 +44,9 @@ class VerifyOtp:
         async def prepare() -> NewSaga[RegistrationPayload, Registered]:
             if flow.payload is None:
                 raise OtpInvalid  # it was spent, and its flow was removed
-            sign_up = SIGN_UPS.validate_python(flow.payload)
+            sign_up = read_sign_up(flow.payload)
+            if sign_up is None:
+                raise malformed(flow)
             await self.registrations.ensure_possible(sign_up.details)
             return await self.registrations.new(
                 sign_up.details, password_hash=sign_up.password_hash, is_verified=True

@@ -35,6 +35,7 @@ from services.kernel.errors import (
 from services.kernel.rpc.access import Access
 from services.kernel.rpc.admission import Admission
 from services.kernel.rpc.call import Call, Handler, Method, ServicePrincipal, UserPrincipal
+from services.kernel.rpc.texts import undecodable, unfit_texts
 
 Layer = Callable[[Method, Handler], Handler]
 RpcHandler = Callable[[bytes, ServicerContext[bytes, bytes]], Awaitable[bytes]]
@@ -185,8 +186,9 @@ def decode(method: Method, behaviour: Callable[[object, Call], Awaitable[object]
         try:
             request = method.request.FromString(call.message)
         except DecodeError as error:
-            violation = Violation("", f"is not a {method.request.DESCRIPTOR.full_name}")
-            raise InvalidField(violation) from error
+            raise InvalidField(*undecodable(method.request, call.message)) from error
+        if unfit := unfit_texts(request, call.message):
+            raise InvalidField(*unfit)
         response = await behaviour(request, call)
         answer: bytes = response.SerializeToString()  # type: ignore[attr-defined]
         if len(answer) > ANSWER_BYTES_MAX:  # gRPC would refuse it outside of all layers
