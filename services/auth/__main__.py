@@ -42,6 +42,7 @@ def compose(
     )
     local = Authentication(domain.LocalKeys(signing_keys), LocalSessions(parts.database))
     remote = sagas.RemoteProfiles(profiles, health_pb2_grpc.HealthStub(channel))
+    hasher.measure(parts.meter)
     mail_server = domain.MailServer(settings.smtp_url, sender=settings.mail_from)
     return Composition(
         servicers={
@@ -51,7 +52,7 @@ def compose(
         authentication=local,
         cleanups=(cleaner.ENDED_SAGAS, cleaner.OLD_KEYS, *store.CLEANUPS),
         engine=engine,
-        workers=[domain.OutboxWorker(parts.background, shared.outbox, mail_server)],
+        workers=domain.mail_workers(parts.background, shared.outbox, mail_server, parts.meter),
         closing=[hasher.close],
     )
 

@@ -18,6 +18,7 @@ from services.cli.supervisor import Stopped, Supervisor
 from services.cli.system import DATABASES, SETTINGS, System, is_installed
 from services.common import keys
 from services.common.settings import (
+    CommonSettings,
     as_environment,
     masked,
     peer_host,
@@ -113,10 +114,26 @@ def workers(system: System, name: str) -> list[Program]:
             environment=_environment()
             | (_site() if name == "gateway" else {})
             | as_environment(settings)
-            | {variable(f"{name}_port"): str(port)},
+            | _ports_of(settings, name, number),
         )
         for number, port in enumerate(ports)
     ]
+
+
+def _ports_of(settings: CommonSettings, name: str, number: int) -> dict[str, str]:
+    """Return the ports of a worker, as settings."""
+    return {
+        variable(setting): str(worker_ports(first, settings.workers)[number] if first else 0)
+        for setting, first in _first_ports(settings, name).items()
+    }
+
+
+def _first_ports(settings: CommonSettings, name: str) -> dict[str, int]:
+    """Return the ports of the first worker by the names of their settings."""
+    return {
+        f"{name}_port": getattr(settings, f"{name}_port"),
+        f"{name}_metrics_port": settings.metrics_port(name),
+    }
 
 
 def _site() -> dict[str, str]:
@@ -137,11 +154,13 @@ def refuse_taken_ports(system: System) -> None:
         port = int(system.values["LOCKSTEP_MAIL_PORT"])
         wanted.append(("127.0.0.1", port, "LOCKSTEP_MAIL_PORT"))
     for name in filter(is_installed, SETTINGS):
-        first = getattr(system.settings[name], f"{name}_port")
-        wanted += [
-            (host, port, variable(f"{name}_port"))
-            for port in worker_ports(first, system.settings[name].workers)
-        ]
+        settings = system.settings[name]
+        for setting, first in _first_ports(settings, name).items():
+            listen_on = settings.metrics_host if "metrics" in setting else host
+            wanted += [
+                (listen_on, port, variable(setting))
+                for port in (worker_ports(first, settings.workers) if first else ())
+            ]
     problems = [
         f"port {port} is taken: stop the process that listens there, or change {setting}"
         for listen_on, port, setting in wanted

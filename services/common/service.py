@@ -21,6 +21,7 @@ import grpc
 import uvloop
 from google.protobuf.descriptor import ServiceDescriptor
 from lockstep_clients import ServiceIdentity, connect
+from opentelemetry.metrics import Meter
 from sqlalchemy import literal, select
 
 from services.common.auth_client import Authentication
@@ -29,17 +30,23 @@ from services.common.settings import CommonSettings, SettingsError, load
 from services.kernel.db.cleaner import Cleaner, Cleanup
 from services.kernel.db.database import Database, Observer
 from services.kernel.db.limits import SessionRules
+from services.kernel.db.pool_metrics import PoolFigures, observe_pools
 from services.kernel.db.requirements import DatabaseUnfit
 from services.kernel.db.statement import NoParameters, Statement
 from services.kernel.logging import configure
 from services.kernel.paging import PageTokens
 from services.kernel.rpc.access import Access
+from services.kernel.rpc.metering import ClientMeter
 from services.kernel.rpc.server import Probe, Server, Servicer
 from services.kernel.rpc.tracing import TraceInterceptor
 from services.kernel.sagas.engine import POLL_SECONDS, SagaEngine
 from services.kernel.sagas.idempotency import RequestKeys
+from services.kernel.sagas.metrics import saga_survey
 from services.kernel.sagas.protocol import AnySaga
 from services.kernel.signals import until_stopped
+from services.kernel.telemetry.loop_lag import LoopLag
+from services.kernel.telemetry.management import ManagementServer
+from services.kernel.telemetry.metrics import NO_METER, Telemetry, TelemetryError
 
 RECOVERY_CONNECTIONS = 3
 # These services pass on calls of clients, and may name a client's IP.
@@ -81,6 +88,7 @@ class ServiceParts:
         owner: The name of the process in the leases of its sagas.
         sleep: Waits for a number of seconds.
         poll_seconds: The pause between two looks for sagas that are due.
+        meter: Creates the metrics.
     """
 
     keys: KeyRing
@@ -90,6 +98,7 @@ class ServiceParts:
     owner: str
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     poll_seconds: float = POLL_SECONDS
+    meter: Meter = NO_METER
 
     @property
     def page_tokens(self) -> PageTokens:
@@ -110,6 +119,7 @@ class ServiceParts:
             owner=self.owner,
             sleep=self.sleep,
             poll_seconds=self.poll_seconds,
+            meter=self.meter,
         )
 
 
@@ -161,6 +171,7 @@ class Running:
     port: int
     database: Database
     composition: Composition
+    telemetry: Telemetry
 
 
 @contextlib.asynccontextmanager
@@ -186,31 +197,31 @@ async def running(
     """
     keys = KeyRing.load(settings.keys, frame.name)
     database, background = _databases(frame, settings, observer)
-    await database.require()
+    telemetry = Telemetry(frame.name, instance=_process_name(frame))
     async with AsyncExitStack() as stack:
+        stack.callback(telemetry.close)
+        management = _management(frame, settings, telemetry, stack) if listen_on is None else None
+        await database.require()
         await stack.enter_async_context(opened(*dict.fromkeys((database, background))))
         parts = ServiceParts(
             keys=keys,
             database=database,
             background=background,
-            channel=_opener(frame, keys, stack),
+            channel=_opener(frame, keys, stack, telemetry.meter),
             owner=_process_name(frame),
+            meter=telemetry.meter,
         )
         composition = compose(parts)
-        for close in composition.closing:
-            stack.callback(close)
-        server = Server(
-            list(composition.servicers.items()),
-            access=_access(frame, keys, composition.authentication),
-            probe=database_probe(database),
-            connection_seconds=settings.connection_seconds,
-        )
-        for worker in _workers(composition, background):
+        stack.callback(_call_all, composition.closing)
+        server = _server(frame, settings, parts, composition)
+        for worker in _workers(composition, parts):
             worker.start()
             stack.push_async_callback(worker.stop)
         port = await server.start(listen_on or f"{settings.host}:{frame.port}")
         stack.push_async_callback(server.stop, settings.stop_grace_seconds)
-        yield Running(port, database, composition)
+        if management is not None:
+            management.watch(lambda: server.trouble)
+        yield Running(port, database, composition, telemetry)
 
 
 def run(
@@ -232,7 +243,7 @@ def run(
 
     try:
         uvloop.run(serve())
-    except (SettingsError, KeysError, DatabaseUnfit, OSError) as error:
+    except (SettingsError, KeysError, DatabaseUnfit, TelemetryError, OSError) as error:
         sys.exit(f"{name}: {error}")
 
 
@@ -290,6 +301,23 @@ def _databases(
     return database, opening(connections=RECOVERY_CONNECTIONS)
 
 
+def _call_all(functions: Sequence[Callable[[], None]]) -> None:
+    for function in functions:
+        function()
+
+
+def _server(
+    frame: Frame, settings: CommonSettings, parts: ServiceParts, composition: Composition
+) -> Server:
+    return Server(
+        list(composition.servicers.items()),
+        access=_access(frame, parts.keys, composition.authentication),
+        probe=database_probe(parts.database),
+        connection_seconds=settings.connection_seconds,
+        meter=parts.meter,
+    )
+
+
 def _access(frame: Frame, keys: KeyRing, authentication: Authentication) -> Access:
     return Access(
         service=frame.name,
@@ -300,23 +328,52 @@ def _access(frame: Frame, keys: KeyRing, authentication: Authentication) -> Acce
     )
 
 
-def _workers(composition: Composition, background: Database) -> Sequence[Worker]:
-    engines = () if composition.engine is None else (composition.engine,)
-    return (*engines, *composition.workers, Cleaner(background, composition.cleanups))
+def _workers(composition: Composition, parts: ServiceParts) -> Sequence[Worker]:
+    """List the tasks of the process; the meter of a part comes with the part."""
+    background, meter = parts.background, parts.meter
+    pools = {"requests": parts.database, "background": background}
+    observe_pools(meter, {name: partial(_figures, each) for name, each in pools.items()})
+    workers = [
+        *composition.workers,
+        Cleaner(background, composition.cleanups, meter),
+        LoopLag(meter),
+    ]
+    if composition.engine is not None:
+        return [composition.engine, saga_survey(background, meter), *workers]
+    return workers
+
+
+def _figures(database: Database) -> PoolFigures:
+    return database.pool_figures
+
+
+def _management(
+    frame: Frame, settings: CommonSettings, telemetry: Telemetry, stack: AsyncExitStack
+) -> ManagementServer | None:
+    """Open the management port, which the stack closes; None: it is switched off."""
+    port = settings.metrics_port(frame.name)
+    if port == 0:
+        return None
+    loop = asyncio.get_running_loop()
+    server = ManagementServer(settings.metrics_host, port, telemetry.registry, loop)
+    server.start()
+    stack.callback(server.stop)
+    return server
 
 
 def _opener(
-    frame: Frame, keys: KeyRing, stack: AsyncExitStack
+    frame: Frame, keys: KeyRing, stack: AsyncExitStack, meter: Meter
 ) -> Callable[[str], grpc.aio.Channel]:
     """Return a function that opens a channel to a service; the stack closes it."""
     identity = ServiceIdentity(frame.name, keys.private_key)
+    interceptors = [TraceInterceptor(), ClientMeter(meter)]
 
     def channel(name: str) -> grpc.aio.Channel:
         opened = connect(
             frame.targets[name],
             identity=identity,
             audience=name,
-            interceptors=[TraceInterceptor()],
+            interceptors=interceptors,
         )
         stack.push_async_callback(opened.close)
         return opened

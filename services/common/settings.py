@@ -146,6 +146,7 @@ PostgresUrl = Annotated[str, AfterValidator(_postgres_url)]
 SmtpUrl = Annotated[str, AfterValidator(_smtp_url)]
 Target = Annotated[str, AfterValidator(_target)]
 Port = Annotated[int, Field(ge=1, le=65535)]
+OptionalPort = Annotated[int, Field(ge=0, le=65535)]
 
 
 class CommonSettings(BaseSettings):
@@ -174,6 +175,23 @@ class CommonSettings(BaseSettings):
     auth_port: Port = Field(default=50051, description="gRPC port of Auth")
     profile_port: Port = Field(default=50052, description="gRPC port of Profile")
     commerce_port: Port = Field(default=50053, description="gRPC port of Commerce")
+    metrics_host: str = Field(
+        default="127.0.0.1",
+        min_length=1,
+        description="IP or host name of the management ports: /metrics, /livez and /readyz",
+    )
+    gateway_metrics_port: OptionalPort = Field(
+        default=9080, description="management port of the gateway; 0 switches it off"
+    )
+    auth_metrics_port: OptionalPort = Field(
+        default=9051, description="management port of Auth; 0 switches it off"
+    )
+    profile_metrics_port: OptionalPort = Field(
+        default=9052, description="management port of Profile; 0 switches it off"
+    )
+    commerce_metrics_port: OptionalPort = Field(
+        default=9053, description="management port of Commerce; 0 switches it off"
+    )
     auth_address: Target = Field(
         default_factory=lambda data: target_of(data, "auth"),
         description="where to call Auth: host:port, several separated by commas, or dns:///name:port",
@@ -232,6 +250,11 @@ class CommonSettings(BaseSettings):
     log_format: Literal["console", "json"] = Field(
         default="console", description="console for people, json for machines"
     )
+
+    def metrics_port(self, service: str) -> int:
+        """Return the management port of a service; 0: it has none."""
+        port: int = getattr(self, f"{service}_metrics_port")
+        return port
 
 
 def _text(value: object) -> str:

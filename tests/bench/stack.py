@@ -68,6 +68,7 @@ class Stack:
         """Return the environment of the processes."""
         own = {f"LOCKSTEP_{name.upper()}_PORT": str(port) for name, port in self.ports.items()}
         inherited = {k: v for k, v in os.environ.items() if not k.startswith("LOCKSTEP_")}
+        own |= {f"LOCKSTEP_{name.upper()}_METRICS_PORT": "0" for name in self.ports}
         own |= {"LOCKSTEP_HOME": str(self.home), "LOCKSTEP_ADDRESS_LIMITS": "off"}
         return inherited | own | {f"LOCKSTEP_{k.upper()}": v for k, v in settings.items()}
 

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PORTS = ("GATEWAY", "AUTH", "PROFILE", "COMMERCE", "MAIL")
+METRICS = tuple(f"{name}_METRICS" for name in ("GATEWAY", "AUTH", "PROFILE", "COMMERCE"))
+PORTS = ("GATEWAY", "AUTH", "PROFILE", "COMMERCE", "MAIL", *METRICS)
 
 Lockstep = Callable[..., "subprocess.Popen[str]"]
 

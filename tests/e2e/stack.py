@@ -23,7 +23,8 @@ import psutil
 from services.cli.postgres import EmbeddedPostgres
 
 ROOT = Path(__file__).parents[2]
-PORTS = ("GATEWAY", "AUTH", "PROFILE", "COMMERCE", "MAIL")
+METRICS = tuple(f"{name}_METRICS" for name in ("GATEWAY", "AUTH", "PROFILE", "COMMERCE"))
+PORTS = ("GATEWAY", "AUTH", "PROFILE", "COMMERCE", "MAIL", *METRICS)
 READY = "Ctrl-C stops everything"
 READY_SECONDS = 90
 STOP_SECONDS = 60

@@ -66,7 +66,8 @@ async def test_the_layers_are_trace_then_log_then_admission_then_deadline_then_a
 
     nobody: Any = Nobody()
     admission = Admission()
-    assert interceptors.layers(admission, nobody) == (
+    assert interceptors.layers(admission, nobody, nobody) == (
+        nobody.layer,
         interceptors.trace,
         interceptors.access_log,
         admission.layer,

@@ -175,7 +175,7 @@ async def python_m_services_profile(
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "services.profile"),
             cwd=Path(services.__file__).parent.parent,
-            env=environment | as_environment(settings),
+            env=environment | as_environment(settings) | {"LOCKSTEP_PROFILE_METRICS_PORT": "0"},
             stdout=output,
             stderr=output,
         )

@@ -233,6 +233,8 @@ async def replica_world(database_url: str, keys: Path, home: Path) -> AsyncItera
             "commerce_address": target,
             "connection_seconds": CONNECTION_SECONDS,
             "log_format": "json",
+            "commerce_metrics_port": 0,
+            "gateway_metrics_port": 0,
         }
         settings = CommerceSettings(commerce_database_url=database_url, **common)
         of_gateway = GatewaySettings(gateway_port=_free_port("127.0.0.1"), **common)

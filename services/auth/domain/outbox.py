@@ -26,12 +26,16 @@ from uuid import UUID
 import aiosmtplib
 import structlog
 from cryptography.fernet import Fernet
+from opentelemetry.metrics import Meter
 
 from services.auth.domain.email_templates import EmailContent
+from services.auth.domain.outbox_metrics import OutboxMeter, outbox_survey
 from services.auth.store import outbox
-from services.auth.store.outbox import WaitingMail
+from services.auth.store.outbox import Standing, WaitingMail
 from services.kernel.db.database import Database, Transaction
+from services.kernel.db.survey import Survey
 from services.kernel.errors import DatabaseUnavailable
+from services.kernel.telemetry.metrics import NO_METER
 
 POLL_SECONDS: Final = 1.0
 COMMIT_SECONDS: Final = 0.02  # a transaction that has added mail may take as long to commit
@@ -148,8 +152,11 @@ class MailServer:
 class OutboxWorker:
     """Sends the mail in the outbox; any number of replicas may do so."""
 
-    def __init__(self, database: Database, box: Outbox, server: MailServer) -> None:
+    def __init__(
+        self, database: Database, box: Outbox, server: MailServer, meter: Meter = NO_METER
+    ) -> None:
         self._database = database
+        self._meter = OutboxMeter(meter)
         self._outbox = box
         self._server = server
         self._task: asyncio.Task[None] | None = None
@@ -172,7 +179,8 @@ class OutboxWorker:
     async def _run(self) -> None:
         while not self._is_stopping:
             try:
-                claimed = await self._database.transact("mail.claim", self._claim)
+                expired, claimed = await self._database.transact("mail.claim", self._claim)
+                self._meter.expired(expired)
                 await self._deliver_all(claimed)
                 if len(claimed) == SENT_AT_ONCE:
                     continue
@@ -182,9 +190,9 @@ class OutboxWorker:
                 log.exception("cannot send mail")
             await self._outbox.wait(POLL_SECONDS * random.uniform(0.8, 1.2))
 
-    async def _claim(self, tx: Transaction) -> list[WaitingMail]:
-        await outbox.remove_expired(tx, limit=SENT_AT_ONCE)
-        return await outbox.claim(tx, lease=LEASE, limit=SENT_AT_ONCE)
+    async def _claim(self, tx: Transaction) -> tuple[int, list[WaitingMail]]:
+        expired = await outbox.remove_expired(tx, limit=SENT_AT_ONCE)
+        return expired, await outbox.claim(tx, lease=LEASE, limit=SENT_AT_ONCE)
 
     async def _deliver_all(self, claimed: Sequence[WaitingMail]) -> None:
         deliveries = (self._deliver(waiting) for waiting in claimed)
@@ -203,12 +211,14 @@ class OutboxWorker:
         except (aiosmtplib.SMTPException, OSError, TimeoutError) as error:
             await self._postpone(waiting, error)
         else:
+            self._meter.sent()
             await self._note("mail.sent", lambda tx: outbox.remove(tx, waiting.id))
 
     async def _postpone(self, waiting: WaitingMail, error: Exception) -> None:
         longest = min(PAUSE_LONGEST_SECONDS, PAUSE_FIRST_SECONDS * 2 ** (waiting.attempts - 1))
         pause = timedelta(seconds=random.uniform(longest / 2, longest))
         name = type(error).__name__  # the server's own text may quote the mail
+        self._meter.postponed()
         log.warning("mail postponed", mail=str(waiting.id), error=name, attempts=waiting.attempts)
         await self._note(
             "mail.postponed",
@@ -218,3 +228,10 @@ class OutboxWorker:
     async def _note(self, name: str, work: Callable[[Transaction], Awaitable[None]]) -> None:
         with contextlib.suppress(DatabaseUnavailable):  # the mail is due again after its lease
             await self._database.transact(name, work)
+
+
+def mail_workers(
+    database: Database, box: Outbox, server: MailServer, meter: Meter
+) -> tuple[OutboxWorker, Survey[Standing]]:
+    """Return the tasks that send the mail and count what waits."""
+    return OutboxWorker(database, box, server, meter), outbox_survey(database, meter)

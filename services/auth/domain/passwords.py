@@ -14,9 +14,11 @@ from typing import TypeVar
 
 import bcrypt
 import structlog
+from opentelemetry.metrics import Meter, Observation
 
 from services.auth.model import CanonicalEmail
 from services.kernel.errors import TooManyRequests
+from services.kernel.telemetry.metrics import NO_METER
 
 T = TypeVar("T")
 
@@ -79,11 +81,26 @@ class Hasher:
         self.cost = cost
         self._threads = threads or os.cpu_count() or 1
         self._waiting = 0
+        self.measure(NO_METER)
         self._pool = ThreadPoolExecutor(
             self._threads, thread_name_prefix="bcrypt", initializer=_be_nice
         )
         # For logins without an account: their comparison must take the same work.
         self._nobody = bcrypt.hashpw(secrets.token_bytes(16), bcrypt.gensalt(cost)).decode()
+
+    def measure(self, meter: Meter) -> None:
+        """Create the metrics of the waiting passwords."""
+        meter.create_observable_up_down_counter(
+            "lockstep.hash.queue",
+            callbacks=[lambda _: [Observation(self._waiting)]],
+            unit="{password}",
+            description="Passwords that are hashed or wait for it",
+        )
+        self._refused = meter.create_counter(
+            "lockstep.hash.refused",
+            unit="{password}",
+            description="Passwords that were refused, because too many were waiting",
+        )
 
     async def hash(self, password: str) -> str:
         """Hash a password that has no faults.
@@ -133,6 +150,7 @@ class Hasher:
             TooManyRequests: Too many passwords are waiting.
         """
         if self._waiting >= self._threads * WAITING_PER_THREAD:
+            self._refused.add(1)
             raise TooManyRequests(retry_after_seconds=2.0)
 
     async def _run(self, work: Callable[[], T]) -> T:

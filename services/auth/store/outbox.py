@@ -6,13 +6,24 @@ from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
 
-from sqlalchemy import Interval, bindparam, delete, func, select, update
+from sqlalchemy import (
+    Double,
+    Interval,
+    bindparam,
+    cast,
+    delete,
+    extract,
+    func,
+    literal_column,
+    select,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert
 
 from services.auth.model import OUTBOX
 from services.kernel.db.cleaner import old_rows
 from services.kernel.db.database import Transaction
-from services.kernel.db.statement import Limit, NoRow, Statement
+from services.kernel.db.statement import Limit, NoParameters, NoRow, Statement
 from services.kernel.db.tables import clock_once
 from services.kernel.ids import new_id
 
@@ -24,6 +35,14 @@ class WaitingMail:
     id: UUID
     sealed: bytes
     attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How much mail waits, and how long the oldest has waited."""
+
+    mails: int
+    oldest_seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +105,22 @@ _POSTPONE = Statement(
     .values(next_try_time=func.saga_now() + _interval("pause"), last_error=bindparam("last_error")),
     _Postponement,
     NoRow,
+)
+# Enough to see that mail is stuck; the count of a longer queue ends there.
+_WAITING = select(OUTBOX.c.create_time).limit(literal_column("10000")).subquery()
+STANDING = Statement(
+    select(
+        func.count().label("mails"),
+        cast(
+            func.coalesce(
+                extract("epoch", clock_once() - func.min(_WAITING.c.create_time)),
+                literal_column("0"),
+            ),
+            Double,
+        ).label("oldest_seconds"),
+    ).select_from(_WAITING),
+    NoParameters,
+    Standing,
 )
 EXPIRED = old_rows("mail", OUTBOX, OUTBOX.c.expire_time)
 

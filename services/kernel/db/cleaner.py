@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Sequence
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import structlog
+from opentelemetry.metrics import Meter, Observation
 from sqlalchemy import ColumnElement, Select, Table, bindparam, delete, func, literal_column, select
 
 from services.kernel.db.database import Database, Transaction
 from services.kernel.db.statement import Limit, NoRow, Statement
 from services.kernel.db.tables import ENDED, IDEMPOTENCY, SAGA_BARRIERS, SAGAS, clock_once
 from services.kernel.errors import DatabaseUnavailable
+from services.kernel.telemetry.metrics import NO_METER
 
 BARRIERS_KEPT = "7 days"
 """How long a barrier stays after the last moment at which its step may come, tombstones too.
@@ -104,9 +107,24 @@ OLD_KEYS: Final = old_rows("idempotency keys", IDEMPOTENCY, IDEMPOTENCY.c.expire
 class Cleaner:
     """Remove old rows every few minutes."""
 
-    def __init__(self, database: Database, cleanups: Sequence[Cleanup]) -> None:
+    def __init__(
+        self, database: Database, cleanups: Sequence[Cleanup], meter: Meter = NO_METER
+    ) -> None:
         self._database = database
         self._cleanups = cleanups
+        self._last_success = time.monotonic()
+        self._rounds = meter.create_counter(
+            "lockstep.janitor.rounds", unit="{round}", description="Rounds of the clean-up"
+        )
+        self._rows = meter.create_counter(
+            "lockstep.janitor.rows", unit="{row}", description="Rows that the clean-up removed"
+        )
+        meter.create_observable_gauge(
+            "lockstep.janitor.last_success.age",
+            callbacks=[lambda _: [Observation(time.monotonic() - self._last_success)]],
+            unit="s",
+            description="The time since the last round in which no clean-up failed",
+        )
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -124,27 +142,39 @@ class Cleaner:
 
         A clean-up that fails stops no other.
         """
-        went = [(each.name, await self._sweep(each)) for each in self._cleanups]
-        removed = {name: rows for name, rows in went if rows}
-        log.info("swept", rows=sum(removed.values()), removed=removed)
+        removed, succeeded = dict[str, int](), True
+        for each in self._cleanups:
+            try:
+                async for rows in self._batches(each):
+                    removed[each.name] = removed.get(each.name, 0) + rows
+            except DatabaseUnavailable:
+                log.warning("could not sweep", cleanup=each.name)
+                succeeded = False
+            except Exception:
+                log.exception("could not sweep", cleanup=each.name)
+                succeeded = False
+        self._note(removed, succeeded=succeeded)
         return sum(removed.values())
 
-    async def _sweep(self, cleanup: Cleanup) -> int:
-        """Remove rows until fewer than a transaction's worth are due."""
+    async def _batches(self, cleanup: Cleanup) -> AsyncIterator[int]:
+        """Remove rows until fewer than a transaction's worth are due; give the numbers."""
 
         async def remove(tx: Transaction) -> int:
             return await tx.execute(cleanup.statement, Limit(ROWS_AT_ONCE))
 
-        total = 0
-        try:
-            while (removed := await self._database.transact("sweep", remove)) == ROWS_AT_ONCE:
-                total += removed
-            total += removed
-        except DatabaseUnavailable:
-            log.warning("could not sweep", cleanup=cleanup.name)
-        except Exception:
-            log.exception("could not sweep", cleanup=cleanup.name)
-        return total
+        rows = ROWS_AT_ONCE
+        while rows == ROWS_AT_ONCE:
+            rows = await self._database.transact("sweep", remove)
+            yield rows
+
+    def _note(self, removed: Mapping[str, int], *, succeeded: bool) -> None:
+        went = {name: rows for name, rows in removed.items() if rows}
+        log.info("swept", rows=sum(went.values()), removed=went)
+        self._rounds.add(1)
+        for name, rows in went.items():
+            self._rows.add(rows, {"lockstep.janitor.sort": name})
+        if succeeded:
+            self._last_success = time.monotonic()
 
     async def _run(self) -> None:
         while True:

@@ -20,6 +20,7 @@ from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout, TooManyRe
 from services.kernel.db.connection import Connection
 from services.kernel.db.failure import TryAgain, failure_of, must_leave
 from services.kernel.db.limits import DIRECT, LIMITS, SessionRules, TimeLimits
+from services.kernel.db.pool_metrics import PoolFigures
 from services.kernel.db.requirements import (
     ServerFacts,
     check_refusal,
@@ -142,6 +143,19 @@ class Database:
             reconnect_failed=_go_on_connecting,
             name=name,
             kwargs=self._parameters,
+        )
+
+    @property
+    def pool_figures(self) -> PoolFigures:
+        """What the pool of connections knows about itself now."""
+        stats = self._pool.get_stats()
+        size, idle = stats.get("pool_size", 0), stats.get("pool_available", 0)
+        return PoolFigures(
+            used=size - idle,
+            idle=idle,
+            most=stats.get("pool_max", 0),
+            waiting=stats.get("requests_waiting", 0),
+            timeouts=stats.get("requests_errors", 0),
         )
 
     async def require(self) -> None:

@@ -35,6 +35,7 @@ from services.kernel.errors import (
 from services.kernel.rpc.access import Access
 from services.kernel.rpc.admission import Admission
 from services.kernel.rpc.call import Call, Handler, Method, ServicePrincipal, UserPrincipal
+from services.kernel.rpc.metering import CallMeter
 from services.kernel.rpc.texts import undecodable, unfit_texts
 
 Layer = Callable[[Method, Handler], Handler]
@@ -56,22 +57,24 @@ _TRACEPARENT = re.compile(r"[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-[0-9a-f]{16}-[0-
 _REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
 
 
-def chain(method: Method, servicer: Handler, admission: Admission, access: Access) -> RpcHandler:
+def chain(
+    method: Method, servicer: Handler, admission: Admission, access: Access, meter: CallMeter
+) -> RpcHandler:
     """Put the layers around a servicer's method."""
     handler = servicer
-    for layer in reversed(layers(admission, access)):
+    for layer in reversed(layers(admission, access, meter)):
         handler = layer(method, handler)
     return errors(method, handler)
 
 
-def layers(admission: Admission, access: Access) -> tuple[Layer, ...]:
+def layers(admission: Admission, access: Access, meter: CallMeter) -> tuple[Layer, ...]:
     """Return the layers inside `errors`, in the order in which a call passes them.
 
-    `trace` precedes the access log, which needs the ids. The log precedes admission and access,
-    because it must record refusals. Admission precedes all work. The deadline precedes access,
-    which may call another service.
+    The meter is first, because it measures all others. `trace` precedes the access log, which
+    needs the ids. The log precedes admission and access, because it must record refusals.
+    Admission precedes all work. The deadline precedes access, which may call another service.
     """
-    return (trace, access_log, admission.layer, deadline, access.layer)
+    return (meter.layer, trace, access_log, admission.layer, deadline, access.layer)
 
 
 def errors(method: Method, handler: Handler) -> RpcHandler:

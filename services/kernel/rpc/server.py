@@ -13,6 +13,7 @@ from google.protobuf.descriptor import ServiceDescriptor
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1._async import HealthServicer
 from grpc_reflection.v1alpha import reflection
+from opentelemetry.metrics import Meter, Observation
 
 from services.kernel.rpc.access import Access
 from services.kernel.rpc.admission import CALLS_MAX, Admission
@@ -23,6 +24,8 @@ from services.kernel.rpc.interceptors import (
     chain,
     decode,
 )
+from services.kernel.rpc.metering import CallMeter
+from services.kernel.telemetry.metrics import NO_METER
 
 REQUEST_BYTES_MAX = 4 * 1024 * 1024
 HEALTH_POLL_SECONDS = 1.0
@@ -84,6 +87,7 @@ class Server:
         connection_seconds: The age at which a connection is closed, once its calls have ended.
             Callers then look the service's addresses up again, and find new replicas.
         calls_max: The most calls in flight.
+        meter: Creates the metrics of the calls and of the health.
 
     Raises:
         TypeError: A method declares no access, or a servicer lacks a method.
@@ -97,6 +101,7 @@ class Server:
         probe: Probe,
         connection_seconds: float = CONNECTION_SECONDS,
         calls_max: int = CALLS_MAX,
+        meter: Meter = NO_METER,
     ) -> None:
         self._server = grpc.aio.server(
             options=[*OPTIONS, ("grpc.max_connection_age_ms", round(connection_seconds * 1000))],
@@ -107,16 +112,30 @@ class Server:
         self._health = HealthServicer()
         self._probe = probe
         self._serving = False
+        self._is_stopping = False
         self._poll: asyncio.Task[None] | None = None
+        calls = CallMeter(meter)
+        meter.create_observable_gauge(
+            "lockstep.serving",
+            callbacks=[lambda _: [Observation(self.trouble is None)]],
+            description="1 while the service can work, 0 otherwise",
+        )
         self._server.add_generic_rpc_handlers(
             [
-                _handlers(descriptor, servicer, self._admission, access)
+                _handlers(descriptor, servicer, self._admission, access, calls)
                 for descriptor, servicer in servicers
             ]
         )
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         names = (*self._names, "grpc.health.v1.Health", reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, self._server)
+
+    @property
+    def trouble(self) -> str | None:
+        """Say why the service is not ready; None: it is."""
+        if self._is_stopping:
+            return "stopping"
+        return None if self._serving else "the database does not answer"
 
     async def start(self, listen_on: str) -> int:
         """Listen on `host:port`, and return the port.
@@ -143,6 +162,7 @@ class Server:
         gRPC cancels calls that it has received and not handed over when the server stops, so
         the server takes calls until no more come. Calls that outlast the grace are answered.
         """
+        self._is_stopping = True
         if self._poll is not None:
             self._poll.cancel()
         ends_at = time.monotonic() + grace_seconds
@@ -181,7 +201,11 @@ class Server:
 
 
 def _handlers(
-    descriptor: ServiceDescriptor, servicer: Servicer, admission: Admission, access: Access
+    descriptor: ServiceDescriptor,
+    servicer: Servicer,
+    admission: Admission,
+    access: Access,
+    calls: CallMeter,
 ) -> grpc.GenericRpcHandler:
     handlers: dict[str, grpc.RpcMethodHandler[bytes, bytes]] = {}
     for each in descriptor.methods:
@@ -191,6 +215,6 @@ def _handlers(
             raise TypeError(f"{type(servicer).__name__} lacks {method.path}")
         # Without a deserializer, because the layers must see a failure to decode.
         handlers[method.name] = grpc.unary_unary_rpc_method_handler(
-            chain(method, decode(method, behaviour), admission, access)
+            chain(method, decode(method, behaviour), admission, access, calls)
         )
     return grpc.method_handlers_generic_handler(descriptor.full_name, handlers)

@@ -18,6 +18,7 @@ from uuid import UUID
 import structlog
 from lockstep_clients import deadlines
 from lockstep_clients.errors import LockstepError
+from opentelemetry.metrics import Meter
 
 from services.kernel.db.database import Database, Transaction
 from services.kernel.errors import (
@@ -30,9 +31,11 @@ from services.kernel.errors import (
 )
 from services.kernel.sagas import store as saga_store
 from services.kernel.sagas.idempotency import EarlierRequest
+from services.kernel.sagas.metrics import SagaMeter
 from services.kernel.sagas.model import NewSaga, Outcome, P, R, Saga, SagaKind, SagaState
 from services.kernel.sagas.protocol import AnySaga, DedupKey, SagaStateMachine
 from services.kernel.sagas.store import LEASE_SECONDS
+from services.kernel.telemetry.metrics import NO_METER
 
 T = TypeVar("T")
 # A saga that is decided, or the request that was first. None: the driver has given the saga
@@ -66,6 +69,7 @@ class SagaEngine:
         owner: Names this process in the leases.
         sleep: Waits; a test's own makes hours cost nothing.
         poll_seconds: How often sagas that are due are looked for.
+        meter: Creates the metrics.
     """
 
     def __init__(
@@ -77,11 +81,13 @@ class SagaEngine:
         owner: str,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         poll_seconds: float = POLL_SECONDS,
+        meter: Meter = NO_METER,
     ) -> None:
         self._database = database
         self._recovery = recovery
         self._steps = SagaStateMachine(sagas)
         self._owner = owner
+        self._meter = SagaMeter(meter)
         self._sleep = sleep
         self._poll_seconds = poll_seconds
         self._tasks: dict[asyncio.Task[None], Saga | None] = {}
@@ -237,7 +243,8 @@ class SagaEngine:
         pauses = _pauses()
         while not saga.state.is_final:
             try:
-                saga = await self._steps.next(saga, database)
+                before, saga = saga, await self._steps.next(saga, database)
+                self._meter.moved(before, saga)
                 self._note(saga)
                 self._tell(saga)
             except Exception as error:
@@ -280,6 +287,7 @@ class SagaEngine:
             claimed: list[Saga] = []
             try:
                 claimed = await self._claim()
+                self._meter.claimed()
             except DatabaseUnavailable as error:
                 log.warning("cannot look for sagas", error=_named(error))
             except Exception:

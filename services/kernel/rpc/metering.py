@@ -1,0 +1,123 @@
+"""How long calls take, by method and outcome (semantic conventions for RPC)."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeVar
+
+import grpc
+from opentelemetry.metrics import Histogram, Meter
+
+from services.kernel.errors import DomainError
+from services.kernel.rpc.call import Call, Handler, Method
+from services.kernel.telemetry.metrics import DURATION_BUCKETS
+
+Request = TypeVar("Request")
+Response = TypeVar("Response")
+Attributes = dict[str, str]
+
+# The codes with which a server, and not its caller, has failed.
+SERVER_ERRORS: Final = frozenset(
+    {"UNKNOWN", "DEADLINE_EXCEEDED", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS"}
+)
+
+
+class CallMeter:
+    """Measures every call that a server answers, with one measurement a call."""
+
+    def __init__(self, meter: Meter) -> None:
+        self._durations = _histogram(meter, "rpc.server.call.duration", "Duration of served calls")
+
+    def layer(self, method: Method, handler: Handler) -> Handler:
+        """Measure the calls of a method."""
+        outcomes = _Outcomes(method.path)
+        record = self._durations.record
+
+        async def handle(call: Call) -> bytes:
+            began = time.perf_counter()
+            code = "OK"
+            try:
+                return await handler(call)
+            except DomainError as error:
+                code = error.code.name
+                raise
+            except asyncio.CancelledError:
+                code = "CANCELLED"
+                raise
+            except Exception:
+                code = "INTERNAL"
+                raise
+            finally:
+                record(time.perf_counter() - began, outcomes[code])
+
+        return handle
+
+
+class ClientMeter(grpc.aio.UnaryUnaryClientInterceptor):
+    """Measures every call to another service."""
+
+    def __init__(self, meter: Meter) -> None:
+        self._durations = _histogram(meter, "rpc.client.call.duration", "Duration of own calls")
+        self._outcomes: dict[str, _Outcomes] = {}
+
+    async def intercept_unary_unary(
+        self,
+        continuation: Callable[
+            [grpc.aio.ClientCallDetails, Request],
+            Awaitable[grpc.aio.UnaryUnaryCall[Request, Response]],
+        ],
+        client_call_details: grpc.aio.ClientCallDetails,
+        request: Request,
+    ) -> grpc.aio.UnaryUnaryCall[Request, Response]:
+        """Make the call, and measure it when it is done."""
+        outcomes = self._of(_text(client_call_details.method))
+        began = time.perf_counter()
+        code = "CANCELLED"
+        call = await continuation(client_call_details, request)
+        try:
+            code = (await call.code()).name
+        except asyncio.CancelledError:
+            call.cancel()
+            raise
+        finally:
+            self._durations.record(time.perf_counter() - began, outcomes[code])
+        return call
+
+    def _of(self, path: str) -> _Outcomes:
+        if path not in self._outcomes:
+            self._outcomes[path] = _Outcomes(path)
+        return self._outcomes[path]
+
+
+class _Outcomes(dict[str, Attributes]):
+    """The attributes of a method's calls by the name of their code, each made once."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__()
+        self._method = path.removeprefix("/")
+
+    def __missing__(self, code: str) -> Attributes:
+        attributes = {
+            "rpc.system.name": "grpc",
+            "rpc.method": self._method,
+            "rpc.status_code": code,
+        }
+        if code in SERVER_ERRORS:
+            attributes["error.type"] = code
+        self[code] = attributes
+        return attributes
+
+
+def _histogram(meter: Meter, name: str, description: str) -> Histogram:
+    return meter.create_histogram(
+        name,
+        unit="s",
+        description=description,
+        explicit_bucket_boundaries_advisory=list(DURATION_BUCKETS),
+    )
+
+
+def _text(path: str | bytes) -> str:
+    return path.decode() if isinstance(path, bytes) else path

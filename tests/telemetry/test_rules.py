@@ -1,0 +1,112 @@
+"""The alerts and the dashboard name metrics and labels that exist, and headings of the manual."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import promql_parser
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+RULES = yaml.safe_load((ROOT / "deploy" / "prometheus" / "rules.yml").read_text())
+DASHBOARD = json.loads((ROOT / "deploy" / "grafana" / "lockstep.json").read_text())
+MANUAL = (ROOT / "docs" / "operations.md").read_text()
+ALERTS = [rule for group in RULES["groups"] for rule in group["rules"]]
+# Given by Prometheus itself.
+BUILT_IN = {"up", "job", "instance", "le"}
+UNITS = {"s": "_seconds"}
+HISTOGRAM = ("_bucket", "_sum", "_count")
+
+
+def targets() -> Iterator[str]:
+    for panel in DASHBOARD["panels"]:
+        yield from (target["expr"] for target in panel.get("targets", ()))
+
+
+EXPRESSIONS = [rule["expr"] for rule in ALERTS] + list(targets())
+
+
+def metrics_in(source: Path) -> Iterator[str]:
+    """Return the names, as Prometheus has them, of the instruments that a module creates."""
+    pattern = (
+        r"(?:create_(histogram|counter|observable_\w+)|\.(gauge)|_(histogram))"
+        r'\(\s*(?:meter,\s*)?f?"([\w.{}]+)"'
+    )
+    text = source.read_text()
+    for match in re.finditer(pattern, text):
+        kind, name = match[1] or match[2] or match[3], match[4]
+        name = name.replace("{connections}", "db.client.connection").replace(".", "_")
+        unit = re.search(r'unit="([^"]*)"', text[match.end() : match.end() + 300])
+        if kind == "histogram":
+            yield from (f"{name}_seconds{suffix}" for suffix in HISTOGRAM)
+        elif kind.endswith("counter") and "up_down" not in kind:
+            yield f"{name}_total"
+        else:
+            yield name + UNITS.get(unit[1] if unit else "", "")
+
+
+METRICS = {name for source in (ROOT / "services").rglob("*.py") for name in metrics_in(source)} | {
+    "process_resident_memory_bytes",
+    "process_cpu_seconds_total",
+}
+LABELS = {
+    match.replace(".", "_")
+    for source in (ROOT / "services").rglob("*.py")
+    for match in re.findall(r'"((?:rpc|error|db|lockstep|http)\.[a-z_.]+)"', source.read_text())
+}
+
+
+@pytest.mark.parametrize("expression", EXPRESSIONS)
+def test_an_expression_can_be_parsed(expression: str) -> None:
+    promql_parser.parse(expression.replace("$__rate_interval", "5m"))
+
+
+@pytest.mark.parametrize("expression", EXPRESSIONS)
+def test_an_expression_names_only_metrics_and_labels_that_exist(expression: str) -> None:
+    bare = re.sub(r'"[^"]*"', "", expression)
+    names = set(re.findall(r"\b(?:lockstep|rpc|db_client|http_server|process)_\w+", bare))
+    labels = {name for name in names if name in LABELS}
+    assert names - labels - METRICS == set()
+
+
+def test_the_check_of_names_finds_a_misspelling() -> None:
+    assert "lockstep_saga_due_age_seconds" in METRICS
+    assert "rpc_server_call_duration_seconds_bucket" in METRICS
+    assert "lockstep_outbox_expired_total" in METRICS
+    assert "lockstep_saga_due_age" not in METRICS
+
+
+@pytest.mark.parametrize("rule", ALERTS, ids=lambda rule: rule["alert"])
+def test_an_alert_has_its_entry_in_the_manual(rule: dict[str, Any]) -> None:
+    assert f"\n### {rule['alert']}\n" in MANUAL
+    page, _, anchor = rule["annotations"]["runbook_url"].partition("#")
+    assert (page, anchor) == ("docs/operations.md", rule["alert"].lower())
+
+
+def test_the_manual_describes_no_other_alert() -> None:
+    section = MANUAL.partition("\n## Alerts\n")[2].partition("\n## ")[0]
+    assert re.findall(r"^### (\w+)$", section, re.MULTILINE) == [rule["alert"] for rule in ALERTS]
+
+
+def test_the_manual_names_every_metric_of_ours() -> None:
+    section = MANUAL.partition("## Metrics, liveness")[2].partition("\n## ")[0]
+    named = set[str]()
+    for row in section.splitlines():
+        stem = ""
+        for name in re.findall(r"`(\w+)`", row.split("|")[1] if row.startswith("| `") else ""):
+            # `_due` after `lockstep_saga_unfinished` stands for `lockstep_saga_due`.
+            named.add(f"{stem}{name}" if name.startswith("_") else name)
+            if not name.startswith("_"):
+                stem = re.sub(
+                    r"_(unfinished|ended_total|waiting|sent_total|rows_total|count)$", "", name
+                )
+    bare = {
+        re.sub(r"_(bucket|sum|count)$", "", name) if "duration" in name else name
+        for name in METRICS
+    }
+    assert {name for name in bare if not name.startswith("process_")} - named == set()
