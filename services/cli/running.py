@@ -172,7 +172,8 @@ def refuse_taken_ports(system: System) -> None:
 
 def grace_seconds(system: System) -> float:
     """Return the time that a program has to stop."""
-    return system.settings["auth"].stop_grace_seconds + STOP_MARGIN_SECONDS
+    settings = system.settings["auth"]
+    return settings.stop_delay_seconds + settings.stop_grace_seconds + STOP_MARGIN_SECONDS
 
 
 def gateway_url(system: System) -> str:

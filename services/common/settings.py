@@ -244,6 +244,12 @@ class CommonSettings(BaseSettings):
         le=600,
         description="time that a stop gives to the requests in flight",
     )
+    stop_delay_seconds: float = Field(
+        default=0.0,
+        ge=0,
+        le=600,
+        description="time in which a stopping gateway is not ready, but still serves",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="lowest level that is logged"
     )

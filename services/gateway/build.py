@@ -16,12 +16,12 @@ from services.gateway.binding.protojson import MessageForms
 from services.gateway.binding.routes import DuplicateRouteError, Router
 from services.gateway.http.app import Gateway
 from services.gateway.http.config import ANSWER_BYTES, GatewayConfig
-from services.gateway.http.connection import connection_class
 from services.gateway.http.cors import Cors
+from services.gateway.http.door import Door
 from services.gateway.http.errors import Failures
-from services.gateway.http.headers import HeaderPolicy
+from services.gateway.http.headers import PASSED_OUT, REQUEST_ID, HeaderPolicy
 from services.gateway.http.pages import Health, Page
-from services.gateway.http.server import listen, serving
+from services.gateway.http.server import HttpServer, listen, serving
 from services.gateway.http.static import StaticSite
 from services.gateway.http.transcoder import Transcoder
 from services.gateway.http.upstream import Channels, Upstream
@@ -128,9 +128,10 @@ class _Found:
         return False
 
 
-@contextlib.asynccontextmanager
-async def running(api: Api, pages: Mapping[str, Page], config: GatewayConfig) -> AsyncIterator[int]:
-    """Run a gateway until the context ends, then stop it in order; give its port.
+def application(api: Api, pages: Mapping[str, Page], config: GatewayConfig) -> Gateway:
+    """Build a gateway as an ASGI application, which any other can mount.
+
+    It opens its channels with the lifespan, or else with the first request.
 
     Args:
         api: The API to serve.
@@ -138,7 +139,7 @@ async def running(api: Api, pages: Mapping[str, Page], config: GatewayConfig) ->
         config: The configuration.
 
     Raises:
-        OSError: The port is taken or not allowed.
+        UpstreamError: The target of an upstream is malformed.
     """
     shared = Shared(
         Channels(config.channel_options, config.resolve, answer_bytes=config.limits.answer_bytes),
@@ -151,27 +152,42 @@ async def running(api: Api, pages: Mapping[str, Page], config: GatewayConfig) ->
         config.limits.answer_bytes,
     )
     health = Health(shared.channels, shared.failures)
-    async with contextlib.AsyncExitStack() as stack:
-        stack.push_async_callback(shared.channels.close)
-        gateway = _gateway(api, shared, {**health.pages, **pages}, config)
-        sock = stack.enter_context(listen(*config.listen_on))
-        connection = connection_class(config.connection_limits, shared.failures)
-        grace_seconds = config.stop_grace_seconds
-        await stack.enter_async_context(
-            serving(gateway, sock, connection, health, grace_seconds=grace_seconds)
-        )
-        yield sock.getsockname()[1]
-
-
-def _gateway(api: Api, shared: Shared, pages: Mapping[str, Page], config: GatewayConfig) -> Gateway:
+    headers = HeaderPolicy(
+        config.extra_headers, config.trusted_proxies, reserved=config.reserved_headers
+    )
     return Gateway(
         router=build_router(api, shared),
+        channels=shared.channels,
         failures=shared.failures,
-        headers=HeaderPolicy(
-            config.extra_headers, config.trusted_proxies, reserved=config.reserved_headers
-        ),
+        door=Door(config.head_limits, shared.failures),
+        headers=headers,
         limits=config.limits,
-        pages=pages,
-        cors=Cors(config.origins),
+        health=health,
+        pages={**health.pages, **pages},
+        cors=Cors(config.origins, allowed=headers.read, exposed=(*PASSED_OUT, REQUEST_ID)),
         site=StaticSite(config.static) if config.static else None,
     )
+
+
+@contextlib.asynccontextmanager
+async def running(api: Api, pages: Mapping[str, Page], config: GatewayConfig) -> AsyncIterator[int]:
+    """Run a gateway until the context ends, then stop it in order; give its port.
+
+    Args:
+        api: The API to serve.
+        pages: The gateway's own pages by path, without those of its health.
+        config: The configuration.
+
+    Raises:
+        UpstreamError: The target of an upstream is malformed.
+        OSError: The port is taken or not allowed.
+    """
+    gateway = application(api, pages, config)
+    async with contextlib.AsyncExitStack() as stack:
+        stack.push_async_callback(gateway.channels.close)
+        gateway.channels.open()
+        sock = stack.enter_context(listen(*config.server.listen_on))
+        port: int = sock.getsockname()[1]
+        server = HttpServer(gateway, sock, config.server, config.head_limits)
+        await stack.enter_async_context(serving(server))
+        yield port

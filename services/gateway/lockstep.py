@@ -18,7 +18,14 @@ from pydantic import BeforeValidator, Field
 from pydantic_settings import NoDecode
 
 from services.common.settings import CommonSettings, SettingsError, load
-from services.gateway.http.config import ANSWER_BYTES, ConnectionLimits, GatewayConfig, Limits
+from services.gateway.http.config import (
+    ANSWER_BYTES,
+    Certificate,
+    GatewayConfig,
+    HeadLimits,
+    Limits,
+    ServerConfig,
+)
 
 if TYPE_CHECKING:
     from lockstep_clients import ServiceIdentity
@@ -73,6 +80,19 @@ class GatewaySettings(CommonSettings):
         gt=0,
         le=600,
         description="longest time that headers or a body may take to arrive",
+    )
+    gateway_idle_seconds: float | None = Field(
+        default=None,
+        gt=0,
+        le=3600,
+        description="longest time that a connection may be idle or take to send headers",
+    )
+    gateway_http2: bool = Field(default=False, description="let clients use HTTP/2, too")
+    gateway_tls_cert: Path | None = Field(
+        default=None, description="certificate with its chain (PEM), to serve HTTPS"
+    )
+    gateway_tls_key: Path | None = Field(
+        default=None, description="key of LOCKSTEP_GATEWAY_TLS_CERT (PEM)"
     )
     gateway_body_bytes: int = Field(
         default=1024 * 1024, ge=1024, le=4 * 1024 * 1024, description="largest request body"
@@ -132,8 +152,7 @@ def gateway_config(
 
     folds = settings.gateway_fold_first_letter
     return GatewayConfig(
-        listen_on=(settings.host, settings.gateway_port if port is None else port),
-        stop_grace_seconds=settings.stop_grace_seconds,
+        server=_server(settings, port),
         error_domain=settings.gateway_error_domain,
         ignore_unknown=settings.gateway_ignore_unknown,
         fold_first_letter=is_own if folds is None else folds,
@@ -143,7 +162,7 @@ def gateway_config(
         origins=settings.gateway_origins,
         static=settings.gateway_static,
         limits=_limits(settings),
-        connection_limits=_connection_limits(settings),
+        head_limits=HeadLimits(settings.gateway_url_bytes, settings.gateway_header_bytes),
         channel_options=channel_options(safe_methods, sends_pings=is_own),
         resolve=resolve,
     )
@@ -222,9 +241,14 @@ def _limits(settings: GatewaySettings) -> Limits:
     )
 
 
-def _connection_limits(settings: GatewaySettings) -> ConnectionLimits:
-    return ConnectionLimits(
-        url_bytes=settings.gateway_url_bytes,
-        header_bytes=settings.gateway_header_bytes,
-        head_seconds=settings.gateway_read_seconds,
+def _server(settings: GatewaySettings, port: int | None) -> ServerConfig:
+    chain, key = settings.gateway_tls_cert, settings.gateway_tls_key
+    return ServerConfig(
+        listen_on=(settings.host, settings.gateway_port if port is None else port),
+        idle_seconds=settings.gateway_idle_seconds or settings.gateway_read_seconds,
+        stop_delay_seconds=settings.stop_delay_seconds,
+        stop_grace_seconds=settings.stop_grace_seconds,
+        has_http2=settings.gateway_http2,
+        certificate=Certificate(chain, key) if chain and key else None,
+        another_signal=until_stopped,
     )

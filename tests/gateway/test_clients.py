@@ -1,20 +1,33 @@
 """A client that leaves ends the work for it."""
 
+import asyncio
+from typing import Any
+
 from services.gateway.http.messages import Client
 
 
-def test_a_client_that_leaves_ends_the_work_for_it() -> None:
-    client, ended = Client(), list[str]()
-    client.when_left(lambda: ended.append("call"))
-
-    assert (client.has_left, ended) == (False, [])
-    client.leave()
-
-    assert (client.has_left, ended) == (True, ["call"])
+async def stays() -> dict[str, Any]:
+    await asyncio.Event().wait()
+    raise AssertionError
 
 
-def test_work_for_a_client_that_has_left_already_ends_at_once() -> None:
-    client, ended = Client(), list[str]()
+async def leaves() -> dict[str, Any]:
+    return {"type": "http.disconnect"}
+
+
+async def test_a_client_that_leaves_ends_the_work_for_it() -> None:
+    client, ended = Client(leaves), asyncio.Event()
+    client.when_left(ended.set)
+
+    assert not client.has_left
+    async with asyncio.timeout(1):
+        await ended.wait()
+
+    assert client.has_left
+
+
+async def test_work_for_a_client_that_has_left_already_ends_at_once() -> None:
+    client, ended = Client(leaves), list[str]()
     client.leave()
 
     client.when_left(lambda: ended.append("call"))
@@ -22,8 +35,8 @@ def test_work_for_a_client_that_has_left_already_ends_at_once() -> None:
     assert ended == ["call"]
 
 
-def test_work_that_is_done_is_not_ended() -> None:
-    client, ended = Client(), list[str]()
+async def test_work_that_is_done_is_not_ended() -> None:
+    client, ended = Client(stays), list[str]()
     client.when_left(lambda: ended.append("call"))
 
     client.when_left(None)

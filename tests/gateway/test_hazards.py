@@ -32,25 +32,24 @@ async def converse(port: int, *parts: bytes) -> Answer:
 HEAD = b"POST /v1/everything HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
 
 
+LONG_URL = b"GET /" + b"/" * 40_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n"
+CHUNKED = b"Transfer-Encoding: chunked\r\n\r\n"
+
+
 @pytest.mark.parametrize(
     ("request_", "status", "field"),
     [
-        (b"GET /" + b"/" * 64_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n", 414, "url"),
+        (LONG_URL, 414, "url"),
         (b"GET /v1/books?" + b"a=b&" * 5_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n", 414, "url"),
         (b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"a" * 33_000 + b"\r\n\r\n", 431, "headers"),
-        (b"GET / HTTP/1.1\r\n" + b"X: a\r\n" * 20_000 + b"\r\n", 431, "headers"),
-        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 400, "request"),
-        (b"nonsense\r\n\r\n", 400, "request"),
-        (b"GET /\xc3\xa9 HTTP/1.1\r\nHost: x\r\n\r\n", 400, "request"),
-        (b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: x\r\n\r\n", 400, "request"),
-        (b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n", 400, "request"),
-        (b"GET / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", 400, "request"),
-        (HEAD + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n", 400, "request"),
-        (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400, "request"),
+        (b"GET /\xc3\xa9 HTTP/1.1\r\nHost: x\r\n\r\n", 400, "url"),
+        (b"GET / HTTP/1.1\r\n\r\n", 400, "host"),
+        (HEAD + CHUNKED + b"zz\r\n", 400, "body"),
         (HEAD + b"Content-Length: 2000000\r\n\r\n", 413, "body"),
+        (HEAD + b"Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", 501, "transfer-encoding"),
     ],
 )
-async def test_what_is_too_long_or_no_http_gets_the_same_shape(
+async def test_what_reaches_the_application_gets_the_same_shape(
     world: World, request_: bytes, status: int, field: str
 ) -> None:
     answer = await converse(world.client.port, request_)
@@ -58,6 +57,41 @@ async def test_what_is_too_long_or_no_http_gets_the_same_shape(
     assert answer.headers["content-type"] == "application/json"
     assert set(answer.json) == {"code", "message", "details"}
     assert set(answer.fields) == {field}
+
+
+@pytest.mark.parametrize(
+    ("request_", "status"),
+    [
+        (b"GET / HTTP/1.1\r\n" + b"X: a\r\n" * 200 + b"\r\n", 431),
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 400),
+        (b"nonsense\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: x\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", 400),
+    ],
+)
+async def test_the_server_itself_refuses_what_is_no_http(
+    world: World, request_: bytes, status: int
+) -> None:
+    answer = await converse(world.client.port, request_)
+    assert (answer.status, answer.body) == (status, b"")
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        b"GET /" + b"/" * 100_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    ],
+)
+async def test_what_is_beyond_the_buffer_or_another_protocol_is_cut_off(
+    world: World, request_: bytes
+) -> None:
+    try:
+        answer = await converse(world.client.port, request_)
+    except (asyncio.IncompleteReadError, ConnectionError):
+        return  # The server closed with bytes unread, so the system drops the answer.
+    assert answer.status in (414, 431)
 
 
 async def test_a_body_larger_than_its_limit_is_413_even_in_chunks(world: World) -> None:
@@ -77,11 +111,14 @@ async def test_a_client_that_sends_all_of_a_large_body_still_reads_413(world: Wo
     assert (answer.status, set(answer.fields)) == (413, {"body"})
 
 
-async def test_slow_headers_and_bodies_are_408(world: World) -> None:
+async def test_a_slow_body_is_408_and_a_slow_head_is_cut_off(world: World) -> None:
     async with gateway_for(world.upstream, world.registry, gateway_read_seconds=0.3) as hasty:
-        for start in (b"", b"GET /v1/bo", HEAD + b"Content-Length: 10\r\n\r\n{"):
-            answer = await converse(hasty.client.port, start)
-            assert (answer.status, answer.reason) == (408, "DEADLINE_EXCEEDED")
+        answer = await converse(hasty.client.port, HEAD + b"Content-Length: 10\r\n\r\n{")
+        assert (answer.status, answer.reason) == (408, "DEADLINE_EXCEEDED")
+        assert answer.headers["connection"] == "close"
+        for start in (b"", b"GET /v1/bo", b"GET / HTTP/1.1\r\nHost: "):
+            with pytest.raises(asyncio.IncompleteReadError):
+                await converse(hasty.client.port, start)
 
 
 async def test_a_body_a_byte_at_a_time_is_a_body(world: World) -> None:

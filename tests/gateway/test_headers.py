@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from services.gateway.http.deadline import grpc_timeout_seconds, request_timeout_seconds
+from services.gateway.http.fields import Fields
 from services.gateway.http.headers import HeaderPolicy
 from services.gateway.http.upstream import Upstream
 from services.gateway.lockstep import RESERVED_HEADERS, GatewaySettings, proof_by
@@ -221,7 +222,7 @@ async def test_only_trusted_proxies_say_who_the_client_is(
     peer: str, forwarded: list[str], expected: str
 ) -> None:
     headers = [(b"x-forwarded-for", each.encode()) for each in forwarded]
-    assert PROXIES.client_ip(peer, headers) == expected
+    assert PROXIES.client_ip(peer, Fields(headers)) == expected
 
 
 async def test_own_services_get_a_proof_and_the_address_of_the_client(world: World) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gzip
 import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
@@ -16,11 +15,12 @@ from services.gateway.binding.routes import BadPathError, Match, OtherMethods, R
 from services.gateway.binding.violations import BadRequest
 from services.gateway.http.config import Limits
 from services.gateway.http.cors import Cors
+from services.gateway.http.door import EVERYTHING, Door
 from services.gateway.http.errors import Failure, Failures
 from services.gateway.http.headers import REQUEST_ID, HeaderPolicy, request_id
 from services.gateway.http.messages import (
-    NO_CONTENT,
     ClientGone,
+    Incomplete,
     Receive,
     Request,
     Response,
@@ -29,17 +29,19 @@ from services.gateway.http.messages import (
     TooLarge,
     TooSlow,
 )
-from services.gateway.http.negotiation import JSON, PROBLEM, accepts, accepts_gzip, is_json
-from services.gateway.http.pages import COMPRESS_ABOVE_BYTES, Page
+from services.gateway.http.negotiation import JSON, PROBLEM, accepts, is_json
+from services.gateway.http.pages import Health, Page
+from services.gateway.http.sending import send_response
 from services.gateway.http.static import StaticSite
 from services.gateway.http.transcoder import Transcoder, UpstreamCall
+from services.gateway.http.upstream import Channels
 
-GZIP_LEVEL: Final = 4
 DISCARD_TIMES: Final = 8
 DISCARD_SECONDS: Final = 2.0
-IN_THREAD_ABOVE_BYTES: Final = 64 * 1024
 CLIENT_CLOSED: Final = 499
-SECURITY: Final = {"x-content-type-options": "nosniff", "cache-control": "private, no-cache"}
+LIFESPAN: Final = "lifespan"
+HTTP: Final = "http"
+CLOSE: Final = {"connection": "close"}
 GRPC_TYPE: Final = "application/grpc"
 
 log = structlog.get_logger("lockstep.gateway")
@@ -56,36 +58,75 @@ class Trace:
 
 @dataclass(slots=True, eq=False, kw_only=True)
 class Gateway:
-    """Serve HTTP.
+    """Serve HTTP, as an ASGI application that other applications can mount.
 
     Attributes:
         router: The bindings by method and path.
+        channels: The channels to the upstreams.
         failures: The factory of failures.
+        door: The rules of HTTP that every request must keep.
         headers: The policy of headers.
         limits: The limits of requests.
+        health: The state that the pages about health show.
         pages: The gateway's own pages by path.
         cors: The policy of cross-origin requests.
         site: The files of a browser client, for paths that are neither a route nor a page.
     """
 
     router: Router[Transcoder]
+    channels: Channels
     failures: Failures
+    door: Door
     headers: HeaderPolicy
     limits: Limits
+    health: Health
     pages: Mapping[str, Page]
     cors: Cors
     site: StaticSite | None
     _running: int = field(default=0, init=False)
+    _tasks: set[asyncio.Task[object]] = field(default_factory=set, init=False)
+    _is_over: bool = field(default=False, init=False)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request (ASGI)."""
+        """Serve one request, or the lifespan of the server (ASGI)."""
+        if scope["type"] == HTTP:
+            task = asyncio.current_task()
+            assert task is not None
+            self._tasks.add(task)
+            try:
+                await self._serve(scope, receive, send)
+            finally:
+                self._tasks.discard(task)
+        elif scope["type"] == LIFESPAN:
+            await self._live(receive, send)
+        else:
+            await send({"type": "websocket.close"})
+
+    def end_requests(self) -> None:
+        """Answer 503 to the requests in flight, because their time is over."""
+        self._is_over = True
+        for task in self._tasks:
+            task.cancel()
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        while True:
+            message = await receive()
+            if message["type"] == "lifespan.startup":
+                self.channels.open()
+            else:
+                await self.channels.close()
+            await send({"type": message["type"] + ".complete"})
+            if message["type"] == "lifespan.shutdown":
+                return
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request.of(scope, receive)
-        trace = Trace(request_id(request.headers))
+        trace = Trace(request_id(request.fields))
         status = CLIENT_CLOSED
         try:
             response = await self._respond(request, trace)
             if response is None:
-                status = await self._serve_site(scope, receive, send, request, trace)
+                status = await self._serve_site(scope, send, request, trace)
             else:
                 status = response.status
                 await self._send(send, request, trace, response)
@@ -111,11 +152,18 @@ class Gateway:
             return self._failed(request, self.failures.invalid(error.fields))
         except ClientGone:
             raise
+        except asyncio.CancelledError:
+            if not self._is_over:
+                raise
+            return self._failed(request, self.failures.unavailable("The gateway is stopping."))
         except Exception:
             log.exception("unexpected", request_id=trace.request_id, route=trace.route)
             return self._failed(request, self.failures.internal())
 
     async def _dispatch(self, request: Request, trace: Trace) -> Response | None:
+        self.door.check(request)
+        if request.raw_path == EVERYTHING:
+            return Response(204)
         page = self.pages.get(request.raw_path)
         if page is not None:
             trace.route = request.raw_path
@@ -164,10 +212,10 @@ class Gateway:
     ) -> Response:
         if not accepts(request.header(b"accept"))[0]:
             raise self.failures.invalid([("Accept", f"must allow {JSON}")], status=406)
-        inbound = self.headers.inbound(request.headers)
+        inbound = self.headers.inbound(request.fields)
         body = await self._read_body(request)
         wanted = inbound.timeout_seconds or self.limits.call_seconds
-        client_ip = self.headers.client_ip(request.peer, request.headers)
+        client_ip = self.headers.client_ip(request.peer, request.fields)
         metadata = [
             *inbound.metadata,
             (REQUEST_ID, trace.request_id),
@@ -182,20 +230,24 @@ class Gateway:
             raise self._unsupported()
         if request.header(b"content-encoding") not in ("", "identity"):
             raise self.failures.invalid(
-                [("Content-Encoding", "must be absent: send the body uncompressed")], status=415
+                [("Content-Encoding", "must be absent: send the body uncompressed")],
+                status=415,
+                headers={"accept-encoding": "identity"},
             )
         try:
             body = await request.read_body(
                 bytes_max=self.limits.body_bytes, seconds=self.limits.body_seconds
             )
         except TooLarge:
-            size = DISCARD_TIMES * self.limits.body_bytes
-            await request.discard(bytes_max=size, seconds=DISCARD_SECONDS)
-            reason = f"is larger than {self.limits.body_bytes} bytes"
-            headers = {"connection": "close"}
-            raise self.failures.invalid([("body", reason)], status=413, headers=headers) from None
+            reason = f"must be at most {self.limits.body_bytes} bytes long"
+            raise self.failures.invalid([("body", reason)], status=413, headers=CLOSE) from None
         except TooSlow:
-            raise self.failures.too_late(HTTPStatus.REQUEST_TIMEOUT) from None
+            failure = self.failures.too_late(HTTPStatus.REQUEST_TIMEOUT)
+            failure.headers = CLOSE
+            raise failure from None
+        except Incomplete:
+            reason = "must be complete: of the length that the request declares, in valid chunks"
+            raise self.failures.invalid([("body", reason)], headers=CLOSE) from None
         if body and content_type and not is_json(content_type):
             raise self._unsupported()
         return body
@@ -209,49 +261,25 @@ class Gateway:
             return Response(failure.http_status, failure.as_problem(), headers, PROBLEM)
         return Response(failure.http_status, failure.as_status(), headers)
 
-    async def _serve_site(
-        self, scope: Scope, receive: Receive, send: Send, request: Request, trace: Trace
-    ) -> int:
+    async def _serve_site(self, scope: Scope, send: Send, request: Request, trace: Trace) -> int:
         assert self.site is not None
-        status = await self.site.serve(scope, receive, send, {REQUEST_ID: trace.request_id})
+        status = await self.site.serve(scope, request, send, {REQUEST_ID: trace.request_id})
         if status is None:
             response = self._failed(request, self.failures.no_route())
             await self._send(send, request, trace, response)
             return response.status
+        await self._discard(request)
         return status
 
     async def _send(self, send: Send, request: Request, trace: Trace, response: Response) -> None:
-        headers = {
-            **SECURITY,
-            REQUEST_ID: trace.request_id,
-            "vary": "accept, accept-encoding, origin",
-            **self.cors.headers(request),
-            **response.headers,
-        }
-        body = await _compressed(request, response, headers)
-        if response.status not in NO_CONTENT:
-            headers["content-type"] = response.content_type
-            headers["content-length"] = str(len(body))
-        raw = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
-        await send({"type": "http.response.start", "status": response.status, "headers": raw})
-        await send(
-            {"type": "http.response.body", "body": b"" if request.method == "HEAD" else body}
-        )
+        headers = {REQUEST_ID: trace.request_id, **self.cors.headers(request)}
+        await send_response(send, request, response, headers)
+        if response.status != HTTPStatus.REQUEST_TIMEOUT:
+            await self._discard(request)
 
-
-async def _compressed(request: Request, response: Response, headers: dict[str, str]) -> bytes:
-    body = response.body
-    if len(body) <= COMPRESS_ABOVE_BYTES or "content-encoding" in headers:
-        return body
-    if not accepts_gzip(request.header(b"accept-encoding")):
-        return body
-    headers["content-encoding"] = "gzip"
-    tag = headers.get("etag")
-    if tag is not None and not tag.startswith("W/"):
-        headers["etag"] = "W/" + tag  # RFC 9110: other bytes need another strong tag.
-    if len(body) > IN_THREAD_ABOVE_BYTES:
-        return await asyncio.to_thread(gzip.compress, body, GZIP_LEVEL)
-    return gzip.compress(body, GZIP_LEVEL, mtime=0)
+    async def _discard(self, request: Request) -> None:
+        size = DISCARD_TIMES * self.limits.body_bytes
+        await request.discard(bytes_max=size, seconds=DISCARD_SECONDS)
 
 
 def _with_implied(methods: Collection[str]) -> set[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -36,12 +36,42 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
-class ConnectionLimits:
-    """The limits until a request is read: bytes of the URL and of the headers, and their time."""
+class HeadLimits:
+    """The most bytes of a request's URL and of its headers."""
 
     url_bytes: int
     header_bytes: int
-    head_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """The files of a certificate with its chain and of its key (PEM)."""
+
+    chain: Path
+    key: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerConfig:
+    """The configuration of the HTTP server.
+
+    Attributes:
+        listen_on: The host and the port; port 0 is any free one.
+        idle_seconds: The longest time that a connection may be idle, and that a head may take.
+        stop_delay_seconds: The time in which a stopping gateway is not ready, but still serves.
+        stop_grace_seconds: The time that requests in flight get at a stop.
+        has_http2: Whether clients may use HTTP/2.
+        certificate: The certificate; without one, the server has no TLS.
+        another_signal: Waits for the next signal to stop, which ends the delay.
+    """
+
+    listen_on: tuple[str, int]
+    idle_seconds: float
+    stop_delay_seconds: float
+    stop_grace_seconds: float
+    has_http2: bool
+    certificate: Certificate | None
+    another_signal: Callable[[], Awaitable[object]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,8 +79,7 @@ class GatewayConfig:
     """The configuration of a gateway.
 
     Attributes:
-        listen_on: The host and the port; port 0 is any free one.
-        stop_grace_seconds: The time that requests in flight get at a stop.
+        server: The configuration of the HTTP server.
         error_domain: The domain in the gateway's own errors.
         ignore_unknown: Whether unknown members of a body are dropped instead of refused.
         fold_first_letter: Whether JSON names may begin with either case.
@@ -60,13 +89,12 @@ class GatewayConfig:
         origins: The origins whose browsers may call.
         static: The folder of a browser client.
         limits: The limits of requests.
-        connection_limits: The limits before there is a request.
+        head_limits: The limits of the heads of requests.
         channel_options: The gRPC options of every channel.
         resolve: The resolver of upstreams' targets.
     """
 
-    listen_on: tuple[str, int]
-    stop_grace_seconds: float
+    server: ServerConfig
     error_domain: str
     ignore_unknown: bool
     fold_first_letter: bool
@@ -76,6 +104,6 @@ class GatewayConfig:
     origins: Sequence[str]
     static: Path | None
     limits: Limits
-    connection_limits: ConnectionLimits
+    head_limits: HeadLimits
     channel_options: ChannelOptions
     resolve: Resolve

@@ -9,11 +9,6 @@ from typing import Final
 from services.gateway.http.messages import Request, Response
 
 EVERY: Final = "*"
-ALLOWED_HEADERS: Final = (
-    "authorization, content-type, idempotency-key, if-none-match, request-timeout,"
-    " traceparent, tracestate, x-request-id"
-)
-EXPOSED_HEADERS: Final = "etag, location, retry-after, x-request-id"
 PREFLIGHT_SECONDS: Final = "600"
 
 
@@ -23,9 +18,13 @@ class Cors:
 
     Attributes:
         origins: Origins such as `https://shop.example`; `*` stands for all.
+        allowed: The request headers that they may send.
+        exposed: The headers of answers that they may read.
     """
 
     origins: Collection[str]
+    allowed: Collection[str]
+    exposed: Collection[str]
 
     def headers(self, request: Request) -> dict[str, str]:
         """Return the headers that let the request's origin read the answer."""
@@ -40,26 +39,25 @@ class Cors:
             return {}
         return {
             "access-control-allow-origin": allowed,
-            "access-control-expose-headers": EXPOSED_HEADERS,
+            "access-control-expose-headers": ", ".join(self.exposed),
         }
 
     def is_preflight(self, request: Request) -> bool:
         """Tell whether a request is the preflight of an allowed origin."""
         return (
             request.method == "OPTIONS"
-            and b"access-control-request-method" in request.named
+            and b"access-control-request-method" in request.fields
             and bool(self.headers(request))
         )
 
-    @staticmethod
-    def preflight(methods: Collection[str]) -> Response:
+    def preflight(self, methods: Collection[str]) -> Response:
         """Answer a preflight for a path with these methods."""
         allow = ", ".join(sorted(methods))
         return Response(
             204,
             headers={
                 "access-control-allow-methods": allow,
-                "access-control-allow-headers": ALLOWED_HEADERS,
+                "access-control-allow-headers": ", ".join(self.allowed),
                 "access-control-max-age": PREFLIGHT_SECONDS,
             },
         )

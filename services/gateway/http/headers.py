@@ -9,15 +9,13 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
 from services.gateway.binding.violations import BadRequest
 from services.gateway.http.deadline import READERS
-
-Headers = Sequence[tuple[bytes, bytes]]
-Metadata = tuple[tuple[str, str], ...]
+from services.gateway.http.fields import Fields
 
 REQUEST_ID: Final = "x-request-id"
 FORWARDED_FOR: Final = b"x-forwarded-for"
@@ -25,8 +23,8 @@ PASSED_OUT: Final = ("location", "retry-after", "etag")
 METADATA_PREFIX: Final = "grpc-metadata-"
 REQUEST_ID_LENGTH_MAX: Final = 128
 
-# The headers that pass. True: a value that comes twice, or that metadata cannot carry, is the
-# caller's error, because the request means something else without it. False: it is left out.
+# The headers that pass. True: a value that metadata cannot carry is the caller's error, because
+# the request means something else without it. False: it is left out.
 _PASSED_IN: Final = {
     "authorization": True,
     "idempotency-key": True,
@@ -34,8 +32,9 @@ _PASSED_IN: Final = {
     "tracestate": False,
     "accept-language": False,
 }
-_JOINED: Final = ("tracestate", "accept-language")
-_PRINTABLE = re.compile(rb"[\x20-\x7e]+")
+# The gateway itself reads these headers of a browser's request.
+_READ: Final = ("content-type", "if-match", "if-none-match", REQUEST_ID)
+_PRINTABLE = re.compile(r"[\x20-\x7e]+")
 _METADATA_NAME = re.compile(r"[a-z0-9_.-]+")
 _OWN_METADATA: Final = ("grpc-", ":")
 
@@ -74,34 +73,39 @@ class HeaderPolicy:
     ) -> None:
         refused = (*_OWN_METADATA, *reserved)
         self._targets = {name.encode(): (name, strict) for name, strict in _PASSED_IN.items()}
-        for name in extra:
-            self._targets[name.lower().encode()] = (_target(name.lower(), refused), False)
+        self._extra = {
+            name.encode(): _target(name, refused) for name in (each.lower() for each in extra)
+        }
         self._readers = {name.encode(): (name, read) for name, read in READERS.items()}
         self._proxies = [ipaddress.ip_network(each) for each in trusted_proxies]
 
-    def inbound(self, headers: Headers) -> Inbound:
+    @property
+    def read(self) -> list[str]:
+        """The names of all headers that mean something to the gateway or to services."""
+        names = {*self._targets, *self._extra, *self._readers}
+        return sorted({*_READ, *(name.decode() for name in names)})
+
+    def inbound(self, fields: Fields) -> Inbound:
         """Read a request's headers.
 
         Raises:
-            BadRequest: A header that matters comes twice, cannot be carried, or is malformed.
+            BadRequest: A header that matters cannot be carried, or is malformed.
         """
         found: dict[str, str] = {}
-        timeout: float | None = None
-        for name, value in headers:
-            target = self._targets.get(name)
-            if target is not None:
-                _take(found, *target, value)
-            elif name in self._readers:
-                seconds = self._timeout(name, value)
-                timeout = seconds if timeout is None else min(timeout, seconds)
-        return Inbound(list(found.items()), timeout)
+        for name, (target, is_strict) in self._targets.items():
+            if name in fields:
+                _take(found, target, fields.text(name), is_strict=is_strict)
+        for name, target in self._extra.items():
+            if name in fields:
+                _take(found, target, fields.joined(name).decode("latin-1"), is_strict=False)
+        timeouts = [self._timeout(name, fields) for name in self._readers if name in fields]
+        return Inbound(list(found.items()), min(timeouts, default=None))
 
-    def client_ip(self, peer: str, headers: Headers) -> str:
+    def client_ip(self, peer: str, fields: Fields) -> str:
         """Return the client's IP: the peer's, or the one that trusted proxies report."""
         if not self._proxies or not self._is_proxy(peer):
             return peer
-        chain = b",".join(value for name, value in headers if name == FORWARDED_FOR)
-        for hop in reversed(chain.decode("latin-1").split(",")):
+        for hop in reversed(fields.text(FORWARDED_FOR).split(",")):
             ip = _ip(hop.strip())
             if ip is None:
                 break
@@ -110,10 +114,10 @@ class HeaderPolicy:
                 break
         return peer
 
-    def _timeout(self, name: bytes, value: bytes) -> float:
+    def _timeout(self, name: bytes, fields: Fields) -> float:
         text, read = self._readers[name]
         try:
-            return read(value.decode("latin-1"))
+            return read(fields.text(name))
         except ValueError as error:
             raise BadRequest([(text, str(error))]) from None
 
@@ -125,11 +129,11 @@ class HeaderPolicy:
         return any(parsed in network for network in self._proxies)
 
 
-def request_id(headers: Headers) -> str:
+def request_id(fields: Fields) -> str:
     """Return the caller's request id, or a new one if it cannot be echoed."""
-    for name, value in headers:
-        if name == b"x-request-id" and len(value) <= REQUEST_ID_LENGTH_MAX:
-            return value.decode() if _PRINTABLE.fullmatch(value) else os.urandom(16).hex()
+    given = fields.text(b"x-request-id")
+    if len(given) <= REQUEST_ID_LENGTH_MAX and _PRINTABLE.fullmatch(given):
+        return given
     return os.urandom(16).hex()
 
 
@@ -138,25 +142,15 @@ def passed_out(metadata: Iterable[tuple[str, str | bytes]] | None) -> dict[str, 
     return {
         key: value
         for key, value in metadata or ()
-        if key in PASSED_OUT and isinstance(value, str) and _PRINTABLE.fullmatch(value.encode())
+        if key in PASSED_OUT and isinstance(value, str) and _PRINTABLE.fullmatch(value)
     }
 
 
-def first(headers: Headers, name: bytes) -> str:
-    """Return the values of a header, joined; "" without it."""
-    return ", ".join(value.decode("latin-1") for each, value in headers if each == name)
-
-
-def _take(found: dict[str, str], name: str, strict: bool, value: bytes) -> None:  # noqa: FBT001
-    if not _PRINTABLE.fullmatch(value):
-        if strict:
-            raise BadRequest([(name, "must be printable ASCII")])
-    elif name not in found:
-        found[name] = value.decode()
-    elif name in _JOINED:
-        found[name] += "," + value.decode()
-    elif strict:
-        raise BadRequest([(name, "is given twice")])
+def _take(found: dict[str, str], name: str, value: str, *, is_strict: bool) -> None:
+    if _PRINTABLE.fullmatch(value):
+        found[name] = value
+    elif is_strict:
+        raise BadRequest([(name, "must be printable ASCII")])
 
 
 def _target(name: str, refused: tuple[str, ...]) -> str:

@@ -7,8 +7,9 @@ import contextlib
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any, Final
+from urllib.parse import quote, unquote
 
-from services.gateway.http.headers import Headers
+from services.gateway.http.fields import Fields
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -16,8 +17,9 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 JSON_TYPE: Final = "application/json"
 NO_CONTENT: Final = (204, 304)
-CLIENT: Final = "gateway.client"
-"""The key of the client in the state of the ASGI scope."""
+DISCONNECT: Final = "http.disconnect"
+WATCH_AFTER_SECONDS: Final = 0.01
+"""Most calls end earlier. They do without the task that waits for the client."""
 
 
 class ClientGone(Exception):
@@ -32,6 +34,10 @@ class TooSlow(Exception):
     """The body did not arrive in time."""
 
 
+class Incomplete(Exception):
+    """The body ended early, or has another length than it declares."""
+
+
 @dataclass(slots=True)
 class Response:
     """An HTTP response."""
@@ -43,22 +49,35 @@ class Response:
 
 
 class Client:
-    """The client that waits for an answer. The connection reports that it leaves."""
+    """The client that waits for an answer.
 
-    __slots__ = ("_then", "has_left")
+    Args:
+        receive: Gives the messages of the request (ASGI), the last of which is its end.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("_receive", "_then", "_timer", "_watch", "has_left")
+
+    def __init__(self, receive: Receive) -> None:
         self.has_left = False
+        self._receive = receive
         self._then: Callable[[], object] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._watch: asyncio.Task[None] | None = None
 
     def when_left(self, then: Callable[[], object] | None) -> None:
         """Call `then` as soon as the client leaves, or now if it has left. None cancels that.
 
-        A task that waits for the client would cost more than reading all headers.
+        Nobody else may receive messages in the meantime.
         """
+        self._stop()
         self._then = then
-        if self.has_left and then is not None:
+        if then is None:
+            return
+        if self.has_left:
             then()
+            return
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(WATCH_AFTER_SECONDS, self._start)
 
     def leave(self) -> None:
         """Report that the client has left."""
@@ -66,38 +85,80 @@ class Client:
         if self._then is not None:
             self._then()
 
+    def _start(self) -> None:
+        self._timer = None
+        self._watch = asyncio.get_running_loop().create_task(self._wait())
+
+    async def _wait(self) -> None:
+        while (await self._receive())["type"] != DISCONNECT:
+            pass
+        self.leave()
+
+    def _stop(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._watch is not None:
+            self._watch.cancel()
+            self._watch = None
+
 
 @dataclass(slots=True)
 class Request:
-    """An HTTP request. `named` has the last value of each header."""
+    """An HTTP request.
+
+    Attributes:
+        method: The method, whose case matters.
+        raw_path: The path as it came, without the prefix under which the gateway is mounted.
+        query: The query as it came.
+        fields: The header fields.
+        peer: The IP of the other side.
+        version: The version of HTTP: `1`, `1.0`, `1.1` or `2`.
+        root_path: The prefix under which the gateway is mounted.
+        client: The client that waits.
+        receive: Gives the messages of the request (ASGI).
+        is_read: Whether nothing of the body is left to read.
+    """
 
     method: str
     raw_path: str
     query: bytes
-    headers: Headers
-    named: dict[bytes, bytes]
+    fields: Fields
     peer: str
+    version: str
+    root_path: str
     client: Client
     receive: Receive
+    is_read: bool = False
 
     @classmethod
     def of(cls, scope: Scope, receive: Receive) -> Request:
         """Read the scope of ASGI."""
         peer = scope.get("client")
-        return cls(
+        root_path = scope.get("root_path") or ""
+        raw_path = scope.get("raw_path") or quote(scope["path"]).encode()
+        request = cls(
             method=scope["method"],
-            raw_path=scope["raw_path"].decode("latin-1"),
-            query=scope["query_string"],
-            headers=scope["headers"],
-            named=dict(scope["headers"]),
+            raw_path=_below(raw_path.decode("latin-1"), root_path),
+            query=scope.get("query_string", b""),
+            fields=Fields(scope["headers"]),
             peer=peer[0] if peer else "",
-            client=scope["state"][CLIENT],
+            version=scope.get("http_version", "1.1"),
+            root_path=root_path,
+            client=Client(receive),
             receive=receive,
         )
+        request.is_read = not request._may_have_body()
+        return request
+
+    @property
+    def is_http1(self) -> bool:
+        """Whether the connection serves one request at a time, and has a `Connection` field."""
+        return self.version.startswith("1")
 
     def header(self, name: bytes) -> str:
-        """Return the last value of a header; "" without it."""
-        return self.named.get(name, b"").decode("latin-1")
+        """Return the value of a header; "" without it."""
+        return self.fields.text(name)
 
     async def read_body(self, *, bytes_max: int, seconds: float) -> bytes:
         """Read the whole body.
@@ -105,35 +166,64 @@ class Request:
         Raises:
             TooLarge: It is longer than `bytes_max`.
             TooSlow: It takes longer than `seconds`.
-            ClientGone: The client has left.
+            Incomplete: It is not all there, or the client has left.
         """
-        length = self.named.get(b"content-length")
-        if length is None and b"transfer-encoding" not in self.named:
-            return b""
-        if length is not None and int(length) > bytes_max:
+        length = self._declared_length()
+        if length is not None and length > bytes_max:
             raise TooLarge
+        if self.is_read:
+            return b""
         try:
             async with asyncio.timeout(seconds):
-                return await self._read(bytes_max)
+                body = await self._read(bytes_max)
         except TimeoutError:
             raise TooSlow from None
+        if length is not None and length != len(body):
+            raise Incomplete
+        return body
+
+    async def discard(self, *, bytes_max: int, seconds: float) -> None:
+        """Read the rest of the body: some clients read the answer only after they have sent it."""
+        if self.is_read or b"expect" in self.fields:
+            return
+        with contextlib.suppress(TooLarge, Incomplete, TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._read(bytes_max)
 
     async def _read(self, bytes_max: int) -> bytes:
         chunks = bytearray()
         while True:
             message = await self.receive()
-            if message["type"] == "http.disconnect":
-                raise ClientGone
+            if message["type"] == DISCONNECT:
+                self.is_read = True
+                raise Incomplete
             chunks += message.get("body", b"")
+            self.is_read = not message.get("more_body", False)
             if len(chunks) > bytes_max:
                 raise TooLarge
-            if not message.get("more_body", False):
+            if self.is_read:
                 return bytes(chunks)
 
-    async def discard(self, *, bytes_max: int, seconds: float) -> None:
-        """Read the rest of the body: some clients read the answer only after they have sent it."""
-        if b"expect" in self.named:
-            return
-        with contextlib.suppress(TooLarge, ClientGone, TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._read(bytes_max)
+    def _declared_length(self) -> int | None:
+        """Return the length in `Content-Length`, which chunks override (RFC 9112 6.3)."""
+        text = self.fields.text(b"content-length")
+        if not text.isdecimal() or b"transfer-encoding" in self.fields:
+            return None
+        return int(text)
+
+    def _may_have_body(self) -> bool:
+        """Tell whether there may be a body: in HTTP/1 its head says so (RFC 9112 6)."""
+        if not self.is_http1 or b"transfer-encoding" in self.fields:
+            return True
+        return self.fields.text(b"content-length") not in ("", "0")
+
+
+def _below(raw_path: str, root_path: str) -> str:
+    """Take off the prefix under which the gateway is mounted. Only the path is escaped."""
+    if not root_path:
+        return raw_path
+    parts = raw_path.split("/")
+    depth = root_path.count("/") + 1
+    if unquote("/".join(parts[:depth])) != root_path:
+        return raw_path
+    return "/" + "/".join(parts[depth:])

@@ -9,8 +9,9 @@ from urllib.parse import unquote
 from starlette.exceptions import HTTPException
 from starlette.staticfiles import StaticFiles
 
-from services.gateway.http.messages import Receive, Scope, Send
+from services.gateway.http.messages import Request, Scope, Send
 
+INDEX: Final = "index.html"
 SECURITY: Final = {
     "content-security-policy": (
         # The owners of pictures keep them on any host.
@@ -34,15 +35,15 @@ class StaticSite:
         self._files = StaticFiles(directory=folder)
 
     async def serve(
-        self, scope: Scope, receive: Receive, send: Send, headers: dict[str, str]
+        self, scope: Scope, request: Request, send: Send, headers: dict[str, str]
     ) -> int | None:
         """Send a file and return the status; send nothing and return None without such a file."""
-        path = "index.html" if scope["raw_path"] == b"/" else unquote(scope["path"]).lstrip("/")
+        path = unquote(request.raw_path).lstrip("/") or INDEX
         try:
             response = await self._files.get_response(path, scope)
         except HTTPException:
             return None
         for name, value in {**SECURITY, **headers}.items():
             response.headers[name] = value
-        await response(scope, receive, send)
+        await response(scope, request.receive, send)
         return response.status_code

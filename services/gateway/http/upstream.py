@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 import grpc
 
@@ -23,10 +23,23 @@ RECEIVE_TIMES: Final = 4
 """gRPC says the same of an answer above the limit as of a quota, so its own limit is far away."""
 
 Metadata = list[tuple[str, str]]
-Invoke = grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]
 
 Proof = Callable[[str], Metadata]
 """Takes the client's IP and returns the metadata that proves the caller to an upstream."""
+
+
+class Invoke(Protocol):
+    """Calls a method."""
+
+    def __call__(
+        self,
+        request: bytes,
+        /,
+        *,
+        timeout: float | None = None,
+        metadata: tuple[tuple[str, str], ...] = (),
+    ) -> grpc.aio.UnaryUnaryCall[bytes, bytes]:
+        """Send a request; the answer can be awaited."""
 
 
 class UpstreamError(ValueError):
@@ -84,7 +97,10 @@ def _tls(ca: str | None) -> grpc.ChannelCredentials | None:
 
 
 class Channels:
-    """The open channels, one for each upstream.
+    """The channels, one for each upstream.
+
+    They open with `open` or with the first call, because each belongs to the event loop that
+    runs at that time.
 
     Args:
         options: The gRPC options of every channel.
@@ -99,18 +115,35 @@ class Channels:
         *,
         answer_bytes: int = ANSWER_BYTES,
     ) -> None:
-        # Channels open later: each belongs to the event loop that runs at that time.
         receive = (RECEIVE_OPTION, RECEIVE_TIMES * answer_bytes)
         self._options = [*(each for each in options if each[0] != RECEIVE_OPTION), receive]
         self._resolve = resolve
         self._channels: dict[Upstream, grpc.aio.Channel] = {}
+        self._targets: dict[Upstream, str] = {}
+        self._methods: list[_Method] = []
 
     def invoker(self, upstream: Upstream, path: str) -> Invoke:
-        """Return the function that calls a method."""
-        return self._channel(upstream).unary_unary(path)
+        """Return the function that calls a method.
+
+        Raises:
+            UpstreamError: The upstream's target is malformed.
+        """
+        try:
+            self._targets[upstream] = self._resolve(upstream.target)
+        except ValueError as error:
+            raise UpstreamError(f"{upstream.name}: {error}") from None
+        method = _Method(lambda: self._channel(upstream), path)
+        self._methods.append(method)
+        return method
+
+    def open(self) -> None:
+        """Open all channels, so that the first call need not wait for one."""
+        for upstream in self._targets:
+            self._channel(upstream)
 
     async def health(self) -> dict[str, str]:
         """Return the health of every upstream by name: SERVING or UNAVAILABLE."""
+        self.open()
         upstreams = list(self._channels)
         states = await asyncio.gather(*(self._health(each) for each in upstreams))
         return {each.name: state for each, state in zip(upstreams, states, strict=True)}
@@ -118,6 +151,8 @@ class Channels:
     async def close(self) -> None:
         """Close all channels."""
         channels, self._channels = list(self._channels.values()), {}
+        for method in self._methods:
+            method.forget()
         await asyncio.gather(*(each.close() for each in channels))
 
     def _channel(self, upstream: Upstream) -> grpc.aio.Channel:
@@ -127,7 +162,7 @@ class Channels:
         return channel
 
     def _open(self, upstream: Upstream) -> grpc.aio.Channel:
-        target = self._resolve(upstream.target)
+        target = self._targets[upstream]
         if upstream.tls is None:
             return grpc.aio.insecure_channel(target, self._options)
         return grpc.aio.secure_channel(target, upstream.tls, self._options)
@@ -145,3 +180,30 @@ class Channels:
                     await channel.wait_for_state_change(state)
                     state = channel.get_state(try_to_connect=True)
         return SERVING if state is grpc.ChannelConnectivity.READY else UNAVAILABLE
+
+
+class _Method:
+    """A method, called on a channel that opens with the first call."""
+
+    __slots__ = ("_call", "_channel", "_path")
+
+    def __init__(self, channel: Callable[[], grpc.aio.Channel], path: str) -> None:
+        self._channel = channel
+        self._path = path
+        self._call: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] | None = None
+
+    def __call__(
+        self,
+        request: bytes,
+        /,
+        *,
+        timeout: float | None = None,
+        metadata: tuple[tuple[str, str], ...] = (),
+    ) -> grpc.aio.UnaryUnaryCall[bytes, bytes]:
+        if self._call is None:
+            self._call = self._channel().unary_unary(self._path)
+        return self._call(request, timeout=timeout, metadata=metadata)
+
+    def forget(self) -> None:
+        """Forget the channel, which is closed."""
+        self._call = None

@@ -17,25 +17,26 @@ from services.gateway.openapi.document import document
 BUNDLE: Final = "fastapi_swagger"
 """The package that ships Swagger UI. The gateway reads its files, and imports no code of it."""
 
+# The links are relative, so that the gateway may be mounted under a prefix.
 HTML: Final = b"""<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>API description</title>
-<link rel="icon" type="image/png" href="/docs/favicon.png">
-<link rel="stylesheet" href="/docs/swagger-ui.css">
+<link rel="icon" type="image/png" href="docs/favicon.png">
+<link rel="stylesheet" href="docs/swagger-ui.css">
 </head>
 <body>
 <div id="api"></div>
-<script src="/docs/swagger-ui-bundle.js"></script>
-<script src="/docs/start.js"></script>
+<script src="docs/swagger-ui-bundle.js"></script>
+<script src="docs/start.js"></script>
 </body>
 </html>
 """
 # Without validatorUrl the page would ask another host whether the document is valid.
 START: Final = b"""SwaggerUIBundle({
-  url: "/openapi.json",
+  url: "openapi.json",
   dom_id: "#api",
   deepLinking: true,
   validatorUrl: null,
