@@ -41,6 +41,7 @@ def migrate(
             if history is not None:
                 if not status:
                     _move(system, service, history, to, down_to)
+                    _prepare_role(system, service)
                 _show(system, service, history)
 
 
@@ -65,6 +66,24 @@ def _move(system: "System", service: str, history: "Path", to: str, down_to: str
         ) from error
     except AlembicError as error:
         raise CommandError(f"cannot migrate {service}: {error}") from error
+
+
+def _prepare_role(system: "System", service: str) -> None:
+    """Give the role of a service what it needs in its migrated database."""
+    import psycopg
+
+    from services.cli import roles
+    from services.cli.databases import in_a_line
+    from services.cli.errors import CommandError
+    from services.cli.system import SESSION_SETTINGS
+
+    urls = system.migrate_url(service), system.database_url(service)
+    try:
+        roles.grant(*urls)
+        if system.settings[service].database_pooler:
+            roles.limit(*urls, SESSION_SETTINGS.get(service, {}))
+    except psycopg.Error as error:
+        raise CommandError(f"cannot prepare the role of {service}: {in_a_line(error)}") from error
 
 
 def _show(system: "System", service: str, history: "Path") -> None:

@@ -15,6 +15,7 @@ from services.auth.settings import AuthSettings, sink_url
 from services.cli.databases import connect, make_missing, setting_of
 from services.cli.errors import CommandError
 from services.cli.postgres import EmbeddedPostgres
+from services.commerce import settings as commerce
 from services.commerce.settings import CommerceSettings
 from services.common.settings import (
     PREFIX,
@@ -33,6 +34,8 @@ SETTINGS: Final[dict[str, type[CommonSettings]]] = {
     "commerce": CommerceSettings,
     "gateway": GatewaySettings,
 }
+# What PostgreSQL is told for a service beside its limits.
+SESSION_SETTINGS: Final = {"commerce": commerce.SESSION_SETTINGS}
 DATABASES: Final = {"auth": "authdb", "profile": "profiledb", "commerce": "commercedb"}
 
 

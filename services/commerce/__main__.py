@@ -15,7 +15,7 @@ from services.commerce.servicers.cart import CART, CartServicer
 from services.commerce.servicers.catalog import CATALOG, CatalogServicer
 from services.commerce.servicers.messages import Messages
 from services.commerce.servicers.order import ORDER, OrderServicer
-from services.commerce.settings import CommerceSettings
+from services.commerce.settings import SESSION_SETTINGS, CommerceSettings
 from services.common import service
 from services.common.auth_client import remote_authentication
 from services.common.service import Composition, Frame, Running, ServiceParts
@@ -24,9 +24,6 @@ from services.kernel.db.database import Observer
 from services.kernel.sagas.engine import SagaEngine
 from services.kernel.sagas.requests import Requests
 from services.kernel.sagas.servicer import SAGA, SagaServicer
-
-# The default random_page_cost makes the planner prefer sequential scans.
-PLANNING = "-c random_page_cost=1.1"
 
 
 def compose(parts: ServiceParts, settings: CommerceSettings) -> Composition:
@@ -102,7 +99,7 @@ def running(
     frame = Frame(
         name="commerce",
         database_url=settings.commerce_database_url,
-        database_options=PLANNING,
+        session_settings=SESSION_SETTINGS,
         port=settings.commerce_port,
         targets={"auth": settings.auth_address, "profile": settings.profile_address},
         is_coordinator=True,

@@ -1,8 +1,13 @@
 """Settings of Commerce."""
 
+from typing import Final
+
 from pydantic import Field
 
 from services.common.settings import CommonSettings, PostgresUrl, database_of
+
+# The default makes the planner prefer sequential scans.
+SESSION_SETTINGS: Final = {"random_page_cost": "1.1"}
 
 
 class CommerceSettings(CommonSettings):

@@ -13,7 +13,7 @@ import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol, TypeVar
 
@@ -29,7 +29,7 @@ from services.common.keys import KeyRing, KeysError
 from services.common.settings import CommonSettings, SettingsError, load
 from services.kernel.db.cleaner import Cleaner, Cleanup
 from services.kernel.db.database import Database, Observer
-from services.kernel.db.limits import SessionRules
+from services.kernel.db.limits import SessionRules, options_of
 from services.kernel.db.pool_metrics import PoolFigures, observe_pools
 from services.kernel.db.requirements import DatabaseUnfit
 from services.kernel.db.statement import NoParameters, Statement
@@ -153,7 +153,7 @@ class Frame:
         port: The port to listen on.
         targets: The gRPC target of each service that this one calls.
         is_coordinator: Whether the service has sagas of its own.
-        database_options: Further options of the connections for requests (libpq).
+        session_settings: Further settings of PostgreSQL for the connections for requests.
     """
 
     name: str
@@ -161,7 +161,7 @@ class Frame:
     port: int
     targets: Mapping[str, str]
     is_coordinator: bool = False
-    database_options: str = ""
+    session_settings: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,7 +295,9 @@ def _databases(
         observer=observer,
         rules=session_rules(settings, _process_name(frame)),
     )
-    database = opening(connections=settings.database_connections, options=frame.database_options)
+    database = opening(
+        connections=settings.database_connections, options=options_of(frame.session_settings)
+    )
     if not frame.is_coordinator:
         return database, database
     return database, opening(connections=RECOVERY_CONNECTIONS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 # How long libpq waits for a silent peer: in seconds, the last one in milliseconds.
@@ -45,17 +46,22 @@ class TimeLimits:
         return self.statement_seconds + self.margin_seconds
 
     @property
-    def options(self) -> str:
-        """The limits that the server holds, as options of a session."""
+    def settings(self) -> dict[str, str]:
+        """The limits that the server holds, as settings of a session or a role."""
         limits = {
             "statement_timeout": self.statement_seconds,
             "lock_timeout": self.lock_seconds,
             "idle_in_transaction_session_timeout": self.idle_seconds,
         }
-        return " ".join(f"-c {name}={1000 * limit:.0f}ms" for name, limit in limits.items())
+        return {name: f"{1000 * limit:.0f}ms" for name, limit in limits.items()}
 
 
 LIMITS = TimeLimits()
+
+
+def options_of(settings: Mapping[str, str]) -> str:
+    """Return settings as options of a session."""
+    return " ".join(f"-c {name}={value}" for name, value in settings.items())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +92,8 @@ class SessionRules:
         if self.application_name:
             parameters["application_name"] = self.application_name
         if not self.is_pooled:
-            parameters["options"] = f"{own_options} {limits.options} {self.options}".strip()
+            held = options_of(limits.settings)
+            parameters["options"] = f"{own_options} {held} {self.options}".strip()
         if not self.prepares:
             parameters["prepare_threshold"] = None
         return parameters

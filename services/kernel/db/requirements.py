@@ -25,12 +25,14 @@ SELECT current_setting('server_version_num')::int, current_setting('server_versi
        extract(epoch FROM current_setting('idle_in_transaction_session_timeout')::interval)::float8
   FROM pg_database WHERE datname = current_database()
 """
-# Tables that a service could not read or write. Only migrations write the two that are named.
+# A service only reads these tables.
+MIGRATED_ONLY: Final = ("alembic_version", "least_code")
+# The other tables that a service could not read or write.
 CLOSED_TABLES: Final = b"""
 SELECT relname::text FROM pg_class
  WHERE relnamespace = current_schema()::regnamespace AND relkind IN ('r', 'p')
    AND NOT (has_table_privilege(oid, 'SELECT')
-            AND (relname = any('{alembic_version,least_code}')
+            AND (relname IN ('alembic_version', 'least_code')
                  OR has_table_privilege(oid, 'INSERT') AND has_table_privilege(oid, 'UPDATE')
                     AND has_table_privilege(oid, 'DELETE')))
  ORDER BY relname
