@@ -15,7 +15,8 @@ RUN /venv/bin/pip install --no-build-isolation --no-deps ./clients/python .
 
 FROM python:3.13-slim
 RUN useradd --system --uid 10001 --home-dir /data lockstep \
-    && install --directory --owner lockstep --mode 700 /data /data/keys
+    && install --directory --owner lockstep --mode 700 /data /data/keys \
+       /data/keys/auth /data/keys/profile /data/keys/commerce /data/keys/gateway /data/keys/operator
 COPY --from=build /venv /venv
 ENV PATH=/venv/bin:$PATH \
     PYTHONUNBUFFERED=1 \

@@ -10,7 +10,7 @@ import pytest
 
 import services
 from services.cli.postgres import EmbeddedPostgres
-from services.common import keys as key_files
+from services.common import key_files
 from services.kernel.db.migrations import upgrade
 from services.kernel.rpc import admission
 from tests.postgres import fresh_database, make_template, shared_postgres

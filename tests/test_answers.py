@@ -19,7 +19,7 @@ from lockstep_clients import channels
 from lockstep_clients.methods import descriptors
 
 from services.auth.domain.emails import EMAIL_MAX
-from services.auth.domain.tokens import REFRESH_LENGTH_MAX
+from services.auth.domain.tokens import REFRESH_LENGTH
 from services.commerce.model import LINES_MAX, PRODUCT_NAME_MAX, CartProblem
 from services.commerce.servicers.catalog import BATCH_MAX, BATCH_TEXT_BYTES_MAX
 from services.common.vocabulary import (
@@ -104,7 +104,7 @@ TEXTS: Mapping[str, str] = {
     "refusal_reason": letters(REASON_LENGTH),
     "reference": text(REFERENCE_MAX),
     "token": letters(JWT_LENGTH),
-    "refresh_token": letters(REFRESH_LENGTH_MAX),
+    "refresh_token": letters(REFRESH_LENGTH),
     "Saga.kind": letters(KIND_MAX),
     "Saga.reason": letters(REASON_LENGTH),
     # The name of an exception and a reason.

@@ -30,7 +30,7 @@ def compose(
 ) -> Composition:
     """Put Auth together."""
     shared = domain.Collaborators.of(
-        parts.database, parts.keys.secret, hasher, signing_keys, limits_ips=settings.address_limits
+        parts.database, parts.keys.secrets, hasher, signing_keys, limits_ips=settings.address_limits
     )
     channel = parts.channel("profile")
     profiles = profile_grpc.ProfileServiceStub(channel)
@@ -90,6 +90,8 @@ def auth_servicer(
         disable_user=usecases.DisableUser(database, forward_only, audit),
         enable_user=usecases.EnableUser(database, forward_only, audit),
         delete_user=usecases.DeleteUser(database, requests, audit),
+        promote_user=usecases.PromoteUser(database, audit),
+        demote_user=usecases.DemoteUser(database, audit),
     )
 
 

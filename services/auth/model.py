@@ -65,7 +65,8 @@ USERS = Table(
     Index("ix_users_role_id", "role_id"),
 )
 
-# A session lives as long as its row. Only hashes of refresh tokens are stored.
+# A session lives as long as its row. Of its refresh tokens only the seed is stored, hashed
+# (SHA-256) in refresh_hash: the tokens of one session have the same seed.
 SESSIONS = Table(
     "sessions",
     METADATA,

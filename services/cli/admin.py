@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 
 if TYPE_CHECKING:
-    from services.auth.domain.administrators import Administrators
+    import grpc
+
     from services.kernel.db.database import Database
 
 app = typer.Typer(no_args_is_help=True, help="Appoint administrators, and dismiss them.")
@@ -85,32 +86,28 @@ def run(work: "Callable[[Database], Awaitable[T]]") -> T:
 
 
 def _give_role(email: str, *, is_admin: bool) -> None:
+    from lockstep.auth.v1 import auth_service_pb2 as auth_pb
+    from lockstep.auth.v1 import auth_service_pb2_grpc as auth_grpc
+    from lockstep_clients import NotFound
+
     from services.auth.domain.emails import parse_email
     from services.cli.errors import CommandError
+    from services.cli.operator import ask
 
-    parsed = parse_email(email)
-    if parsed is None:
+    if parse_email(email) is None:
         raise CommandError(f"{email} is not an e-mail address")
 
-    async def work(database: "Database") -> None:
-        administrators = _administrators(database)
-        give = administrators.promote if is_admin else administrators.demote
-        user = await give(parsed.canonical)
-        done = "promoted" if is_admin else "demoted"
-        typer.echo(f"{done} {user.email_display} ({user.id})")
+    async def give(channel: "grpc.aio.Channel") -> auth_pb.User:
+        stub = auth_grpc.AuthServiceStub(channel)
+        if is_admin:
+            return await stub.PromoteUser(auth_pb.PromoteUserRequest(email=email))
+        return await stub.DemoteUser(auth_pb.DemoteUserRequest(email=email))
 
-    run(work)
-
-
-def _administrators(database: "Database") -> "Administrators":
-    from services.auth.domain.administrators import Administrators
-    from services.auth.domain.audit import Audit
-    from services.auth.settings import AuthSettings
-    from services.common.keys import KeyRing
-    from services.common.settings import load
-
-    ring = KeyRing.load(load(AuthSettings).keys, "operator")
-    return Administrators(database, Audit(ring.secret))
+    try:
+        user = ask("auth", give)
+    except NotFound as error:
+        raise CommandError(f"there is no account of {email}") from error
+    typer.echo(f"{'promoted' if is_admin else 'demoted'} {user.email} ({user.id})")
 
 
 @contextlib.asynccontextmanager

@@ -11,7 +11,7 @@ app = typer.Typer(no_args_is_help=True, help="Make and change keys.")
 @app.command()
 def init() -> None:
     """Make the keys that are missing, and change no others."""
-    from services.common.keys import initialise
+    from services.common.key_files import initialise
 
     folder = _folder()
     made = initialise(folder)
@@ -24,7 +24,7 @@ def list_keys() -> None:
     from rich.table import Table
 
     from services.cli.screen import console
-    from services.common.keys import list_token_keys
+    from services.common.key_files import list_token_keys
 
     table = Table("Key", "State", "Made", "Verifies until")
     for key in list_token_keys(_folder()):
@@ -37,7 +37,7 @@ def list_keys() -> None:
 @app.command()
 def rotate() -> None:
     """Make a new signing key; the old one verifies until its tokens have expired."""
-    from services.common.keys import rotate_token_key
+    from services.common.key_files import rotate_token_key
 
     typer.echo(f"new tokens are signed by {rotate_token_key(_folder())}")
 
@@ -46,11 +46,35 @@ def rotate() -> None:
 def retire(
     kid: Annotated[str, typer.Argument(help="key, as shown by `lockstep keys list`")],
 ) -> None:
-    """Refuse the tokens of a key at once; use it for a key that has leaked."""
-    from services.common.keys import retire_token_key
+    """Let no service accept the tokens of a key any more; use it for a key that has leaked."""
+    from services.common.auth_client import KEYS_KEPT_SECONDS
+    from services.common.key_files import retire_token_key
 
     retire_token_key(_folder(), kid)
-    typer.echo(f"{kid} is retired: its tokens are refused from now on")
+    typer.echo(
+        f"{kid} is retired: Auth refuses its tokens from now on, the other services within "
+        f"{KEYS_KEPT_SECONDS:.0f} s"
+    )
+
+
+@app.command(name="rotate-secret")
+def rotate_secret(
+    service: Annotated[str, typer.Argument(help="service, such as auth")],
+    name: Annotated[str, typer.Argument(help="secret, such as codes or requests")],
+    *,
+    drop_old: Annotated[
+        bool, typer.Option("--drop-old", help="drop the old key, and make no new one")
+    ] = False,
+) -> None:
+    """Put a new key before the one of a secret; the old one verifies until it is dropped."""
+    from services.common import key_files
+
+    if drop_old:
+        key_files.drop_old_secret(_folder(), service, name)
+        typer.echo(f"{service}/{name}: dropped the old key; what it made is refused from now on")
+    else:
+        key_files.rotate_secret(_folder(), service, name)
+        typer.echo(f"{service}/{name}: the new key makes, and the old one still verifies")
 
 
 def _folder() -> Path:

@@ -58,7 +58,7 @@ def main() -> None:
 
 def _is_expected(error: Exception) -> bool:
     from services.cli.errors import CommandError
-    from services.common.keys import KeysError
+    from services.common.files import FileProblem
     from services.common.settings import SettingsError
 
-    return isinstance(error, CommandError | KeysError | SettingsError)
+    return isinstance(error, CommandError | FileProblem | SettingsError)

@@ -16,7 +16,7 @@ from services.cli.program import Program, python, stop_leftovers
 from services.cli.screen import Screen
 from services.cli.supervisor import Stopped, Supervisor
 from services.cli.system import DATABASES, SETTINGS, System, is_installed
-from services.common import keys
+from services.common import key_files
 from services.common.settings import (
     CommonSettings,
     as_environment,
@@ -41,7 +41,7 @@ def prepare(system: System, screen: Screen) -> None:
     for name in stop_leftovers(system.home, grace_seconds(system)):
         screen.line(name, "was left over by an earlier run: stopped")
     refuse_taken_ports(system)
-    keys.initialise(system.settings["auth"].keys)
+    key_files.initialise(system.settings["auth"].keys)
     if system.is_embedded:
         system.postgres.prepare()
 
@@ -106,6 +106,7 @@ def workers(system: System, name: str) -> list[Program]:
     host = peer_host(settings.host)
     scheme = "http://" if name == "gateway" else ""
     ports = worker_ports(getattr(settings, f"{name}_port"), settings.workers)
+    own_keys = key_files.view(settings.keys, name, at=system.home / "own-keys" / name)
     return [
         Program(
             name=f"{name}-{number}" if number else name,
@@ -114,6 +115,7 @@ def workers(system: System, name: str) -> list[Program]:
             environment=_environment()
             | (_site() if name == "gateway" else {})
             | as_environment(settings)
+            | {variable("keys"): str(own_keys)}
             | _ports_of(settings, name, number),
         )
         for number, port in enumerate(ports)

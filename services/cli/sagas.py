@@ -1,6 +1,5 @@
 """`lockstep sagas`: shows sagas, and makes stuck ones due."""
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Annotated, Final, TypeVar
 
@@ -82,39 +81,12 @@ def _find(
 
 
 def _ask(service: str, call: Callable[["saga_grpc.SagaServiceAsyncStub"], Awaitable[T]]) -> T:
-    """Call a coordinator as the operator.
-
-    Raises:
-        NotFound: The coordinator has no such saga.
-        CommandError: The call failed.
-    """
-    from lockstep_clients import LockstepError, NotFound
-
-    from services.cli.errors import CommandError
-
-    try:
-        return asyncio.run(_call(service, call))
-    except NotFound:
-        raise
-    except LockstepError as error:
-        raise CommandError(f"{service} answers {error}") from error
-
-
-async def _call(
-    service: str, call: Callable[["saga_grpc.SagaServiceAsyncStub"], Awaitable[T]]
-) -> T:
+    """Call a coordinator; see `operator.ask`."""
     from lockstep.saga.v1 import saga_service_pb2_grpc as saga_grpc
-    from lockstep_clients import ServiceIdentity, connect
 
-    from services.common.keys import KeyRing
-    from services.common.settings import CommonSettings, load
+    from services.cli.operator import ask
 
-    settings = load(CommonSettings)
-    ring = KeyRing.load(settings.keys, "operator")
-    identity = ServiceIdentity(ring.service, ring.private_key)
-    target = getattr(settings, f"{service}_address")
-    async with connect(target, identity=identity, audience=service) as channel:
-        return await call(saga_grpc.SagaServiceStub(channel))
+    return ask(service, lambda channel: call(saga_grpc.SagaServiceStub(channel)))
 
 
 def _coordinators() -> list[str]:

@@ -1,65 +1,126 @@
-"""Keys: each service's identity, the shared HMAC secret, and the keys that sign access tokens.
+"""Keys as a process reads them: its identity, the identities that it trusts, its secrets.
 
-keys/auth.pem ...     the private key of each service (P-256), 0600
-keys/trusted.json     {service: public key as PEM}
-keys/secret           32 bytes for HMACs of codes, idempotency keys and page tokens
-keys/tokens/          the private keys that sign access tokens, and their state, tokens.json
+keys/trusted.json             {service: public key as PEM}; every process needs it
+keys/<service>/identity.pem   the private key that proves which service calls (P-256)
+keys/<service>/requests       the secret of page tokens and idempotency keys
+keys/auth/...                 Auth's further secrets, and in tokens/ the keys that sign access
+                              tokens with their state, tokens.json
+
+A secret has one line or two, each 32 bytes in base64url: the first makes, both verify. A
+process needs trusted.json and the folder of its own service, and reads nothing else.
+`common.key_files` makes and changes all of them.
 """
 
-import fcntl
-import hashlib
-import json
-import os
-import secrets
-import tempfile
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Final, Self
+from __future__ import annotations
 
+import base64
+import re
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Self
+
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from services.common.files import FileProblem, Watched, damaged, read_file, read_json
+from services.kernel.secret import Secret
+
 SERVICES: Final = ("auth", "profile", "commerce", "gateway", "operator")
+SECRETS: Final[Mapping[str, tuple[str, ...]]] = {
+    "auth": ("requests", "refresh", "codes", "outbox", "totp", "pseudonyms"),
+    "gateway": (),
+    "operator": (),
+}
+"""The secrets of each service. Every other service has one for its requests alone."""
 SECRET_BYTES: Final = 32
-TOKEN_OVERLAP_SECONDS: Final = 6 * 3600 + 600
-"""A rotated key still verifies for a token's life, with a margin for clocks and caches."""
+TRUSTED: Final = "trusted.json"
+IDENTITY: Final = "identity.pem"
+MISSING: Final = "run `lockstep keys init`, or set LOCKSTEP_KEYS"
+ELSEWHERE: Final = (
+    "copy the folder of this service from where it was made, or remove the service from "
+    "trusted.json and run `lockstep keys init`, which makes a new key"
+)
+RESTORE: Final = "restore it, or remove it and run `lockstep keys init`, which makes a new one"
 
 PrivateKey = ec.EllipticCurvePrivateKey
 PublicKey = ec.EllipticCurvePublicKey
+KeysError = FileProblem
+
+_SECRET_LINE = re.compile(rb"[A-Za-z0-9_-]{43}=?")
 
 
-class KeysError(Exception):
-    """A key is missing or refused; the text is one line that names the remedy."""
+def secrets_of(service: str) -> tuple[str, ...]:
+    """Return the names of a service's secrets."""
+    return SECRETS.get(service, ("requests",))
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class KeyRing:
-    """The keys of one service: they prove its identity and verify that of its callers."""
+    """The keys of one service: they prove its identity and verify that of its callers.
+
+    Attributes:
+        trusted: The public key of each service, as `trusted.json` has it now.
+        secrets: The service's secrets, by their names.
+    """
 
     service: str
     private_key: PrivateKey
-    trusted: dict[str, PublicKey]
-    secret: bytes
+    trusted: Mapping[str, PublicKey]
+    secrets: Mapping[str, Secret]
 
     @classmethod
     def load(cls, folder: Path, service: str) -> Self:
         """Read the keys of `service`.
 
         Raises:
-            KeysError: A key is missing or cannot be read.
+            KeysError: A key is missing, damaged, or the same as another one.
         """
-        try:
-            return cls(
-                service=service,
-                private_key=_read_private(folder / f"{service}.pem"),
-                trusted=_read_trusted(folder),
-                secret=(folder / "secret").read_bytes(),
+        trusted = TrustedKeys(folder)
+        path = folder / service / IDENTITY
+        private_key = read_private(path, remedy=ELSEWHERE if service in trusted else MISSING)
+        if service not in trusted:
+            raise KeysError(f"{folder / TRUSTED} does not name {service}: {MISSING}")
+        if trusted[service] != private_key.public_key():
+            raise KeysError(
+                f"{path} is not the key of {service} in {folder / TRUSTED}: restore the one or "
+                f"the other, or run `lockstep keys init` to trust this key from now on"
             )
-        except (OSError, ValueError, TypeError) as error:
-            raise _unreadable(folder, error) from None
+        watched = {name: _watched_secret(folder / service / name) for name in secrets_of(service)}
+        refuse_alike({folder / service / name: each.value for name, each in watched.items()})
+        return cls(
+            service=service,
+            private_key=private_key,
+            trusted=trusted,
+            secrets={name: Secret(_keys_of(each)) for name, each in watched.items()},
+        )
+
+
+class TrustedKeys(Mapping[str, PublicKey]):
+    """The public key of each service; a change of the file counts at once.
+
+    Args:
+        folder: The folder of all keys.
+
+    Raises:
+        KeysError: The file cannot be used.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        path = folder / TRUSTED
+        self._watched: Final = Watched(path, lambda: read_trusted(path))
+
+    def __getitem__(self, service: str) -> PublicKey:
+        return self._watched.value[service]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._watched.value)
+
+    def __len__(self) -> int:
+        return len(self._watched.value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,232 +142,174 @@ class SigningKeys:
 
     Args:
         folder: The folder of all keys.
+
+    Raises:
+        KeysError: A key is missing or damaged.
     """
 
     def __init__(self, folder: Path) -> None:
-        self._folder: Final = folder / "tokens"
-        self._stamp: tuple[int, int] | None = None
-        self._keys: dict[str, PrivateKey] = {}
-        self._known: list[TokenKey] = []
-        self._refresh()
+        tokens = folder / "auth" / "tokens"
+        self._watched: Final = Watched(tokens / "tokens.json", lambda: _read_signing(tokens))
 
     @classmethod
     def load(cls, folder: Path) -> Self:
         """Read the token keys.
 
         Raises:
-            KeysError: A key is missing or cannot be read.
+            KeysError: A key is missing or damaged.
         """
         return cls(folder)
 
     @property
     def signing(self) -> tuple[str, PrivateKey]:
         """The id and the key that sign new tokens."""
-        self._refresh()
-        kid = next(key.kid for key in self._known if key.active)
-        return kid, self._keys[kid]
+        known, keys = self._watched.value
+        kid = next(key.kid for key in known if key.active)
+        return kid, keys[kid]
 
     @property
     def verifying(self) -> dict[str, PublicKey]:
         """The public keys of the tokens that are still valid, by their ids."""
-        self._refresh()
+        known, keys = self._watched.value
         now = time.time()
         return {
-            key.kid: self._keys[key.kid].public_key()
-            for key in self._known
-            if key.verifies(now) and key.kid in self._keys
+            key.kid: keys[key.kid].public_key()
+            for key in known
+            if key.verifies(now) and key.kid in keys
         }
 
-    def _refresh(self) -> None:
-        state = self._folder / "tokens.json"
-        try:
-            found = state.stat()
-            stamp = (found.st_mtime_ns, found.st_ino)
-            if stamp != self._stamp:
-                self._known = _read_tokens(self._folder)
-                self._keys = dict(_token_private_keys(self._folder, self._known))
-                self._stamp = stamp
-        except (OSError, ValueError, TypeError, KeyError) as error:
-            raise _unreadable(self._folder, error) from None
 
-
-def initialise(folder: Path, services: Sequence[str] = SERVICES) -> list[str]:
-    """Make the missing keys and change no others; several processes may do so at once.
-
-    Returns:
-        The names of the services whose key was made. A service in trusted.json gets no new
-        key, because its private key is on another machine.
-    """
-    with _locked(folder):
-        trusted = _trusted_texts(folder)
-        made = [name for name in services if _make_service_key(folder, name, trusted)]
-        _write(folder / "trusted.json", json.dumps(trusted, indent=1).encode())
-        if not (folder / "secret").exists():
-            _write(folder / "secret", secrets.token_bytes(SECRET_BYTES))
-        if not (folder / "tokens" / "tokens.json").exists():
-            _add_token_key(folder / "tokens", [])
-    return made
-
-
-def list_token_keys(folder: Path) -> list[TokenKey]:
-    """List the token keys, newest first.
+def read_private(path: Path, *, remedy: str = MISSING) -> PrivateKey:
+    """Read a private key.
 
     Raises:
-        KeysError: There are none, or they cannot be read.
+        KeysError: It is missing or damaged.
     """
+    content = read_file(path, remedy=remedy)
     try:
-        return _read_tokens(folder / "tokens")
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise _unreadable(folder / "tokens", error) from None
+        key = serialization.load_pem_private_key(content, password=None)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        key = None
+    if not isinstance(key, PrivateKey) or not isinstance(key.curve, ec.SECP256R1):
+        raise damaged(path, "a private key on the curve P-256 as PEM", remedy=remedy)
+    return key
 
 
-def rotate_token_key(folder: Path) -> str:
-    """Make a new signing key and return its id; the old one verifies until its tokens expire."""
-    with _locked(folder):
-        now = time.time()
-        known = [_retiring(key, now) for key in list_token_keys(folder) if key.verifies(now)]
-        return _add_token_key(folder / "tokens", known)
-
-
-def retire_token_key(folder: Path, kid: str) -> None:
-    """Refuse the tokens of this key from now on.
+def read_trusted_texts(path: Path) -> dict[str, str]:
+    """Read the public keys as they are written.
 
     Raises:
-        KeysError: The key is unknown, or signs the new tokens.
+        KeysError: The file is missing or damaged.
     """
-    with _locked(folder):
-        known = list_token_keys(folder)
-        key = next((key for key in known if key.kid == kid), None)
-        if key is None:
-            raise KeysError(f"there is no token key {kid}: `lockstep keys list` shows them")
-        if key.active:
-            raise KeysError(f"{kid} signs the new tokens: run `lockstep keys rotate` first")
-        _write_tokens(folder / "tokens", [other for other in known if other.kid != kid])
-
-
-def _make_service_key(folder: Path, name: str, trusted: dict[str, str]) -> bool:
-    path = folder / f"{name}.pem"
-    made = not path.exists() and name not in trusted
-    if made:
-        _write(path, _private_text(ec.generate_private_key(ec.SECP256R1())))
-    if path.exists():
-        trusted[name] = _public_bytes(_read_private(path), serialization.Encoding.PEM).decode()
-    return made
-
-
-def _add_token_key(folder: Path, known: list[TokenKey]) -> str:
-    private = ec.generate_private_key(ec.SECP256R1())
-    digest = hashlib.sha256(_public_bytes(private, serialization.Encoding.DER)).digest()
-    kid = digest.hex()[:16]
-    folder.mkdir(mode=0o700, exist_ok=True)
-    _write(folder / f"{kid}.pem", _private_text(private))
-    _write_tokens(
-        folder, [TokenKey(kid=kid, active=True, create_time=time.time(), verify_until=None), *known]
-    )
-    return kid
-
-
-def _retiring(key: TokenKey, now: float) -> TokenKey:
-    until = now + TOKEN_OVERLAP_SECONDS if key.verify_until is None else key.verify_until
-    return replace(key, active=False, verify_until=until)
-
-
-def _write_tokens(folder: Path, keys: list[TokenKey]) -> None:
-    """Write the state, and then delete the keys that it no longer names."""
-    state = [
-        {
-            "kid": key.kid,
-            "active": key.active,
-            "create_time": key.create_time,
-            "verify_until": key.verify_until,
-        }
-        for key in keys
-    ]
-    _write(folder / "tokens.json", json.dumps(state, indent=1).encode())
-    named = {f"{key.kid}.pem" for key in keys}
-    for path in folder.glob("*.pem"):
-        if path.name not in named:
-            path.unlink()
-
-
-def _read_tokens(folder: Path) -> list[TokenKey]:
-    entries = json.loads((folder / "tokens.json").read_text())
-    return [
-        TokenKey(entry["kid"], entry["active"], entry["create_time"], entry["verify_until"])
-        for entry in entries
-    ]
-
-
-def _token_private_keys(folder: Path, known: list[TokenKey]) -> Iterator[tuple[str, PrivateKey]]:
-    for key in known:
-        try:
-            yield key.kid, _read_private(folder / f"{key.kid}.pem")
-        except FileNotFoundError:
-            if key.active:
-                raise  # another key may have been retired since the state was read
-
-
-def _trusted_texts(folder: Path) -> dict[str, str]:
-    path = folder / "trusted.json"
-    if not path.exists():
-        return {}
-    texts: dict[str, str] = json.loads(path.read_text())
+    texts = read_json(path, remedy=MISSING)
+    if not isinstance(texts, dict) or not all(isinstance(text, str) for text in texts.values()):
+        raise damaged(path, "a JSON object of public keys by service", remedy=RESTORE)
     return texts
 
 
-def _read_trusted(folder: Path) -> dict[str, PublicKey]:
-    texts: dict[str, str] = json.loads((folder / "trusted.json").read_text())
-    return {name: _elliptic_public(text) for name, text in texts.items()}
+def read_trusted(path: Path) -> dict[str, PublicKey]:
+    """Read the public key of each service.
+
+    Raises:
+        KeysError: The file is missing or damaged, or two services have the same key.
+    """
+    keys = {name: _public(path, name, text) for name, text in read_trusted_texts(path).items()}
+    points = Counter(key.public_numbers() for key in keys.values())
+    alike = [name for name, key in keys.items() if points[key.public_numbers()] > 1]
+    if alike:
+        raise KeysError(
+            f"{path} has the same key for {' and '.join(alike)}: each needs its own; restore their "
+            f"{IDENTITY}"
+        )
+    return keys
 
 
-def _elliptic_public(pem: str) -> PublicKey:
-    key = serialization.load_pem_public_key(pem.encode())
-    if not isinstance(key, PublicKey):
-        raise TypeError("not an elliptic-curve key")
-    return key
+def read_secret(path: Path) -> tuple[bytes, ...]:
+    """Read a secret: its keys, the newest first.
+
+    Raises:
+        KeysError: It is missing or damaged.
+    """
+    lines = read_file(path, remedy=MISSING if not path.exists() else RESTORE).splitlines()
+    if len(lines) not in {1, 2} or not all(map(_SECRET_LINE.fullmatch, lines)):
+        wanted = f"one line or two, each {SECRET_BYTES} bytes in base64url (43 characters)"
+        raise damaged(path, wanted, remedy=RESTORE)
+    return tuple(base64.urlsafe_b64decode(line[:43] + b"=") for line in lines)
 
 
-def _read_private(path: Path) -> PrivateKey:
-    key = serialization.load_pem_private_key(path.read_bytes(), password=None)
-    if not isinstance(key, PrivateKey):
-        raise TypeError(f"{path.name} is not an elliptic-curve key")
-    return key
+def refuse_alike(secrets: Mapping[Path, tuple[bytes, ...]]) -> None:
+    """Refuse secrets of which one makes what another one makes or verifies.
+
+    Only old keys may be alike: before there was a secret a purpose, all had the same.
+
+    Raises:
+        KeysError: Two are alike.
+    """
+    lines = Counter(key for keys in secrets.values() for key in keys)
+    alike = [str(path) for path, keys in secrets.items() if lines[keys[0]] > 1]
+    makers = Counter(keys[0] for keys in secrets.values())
+    alike += [str(path) for path, keys in secrets.items() if any(makers[key] for key in keys[1:])]
+    if alike:
+        names = " and ".join(dict.fromkeys(alike))
+        raise KeysError(f"{names} must not hold the same key: {RESTORE}")
 
 
-def _private_text(key: PrivateKey) -> bytes:
-    return key.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        serialization.NoEncryption(),
+def read_tokens(folder: Path) -> list[TokenKey]:
+    """Read the state of the token keys, newest first.
+
+    Raises:
+        KeysError: It is missing or damaged, or not exactly one key signs.
+    """
+    path = folder / "tokens.json"
+    entries = read_json(path, remedy=MISSING)
+    try:
+        keys = [_token_key(entry) for entry in entries]
+    except (TypeError, KeyError, ValueError):
+        keys = []
+    if sum(key.active for key in keys) != 1:
+        raise damaged(path, "the token keys, of which one signs", remedy=RESTORE)
+    return keys
+
+
+def _read_signing(folder: Path) -> tuple[list[TokenKey], dict[str, PrivateKey]]:
+    known = read_tokens(folder)
+    return known, dict(_token_private_keys(folder, known))
+
+
+def _token_private_keys(
+    folder: Path, known: Iterable[TokenKey]
+) -> Iterator[tuple[str, PrivateKey]]:
+    for key in known:
+        path = folder / f"{key.kid}.pem"
+        if key.active or path.exists():  # another key may have been retired since
+            yield key.kid, read_private(path, remedy=RESTORE)
+
+
+def _token_key(entry: Any) -> TokenKey:
+    until = entry["verify_until"]
+    if not re.fullmatch(r"[0-9a-f]{16}", entry["kid"]) or not isinstance(entry["active"], bool):
+        raise ValueError
+    return TokenKey(
+        kid=entry["kid"],
+        active=entry["active"],
+        create_time=float(entry["create_time"]),
+        verify_until=None if until is None else float(until),
     )
 
 
-def _public_bytes(key: PrivateKey, encoding: serialization.Encoding) -> bytes:
-    return key.public_key().public_bytes(encoding, serialization.PublicFormat.SubjectPublicKeyInfo)
+def _public(path: Path, name: str, text: str) -> PublicKey:
+    try:
+        key = serialization.load_pem_public_key(text.encode())
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        key = None
+    if not isinstance(key, PublicKey) or not isinstance(key.curve, ec.SECP256R1):
+        raise damaged(path, f"a public key of {name} on the curve P-256 as PEM", remedy=RESTORE)
+    return key
 
 
-def _unreadable(folder: Path, error: Exception) -> KeysError:
-    if isinstance(error, FileNotFoundError):
-        missing = error.filename or folder
-        return KeysError(f"{missing} is missing: run `lockstep keys init`, or set LOCKSTEP_KEYS")
-    reason = error.strerror if isinstance(error, OSError) else "a file holds no valid key"
-    return KeysError(f"the keys in {folder} cannot be read: {reason}")
+def _watched_secret(path: Path) -> Watched[tuple[bytes, ...]]:
+    return Watched(path, lambda: read_secret(path))
 
 
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Keep other processes from changing the keys at the same time."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Write a file durably and atomically, readable by its owner alone."""
-    descriptor, partial = tempfile.mkstemp(prefix=".", dir=path.parent)  # 0600
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    Path(partial).replace(path)
+def _keys_of(watched: Watched[tuple[bytes, ...]]) -> Callable[[], tuple[bytes, ...]]:
+    return lambda: watched.value

@@ -25,7 +25,8 @@ from opentelemetry.metrics import Meter
 from sqlalchemy import literal, select
 
 from services.common.auth_client import Authentication
-from services.common.keys import KeyRing, KeysError
+from services.common.files import FileProblem
+from services.common.keys import KeyRing
 from services.common.settings import CommonSettings, SettingsError, load
 from services.kernel.db.cleaner import Cleaner, Cleanup
 from services.kernel.db.database import Database, Observer
@@ -80,7 +81,7 @@ class ServiceParts:
     """The parts of a service that reach outside it.
 
     Attributes:
-        keys: The service's own key and the secret of its HMACs.
+        keys: The service's own key and its secrets.
         database: The database, with the connections for requests.
         background: The same database for all other work. In a coordinator it has connections
             of its own, so that requests cannot hold up the recovery of sagas.
@@ -103,12 +104,12 @@ class ServiceParts:
     @property
     def page_tokens(self) -> PageTokens:
         """The maker of page tokens, which every replica can read."""
-        return PageTokens(self.keys.secret)
+        return PageTokens(self.keys.secrets["requests"])
 
     @property
     def request_keys(self) -> RequestKeys:
         """The maker of idempotency keys, which are the same at every replica."""
-        return RequestKeys(self.keys.secret)
+        return RequestKeys(self.keys.secrets["requests"])
 
     def saga_engine(self, *sagas: AnySaga) -> SagaEngine:
         """Return an engine for these kinds of sagas."""
@@ -243,7 +244,7 @@ def run(
 
     try:
         uvloop.run(serve())
-    except (SettingsError, KeysError, DatabaseUnfit, TelemetryError, OSError) as error:
+    except (SettingsError, FileProblem, DatabaseUnfit, TelemetryError, OSError) as error:
         sys.exit(f"{name}: {error}")
 
 

@@ -221,7 +221,7 @@ class CommonSettings(BaseSettings):
     )
     keys: Folder = Field(
         default_factory=lambda data: data["home"] / "keys",
-        description="private keys, trusted.json and the HMAC secret, made by `lockstep keys init`",
+        description="trusted.json and a folder of keys a service, made by `lockstep keys init`",
     )
     address_limits: bool = Field(
         default=True,

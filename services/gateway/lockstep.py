@@ -182,7 +182,7 @@ def own_upstreams(settings: GatewaySettings, services: Iterable[str]) -> dict[st
     Raises:
         StartError: The gateway's key cannot be read.
     """
-    from services.gateway.http.upstream import Upstream, no_proof
+    from services.gateway.http.upstream import Upstream
 
     found: dict[str, Upstream] = {}
     identity = _identity(settings)
@@ -190,8 +190,7 @@ def own_upstreams(settings: GatewaySettings, services: Iterable[str]) -> dict[st
         area = [*service.split("."), ""][1]
         target = getattr(settings, f"{area}_address", None)
         if target is not None:
-            proof = no_proof if identity is None else proof_by(partial(identity.token, area))
-            found[service] = Upstream(area, target, proof)
+            found[service] = Upstream(area, target, proof_by(partial(identity.token, area)))
     return found
 
 
@@ -218,13 +217,11 @@ async def until_stopped() -> None:
     await signals.until_stopped()
 
 
-def _identity(settings: GatewaySettings) -> ServiceIdentity | None:
+def _identity(settings: GatewaySettings) -> ServiceIdentity:
     from lockstep_clients import ServiceIdentity
 
     from services.common.keys import KeyRing, KeysError
 
-    if not settings.keys.exists():
-        return None
     try:
         return ServiceIdentity(NAME, KeyRing.load(settings.keys, NAME).private_key)
     except KeysError as error:

@@ -7,16 +7,15 @@ list and its filters, so that a caller can neither forge it nor use it with othe
 from __future__ import annotations
 
 import base64
-import hashlib
-import hmac
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Generic, Protocol, TypeVar
 from uuid import UUID
 
 from services.kernel.errors import InvalidField, Violation
+from services.kernel.secret import Secret
 
 PAGE_SIZE_DEFAULT = 20
 PAGE_SIZE_MAX = 100
@@ -91,7 +90,7 @@ class PageTokens:
         secret: The key of the signatures, the same for every replica.
     """
 
-    secret: bytes = field(repr=False)
+    secret: Secret
 
     def make(self, position: list[Any], *, listing: str) -> str:
         """Return the token for the rows after a position.
@@ -102,7 +101,8 @@ class PageTokens:
         """
         # UTF-8, because escapes would make the token of a long name too long to be read.
         body = json.dumps(position, separators=(",", ":"), ensure_ascii=False).encode()
-        return base64.urlsafe_b64encode(self._sign(body, listing) + body).rstrip(b"=").decode()
+        signature = self.secret.digest(_signed(body, listing))[:_SIGNATURE_BYTES]
+        return base64.urlsafe_b64encode(signature + body).rstrip(b"=").decode()
 
     def read(self, token: str, *, listing: str, field: str = "page_token") -> list[Any]:
         """Return the position of a token.
@@ -120,7 +120,8 @@ class PageTokens:
         except ValueError:
             raise damaged from None
         signature, body = raw[:_SIGNATURE_BYTES], raw[_SIGNATURE_BYTES:]
-        if not hmac.compare_digest(signature, self._sign(body, listing)):
+        signed = _signed(body, listing)
+        if not self.secret.verifies(signed, signature, length=_SIGNATURE_BYTES):
             raise damaged
         position: list[Any] = json.loads(body)
         return position
@@ -136,6 +137,6 @@ class PageTokens:
         """Return the token for the rows older than this one."""
         return self.make([create_time.isoformat(), str(row_id)], listing=listing)
 
-    def _sign(self, body: bytes, listing: str) -> bytes:
-        message = b"page\0" + listing.encode() + b"\0" + body
-        return hmac.digest(self.secret, message, hashlib.sha256)[:_SIGNATURE_BYTES]
+
+def _signed(body: bytes, listing: str) -> bytes:
+    return b"page\0" + listing.encode() + b"\0" + body

@@ -26,6 +26,7 @@ from services.auth.domain.email_templates import EmailContent
 from services.auth.domain.outbox import MailServer, Outbox
 from services.kernel.db.database import Database, Transaction
 from services.kernel.ids import new_id
+from services.kernel.secret import Secret
 from tests.auth.world import PASSWORD, Sink, World, code_in, serving_auth, settings_for
 
 EMAIL = "ada@example.com"
@@ -118,7 +119,7 @@ async def test_mail_whose_time_is_over_is_not_sent(
     sink, port = mail
     database = Database(auth_url, name="test", connections=2)
     await database.open()
-    box = Outbox(b"s" * 32)
+    box = Outbox(Secret.of(b"s" * 32))
     await database.transact(
         "put", lambda tx: box.put(tx, CONTENT, to=EMAIL, life=timedelta(seconds=-1))
     )
@@ -137,7 +138,7 @@ async def test_a_mail_is_sent_once_however_many_send(auth_url: str, mail: tuple[
     sink, port = mail
     database = Database(auth_url, name="test", connections=6)
     await database.open()
-    box = Outbox(b"s" * 32)
+    box = Outbox(Secret.of(b"s" * 32))
     server = MailServer(f"smtp://127.0.0.1:{port}", sender=SENDER)
     workers = [outbox.OutboxWorker(database, box, server) for _ in range(3)]
     for number in range(20):
@@ -159,8 +160,8 @@ async def test_mail_that_cannot_be_read_does_not_hold_up_the_rest(
     sink, port = mail
     database = Database(auth_url, name="test", connections=2)
     await database.open()
-    await database.transact("put", partial(_put, Outbox(b"x" * 32), "lost@example.com"))
-    box = Outbox(b"s" * 32)
+    await database.transact("put", partial(_put, Outbox(Secret.of(b"x" * 32)), "lost@example.com"))
+    box = Outbox(Secret.of(b"s" * 32))
     await database.transact("put", partial(_put, box, "not an address"))
     await database.transact("put", partial(_put, box, EMAIL))
     worker = outbox.OutboxWorker(
@@ -177,7 +178,9 @@ async def test_a_database_dump_shows_neither_mail_nor_addresses(auth_url: str) -
     database = Database(auth_url, name="test", connections=2)
     await database.open()
     content = mails.verification("123456")
-    await database.transact("put", lambda tx: Outbox(b"s" * 32).put(tx, content, to=EMAIL))
+    await database.transact(
+        "put", lambda tx: Outbox(Secret.of(b"s" * 32)).put(tx, content, to=EMAIL)
+    )
     await database.close()
     with psycopg.connect(auth_url) as connection:
         row = connection.execute("SELECT o::text FROM outbox o").fetchone()

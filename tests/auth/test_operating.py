@@ -102,7 +102,7 @@ async def test_the_role_is_given_and_taken_at_once_but_not_from_the_last(world: 
         await world.auth.ListUsers(listing, metadata=member.proof)
     assert caught.value.reason == "FORBIDDEN"
     code, output = await lockstep(world, "admin", "promote", "--email", "nobody@example.com")
-    assert (code, output) == (1, "There is no such user.")
+    assert (code, output) == (1, "there is no account of nobody@example.com")
     [entry] = await audit(world, "--event", "authz_admin", "--limit", "1")
     assert (entry["actor"], entry["user"]) == ("operator", member.id)
 

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from uuid import uuid4
+import hashlib
+from dataclasses import replace
+from uuid import UUID, uuid4
 
 import pytest
 from lockstep.auth.v1 import auth_service_pb2 as auth_pb
 from lockstep_clients import InvalidArgument, PermissionDenied, Unauthenticated
 
-from tests.auth.world import PASSWORD, Member, World, calling_as
+from services.auth.domain.tokens import Refresh, RefreshTokens
+from services.common.keys import KeyRing
+from services.kernel.secret import Secret
+from tests.auth.world import Member, World, calling_as
 
 EMAIL = "ada@example.com"
 ME = auth_pb.GetUserRequest(user_id="me")
@@ -164,9 +169,44 @@ async def test_nobody_else_may_check_sessions(world: World) -> None:
     assert caught.value.reason == "FORBIDDEN"
 
 
-async def test_of_refresh_tokens_only_a_hash_is_kept(world: World) -> None:
+async def test_of_refresh_tokens_only_a_hash_of_the_seed_is_kept(world: World) -> None:
     member = await world.member(EMAIL)
-    raw = base64.urlsafe_b64decode(member.refresh_token + "==")
-    [row] = await world.sql("SELECT refresh_hash FROM sessions")
-    assert bytes(row.refresh_hash) not in raw
-    assert PASSWORD.encode() not in bytes(row.refresh_hash)
+    raw = base64.urlsafe_b64decode(member.refresh_token)
+    assert len(raw) == 16 + 4 + 32 + 32
+    seed = raw[20:52]
+    [row] = await world.sql("SELECT refresh_hash, sessions::text AS text FROM sessions")
+    assert bytes(row.refresh_hash) == hashlib.sha256(seed).digest()
+    assert seed.hex() not in row.text
+
+
+async def test_neither_the_secret_nor_the_seed_alone_makes_a_refresh_token(world: World) -> None:
+    member = await world.member(EMAIL)
+    raw = base64.urlsafe_b64decode(member.refresh_token)
+    session_id, seed = UUID(bytes=raw[:16]), raw[20:52]
+    secret = KeyRing.load(world.keys, "auth").secrets["refresh"]
+    of_auth, of_others = RefreshTokens(secret), RefreshTokens(Secret.of(b"s" * 32))
+    guess = Refresh(session_id, 0, hashlib.sha256(seed).digest())  # what a dump shows
+    for forged in (
+        of_auth.make(guess),
+        of_auth.make(of_auth.new(session_id)),
+        of_auth.make(replace(guess, generation=1)),
+        of_others.make(Refresh(session_id, 0, seed)),
+        of_others.make(Refresh(session_id, 1, seed)),
+    ):
+        with pytest.raises(Unauthenticated):
+            await refresh(world, forged)
+    # None of them has ended the session.
+    await refresh(world, member.refresh_token)
+
+
+async def test_a_session_from_before_there_were_seeds_must_log_in_again(world: World) -> None:
+    member = await world.member(EMAIL)
+    raw = base64.urlsafe_b64decode(member.refresh_token)
+    old = raw[:20] + KeyRing.load(world.keys, "auth").secrets["refresh"].digest(
+        b"refresh\0" + raw[:20]
+    )
+    token = base64.urlsafe_b64encode(old).decode().rstrip("=")
+    await world.sql("UPDATE sessions SET refresh_hash = sha256(%s)", token.encode())
+    with pytest.raises(Unauthenticated) as caught:
+        await refresh(world, token)
+    assert caught.value.reason == "INVALID_TOKEN"

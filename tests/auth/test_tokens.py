@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from lockstep.auth.v1 import auth_service_pb2 as auth_pb
 from lockstep_clients import LockstepError, Unauthenticated
 
-from services.common import keys as key_files
+from services.common import key_files
 from services.common.keys import SigningKeys
 from tests.auth.world import World
 
@@ -208,6 +208,16 @@ async def test_a_rotation_logs_nobody_out_and_a_retirement_does(world: World) ->
     assert isinstance(error, Unauthenticated)
     assert error.reason == "INVALID_TOKEN"
     await world.auth.GetUser(ME, metadata=new.proof)
+
+
+async def test_a_rotated_secret_ends_no_session(world: World) -> None:
+    member = await world.member(EMAIL)
+    await asyncio.to_thread(key_files.rotate_secret, world.keys, "auth", "refresh")
+    request = auth_pb.RefreshTokenRequest(refresh_token=member.refresh_token)
+    renewed = await world.auth.RefreshToken(request)
+    await asyncio.to_thread(key_files.drop_old_secret, world.keys, "auth", "refresh")
+    request = auth_pb.RefreshTokenRequest(refresh_token=renewed.refresh_token)
+    await world.auth.RefreshToken(request)
 
 
 def _hs256(claims: dict[str, Any], secret: bytes, kid: str) -> str:

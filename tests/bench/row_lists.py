@@ -84,7 +84,7 @@ class Catalog:
             f" (SELECT least({DEPTH_MAX}, count(*) / 2) FROM products {where}) LIMIT 1"
         )
         value = row.value.isoformat() if isinstance(row.value, datetime) else row.value
-        tokens = PageTokens(KeyRing.load(self.keys, "commerce").secret)
+        tokens = PageTokens(KeyRing.load(self.keys, "commerce").secrets["requests"])
         return tokens.make([value, str(row.id), 10_000, True], listing=_name(filters))
 
     def _rows(self, query: str) -> list[Any]:

@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ from typer.main import get_command
 
 from services.cli.main import app
 from services.cli.system import DATABASES, SETTINGS
+from services.common.key_files import initialise
+from services.common.keys import SERVICES, KeyRing
 from services.common.settings import CommonSettings, variable
 from tests.cli.conftest import ROOT
 
@@ -24,7 +27,9 @@ SERVICE_SCHEMA = {
         "build": {"const": "."},
         "restart": {"enum": ["no", "unless-stopped"]},
         "stop_grace_period": {"type": "string", "pattern": r"^\d+s$"},
+        "entrypoint": {"const": ["lockstep"]},
         "command": {"type": "array", "items": {"type": "string"}, "minItems": 2},
+        "profiles": {"const": ["operator"]},
         "environment": {"type": "object", "additionalProperties": {"type": "string"}},
         "ports": {
             "type": "array",
@@ -32,7 +37,7 @@ SERVICE_SCHEMA = {
         },
         "volumes": {
             "type": "array",
-            "items": {"type": "string", "pattern": r"^\w+:/[\w/]+(:ro)?$"},
+            "items": {"type": "string", "pattern": r"^[\w-]+:/[\w/]+(:ro)?$"},
         },
         "depends_on": {
             "type": "object",
@@ -89,7 +94,15 @@ def test_the_containers_are_the_processes_of_up(compose: dict[str, Any]) -> None
     services = compose["services"]
 
     # One machine has one server and no standby, so there is no failover to reconcile.
-    assert set(services) == {"postgres", "mail", "keys", "migrate", *SETTINGS, "reconcile"}
+    assert set(services) == {
+        "postgres",
+        "mail",
+        "keys",
+        "migrate",
+        *SETTINGS,
+        "reconcile",
+        "operator",
+    }
     for name in SETTINGS:
         assert services[name]["command"] == ["python", "-m", f"services.{name}"]
     assert services["keys"]["command"] == ["lockstep", "keys", "init"]
@@ -99,7 +112,7 @@ def test_the_containers_are_the_processes_of_up(compose: dict[str, Any]) -> None
 def test_every_command_exists(compose: dict[str, Any], instructions: list[list[str]]) -> None:
     for service in compose["services"].values():
         if service["image"] == "lockstep":
-            assert_exists(service["command"])
+            assert_exists([*service.get("entrypoint", ()), *service["command"]])
             check = service.get("healthcheck", {"test": ["CMD", "lockstep"]})["test"]
             assert check[0] == "CMD"
             assert_exists(check[1:])
@@ -161,3 +174,34 @@ def test_the_image_is_made_of_files_that_exist(instructions: list[list[str]]) ->
     for source in sources:
         assert (ROOT / source).exists()
         assert any(Path(source).is_relative_to(part) for part in sent)
+
+
+def test_each_container_gets_its_own_keys_and_the_public_ones(
+    compose: dict[str, Any], instructions: list[list[str]]
+) -> None:
+    mounted = {
+        name: [each for each in service.get("volumes", ()) if "keys" in each]
+        for name, service in compose["services"].items()
+    }
+    made = ["keys:/data/keys", *(f"keys-{name}:/data/keys/{name}" for name in SERVICES)]
+    assert mounted.pop("keys") == made
+    assert {name: volumes for name, volumes in mounted.items() if volumes} == {
+        name: ["keys:/data/keys:ro", f"keys-{name}:/data/keys/{name}:ro"] for name in SERVICES
+    }
+    # A new volume takes its owner from the folder of the image that it covers.
+    folders = [f"/data/keys/{name}" for name in SERVICES]
+    (run,) = [rest for name, rest in instructions if name == "RUN" and "/data/keys" in rest]
+    assert shlex.split(run)[-len(folders) :] == folders
+
+
+def test_what_a_container_gets_is_enough_for_its_process(tmp_path: Path) -> None:
+    """The volumes as folders: the public one covers nothing but trusted.json."""
+    initialise(tmp_path / "all")
+    for service in SERVICES:
+        given = tmp_path / service
+        given.mkdir()
+        shutil.copy(tmp_path / "all" / "trusted.json", given)
+        for other in SERVICES:
+            (given / other).mkdir()  # the places where the others' volumes would be
+        shutil.copytree(tmp_path / "all" / service, given / service, dirs_exist_ok=True)
+        assert KeyRing.load(given, service).service == service

@@ -1,5 +1,6 @@
 """Keys: one process makes them, only their owner reads them, and they rotate without a gap."""
 
+import shutil
 import stat
 import subprocess
 import sys
@@ -10,17 +11,14 @@ import pytest
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from services.common.keys import (
-    SERVICES,
+from services.common.key_files import (
     TOKEN_OVERLAP_SECONDS,
-    KeyRing,
-    KeysError,
-    SigningKeys,
     initialise,
     list_token_keys,
     retire_token_key,
     rotate_token_key,
 )
+from services.common.keys import SECRETS, SERVICES, KeyRing, KeysError, SigningKeys
 from tests.cli.conftest import ROOT, Lockstep, finish
 
 
@@ -41,14 +39,20 @@ def test_what_a_service_signs_the_others_can_verify(folder: Path) -> None:
     profile.trusted["auth"].verify(auth.private_key.sign(message, algorithm), message, algorithm)
 
     assert set(profile.trusted) == set(SERVICES)
-    assert auth.secret == profile.secret
-    assert len(auth.secret) >= 32
+    assert {name: list(KeyRing.load(folder, name).secrets) for name in SERVICES} == {
+        "auth": list(SECRETS["auth"]),
+        "profile": ["requests"],
+        "commerce": ["requests"],
+        "gateway": [],
+        "operator": [],
+    }
 
 
 def test_only_the_owner_can_read_the_keys(folder: Path) -> None:
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
-    for path in (*folder.rglob("*.pem"), folder / "secret"):
-        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    for path in folder.rglob("*"):
+        wanted = 0o700 if path.is_dir() else 0o600
+        assert path.name == ".lock" or stat.S_IMODE(path.stat().st_mode) == wanted
 
 
 def test_a_second_initialisation_changes_nothing(folder: Path) -> None:
@@ -71,15 +75,17 @@ def test_a_new_service_gets_a_key_and_the_others_keep_theirs(folder: Path) -> No
 
 
 def test_a_trusted_service_whose_private_key_is_elsewhere_gets_no_new_one(folder: Path) -> None:
-    (folder / "profile.pem").unlink()
+    shutil.rmtree(folder / "profile")
 
     assert initialise(folder) == []
-    assert not (folder / "profile.pem").exists()
+    assert not (folder / "profile").exists()
+    with pytest.raises(KeysError, match="copy the folder of this service from where it was made"):
+        KeyRing.load(folder, "profile")
 
 
 def test_processes_that_race_end_with_one_set_of_keys(tmp_path: Path) -> None:
     script = (
-        "import sys, pathlib; from services.common.keys import initialise; sys.stdin.read(1); "
+        "import sys, pathlib; from services.common.key_files import initialise; sys.stdin.read(1); "
         "print(','.join(initialise(pathlib.Path(sys.argv[1]))))"
     )
     racers = [
@@ -106,16 +112,16 @@ def test_processes_that_race_end_with_one_set_of_keys(tmp_path: Path) -> None:
 
 
 def test_missing_keys_are_one_line_that_says_what_to_run(tmp_path: Path) -> None:
-    with pytest.raises(KeysError, match=r"auth.pem is missing: run `lockstep keys init`"):
+    with pytest.raises(KeysError, match=r"trusted.json is missing: run `lockstep keys init`"):
         KeyRing.load(tmp_path, "auth")
     with pytest.raises(KeysError, match="run `lockstep keys init`"):
         SigningKeys.load(tmp_path)
 
 
 def test_a_broken_key_is_told_without_its_content(folder: Path) -> None:
-    (folder / "auth.pem").write_text("-----BEGIN PRIVATE KEY-----\nc2VjcmV0\n")
+    (folder / "auth" / "identity.pem").write_text("-----BEGIN PRIVATE KEY-----\nc2VjcmV0\n")
 
-    with pytest.raises(KeysError, match="holds no valid key") as caught:
+    with pytest.raises(KeysError, match="must hold a private key") as caught:
         KeyRing.load(folder, "auth")
     assert "c2VjcmV0" not in str(caught.value)
 
@@ -155,7 +161,7 @@ def test_a_rotation_forgets_keys_that_no_longer_verify(
     third = rotate_token_key(folder)
 
     assert [key.kid for key in list_token_keys(folder)] == [third, second]
-    assert not (folder / "tokens" / f"{old}.pem").exists()
+    assert not (folder / "auth" / "tokens" / f"{old}.pem").exists()
 
 
 def test_a_retired_key_is_refused_at_once(folder: Path) -> None:

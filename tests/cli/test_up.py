@@ -79,6 +79,9 @@ def test_up_restarts_what_crashes_survives_a_kill_of_itself_and_stops_in_order(
     running = programs(home)
     assert set(running) == {"postgres", "mail", *filter(is_installed, SETTINGS)}
 
+    for name in filter(is_installed, SETTINGS):
+        keys = Path(running[name].environ()["LOCKSTEP_KEYS"])
+        assert {each.name for each in keys.iterdir()} == {"trusted.json", name}
     for name in ("mail", "postgres"):
         running[name].kill()
         first.shows(f"{name:<11}| was ended by SIGKILL; restarting in 0.2 s")

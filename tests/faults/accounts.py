@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, cast
+from typing import Any
 
 from lockstep.auth.v1 import auth_service_pb2 as auth_pb
 from lockstep.auth.v1 import auth_service_pb2_grpc as auth_grpc
 
-from services.auth.domain.codes import Codes
+from services.auth.domain.codes import code_hmac
 from services.auth.model import CanonicalEmail
 from services.kernel.ids import new_id
 from services.kernel.rpc.call import UserPrincipal
 from tests.faults.scenario import CODE, Outcome, Scenario
-from tests.faults.world import KEYS, PASSWORD_HASH
-
-_codes = Codes(cast(Any, None), KEYS.secret, cast(Any, None))
+from tests.faults.world import PASSWORD_HASH, SECRETS
 
 
 class _Member(Scenario):
@@ -33,7 +31,7 @@ class _Member(Scenario):
             "w": self.wallet,
             "f": self.flow,
             "saga": new_id(),
-            "hmac": _codes._hmac(self.flow, CanonicalEmail(self.email), CODE),
+            "hmac": code_hmac(SECRETS["codes"], self.flow, CanonicalEmail(self.email), CODE),
             "hash": PASSWORD_HASH,
         }
         for sql in _MEMBER:

@@ -30,11 +30,12 @@ from services.auth import __main__ as auth_main
 from services.auth.settings import AuthSettings
 from services.commerce import __main__ as commerce_main
 from services.commerce.settings import CommerceSettings
-from services.common.keys import KeyRing
+from services.common.keys import KeyRing, secrets_of
 from services.common.service import Composition, ServiceParts
 from services.kernel.db import cleaner
 from services.kernel.rpc.call import Handler, Method, ServicePrincipal
 from services.kernel.sagas.engine import SagaEngine
+from services.kernel.secret import Secret
 from services.profile import __main__ as profile_main
 from services.profile.settings import ProfileSettings
 from tests.faults.clock import VirtualLoop, count_statements
@@ -43,7 +44,8 @@ from tests.faults.edges import Actor, Run, Schedule
 from tests.faults.wire import Handlers, Wire, handlers_of
 
 NO_KEYS: Any = None  # nobody signs or verifies a token here
-KEYS = KeyRing("test", private_key=NO_KEYS, trusted={}, secret=b"0" * 32)
+SECRETS = {name: Secret.of(name.encode() * 32) for name in secrets_of("auth")}
+KEYS = KeyRing("test", private_key=NO_KEYS, trusted={}, secrets=SECRETS)
 PROFILE_SETTINGS = ProfileSettings(env="test")
 COMMERCE_SETTINGS = CommerceSettings(env="test")
 # The methods that the schedules call; the others would only cost time.

@@ -34,6 +34,7 @@ from services.kernel.rpc.call import Call, Method, ServicePrincipal, UserPrincip
 from services.kernel.sagas import idempotency
 from services.kernel.sagas.idempotency import EarlierRequest, RequestKey, RequestKeys
 from services.kernel.sagas.requests import transact_once
+from services.kernel.secret import Secret
 from tests.kernel.probe import SERVICE
 
 
@@ -279,7 +280,7 @@ def call(value: str | None = None, *, text: str = "r") -> Call:
     return Call(method=method, metadata=metadata, message=message)
 
 
-KEYS = RequestKeys(b"secret")
+KEYS = RequestKeys(Secret.of(b"secret"))
 
 
 def test_a_call_without_a_key_has_none() -> None:
@@ -319,6 +320,59 @@ def test_neither_key_nor_request_is_in_what_is_stored() -> None:
     found = KEYS.of(call("hunter2", text="hunter2"))
     assert found is not None
     assert b"hunter2" not in found.key_hmac + found.fingerprint
-    other = RequestKeys(b"other secret").of(call("hunter2", text="hunter2"))
+    other = RequestKeys(Secret.of(b"other secret")).of(call("hunter2", text="hunter2"))
     assert other is not None
     assert other.key_hmac != found.key_hmac
+
+
+OLD, NEW = b"o" * 32, b"n" * 32
+REPLICAS = {
+    "knows the old secret": RequestKeys(Secret.of(OLD)),
+    "knows both": RequestKeys(Secret.of(NEW, OLD)),
+    "knows the new secret": RequestKeys(Secret.of(NEW)),
+}
+ROLLING = [
+    (first, second)
+    for first in REPLICAS
+    for second in REPLICAS
+    if {"knows the old secret", "knows the new secret"} != {first, second}
+]
+
+
+@pytest.mark.parametrize(("first", "second"), ROLLING)
+async def test_while_a_secret_is_replaced_a_repeat_is_known_at_every_replica(
+    database: Database, first: str, second: str
+) -> None:
+    work = Work()
+    one, two = REPLICAS[first].of(call("k")), REPLICAS[second].of(call("k"))
+    assert await once(database, work, one) == await once(database, work, two)
+    with pytest.raises(IdempotencyKeyReused):
+        await once(database, work, REPLICAS[second].of(call("k", text="other")))
+    assert len(work.runs) == 1
+
+
+@pytest.mark.parametrize(("first", "second"), ROLLING)
+async def test_while_a_secret_is_replaced_of_two_copies_at_once_one_runs(
+    database: Database, first: str, second: str
+) -> None:
+    work = Work()
+    keys = [
+        REPLICAS[each].of(call(f"k{number}")) for number in range(10) for each in (first, second)
+    ]
+    answers = await asyncio.gather(*(once(database, work, each) for each in keys))
+    assert answers[::2] == answers[1::2]
+    assert len(work.runs) == 10
+
+
+async def test_a_name_that_was_taken_in_vain_is_given_back(database: Database) -> None:
+    """A replica that dropped the old key was faster, between the look and the claim."""
+    both, new = REPLICAS["knows both"].of(call("k")), REPLICAS["knows the new secret"].of(call("k"))
+    assert both is not None
+    assert new is not None
+    receipt = await once(database, Work(), new)
+
+    earlier = await database.transact("claim", lambda tx: idempotency.claim(tx, both))
+
+    assert earlier is not None
+    assert RECEIPTS.validate_python(earlier.reply) == receipt
+    assert await count(database) == 1

@@ -18,8 +18,9 @@ from services.kernel.paging import (
     PageTokens,
     page_size,
 )
+from services.kernel.secret import Secret
 
-TOKENS = PageTokens(b"secret")
+TOKENS = PageTokens(Secret.of(b"secret"))
 JSON = st.none() | st.booleans() | st.integers() | st.text() | st.floats(allow_nan=False)
 
 
@@ -78,7 +79,7 @@ def test_no_byte_moves_from_the_listing_to_the_position() -> None:
 
 
 def test_a_token_made_with_another_secret_is_refused() -> None:
-    token = PageTokens(b"other").make([1], listing="things")
+    token = PageTokens(Secret.of(b"other")).make([1], listing="things")
     with pytest.raises(InvalidField):
         TOKENS.read(token, listing="things")
 

@@ -24,6 +24,7 @@ from services.kernel.rpc.server import Server
 from services.kernel.sagas.model import STORED, Nothing, SagaKind
 from services.kernel.sagas.servicer import SagaServicer
 from services.kernel.sagas.store import insert_saga
+from services.kernel.secret import Secret
 from tests.kernel.probe import KnownKeys, KnownSessions
 
 
@@ -78,7 +79,7 @@ async def w(database: Database, kernel_url: str) -> AsyncIterator[World]:
         trusted={"operator": key.public_key()},
         proxies=(),
     )
-    servicer = SagaServicer(database, PageTokens(b"secret"))
+    servicer = SagaServicer(database, PageTokens(Secret.of(b"secret")))
     service = saga_pb.DESCRIPTOR.services_by_name["SagaService"]
     server = Server([(service, servicer)], access=access, probe=database_probe(database))
     port = await server.start("127.0.0.1:0")

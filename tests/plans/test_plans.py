@@ -49,6 +49,11 @@ KEY = {
     "method": "PlaceOrder",
     "key_hmac": (10_004).to_bytes(8),
 }
+KEY_IN_USE = {
+    "scope": KEY["scope"],
+    "method": KEY["method"],
+    "key_hmacs": [KEY["key_hmac"]],
+}
 EXPIRED_KEY = KEY | {"key_hmac": (10_000).to_bytes(8)}
 NEW_KEY = KEY | {"key_hmac": b"new"}
 CLAIM_KEY = {"fingerprint": b"one", "saga_id": new_id()}
@@ -142,9 +147,10 @@ CASES = (
     Case(f"{KEYS}_CLAIM", NEW_KEY | CLAIM_KEY, label="of a new key"),
     Case(f"{KEYS}_CLAIM", EXPIRED_KEY | CLAIM_KEY, label="of an expired key"),
     Case(f"{KEYS}_CLAIM", KEY | CLAIM_KEY, label="of a key in use"),
-    Case(f"{KEYS}_FIND", KEY),
-    Case(f"{KEYS}_FIND_LOCKED", KEY),
-    Case(f"{KEYS}_STORE", KEY | {"reply": JSON, "error": None}),
+    Case(f"{KEYS}_FIND", KEY_IN_USE),
+    Case(f"{KEYS}_GIVE_BACK", KEY_IN_USE),
+    Case(f"{KEYS}_FIND_LOCKED", KEY_IN_USE),
+    Case(f"{KEYS}_STORE", KEY_IN_USE | {"reply": JSON, "error": None}),
     Case(f"{KEYS}_FREE", {"saga_id": uuid_of(6)}),
     Case(
         f"{STORE}_INSERT",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import replace
 
 from services.auth.domain.audit import Audit, Event
 from services.auth.errors import LastAdministrator, UserNotFound
@@ -11,53 +11,31 @@ from services.auth.store import accounts, credentials, users
 from services.common.vocabulary import Role
 from services.kernel.db.database import Database, Transaction
 
-OPERATOR = "operator"
 
+async def give_role(
+    database: Database, audit: Audit, email: CanonicalEmail, role: Role, *, actor: str
+) -> User:
+    """Give a user the role of administrators, or take it away.
 
-@dataclass(frozen=True, slots=True)
-class Administrators:
-    """Gives the role of administrators and takes it away.
-
-    Auth heeds it from the next request on, every other service within a minute.
+    Raises:
+        UserNotFound: There is no user with this e-mail.
+        LastAdministrator: No administrator would remain.
     """
 
-    database: Database
-    audit: Audit
+    async def work(tx: Transaction) -> User:
+        await users.ensure_role(tx, role)
+        await accounts.lock_administrators(tx)
+        found = await credentials.by_email(tx, email)
+        user = None if found is None else await accounts.lock(tx, found.user_id)
+        if user is None:
+            raise UserNotFound
+        if role is not Role.ADMIN:
+            await ensure_one_remains(tx, user)
+        await accounts.set_role(tx, user.id, role)
+        await audit.write(tx, Event.ADMIN_CHANGE, user_id=user.id, actor=actor, role=role)
+        return replace(user, role=role)
 
-    async def promote(self, email: CanonicalEmail) -> User:
-        """Make the user with this e-mail an administrator.
-
-        Raises:
-            UserNotFound: There is no user with this e-mail.
-        """
-        return await self._give(email, Role.ADMIN)
-
-    async def demote(self, email: CanonicalEmail) -> User:
-        """Make the user with this e-mail a customer.
-
-        Raises:
-            UserNotFound: There is no user with this e-mail.
-            LastAdministrator: No administrator would remain.
-        """
-        return await self._give(email, Role.CUSTOMER)
-
-    async def _give(self, email: CanonicalEmail, role: Role) -> User:
-        async def work(tx: Transaction) -> User:
-            await users.ensure_role(tx, role)
-            await accounts.lock_administrators(tx)
-            found = await credentials.by_email(tx, email)
-            user = None if found is None else await accounts.lock(tx, found.user_id)
-            if user is None:
-                raise UserNotFound
-            if role is not Role.ADMIN:
-                await ensure_one_remains(tx, user)
-            await accounts.set_role(tx, user.id, role)
-            await self.audit.write(
-                tx, Event.ADMIN_CHANGE, user_id=user.id, actor=OPERATOR, role=role
-            )
-            return user
-
-        return await self.database.transact("role", work)
+    return await database.transact("role", work)
 
 
 async def ensure_one_remains(tx: Transaction, user: User) -> None:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from uuid import UUID
 
 from services.auth.model import CanonicalEmail
 from services.auth.store import audit
 from services.kernel.db.database import Transaction
+from services.kernel.secret import Secret
 
 
 class Event(StrEnum):
@@ -35,7 +34,7 @@ class Event(StrEnum):
 class Audit:
     """Writes the audit log, in the transaction that makes the event happen."""
 
-    secret: bytes = field(repr=False)
+    pseudonyms: Secret
 
     async def write(
         self,
@@ -76,8 +75,7 @@ class Audit:
         The e-mail itself must not be there: without an account it may be any text that
         a caller typed, even a password.
         """
-        digest = hmac.digest(self.secret, b"audit\0" + account.encode(), hashlib.sha256)
-        return digest.hex()[:16]
+        return self.pseudonyms.digest(b"audit\0" + account.encode()).hex()[:16]
 
 
 async def note_registration(tx: Transaction, *, user_id: UUID, saga_id: UUID) -> None:

@@ -7,12 +7,10 @@ belong to an e-mail and a purpose, and hold whether or not there is an account.
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import re
 import secrets
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
@@ -29,6 +27,7 @@ from services.auth.store.codes import CodeLimits, Flow, FlowOwner
 from services.kernel.db.database import Database, Transaction
 from services.kernel.errors import DomainError, TooManyRequests
 from services.kernel.ids import new_id
+from services.kernel.secret import Secret
 
 LIFE: Final = timedelta(minutes=10)
 REINSTATED_LIFE: Final = timedelta(minutes=5)
@@ -87,7 +86,7 @@ class Codes:
     """
 
     database: Database
-    secret: bytes = field(repr=False)
+    secret: Secret
     outbox: Outbox
 
     async def send(self, tx: Transaction, mail: CodeEmail) -> UUID:
@@ -153,8 +152,8 @@ class Codes:
             return OtpExhausted()
         if len(failures) >= FAILURES_A_DAY:
             return _too_many(until=failures[0] + DAY, now=limits.now)
-        given = self._hmac(flow.id, flow.email, _SPACES.sub("", code))
-        if hmac.compare_digest(flow.code_hmac or b"", given):
+        given = _message(flow.id, flow.email, _SPACES.sub("", code))
+        if self.secret.verifies(given, flow.code_hmac or b""):
             return flow
         await codes.count_try(tx, flow.id)
         await codes.store_limits(
@@ -174,7 +173,7 @@ class Codes:
             purpose=mail.purpose,
             email=mail.email,
             owner=mail.owner,
-            code_hmac=self._hmac(flow_id, mail.email, code) if is_real else None,
+            code_hmac=code_hmac(self.secret, flow_id, mail.email, code) if is_real else None,
             payload=mail.payload,
             life=LIFE,
         )
@@ -187,13 +186,9 @@ class Codes:
             failures=limits.failures,
         )
 
-    def _hmac(self, flow_id: UUID, email: CanonicalEmail, code: str) -> bytes:
-        message = b"\0".join((b"code", flow_id.bytes, email.encode(), code.encode()))
-        return hmac.digest(self.secret, message, hashlib.sha256)
-
     def _key(self, about: Flow | CodeEmail) -> bytes:
         message = b"\0".join((b"code limits", about.purpose.encode(), about.email.encode()))
-        return hmac.digest(self.secret, message, hashlib.sha256)
+        return self.secret.lasting_digest(message)
 
 
 def malformed(flow: Flow) -> OtpInvalid:
@@ -210,6 +205,15 @@ async def discard_payload(tx: Transaction, saga_id: UUID) -> None:
 async def reinstate(tx: Transaction, saga_id: UUID) -> None:
     """Make the code of a sign-up good again when its saga was undone."""
     await codes.reinstate(tx, saga_id, life=REINSTATED_LIFE)
+
+
+def code_hmac(secret: Secret, flow_id: UUID, email: CanonicalEmail, code: str) -> bytes:
+    """Return the HMAC that is stored instead of a code."""
+    return secret.digest(_message(flow_id, email, code))
+
+
+def _message(flow_id: UUID, email: CanonicalEmail, code: str) -> bytes:
+    return b"\0".join((b"code", flow_id.bytes, email.encode(), code.encode()))
 
 
 def _ensure_sendable(limits: CodeLimits) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
 
@@ -16,6 +17,7 @@ from services.auth.domain.sessions import SessionIssuer
 from services.auth.domain.tokens import AccessTokenSigner, RefreshTokens
 from services.common.keys import SigningKeys
 from services.kernel.db.database import Database
+from services.kernel.secret import Secret
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +40,7 @@ class Collaborators:
     def of(
         cls,
         database: Database,
-        secret: bytes,
+        secrets: Mapping[str, Secret],
         hasher: Hasher,
         signing_keys: SigningKeys,
         *,
@@ -48,15 +50,15 @@ class Collaborators:
 
         Args:
             database: Auth's database.
-            secret: The key of the HMACs, the same for every replica.
+            secrets: The secrets of Auth, the same for every replica.
             hasher: Hashes passwords.
             signing_keys: The keys that sign access tokens.
             limits_ips: Whether there are limits per client IP.
         """
-        audit = Audit(secret)
-        throttle = LoginThrottle(database, secret, audit)
-        refresh_tokens = RefreshTokens(secret)
-        outbox = Outbox(secret)
+        audit = Audit(secrets["pseudonyms"])
+        throttle = LoginThrottle(database, secrets["pseudonyms"], audit)
+        refresh_tokens = RefreshTokens(secrets["refresh"])
+        outbox = Outbox(secrets["outbox"])
         return cls(
             database=database,
             hasher=hasher,
@@ -68,5 +70,5 @@ class Collaborators:
             refresh_tokens=refresh_tokens,
             issuer=SessionIssuer(AccessTokenSigner(signing_keys), refresh_tokens),
             outbox=outbox,
-            codes=Codes(database, secret, outbox),
+            codes=Codes(database, secrets["codes"], outbox),
         )

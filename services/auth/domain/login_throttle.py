@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from uuid import UUID
 
@@ -14,6 +12,7 @@ from services.auth.store import credentials
 from services.kernel.db.database import Database, Transaction
 from services.kernel.errors import TooManyRequests
 from services.kernel.ids import new_id
+from services.kernel.secret import Secret
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +26,7 @@ class LoginThrottle:
     """
 
     database: Database
-    secret: bytes = field(repr=False)
+    pseudonyms: Secret
     audit: Audit
 
     async def ensure_allowed(self, account: CanonicalEmail) -> None:
@@ -79,7 +78,7 @@ class LoginThrottle:
         await credentials.forgive(tx, self._named(account))
 
     def _named(self, account: CanonicalEmail) -> bytes:
-        return hmac.digest(self.secret, b"attempts\0" + account.encode(), hashlib.sha256)
+        return self.pseudonyms.lasting_digest(b"attempts\0" + account.encode())
 
 
 def _refuse(seconds: float) -> None:

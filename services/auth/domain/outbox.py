@@ -9,8 +9,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
-import hashlib
-import hmac
 import json
 import random
 from collections.abc import Awaitable, Callable, Sequence
@@ -25,7 +23,7 @@ from uuid import UUID
 
 import aiosmtplib
 import structlog
-from cryptography.fernet import Fernet
+from cryptography.fernet import Fernet, MultiFernet
 from opentelemetry.metrics import Meter
 
 from services.auth.domain.email_templates import EmailContent
@@ -35,6 +33,7 @@ from services.auth.store.outbox import Standing, WaitingMail
 from services.kernel.db.database import Database, Transaction
 from services.kernel.db.survey import Survey
 from services.kernel.errors import DatabaseUnavailable
+from services.kernel.secret import Secret
 from services.kernel.telemetry.metrics import NO_METER
 
 POLL_SECONDS: Final = 1.0
@@ -55,12 +54,11 @@ class Outbox:
     """Keeps mail until it is sent, and encrypts it, because it may hold a code.
 
     Args:
-        secret: The source of the key, the same for every replica.
+        secret: The source of the keys, the same for every replica.
     """
 
-    def __init__(self, secret: bytes) -> None:
-        key = hmac.digest(secret, b"outbox", hashlib.sha256)
-        self._seal = Fernet(base64.urlsafe_b64encode(key))
+    def __init__(self, secret: Secret) -> None:
+        self._secret = secret
         self._woken = asyncio.Event()
 
     async def put(
@@ -76,13 +74,17 @@ class Outbox:
             life: How long it is worth sending.
         """
         mail = json.dumps([to, content.subject, content.text, content.html]).encode()
-        await outbox.insert_mail(tx, sealed=self._seal.encrypt(mail), life=life)
+        await outbox.insert_mail(tx, sealed=self._seal().encrypt(mail), life=life)
         self._woken.set()
 
     def open(self, waiting: WaitingMail) -> tuple[str | None, EmailContent]:
         """Decrypt a mail: the mailbox and the content."""
-        to, subject, text, html = json.loads(self._seal.decrypt(waiting.sealed))
+        to, subject, text, html = json.loads(self._seal().decrypt(waiting.sealed))
         return to, EmailContent(subject=subject, text=text, html=html)
+
+    def _seal(self) -> MultiFernet:
+        keys = self._secret.digests(b"outbox")
+        return MultiFernet([Fernet(base64.urlsafe_b64encode(key)) for key in keys])
 
     def wake(self) -> None:
         """Make `wait` return at once."""

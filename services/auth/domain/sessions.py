@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from uuid import UUID
 
-from services.auth.domain.tokens import AccessTokenSigner, RefreshTokens
+from services.auth.domain.tokens import AccessTokenSigner, Refresh, RefreshTokens, seed_hash
 from services.auth.store import sessions
 from services.auth.store.credentials import Credentials
 from services.kernel.db.database import Transaction
@@ -32,38 +32,34 @@ class SessionIssuer:
     async def open(self, tx: Transaction, user: Credentials) -> Tokens:
         """Open a session of a user; the transaction must hold the user's row."""
         session_id = new_id()
-        token = self.refresh.make(session_id, 0)
+        refresh = self.refresh.new(session_id)
         await sessions.insert_session(
             tx,
             session_id=session_id,
             user_id=user.user_id,
-            refresh_hash=self.refresh.hash(token),
+            seed_hash=seed_hash(refresh.seed),
         )
         return Tokens(
             user_id=user.user_id,
             email_display=user.email_display,
             access=self.access.sign(user_id=user.user_id, session_id=session_id, role=user.role),
-            refresh=token,
+            refresh=self.refresh.make(refresh),
         )
 
     async def renew(
-        self, tx: Transaction, session_id: UUID, session: sessions.Refreshable
+        self, tx: Transaction, presented: Refresh, session: sessions.Refreshable
     ) -> Tokens:
         """Rotate the refresh token of a locked session, and return the new tokens."""
-        token = self.refresh.make(session_id, session.generation + 1)
-        await sessions.rotate(tx, session_id, refresh_hash=self.refresh.hash(token))
-        return self._tokens(session_id, session, token)
+        await sessions.rotate(tx, presented.session_id)
+        return self.repeat(presented, session)
 
-    def repeat(self, session_id: UUID, session: sessions.Refreshable) -> Tokens:
-        """Return the current refresh token again, and a new access token."""
-        return self._tokens(session_id, session, self.refresh.make(session_id, session.generation))
-
-    def _tokens(self, session_id: UUID, session: sessions.Refreshable, refresh: str) -> Tokens:
+    def repeat(self, presented: Refresh, session: sessions.Refreshable) -> Tokens:
+        """Return the successor of a refresh token, perhaps again, and a new access token."""
         return Tokens(
             user_id=session.user_id,
             email_display=session.email_display,
             access=self.access.sign(
-                user_id=session.user_id, session_id=session_id, role=session.role
+                user_id=session.user_id, session_id=presented.session_id, role=session.role
             ),
-            refresh=refresh,
+            refresh=self.refresh.make(presented.next),
         )

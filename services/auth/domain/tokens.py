@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import hmac
+import secrets
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import Final
 from uuid import UUID
 
@@ -18,11 +18,12 @@ from jwt.algorithms import ECAlgorithm
 from services.common.keys import SigningKeys
 from services.kernel.ids import new_id
 from services.kernel.rpc.access import ALGORITHMS, AUDIENCE, ISSUER
+from services.kernel.secret import Secret
 
 ACCESS_SECONDS: Final = 6 * 3600
-REFRESH_LENGTH_MAX: Final = 100
+REFRESH_LENGTH: Final = 112
 
-_ID_BYTES, _GENERATION_BYTES, _MAC_BYTES = 16, 4, 32
+_ID_BYTES, _GENERATION_BYTES, _SEED_BYTES, _MAC_BYTES = 16, 4, 32, 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,47 +76,63 @@ def _jwk(kid: str, key: EllipticCurvePublicKey) -> dict[str, str]:
     return {**fields, "kid": kid, "use": "sig", "alg": ALGORITHMS[0]}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Refresh:
-    """The content of a refresh token."""
+    """The content of a refresh token.
+
+    Attributes:
+        seed: Bytes that are random in each session. The database has only their hash.
+    """
 
     session_id: UUID
     generation: int
+    seed: bytes
+
+    @property
+    def next(self) -> Refresh:
+        """The content of the token that follows."""
+        return replace(self, generation=self.generation + 1)
 
 
 @dataclass(frozen=True, slots=True)
 class RefreshTokens:
-    """Makes refresh tokens, always the same one for a session and a generation.
+    """Makes refresh tokens, always the same one for a session, a generation and a seed.
 
-    So callers that refresh at the same time can get the same successor, although the
-    database has only its hash.
+    So callers that refresh at the same time can get the same successor. It takes both the
+    seed, which only the session's owner has, and the secret, which only Auth has.
     """
 
-    secret: bytes = field(repr=False)
+    secret: Secret
 
-    def make(self, session_id: UUID, generation: int) -> str:
-        """Return the token of a session and a generation."""
-        named = session_id.bytes + generation.to_bytes(_GENERATION_BYTES)
-        return base64.urlsafe_b64encode(named + self._mac(named)).rstrip(b"=").decode()
+    def new(self, session_id: UUID) -> Refresh:
+        """Return the content of the first token of a session."""
+        return Refresh(session_id, 0, secrets.token_bytes(_SEED_BYTES))
+
+    def make(self, refresh: Refresh) -> str:
+        """Return the token with this content."""
+        named = refresh.session_id.bytes + refresh.generation.to_bytes(_GENERATION_BYTES)
+        named += refresh.seed
+        return base64.urlsafe_b64encode(named + self.secret.digest(_signed(named))).decode()
 
     def read(self, token: str) -> Refresh | None:
         """Return a token's content, or None when Auth did not make the token."""
-        if len(token) > REFRESH_LENGTH_MAX or not token.isascii():
+        if len(token) != REFRESH_LENGTH or not token.isascii():
             return None
         try:
-            raw = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
+            raw = base64.b64decode(token, altchars=b"-_", validate=True)
         except ValueError:
             return None
         named, mac = raw[:-_MAC_BYTES], raw[-_MAC_BYTES:]
-        if len(named) != _ID_BYTES + _GENERATION_BYTES:
+        if not self.secret.verifies(_signed(named), mac):
             return None
-        if not hmac.compare_digest(mac, self._mac(named)):
-            return None
-        return Refresh(UUID(bytes=named[:_ID_BYTES]), int.from_bytes(named[_ID_BYTES:]))
+        generation = int.from_bytes(named[_ID_BYTES:-_SEED_BYTES])
+        return Refresh(UUID(bytes=named[:_ID_BYTES]), generation, named[-_SEED_BYTES:])
 
-    def hash(self, token: str) -> bytes:
-        """Return the hash that is stored instead of a token."""
-        return hashlib.sha256(token.encode()).digest()
 
-    def _mac(self, named: bytes) -> bytes:
-        return hmac.digest(self.secret, b"refresh\0" + named, hashlib.sha256)
+def seed_hash(seed: bytes) -> bytes:
+    """Return the hash that is stored instead of a seed."""
+    return hashlib.sha256(seed).digest()
+
+
+def _signed(named: bytes) -> bytes:
+    return b"refresh\0" + named

@@ -23,6 +23,7 @@ from services.auth.usecases.change_email import ChangeEmail
 from services.auth.usecases.change_password import ChangePassword
 from services.auth.usecases.check_session import CheckSession
 from services.auth.usecases.delete_user import DeleteUser
+from services.auth.usecases.demote_user import DemoteUser
 from services.auth.usecases.disable_user import DisableUser
 from services.auth.usecases.enable_user import EnableUser
 from services.auth.usecases.get_jwks import GetJwks
@@ -30,6 +31,7 @@ from services.auth.usecases.get_user import GetUser
 from services.auth.usecases.list_users import ListUsers
 from services.auth.usecases.login import Login
 from services.auth.usecases.logout import Logout
+from services.auth.usecases.promote_user import PromoteUser
 from services.auth.usecases.refresh_token import RefreshToken
 from services.auth.usecases.register import Register
 from services.auth.usecases.request_password_reset import RequestPasswordReset
@@ -71,6 +73,8 @@ class AuthServicer:
     disable_user: DisableUser
     enable_user: EnableUser
     delete_user: DeleteUser
+    promote_user: PromoteUser
+    demote_user: DemoteUser
 
     async def Register(
         self, request: auth_pb.RegisterRequest, call: Call
@@ -267,3 +271,15 @@ class AuthServicer:
             user_id = v.user_id(request.user_id, "user_id", me=call.user.id)
         await self.delete_user(caller=call.user, user_id=user_id, client_ip=client_ip_of(call))
         return auth_pb.DeleteUserResponse()
+
+    async def PromoteUser(self, request: auth_pb.PromoteUserRequest, call: Call) -> auth_pb.User:
+        """Make a user an administrator."""
+        with Violations() as v:
+            email = read_email(v, request.email, "email")
+        return user_message(await self.promote_user(email.canonical, actor=call.service.name))
+
+    async def DemoteUser(self, request: auth_pb.DemoteUserRequest, call: Call) -> auth_pb.User:
+        """Make an administrator a customer."""
+        with Violations() as v:
+            email = read_email(v, request.email, "email")
+        return user_message(await self.demote_user(email.canonical, actor=call.service.name))

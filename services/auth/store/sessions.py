@@ -32,7 +32,7 @@ class Refreshable:
     email_display: str
     role: str
     generation: int
-    refresh_hash: bytes
+    seed_hash: bytes
     rotated_lately: bool
 
 
@@ -45,13 +45,7 @@ class _BySession:
 class _NewSession:
     session_id: UUID
     user_id: UUID
-    refresh_hash: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class _Rotation:
-    session_id: UUID
-    refresh_hash: bytes
+    seed_hash: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +64,7 @@ _INSERT = Statement(
         id=bindparam("session_id"),
         user_id=bindparam("user_id"),
         generation=0,
-        refresh_hash=bindparam("refresh_hash"),
+        refresh_hash=bindparam("seed_hash"),
         expire_time=func.saga_now() + bindparam("idle", IDLE, Interval),
     ),
     _NewSession,
@@ -98,7 +92,7 @@ _LOCK = Statement(
         USERS.c.email_as_typed.label("email_display"),
         ROLES.c.name.label("role"),
         SESSIONS.c.generation,
-        SESSIONS.c.refresh_hash,
+        SESSIONS.c.refresh_hash.label("seed_hash"),
         # The cast is needed: a moment can be subtracted from a moment, too.
         (SESSIONS.c.rotate_time > func.saga_now() - cast(GRACE, Interval)).label("rotated_lately"),
     )
@@ -113,14 +107,13 @@ _ROTATE = Statement(
     .where(_BY_ID)
     .values(
         generation=SESSIONS.c.generation + 1,
-        refresh_hash=bindparam("refresh_hash"),
         rotate_time=func.saga_now(),
         expire_time=func.least(
             func.saga_now() + bindparam("idle", IDLE, Interval),
             SESSIONS.c.create_time + bindparam("life", LIFE, Interval),
         ),
     ),
-    _Rotation,
+    _BySession,
     NoRow,
 )
 _END = Statement(delete(SESSIONS).where(_BY_ID), _BySession, NoRow)
@@ -147,12 +140,12 @@ class LocalSessions:
 
 
 async def insert_session(
-    tx: Transaction, *, session_id: UUID, user_id: UUID, refresh_hash: bytes
+    tx: Transaction, *, session_id: UUID, user_id: UUID, seed_hash: bytes
 ) -> None:
     """Insert a session; the transaction must have locked the user's status."""
     await tx.execute(
         _INSERT,
-        _NewSession(session_id=session_id, user_id=user_id, refresh_hash=refresh_hash),
+        _NewSession(session_id=session_id, user_id=user_id, seed_hash=seed_hash),
     )
 
 
@@ -171,9 +164,9 @@ async def lock(tx: Transaction, session_id: UUID) -> Refreshable | None:
     return await tx.first(_LOCK, _BySession(session_id))
 
 
-async def rotate(tx: Transaction, session_id: UUID, *, refresh_hash: bytes) -> None:
+async def rotate(tx: Transaction, session_id: UUID) -> None:
     """Begin the next generation of a session that is locked."""
-    await tx.execute(_ROTATE, _Rotation(session_id=session_id, refresh_hash=refresh_hash))
+    await tx.execute(_ROTATE, _BySession(session_id))
 
 
 async def end(tx: Transaction, session_id: UUID) -> None:

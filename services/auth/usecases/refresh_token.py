@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from services.auth.domain.audit import Audit, Event
 from services.auth.domain.sessions import SessionIssuer, Tokens
-from services.auth.domain.tokens import Refresh, RefreshTokens
+from services.auth.domain.tokens import Refresh, RefreshTokens, seed_hash
 from services.auth.store import sessions as store
 from services.kernel.db.database import Database, Transaction
 from services.kernel.errors import InvalidToken, SessionEnded
@@ -35,35 +35,30 @@ class RefreshToken:
         read = self.tokens.read(refresh_token)
         if read is None:
             raise InvalidToken("The refresh token is not valid. Log in again.")
-        presented = self.tokens.hash(refresh_token)
 
         async def work(tx: Transaction) -> Tokens | None:
-            return await self._renew(tx, read, presented, client_ip)
+            return await self._renew(tx, read, client_ip)
 
         tokens = await self.database.transact("refresh", work)
         if tokens is None:
             raise SessionEnded
         return tokens
 
-    async def _renew(
-        self, tx: Transaction, read: Refresh, presented: bytes, client_ip: str | None
-    ) -> Tokens | None:
+    async def _renew(self, tx: Transaction, read: Refresh, client_ip: str | None) -> Tokens | None:
         """Return the new tokens, or None when the session has ended.
 
         It does not raise: the transaction that ends a session must be committed.
         """
         session = await store.lock(tx, read.session_id)
-        if session is None:
+        if session is None or not hmac.compare_digest(seed_hash(read.seed), session.seed_hash):
             return None
         if read.generation == session.generation:
-            if not hmac.compare_digest(presented, session.refresh_hash):
-                return None
             await self.audit.write(
                 tx, Event.SESSION_RENEWED, user_id=session.user_id, client_ip=client_ip
             )
-            return await self.sessions.renew(tx, read.session_id, session)
+            return await self.sessions.renew(tx, read, session)
         if read.generation == session.generation - 1 and session.rotated_lately:
-            return self.sessions.repeat(read.session_id, session)
+            return self.sessions.repeat(read, session)
         await store.end(tx, read.session_id)
         await self.audit.write(
             tx, Event.REFRESH_REUSE, user_id=session.user_id, client_ip=client_ip

@@ -217,18 +217,26 @@ class AccessTokenVerifier:
         self._verified[token] = claims
 
 
+@dataclass(frozen=True, slots=True)
+class _VerifiedService:
+    principal: ServicePrincipal
+    key: EllipticCurvePublicKey
+    expires_at: float
+
+
 class ServiceTokens:
     """Verifies the tokens that prove which service calls.
 
     Args:
         audience: The called service; a token for another one is refused.
-        trusted: The public key of each service.
+        trusted: The public key of each service. It is asked each time, so that a key that is
+            taken away or replaced counts at once.
     """
 
     def __init__(self, audience: str, trusted: Mapping[str, EllipticCurvePublicKey]) -> None:
         self._audience = audience
         self._trusted = trusted
-        self._verified: dict[str, tuple[ServicePrincipal, float]] = {}
+        self._verified: dict[str, _VerifiedService] = {}
 
     def verify(self, token: str) -> ServicePrincipal:
         """Return the service that signed the token.
@@ -237,24 +245,28 @@ class ServiceTokens:
             InvalidToken: The token is malformed, expired, or not a trusted service's.
         """
         known = self._verified.get(token)
-        if known is not None and known[1] > time.time():
-            return known[0]
-        service, expires_at = self._verify(token)
-        if len(self._verified) >= TOKEN_CACHE_SIZE:
-            self._verified.clear()
-        self._verified[token] = (service, expires_at)
-        return service
+        if known is None or known.expires_at <= time.time() or not self._trusts(known):
+            known = self._verify(token)
+            if len(self._verified) >= TOKEN_CACHE_SIZE:
+                self._verified.clear()
+            self._verified[token] = known
+        return known.principal
 
-    def _verify(self, token: str) -> tuple[ServicePrincipal, float]:
+    def _trusts(self, known: _VerifiedService) -> bool:
+        """Return whether the service still has the key with which the token was verified."""
+        return self._trusted.get(known.principal.name) is known.key
+
+    def _verify(self, token: str) -> _VerifiedService:
         try:
             name = jwt.get_unverified_header(token).get("kid")
         except jwt.PyJWTError as error:
             raise InvalidToken("The service token is malformed.") from error
-        if not isinstance(name, str) or name not in self._trusted:
+        key = self._trusted.get(name) if isinstance(name, str) else None
+        if not isinstance(name, str) or key is None:
             raise InvalidToken("The service token was not signed by a trusted service.")
-        key = self._trusted[name]
         claims = _decoded(token, key, audience=self._audience, issuer=name)
-        return ServicePrincipal(name=name), float(claims["exp"]) + CLOCK_SKEW_SECONDS
+        expires_at = float(claims["exp"]) + CLOCK_SKEW_SECONDS
+        return _VerifiedService(ServicePrincipal(name=name), key, expires_at)
 
 
 def _decoded(

@@ -126,6 +126,12 @@ class Call:
         return self.principal
 
     @property
+    def service(self) -> ServicePrincipal:
+        """The calling service; only for methods that admit services alone."""
+        assert isinstance(self.principal, ServicePrincipal)
+        return self.principal
+
+    @property
     def scope(self) -> str:
         """The owner of the call's idempotency key: two principals may use the same key."""
         match self.principal:

@@ -7,14 +7,24 @@ without the other. Only HMACs are stored: neither key nor request can be read ba
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
 from psycopg.types.json import Jsonb
-from sqlalchemy import bindparam, delete, func, literal_column, select, update
+from sqlalchemy import (
+    ARRAY,
+    LargeBinary,
+    any_,
+    bindparam,
+    delete,
+    func,
+    literal_column,
+    select,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert
 
 from services.kernel.db.database import Reader, Transaction
@@ -28,18 +38,37 @@ from services.kernel.errors import (
 )
 from services.kernel.rpc.call import Call
 from services.kernel.sagas.store import BySaga
+from services.kernel.secret import Secret
 
 _PRINTABLE = re.compile(r"[\x20-\x7e]{1,255}")
 
 
 @dataclass(frozen=True, slots=True)
 class RequestKey:
-    """Names a request of a caller."""
+    """Names a request of a caller.
+
+    Attributes:
+        key_hmac: The HMAC of the caller's name for it.
+        fingerprint: The HMAC of the request.
+        older: The same request by the secret before the one in use, if there is one. Replicas
+            that do not know the new secret yet know it by that name.
+    """
 
     scope: str
     method: str
     key_hmac: bytes
     fingerprint: bytes
+    older: RequestKey | None = None
+
+    @property
+    def names(self) -> Sequence[RequestKey]:
+        """All names of the request, the oldest first."""
+        return [self] if self.older is None else [self.older, self]
+
+    @property
+    def key_hmacs(self) -> list[bytes]:
+        """The HMACs by which its rows are found."""
+        return [name.key_hmac for name in self.names]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +93,7 @@ class RequestKeys:
         secret: The key of the HMACs, the same for every replica.
     """
 
-    def __init__(self, secret: bytes) -> None:
+    def __init__(self, secret: Secret) -> None:
         self._secret = secret
 
     def of(self, call: Call) -> RequestKey | None:
@@ -80,26 +109,27 @@ class RequestKeys:
             raise InvalidField(
                 Violation("idempotency-key", "must be 1 to 255 printable ASCII characters")
             )
-        return RequestKey(
-            scope=call.scope,
-            method=call.method.name,
-            key_hmac=self._hmac(key.encode()),
-            fingerprint=self._hmac(call.message),
+        named: RequestKey | None = None
+        digests = zip(
+            self._secret.digests(key.encode()), self._secret.digests(call.message), strict=True
         )
-
-    def _hmac(self, value: bytes) -> bytes:
-        return hmac.digest(self._secret, value, hashlib.sha256)
+        for key_hmac, fingerprint in reversed(list(digests)):
+            named = RequestKey(call.scope, call.method.name, key_hmac, fingerprint, older=named)
+        return named
 
 
 @dataclass(frozen=True, slots=True)
 class _ByKey:
     scope: str
     method: str
-    key_hmac: bytes
+    key_hmacs: list[bytes]
 
 
 @dataclass(frozen=True, slots=True)
-class _KeyClaim(_ByKey):
+class _KeyClaim:
+    scope: str
+    method: str
+    key_hmac: bytes
     fingerprint: bytes
     saga_id: UUID | None
 
@@ -126,7 +156,7 @@ class _KeyRow:
 _MATCHES = (
     (KEYS.c.scope == bindparam("scope"))
     & (KEYS.c.method == bindparam("method"))
-    & (KEYS.c.key_hmac == bindparam("key_hmac"))
+    & (KEYS.c.key_hmac == any_(bindparam("key_hmacs", type_=ARRAY(LargeBinary))))
 )
 _INSERT = insert(KEYS).values(
     scope=bindparam("scope"),
@@ -160,6 +190,7 @@ _STORE = Statement(
     _KeyAnswer,
     NoRow,
 )
+_GIVE_BACK = Statement(delete(KEYS).where(_MATCHES), _ByKey, NoRow)
 _FREE = Statement(delete(KEYS).where(KEYS.c.saga_id == bindparam("saga_id")), BySaga, NoRow)
 
 
@@ -173,10 +204,15 @@ async def claim(
     Raises:
         IdempotencyKeyReused: The key belongs to another request.
     """
-    claim = _KeyClaim(key.scope, key.method, key.key_hmac, key.fingerprint, saga_id)
-    if await tx.first(_CLAIM, claim) is not None:
-        return None
-    return await _find(tx, _FIND_LOCKED, key)
+    taken: list[bytes] = []
+    for name in key.names:  # the oldest first: every replica knows that one
+        claim = _KeyClaim(name.scope, name.method, name.key_hmac, name.fingerprint, saga_id)
+        if await tx.first(_CLAIM, claim) is None:
+            if taken:  # a replica that no longer knows the older name was faster
+                await tx.execute(_GIVE_BACK, _ByKey(key.scope, key.method, taken))
+            return await _find(tx, _FIND_LOCKED, name)
+        taken.append(name.key_hmac)
+    return None
 
 
 async def find(reader: Reader, key: RequestKey) -> EarlierRequest | None:
@@ -191,10 +227,10 @@ async def find(reader: Reader, key: RequestKey) -> EarlierRequest | None:
 async def _find(
     reader: Reader, statement: Statement[_ByKey, _KeyRow], key: RequestKey
 ) -> EarlierRequest | None:
-    row = await reader.first(statement, _ByKey(key.scope, key.method, key.key_hmac))
+    row = await reader.first(statement, _by(key))
     if row is None:
         return None
-    if not hmac.compare_digest(row.fingerprint, key.fingerprint):
+    if not any(hmac.compare_digest(row.fingerprint, name.fingerprint) for name in key.names):
         raise IdempotencyKeyReused
     error = None if row.error is None else ErrorRecord.from_json(row.error)
     return EarlierRequest(saga_id=row.saga_id, reply=row.reply, error=error)
@@ -202,15 +238,24 @@ async def _find(
 
 async def store_reply(tx: Transaction, key: RequestKey, reply: object) -> None:
     """Keep an answer, as JSON, with a key that was claimed."""
-    await tx.execute(_STORE, _KeyAnswer(key.scope, key.method, key.key_hmac, Jsonb(reply), None))
+    await tx.execute(_STORE, _answer(key, reply=Jsonb(reply)))
 
 
 async def store_refusal(tx: Transaction, key: RequestKey, error: ErrorRecord) -> None:
     """Keep a refusal with a key that was claimed."""
-    kept = Jsonb(error.to_json())
-    await tx.execute(_STORE, _KeyAnswer(key.scope, key.method, key.key_hmac, None, kept))
+    await tx.execute(_STORE, _answer(key, error=Jsonb(error.to_json())))
 
 
 async def free(tx: Transaction, saga_id: UUID) -> None:
     """Forget the key that names a saga."""
     await tx.execute(_FREE, BySaga(saga_id))
+
+
+def _by(key: RequestKey) -> _ByKey:
+    return _ByKey(key.scope, key.method, key.key_hmacs)
+
+
+def _answer(
+    key: RequestKey, *, reply: Jsonb | None = None, error: Jsonb | None = None
+) -> _KeyAnswer:
+    return _KeyAnswer(key.scope, key.method, key.key_hmacs, reply, error)
