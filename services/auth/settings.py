@@ -1,6 +1,8 @@
 """Auth's settings."""
 
-from pydantic import Field, ValidationInfo, field_validator
+from typing import Annotated
+
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
 from services.common.settings import (
     CommonSettings,
@@ -16,6 +18,12 @@ BCRYPT_COST_MIN = {"prod": 10, "test": 4}
 def sink_url(port: int | str) -> str:
     """Return the URL of the mail sink of `lockstep up`."""
     return f"smtp://127.0.0.1:{port}"
+
+
+def _header(sender: str) -> str:
+    if not sender.isprintable():
+        raise ValueError("must be one line, such as Lockstep <no-reply@lockstep.example>")
+    return sender
 
 
 class AuthSettings(CommonSettings):
@@ -34,7 +42,7 @@ class AuthSettings(CommonSettings):
         default_factory=lambda data: sink_url(data["mail_port"]),
         description="SMTP server, smtp(s)://user:password@host:port; the sink by default",
     )
-    mail_from: str = Field(
+    mail_from: Annotated[str, AfterValidator(_header)] = Field(
         default="Lockstep <no-reply@lockstep.example>", description="sender of mail"
     )
     bcrypt_cost: int = Field(

@@ -49,16 +49,20 @@ def main() -> None:
         sys.stderr.close()
         sys.exit(1)
     except Exception as error:
-        if not _is_expected(error):
+        told = _told(error)
+        if told is None:
             raise
-        for line in str(error).splitlines():
+        for line in str(told).splitlines():
             print(f"lockstep: {line}", file=sys.stderr)
         sys.exit(1)
 
 
-def _is_expected(error: Exception) -> bool:
+def _told(error: Exception) -> Exception | None:
+    """Return what to tell about an expected failure, or None for one that nobody expects."""
     from services.cli.errors import CommandError
-    from services.common.files import FileProblem
+    from services.common.files import FileProblem, explained
     from services.common.settings import SettingsError
 
-    return isinstance(error, CommandError | FileProblem | SettingsError)
+    if isinstance(error, OSError):
+        return explained(error)
+    return error if isinstance(error, CommandError | FileProblem | SettingsError) else None

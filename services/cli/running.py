@@ -17,6 +17,8 @@ from services.cli.screen import Screen
 from services.cli.supervisor import Stopped, Supervisor
 from services.cli.system import DATABASES, SETTINGS, System, is_installed
 from services.common import key_files
+from services.common.files import ensure_writable, make_folder
+from services.common.keys import KeyRing
 from services.common.settings import (
     CommonSettings,
     as_environment,
@@ -26,6 +28,7 @@ from services.common.settings import (
     worker_ports,
 )
 
+FOLDERS: Final = ("run", "logs", "mail", "own-keys")
 STOP_MARGIN_SECONDS: Final = 5.0
 MIGRATION_SECONDS_MAX: Final = 300.0
 
@@ -38,10 +41,15 @@ def prepare(system: System, screen: Screen) -> None:
     """
     for line in system.unknown_variables():
         screen.line("lockstep", line)
+    for folder in FOLDERS:
+        make_folder(system.home / folder)
+        ensure_writable(system.home / folder)
     for name in stop_leftovers(system.home, grace_seconds(system)):
         screen.line(name, "was left over by an earlier run: stopped")
     refuse_taken_ports(system)
     key_files.initialise(system.settings["auth"].keys)
+    for name in filter(is_installed, SETTINGS):
+        KeyRing.load(system.settings[name].keys, name)
     if system.is_embedded:
         system.postgres.prepare()
 

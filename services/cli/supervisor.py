@@ -100,6 +100,8 @@ class Supervisor:
         if runner.is_ready:
             return
         while not await program.probe():
+            if runner.task is not None and runner.task.done():
+                runner.task.result()  # raises what has ended the runner, such as a full disk
             if runner.crashes >= CRASHES_AT_START_MAX:
                 raise CommandError(f"{program.name} does not start: its last lines are above")
             if time.monotonic() - begin > READY_SECONDS_MAX:

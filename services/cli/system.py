@@ -17,6 +17,7 @@ from services.cli.errors import CommandError
 from services.cli.postgres import EmbeddedPostgres
 from services.commerce import settings as commerce
 from services.commerce.settings import CommerceSettings
+from services.common.files import make_folder, problem_of
 from services.common.settings import (
     PREFIX,
     CommonSettings,
@@ -157,7 +158,7 @@ def home_lock(home: Path) -> Iterator[None]:
     Raises:
         CommandError: Another process uses the folder; the text names it.
     """
-    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_folder(home)
     with (home / "up.lock").open("a+") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -167,7 +168,10 @@ def home_lock(home: Path) -> Iterator[None]:
                 f"{home} is in use by process {lock.read().strip() or 'unknown'}: "
                 "stop it, or set LOCKSTEP_HOME to another folder"
             ) from None
-        lock.truncate(0)
-        lock.write(str(os.getpid()))
-        lock.flush()
+        try:
+            lock.truncate(0)
+            lock.write(str(os.getpid()))
+            lock.flush()
+        except OSError as error:
+            raise problem_of(error, home, remedy="make it") from None
         yield

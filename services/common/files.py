@@ -84,8 +84,20 @@ def problem_of(error: OSError, path: Path, *, remedy: str) -> FileProblem:
             return FileProblem(
                 f"{path} cannot be reached: each part of its path must be a folder; {remedy}"
             )
+        case FileExistsError():
+            return FileProblem(f"{path} must be a folder: rename or remove what has this name")
+        case IsADirectoryError():
+            return FileProblem(f"{path} is a folder, but must be a file: rename or remove it")
         case _:
             return FileProblem(f"{path} cannot be used: {reason}")
+
+
+def explained(error: OSError) -> Exception:
+    """Say what an error of the system means, if it is about a file; else return it as it is."""
+    if not isinstance(error.filename, str | bytes):
+        return error
+    path = Path(os.fsdecode(error.filename))
+    return problem_of(error, path, remedy="make it, or change the setting that names its folder")
 
 
 def make_folder(path: Path) -> None:
@@ -96,12 +108,23 @@ def make_folder(path: Path) -> None:
     """
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except FileExistsError:
-        raise FileProblem(
-            f"{path} must be a folder: rename or remove the file of this name"
-        ) from None
     except OSError as error:
         raise problem_of(error, path, remedy="make the folder above it") from None
+
+
+def ensure_writable(folder: Path) -> None:
+    """Make sure that files can be made in a folder, by making one.
+
+    Raises:
+        FileProblem: No file can be made there, or the disk is full.
+    """
+    try:
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(b"x")
+            file.flush()
+    except OSError as error:
+        error.filename = None
+        raise problem_of(error, folder, remedy="make it") from None
 
 
 def write_file(path: Path, content: bytes) -> None:
@@ -137,8 +160,6 @@ def locked(folder: Path) -> Iterator[None]:
     path = folder / ".lock"
     try:
         lock = path.open("w")
-    except IsADirectoryError:
-        raise FileProblem(f"{path} is a folder, but must be a file: remove it") from None
     except OSError as error:
         raise problem_of(error, path, remedy="make its folder") from None
     with lock:

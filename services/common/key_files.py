@@ -61,6 +61,9 @@ def initialise(folder: Path, services: Sequence[str] = SERVICES) -> list[str]:
         inherited = _move_old_layout(folder)
         trusted = _trusted_texts(folder)
         known = [*services, *(name for name in trusted if name not in services)]
+        for name in known:
+            if (folder / name).exists() and not (folder / name).is_dir():
+                raise KeysError(f"{folder / name} must be a folder: rename or remove the file")
         made = [name for name in services if _make_identity(folder, name, trusted)]
         here = [name for name in known if (folder / name / IDENTITY).exists()]
         _trust(folder, here, trusted)

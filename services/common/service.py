@@ -25,7 +25,7 @@ from opentelemetry.metrics import Meter
 from sqlalchemy import literal, select
 
 from services.common.auth_client import Authentication
-from services.common.files import FileProblem
+from services.common.files import FileProblem, explained
 from services.common.keys import KeyRing
 from services.common.settings import CommonSettings, SettingsError, load
 from services.kernel.db.cleaner import Cleaner, Cleanup
@@ -244,8 +244,10 @@ def run(
 
     try:
         uvloop.run(serve())
-    except (SettingsError, FileProblem, DatabaseUnfit, TelemetryError, OSError) as error:
-        sys.exit(f"{name}: {error}")
+    except OSError as error:
+        sys.exit(f"{name}: {explained(error)}")
+    except (SettingsError, FileProblem, DatabaseUnfit, TelemetryError) as error:
+        sys.exit("\n".join(f"{name}: {line}" for line in str(error).splitlines()))
 
 
 def database_probe(database: Database) -> Probe:

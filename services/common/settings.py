@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeVar
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -129,9 +130,13 @@ def _postgres_url(url: str) -> str:
 
 
 def _smtp_url(url: str) -> str:
-    if not re.match(r"smtps?://[^\s/]+", url):
-        raise ValueError("must be a URL, smtp://user:password@host:port")
-    return url
+    try:
+        parts = urlsplit(url)
+        if re.match(r"smtps?://[^\s/]+", url) and parts.hostname and parts.port != 0:
+            return url
+    except ValueError:
+        pass  # the error may quote the password
+    raise ValueError("must be a URL, smtp://user:password@host:port")
 
 
 def _target(target: str) -> str:

@@ -10,6 +10,7 @@ import argparse
 import sys
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
+from pathlib import Path
 from typing import Final
 
 import structlog
@@ -24,7 +25,7 @@ from services.gateway.http.upstream import Upstream, UpstreamError, foreign_upst
 from services.gateway.lockstep import GatewaySettings, StartError
 from services.gateway.openapi.docs import api_pages
 
-REFUSALS: Final = (StartError, DescriptorError, UpstreamError, OSError)
+REFUSALS: Final = (StartError, DescriptorError, UpstreamError)
 
 log = structlog.get_logger("lockstep.gateway")
 
@@ -66,7 +67,7 @@ async def serve(arguments: argparse.Namespace) -> None:
     lockstep.start_logging(settings)
     is_foreign = arguments.descriptors is not None
     if is_foreign:
-        registry = descriptors.load(arguments.descriptors.read_bytes())
+        registry = load_file(arguments.descriptors)
         upstreams = foreign_upstreams(arguments.upstream, ca=arguments.upstream_tls)
     else:
         registry = descriptors.load(lockstep.own_descriptors())
@@ -85,10 +86,26 @@ async def serve(arguments: argparse.Namespace) -> None:
         log.info("stopping")
 
 
+def load_file(path: Path) -> Registry:
+    """Read the descriptors of foreign services.
+
+    Raises:
+        StartError: The file cannot be read.
+        DescriptorError: It holds no descriptors.
+    """
+    remedy = "make it with protoc --include_imports --descriptor_set_out"
+    try:
+        return descriptors.load(lockstep.read_file(path, remedy=remedy))
+    except DescriptorError as error:
+        raise DescriptorError(f"{path}: {error}") from None
+
+
 def main() -> None:
     """Run the process; refuse a start in a line for each reason."""
     try:
         uvloop.run(serve(read_arguments()))
+    except OSError as error:
+        sys.exit(f"{lockstep.NAME}: {lockstep.explained(error)}")
     except REFUSALS as error:
         sys.exit(f"{lockstep.NAME}: {error}")
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Final
+
+PORT_MAX: Final = 65_535
 
 
 def read_arguments() -> argparse.Namespace:
@@ -32,10 +35,17 @@ def read_arguments() -> argparse.Namespace:
         action="store_true",
         help="refuse to start if a method cannot be served, instead of leaving it out",
     )
-    parser.add_argument("--port", type=int, help="listen here instead of LOCKSTEP_GATEWAY_PORT")
+    parser.add_argument("--port", type=_port, help="listen here instead of LOCKSTEP_GATEWAY_PORT")
     arguments = parser.parse_args()
     if bool(arguments.descriptors) != bool(arguments.upstream):
         parser.error("--descriptors and --upstream belong together")
     if arguments.upstream_tls and not arguments.upstream:
         parser.error("--upstream-tls needs --upstream")
     return arguments
+
+
+def _port(text: str) -> int:
+    port = int(text)
+    if not 0 <= port <= PORT_MAX:
+        raise argparse.ArgumentTypeError(f"must be 0 to {PORT_MAX}")
+    return port

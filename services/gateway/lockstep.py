@@ -8,13 +8,14 @@ needs, because gRPC and the keys would make the command start later.
 from __future__ import annotations
 
 import importlib.resources
+import ipaddress
 import json
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_settings import NoDecode
 
 from services.common.settings import CommonSettings, SettingsError, load
@@ -26,6 +27,7 @@ from services.gateway.http.config import (
     Limits,
     ServerConfig,
 )
+from services.gateway.http.headers import HeaderPolicy
 
 if TYPE_CHECKING:
     from lockstep_clients import ServiceIdentity
@@ -47,24 +49,44 @@ def _several(value: Any) -> Any:
     return tuple(each.strip() for each in value.split(",") if each.strip())
 
 
+def _folder(path: Path | None) -> Path | None:
+    if path is not None and not path.is_dir():
+        raise ValueError("must be a folder")
+    return path
+
+
+def _passable(names: tuple[str, ...]) -> tuple[str, ...]:
+    HeaderPolicy(names, reserved=RESERVED_HEADERS)  # refuses names that must not pass
+    return names
+
+
+def _networks(names: tuple[str, ...]) -> tuple[str, ...]:
+    for name in names:
+        try:
+            ipaddress.ip_network(name)
+        except ValueError:
+            raise ValueError(f"must be networks such as 10.0.0.0/8, not {name}") from None
+    return names
+
+
 Several = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_several)]
 
 
 class GatewaySettings(CommonSettings):
     """The gateway's settings beside the common ones."""
 
-    gateway_static: Path | None = Field(
+    gateway_static: Annotated[Path | None, AfterValidator(_folder)] = Field(
         default=None, description="folder of a browser client, served at /"
     )
     gateway_origins: Several = Field(
         default=(),
         description="origins whose browsers may call (CORS), separated by commas, or *",
     )
-    gateway_headers: Several = Field(
+    gateway_headers: Annotated[Several, AfterValidator(_passable)] = Field(
         default=(),
         description="further request headers that services get; grpc-metadata-x arrives as x",
     )
-    gateway_trusted_proxies: Several = Field(
+    gateway_trusted_proxies: Annotated[Several, AfterValidator(_networks)] = Field(
         default=(), description="networks whose X-Forwarded-For is believed, such as 10.0.0.0/8"
     )
     gateway_ignore_unknown: bool = Field(default=False, description="drop unknown fields of a body")
@@ -169,9 +191,35 @@ def gateway_config(
 
 
 def own_descriptors() -> bytes:
-    """Read the descriptors of our own services."""
+    """Read the descriptors of our own services.
+
+    Raises:
+        StartError: They cannot be read.
+    """
     package, name = DESCRIPTORS
-    return (importlib.resources.files(package) / name).read_bytes()
+    with importlib.resources.as_file(importlib.resources.files(package) / name) as path:
+        return read_file(path, remedy="run `make protos`, or install lockstep-clients again")
+
+
+def read_file(path: Path, *, remedy: str) -> bytes:
+    """Read a file that must not be empty.
+
+    Raises:
+        StartError: It cannot be read.
+    """
+    from services.common import files
+
+    try:
+        return files.read_file(path, remedy=remedy)
+    except files.FileProblem as error:
+        raise StartError(str(error)) from None
+
+
+def explained(error: OSError) -> Exception:
+    """Say what an error of the system means, if it is about a file."""
+    from services.common import files
+
+    return files.explained(error)
 
 
 def own_upstreams(settings: GatewaySettings, services: Iterable[str]) -> dict[str, Upstream]:

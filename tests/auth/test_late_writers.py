@@ -12,6 +12,7 @@ from services.auth.model import CanonicalEmail
 from services.auth.usecases.logout import Logout
 from services.kernel.ids import new_id
 from services.kernel.rpc.call import UserPrincipal
+from services.kernel.secret import Secret
 from tests.auth.world import World
 
 IP = "192.0.2.1"
@@ -29,13 +30,15 @@ async def user_id(world: World) -> UUID:
 
 @pytest.mark.parametrize("all_sessions", [False, True])
 async def test_a_logout(world: World, user_id: UUID, all_sessions: bool) -> None:
-    logout = Logout(world.running.database, Audit(b"secret"))
+    logout = Logout(world.running.database, Audit(Secret.of(b"secret")))
     caller = UserPrincipal(id=user_id, session_id=new_id(), role="student")
     await logout(caller=caller, all_sessions=all_sessions, client_ip=IP)
     assert await world.sql("SELECT id FROM audit_log") == []
 
 
 async def test_a_wrong_password(world: World, user_id: UUID) -> None:
-    throttle = LoginThrottle(world.running.database, b"secret", Audit(b"secret"))
+    throttle = LoginThrottle(
+        world.running.database, Secret.of(b"secret"), Audit(Secret.of(b"secret"))
+    )
     await throttle.fail(EMAIL, event=Event.LOGIN_FAIL, user_id=user_id, client_ip=IP)
     assert [row.user_id for row in await world.sql("SELECT user_id FROM audit_log")] == [None]

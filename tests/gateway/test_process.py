@@ -29,14 +29,16 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 @contextlib.asynccontextmanager
-async def process(*arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
+async def process(
+    *arguments: str, keys: Path = Path("/nonexistent")
+) -> AsyncIterator[asyncio.subprocess.Process]:
     started = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
         "services.gateway",
         *arguments,
         cwd=Path(__file__).parents[2],
-        env={**os.environ, "LOCKSTEP_LOG_FORMAT": "json", "LOCKSTEP_KEYS": "/nonexistent"},
+        env={**os.environ, "LOCKSTEP_LOG_FORMAT": "json", "LOCKSTEP_KEYS": str(keys)},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
@@ -84,8 +86,8 @@ async def test_it_fronts_a_foreign_service_and_stops_in_order(
             assert await started.wait() == 0
 
 
-async def test_it_fronts_our_own_services_without_arguments(library_file: Path) -> None:
-    async with process("--port", "0") as started:
+async def test_it_fronts_our_own_services_without_arguments(library_file: Path, keys: Path) -> None:
+    async with process("--port", "0", keys=keys) as started:
         client = Client(await port_of(started))
         described = (await client.get("/openapi.json")).json
         assert len(described["paths"]) > 30

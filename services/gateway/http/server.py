@@ -47,8 +47,11 @@ def listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family, backlog=BACKLOG)
+    except (UnicodeError, TypeError):  # the name cannot be encoded (IDNA)
+        raise OSError(f"cannot listen on {host}:{port}: this cannot be a host name") from None
     except OSError as error:
-        reason = os.strerror(error.errno) if error.errno else str(error)
+        is_lookup = error.errno is None or error.errno < 0  # these have errors of their own
+        reason = str(error.strerror) if is_lookup else os.strerror(error.errno or 0)
         raise OSError(f"cannot listen on {host}:{port}: {reason}") from None
 
 

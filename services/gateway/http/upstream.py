@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final, Protocol
 
 import grpc
+from cryptography import x509
 
 from services.gateway.http.config import ANSWER_BYTES, ChannelOptions, Resolve
 
@@ -92,8 +93,17 @@ def foreign_upstreams(given: Iterable[str], *, ca: str | None = None) -> dict[st
 def _tls(ca: str | None) -> grpc.ChannelCredentials | None:
     if ca is None:
         return None
-    roots = None if ca == SYSTEM_CA else Path(ca).read_bytes()
-    return grpc.ssl_channel_credentials(root_certificates=roots)
+    return grpc.ssl_channel_credentials(None if ca == SYSTEM_CA else _certificates(Path(ca)))
+
+
+def _certificates(path: Path) -> bytes:
+    """Read certificates. gRPC itself takes anything, and then fails at each connection."""
+    content = path.read_bytes()
+    try:
+        x509.load_pem_x509_certificates(content)
+    except ValueError:
+        raise UpstreamError(f"{path} must hold certificates as PEM") from None
+    return content
 
 
 class Channels:

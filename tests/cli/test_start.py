@@ -1,0 +1,350 @@
+"""Whatever is wrong with a file or folder that a start reads, it is told in one line."""
+
+import contextlib
+import os
+import secrets
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from services.common.key_files import initialise
+from services.common.keys import SERVICES, secrets_of
+from tests.cli.zygote import Zygote
+
+pytestmark = pytest.mark.processes
+
+NOBODY = 65_534
+IS_ROOT = os.getuid() == 0
+
+Damage = Callable[[Path], object]
+
+
+def as_locked_file(path: Path) -> None:
+    path.touch()
+    lock(path)
+
+
+def as_locked_folder(path: Path) -> None:
+    path.mkdir()
+    lock(path)
+
+
+@pytest.fixture(scope="module")
+def zygote() -> Iterator[Zygote]:
+    made = Zygote()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def keys(home: Path) -> Path:
+    initialise(home / "keys")
+    return home / "keys"
+
+
+def halve(path: Path) -> None:
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+
+
+def become_folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+def become_file(path: Path) -> None:
+    shutil.rmtree(path, ignore_errors=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("not a folder")
+
+
+def lock(path: Path) -> None:
+    path.chmod(0)
+
+
+OF_FILES: dict[str, Damage] = {
+    "missing": Path.unlink,
+    "empty": lambda path: path.write_bytes(b""),
+    "cut in half": halve,
+    "garbage": lambda path: path.write_bytes(secrets.token_bytes(200)),
+    "a folder": become_folder,
+    "mode 000": lock,
+}
+OF_FOLDERS: dict[str, Damage] = {"missing": shutil.rmtree, "a file": become_file, "mode 000": lock}
+
+
+def files_of(service: str) -> list[str]:
+    files = [
+        "trusted.json",
+        *(f"{service}/{name}" for name in ("identity.pem", *secrets_of(service))),
+    ]
+    if service == "auth":
+        files += ["auth/tokens/tokens.json", "auth/tokens/*.pem"]
+    return files
+
+
+def folders_of(service: str) -> list[str]:
+    return [".", service, *(["auth/tokens"] if service == "auth" else [])]
+
+
+def as_user(home: Path, damage: str) -> int | None:
+    """Return whose the process is: modes do not hold root up."""
+    if not IS_ROOT or damage != "mode 000":
+        return None
+    subprocess.run(["chown", "-R", f"{NOBODY}:{NOBODY}", str(home.parent)], check=True)
+    return NOBODY
+
+
+def assert_one_line(code: int, errors: str, *, prefix: str, names: Path | str) -> None:
+    assert "Traceback" not in errors
+    lines = errors.splitlines()
+    assert (code, len(lines)) == (1, 1), errors
+    assert lines[0].startswith(f"{prefix}: ")
+    assert str(names) in lines[0]
+
+
+KEY_CASES = [
+    (service, path, damage)
+    for service in ("auth", "profile", "gateway")
+    for paths, damages in ((files_of(service), OF_FILES), (folders_of(service), OF_FOLDERS))
+    for path in paths
+    for damage in damages
+]
+
+
+@pytest.mark.parametrize("case", KEY_CASES, ids=" ".join)
+def test_a_service_tells_what_is_wrong_with_its_keys(
+    zygote: Zygote, keys: Path, environment: dict[str, str], case: tuple[str, str, str]
+) -> None:
+    service, path, damage = case
+    (found,) = keys.glob(path) if "*" in path else [keys / path]
+    given = (OF_FOLDERS | OF_FILES)[damage] if found.is_file() else (OF_FILES | OF_FOLDERS)[damage]
+    uid = as_user(keys.parent, damage)
+    given(found)
+
+    code, _, errors = zygote.run(f"services.{service}", environment=environment, uid=uid)
+
+    assert_one_line(code, errors, prefix=service, names=keys)
+
+
+COMMAND_CASES = [
+    (arguments, path, damage)
+    for arguments in (("up",), ("keys", "init"))
+    for service in SERVICES
+    for path in files_of(service)
+    for damage in OF_FILES
+    # What is missing is made; of the keys that are not here, nothing is known.
+    if damage != "missing" and (path != "trusted.json" or service == "auth")
+] + [
+    (arguments, folder, "a file")
+    for arguments in (("up",), ("keys", "init"))
+    for folder in (".", "auth", "profile", "auth/tokens", ".lock")
+]
+# It needs all of them, and the identity of a service that is trusted already is not made anew.
+COMMAND_CASES += [
+    (("up",), f"{service}/identity.pem", "missing") for service in ("auth", "commerce", "gateway")
+]
+
+
+@pytest.mark.parametrize("case", COMMAND_CASES, ids=lambda case: " ".join((*case[0], *case[1:])))
+def test_the_command_tells_what_is_wrong_with_the_keys_and_replaces_none(
+    zygote: Zygote,
+    keys: Path,
+    environment: dict[str, str],
+    case: tuple[tuple[str, ...], str, str],
+) -> None:
+    arguments, path, damage = case
+    (found,) = keys.glob(path) if "*" in path else [keys / path]
+    uid = as_user(keys.parent, damage)
+    if path == ".lock":
+        become_folder(found)
+    else:
+        (OF_FILES | {"a file": become_file})[damage](found)
+    before = found.read_bytes() if found.is_file() else None
+
+    code, _, errors = zygote.run("services.cli", *arguments, environment=environment, uid=uid)
+
+    assert_one_line(code, errors, prefix="lockstep", names=keys)
+    assert before == (found.read_bytes() if found.is_file() else None)
+
+
+def make_cluster(home: Path) -> Path:
+    path = home / "postgres" / "data" / "PG_VERSION"
+    path.parent.mkdir(parents=True)
+    path.write_text("18\n")
+    return path
+
+
+def as_folder(path: Path) -> None:
+    path.mkdir(parents=True)
+
+
+HOME_CASES: dict[str, tuple[str, Damage]] = {
+    "the data folder is a file": (".", become_file),
+    "the data folder is locked": (".", lock),
+    "the lock is a folder": ("up.lock", as_folder),
+    "a pid file is a folder": ("run/auth.pid", as_folder),
+    "a pid file is locked": (
+        "run/auth.pid",
+        as_locked_file,
+    ),
+    **{
+        f"{name}/ is a file": (name, become_file)
+        for name in ("run", "logs", "mail", "own-keys", "postgres")
+    },
+    **{
+        f"{name}/ is locked": (name, as_locked_folder)
+        for name in ("run", "logs", "mail", "own-keys", "postgres")
+    },
+    "the own keys of a service are a file": ("own-keys/auth", become_file),
+    "a link to keys is a folder": ("own-keys/auth/trusted.json", as_folder),
+    "the cluster is a file": ("postgres/data", become_file),
+    "the cluster has no version": ("postgres/data", as_folder),
+    "the version is empty": ("postgres/data/PG_VERSION", Path.touch),
+    "the version is garbage": (
+        "postgres/data/PG_VERSION",
+        lambda path: path.write_bytes(b"\xff18"),
+    ),
+    "the version is another one": (
+        "postgres/data/PG_VERSION",
+        lambda path: path.write_text("12\n"),
+    ),
+    "the version is a folder": ("postgres/data/PG_VERSION", as_folder),
+    "the server's pid file is a folder": ("postgres/data/postmaster.pid", as_folder),
+}
+
+
+@pytest.mark.parametrize("case", HOME_CASES)
+def test_up_tells_what_is_wrong_with_the_data_folder(
+    zygote: Zygote, home: Path, environment: dict[str, str], case: str
+) -> None:
+    path, damage = HOME_CASES[case]
+    home.mkdir(mode=0o700)
+    if path.startswith("postgres/data/"):
+        make_cluster(home)
+        if path.endswith("PG_VERSION"):
+            (home / path).unlink()
+    elif "/" in path and "is a folder" not in case:
+        (home / path).parent.mkdir(exist_ok=True)
+    uid = None
+    if "locked" in case:
+        uid = as_user(home, "mode 000")
+        os.chown(home, NOBODY, NOBODY) if IS_ROOT else None
+    damage(home / path)
+    if uid is not None:
+        for found in (home / path, (home / path).parent):
+            os.chown(found, uid, uid)
+
+    code, _, errors = zygote.run("services.cli", "up", environment=environment, uid=uid)
+
+    assert_one_line(code, errors, prefix="lockstep", names=home)
+
+
+@pytest.mark.parametrize("place", ["/proc/lockstep", "/dev/null/home", "/sys/lockstep"])
+@pytest.mark.parametrize("arguments", [("up",), ("keys", "init")])
+def test_a_place_where_nothing_can_be_made_is_told(
+    zygote: Zygote, environment: dict[str, str], arguments: tuple[str, ...], place: str
+) -> None:
+    where = environment | {"LOCKSTEP_HOME": place}
+
+    code, _, errors = zygote.run("services.cli", *arguments, environment=where)
+
+    assert_one_line(code, errors, prefix="lockstep", names=place)
+
+
+@pytest.mark.parametrize("arguments", [("up",), ("keys", "init")])
+def test_a_full_disk_is_told_and_leaves_no_half_file(
+    zygote: Zygote, home: Path, environment: dict[str, str], arguments: tuple[str, ...]
+) -> None:
+    home.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(home)]
+    if subprocess.run(mount, check=False, capture_output=True).returncode != 0:
+        pytest.skip("this user may not mount a small file system")
+    try:
+        fill(home / "filler")
+        code, _, errors = zygote.run("services.cli", *arguments, environment=environment)
+
+        assert_one_line(code, errors, prefix="lockstep", names=home)
+        assert "No space left" in errors
+        assert [
+            path
+            for path in home.rglob("*")
+            if path.is_file() and path.stat().st_size == 0 and not path.name.endswith("lock")
+        ] == []
+    finally:
+        subprocess.run(["umount", str(home)], check=True)
+
+
+def fill(path: Path) -> None:
+    with contextlib.suppress(OSError), path.open("wb", buffering=0) as file:
+        while True:
+            file.write(bytes(4096))
+
+
+@pytest.mark.parametrize("option", ["--descriptors", "--upstream-tls"])
+@pytest.mark.parametrize("damage", OF_FILES)
+def test_the_gateway_tells_what_is_wrong_with_a_file_of_its_arguments(
+    zygote: Zygote, home: Path, environment: dict[str, str], option: str, damage: str
+) -> None:
+    home.mkdir()
+    good, path = home / "good.binpb", home / "file"
+    from services.gateway import lockstep
+
+    good.write_bytes(lockstep.own_descriptors())
+    path.write_bytes(lockstep.own_descriptors())
+    uid = as_user(home, damage)
+    OF_FILES[damage](path)
+    upstream = ("--upstream", "lockstep.auth.v1.AuthService=127.0.0.1:9")
+    files = {"--descriptors": good, option: path}
+    arguments = [part for name, each in files.items() for part in (name, str(each))]
+
+    code, _, errors = zygote.run(
+        "services.gateway", *arguments, *upstream, environment=environment, uid=uid
+    )
+
+    assert_one_line(code, errors, prefix="gateway", names=path)
+
+
+WRONG_SETTINGS = [
+    ("gateway", "GATEWAY_STATIC", "/nonexistent"),
+    ("gateway", "GATEWAY_STATIC", "/etc/hostname"),
+    ("gateway", "GATEWAY_ORIGINS", "["),
+    ("gateway", "GATEWAY_ORIGINS", "[1]"),
+    ("gateway", "GATEWAY_HEADERS", "host"),
+    ("gateway", "GATEWAY_HEADERS", "x-lockstep-service"),
+    ("gateway", "GATEWAY_HEADERS", "two words"),
+    ("gateway", "GATEWAY_TRUSTED_PROXIES", "10.0.0.1/8"),
+    ("gateway", "GATEWAY_TRUSTED_PROXIES", "everybody"),
+    ("gateway", "AUTH_ADDRESS", "host"),
+    ("gateway", "HOST", "nobody.invalid"),
+    ("gateway", "HOST", "ü.."),
+    ("gateway", "HOST", "192.0.2.1"),
+    ("gateway", "KEYS", "/etc/hostname"),
+    ("auth", "SMTP_URL", "smtp://host:99999"),
+    ("auth", "SMTP_URL", "smtp://[::1"),
+    ("auth", "SMTP_URL", "smtp://user:hunter2@:25"),
+    ("auth", "AUTH_DATABASE_URL", "postgresql://u:hunter2@[::1"),
+    ("auth", "AUTH_DATABASE_URL", "postgresql://h/x?nothing=1"),
+    ("auth", "MAIL_FROM", "a\nb"),
+]
+
+
+@pytest.mark.parametrize("case", WRONG_SETTINGS, ids=" ".join)
+def test_a_wrong_setting_is_told_in_one_line(
+    zygote: Zygote, keys: Path, environment: dict[str, str], case: tuple[str, str, str]
+) -> None:
+    service, name, value = case
+    given = environment | {f"LOCKSTEP_{name}": value}
+
+    code, _, errors = zygote.run(f"services.{service}", environment=given)
+
+    assert_one_line(
+        code,
+        errors,
+        prefix=service,
+        names=value if name in {"HOST", "KEYS"} else f"LOCKSTEP_{name}",
+    )
+    assert "hunter2" not in errors
