@@ -170,8 +170,8 @@ def home_lock(home: Path) -> Iterator[None]:
             ) from None
         try:
             lock.truncate(0)
-            lock.write(str(os.getpid()))
-            lock.flush()
+            # Unbuffered: what a full disk does not take, `close` would try to write again.
+            os.write(lock.fileno(), str(os.getpid()).encode())
         except OSError as error:
             raise problem_of(error, home, remedy="make it") from None
         yield
