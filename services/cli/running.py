@@ -27,6 +27,7 @@ from services.common.settings import (
     variable,
     worker_ports,
 )
+from services.gateway.lockstep import GatewaySettings
 
 FOLDERS: Final = ("run", "logs", "mail", "own-keys")
 STOP_MARGIN_SECONDS: Final = 5.0
@@ -112,7 +113,7 @@ def workers(system: System, name: str) -> list[Program]:
     """Describe the processes of a service; each listens on a port of its own."""
     settings = system.settings[name]
     host = peer_host(settings.host)
-    scheme = "http://" if name == "gateway" else ""
+    scheme = f"{settings.scheme}://" if isinstance(settings, GatewaySettings) else ""
     ports = worker_ports(getattr(settings, f"{name}_port"), settings.workers)
     own_keys = key_files.view(settings.keys, name, at=system.home / "own-keys" / name)
     return [
@@ -189,7 +190,8 @@ def grace_seconds(system: System) -> float:
 def gateway_url(system: System) -> str:
     """Return the gateway's URL for this machine."""
     settings = system.settings["gateway"]
-    return f"http://{peer_host(settings.host)}:{settings.gateway_port}"
+    assert isinstance(settings, GatewaySettings)
+    return f"{settings.scheme}://{peer_host(settings.host)}:{settings.gateway_port}"
 
 
 async def _migrate(system: System) -> None:

@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator
 from pydantic_settings import NoDecode
 
 from services.common.settings import CommonSettings, SettingsError, load
@@ -114,7 +114,9 @@ class GatewaySettings(CommonSettings):
         default=None, description="certificate with its chain (PEM), to serve HTTPS"
     )
     gateway_tls_key: Path | None = Field(
-        default=None, description="key of LOCKSTEP_GATEWAY_TLS_CERT (PEM)"
+        default=None,
+        validate_default=True,
+        description="key of LOCKSTEP_GATEWAY_TLS_CERT (PEM)",
     )
     gateway_body_bytes: int = Field(
         default=1024 * 1024, ge=1024, le=4 * 1024 * 1024, description="largest request body"
@@ -137,6 +139,18 @@ class GatewaySettings(CommonSettings):
     gateway_error_domain: str = Field(
         default="lockstep", description="ErrorInfo.domain of the gateway's own errors"
     )
+
+    @property
+    def scheme(self) -> str:
+        """The scheme of the gateway's URLs."""
+        return "https" if self.gateway_tls_cert else "http"
+
+    @field_validator("gateway_tls_key")
+    @classmethod
+    def _has_certificate(cls, key: Path | None, info: ValidationInfo) -> Path | None:
+        if (key is None) != (info.data.get("gateway_tls_cert") is None):
+            raise ValueError("must be set together with LOCKSTEP_GATEWAY_TLS_CERT")
+        return key
 
 
 class StartError(ValueError):

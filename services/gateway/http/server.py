@@ -1,39 +1,30 @@
-"""The HTTP server: granian in this event loop, on a socket of ours."""
+"""The HTTP server: it listens, renews its certificate, and stops in order."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import os
-import resource
 import signal
 import socket
-from collections.abc import AsyncIterator
-from typing import Any, Final
+from collections.abc import AsyncIterator, Coroutine
+from typing import Final
 
 import structlog
-from granian._granian import SocketHolder
-from granian.constants import HTTPModes, Interfaces, SSLProtocols
-from granian.http import HTTP1Settings, HTTP2Settings
-from granian.log import LogLevels
-from granian.server.embed import Server
 
+from services.gateway.http import certificates
 from services.gateway.http.app import Gateway
-from services.gateway.http.config import HeadLimits, ServerConfig
-from services.gateway.http.messages import Receive, Scope, Send
+from services.gateway.http.config import Certificate, HeadLimits, ServerConfig
+from services.gateway.http.listener import BACKLOG, Edge, Listener
 
-BACKLOG: Final = 2048
-CONNECTIONS_MAX: Final = 10_000
-FILES_LEFT: Final = 128
-"""The files that a process may still open when it has all connections."""
-BUFFER_BYTES_MIN: Final = 8192
-HEAD_MARGIN_BYTES: Final = 16 * 1024
-"""The application itself refuses heads that are longer than the limits by so much."""
 LAST_SECONDS: Final = 1.0
 """The time in which the last answers reach their clients."""
-
-# It would give granian a handler of its own, which writes to the standard output.
-_LOGGING: Final = {"incremental": True, "formatters": {}, "handlers": {}, "loggers": {}}
+LOOK_SECONDS: Final = 10.0
+"""The pause between two looks at the files of the certificate."""
+SETTLE_SECONDS: Final = 1.0
+"""A listener that cannot use its certificate ends within this time."""
+HANDSHAKE_SECONDS: Final = 11.0
+"""A second more than granian gives to a TLS handshake."""
 
 log = structlog.get_logger("lockstep.gateway")
 
@@ -55,90 +46,6 @@ def listen(host: str, port: int) -> socket.socket:
         raise OSError(f"cannot listen on {host}:{port}: {reason}") from None
 
 
-class Edge:
-    """Pass requests on; a server that leaves tells its clients to open another connection."""
-
-    def __init__(self, app: Gateway) -> None:
-        self._app = app
-        self.is_leaving = False
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request (ASGI)."""
-
-        async def told(message: Any) -> None:
-            if self.is_leaving and message["type"] == "http.response.start":
-                rest = [each for each in message["headers"] if each[0] != b"connection"]
-                message = {**message, "headers": [*rest, (b"connection", b"close")]}
-            await send(message)
-
-        has_connections = scope["http_version"].startswith("1")  # RFC 9113 8.2.2
-        await self._app(scope, receive, told if has_connections else send)
-
-
-class Listener(Server):
-    """granian on a socket that is open already.
-
-    By itself it would share a port that another process has, could not tell which port it got,
-    and takes no host names.
-
-    Args:
-        edge: The application.
-        sock: The socket. It stays open when the listener closes.
-        config: The configuration.
-        limits: The limits of the heads of requests.
-    """
-
-    def __init__(
-        self, edge: Edge, sock: socket.socket, config: ServerConfig, limits: HeadLimits
-    ) -> None:
-        self.edge: Final = edge
-        self._sock = sock
-        self._accepting = -1
-        head_bytes = limits.url_bytes + limits.header_bytes
-        certificate = config.certificate
-        super().__init__(
-            edge,
-            interface=Interfaces.ASGINL,
-            http=HTTPModes.auto if config.has_http2 else HTTPModes.http1,
-            websockets=False,
-            backlog=BACKLOG,
-            backpressure=_connections(),
-            http1_settings=HTTP1Settings(
-                header_read_timeout=round(config.idle_seconds * 1000),
-                max_buffer_size=max(BUFFER_BYTES_MIN, head_bytes + HEAD_MARGIN_BYTES),
-            ),
-            http2_settings=HTTP2Settings(
-                keep_alive_interval=round(config.idle_seconds * 1000),
-                max_headers_size=head_bytes + HEAD_MARGIN_BYTES,
-            ),
-            log_level=LogLevels.error,
-            log_dictconfig=_LOGGING,
-            ssl_cert=certificate.chain if certificate else None,
-            ssl_key=certificate.key if certificate else None,
-            ssl_protocol_min=SSLProtocols.tls12,
-        )
-
-    def _init_shared_socket(self) -> None:
-        # granian closes the file that it gets.
-        self._accepting = os.dup(self._sock.fileno())
-        holder: Any = SocketHolder  # Its stub has no constructor.
-        self._shd = holder(fd=self._accepting, uds=False, backlog=BACKLOG)
-
-    def close(self) -> None:
-        """Accept nothing more, close idle connections, and the others when they become idle."""
-        self.stop()  # type: ignore[no-untyped-call]
-
-    def stop_accepting(self) -> None:
-        """Take no more connections; those that are being made, and all others, stay.
-
-        Another socket takes the place of the file that granian accepts from. Nobody connects to
-        it. A listener that granian closes would drop the TLS handshakes that are under way.
-        """
-        with socket.create_server(("127.0.0.1", 0)) as silent:
-            os.set_blocking(silent.fileno(), False)
-            os.dup2(silent.fileno(), self._accepting, inheritable=False)
-
-
 class HttpServer:
     """Serve a gateway until it is stopped.
 
@@ -157,13 +64,20 @@ class HttpServer:
         self._config = config
         self._limits = limits
         self._listeners: dict[Listener, asyncio.Task[None]] = {}
+        self._background: set[asyncio.Task[None]] = set()
 
     def start(self) -> None:
-        """Begin to serve."""
-        listener = Listener(Edge(self._gateway), self._sock, self._config, self._limits)
-        task = asyncio.create_task(listener.serve(), name="http")
-        task.add_done_callback(self._on_end)
-        self._listeners[listener] = task
+        """Begin to serve. SIGHUP asks for a look at the certificate, as does some time.
+
+        Raises:
+            OSError: The certificate cannot be used.
+        """
+        if self._config.certificate is not None:
+            certificates.check(self._config.certificate)
+            look = asyncio.Event()
+            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, look.set)
+            self._spawn(self._renew(self._config.certificate, look))
+        self._listen()
 
     async def leave(self) -> None:
         """Stop in order.
@@ -172,6 +86,10 @@ class HttpServer:
         connections, and lets the requests in flight end, for the grace.
         """
         self._gateway.health.draining = True
+        if self._config.certificate is not None:
+            asyncio.get_running_loop().remove_signal_handler(signal.SIGHUP)
+        for task in self._background:
+            task.cancel()
         for listener in self._listeners:
             listener.edge.is_leaving = True
         if self._config.stop_delay_seconds:
@@ -179,12 +97,63 @@ class HttpServer:
         self._sock.close()
         await self._close(list(self._listeners))
 
-    def _on_end(self, task: asyncio.Task[None]) -> None:
-        """Stop the process if granian has stopped by itself: it could serve nobody."""
-        if self._gateway.health.draining:
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+
+    def _listen(self) -> asyncio.Task[None]:
+        edge = Edge(self._gateway, is_secure=self._config.certificate is not None)
+        listener = Listener(edge, self._sock, self._config, self._limits)
+        task = asyncio.create_task(listener.serve(), name="http")
+        self._listeners[listener] = task
+        task.add_done_callback(lambda task: self._on_end(listener, task))
+        return task
+
+    def _on_end(self, listener: Listener, task: asyncio.Task[None]) -> None:
+        """Stop the process if its last listener has ended by itself: it could serve nobody."""
+        del self._listeners[listener]
+        if self._listeners or self._gateway.health.draining:
             return
-        log.critical("http_server_ended", exc_info=None if task.cancelled() else task.exception())
+        log.critical("http server ended", exc_info=None if task.cancelled() else task.exception())
         signal.raise_signal(signal.SIGTERM)
+
+    async def _renew(self, certificate: Certificate, look: asyncio.Event) -> None:
+        """Serve a certificate that has changed."""
+        served = certificates.state_of(certificate)
+        while True:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(look.wait(), LOOK_SECONDS)
+            look.clear()
+            state = certificates.state_of(certificate)
+            if state in ((), served):
+                continue
+            served = state
+            try:
+                certificates.check(certificate)
+            except OSError as error:
+                log.error("certificate refused", reason=str(error))  # noqa: TRY400 - no bug
+            else:
+                await self._replace()
+
+    async def _replace(self) -> None:
+        """Let a new listener take over; the old ones serve their connections to the end."""
+        old = list(self._listeners)
+        await asyncio.wait([new := self._listen()], timeout=SETTLE_SECONDS)
+        if new.done():
+            log.error("certificate refused", reason="the server cannot read it")
+            return
+        for listener in old:
+            listener.stop_accepting()
+            listener.edge.is_leaving = True
+        log.info("certificate renewed")
+        self._spawn(self._retire(old))
+
+    async def _retire(self, listeners: list[Listener]) -> None:
+        # By then each connection has done its handshake, and has met an answer or its idle time.
+        await asyncio.sleep(max(HANDSHAKE_SECONDS, self._config.idle_seconds + 1))
+        for listener in listeners:
+            listener.close()
 
     async def _pause(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
@@ -216,11 +185,3 @@ async def serving(server: HttpServer) -> AsyncIterator[None]:
         yield
     finally:
         await server.leave()
-
-
-def _connections() -> int:
-    """Return the most connections: without a file for one more, granian would try for ever."""
-    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if files == resource.RLIM_INFINITY:
-        return CONNECTIONS_MAX
-    return max(FILES_LEFT, min(CONNECTIONS_MAX, files - FILES_LEFT))
