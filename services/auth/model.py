@@ -31,6 +31,7 @@ from services.kernel.db.tables import new_metadata, timestamp
 METADATA = new_metadata()
 SAGAS = tables.SAGAS.to_metadata(METADATA)
 IDEMPOTENCY = tables.IDEMPOTENCY.to_metadata(METADATA)
+LEAST_CODE = tables.LEAST_CODE.to_metadata(METADATA)
 
 ROLES = Table(
     "roles",

@@ -1,13 +1,14 @@
 """`lockstep migrate`: makes the databases and migrates them."""
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from services.cli.system import System
+    from services.kernel.db.migrations import Plan
 
 
 def migrate(
@@ -18,6 +19,10 @@ def migrate(
     down_to: Annotated[
         str | None, typer.Option(help="revision to go back to; base is before the first")
     ] = None,
+    destroy: Annotated[
+        list[str] | None,
+        typer.Option(metavar="SERVICE", help="lose data of this service, if a step does"),
+    ] = None,
     *,
     status: Annotated[bool, typer.Option("--status", help="only show the revisions")] = False,
 ) -> None:
@@ -25,71 +30,114 @@ def migrate(
 
     Services never migrate by themselves: replicas would race.
     """
-    from services.cli.errors import CommandError
-    from services.cli.system import DATABASES, System, migrations_of
+    from services.cli.system import DATABASES, System
 
-    wrong = sorted(set(services or ()) - DATABASES.keys())
+    _refuse_unknown([*(services or ()), *(destroy or ())])
+    wanted = services or list(DATABASES)
+    system = System()
+    with system.running_postgres():
+        if not status:
+            system.make_databases(wanted)
+            plans = {service: _plan(system, service, to, down_to) for service in wanted}
+            _refuse_losses(plans, destroy or ())
+        for service in wanted:
+            if not status:
+                _carry_out(service, plans[service], may_lose=service in (destroy or ()))
+                _prepare_role(system, service)
+            _show(system, service)
+
+
+def _refuse_unknown(services: Sequence[str]) -> None:
+    from services.cli.errors import CommandError
+    from services.cli.system import DATABASES
+
+    wrong = sorted(set(services) - DATABASES.keys())
     if wrong:
         raise CommandError(
             f"there is no database for {', '.join(wrong)}: use {', '.join(DATABASES)}"
         )
-    system = System()
-    with system.running_postgres():
-        system.make_databases(services or DATABASES)
-        for service in services or DATABASES:
-            history = migrations_of(service)
-            if history is not None:
-                if not status:
-                    _move(system, service, history, to, down_to)
-                    _prepare_role(system, service)
-                _show(system, service, history)
 
 
-def _move(system: "System", service: str, history: "Path", to: str, down_to: str | None) -> None:
+def _plan(system: "System", service: str, to: str, down_to: str | None) -> "Plan":
+    """Find the way of one service; nothing is done before each has one."""
+    from services.common.schema import migrations_of
+    from services.kernel.db import migrations
+
+    history = migrations_of(service)
+    assert history is not None
+    with _told(service):
+        return migrations.plan(system.migrate_url(service), history, to=to, down_to=down_to)
+
+
+def _refuse_losses(plans: dict[str, "Plan"], destroy: Sequence[str]) -> None:
+    """Print what is going to be lost, and go on with the explicit word only."""
+    from services.cli.errors import CommandError
+    from services.kernel.db import migrations
+
+    unsaid = []
+    for service, plan in plans.items():
+        with _told(service):
+            lost = migrations.count_losses(plan) if plan.loses else {}
+        if lost:
+            typer.echo(
+                f"{service}: going to {plan.target} {migrations.losses_text(lost)}", err=True
+            )
+        if lost and service not in destroy:
+            unsaid.append(service)
+    if unsaid:
+        words = " ".join(f"--destroy {service}" for service in unsaid)
+        raise CommandError(f"nothing was done: take a backup, then say {words}")
+
+
+def _carry_out(service: str, plan: "Plan", *, may_lose: bool) -> None:
+    from services.kernel.db import migrations
+
+    with _told(service):
+        migrations.carry_out(plan, may_lose=may_lose)
+
+
+@contextmanager
+def _told(service: str) -> Iterator[None]:
+    """Tell a failure in one line."""
+    import psycopg
     from alembic.util import CommandError as AlembicError
     from sqlalchemy.exc import DBAPIError
 
     from services.cli.databases import in_a_line, setting_of
     from services.cli.errors import CommandError
-    from services.kernel.db import migrations
+    from services.kernel.db.migrations import DataLoss
 
-    url = system.migrate_url(service)
     try:
-        if down_to is None:
-            migrations.upgrade(url, history, to)
-        else:
-            migrations.downgrade(url, history, down_to)
-    except DBAPIError as error:
-        reason = in_a_line(error.orig or error)
+        yield
+    except (DBAPIError, psycopg.Error) as error:
+        reason = in_a_line(getattr(error, "orig", None) or error)
         raise CommandError(
             f"cannot migrate {service}: {reason} (see {setting_of(service)})"
         ) from error
-    except AlembicError as error:
-        raise CommandError(f"cannot migrate {service}: {error}") from error
+    except (AlembicError, DataLoss) as error:
+        raise CommandError(f"cannot migrate {service}: {in_a_line(error)}") from error
 
 
 def _prepare_role(system: "System", service: str) -> None:
     """Give the role of a service what it needs in its migrated database."""
-    import psycopg
-
     from services.cli import roles
-    from services.cli.databases import in_a_line
-    from services.cli.errors import CommandError
     from services.cli.system import SESSION_SETTINGS
 
     urls = system.migrate_url(service), system.database_url(service)
-    try:
+    with _told(service):
         roles.grant(*urls)
         if system.settings[service].database_pooler:
             roles.limit(*urls, SESSION_SETTINGS.get(service, {}))
-    except psycopg.Error as error:
-        raise CommandError(f"cannot prepare the role of {service}: {in_a_line(error)}") from error
 
 
-def _show(system: "System", service: str, history: "Path") -> None:
+def _show(system: "System", service: str) -> None:
+    from services.common.schema import migrations_of
     from services.kernel.db import migrations
 
-    found = migrations.current(system.migrate_url(service)) or "base"
+    history = migrations_of(service)
+    assert history is not None
+    with _told(service):
+        found = migrations.current(system.migrate_url(service)) or "base"
     newest = migrations.head(history) or "base"
     note = "" if found == newest else f", the newest is {newest}"
     typer.echo(f"{service}: at {found}{note}")

@@ -18,6 +18,7 @@ from services.cli.postgres import EmbeddedPostgres
 from services.commerce import settings as commerce
 from services.commerce.settings import CommerceSettings
 from services.common.files import make_folder, problem_of
+from services.common.schema import migrations_of, newest_revision
 from services.common.settings import (
     PREFIX,
     CommonSettings,
@@ -118,20 +119,6 @@ class System:
             return
         with home_lock(self.home), self.postgres:
             yield
-
-
-def migrations_of(service: str) -> Path | None:
-    """Return the folder of a service's migrations, or None when it has none."""
-    spec = find_spec(f"services.{service}")
-    if spec is None or not spec.submodule_search_locations:
-        return None
-    folder = Path(spec.submodule_search_locations[0]) / "migrations"
-    return folder if (folder / "env.py").exists() else None
-
-
-def newest_revision(history: Path) -> str:
-    """Return the newest revision, by the names of the files."""
-    return max(file.stem.partition("_")[0] for file in (history / "versions").glob("[0-9]*.py"))
 
 
 def is_installed(service: str) -> bool:

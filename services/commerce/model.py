@@ -45,6 +45,7 @@ METADATA = new_metadata()
 SAGAS = tables.SAGAS.to_metadata(METADATA)
 SAGA_BARRIERS = tables.SAGA_BARRIERS.to_metadata(METADATA)
 IDEMPOTENCY = tables.IDEMPOTENCY.to_metadata(METADATA)
+LEAST_CODE = tables.LEAST_CODE.to_metadata(METADATA)
 
 CATEGORIES = Table(
     "categories",

@@ -22,23 +22,22 @@ import uvloop
 from google.protobuf.descriptor import ServiceDescriptor
 from lockstep_clients import ServiceIdentity, connect
 from opentelemetry.metrics import Meter
-from sqlalchemy import literal, select
 
 from services.common.auth_client import Authentication
 from services.common.files import FileProblem, explained
 from services.common.keys import KeyRing
+from services.common.schema import schema_probe
 from services.common.settings import CommonSettings, SettingsError, load
 from services.kernel.db.cleaner import Cleaner, Cleanup
 from services.kernel.db.database import Database, Observer
 from services.kernel.db.limits import SessionRules, options_of
 from services.kernel.db.pool_metrics import PoolFigures, observe_pools
 from services.kernel.db.requirements import DatabaseUnfit
-from services.kernel.db.statement import NoParameters, Statement
 from services.kernel.logging import configure
 from services.kernel.paging import PageTokens
 from services.kernel.rpc.access import Access
 from services.kernel.rpc.metering import ClientMeter
-from services.kernel.rpc.server import Probe, Server, Servicer
+from services.kernel.rpc.server import Server, Servicer
 from services.kernel.rpc.tracing import TraceInterceptor
 from services.kernel.sagas.engine import POLL_SECONDS, SagaEngine
 from services.kernel.sagas.idempotency import RequestKeys
@@ -54,16 +53,6 @@ RECOVERY_CONNECTIONS = 3
 PROXIES = frozenset({"gateway"})
 
 S = TypeVar("S", bound=CommonSettings)
-
-
-@dataclass(frozen=True, slots=True)
-class PingRow:
-    """The answer to a ping."""
-
-    one: int
-
-
-_PING = Statement(select(literal(1).label("one")), NoParameters, PingRow)
 
 
 class Worker(Protocol):
@@ -250,15 +239,6 @@ def run(
         sys.exit("\n".join(f"{name}: {line}" for line in str(error).splitlines()))
 
 
-def database_probe(database: Database) -> Probe:
-    """Return a probe that fails unless the database answers."""
-
-    async def probe() -> None:
-        await database.first(_PING, NoParameters())
-
-    return probe
-
-
 @contextlib.asynccontextmanager
 async def opened(*databases: Database) -> AsyncIterator[None]:
     """Open databases, and close them in reverse order."""
@@ -317,7 +297,7 @@ def _server(
     return Server(
         list(composition.servicers.items()),
         access=_access(frame, parts.keys, composition.authentication),
-        probe=database_probe(parts.database),
+        probe=schema_probe(parts.database, frame.name),
         connection_seconds=settings.connection_seconds,
         meter=parts.meter,
     )

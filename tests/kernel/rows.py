@@ -5,10 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import psycopg
-from sqlalchemy import Column, Integer, MetaData, Table, bindparam, func, insert, select, update
+from sqlalchemy import (
+    Column,
+    Integer,
+    MetaData,
+    Table,
+    bindparam,
+    func,
+    insert,
+    literal,
+    select,
+    update,
+)
 
-from services.kernel.db.database import Reader
+from services.kernel.db.database import Database, Reader
 from services.kernel.db.statement import NoParameters, NoRow, Statement
+from services.kernel.rpc.server import Probe
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +53,22 @@ HAS = Statement(
 )
 
 
+PING = Statement(select(literal(1).label("total")), NoParameters, Total)
+
+
 def fill(url: str) -> None:
     """Make the table."""
     with psycopg.connect(url) as connection:
         connection.execute("CREATE TABLE rows (id integer PRIMARY KEY, n integer)")
+
+
+def database_probe(database: Database) -> Probe:
+    """Return a probe that fails unless the database answers."""
+
+    async def probe() -> None:
+        await database.first(PING, NoParameters())
+
+    return probe
 
 
 async def count(reader: Reader) -> int:

@@ -14,7 +14,6 @@ from lockstep.saga.v1 import saga_service_pb2 as saga_pb
 from lockstep.saga.v1 import saga_service_pb2_grpc as saga_grpc
 from lockstep_clients import LockstepError, ServiceIdentity, connect
 
-from services.common.service import database_probe
 from services.kernel.db.database import Database, Transaction
 from services.kernel.errors import IllegalState
 from services.kernel.ids import new_id
@@ -26,6 +25,7 @@ from services.kernel.sagas.servicer import SagaServicer
 from services.kernel.sagas.store import insert_saga
 from services.kernel.secret import Secret
 from tests.kernel.probe import KnownKeys, KnownSessions
+from tests.kernel.rows import database_probe
 
 
 @pydantic.dataclasses.dataclass(frozen=True, slots=True, config=STORED)

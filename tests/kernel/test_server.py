@@ -14,13 +14,14 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from services.cli.postgres import EmbeddedPostgres
-from services.common.service import database_probe, opened
+from services.common.service import opened
 from services.kernel.db.database import Database
 from services.kernel.rpc import server as kernel_server
 from services.kernel.rpc.access import Access
 from services.kernel.rpc.call import Call
 from services.kernel.rpc.server import Probe, Server
 from tests.kernel.probe import SERVICE, KnownKeys, KnownSessions, ProbeServicer, healthy, probing
+from tests.kernel.rows import database_probe
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING

@@ -107,7 +107,7 @@ def modes(case: Case) -> tuple[str, ...]:
 # Sagas: 4 has ended, 5 is running and was postponed, 10,002 is parked.
 RUNNING, PARKED = {"saga_id": uuid_of(5)}, {"saga_id": uuid_of(10_002)}
 CASES = (
-    Case("services.common.service:_PING", {}),
+    Case("services.common.schema:_SCHEMA", {}),
     cleanup("services.kernel.db.cleaner:ENDED_SAGAS"),
     cleanup("services.kernel.db.cleaner:OLD_BARRIERS"),
     cleanup("services.kernel.db.cleaner:OLD_KEYS"),

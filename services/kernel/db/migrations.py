@@ -6,9 +6,12 @@ A service's history lives in `services/<service>/migrations`: `env.py`, which ca
 
 import os
 import socket
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Final
 
 import psycopg
@@ -23,11 +26,115 @@ LOCK_WAIT: Final = "60s"
 DDL_LOCK_TIMEOUT: Final = "5s"
 """A migration fails when it cannot lock its table: if it waited, every query would wait, too."""
 CONNECT_SECONDS: Final = 10
+# Every role may see these columns, and only these, of the sessions of other roles.
+OTHERS: Final = """
+SELECT DISTINCT coalesce(nullif(application_name, ''), 'session ' || pid) FROM pg_stat_activity
+ WHERE datname = current_database() AND pid <> pg_backend_pid() AND usesysid IS NOT NULL
+"""
 UNLIMITED: Final = (
     "statement_timeout",
     "idle_in_transaction_session_timeout",
     "transaction_timeout",
 )
+
+
+class DataLoss(Exception):
+    """A plan would lose data, or meets others at work. The text says what, in a line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One revision, forward or back.
+
+    Attributes:
+        losses: Counts the rows of each table that it loses, by SQL.
+    """
+
+    revision: str
+    is_back: bool
+    losses: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a migration is going to do to one database."""
+
+    url: str
+    history: Path
+    target: str
+    is_back: bool
+    steps: tuple[Step, ...]
+
+    @property
+    def loses(self) -> bool:
+        """Whether any step may lose data."""
+        return any(step.losses for step in self.steps)
+
+
+def plan(url: str, history: Path, *, to: str = "head", down_to: str | None = None) -> Plan:
+    """Return the steps from where a database is, without taking any.
+
+    Args:
+        url: The database.
+        history: The folder of its migrations.
+        to: The revision to go forward to.
+        down_to: The revision to go back to, instead.
+
+    Raises:
+        alembic.util.CommandError: There is no such way.
+    """
+    script = ScriptDirectory.from_config(_config(history))
+    found, is_back = current(url), down_to is not None
+    upper, lower = (found, down_to) if is_back else (to, found)
+    way = list(script.iterate_revisions(upper or "base", lower or "base")) if upper else []
+    steps = (
+        Step(each.revision, is_back, _losses_of(each.module, is_back=is_back))
+        for each in (way if is_back else reversed(way))
+    )
+    return Plan(url, history, down_to if down_to is not None else to, is_back, tuple(steps))
+
+
+def count_losses(plan: Plan) -> dict[str, int]:
+    """Return how many rows of each table a plan loses; tables without any are left out."""
+    with _connection(plan.url) as connection:
+        return _count(connection, plan)
+
+
+def carry_out(plan: Plan, *, may_lose: bool) -> None:
+    """Take the steps of a plan.
+
+    Under the lock it is asked again whether data would be lost, and whether others are
+    connected: an answer from before may be old.
+
+    Args:
+        plan: The plan.
+        may_lose: Whether data may be lost.
+
+    Raises:
+        DataLoss: Nothing was done.
+        sqlalchemy.exc.OperationalError: The database is unreachable, or a lock is taken.
+    """
+
+    def check(connection: Connection) -> None:
+        if not plan.loses:
+            return
+        lost = _count(connection, plan)
+        if lost and not may_lose:
+            raise DataLoss(losses_text(lost))
+        others = connection.execute(text(OTHERS)).scalars().all()
+        if others:
+            names = ", ".join(sorted(map(str, others)))
+            raise DataLoss(f"{names} must be stopped first, because this may lose data")
+
+    step = command.downgrade if plan.is_back else command.upgrade
+    _migrate(step, plan.url, plan.history, plan.target, check)
+
+
+def losses_text(lost: Mapping[str, int]) -> str:
+    """Name the rows that are lost."""
+    return "loses " + ", ".join(
+        f"{rows} row{'' if rows == 1 else 's'} of {name}" for name, rows in lost.items()
+    )
 
 
 def upgrade(url: str, script_location: Path, revision: str = "head") -> None:
@@ -66,12 +173,34 @@ def run(target_metadata: MetaData) -> None:
         context.run_migrations()
 
 
+def _losses_of(module: ModuleType, *, is_back: bool) -> Mapping[str, str]:
+    """Return what a revision declares: `LOSES` for the way back, or `LOSES_FORWARD`."""
+    declared: Mapping[str, str] = getattr(module, "LOSES" if is_back else "LOSES_FORWARD", {})
+    return declared
+
+
+def _count(connection: Connection, plan: Plan) -> dict[str, int]:
+    lost: Counter[str] = Counter()
+    for step in plan.steps:
+        for name, sql in step.losses.items():
+            rows = connection.execute(text(sql)).scalar_one()
+            # A later step may drop the whole of a table that an earlier one cuts.
+            lost[name] = max(lost[name], rows)
+    return {name: rows for name, rows in lost.items() if rows}
+
+
 def _migrate(
-    step: Callable[[Config, str], None], url: str, script_location: Path, revision: str
+    step: Callable[[Config, str], None],
+    url: str,
+    script_location: Path,
+    revision: str,
+    check: Callable[[Connection], None] = lambda _: None,
 ) -> None:
     config = _config(script_location)
     with _connection(url) as connection:
         _lock(connection)
+        check(connection)
+        connection.rollback()  # Alembic would leave a transaction that others began to them
         config.attributes["connection"] = connection
         step(config, revision)
 

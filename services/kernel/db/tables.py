@@ -120,6 +120,10 @@ SAGAS = Table(
     Index("ix_sagas_parked", "create_time", "id", postgresql_where=text("parked_at IS NOT NULL")),
 )
 
+# Beside Alembic's own table. A migration with which older code cannot work raises it: code that
+# does not know this revision is not ready.
+LEAST_CODE = Table("least_code", _KERNEL, Column("revision", Text, primary_key=True))
+
 SAGA_BARRIERS = Table(
     "saga_barriers",
     _KERNEL,

@@ -42,6 +42,8 @@ STREAMS_MAX = CALLS_MAX + 100
 # keeps a flood from taking the memory: no single connection reaches it.
 RPCS_MAX = 10 * CALLS_MAX
 
+SILENT_DATABASE = "the database does not answer"
+
 OPTIONS: Sequence[tuple[str, int]] = (
     # Otherwise gRPC silently shares a port on which another process listens.
     ("grpc.so_reuseport", 0),
@@ -68,6 +70,10 @@ OPTIONS: Sequence[tuple[str, int]] = (
 log = structlog.get_logger("lockstep.server")
 
 Probe = Callable[[], Awaitable[None]]
+
+
+class NotReady(Exception):
+    """A probe knows why the service cannot work. The text is for operators."""
 
 
 class Servicer(Protocol):
@@ -112,6 +118,7 @@ class Server:
         self._health = HealthServicer()
         self._probe = probe
         self._serving = False
+        self._reason = SILENT_DATABASE
         self._is_stopping = False
         self._poll: asyncio.Task[None] | None = None
         calls = CallMeter(meter)
@@ -135,7 +142,7 @@ class Server:
         """Say why the service is not ready; None: it is."""
         if self._is_stopping:
             return "stopping"
-        return None if self._serving else "the database does not answer"
+        return None if self._serving else self._reason
 
     async def start(self, listen_on: str) -> int:
         """Listen on `host:port`, and return the port.
@@ -189,7 +196,8 @@ class Server:
             async with asyncio.timeout(HEALTH_POLL_SECONDS * 2):
                 await self._probe()
         except Exception as error:  # noqa: BLE001 - after any failure the service cannot work
-            log.warning("not serving", error=type(error).__name__)
+            self._reason = str(error) if isinstance(error, NotReady) else SILENT_DATABASE
+            log.warning("not serving", error=type(error).__name__, reason=self._reason)
             return False
         return True
 

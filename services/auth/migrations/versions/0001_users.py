@@ -8,6 +8,12 @@ from services.kernel.db.tables import SAGA_NOW
 
 revision = "0001"
 down_revision = None
+LOSES = {
+    "users": "SELECT count(*) FROM users",
+    "roles": "SELECT count(*) FROM roles",
+    "idempotency": "SELECT count(*) FROM idempotency",
+    "sagas": "SELECT count(*) FROM sagas",
+}
 
 NOW = sa.text("clock_timestamp()")
 

@@ -6,6 +6,14 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 revision = "0002"
 down_revision = "0001"
+LOSES = {
+    "audit_log": "SELECT count(*) FROM audit_log",
+    "outbox": "SELECT count(*) FROM outbox",
+    "code_limits": "SELECT count(*) FROM code_limits",
+    "codes": "SELECT count(*) FROM codes",
+    "login_failures": "SELECT count(*) FROM login_failures",
+    "sessions": "SELECT count(*) FROM sessions",
+}
 
 TABLES = ("audit_log", "outbox", "code_limits", "codes", "login_failures", "sessions")
 

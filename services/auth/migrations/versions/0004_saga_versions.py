@@ -5,6 +5,9 @@ from alembic import op
 
 revision = "0004"
 down_revision = "0003"
+LOSES = {
+    "sagas": "SELECT count(*) FROM sagas WHERE version <> 1",
+}
 
 
 def upgrade() -> None:

@@ -8,6 +8,10 @@ from alembic import op
 
 revision = "0005"
 down_revision = "0004"
+LOSES = {
+    "users": "SELECT count(*) FROM users WHERE credential_version <> 0",
+    "codes": "SELECT count(*) FROM codes WHERE credential_version <> 0 OR session_id IS NOT NULL",
+}
 
 
 def upgrade() -> None:

@@ -8,6 +8,18 @@ from services.kernel.db.tables import SAGA_NOW
 
 revision = "0001"
 down_revision = None
+LOSES = {
+    "forgotten_users": "SELECT count(*) FROM forgotten_users",
+    "order_items": "SELECT count(*) FROM order_items",
+    "orders": "SELECT count(*) FROM orders",
+    "cart_items": "SELECT count(*) FROM cart_items",
+    "carts": "SELECT count(*) FROM carts",
+    "products": "SELECT count(*) FROM products",
+    "categories": "SELECT count(*) FROM categories",
+    "idempotency": "SELECT count(*) FROM idempotency",
+    "saga_barriers": "SELECT count(*) FROM saga_barriers",
+    "sagas": "SELECT count(*) FROM sagas",
+}
 
 NAME_KEY = 'lower(name COLLATE "pg_c_utf8")'
 WORDS = f"to_tsvector('simple', regexp_replace({NAME_KEY}, '[^[:alnum:]]+', ' ', 'g'))"

@@ -5,6 +5,9 @@ from alembic import op
 
 revision = "0003"
 down_revision = "0002"
+LOSES = {
+    "sagas": "SELECT count(*) FROM sagas WHERE version <> 1",
+}
 
 
 def upgrade() -> None:

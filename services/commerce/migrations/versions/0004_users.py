@@ -5,6 +5,9 @@ from alembic import op
 
 revision = "0004"
 down_revision = "0003"
+LOSES = {
+    "users": "SELECT count(*) FROM users",
+}
 
 
 def upgrade() -> None:

@@ -10,6 +10,12 @@ revision = "0001"
 down_revision = None
 branch_labels = None
 depends_on = None
+LOSES = {
+    "brands": "SELECT count(*) FROM brands",
+    "profiles": "SELECT count(*) FROM profiles",
+    "idempotency": "SELECT count(*) FROM idempotency",
+    "saga_barriers": "SELECT count(*) FROM saga_barriers",
+}
 
 
 def upgrade() -> None:

@@ -7,6 +7,10 @@ revision = "0002"
 down_revision = "0001"
 branch_labels = None
 depends_on = None
+LOSES = {
+    "profiles": "SELECT count(*) FROM profiles WHERE num_nonnulls(first_name, last_name) > 0",
+    "brands": "SELECT count(*) FROM brands WHERE num_nonnulls(company_size, user_role) > 0",
+}
 
 
 def upgrade() -> None:

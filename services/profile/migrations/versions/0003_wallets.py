@@ -7,6 +7,10 @@ revision = "0003"
 down_revision = "0002"
 branch_labels = None
 depends_on = None
+LOSES = {
+    "transfers": "SELECT count(*) FROM transfers",
+    "accounts": "SELECT count(*) FROM accounts WHERE kind = 'wallet'",
+}
 
 TRANSFERS_STAY = """
 CREATE FUNCTION transfers_stay() RETURNS trigger LANGUAGE plpgsql AS $$

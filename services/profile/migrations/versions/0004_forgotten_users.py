@@ -7,6 +7,9 @@ revision = "0004"
 down_revision = "0003"
 branch_labels = None
 depends_on = None
+LOSES = {
+    "forgotten_users": "SELECT count(*) FROM forgotten_users",
+}
 
 
 def upgrade() -> None:

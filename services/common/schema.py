@@ -1,0 +1,87 @@
+"""Whether the code and the tables of its database fit together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Final
+
+import psycopg
+from sqlalchemy import Text, column, select, table
+
+from services.kernel.db.database import Database
+from services.kernel.db.statement import NoParameters, Statement
+from services.kernel.db.tables import LEAST_CODE
+from services.kernel.rpc.server import NotReady, Probe
+
+
+@dataclass(frozen=True, slots=True)
+class SchemaRow:
+    """The state of a schema.
+
+    Attributes:
+        revision: Its revision.
+        least: What code must know at least to work with it: a revision.
+    """
+
+    revision: str
+    least: str | None
+
+
+# One round trip, and it also tells that the database answers.
+_SCHEMA: Final = Statement(
+    select(
+        column("version_num", Text).label("revision"),
+        select(LEAST_CODE.c.revision).limit(1).scalar_subquery().label("least"),
+    ).select_from(table("alembic_version")),
+    NoParameters,
+    SchemaRow,
+)
+
+
+def migrations_of(service: str) -> Path | None:
+    """Return the folder of a service's migrations, or None when it has none."""
+    spec = find_spec(f"services.{service}")
+    if spec is None or not spec.submodule_search_locations:
+        return None
+    folder = Path(spec.submodule_search_locations[0]) / "migrations"
+    return folder if (folder / "env.py").exists() else None
+
+
+def newest_revision(history: Path) -> str:
+    """Return the newest revision, by the names of the files."""
+    return max(file.stem.partition("_")[0] for file in (history / "versions").glob("[0-9]*.py"))
+
+
+def schema_probe(database: Database, service: str) -> Probe:
+    """Return a probe that fails unless the database answers, and its tables fit the code.
+
+    The tables may be newer than the code: a rolling update migrates first. A migration that
+    older code cannot live with says so by its least code.
+    """
+    history = migrations_of(service)
+    assert history is not None
+    known = newest_revision(history)
+
+    async def probe() -> None:
+        try:
+            found = await database.first(_SCHEMA, NoParameters())
+        except psycopg.errors.UndefinedTable:
+            raise NotReady(_behind("an earlier revision", known)) from None
+        if found is None or found.revision < known:
+            raise NotReady(_behind("none" if found is None else found.revision, known))
+        if found.least is not None and known < found.least:
+            raise NotReady(
+                f"the code is behind: it knows revision {known}, and the database at "
+                f"{found.revision} needs code that knows {found.least}"
+            )
+
+    return probe
+
+
+def _behind(found: str, known: str) -> str:
+    return (
+        f"the database is behind: it is at {found}, and the code needs {known}; "
+        "run `lockstep migrate`"
+    )
