@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 import httpx
 import pytest
+import pytest_asyncio
 from protobuf import Registry
 from starlette.applications import Starlette
 from starlette.routing import Mount
@@ -42,7 +43,7 @@ async def client_of(app: Any, prefix: str) -> AsyncIterator[httpx.AsyncClient]:
         yield client
 
 
-@pytest.fixture(params=PREFIXES)
+@pytest_asyncio.fixture(loop_scope="session", params=PREFIXES)
 async def client(
     request: pytest.FixtureRequest, upstream: Upstreams, library: Registry, tmp_path: Path
 ) -> AsyncIterator[httpx.AsyncClient]:
