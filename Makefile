@@ -37,6 +37,7 @@ lint: setup  ## all of check but the tests
 	$(BIN)/buf lint $(DESCRIPTORS) --path lockstep
 	@$(BREAKING)
 	@$(WEB_TYPES)
+	$(PYTHON) -m tests.gateway.openapi_checks
 
 format: setup  ## format the code and the protos
 	$(PYTHON) -m ruff format

@@ -57,7 +57,9 @@ def running(
     api = build.find_api(registry, upstreams, strict=strict or is_own)
     safe_methods = [rpc.path for rpc in api.rpcs if rpc.is_safe]
     config = lockstep.gateway_config(settings, safe_methods=safe_methods, is_own=is_own, port=port)
-    pages = api_pages(registry, api.rpcs, ignore_unknown=config.ignore_unknown)
+    pages = api_pages(
+        registry, api.rpcs, info=config.api_info, ignore_unknown=config.ignore_unknown
+    )
     return build.running(api, pages, config)
 
 

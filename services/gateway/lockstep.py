@@ -21,6 +21,7 @@ from pydantic_settings import NoDecode
 from services.common.settings import CommonSettings, SettingsError, load
 from services.gateway.http.config import (
     ANSWER_BYTES,
+    ApiInfo,
     Certificate,
     GatewayConfig,
     HeadLimits,
@@ -39,6 +40,13 @@ DESCRIPTORS: Final = ("lockstep_clients", "lockstep.binpb")
 RESERVED_HEADERS: Final = ("x-lockstep-",)
 SERVICE_IDENTITY: Final = "x-lockstep-service"
 CLIENT_IP: Final = "x-lockstep-client-address"
+
+OWN_INFO: Final = ApiInfo(
+    title="Lockstep",
+    description="Accounts, profiles, wallets, products, carts and orders, over HTTP and JSON.",
+    contact="Lockstep",
+    license="Apache-2.0",
+)
 
 
 def _several(value: Any) -> Any:
@@ -136,6 +144,19 @@ class GatewaySettings(CommonSettings):
     gateway_requests: int = Field(
         default=1000, ge=1, description="requests in flight; more get 429"
     )
+    gateway_api_title: str | None = Field(
+        default=None, description="name of the API in /openapi.json; by default from its packages"
+    )
+    gateway_api_version: str | None = Field(
+        default=None, description="version of the API there; by default from its packages"
+    )
+    gateway_api_description: str | None = Field(default=None, description="text on the API there")
+    gateway_api_contact: str | None = Field(
+        default=None, description="URL, e-mail address or name of those who answer questions on it"
+    )
+    gateway_api_license: str | None = Field(
+        default=None, description="licence of the API there, such as Apache-2.0"
+    )
     gateway_error_domain: str = Field(
         default="lockstep", description="ErrorInfo.domain of the gateway's own errors"
     )
@@ -197,6 +218,7 @@ def gateway_config(
         trusted_proxies=settings.gateway_trusted_proxies,
         origins=settings.gateway_origins,
         static=settings.gateway_static,
+        api_info=_api_info(settings, OWN_INFO if is_own else ApiInfo()),
         limits=_limits(settings),
         head_limits=HeadLimits(settings.gateway_url_bytes, settings.gateway_header_bytes),
         channel_options=channel_options(safe_methods, sends_pings=is_own),
@@ -288,6 +310,16 @@ def _identity(settings: GatewaySettings) -> ServiceIdentity:
         return ServiceIdentity(NAME, KeyRing.load(settings.keys, NAME).private_key)
     except KeysError as error:
         raise StartError(str(error)) from None
+
+
+def _api_info(settings: GatewaySettings, default: ApiInfo) -> ApiInfo:
+    return ApiInfo(
+        title=settings.gateway_api_title or default.title,
+        version=settings.gateway_api_version or default.version,
+        description=settings.gateway_api_description or default.description,
+        contact=settings.gateway_api_contact or default.contact,
+        license=settings.gateway_api_license or default.license,
+    )
 
 
 def _limits(settings: GatewaySettings) -> Limits:

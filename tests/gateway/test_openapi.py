@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import importlib.resources
+import json
 import re
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import schemathesis
 from openapi_spec_validator import validate
+from schemathesis.core.result import Ok
 
 from services.gateway.binding import descriptors
 from services.gateway.binding.descriptors import Rpc
 from services.gateway.binding.routes import Match
+from services.gateway.http.config import ApiInfo
 from services.gateway.openapi.comments import summary
 from services.gateway.openapi.document import EVERY_METHOD, document
+from services.gateway.openapi.info import info_object
+from tests.gateway.openapi_checks import documents
 from tests.gateway.test_start import FakeChannels
-from tests.gateway.world import SERVICE, World
+from tests.gateway.world import SERVICE, World, gateway_for
 
 METHODS = {"get", "put", "post", "delete", "patch", "head", "options", "trace"}
 
@@ -46,7 +53,12 @@ def library_document(library: Any) -> dict[str, Any]:
     return document(library, served(library, SERVICE), title="Library")
 
 
-@pytest.fixture(params=["own_document", "library_document"])
+@pytest.fixture(scope="module")
+def features_document(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    return dict(documents(tmp_path_factory.mktemp("features")))["features"]
+
+
+@pytest.fixture(params=["own_document", "library_document", "features_document"])
 def any_document(request: pytest.FixtureRequest) -> dict[str, Any]:
     made: dict[str, Any] = request.getfixturevalue(request.param)
     return made
@@ -121,6 +133,92 @@ def test_path_parameters_are_those_of_the_path(any_document: dict[str, Any]) -> 
     for method, path, operation in operations(any_document):
         named = [each["name"] for each in operation["parameters"] if each["in"] == "path"]
         assert re.findall(r"\{([^}]*)\}", path) == named, (method, path)
+
+
+IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+def test_names_are_identifiers_and_unique_to_every_reader(any_document: dict[str, Any]) -> None:
+    """Generators make identifiers and files of names, without a regard to case."""
+    ids = [each["operationId"] for _, _, each in operations(any_document)]
+    schemas = list(any_document["components"]["schemas"])
+    tags = [each["name"] for each in any_document["tags"]]
+    for names in (ids, schemas, tags):
+        assert all(map(IDENTIFIER.fullmatch, names))
+        assert len({each.replace("_", "").lower() for each in names}) == len(names)
+    for _, path, operation in operations(any_document):
+        in_path = re.findall(r"\{([^}]*)\}", path)
+        assert all(map(IDENTIFIER.fullmatch, in_path)), path
+        others = {
+            re.sub(r"\.(.)", lambda match: match[1].upper(), each["name"])
+            for each in operation["parameters"]
+            if each["in"] != "path"
+        }
+        assert not others & set(in_path), path
+        assert len(set(in_path)) == len(in_path), path
+
+
+def test_every_component_is_used(any_document: dict[str, Any]) -> None:
+    used = set(re.findall(r'"#/components/([^"]+)"', json.dumps(any_document)))
+    for kind in ("schemas", "responses"):
+        assert {f"{kind}/{name}" for name in any_document["components"][kind]} <= used
+
+
+def test_every_operation_says_whether_it_needs_a_token(own_document: dict[str, Any]) -> None:
+    allowed: list[Any] = [[], [{"bearer": []}]]
+    assert all(each["security"] in allowed for _, _, each in operations(own_document))
+
+
+def test_schemathesis_reads_every_operation(any_document: dict[str, Any]) -> None:
+    read = list(schemathesis.openapi.from_dict(any_document).get_all_operations())
+    real = [path for method, path, _ in operations(any_document) if method in METHODS]
+    assert sorted(each.ok().path for each in read if isinstance(each, Ok)) == sorted(real)
+
+
+def test_the_path_of_the_rule_is_kept(own_document: dict[str, Any]) -> None:
+    found = own_document["paths"]["/v1/products/{productId}"]
+    assert set(found) >= {"get", "patch", "delete"}
+    assert found["patch"]["x-path-template"] == "/v1/products/{product.id}"
+
+
+@pytest.mark.parametrize(
+    ("services", "version"),
+    [
+        (["acme.v1.A"], "v1"),
+        (["acme.v2beta1.A", "acme.x.v2beta1.B"], "v2beta1"),
+        (["acme.v1.A", "acme.v2.B"], "v1"),
+        (["acme.A"], "v1"),
+        ([], "v1"),
+    ],
+)
+def test_the_version_is_that_of_the_packages(services: list[str], version: str) -> None:
+    rpcs: Any = [
+        SimpleNamespace(desc=SimpleNamespace(parent=SimpleNamespace(type_name=each)))
+        for each in services
+    ]
+    assert info_object(ApiInfo(), "A", rpcs)["version"] == version
+
+
+def test_the_facts_on_the_api_are_settings() -> None:
+    info = ApiInfo("A", "3.1", "What it does.", "https://acme.example", "MIT")
+    assert info_object(info, "B", []) == {
+        "title": "A",
+        "version": "3.1",
+        "description": "What it does.",
+        "contact": {"url": "https://acme.example"},
+        "license": {"name": "MIT", "identifier": "MIT"},
+    }
+    assert info_object(ApiInfo(contact="a@b.example"), "B", [])["contact"] == {
+        "email": "a@b.example"
+    }
+
+
+async def test_the_settings_reach_the_document(world: World) -> None:
+    async with gateway_for(
+        world.upstream, world.registry, gateway_api_title="Books", gateway_api_version="7"
+    ) as gateway:
+        info = (await gateway.client.get("/openapi.json")).json["info"]
+    assert (info["title"], info["version"]) == ("Books", "7")
 
 
 def test_the_forms_of_fields(library_document: dict[str, Any]) -> None:

@@ -74,6 +74,25 @@ class ServerConfig:
     another_signal: Callable[[], Awaitable[object]]
 
 
+@dataclass(frozen=True, slots=True)
+class ApiInfo:
+    """Facts about the API that its document tells. An empty one is derived, or left out.
+
+    Attributes:
+        title: Its name.
+        version: Its version.
+        description: A text on it.
+        contact: The URL, the e-mail address or the name of those who answer questions.
+        license: The SPDX identifier of its licence.
+    """
+
+    title: str = ""
+    version: str = ""
+    description: str = ""
+    contact: str = ""
+    license: str = ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GatewayConfig:
     """The configuration of a gateway.
@@ -88,6 +107,7 @@ class GatewayConfig:
         trusted_proxies: The networks whose `x-forwarded-for` is believed.
         origins: The origins whose browsers may call.
         static: The folder of a browser client.
+        api_info: The facts that the document of the API tells.
         limits: The limits of requests.
         head_limits: The limits of the heads of requests.
         channel_options: The gRPC options of every channel.
@@ -103,6 +123,7 @@ class GatewayConfig:
     trusted_proxies: Sequence[str]
     origins: Sequence[str]
     static: Path | None
+    api_info: ApiInfo
     limits: Limits
     head_limits: HeadLimits
     channel_options: ChannelOptions

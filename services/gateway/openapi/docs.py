@@ -11,6 +11,7 @@ from typing import Final
 from protobuf import Registry
 
 from services.gateway.binding.descriptors import Rpc
+from services.gateway.http.config import ApiInfo
 from services.gateway.http.pages import FixedPage
 from services.gateway.openapi.document import document
 
@@ -54,14 +55,16 @@ SECURITY: Final = {
 
 
 def api_pages(
-    registry: Registry, rpcs: Sequence[Rpc], *, ignore_unknown: bool
+    registry: Registry, rpcs: Sequence[Rpc], *, info: ApiInfo | None = None, ignore_unknown: bool
 ) -> dict[str, FixedPage]:
     """Return the OpenAPI document of these RPCs and the pages that show it, by path.
 
     Raises:
         FileNotFoundError: The package with the bundle is not installed.
     """
-    described = document(registry, rpcs, title=_title(rpcs), ignore_unknown=ignore_unknown)
+    described = document(
+        registry, rpcs, title=_title(rpcs), info=info, ignore_unknown=ignore_unknown
+    )
     text = json.dumps(described, ensure_ascii=False)
     return {"/openapi.json": FixedPage(text.encode(), "application/json"), **_docs_pages()}
 

@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
-from protobuf import DescField, DescFieldValueList, DescFieldValueMessage, DescMessage, Registry
+from protobuf import (
+    DescField,
+    DescFieldValueList,
+    DescFieldValueMessage,
+    DescMessage,
+    DescService,
+    Registry,
+)
 
 from services.gateway.binding.descriptors import PUBLIC_ACCESS, WHOLE, Binding, Rpc, field_at
 from services.gateway.binding.protojson import SPECIAL, STRUCTS
-from services.gateway.binding.template import Wildcard
+from services.gateway.http.config import ApiInfo
 from services.gateway.http.messages import NO_CONTENT
+from services.gateway.openapi import paths
 from services.gateway.openapi.comments import read_comments, summary
 from services.gateway.openapi.errors import ERROR_SCHEMAS, ERROR_STATUSES, error_responses
+from services.gateway.openapi.info import info_object
+from services.gateway.openapi.names import UniqueNames, camel, pascal
+from services.gateway.openapi.paths import PathParameter
 from services.gateway.openapi.schemas import REFERENCE, Mode, Schema, Schemas
 
 OPENAPI: Final = "3.1.0"
@@ -33,6 +43,11 @@ IDEMPOTENCY_KEY: Final = {
     ),
     "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"},
 }
+# Of an API without access rules the gateway does not know which methods need a token.
+SECURITY: Final[dict[str, list[dict[str, list[str]]]]] = {
+    PUBLIC_ACCESS: [],
+    "": [{}, {"bearer": []}],
+}
 HEADERS: Final = {
     "X-Request-Id": {"description": "Identifies the request.", "schema": {"type": "string"}},
     "Location": {"description": "Where the new resource is.", "schema": {"type": "string"}},
@@ -40,26 +55,25 @@ HEADERS: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class _Parameter:
-    """A field that a path takes."""
-
-    name: str
-    field: DescField
-
-
 def document(
-    registry: Registry, rpcs: Sequence[Rpc], *, title: str, ignore_unknown: bool = False
+    registry: Registry,
+    rpcs: Sequence[Rpc],
+    *,
+    title: str,
+    info: ApiInfo | None = None,
+    ignore_unknown: bool = False,
 ) -> dict[str, Any]:
     """Return the document.
 
     Args:
         registry: The descriptors.
         rpcs: The RPCs that are served.
-        title: The name of the API.
+        title: The name of the API, unless `info` has one.
+        info: Facts about the API that are not in the descriptors.
         ignore_unknown: Whether bodies may have unknown fields.
     """
-    return _Document(registry, rpcs, ignore_unknown=ignore_unknown).write(title)
+    made = _Document(registry, rpcs, ignore_unknown=ignore_unknown).write()
+    return {"openapi": OPENAPI, "info": info_object(info or ApiInfo(), title, rpcs), **made}
 
 
 class _Document:
@@ -68,31 +82,41 @@ class _Document:
         self._comments = read_comments(registry)
         self._schemas = Schemas(registry, self._comments, ignore_unknown=ignore_unknown)
         self._paths: dict[str, dict[str, Any]] = {}
-        self._names: dict[str, list[str]] = {}
+        self._ids = UniqueNames()
+        self._tag_names = UniqueNames()
+        self._parameters = _parameters_by_shape(rpcs)
+        self._statuses: set[str] = set()
 
-    def write(self, title: str) -> dict[str, Any]:
+    def write(self) -> dict[str, Any]:
         for rpc in self._rpcs:
             for index, binding in enumerate(rpc.bindings):
                 self._add(rpc, binding, index)
+        components: dict[str, Any] = {
+            "schemas": {**ERROR_SCHEMAS, **self._schemas.made},
+            "responses": error_responses(self._statuses),
+        }
+        if any(rpc.rule.access != PUBLIC_ACCESS for rpc in self._rpcs):
+            components["securitySchemes"] = {"bearer": BEARER}
         return {
-            "openapi": OPENAPI,
-            "info": {"title": title, "version": "v1"},
             "servers": [{"url": "/"}],
             "tags": self._tags(),
             "paths": self._paths,
-            "components": {
-                "schemas": {**ERROR_SCHEMAS, **self._schemas.made},
-                "responses": error_responses(),
-                "securitySchemes": {"bearer": BEARER},
-            },
+            "components": components,
         }
 
     def _tags(self) -> list[dict[str, str]]:
-        services = {rpc.desc.parent.type_name: rpc.desc.parent.name for rpc in self._rpcs}
+        services = {rpc.desc.parent.type_name: rpc.desc.parent for rpc in self._rpcs}
         return [
-            {"name": short, "description": self._comments.get(full, short)}
-            for full, short in services.items()
+            {"name": self._tag(each), "description": self._comments.get(name, each.name)}
+            for name, each in services.items()
         ]
+
+    def _tag(self, service: DescService) -> str:
+        return self._tag_names.of(service.type_name, service.name, pascal(service.type_name))
+
+    def _id(self, rpc: Rpc, suffix: str) -> str:
+        short = f"{rpc.desc.parent.name}_{rpc.desc.name}{suffix}"
+        return self._ids.of(f"{rpc.name} {suffix}", short, pascal(rpc.name) + suffix)
 
     def _add(self, rpc: Rpc, binding: Binding, index: int) -> None:
         path, path_parameters = self._path(rpc, binding)
@@ -101,8 +125,7 @@ class _Document:
             suffix = f"_{index + 1}" if index else ""
             if binding.method == "*":
                 suffix += f"_{method.lower()}"
-            name = f"{rpc.desc.parent.name}_{rpc.desc.name}{suffix}"
-            operation = self._operation(rpc, binding, name, path_parameters)
+            operation = self._operation(rpc, binding, self._id(rpc, suffix), path_parameters)
             # OpenAPI 3.1 takes other methods only as extensions.
             key = method.lower() if method in METHODS else f"x-{method.lower()}"
             item.setdefault(key, operation)
@@ -113,7 +136,7 @@ class _Document:
         comment = self._comments.get(rpc.name, "")
         operation: dict[str, Any] = {
             "operationId": name,
-            "tags": [rpc.desc.parent.name],
+            "tags": [self._tag(rpc.desc.parent)],
             "summary": summary(comment) or rpc.desc.name,
             "description": comment or rpc.desc.name,
             "parameters": [*path_parameters, *self._other_parameters(rpc, binding)],
@@ -121,57 +144,58 @@ class _Document:
         if binding.body:
             operation["requestBody"] = self._body(rpc, binding)
         operation["responses"] = self._responses(rpc)
-        if rpc.rule.access not in ("", PUBLIC_ACCESS):
-            operation["security"] = [{"bearer": []}]
+        operation["security"] = SECURITY.get(rpc.rule.access, [{"bearer": []}])
+        operation["x-path-template"] = binding.path
         if rpc.desc.deprecated:
             operation["deprecated"] = True
         return operation
 
     def _path(self, rpc: Rpc, binding: Binding) -> tuple[str, list[Schema]]:
-        """Write the template in the form of OpenAPI: every wildcard is a parameter.
-
-        Paths that differ only in the names of their parameters are one path there. The
-        first path decides the names.
-        """
-        owners = list(_owners(rpc.desc.input, binding))
-        wildcards = [each for each in binding.template.segments if isinstance(each, Wildcard)]
-        shape = _joined(binding, ["*"] * len(wildcards))
-        names = self._names.setdefault(shape, _parameter_names(owners))
+        """Write the path of a binding, and its parameters."""
+        held = self._parameters[paths.shape(binding)]
+        taken = {name for each, _ in held for name in self._query_names(*each)}
+        names = paths.choose_names([parameters for _, parameters in held], taken)
+        own = paths.parameters(rpc.desc.input, binding)
         parameters = [
-            self._path_parameter(name, owner, wildcard)
-            for name, owner, wildcard in zip(names, owners, wildcards, strict=True)
+            self._path_parameter(name, each) for name, each in zip(names, own, strict=True)
         ]
-        return _joined(binding, [f"{{{name}}}" for name in names]), parameters
+        return paths.named(binding, names), parameters
 
-    def _path_parameter(self, name: str, owner: _Parameter | None, wildcard: Wildcard) -> Schema:
+    def _path_parameter(self, name: str, parameter: PathParameter) -> Schema:
         schema: Schema = {"type": "string"}
-        parameter: Schema = {"name": name, "in": "path", "required": True, "schema": schema}
-        if owner is not None:
-            schema = parameter["schema"] = self._schemas.field(owner.field, Mode.INPUT)
-            parameter["description"] = self._comment(owner.field)
-        if schema.get("type") == "string" and not wildcard.rest:
+        description = "A segment of the path."
+        if parameter.steps:
+            schema = self._schemas.field(parameter.steps[-1], Mode.INPUT)
+            description = self._comment(parameter.steps[-1])
+        if parameter.holds_slashes:
+            description += " May hold slashes."
+        elif schema.get("type") == "string":
             schema["minLength"] = 1
-        if wildcard.rest:
-            parameter["description"] = (
-                f"{parameter.get('description', '')} May hold slashes."
-            ).strip()
-        return parameter
+        return {
+            "name": name,
+            "in": "path",
+            "required": True,
+            "description": description,
+            "schema": schema,
+        }
+
+    def _query_names(self, rpc: Rpc, binding: Binding) -> Iterator[str]:
+        for name, _ in _query_fields(rpc, binding):
+            yield camel(name.split("."))
 
     def _comment(self, field: DescField) -> str:
         return self._comments.get(f"{field.parent.type_name}.{field.name}", field.json_name)
 
     def _other_parameters(self, rpc: Rpc, binding: Binding) -> Iterator[Schema]:
-        if binding.body != WHOLE:
-            taken = {each.field_path for each in binding.template.variables} | {binding.body}
-            for name, field in _query_fields(rpc.desc.input, taken):
-                required = "REQUIRED" in self._schemas.behaviors(field) and "." not in name
-                yield {
-                    "name": name,
-                    "in": "query",
-                    "required": required,
-                    "description": self._comment(field),
-                    "schema": self._schemas.field(field, Mode.INPUT),
-                }
+        for name, field in _query_fields(rpc, binding):
+            required = "REQUIRED" in self._schemas.behaviors(field) and "." not in name
+            yield {
+                "name": name,
+                "in": "query",
+                "required": required,
+                "description": self._comment(field),
+                "schema": self._schemas.field(field, Mode.INPUT),
+            }
         if rpc.rule.takes_idempotency_key:
             yield dict(IDEMPOTENCY_KEY)
 
@@ -210,9 +234,10 @@ class _Document:
         if rpc.rule.success_status not in NO_CONTENT:
             schema = self._schemas.reference(output, Mode.OUTPUT)
             success["content"] = {JSON: {"schema": schema}}
-        is_open = rpc.rule.access in ("", PUBLIC_ACCESS)
-        statuses = [each for each in ERROR_STATUSES if not (is_open and each in (401, 403))]
-        errors = {str(each): {"$ref": f"#/components/responses/{each}"} for each in statuses}
+        is_open = rpc.rule.access == PUBLIC_ACCESS
+        statuses = [str(each) for each in ERROR_STATUSES if not (is_open and each in (401, 403))]
+        self._statuses.update(statuses)
+        errors = {each: {"$ref": f"#/components/responses/{each}"} for each in statuses}
         default = {"default": {"$ref": "#/components/responses/default"}}
         return {str(rpc.rule.success_status): success, **errors, **default}
 
@@ -220,38 +245,26 @@ class _Document:
         return summary(self._comments.get(message.type_name, "")) or message.name
 
 
-def _owners(message: DescMessage, binding: Binding) -> Iterator[_Parameter | None]:
-    """Yield the field of each wildcard of a template; None for one outside of variables."""
-    for index, segment in enumerate(binding.template.segments):
-        if not isinstance(segment, Wildcard):
-            continue
-        variable = binding.template.variable_at(index)
-        if variable is None:
-            yield None
-        else:
-            steps = field_at(message, variable.field_path)
-            yield _Parameter(".".join(each.json_name for each in steps), steps[-1])
+def _parameters_by_shape(
+    rpcs: Sequence[Rpc],
+) -> dict[str, list[tuple[tuple[Rpc, Binding], list[PathParameter]]]]:
+    """Return the bindings of each path with their parameters, which share their names."""
+    found: dict[str, list[tuple[tuple[Rpc, Binding], list[PathParameter]]]] = {}
+    for rpc in rpcs:
+        for binding in rpc.bindings:
+            parameters = list(paths.parameters(rpc.desc.input, binding))
+            found.setdefault(paths.shape(binding), []).append(((rpc, binding), parameters))
+    return found
 
 
-def _parameter_names(owners: Sequence[_Parameter | None]) -> list[str]:
-    wanted = [owner.name if owner else "segment" for owner in owners]
-    names: list[str] = []
-    for index, name in enumerate(wanted):
-        count = wanted[: index + 1].count(name)
-        names.append(name if wanted.count(name) == 1 else f"{name}_{count}")
-    return names
+def _query_fields(rpc: Rpc, binding: Binding) -> Iterator[tuple[str, DescField]]:
+    """Yield the fields that a query may hold, with their names there."""
+    if binding.body != WHOLE:
+        taken = {each.field_path for each in binding.template.variables} | {binding.body}
+        yield from _fields_below(rpc.desc.input, taken)
 
 
-def _joined(binding: Binding, parameters: Sequence[str]) -> str:
-    rest = iter(parameters)
-    segments = [
-        next(rest) if isinstance(each, Wildcard) else each for each in binding.template.segments
-    ]
-    verb = f":{binding.template.verb}" if binding.template.verb else ""
-    return f"/{'/'.join(segments)}{verb}"
-
-
-def _query_fields(
+def _fields_below(
     message: DescMessage,
     taken: set[str],
     prefix: str = "",
@@ -267,7 +280,7 @@ def _query_fields(
             # A message may hold its own type: the list must end.
             way = (*above, message.type_name)
             if inner.type_name not in way and len(way) <= NESTING_MAX:
-                yield from _query_fields(inner, taken, f"{path}.", f"{name}.", way)
+                yield from _fields_below(inner, taken, f"{path}.", f"{name}.", way)
         elif _fits_in_query(field):
             yield name, field
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any, Final
 
 from services.gateway.http.errors import PHRASES
 
 ERROR_STATUSES: Final = (400, 401, 403, 404, 406, 408, 409, 413, 415, 429, 500, 501, 503, 504)
+RETRIED: Final = {"429", "503"}
 
 EXAMPLE: Final = {
     "code": 3,
@@ -28,19 +30,23 @@ EXAMPLE: Final = {
 _DETAILS: Final = {
     "type": "array",
     "description": "google.rpc.ErrorInfo, and further details such as BadRequest or RetryInfo.",
-    "items": {
-        "type": "object",
-        "properties": {"@type": {"type": "string"}},
-        "required": ["@type"],
-        "additionalProperties": True,
-    },
+    "items": {"$ref": "#/components/schemas/Detail"},
 }
 _CODE: Final = {"type": "integer", "format": "int32", "description": "The gRPC code."}
 
 ERROR_SCHEMAS: Final[dict[str, Any]] = {
-    "google.rpc.Status": {
+    "Detail": {
         "type": "object",
-        "description": "The shape of every failure. Branch on the reason in its details.",
+        "description": "A message with the URL of its type.",
+        "properties": {"@type": {"type": "string", "description": "The URL of the type."}},
+        "required": ["@type"],
+        "additionalProperties": True,
+    },
+    "Status": {
+        "type": "object",
+        "description": (
+            "google.rpc.Status, the shape of every failure. Branch on the reason in its details."
+        ),
         "properties": {
             "code": _CODE,
             "message": {"type": "string", "description": "The text for people."},
@@ -64,10 +70,14 @@ ERROR_SCHEMAS: Final[dict[str, Any]] = {
 }
 
 
-def error_responses() -> dict[str, Any]:
-    """Return the responses for `components` by status, and the default."""
-    named = {str(status): _response(PHRASES[status]) for status in ERROR_STATUSES}
-    for status in ("429", "503"):
+def error_responses(statuses: Collection[str]) -> dict[str, Any]:
+    """Return the responses for `components` with these statuses, and the default."""
+    named = {
+        str(status): _response(PHRASES[status])
+        for status in ERROR_STATUSES
+        if str(status) in statuses
+    }
+    for status in RETRIED & named.keys():
         named[status]["headers"] = {
             "Retry-After": {"description": "Seconds to wait.", "schema": {"type": "string"}}
         }
@@ -79,7 +89,7 @@ def _response(description: str) -> dict[str, Any]:
         "description": description,
         "content": {
             "application/json": {
-                "schema": {"$ref": "#/components/schemas/google.rpc.Status"},
+                "schema": {"$ref": "#/components/schemas/Status"},
                 "example": EXAMPLE,
             },
             "application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}},

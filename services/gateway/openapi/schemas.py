@@ -24,6 +24,8 @@ from protobuf import (
 
 from services.gateway.binding.protojson import NULL_VALUE, WRAPPERS
 from services.gateway.binding.scalars import RANGES
+from services.gateway.openapi.errors import ERROR_SCHEMAS
+from services.gateway.openapi.names import UniqueNames, pascal
 
 Schema = dict[str, Any]
 
@@ -92,7 +94,7 @@ class Schemas:
     _: KW_ONLY
     ignore_unknown: bool
     made: dict[str, Schema] = field(default_factory=dict, init=False)
-    _owners: dict[str, str] = field(default_factory=dict, init=False)
+    _names: UniqueNames = field(default_factory=lambda: UniqueNames(ERROR_SCHEMAS), init=False)
 
     def reference(self, message: DescMessage, mode: Mode) -> Schema:
         """Return a reference to a message's schema, or the schema of a special JSON form."""
@@ -191,15 +193,14 @@ class Schemas:
 
     def _name(self, type_name: str, short: str, mode: Mode) -> str:
         """Name a schema after its message, with the package if the short name is taken."""
-        name = short + mode.value
-        owner = self._owners.setdefault(name, type_name)
-        return name if owner == type_name else type_name + mode.value
+        wanted = (short + mode.value, pascal(type_name) + mode.value)
+        return self._names.of(f"{type_name} {mode.value}", *wanted)
 
 
 def _nested_name(message: DescMessage) -> str:
     if message.parent is None:
         return message.name
-    return f"{_nested_name(message.parent)}.{message.name}"
+    return pascal(f"{_nested_name(message.parent)}.{message.name}")
 
 
 def _scalar(scalar: ScalarType) -> Schema:
@@ -207,7 +208,6 @@ def _scalar(scalar: ScalarType) -> Schema:
         sign = "" if RANGES[scalar][0] == 0 else "-?"
         return {
             "type": "string",
-            "format": "uint64" if not sign else "int64",
             "pattern": f"^{sign}[0-9]{{1,19}}$",
             "examples": ["42"],
         }
@@ -232,9 +232,13 @@ def _is_implicit(field: DescField) -> bool:
 def _exclude_siblings(schema: Schema, message: DescMessage) -> None:
     groups = [each for each in message.members if isinstance(each, DescOneof)]
     pairs = [
-        {"required": [one.json_name, other.json_name]}
+        # Linters want a required property to be defined where it is required.
+        {
+            "properties": {one.json_name: {}, other.json_name: {}},
+            "required": [one.json_name, other.json_name],
+        }
         for group in groups
         for one, other in combinations(group.fields, 2)
     ]
     if pairs:
-        schema["not"] = {"anyOf": pairs}
+        schema["not"] = {"anyOf": pairs} if len(pairs) > 1 else pairs[0]
