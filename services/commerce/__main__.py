@@ -49,18 +49,18 @@ def compose(parts: ServiceParts, settings: CommerceSettings) -> Composition:
 
 def catalog_servicer(parts: ServiceParts, messages: Messages) -> CatalogServicer:
     """Put the use cases of CatalogService together."""
-    database, totals = parts.database, Totals(parts.database)
+    database, public, totals = parts.database, parts.public, Totals(parts.public)
     return CatalogServicer(
         messages=messages,
         request_keys=parts.request_keys,
         create_category=usecases.CreateCategory(database),
-        list_categories=usecases.ListCategories(database, parts.page_tokens),
+        list_categories=usecases.ListCategories(public, parts.page_tokens),
         create_product=usecases.CreateProduct(database, totals),
         update_product=usecases.UpdateProduct(database, totals),
         delete_product=usecases.DeleteProduct(database, totals),
         batch_create_products=usecases.BatchCreateProducts(database, totals),
-        get_product=usecases.GetProduct(database),
-        list_products=usecases.ListProducts(database, parts.page_tokens, totals),
+        get_product=usecases.GetProduct(public),
+        list_products=usecases.ListProducts(public, parts.page_tokens, totals),
     )
 
 
@@ -103,6 +103,7 @@ def running(
         port=settings.commerce_port,
         targets={"auth": settings.auth_address, "profile": settings.profile_address},
         is_coordinator=True,
+        has_public_reads=True,
     )
     composed = partial(compose, settings=settings)
     return service.running(frame, settings, composed, listen_on=listen_on, observer=observer)

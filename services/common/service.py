@@ -24,6 +24,7 @@ from lockstep_clients import ServiceIdentity, connect
 from opentelemetry.metrics import Meter
 
 from services.common.auth_client import Authentication
+from services.common.databases import Pools, pools
 from services.common.files import FileProblem, explained
 from services.common.keys import KeyRing
 from services.common.schema import schema_probe
@@ -48,7 +49,6 @@ from services.kernel.telemetry.loop_lag import LoopLag
 from services.kernel.telemetry.management import ManagementServer
 from services.kernel.telemetry.metrics import NO_METER, Telemetry, TelemetryError
 
-RECOVERY_CONNECTIONS = 3
 # These services pass on calls of clients, and may name a client's IP.
 PROXIES = frozenset({"gateway"})
 
@@ -75,6 +75,8 @@ class ServiceParts:
         background: The same database for all other work. In a coordinator it has connections
             of its own, so that requests cannot hold up the recovery of sagas.
         channel: Opens a channel to a service, by its name.
+        public: The same database for reads that strangers may ask for. With connections of
+            its own and a short time limit they cannot hold up the requests of users.
         owner: The name of the process in the leases of its sagas.
         sleep: Waits for a number of seconds.
         poll_seconds: The pause between two looks for sagas that are due.
@@ -84,6 +86,7 @@ class ServiceParts:
     keys: KeyRing
     database: Database
     background: Database
+    public: Database
     channel: Callable[[str], grpc.aio.Channel]
     owner: str
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
@@ -143,6 +146,7 @@ class Frame:
         port: The port to listen on.
         targets: The gRPC target of each service that this one calls.
         is_coordinator: Whether the service has sagas of its own.
+        has_public_reads: Whether strangers may ask for reads that cost more than a row.
         session_settings: Further settings of PostgreSQL for the connections for requests.
     """
 
@@ -151,6 +155,7 @@ class Frame:
     port: int
     targets: Mapping[str, str]
     is_coordinator: bool = False
+    has_public_reads: bool = False
     session_settings: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -186,32 +191,26 @@ async def running(
         DatabaseUnfit: The service cannot work with the server of its database.
     """
     keys = KeyRing.load(settings.keys, frame.name)
-    database, background = _databases(frame, settings, observer)
+    databases = _pools(frame, settings, observer)
     telemetry = Telemetry(frame.name, instance=_process_name(frame))
     async with AsyncExitStack() as stack:
         stack.callback(telemetry.close)
         management = _management(frame, settings, telemetry, stack) if listen_on is None else None
-        await database.require()
-        await stack.enter_async_context(opened(*dict.fromkeys((database, background))))
-        parts = ServiceParts(
-            keys=keys,
-            database=database,
-            background=background,
-            channel=_opener(frame, keys, stack, telemetry.meter),
-            owner=_process_name(frame),
-            meter=telemetry.meter,
-        )
+        await databases.requests.require()
+        await stack.enter_async_context(opened(*databases.by_name().values()))
+        channel = _opener(frame, keys, stack, telemetry.meter)
+        parts = _parts(frame, keys, databases, channel, telemetry.meter)
         composition = compose(parts)
         stack.callback(_call_all, composition.closing)
         server = _server(frame, settings, parts, composition)
-        for worker in _workers(composition, parts):
+        for worker in _workers(composition, parts, databases):
             worker.start()
             stack.push_async_callback(worker.stop)
         port = await server.start(listen_on or f"{settings.host}:{frame.port}")
         stack.push_async_callback(server.stop, settings.stop_grace_seconds)
         if management is not None:
             management.watch(lambda: server.trouble)
-        yield Running(port, database, composition, telemetry)
+        yield Running(port, databases.requests, composition, telemetry)
 
 
 def run(
@@ -267,23 +266,35 @@ def _process_name(frame: Frame) -> str:
     return f"{frame.name}@{socket.gethostname()}:{os.getpid()}"
 
 
-def _databases(
-    frame: Frame, settings: CommonSettings, observer: Observer | None
-) -> tuple[Database, Database]:
-    """Return the database for requests, and the one for all other work."""
-    opening = partial(
-        Database,
+def _parts(
+    frame: Frame,
+    keys: KeyRing,
+    databases: Pools,
+    channel: Callable[[str], grpc.aio.Channel],
+    meter: Meter,
+) -> ServiceParts:
+    return ServiceParts(
+        keys=keys,
+        database=databases.requests,
+        background=databases.background,
+        public=databases.public,
+        channel=channel,
+        owner=_process_name(frame),
+        meter=meter,
+    )
+
+
+def _pools(frame: Frame, settings: CommonSettings, observer: Observer | None) -> Pools:
+    return pools(
         frame.database_url,
         name=frame.name,
-        observer=observer,
+        connections=settings.database_connections,
         rules=session_rules(settings, _process_name(frame)),
+        options=options_of(frame.session_settings),
+        observer=observer,
+        has_background=frame.is_coordinator,
+        has_public_reads=frame.has_public_reads,
     )
-    database = opening(
-        connections=settings.database_connections, options=options_of(frame.session_settings)
-    )
-    if not frame.is_coordinator:
-        return database, database
-    return database, opening(connections=RECOVERY_CONNECTIONS)
 
 
 def _call_all(functions: Sequence[Callable[[], None]]) -> None:
@@ -313,11 +324,11 @@ def _access(frame: Frame, keys: KeyRing, authentication: Authentication) -> Acce
     )
 
 
-def _workers(composition: Composition, parts: ServiceParts) -> Sequence[Worker]:
+def _workers(composition: Composition, parts: ServiceParts, databases: Pools) -> Sequence[Worker]:
     """List the tasks of the process; the meter of a part comes with the part."""
     background, meter = parts.background, parts.meter
-    pools = {"requests": parts.database, "background": background}
-    observe_pools(meter, {name: partial(_figures, each) for name, each in pools.items()})
+    named = databases.by_name()
+    observe_pools(meter, {name: partial(_figures, each) for name, each in named.items()})
     workers = [
         *composition.workers,
         Cleaner(background, composition.cleanups, meter),

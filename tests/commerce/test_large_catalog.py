@@ -11,7 +11,7 @@ from lockstep_clients import OutOfRange
 
 from services.commerce.model import Filters, Sort
 from services.commerce.store import listing
-from services.commerce.store.listing import ListParameters
+from services.commerce.store.listing import ListParameters, Way
 from services.commerce.store.seeding import seed
 from services.kernel.db.statement import Statement
 from tests.commerce.world import Shop, refusal
@@ -80,14 +80,22 @@ def plans(shop: Shop, filters: Filters, after: listing.Position) -> list[str]:
     options = "-c random_page_cost=1.1"  # as the service's own sessions
     with psycopg.connect(shop.settings.commerce_database_url, options=options) as connection:
         plans = [
-            _plan(connection, listing._page(listing._names(each), filters.sort), each)
+            _plan(connection, listing._page(listing._names(each), filters.sort, way), each)
             for each in pages
+            for way in ways(each, filters)
         ]
         # A count by words may read the table from its beginning: it ends soon when the words
         # are common, and when they are rare the planner uses their index.
         if not filters.words:
             plans.append(_plan(connection, listing._count(listing._names(counted)), counted))
         return plans
+
+
+def ways(parameters: ListParameters, filters: Filters) -> list[Way]:
+    """Return the ways to a page. Frequent matches are not collected: walking finds them."""
+    if listing._is_served(listing._names(parameters), filters.sort):
+        return [Way.SERVED]
+    return [Way.WALKED, Way.COLLECTED] if filters.words else [Way.WALKED]
 
 
 def _plan(

@@ -10,6 +10,7 @@ import pytest
 from lockstep.commerce.v1 import catalog_service_pb2 as catalog_pb
 from lockstep_clients import InvalidArgument
 
+from services.commerce.store import listing
 from services.kernel.ids import new_id
 from tests.commerce.people import minor_of, money
 from tests.commerce.world import Shop, fields_of, refusal
@@ -260,3 +261,42 @@ async def test_the_longest_names_fit_into_a_token(shop: Shop) -> None:
         await shop.product(category_id=category.id, name="\U0001f600" * 200)
     filters = {"category": category.id, "sort": "name", "limit": 1}
     assert len(await by_token(shop, **filters)) == 2
+
+
+async def test_the_ninth_word_and_single_letters_beside_words_do_not_count(shop: Shop) -> None:
+    category = await shop.category()
+    product = await shop.product(category_id=category.id, name="One two three four five six seven")
+    filters = {"category": category.id}
+    for words in (
+        "one two three four five six seven s nothing",  # with `s` left out, nothing is the eighth
+        "one two three four five six seven seve sev",
+        "zebra one",
+    ):
+        found = (await shop.listed(**filters, q=words)).products
+        assert [each.id for each in found] == ([product.id] if "sev" in words[-4:] else []), words
+    for words in ("t", "ONE q one q w", "one two three four five six seven sev se nothing"):
+        found = (await shop.listed(**filters, q=words)).products
+        assert [each.id for each in found] == [product.id], words
+
+
+async def test_rare_matches_far_from_where_the_list_begins_are_found(shop: Shop) -> None:
+    """Their page is collected, because the walk from the beginning of the list ends before."""
+    made = await stocked(shop, 40)
+    category = made[0].category_id
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(listing, "WALKED_MAX", 5)
+        listing._page.cache_clear()
+        for sort, (key, is_backwards) in ORDERS.items():
+            filters = {"category": category, "sort": sort, "limit": 4}
+            for wanted in ({"q": "zebra"}, {"min_price": "1.00", "max_price": "1.00"}):
+                matching = [
+                    each
+                    for each in made
+                    if ("q" not in wanted or each.name == "zebra")
+                    and ("q" in wanted or minor_of(each.price) == 100)
+                ]
+                expected = [each.id for each in sorted(matching, key=key, reverse=is_backwards)]
+                assert [each.id for each in await by_token(shop, **filters, **wanted)] == expected
+                first = await shop.listed(**filters, **wanted, page=2)
+                assert [each.id for each in first.products] == expected[4:8]
+    listing._page.cache_clear()

@@ -212,6 +212,7 @@ class World:
             keys=KEYS,
             database=replica.databases[0],
             background=replica.databases[-1],
+            public=replica.databases[0],
             channel=lambda _: wire,
             owner=replica.name,
             poll_seconds=POLL_SECONDS,

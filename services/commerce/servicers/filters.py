@@ -11,6 +11,8 @@ from services.commerce.model import PRODUCT_NAME_MAX, Filters, Sort
 from services.kernel.money import digits_of
 from services.kernel.validation import Violations
 
+WORDS_MAX = 8
+_WORD = re.compile(r"[^\W_]+")
 _DECIMAL = re.compile(r"[0-9]{1,15}(\.[0-9]{1,9})?", re.ASCII)
 
 
@@ -22,9 +24,22 @@ def read_filters(v: Violations, request: catalog_pb.ListProductsRequest, currenc
     are_given = min_price is not None and max_price is not None
     if are_given and Decimal(request.min_price) > Decimal(request.max_price):
         v.add("min_price", "must not be above max_price")
-    words = v.text(request.q, "q", max_length=PRODUCT_NAME_MAX)
+    words = _meant(v.text(request.q, "q", max_length=PRODUCT_NAME_MAX))
     sort = v.choice(request.sort, "sort", tuple(Sort)) or Sort.NEWEST
     return Filters(category_id, min_price, max_price, words, Sort(sort))
+
+
+def _meant(text: str | None) -> str | None:
+    """Keep the words that narrow a search down, and leave out those that only cost time.
+
+    The beginning of a word of one letter stands for a large part of all words. So such words
+    count only when there is no longer one.
+    """
+    if text is None:
+        return None
+    words = list({word.casefold(): word for word in _WORD.findall(text)}.values())
+    longer = [word for word in words if len(word) > 1]
+    return " ".join((longer or words)[:WORDS_MAX]) or text
 
 
 def _price(v: Violations, text: str, field: str, currency: str, rounding: str) -> int | None:

@@ -8,19 +8,25 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, fields, make_dataclass
 from datetime import datetime
+from enum import Enum, auto
 from functools import cache
-from typing import Any, cast, get_type_hints
+from typing import Any, get_type_hints
+from typing import cast as typed
 from uuid import UUID
 
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
+    FromClause,
+    Select,
+    Text,
     Uuid,
     bindparam,
+    cast,
     func,
     literal,
+    literal_column,
     select,
-    text,
     tuple_,
 )
 
@@ -31,6 +37,7 @@ from services.kernel.db.statement import Statement
 from services.kernel.money import MINOR_UNITS_MAX
 
 COUNTED_MAX = 10_000
+WALKED_MAX = 2_000
 
 _SORTS = {
     Sort.NEWEST: (PRODUCTS.c.create_time, True),
@@ -39,13 +46,40 @@ _SORTS = {
     Sort.NAME: (PRODUCTS.c.name_key, False),
     Sort.NAME_BACKWARDS: (PRODUCTS.c.name_key, True),
 }
-# Every word of the text must begin a word of the name. All characters but letters and
-# digits separate words, as in the column, so no operator of a tsquery is left.
-_BEGINNINGS = text(
-    "words @@ to_tsquery('simple', regexp_replace(plainto_tsquery('simple', regexp_replace("
-    "lower(CAST(:words AS text) COLLATE \"pg_c_utf8\"), '[^[:alnum:]]+', ' ', 'g'))::text, "
-    "'''( & |$)', ''':*\\1', 'g'))"
+_SIMPLE: ColumnElement[Any] = literal_column("'simple'")
+_EVERYWHERE: ColumnElement[Any] = literal_column("'g'")
+# All characters but letters and digits separate words, as in the column, so no operator of a
+# tsquery is left.
+_PLAIN = func.regexp_replace(
+    func.lower(cast(bindparam("words", type_=Text), Text).collate("pg_c_utf8")),
+    literal_column("'[^[:alnum:]]+'"),
+    literal_column("' '"),
+    _EVERYWHERE,
 )
+# Every word of the text must begin a word of the name: 'red' becomes 'red':*.
+_BEGINNINGS = func.to_tsquery(
+    _SIMPLE,
+    func.regexp_replace(
+        cast(func.plainto_tsquery(_SIMPLE, _PLAIN), Text),
+        literal_column("'''( & |$)'"),
+        literal_column(r"''':*\1'"),
+        _EVERYWHERE,
+    ),
+)
+
+
+class Way(Enum):
+    """How a page is found.
+
+    Attributes:
+        SERVED: An index has all filters, and the order of the list.
+        WALKED: The first rows in the order of the list are looked through.
+        COLLECTED: All rows that match are collected, and then sorted.
+    """
+
+    SERVED = auto()
+    WALKED = auto()
+    COLLECTED = auto()
 
 
 SortValue = datetime | int | str
@@ -111,6 +145,11 @@ async def list_products(
 ) -> list[ListedProduct]:
     """Return products.
 
+    An index in the order of the list serves it, unless a filter is not in that index. Then
+    PostgreSQL would walk the index until enough rows match, perhaps to its end. So the walk
+    ends after `WALKED_MAX` rows: a page of frequent matches is full by then. For a page of
+    rare matches these are collected by the index of the filter, and sorted.
+
     Args:
         reader: The database.
         filters: Which products, and in which order.
@@ -121,7 +160,13 @@ async def list_products(
     parameters = _parameters(
         filters, after=after, skip=skip if after is None else None, limit=limit
     )
-    return await reader.all(_page(_names(parameters), filters.sort), parameters)
+    names = _names(parameters)
+    if _is_served(names, filters.sort):
+        return await reader.all(_page(names, filters.sort, Way.SERVED), parameters)
+    found = await reader.all(_page(names, filters.sort, Way.WALKED), parameters)
+    if len(found) == limit:
+        return found
+    return await reader.all(_page(names, filters.sort, Way.COLLECTED), parameters)
 
 
 async def count_products(reader: Reader, filters: Filters) -> int:
@@ -158,19 +203,21 @@ def _names(parameters: ListParameters) -> Names:
     return tuple(name for name in _ALL_NAMES if getattr(parameters, name) is not None)
 
 
+def _is_served(names: Names, sort: Sort) -> bool:
+    """Say whether an index in the order of a list has all its filters."""
+    key, _ = _SORTS[sort]
+    return "words" not in names and ("min_price" not in names or key is PRODUCTS.c.price)
+
+
 @cache
-def _page(names: Names, sort: Sort) -> Statement[ListParameters, ListedProduct]:
+def _page(names: Names, sort: Sort, way: Way) -> Statement[ListParameters, ListedProduct]:
     key, is_backwards = _SORTS[sort]
-    wanted = select(PRODUCTS).where(*_conditions(names))
-    if "after_id" in names:
-        row = tuple_(key, PRODUCTS.c.id)
-        last = tuple_(bindparam("after_value", type_=key.type), bindparam("after_id", type_=Uuid))
-        wanted = wanted.where(row < last if is_backwards else row > last)
-    else:
+    wanted = _wanted(names, sort, way).limit(bindparam("limit"))
+    if "skip" in names:
         wanted = wanted.offset(bindparam("skip"))
-    wanted = wanted.order_by(*_order(key, PRODUCTS.c.id, is_backwards=is_backwards)).limit(
-        bindparam("limit")
-    )
+    if way is Way.COLLECTED:  # only ids were collected, because products are long
+        chosen = select(wanted.subquery("chosen").c.id)
+        wanted = select(PRODUCTS).where(PRODUCTS.c.id.in_(chosen))
     page = wanted.subquery("page")
     # Join the categories outside, so that skipped rows need none.
     columns = [page.c.get(each.key, CATEGORIES.c.name.label("category_name")) for each in COLUMNS]
@@ -184,9 +231,29 @@ def _page(names: Names, sort: Sort) -> Statement[ListParameters, ListedProduct]:
     )
 
 
+def _wanted(names: Names, sort: Sort, way: Way) -> Select[Any]:
+    """Select the rows of a list, in its order."""
+    key, is_backwards = _SORTS[sort]
+    order = _order(key, PRODUCTS.c.id, is_backwards=is_backwards)
+    found: FromClause
+    rows = select(PRODUCTS).where(*_place(names), *_position(names, sort))
+    match way:
+        case Way.SERVED:
+            return rows.where(*_filters(names, PRODUCTS)).order_by(*order)
+        case Way.WALKED:
+            found = rows.order_by(*order).limit(literal_column(str(WALKED_MAX))).subquery("walked")
+            chosen = select(found).where(*_filters(names, found))
+        case Way.COLLECTED:
+            # Without an order, and apart from it, only the index of a filter helps.
+            matching = rows.with_only_columns(PRODUCTS.c.id, key).where(*_filters(names, PRODUCTS))
+            found = matching.cte("matching").prefix_with("MATERIALIZED")
+            chosen = select(found)
+    return chosen.order_by(*_order(found.c[key.key], found.c.id, is_backwards=is_backwards))
+
+
 @cache
 def _count(names: Names) -> Statement[ListParameters, CountRow]:
-    matching = select(literal(1)).where(*_conditions(names))
+    matching = select(literal(1)).where(*_place(names), *_filters(names, PRODUCTS))
     if "words" not in names:
         # With an order that an index has, the planner does not read the whole table.
         by_price = "min_price" in names or "category_id" in names
@@ -204,21 +271,38 @@ def _only(names: Names, **types: type) -> type[ListParameters]:
     """Make the class of these parameters alone, for the check of a statement."""
     hints = get_type_hints(ListParameters) | types
     only = make_dataclass("ListParameters", [(name, hints[name]) for name in names])
-    return cast(type[ListParameters], only)
+    return typed(type[ListParameters], only)
 
 
-def _conditions(names: Names) -> list[ColumnElement[bool]]:
+def _place(names: Names) -> list[ColumnElement[bool]]:
+    """Return the conditions that every index of a sort has: listed, and in the category."""
     conditions: list[Any] = [PRODUCTS.c.delete_time.is_(None)]
     if "category_id" in names:
         conditions.append(PRODUCTS.c.category_id == bindparam("category_id", type_=Uuid))
+    return conditions
+
+
+def _position(names: Names, sort: Sort) -> list[ColumnElement[bool]]:
+    """Return the condition that a row comes after the page before."""
+    if "after_id" not in names:
+        return []
+    key, is_backwards = _SORTS[sort]
+    row = tuple_(key, PRODUCTS.c.id)
+    last = tuple_(bindparam("after_value", type_=key.type), bindparam("after_id", type_=Uuid))
+    return [row < last if is_backwards else row > last]
+
+
+def _filters(names: Names, rows: FromClause) -> list[ColumnElement[bool]]:
+    """Return the conditions that only some indexes have."""
+    conditions: list[Any] = []
     if "min_price" in names:
         conditions.append(
-            PRODUCTS.c.price.between(
+            rows.c.price.between(
                 bindparam("min_price", type_=BigInteger), bindparam("max_price", type_=BigInteger)
             )
         )
     if "words" in names:
-        conditions.append(_BEGINNINGS)
+        conditions.append(rows.c.words.op("@@")(_BEGINNINGS))
     return conditions
 
 

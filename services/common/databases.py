@@ -1,0 +1,75 @@
+"""The pools of connections that a service's process has with its database."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Final
+
+from services.kernel.db.database import Database, Observer
+from services.kernel.db.limits import LIMITS, SessionRules
+
+BACKGROUND_CONNECTIONS: Final = 3
+PUBLIC_CONNECTIONS: Final = 5
+# A page that a stranger may ask for costs a bounded amount. The server ends what costs more.
+PUBLIC_LIMITS: Final = replace(LIMITS, statement_seconds=0.5)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pools:
+    """Pools of connections to one database, so that one kind of work cannot stop another.
+
+    Attributes:
+        requests: For requests.
+        background: For all work that no caller waits for.
+        public: For reads that strangers may ask for.
+    """
+
+    requests: Database
+    background: Database
+    public: Database
+
+    def by_name(self) -> Mapping[str, Database]:
+        """Return the pools by name. One that serves several purposes has its first name."""
+        named = {"requests": self.requests, "background": self.background, "public": self.public}
+        seen = dict[int, str]()
+        return {
+            name: each for name, each in named.items() if seen.setdefault(id(each), name) == name
+        }
+
+
+def pools(
+    url: str,
+    *,
+    name: str,
+    connections: int,
+    rules: SessionRules,
+    options: str = "",
+    observer: Observer | None = None,
+    has_background: bool = False,
+    has_public_reads: bool = False,
+) -> Pools:
+    """Return the pools of a service.
+
+    Args:
+        url: The URL of the service's database.
+        name: The name of the service.
+        connections: The most connections for requests.
+        rules: How sessions begin.
+        options: Further options of the sessions, except those of the background (libpq).
+        observer: The observer of the databases.
+        has_background: Whether work in the background has connections of its own.
+        has_public_reads: Whether reads of strangers have connections of their own.
+    """
+    opening = partial(Database, url, name=name, observer=observer, rules=rules)
+    requests = opening(connections=connections, options=options)
+    # A pooler's sessions have the limits of the role: they cannot have shorter ones.
+    limits = LIMITS if rules.is_pooled else PUBLIC_LIMITS
+    return Pools(
+        requests=requests,
+        background=opening(connections=BACKGROUND_CONNECTIONS) if has_background else requests,
+        public=opening(connections=PUBLIC_CONNECTIONS, options=options, limits=limits)
+        if has_public_reads
+        else requests,
+    )

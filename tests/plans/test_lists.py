@@ -1,0 +1,134 @@
+"""A public page costs a bounded amount, whatever is asked of 100,000 products.
+
+PostgreSQL counts the pages that it reads. Plain lists read a few dozen. Frequent matches end
+the walk early; rare ones, and those that lie together far from where a list begins, are
+collected by the index of their filter.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+from typing import Any
+
+import psycopg
+import pytest
+
+from services.commerce.model import Filters, Sort
+from services.commerce.settings import SESSION_SETTINGS
+from services.commerce.store import listing
+from services.commerce.store.listing import WALKED_MAX, Way
+from services.commerce.store.seeding import seed
+from services.kernel.db.limits import options_of
+from tests.conftest import Databases
+from tests.plans.pages import run
+
+PRODUCTS = 100_000
+CATEGORIES = 40
+LIMIT = 21
+# The rows of a walk lie anywhere, so each may be on a page of its own; and the index's pages.
+WALK_PAGES = WALKED_MAX + 200
+TABLE_SHARE = 0.95
+
+ANY = Filters(None, None, None, None, Sort.NEWEST)
+WORDS = {
+    "many": "oak",
+    "clumped": "lindqvist",
+    "few": "zzyzx",
+    "none": "xyzzy",
+    "two": "lindqvist walnut",
+}
+PRICES: dict[str, dict[str, Any]] = {
+    "every price": {"min_price": 0},
+    "no price": {"min_price": 10**14},
+    "one price": {"min_price": 4_999, "max_price": 4_999},
+}
+
+
+@pytest.fixture(scope="module")
+def connection(databases: Databases) -> Iterator[psycopg.Connection[Any]]:
+    with ExitStack() as stack:
+        url = databases.fresh(stack, "commerce")
+        seed(url, products=PRODUCTS, categories=CATEGORIES, random_seed=7)
+        opened = stack.enter_context(
+            psycopg.connect(url, options=options_of(SESSION_SETTINGS), autocommit=True)
+        )
+        opened.execute(
+            "UPDATE products SET name = 'Zzyzx ' || name WHERE id IN"
+            " (SELECT id FROM products ORDER BY md5(id::text) LIMIT 30)"
+        )
+        opened.execute("VACUUM ANALYZE products")
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def table_pages(connection: psycopg.Connection[Any]) -> int:
+    row = connection.execute("SELECT relpages FROM pg_class WHERE relname = 'products'").fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def pages(connection: psycopg.Connection[Any], filters: Filters) -> tuple[int, str]:
+    """Return the pages that are read for the first page of a list, and the plans."""
+    parameters = listing._parameters(filters, skip=0, limit=LIMIT)
+    names = listing._names(parameters)
+    values = {name: getattr(parameters, name) for name in names}
+    is_served = listing._is_served(names, filters.sort)
+    total, texts = 0, list[str]()
+    for way in [Way.SERVED] if is_served else [Way.WALKED, Way.COLLECTED]:
+        statement = listing._page(names, filters.sort, way)
+        plan = run(connection, statement, values, mode="force_custom_plan")
+        total, texts = total + plan.pages, [*texts, f"{way}: {plan.text}"]
+        if plan.rows == LIMIT:
+            break
+    return total, "\n".join(texts)
+
+
+@pytest.mark.parametrize("sort", Sort)
+@pytest.mark.parametrize("matches", WORDS)
+def test_a_search_reads_less_than_the_table(
+    connection: psycopg.Connection[Any], table_pages: int, matches: str, sort: Sort
+) -> None:
+    read, plan = pages(connection, replace(ANY, words=WORDS[matches], sort=sort))
+    assert read <= WALK_PAGES + TABLE_SHARE * table_pages, plan
+    if matches in ("few", "none"):
+        assert read <= WALK_PAGES + 500, plan
+    if matches == "many":
+        assert read <= WALK_PAGES, plan
+
+
+@pytest.mark.parametrize("sort", Sort)
+@pytest.mark.parametrize("prices", PRICES)
+def test_a_bound_of_the_price_reads_the_rows_of_a_walk_or_of_the_prices(
+    connection: psycopg.Connection[Any], prices: str, sort: Sort
+) -> None:
+    read, plan = pages(connection, replace(ANY, **PRICES[prices], sort=sort))
+    assert read <= WALK_PAGES + 1000, plan
+
+
+@pytest.mark.parametrize(
+    ("first", "second"), [*itertools.combinations(("words", "prices", "category"), 2)]
+)
+def test_filters_together_read_no_more_than_each_alone(
+    connection: psycopg.Connection[Any], table_pages: int, first: str, second: str
+) -> None:
+    row = connection.execute("SELECT category_id FROM products LIMIT 1").fetchone()
+    assert row is not None
+    both: dict[str, Any] = {"words": "lindqvist", "min_price": 100, "category_id": row[0]}
+    names = {"words": "words", "prices": "min_price", "category": "category_id"}
+    given = {names[each]: both[names[each]] for each in (first, second)}
+    for sort in Sort:
+        read, plan = pages(connection, replace(ANY, **given, sort=sort))
+        assert read <= WALK_PAGES + TABLE_SHARE * table_pages, plan
+
+
+def test_a_page_of_rare_matches_is_complete_and_in_order(
+    connection: psycopg.Connection[Any],
+) -> None:
+    for sort in (Sort.NAME, Sort.CHEAPEST):
+        parameters = listing._parameters(replace(ANY, words="zzyzx", sort=sort), skip=0, limit=50)
+        statement = listing._page(listing._names(parameters), sort, Way.COLLECTED)
+        rows = psycopg.RawCursor(connection).execute(statement.sql, statement._values(parameters))
+        assert len(rows.fetchall()) == 30
