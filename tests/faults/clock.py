@@ -15,10 +15,8 @@ from typing import Any
 
 import psycopg
 
-from services.kernel.db.connection import Connection
-
-# A database on the same machine that has not answered by then is waiting for a lock.
-BLOCKED_SECONDS = 0.02
+# How long a database may be silent before somebody looks whether it waits for a lock.
+BLOCKED_SECONDS = 0.01
 RESOLUTION_SECONDS = 1e-4
 
 
@@ -29,7 +27,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         busy: How many statements are under way.
         on_jump: Called with the seconds by which the clock is about to jump.
         pools: The tasks of connection pools, which outlive a run.
-        on_blocked: Called when the statements under way wait for a lock; returns
+        on_blocked: Called when no statement under way has been answered for a while; returns
             whether that let somebody go on.
     """
 
@@ -88,18 +86,14 @@ class _Selector(selectors.DefaultSelector):
         events = super().select(BLOCKED_SECONDS)
         if events or self._loop.on_blocked():
             return events
-        return super().select(1.0)
+        return super().select(BLOCKED_SECONDS)
 
 
 def count_statements(loop: VirtualLoop) -> Callable[[], None]:
     """Tell the loop of every wait for a database; returns what ends that."""
     waiting = psycopg.waiting
-    places: list[tuple[Any, str]] = [
-        (waiting, "wait_async"),
-        (waiting, "wait_conn_async"),
-        (Connection, "wait"),
-    ]
-    originals = [getattr(place, name) for place, name in places]
+    names = ("wait_async", "wait_conn_async")
+    originals = [getattr(waiting, name) for name in names]
 
     def counted(original: Callable[..., Any]) -> Callable[..., Any]:
         async def wait(*args: Any, **kwargs: Any) -> Any:
@@ -111,11 +105,11 @@ def count_statements(loop: VirtualLoop) -> Callable[[], None]:
 
         return wait
 
-    for (place, name), original in zip(places, originals, strict=True):
-        setattr(place, name, counted(original))
+    for name, original in zip(names, originals, strict=True):
+        setattr(waiting, name, counted(original))
 
     def restore() -> None:
-        for (place, name), original in zip(places, originals, strict=True):
-            setattr(place, name, original)
+        for name, original in zip(names, originals, strict=True):
+            setattr(waiting, name, original)
 
     return restore

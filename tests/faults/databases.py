@@ -112,14 +112,17 @@ class Ground:
         while pids and self.rows("SELECT FROM pg_stat_activity WHERE pid = ANY (%(p)s)", p=pids):
             time.sleep(0.0005)
 
-    def cancel_waiting(self) -> bool:
-        """End the statements that wait for a lock, as a lock_timeout would; says if any did."""
-        return bool(
-            self.rows(
-                "SELECT pg_cancel_backend(pid) FROM pg_stat_activity"
-                " WHERE wait_event_type = 'Lock' AND datname = current_database()"
-            )
+    def waiting(self) -> list[int]:
+        """Return the processes of PostgreSQL that wait for a lock."""
+        rows = self.rows(
+            "SELECT pid FROM pg_stat_activity"
+            " WHERE wait_event_type = 'Lock' AND datname = current_database()"
         )
+        return [row.pid for row in rows]
+
+    def cancel(self, pids: list[int]) -> None:
+        """End statements, as a lock_timeout does."""
+        self.rows("SELECT pg_cancel_backend(pid) FROM unnest(%(pids)s) AS pid", pids=pids)
 
 
 class Owner(Protocol):

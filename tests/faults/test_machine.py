@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
-from tests.faults.edges import Schedule, Strike
+from tests.faults.databases import _Committing
+from tests.faults.edges import Schedule, Strike, parse
 from tests.faults.explore import strikes
 from tests.faults.forms import IS_LONG
 from tests.faults.play import play
@@ -30,6 +32,8 @@ SELECT
         FROM profile.transfers WHERE state = 'posted'
          AND a.id IN (debit_account_id, credit_account_id))) AS wrong_balances
 """
+
+OVERLAPPING = "p1.DebitWallet.commit.sent:overlap c1.T2.commit.sent:pause"
 
 
 class Machine(RuleBasedStateMachine):
@@ -69,3 +73,21 @@ def test_any_program_of_requests_and_faults_leaves_a_world_that_adds_up(world: W
             database=None,
         ),
     )
+
+
+def test_a_database_that_is_only_slow_does_not_let_time_pass(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A commit that takes long, while others wait for its locks, is no lock timeout."""
+    run, checkout = world.loop.run_until_complete, SCENARIOS["checkout"]
+    fast = run(play(world, checkout, parse(OVERLAPPING)))
+    original = _Committing.command
+
+    async def command(self: _Committing, text: bytes) -> bytes | None:
+        await self._connection.execute(b"SELECT pg_sleep(0.05)")
+        return await original(self, text)
+
+    monkeypatch.setattr(_Committing, "command", command)
+    slow = run(play(world, checkout, parse(OVERLAPPING)))
+    assert slow.violations == []
+    assert slow.hit == fast.hit

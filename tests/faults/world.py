@@ -126,9 +126,14 @@ class World:
         loop.on_blocked = self._blocked
 
     def _blocked(self) -> bool:
+        """Let time pass for those who wait for a lock, unless somebody is only slow."""
+        waiting = self.ground.waiting()
+        if len(waiting) < self.loop.busy:
+            return False
         if self.run.blocked():
             return True
-        if self.ground.cancel_waiting():
+        if waiting:
+            self.ground.cancel(waiting)
             self.loop.jump(2.0)  # the lock_timeout that this stands for
         return False
 
