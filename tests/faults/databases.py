@@ -1,11 +1,14 @@
-"""The databases of all services in one, a schema each: one clock, and one look at all."""
+"""The databases of all services in one, a schema each with a clock of its own, and one look."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import re
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar, cast
-from urllib.parse import quote
 
 import psycopg
 from psycopg.rows import namedtuple_row
@@ -14,9 +17,10 @@ from sqlalchemy import create_engine, make_url
 from services.auth.model import METADATA as AUTH
 from services.cli.postgres import EmbeddedPostgres
 from services.commerce.model import METADATA as COMMERCE
+from services.kernel.db.cleaner import ROWS_AT_ONCE, Cleanup
 from services.kernel.db.connection import Connection
 from services.kernel.db.database import Database
-from services.kernel.db.statement import Statement
+from services.kernel.db.statement import Limit, Statement
 from services.profile.model import METADATA as PROFILE
 from tests.faults.edges import Actor, Run
 
@@ -24,11 +28,18 @@ A = TypeVar("A")
 B = TypeVar("B")
 
 METADATA = {"auth": AUTH, "profile": PROFILE, "commerce": COMMERCE}
-SAGA_NOW = """
-CREATE OR REPLACE FUNCTION {schema}.saga_now() RETURNS timestamptz LANGUAGE sql VOLATILE AS $$
-  SELECT at FROM public.clock
+# Virtual time, and how far the clock of each service's database is ahead of it.
+CLOCK = """
+CREATE TABLE public.clock AS SELECT clock_timestamp() AS at, interval '0' AS public,
+  interval '0' AS auth, interval '0' AS profile, interval '0' AS commerce
+"""
+# They hide PostgreSQL's own, so that defaults of columns are on virtual time, too.
+TIME = """
+CREATE OR REPLACE FUNCTION {schema}.{name}() RETURNS timestamptz LANGUAGE sql VOLATILE AS $$
+  SELECT at + {schema} FROM public.clock
 $$
 """
+CLOCKS = ("clock_timestamp", "now", "saga_now")
 # The system accounts that Profile's first migration makes.
 ACCOUNTS = """
 INSERT INTO profile.accounts (id, kind) VALUES
@@ -44,35 +55,86 @@ def make_database(server: EmbeddedPostgres, name: str) -> str:
     server.create_databases([name])
     url = server.url(name)
     with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute("CREATE TABLE clock AS SELECT clock_timestamp() AS at")
+        connection.execute(CLOCK.encode())
+        _make_clocks(connection, "public")
         for schema in METADATA:
             connection.execute(f"CREATE SCHEMA {schema}".encode())
-    for schema, metadata in METADATA.items():
-        engine = create_engine(
-            make_url(url).set(drivername="postgresql+psycopg"),
-            connect_args={"options": f"-c search_path={schema}"},
-        )
-        metadata.create_all(engine)
-        engine.dispose()
-        with psycopg.connect(url, autocommit=True) as connection:
-            connection.execute(SAGA_NOW.format(schema=schema).encode())
-    with psycopg.connect(url, autocommit=True) as connection:
+            _make_clocks(connection, schema)
+        for schema, metadata in METADATA.items():
+            engine = create_engine(
+                make_url(url).set(drivername="postgresql+psycopg"),
+                connect_args={"options": search_path(schema)},
+            )
+            metadata.create_all(engine)
+            engine.dispose()
+            _make_clocks(connection, schema)
         connection.execute(ACCOUNTS.encode())
     return url
+
+
+def _make_clocks(connection: psycopg.Connection, schema: str) -> None:
+    for name in CLOCKS:
+        connection.execute(TIME.format(schema=schema, name=name).encode())
+
+
+def search_path(schema: str) -> str:
+    """Return the option of a session whose tables and clock are those of one service."""
+    return f"-c search_path={schema},pg_catalog"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A row of a table, such as `auth.users`."""
+
+    table: str
+    content: dict[str, Any]
+
+    def __str__(self) -> str:
+        """Return what tells the row from others."""
+        shown = {key: value for key, value in self.content.items() if key in _TOLD}
+        return f"{self.table} {shown}"
+
+
+# The columns that a text about a row names.
+_TOLD = ("id", "saga_id", "kind", "state", "status", "user_id", "email", "branch", "quantity")
+TABLES = tuple(
+    f"{schema}.{name}" for schema, metadata in METADATA.items() for name in metadata.tables
+)
+# What every installation has.
+_KEPT = {
+    "auth.roles": "false",
+    "commerce.categories": "false",
+    "profile.accounts": "kind = 'wallet'",
+}
+_EVERYTHING = " UNION ALL ".join(
+    f"SELECT '{table}' AS name, to_jsonb(t) AS content FROM {table} t" for table in TABLES
+)
+_CLEAR = ";".join(
+    (
+        "SET LOCAL session_replication_role = replica",  # in any order
+        *(f"DELETE FROM {table} WHERE {_KEPT.get(table, 'true')}" for table in TABLES),
+        "UPDATE clock SET auth = '0', profile = '0', commerce = '0'",
+    )
+)
+# The table that a reading statement names first.
+_FROM = re.compile(rb"\bFROM (\w+)")
 
 
 class Ground:
     """The tables of all services, looked at and prepared from outside, at once."""
 
     def __init__(self, url: str) -> None:
-        # Nobody analyzes these tables, and what earlier schedules left must not be read again.
+        # Nobody analyzes these tables.
+        options = f"{search_path('public')} -c enable_seqscan=off"
         self._connection = psycopg.connect(
-            url, autocommit=True, row_factory=namedtuple_row, options="-c enable_seqscan=off"
+            url, autocommit=True, row_factory=namedtuple_row, options=options
         )
-        self._ahead = 0.0
+        self._url, self._ahead = url, 0.0
+        self._cleaning: dict[str, psycopg.Connection] = {}
 
     def close(self) -> None:
-        self._connection.close()
+        for connection in (self._connection, *self._cleaning.values()):
+            connection.close()
 
     def rows(self, sql: str, **parameters: Any) -> list[Any]:
         """Run a statement."""
@@ -85,16 +147,48 @@ class Ground:
         return self.rows(sql, **parameters)[0]
 
     def jump(self, seconds: float) -> None:
-        """Move the clock, before anybody looks at it."""
+        """Move all clocks, before anybody looks at one."""
         self._ahead += seconds
 
+    def skew(self, schema: str, seconds: float) -> None:
+        """Move the clock of one service's database."""
+        self._connection.execute(
+            f"UPDATE clock SET {schema} = make_interval(secs => %s)".encode(), [seconds]
+        )
+
+    def everything(self) -> list[Row]:
+        """Return every row of every table."""
+        return [Row(row.name, row.content) for row in self.rows(_EVERYTHING)]
+
+    def clear(self) -> None:
+        """Remove what runs have left, and let all clocks agree."""
+        self._connection.execute(_CLEAR.encode())
+
     def flush(self) -> None:
-        """Move the clock of the database to where it has to be."""
+        """Move the clocks of the databases to where they must be."""
         if self._ahead:
             ahead, self._ahead = self._ahead, 0.0
             self._connection.execute(
                 b"UPDATE clock SET at = at + make_interval(secs => %s)", [ahead]
             )
+
+    def sweep(self, schema: str, cleanups: Sequence[Cleanup]) -> None:
+        """Let a service's own clean-ups do a round, before anybody else acts."""
+        self.flush()
+        if schema not in self._cleaning:
+            options = f"{search_path(schema)} -c lock_timeout=20"
+            self._cleaning[schema] = psycopg.connect(
+                self._url, autocommit=True, options=options, cursor_factory=psycopg.RawCursor
+            )
+        for cleanup in cleanups:
+            statement = cleanup.statement
+            with contextlib.suppress(psycopg.errors.LockNotAvailable):  # the next round gets them
+                while (
+                    self._cleaning[schema]
+                    .execute(statement.sql, statement._values(Limit(ROWS_AT_ONCE)))
+                    .rowcount
+                ):
+                    pass
 
     def kill(self, sessions: list[str], *, idle_only: bool) -> None:
         """End the sessions that are doing something, or those that sit in a transaction.
@@ -107,8 +201,15 @@ class Ground:
             f" WHERE application_name = ANY (%(sessions)s) AND {state}",
             sessions=sessions,
         )
-        pids = [row.pid for row in ended]
-        # The function could wait itself, but looks ten times a second only.
+        self._wait_for_end([row.pid for row in ended])
+
+    def kill_process(self, pid: int) -> None:
+        """End a session that is at rest."""
+        self.rows("SELECT pg_terminate_backend(%(pid)s)", pid=pid)
+        self._wait_for_end([pid])
+
+    def _wait_for_end(self, pids: list[int]) -> None:
+        # PostgreSQL's function could wait itself, but looks ten times a second only.
         while pids and self.rows("SELECT FROM pg_stat_activity WHERE pid = ANY (%(p)s)", p=pids):
             time.sleep(0.0005)
 
@@ -136,6 +237,7 @@ class Stage(Protocol):
     """Where databases are used."""
 
     run: Run
+    ground: Ground
 
     async def committing(self, owner: Owner, connection: Connection) -> None:
         """Note that a transaction is about to be committed."""
@@ -145,7 +247,7 @@ class Stage(Protocol):
 
 
 class EdgeDatabase(Database):
-    """A database whose commits can be lost, and whose reads wait for their actor.
+    """A database whose commits and reads are edges at which the connection can be lost.
 
     It outlives its owner: connecting costs more than a schedule.
 
@@ -166,7 +268,7 @@ class EdgeDatabase(Database):
             name=session,
             connections=connections,
             observer=self._observe,
-            options=f"-c search_path={schema} -c application_name={session}",
+            options=f"{search_path(schema)} -c application_name={session}",
         )
         self.session = session
         self._stage = stage
@@ -178,10 +280,22 @@ class EdgeDatabase(Database):
 
     async def _observe(self, edge: str) -> None:
         await self._stage.run.at(self.owner.actor, edge)
+        self._stage.ground.flush()
 
     async def _read_once(self, statement: Statement[A, B], parameters: A) -> list[B]:
-        await self._stage.run.gate(self.owner.actor)
+        found = _FROM.search(statement.sql)
+        table = found[1].decode() if found else "nothing"
+        await self._stage.run.at(self.owner.actor, f"{self.name}.{table}.read")
+        self._stage.ground.flush()
         return await super()._read_once(statement, parameters)
+
+    async def _borrow(self) -> Connection:
+        connection = await super()._borrow()
+        severed, task = self._stage.run.severed, asyncio.current_task()
+        if task in severed:
+            severed.remove(task)
+            self._stage.ground.kill_process(connection.info.backend_pid)
+        return connection
 
     async def _commit(self, connection: Any, name: str) -> None:
         await super()._commit(cast(Any, _Committing(connection, self, name)), name)
@@ -216,8 +330,3 @@ class _Committing:
             await self._connection.close()
             raise psycopg.OperationalError("the connection was lost")
         return tag
-
-
-def schema_url(url: str, schema: str) -> str:
-    """Return the URL of one service's part."""
-    return f"{url}&options={quote(f'-c search_path={schema}')}"

@@ -24,6 +24,9 @@ SLOW_SECONDS = 8.0
 # What PostgreSQL allows a session that sits in a transaction (see `limits.LIMITS`).
 IDLE_SECONDS = 5.0
 WEEKS_SECONDS = 8 * 86400.0
+SKEW_SECONDS = 600.0
+# Who waits looks ten times a second, and each look is a read.
+READS_STRUCK = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,21 +50,32 @@ def parse(text: str) -> Schedule:
 
 # What can happen at which edge, by the end of its name. A fault of the wire is carried
 # out by `wire`; all others here.
+ACKED_BY_ALL = ("crash", "pause", "nap", "sweep")
 DATABASE_FAULTS = ("crash", "pause", "nap", "cut", "readonly", "leave", "jump", "stop")
 FAULTS = {
     "statement": DATABASE_FAULTS,
     "sent": ("crash", "pause", "nap", "overlap", "slow", "cut", "lost", "leave", "stop"),
-    "acked": ("crash", "pause", "nap", "leave", "jump", "age", "stop"),
+    "acked": (*ACKED_BY_ALL, "leave", "jump", "age", "stop", "ahead", "behind"),
+    "read": ("crash", "pause", "cut"),
     "request": ("refuse", "lose", "twice", "again", "delay", "down", "pause", "jump", "leave"),
     "arrive": ("crash", "pause"),
     "handled": ("crash", "pause", "nap"),
     "reply": ("lose", "reset", "garble", "crash", "pause", "nap", "jump"),
 }
-CLIENT_FAULTS = {"request": ("twice",), "reply": ("lose",)}
+CLIENT_FAULTS = {"request": ("twice", "ahead", "behind"), "reply": ("lose",)}
+# A participant decides nothing, and only its callers wait for it.
+PARTICIPANT_FAULTS = FAULTS | {
+    "statement": tuple(f for f in DATABASE_FAULTS if f not in ("leave", "jump", "stop")),
+    "sent": tuple(f for f in FAULTS["sent"] if f not in ("leave", "stop")),
+    "acked": ACKED_BY_ALL,
+    "arrive": ("crash", "pause", "ahead", "behind"),
+}
 # Lost at a failover unless a later write was acknowledged: only what begins a saga can be.
 FAILOVER_EDGE = ".T1.commit.sent"
 # Faults that a saga has the time to outlive: they must not make it turn back.
-BENIGN = frozenset({"twice", "again", "reset", "garble", "refuse", "cut", "lost"})
+BENIGN = frozenset({"twice", "again", "reset", "garble", "refuse", "cut", "lost", "sweep"})
+# Faults of a clock that is not the coordinator's must not do so either.
+SKEWS = frozenset({"ahead", "behind"})
 
 
 def faults_at(edge: str) -> Sequence[str]:
@@ -70,12 +84,12 @@ def faults_at(edge: str) -> Sequence[str]:
     kind = rest.partition("~")[0].rpartition(".")[2].partition("#")[0]
     if actor == "client":
         return CLIENT_FAULTS.get(kind, ())
+    if kind == "read" and int(rest.partition("~")[2] or 1) > READS_STRUCK:
+        return ()
+    if actor[0] == "p":
+        return PARTICIPANT_FAULTS.get(kind, ())
     faults = FAULTS.get(kind, ())
-    if FAILOVER_EDGE in edge:
-        faults = (*faults, "failover")
-    if actor[0] == "p":  # participants decide nothing, and nobody waits for them but callers
-        faults = tuple(f for f in faults if f not in ("leave", "stop", "age", "jump"))
-    return faults
+    return (*faults, "failover") if FAILOVER_EDGE in edge else faults
 
 
 @dataclass(eq=False)
@@ -99,8 +113,11 @@ class Stage(Protocol):
     def kill_sessions(self, actor: Actor, *, idle_only: bool) -> None:
         """End an actor's sessions at the database."""
 
-    def spend_weeks(self) -> None:
-        """Let the janitors come by when eight days have passed."""
+    def sweep(self) -> None:
+        """Let the cleaners of all services do a round."""
+
+    def skew(self, actor: Actor, seconds: float) -> None:
+        """Move the clock of an actor's database; of a client: that of the participant's."""
 
     def lose_opening(self) -> None:
         """Fail over to a standby that never got T1."""
@@ -128,6 +145,7 @@ class Run:
         lingering: Commits that take long, and who makes them.
         jumps: How many jumps of the clock are not over yet.
         doomed: Commits whose answer will be lost ("lost") or that never arrive ("cut").
+        severed: Readers whose connection will be lost before they read.
     """
 
     stage: Stage
@@ -139,6 +157,7 @@ class Run:
     late: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
     lingering: dict[asyncio.Task[Any] | None, Actor] = field(default_factory=dict)
     doomed: dict[asyncio.Task[Any] | None, str] = field(default_factory=dict)
+    severed: set[asyncio.Task[Any] | None] = field(default_factory=set)
     overlapping: dict[asyncio.Event, str | None] = field(default_factory=dict)
     paused: set[Actor] = field(default_factory=set)
     jumps: int = 0
@@ -156,6 +175,10 @@ class Run:
         """Keep a task whose errors are nobody's business."""
         self.background.add(task)
         task.add_done_callback(lambda done: done.cancelled() or done.exception())
+
+    def has_met(self, *faults: str) -> bool:
+        """Say whether one of these faults has happened."""
+        return any(hit.rpartition(":")[2] in faults for hit in self.hit)
 
     def blame(self, text: str) -> None:
         """Note a broken promise."""
@@ -263,6 +286,8 @@ def _transaction(edge: str) -> str:
 async def _cut(run: Run, actor: Actor, edge: str) -> None:
     if edge.endswith("commit.sent"):
         run.doomed[asyncio.current_task()] = "cut"
+    elif ".read" in edge:
+        run.severed.add(asyncio.current_task())
     else:
         run.stage.kill_sessions(actor, idle_only=True)
 
@@ -297,7 +322,19 @@ async def _jump(run: Run, actor: Actor, edge: str) -> None:
 
 async def _age(run: Run, actor: Actor, edge: str) -> None:
     run_loop(WEEKS_SECONDS)
-    run.stage.spend_weeks()
+    run.stage.sweep()
+
+
+async def _sweep(run: Run, actor: Actor, edge: str) -> None:
+    run.stage.sweep()
+
+
+async def _ahead(run: Run, actor: Actor, edge: str) -> None:
+    run.stage.skew(actor, SKEW_SECONDS)
+
+
+async def _behind(run: Run, actor: Actor, edge: str) -> None:
+    run.stage.skew(actor, -SKEW_SECONDS)
 
 
 async def _stop(run: Run, actor: Actor, edge: str) -> None:
@@ -326,5 +363,8 @@ _STRIKES = {
     "leave": _leave,
     "jump": _jump,
     "age": _age,
+    "sweep": _sweep,
+    "ahead": _ahead,
+    "behind": _behind,
     "stop": _stop,
 }

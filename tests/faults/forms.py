@@ -19,12 +19,12 @@ SHOWN = 5
 
 # Pairs in the short form; the long one has more, and triples.
 PAIRS = {
-    "register": 1400,
-    "register-refused": 800,
-    "checkout": 1200,
-    "checkout-refused": 500,
-    "cancel": 500,
-    "verify": 300,
+    "register": 1200,
+    "register-refused": 700,
+    "checkout": 1000,
+    "checkout-refused": 450,
+    "cancel": 450,
+    "verify": 250,
     "delete": 200,
     "delete-refused": 150,
 }

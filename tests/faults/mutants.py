@@ -1,8 +1,9 @@
 """The pitfalls, as variants of the protocol: each must break a promise that is watched.
 
 P1 to P13 are what looks right and is wrong, N1 to N15 the windows of the registration
-that everybody writes first (see `naive`). P12 belongs to the reconciler and is tested
-with it.
+that everybody writes first (see `naive`), X1 to X4 what holds the rest together, and S1 to
+S11 what shows in a clock, a clean-up, a read, an answer or a row that is left (see `traces`).
+P12 belongs to the reconciler and is tested with it.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
-from tests.faults import wrong
+from tests.faults import traces, wrong
 from tests.faults.naive import Naive
 
 Apply = Callable[[], AbstractContextManager[None]]
@@ -170,6 +171,94 @@ MUTANTS = {
             "client.Register.request:twice a1.PhoneExists.request:lose",
             "the client was told PROFILE_UNAVAILABLE, and there is an account",
             wrong.refuse_although_a_copy_has_begun,
+        ),
+        Mutant(
+            "S1",
+            "allows nothing for clocks that differ",
+            "register",
+            "client.Register.request:ahead",
+            "one small fault made it fail",
+            traces.allow_nothing_for_skew,
+        ),
+        Mutant(
+            "S2",
+            "cleans up tombstones while their message may still come",
+            "register-refused",
+            "a1.CreateProfile.request:again p1.CancelProfile.commit.acked:sweep",
+            "a profile has no user",
+            traces.clean_tombstones_early,
+        ),
+        Mutant(
+            "S3",
+            "cleans up sagas that have not ended",
+            "register",
+            "a1.T1.commit.acked:age",
+            "a user is PENDING for ever",
+            traces.clean_sagas_that_run,
+        ),
+        Mutant(
+            "S4",
+            "gives up when a connection is lost in a plain read",
+            "register",
+            "a1.idempotency.read:cut",
+            "one small fault made it fail",
+            traces.read_once_only,
+        ),
+        Mutant(
+            "S5",
+            "tells its caller that a step of the saga came too late",
+            "register",
+            "client.Register.request:ahead",
+            "Register answered SAGA_CANCELLED, which it does not document",
+            traces.pass_lateness_on,
+        ),
+        Mutant(
+            "S6",
+            "answers INTERNAL when the participant is down",
+            "register",
+            "a1.CreateProfile.request:down",
+            "the client was told INTERNAL",
+            traces.answer_internal,
+        ),
+        Mutant(
+            "S7",
+            "leaves the wallet of a profile that was cancelled",
+            "register",
+            "a1.CreateProfile.reply:crash",
+            "a row must not be left: profile.accounts",
+            traces.leave_the_wallet,
+        ),
+        Mutant(
+            "S8",
+            "leaves a key with a saga that only came too late",
+            "register",
+            "a1.CreateProfile.reply:crash",
+            "a row must not be left: auth.idempotency",
+            traces.leave_the_key,
+        ),
+        Mutant(
+            "S9",
+            "writes the audit log before the registration is final",
+            "register",
+            "a1.CreateProfile.reply:crash",
+            "a row must not be left: auth.audit_log",
+            traces.note_before_it_is_final,
+        ),
+        Mutant(
+            "S10",
+            "mails before the registration is final",
+            "register",
+            "a1.CreateProfile.reply:crash",
+            "a row must not be left: auth.outbox",
+            traces.mail_before_it_is_final,
+        ),
+        Mutant(
+            "S11",
+            "refuses for a reason that may pass, and keeps nothing",
+            "register-refused",
+            "a1.CreateProfile.request:again",
+            "the client was told PHONE_TAKEN, and then ok",
+            traces.refuse_without_keeping,
         ),
         Mutant(
             "N1",

@@ -9,10 +9,14 @@ from typing import Any
 
 @contextmanager
 def patched(owner: Any, name: str, value: Any) -> Iterator[None]:
-    """Replace an attribute."""
-    original = owner.__dict__[name] if isinstance(owner, type) else getattr(owner, name)
+    """Replace an attribute; of a class also one that it inherits."""
+    own = vars(owner)
+    is_own, original = name in own, own.get(name)
     setattr(owner, name, value)
     try:
         yield
     finally:
-        setattr(owner, name, original)
+        if is_own:
+            setattr(owner, name, original)
+        else:
+            delattr(owner, name)

@@ -23,6 +23,7 @@ from lockstep_clients.errors import (
 from services.kernel.errors import DomainError
 from services.kernel.rpc.call import Call, Handler, Method, Principal
 from services.kernel.rpc.interceptors import deadline, decode, status_of
+from tests.faults.documented import reasons
 from tests.faults.edges import DOWN_SECONDS, Actor, Run
 
 Handlers = dict[str, tuple[Method, Handler]]
@@ -178,6 +179,8 @@ async def _handle(run: Run, actor: Actor, call: Call, handler: Handler) -> bytes
     try:
         reply = await handler(call)
     except DomainError as error:
+        if error.reason not in reasons()[name]:
+            run.blame(f"{name} answered {error.reason}, which it does not document")
         await run.at(actor, f"{actor.name}.{name}.handled")
         raise from_rpc_error(rpc_error(status_of(error, call.trace_id))) from error
     except Exception as error:

@@ -8,7 +8,7 @@ import itertools
 import logging
 import random
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from types import ModuleType, SimpleNamespace
 from typing import Any, cast
@@ -32,14 +32,14 @@ from services.commerce import __main__ as commerce_main
 from services.commerce.settings import CommerceSettings
 from services.common.keys import KeyRing, secrets_of
 from services.common.service import Composition, ServiceParts
-from services.kernel.db import cleaner
+from services.kernel.db.cleaner import Cleanup
 from services.kernel.rpc.call import Handler, Method, ServicePrincipal
 from services.kernel.sagas.engine import SagaEngine
 from services.kernel.secret import Secret
 from services.profile import __main__ as profile_main
 from services.profile.settings import ProfileSettings
 from tests.faults.clock import VirtualLoop, count_statements
-from tests.faults.databases import EdgeDatabase, Ground, Owner
+from tests.faults.databases import EdgeDatabase, Ground, Owner, Row
 from tests.faults.edges import Actor, Run, Schedule
 from tests.faults.wire import Handlers, Wire, handlers_of
 
@@ -75,6 +75,8 @@ TIMED: tuple[ModuleType, ...] = (
 )
 # Polling costs a transaction each time, also where time costs nothing.
 POLL_SECONDS = 4.0
+# More than clocks differ, so that the time of a row tells its run.
+BETWEEN_RUNS_SECONDS = 3600.0
 
 
 class Hasher:
@@ -96,6 +98,7 @@ class Replica:
     actor: Actor = field(init=False)
     handlers: Handlers = field(default_factory=dict)
     engine: SagaEngine | None = None
+    cleanups: Sequence[Cleanup] = ()
 
     @property
     def service(self) -> str:
@@ -108,6 +111,10 @@ class World:
     Args:
         loop: Its time.
         url: Its database.
+
+    Attributes:
+        keeps_rows: Whether a run leaves its rows to the next one.
+        prepared: The rows that were there before the request.
     """
 
     def __init__(self, loop: VirtualLoop, url: str) -> None:
@@ -120,6 +127,8 @@ class World:
         self.run = Run(self, {}, Actor("client", "client", loop.create_future()))
         self.is_recovering = False
         self.look: Any = None
+        self.keeps_rows = False
+        self.prepared: list[Row] = []
         self.singles: dict[str, Any] = {}  # results of `explore`, for the pairs that follow
         self.settings = AuthSettings(env="test", bcrypt_cost=4, address_limits=False)
         loop.on_jump = self.ground.jump
@@ -143,6 +152,9 @@ class World:
         """Make everybody new for a run."""
         random.seed(0)
         client = Actor("client", "client", self.loop.create_future())
+        if not self.keeps_rows:
+            self.ground.clear()
+        self.ground.jump(BETWEEN_RUNS_SECONDS)
         self.run = Run(self, {strike.edge: strike.fault for strike in schedule}, client)
         self.is_recovering = False
         for replica in self.replicas.values():
@@ -224,6 +236,7 @@ class World:
         )
         composition = self._compose(replica.service, parts)
         replica.engine = composition.engine
+        replica.cleanups = composition.cleanups
         replica.handlers = {}
         for descriptor, servicer in composition.servicers.items():
             if names := CALLED.get(descriptor.name):
@@ -285,12 +298,13 @@ class World:
         sessions = [each.session for each in self.replicas[actor.name].databases]
         self.ground.kill(sessions, idle_only=idle_only)
 
-    def spend_weeks(self) -> None:
-        for schema in ("profile", "commerce"):
-            self.ground.rows(
-                f"DELETE FROM {schema}.saga_barriers WHERE"
-                " coalesce(not_after, create_time) < (SELECT at FROM clock) - interval '7 days'"
-            )
+    def sweep(self) -> None:
+        for service, cleanups in {e.service: e.cleanups for e in self.replicas.values()}.items():
+            self.ground.sweep(service, cleanups)
+
+    def skew(self, actor: Actor, seconds: float) -> None:
+        service = "profile" if actor is self.run.client else actor.service
+        self.ground.skew(service, seconds)
 
     def lose_opening(self) -> None:
         self.look.forget_opening(self)
@@ -350,6 +364,3 @@ def virtual_time(url: str) -> Iterator[World]:
         structlog.reset_defaults()
         asyncio.set_event_loop(None)
         loop.close()
-
-
-__all__ = ["Replica", "World", "cleaner", "virtual_time"]

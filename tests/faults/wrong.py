@@ -159,7 +159,7 @@ def nothing_to_undo_after_a_refusal() -> Iterator[None]:
         assert saga.error is not None
         if saga.error.code is grpc.StatusCode.UNAVAILABLE:
             return await original(self, saga, definition, database)
-        return await self._decide("T4", partial(_end, definition, saga), saga, database)
+        return await self._decide("T4", partial(_end, definition, saga, database), saga, database)
 
     create = CreateProfile.__call__
 

@@ -1,0 +1,253 @@
+"""What may be left of a request: a rule for every row in every table, once all is at rest.
+
+A row that no rule knows is blamed, so a new table needs a rule here.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.faults.databases import Row
+from tests.faults.scenario import KEPT, PASSWORD
+
+Content = dict[str, Any]
+KEPT_CODES = {code.name for code in KEPT}
+# The stranger who takes a phone number.
+STRANGER = "Bob"
+# Ids may stay after a deletion where they refuse what comes late, or say who did what.
+MAY_NAME_DELETED = {
+    "auth.sagas",
+    "auth.audit_log",
+    "profile.saga_barriers",
+    "profile.forgotten_users",
+    "commerce.forgotten_users",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Remains:
+    """All rows at rest.
+
+    Attributes:
+        prepared: The rows that were there before the request.
+        is_aged: Whether the clean-up may have removed sagas and keys.
+    """
+
+    rows: Sequence[Row]
+    prepared: Sequence[Row]
+    is_aged: bool
+    tables: dict[str, list[Content]] = field(default_factory=lambda: defaultdict(list))
+    ids: set[tuple[str, str]] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        """Sort the rows by their tables."""
+        for row in self.rows:
+            self.tables[row.table].append(row.content)
+        self.ids.update((row.table, _id(row)) for row in self.prepared)
+
+    def has(self, table: str, column: str, value: object) -> bool:
+        """Say whether a table has a row with this value."""
+        return any(content[column] == value for content in self.tables[table])
+
+    def state_of(self, saga_id: object) -> str | None:
+        """Return the state of a saga, or None if there is none."""
+        sagas = (*self.tables["auth.sagas"], *self.tables["commerce.sagas"])
+        return next((saga["state"] for saga in sagas if saga["id"] == saga_id), None)
+
+    def was_prepared(self, row: Row) -> bool:
+        """Say whether a row was there before the request."""
+        return (row.table, _id(row)) in self.ids
+
+
+Rule = Callable[[Remains, Content], bool]
+
+
+def broken(remains: Remains) -> Iterator[str]:
+    """Yield what is left and must not be."""
+    for row in remains.rows:
+        rule = RULES.get(row.table)
+        if rule is None or not rule(remains, row.content):
+            if remains.was_prepared(row) and row.table in UNCHANGED:
+                continue
+            yield f"a row must not be left: {row}"
+        if PASSWORD in str(row.content):
+            yield f"a password is left: {row}"
+    yield from _untold_participants(remains)
+    yield from _traces(remains)
+
+
+def _id(row: Row) -> str:
+    content = row.content
+    if "id" in content:
+        return str(content["id"])
+    parts = (content.get(name) for name in ("user_id", "saga_id", "branch", "key_hmac"))
+    return " ".join(str(part) for part in parts if part is not None)
+
+
+def _untold_participants(remains: Remains) -> Iterator[str]:
+    """A participant of a saga that was turned back has a tombstone, unless it was cleaned up."""
+    for saga in remains.tables["auth.sagas"]:
+        if saga["kind"] != "registration" or saga["state"] != "ABORTED" or remains.is_aged:
+            continue
+        if not remains.has("profile.saga_barriers", "saga_id", saga["id"]):
+            yield "a registration was undone, and Profile has no tombstone"
+
+
+def _traces(remains: Remains) -> Iterator[str]:
+    """Of a user who was deleted nothing is left but what refuses latecomers."""
+    for user in (row.content for row in remains.prepared if row.table == "auth.users"):
+        if remains.has("auth.users", "id", user["id"]):
+            continue
+        for row in remains.rows:
+            text = str(row.content)
+            if user["email"] in text:
+                yield f"the e-mail of a deleted user is left: {row}"
+            if user["id"] in text and row.table not in MAY_NAME_DELETED:
+                yield f"the id of a deleted user is left: {row}"
+
+
+def _ended(remains: Remains, saga: Content) -> bool:
+    return saga["state"] in ("DONE", "ABORTED")
+
+
+def _key(remains: Remains, key: Content) -> bool:
+    if key["saga_id"] is None:
+        return key["reply"] is not None or key["error"] is not None
+    sagas = (*remains.tables["auth.sagas"], *remains.tables["commerce.sagas"])
+    saga = next((each for each in sagas if each["id"] == key["saga_id"]), None)
+    if saga is None:
+        return remains.is_aged
+    return saga["state"] == "DONE" or saga["error"]["code"] in KEPT_CODES
+
+
+def _user(remains: Remains, user: Content) -> bool:
+    return user["status"] in ("ACTIVE", "DISABLED") and remains.has(
+        "profile.profiles", "user_id", user["id"]
+    )
+
+
+def _of_user(remains: Remains, content: Content) -> bool:
+    return remains.has("auth.users", "id", content["user_id"])
+
+
+def _code(remains: Remains, code: Content) -> bool:
+    return code["user_id"] is None or _of_user(remains, code)
+
+
+def _beside_codes(remains: Remains, content: Content) -> bool:
+    return bool(remains.tables["auth.codes"]) or remains.is_aged  # the sender removes old mail
+
+
+def _audit(remains: Remains, entry: Content) -> bool:
+    if entry["event"] != "user_created":
+        return True
+    return remains.state_of(entry["id"]) == "DONE" or remains.is_aged
+
+
+def _profile(remains: Remains, profile: Content) -> bool:
+    return _of_user(remains, profile) or profile["first_name"] == STRANGER
+
+
+def _account(remains: Remains, account: Content) -> bool:
+    if account["kind"] != "wallet":
+        return True
+    if account["user_id"] is None:  # closed, and kept for its transfers
+        sides = ("debit_account_id", "credit_account_id")
+        return any(remains.has("profile.transfers", side, account["id"]) for side in sides)
+    return remains.has("profile.profiles", "user_id", account["user_id"])
+
+
+def _brand(remains: Remains, brand: Content) -> bool:
+    return remains.has("profile.profiles", "id", brand["profile_id"])
+
+
+def _transfer(remains: Remains, transfer: Content) -> bool:
+    """A debit fits its saga and its order, and so does what takes it back."""
+    original = transfer["original_id"]
+    match transfer["kind"], transfer["state"]:
+        case "debit", "posted":
+            return remains.has("commerce.orders", "debit_id", transfer["id"])
+        case "debit", _:
+            return remains.is_aged or remains.state_of(transfer["id"]) in ("ABORTED", None)
+        case "void", _:
+            return remains.is_aged or remains.state_of(original) == "ABORTED"
+        case "refund", _:
+            return remains.has("commerce.orders", "refund_id", transfer["id"])
+    return transfer["kind"] in ("top_up", "forfeit")
+
+
+def _barrier(remains: Remains, barrier: Content) -> bool:
+    state = remains.state_of(barrier["saga_id"])
+    if state is None:  # a tombstone refuses, and does no harm
+        return barrier["state"] == "CANCELLED" or remains.is_aged
+    return (state, barrier["state"]) in (
+        ("DONE", "DONE"),
+        ("ABORTED", "CANCELLED"),
+        ("ABORTED", "REJECTED"),
+    )
+
+
+def _tombstone(remains: Remains, barrier: Content) -> bool:
+    """A step of a registration that was undone must be cancelled: rejected is not enough."""
+    return _barrier(remains, barrier) and barrier["state"] != "REJECTED"
+
+
+def _forgotten(remains: Remains, forgotten: Content) -> bool:
+    return not _of_user(remains, forgotten)
+
+
+def _not_forgotten(remains: Remains, content: Content) -> bool:
+    return not remains.has("commerce.forgotten_users", "user_id", content["user_id"])
+
+
+def _order(remains: Remains, order: Content) -> bool:
+    state = remains.state_of(order["debit_id"])
+    match order["state"]:
+        case "PAID":
+            return state in ("DONE", None)
+        case "FAILED":
+            return state == "ABORTED" or remains.is_aged
+        case "CANCELLED":
+            return remains.state_of(order["refund_id"]) == "DONE" or remains.is_aged
+    return False
+
+
+def _always(remains: Remains, content: Content) -> bool:
+    return True
+
+
+RULES: dict[str, Rule] = {
+    "auth.sagas": _ended,
+    "auth.idempotency": _key,
+    "auth.roles": _always,
+    "auth.users": _user,
+    "auth.sessions": _of_user,
+    "auth.codes": _code,
+    "auth.code_limits": _beside_codes,
+    "auth.outbox": _beside_codes,
+    "auth.audit_log": _audit,
+    "profile.saga_barriers": _tombstone,
+    "profile.idempotency": _key,
+    "profile.forgotten_users": _forgotten,
+    "profile.profiles": _profile,
+    "profile.brands": _brand,
+    "profile.accounts": _account,
+    "profile.transfers": _transfer,
+    "commerce.sagas": _ended,
+    "commerce.saga_barriers": _barrier,
+    "commerce.idempotency": _key,
+    "commerce.categories": _always,
+    "commerce.products": _always,
+    "commerce.users": _not_forgotten,
+    "commerce.carts": _not_forgotten,
+    "commerce.cart_items": _not_forgotten,
+    "commerce.orders": _order,
+    "commerce.order_items": _always,
+    "commerce.forgotten_users": _forgotten,
+}
+# Rows of these tables that a scenario has prepared may stay as they are: a wallet without a
+# profile, an order that is being paid.
+UNCHANGED = {"profile.accounts", "profile.profiles", "commerce.orders"}

@@ -1,0 +1,137 @@
+"""Wrong protocols that show in a clock, in a clean-up, in a read or in what they leave."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import grpc
+from sqlalchemy import func, literal_column, text
+
+from services.auth.domain.audit import note_registration
+from services.auth.sagas.registration import RegistrationSaga
+from services.auth.store import users
+from services.common.errors import PhoneTaken
+from services.kernel.db import cleaner
+from services.kernel.db.cleaner import old_rows
+from services.kernel.db.database import Database, Transaction
+from services.kernel.db.failure import TryAgain
+from services.kernel.db.statement import NoRow, Statement
+from services.kernel.db.tables import SAGA_BARRIERS, SAGAS
+from services.kernel.errors import DatabaseUnavailable, DomainError, Internal
+from services.kernel.ids import new_id
+from services.kernel.sagas import idempotency, model
+from services.kernel.sagas.model import Saga
+from services.kernel.sagas.protocol import Deadline, SagaStateMachine
+from services.profile.store import wallets
+from tests.faults.patching import patched
+
+# --- clocks and clean-ups
+
+
+def allow_nothing_for_skew() -> AbstractContextManager[None]:
+    return patched(model, "CLOCK_ALLOWANCE", timedelta(0))
+
+
+@contextmanager
+def pass_lateness_on() -> Iterator[None]:
+    def told(
+        self: SagaStateMachine, saga: Saga, deadline: Deadline | None, refusal: DomainError
+    ) -> DomainError:
+        return refusal
+
+    with allow_nothing_for_skew(), patched(SagaStateMachine, "_told", told):
+        yield
+
+
+def clean_tombstones_early() -> AbstractContextManager[None]:
+    moment = func.coalesce(SAGA_BARRIERS.c.not_after, SAGA_BARRIERS.c.create_time)
+    early = moment - literal_column("interval '2 hours'")
+    return patched(cleaner, "OLD_BARRIERS", old_rows("barriers", SAGA_BARRIERS, early))
+
+
+def clean_sagas_that_run() -> AbstractContextManager[None]:
+    return patched(cleaner, "ENDED_SAGAS", old_rows("sagas", SAGAS, SAGAS.c.update_time))
+
+
+# --- reads and answers
+
+
+def read_once_only() -> AbstractContextManager[None]:
+    async def read(self: Database, statement: Statement[Any, Any], parameters: Any) -> list[Any]:
+        try:
+            return await self._read_once(statement, parameters)
+        except TryAgain as error:
+            raise DatabaseUnavailable from error
+
+    return patched(Database, "_read", read)
+
+
+def answer_internal() -> AbstractContextManager[None]:
+    return patched(RegistrationSaga, "deadline", Deadline(seconds=5.0, error=Internal))
+
+
+def refuse_without_keeping() -> AbstractContextManager[None]:
+    return patched(PhoneTaken, "code", grpc.StatusCode.INVALID_ARGUMENT)
+
+
+# --- what is left
+
+
+def leave_the_wallet() -> AbstractContextManager[None]:
+    async def close(tx: Transaction, user_id: UUID) -> None:
+        """Forget to."""
+
+    return patched(wallets, "close", close)
+
+
+def leave_the_key() -> AbstractContextManager[None]:
+    async def free(tx: Transaction, saga_id: UUID) -> None:
+        """Forget to."""
+
+    return patched(idempotency, "free", free)
+
+
+def note_before_it_is_final() -> AbstractContextManager[None]:
+    async def note(tx: Transaction, user_id: UUID, saga_id: UUID) -> None:
+        await note_registration(tx, user_id=user_id, saga_id=saga_id)
+
+    return _after_insertion(note)
+
+
+@dataclass(frozen=True, slots=True)
+class _Mail:
+    mail_id: UUID
+
+
+_MAIL = Statement(
+    text(
+        "INSERT INTO outbox (id, sealed, expire_time)"
+        " VALUES (:mail_id, ''::bytea, saga_now() + interval '1 day')"
+    ),
+    _Mail,
+    NoRow,
+)
+
+
+def mail_before_it_is_final() -> AbstractContextManager[None]:
+    async def mail(tx: Transaction, user_id: UUID, saga_id: UUID) -> None:
+        await tx.execute(_MAIL, _Mail(new_id()))
+
+    return _after_insertion(mail)
+
+
+def _after_insertion(also: Any) -> AbstractContextManager[None]:
+    original = users.insert_pending
+
+    async def insert(tx: Transaction, *, user_id: UUID, saga_id: UUID, **rest: Any) -> bool:
+        is_new = await original(tx, user_id=user_id, saga_id=saga_id, **rest)
+        if is_new:
+            await also(tx, user_id, saga_id)
+        return is_new
+
+    return patched(users, "insert_pending", insert)
