@@ -85,6 +85,9 @@ class Hasher:
     async def hash(self, password: str) -> str:
         return PASSWORD_HASH
 
+    def measure(self, meter: object) -> None:
+        pass
+
     def close(self) -> None:
         pass
 
