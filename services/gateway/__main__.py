@@ -10,7 +10,6 @@ import argparse
 import sys
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
-from pathlib import Path
 from typing import Final
 
 import structlog
@@ -23,6 +22,7 @@ from services.gateway.binding import descriptors
 from services.gateway.binding.descriptors import DescriptorError
 from services.gateway.http.upstream import Upstream, UpstreamError, foreign_upstreams
 from services.gateway.lockstep import GatewaySettings, StartError
+from services.gateway.management import Management, managed
 from services.gateway.openapi.docs import api_pages
 
 REFUSALS: Final = (StartError, DescriptorError, UpstreamError)
@@ -38,6 +38,7 @@ def running(
     port: int | None = None,
     is_own: bool = False,
     strict: bool = False,
+    management: Management | None = None,
 ) -> AbstractAsyncContextManager[int]:
     """Run a gateway until the context ends, then stop it in order; give its port.
 
@@ -48,6 +49,7 @@ def running(
         port: The port to listen on, instead of the setting.
         is_own: Whether the services are Lockstep's. Their start is strict.
         strict: Whether a rule that cannot be served is an error, not left out.
+        management: Measures the gateway, and tells whether it is ready.
 
     Raises:
         DescriptorError: The descriptors cannot be served.
@@ -60,7 +62,11 @@ def running(
     pages = api_pages(
         registry, api.rpcs, info=config.api_info, ignore_unknown=config.ignore_unknown
     )
-    return build.running(api, pages, config)
+    if management is None:
+        return build.running(api, pages, config)
+    return build.running(
+        api, pages, config, meter=management.meter, on_built=lambda it: management.watch(it.health)
+    )
 
 
 async def serve(arguments: argparse.Namespace) -> None:
@@ -69,37 +75,27 @@ async def serve(arguments: argparse.Namespace) -> None:
     lockstep.start_logging(settings)
     is_foreign = arguments.descriptors is not None
     if is_foreign:
-        registry = load_file(arguments.descriptors)
+        registry = lockstep.load_descriptors(arguments.descriptors)
         upstreams = foreign_upstreams(arguments.upstream, ca=arguments.upstream_tls)
     else:
         registry = descriptors.load(lockstep.own_descriptors())
         names = [each.type_name for each in descriptors.services(registry)]
         upstreams = lockstep.own_upstreams(settings, names)
-    async with running(
-        settings,
-        registry,
-        upstreams,
-        port=arguments.port,
-        is_own=not is_foreign,
-        strict=arguments.strict,
-    ) as port:
+    async with (
+        managed(settings) as management,
+        running(
+            settings,
+            registry,
+            upstreams,
+            port=arguments.port,
+            is_own=not is_foreign,
+            strict=arguments.strict,
+            management=management,
+        ) as port,
+    ):
         log.info("listening", host=settings.host, port=port)
         await lockstep.until_stopped()
         log.info("stopping")
-
-
-def load_file(path: Path) -> Registry:
-    """Read the descriptors of foreign services.
-
-    Raises:
-        StartError: The file cannot be read.
-        DescriptorError: It holds no descriptors.
-    """
-    remedy = "make it with protoc --include_imports --descriptor_set_out"
-    try:
-        return descriptors.load(lockstep.read_file(path, remedy=remedy))
-    except DescriptorError as error:
-        raise DescriptorError(f"{path}: {error}") from None
 
 
 def main() -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, replace
 
 import structlog
+from opentelemetry.metrics import Meter
 from protobuf import DescService, Registry
 
 from services.gateway.binding import descriptors
@@ -20,6 +21,7 @@ from services.gateway.http.cors import Cors
 from services.gateway.http.door import Door
 from services.gateway.http.errors import Failures
 from services.gateway.http.headers import PASSED_OUT, REQUEST_ID, HeaderPolicy
+from services.gateway.http.metering import NO_METER, RequestMeter
 from services.gateway.http.pages import Health, Page
 from services.gateway.http.server import HttpServer, listen, serving
 from services.gateway.http.static import StaticSite
@@ -128,7 +130,9 @@ class _Found:
         return False
 
 
-def application(api: Api, pages: Mapping[str, Page], config: GatewayConfig) -> Gateway:
+def application(
+    api: Api, pages: Mapping[str, Page], config: GatewayConfig, *, meter: Meter = NO_METER
+) -> Gateway:
     """Build a gateway as an ASGI application, which any other can mount.
 
     It opens its channels with the lifespan, or else with the first request.
@@ -137,6 +141,7 @@ def application(api: Api, pages: Mapping[str, Page], config: GatewayConfig) -> G
         api: The API to serve.
         pages: The gateway's own pages by path, without those of its health.
         config: The configuration.
+        meter: Creates the metrics.
 
     Raises:
         UpstreamError: The target of an upstream is malformed.
@@ -166,23 +171,34 @@ def application(api: Api, pages: Mapping[str, Page], config: GatewayConfig) -> G
         pages={**health.pages, **pages},
         cors=Cors(config.origins, allowed=headers.read, exposed=(*PASSED_OUT, REQUEST_ID)),
         site=StaticSite(config.static) if config.static else None,
+        meter=RequestMeter(meter),
     )
 
 
 @contextlib.asynccontextmanager
-async def running(api: Api, pages: Mapping[str, Page], config: GatewayConfig) -> AsyncIterator[int]:
+async def running(
+    api: Api,
+    pages: Mapping[str, Page],
+    config: GatewayConfig,
+    *,
+    meter: Meter = NO_METER,
+    on_built: Callable[[Gateway], None] = lambda _: None,
+) -> AsyncIterator[int]:
     """Run a gateway until the context ends, then stop it in order; give its port.
 
     Args:
         api: The API to serve.
         pages: The gateway's own pages by path, without those of its health.
         config: The configuration.
+        meter: Creates the metrics.
+        on_built: Called with the gateway before it serves.
 
     Raises:
         UpstreamError: The target of an upstream is malformed.
         OSError: The port is taken or not allowed.
     """
-    gateway = application(api, pages, config)
+    gateway = application(api, pages, config, meter=meter)
+    on_built(gateway)
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(gateway.channels.close)
         gateway.channels.open()

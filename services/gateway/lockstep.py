@@ -32,6 +32,7 @@ from services.gateway.http.headers import HeaderPolicy
 
 if TYPE_CHECKING:
     from lockstep_clients import ServiceIdentity
+    from protobuf import Registry
 
     from services.gateway.http.upstream import Metadata, Proof, Upstream
 
@@ -256,6 +257,22 @@ def explained(error: OSError) -> Exception:
     from services.common import files
 
     return files.explained(error)
+
+
+def load_descriptors(path: Path) -> Registry:
+    """Read the descriptors of foreign services.
+
+    Raises:
+        StartError: The file cannot be read.
+        DescriptorError: It holds no descriptors.
+    """
+    from services.gateway.binding import descriptors
+
+    remedy = "make it with protoc --include_imports --descriptor_set_out"
+    try:
+        return descriptors.load(read_file(path, remedy=remedy))
+    except descriptors.DescriptorError as error:
+        raise descriptors.DescriptorError(f"{path}: {error}") from None
 
 
 def own_upstreams(settings: GatewaySettings, services: Iterable[str]) -> dict[str, Upstream]:

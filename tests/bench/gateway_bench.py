@@ -208,7 +208,12 @@ async def gateway(descriptors_file: Path, upstream_port: int) -> AsyncIterator[t
         *("-m", "services.gateway", "--port", str(port)),
         *("--descriptors", str(descriptors_file)),
         *("--upstream", f"{SERVICE}=127.0.0.1:{upstream_port}"),
-        env={**os.environ, "LOCKSTEP_LOG_FORMAT": "json", "LOCKSTEP_LOG_LEVEL": "warning"},
+        env={
+            **os.environ,
+            "LOCKSTEP_LOG_FORMAT": "json",
+            "LOCKSTEP_LOG_LEVEL": "warning",
+            "LOCKSTEP_GATEWAY_METRICS_PORT": "0",
+        },
     )
     try:
         await until_open(port)

@@ -38,7 +38,12 @@ async def process(
         "services.gateway",
         *arguments,
         cwd=Path(__file__).parents[2],
-        env={**os.environ, "LOCKSTEP_LOG_FORMAT": "json", "LOCKSTEP_KEYS": str(keys)},
+        env={
+            **os.environ,
+            "LOCKSTEP_LOG_FORMAT": "json",
+            "LOCKSTEP_KEYS": str(keys),
+            "LOCKSTEP_GATEWAY_METRICS_PORT": "0",
+        },
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )

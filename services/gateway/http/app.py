@@ -29,6 +29,7 @@ from services.gateway.http.messages import (
     TooLarge,
     TooSlow,
 )
+from services.gateway.http.metering import RequestMeter
 from services.gateway.http.negotiation import JSON, PROBLEM, accepts, is_json
 from services.gateway.http.pages import Health, Page
 from services.gateway.http.sending import send_response
@@ -71,6 +72,7 @@ class Gateway:
         pages: The gateway's own pages by path.
         cors: The policy of cross-origin requests.
         site: The files of a browser client, for paths that are neither a route nor a page.
+        meter: Measures the requests.
     """
 
     router: Router[Transcoder]
@@ -83,6 +85,7 @@ class Gateway:
     pages: Mapping[str, Page]
     cors: Cors
     site: StaticSite | None
+    meter: RequestMeter
     _running: int = field(default=0, init=False)
     _tasks: set[asyncio.Task[object]] = field(default_factory=set, init=False)
     _is_over: bool = field(default=False, init=False)
@@ -133,12 +136,14 @@ class Gateway:
         except ClientGone:
             pass
         finally:
+            seconds = time.perf_counter() - trace.started
+            self.meter.measure(seconds, method=request.method, route=trace.route, status=status)
             log.info(
                 "request",
                 method=request.method,
                 route=trace.route or request.raw_path[:200],
                 status=status,
-                ms=round((time.perf_counter() - trace.started) * 1000, 2),
+                ms=round(seconds * 1000, 2),
                 request_id=trace.request_id,
             )
 

@@ -78,11 +78,18 @@ class Health:
         Raises:
             Failure: An upstream is not SERVING, or the gateway is stopping.
         """
-        if self.draining:
-            raise self.failures.unavailable("The gateway is stopping.")
-        states = await self.channels.health()
-        wrong = [f"{name} is {state}" for name, state in states.items() if state != SERVING]
-        if wrong:
-            raise self.failures.unavailable(f"Not ready: {', '.join(wrong)}.")
+        states = {} if self.draining else await self.channels.health()
+        if trouble := self._trouble(states):
+            raise self.failures.unavailable(trouble)
         body = json.dumps({"status": SERVING, "upstreams": states}).encode()
         return Response(200, body, {"cache-control": "no-store"}, JSON_TYPE)
+
+    async def trouble(self) -> str | None:
+        """Say why the gateway is not ready; None: it is."""
+        return self._trouble({} if self.draining else await self.channels.health())
+
+    def _trouble(self, states: Mapping[str, str]) -> str | None:
+        if self.draining:
+            return "The gateway is stopping."
+        wrong = [f"{name} is {state}" for name, state in states.items() if state != SERVING]
+        return f"Not ready: {', '.join(wrong)}." if wrong else None

@@ -1,0 +1,82 @@
+"""The gateway's management port: its metrics, and whether it is alive and ready."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+from collections.abc import AsyncIterator
+from typing import Final
+
+from opentelemetry.metrics import Meter
+
+from services.gateway.http.pages import Health
+from services.gateway.lockstep import NAME, GatewaySettings, StartError
+from services.kernel.telemetry.loop_lag import LoopLag
+from services.kernel.telemetry.management import ManagementServer
+from services.kernel.telemetry.metrics import Telemetry, TelemetryError
+
+READY_SECONDS: Final = 5.0
+
+
+class Management:
+    """What tells of a gateway.
+
+    Args:
+        telemetry: The metrics of the process.
+        server: The management port; None: it is switched off.
+    """
+
+    def __init__(self, telemetry: Telemetry, server: ManagementServer | None) -> None:
+        self._server = server
+        self.meter: Final[Meter] = telemetry.meter
+
+    def watch(self, health: Health) -> None:
+        """Let `/readyz` answer by the health of the gateway from now on."""
+        if self._server is None:
+            return
+        loop = asyncio.get_running_loop()
+
+        def readiness() -> str | None:
+            asking = asyncio.run_coroutine_threadsafe(health.trouble(), loop)
+            try:
+                return asking.result(READY_SECONDS)
+            except TimeoutError:
+                asking.cancel()
+                return "The services did not answer in time."
+
+        self._server.watch(readiness)
+
+
+@contextlib.asynccontextmanager
+async def managed(settings: GatewaySettings) -> AsyncIterator[Management]:
+    """Open the management port until the context ends. `/readyz` says `starting` at first.
+
+    Raises:
+        StartError: A setting of OpenTelemetry is wrong.
+        OSError: The port is taken or not allowed.
+    """
+    try:
+        telemetry = Telemetry(NAME, instance=f"{NAME}@{socket.gethostname()}:{os.getpid()}")
+    except TelemetryError as error:
+        raise StartError(str(error)) from None
+    async with contextlib.AsyncExitStack() as stack:
+        stack.callback(telemetry.close)
+        lag = LoopLag(telemetry.meter)
+        lag.start()
+        stack.push_async_callback(lag.stop)
+        yield Management(telemetry, _server(settings, telemetry, stack))
+
+
+def _server(
+    settings: GatewaySettings, telemetry: Telemetry, stack: contextlib.AsyncExitStack
+) -> ManagementServer | None:
+    port = settings.metrics_port(NAME)
+    if port == 0:
+        return None
+    loop = asyncio.get_running_loop()
+    server = ManagementServer(settings.metrics_host, port, telemetry.registry, loop)
+    server.start()
+    stack.callback(server.stop)
+    return server

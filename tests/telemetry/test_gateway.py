@@ -1,0 +1,96 @@
+"""The gateway's metrics and its management port."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from grpc_health.v1 import health_pb2
+from grpc_health.v1._async import HealthServicer
+from prometheus_client.parser import text_string_to_metric_families
+
+from services.gateway.__main__ import running
+from services.gateway.binding import descriptors
+from services.gateway.http.upstream import Upstream
+from services.gateway.lockstep import GatewaySettings
+from services.gateway.management import managed
+from tests.cli.conftest import free_port
+from tests.gateway.http import Client
+from tests.gateway.world import PROTOS, SERVICE, Upstreams, compile_protos, echoing
+from tests.telemetry.test_management import ask
+
+Labels = dict[str, str]
+
+
+@contextlib.asynccontextmanager
+async def gateway(tmp_path: Path, upstreams: Upstreams) -> AsyncIterator[tuple[Client, int]]:
+    """Run a gateway with a management port; give its client and that port."""
+    names = [str(each.relative_to(PROTOS)) for each in PROTOS.rglob("library.proto")]
+    registry = descriptors.load(compile_protos(PROTOS, tmp_path / "set", *names))
+    port = free_port()
+    settings = GatewaySettings(stop_grace_seconds=1, gateway_metrics_port=port)
+    places = {SERVICE: Upstream("library", f"127.0.0.1:{upstreams.port}")}
+    async with (
+        managed(settings) as management,
+        running(settings, registry, places, port=0, management=management) as http,
+    ):
+        yield Client(http), port
+
+
+async def counts(port: int) -> list[Labels]:
+    """Return the labels of each kind of request that was counted."""
+    _, text = await asyncio.to_thread(ask, port, "/metrics")
+    return [
+        dict(sample.labels)
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+        if sample.name == "http_server_request_duration_seconds_count"
+    ]
+
+
+async def test_requests_are_measured_by_route_method_and_status(tmp_path: Path) -> None:
+    async with echoing() as upstreams, gateway(tmp_path, upstreams) as (client, port):
+        for path in ("/v1/books/2", "/v1/books/3", "/nowhere/5", "/nowhere/6"):
+            await client.get(path)
+        await client.get("/healthz")
+        await client.send("BREW", "/nowhere")
+        found = await counts(port)
+    assert all("/5" not in str(each) and "books/2" not in str(each) for each in found)
+    routes = {(each["http_request_method"], each.get("http_route", "")) for each in found}
+    assert ("GET", "/healthz") in routes
+    assert ("GET", "") in routes
+    assert ("_OTHER", "") in routes
+    assert len(found) == len(routes) == 4
+
+
+async def test_failures_of_a_service_have_an_error_type(tmp_path: Path) -> None:
+    nobody = Upstreams(port=1)
+    async with gateway(tmp_path, nobody) as (client, port):
+        await client.get("/v1/books/2")
+        [labels] = await counts(port)
+    assert (labels["http_response_status_code"], labels["error_type"]) == ("503", "503")
+
+
+async def test_readiness_follows_the_services(tmp_path: Path) -> None:
+    health = HealthServicer()
+    serving = health_pb2.HealthCheckResponse
+    await health.set("", serving.SERVING)
+    async with echoing(health) as upstreams, gateway(tmp_path, upstreams) as (_, port):
+        assert await asyncio.to_thread(ask, port, "/readyz") == (200, "ok\n")
+        await health.set("", serving.NOT_SERVING)
+        status, text = await asyncio.to_thread(ask, port, "/readyz")
+        assert (status, text.partition(" is ")[0]) == (503, "Not ready: library")
+        assert await asyncio.to_thread(ask, port, "/livez") == (200, "ok\n")
+
+
+async def test_a_gateway_that_does_not_serve_yet_is_starting() -> None:
+    port = free_port()
+    async with managed(GatewaySettings(gateway_metrics_port=port)):
+        assert await asyncio.to_thread(ask, port, "/readyz") == (503, "starting\n")
+
+
+async def test_without_a_port_there_is_no_management_port() -> None:
+    async with managed(GatewaySettings(gateway_metrics_port=0)) as management:
+        assert management.meter is not None
