@@ -15,6 +15,7 @@ from services.gateway.binding.binding import RequestBinder
 from services.gateway.binding.descriptors import Binding, DescriptorError, Refusals, Rpc
 from services.gateway.binding.protojson import MessageForms
 from services.gateway.binding.routes import DuplicateRouteError, Router
+from services.gateway.binding.system import SystemParameters
 from services.gateway.http.app import Gateway
 from services.gateway.http.config import ANSWER_BYTES, GatewayConfig
 from services.gateway.http.cors import Cors
@@ -152,6 +153,7 @@ def application(
             api.registry,
             ignore_unknown=config.ignore_unknown,
             fold_first_letter=config.fold_first_letter,
+            system_parameters=SystemParameters(config.ignored_parameters),
         ),
         Failures(config.error_domain, api.registry),
         config.limits.answer_bytes,

@@ -19,6 +19,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, fie
 from pydantic_settings import NoDecode
 
 from services.common.settings import CommonSettings, SettingsError, load
+from services.gateway.binding.system import GOOGLES
 from services.gateway.http.config import (
     ANSWER_BYTES,
     ApiInfo,
@@ -102,6 +103,10 @@ class GatewaySettings(CommonSettings):
     gateway_fold_first_letter: bool | None = Field(
         default=None,
         description="let JSON names begin with either case; on unless --descriptors is given",
+    )
+    gateway_ignored_parameters: Several = Field(
+        default=GOOGLES,
+        description="query parameters to ignore unless a field has the name, such as key,utm_*",
     )
     gateway_deadline_seconds: float = Field(
         default=10.0, gt=0, le=600, description="longest time of a call, and its default"
@@ -214,6 +219,7 @@ def gateway_config(
         error_domain=settings.gateway_error_domain,
         ignore_unknown=settings.gateway_ignore_unknown,
         fold_first_letter=is_own if folds is None else folds,
+        ignored_parameters=settings.gateway_ignored_parameters,
         extra_headers=settings.gateway_headers,
         reserved_headers=RESERVED_HEADERS,
         trusted_proxies=settings.gateway_trusted_proxies,

@@ -9,9 +9,10 @@ from typing import Any
 import grpc
 import psycopg
 import pytest
+from google.protobuf import descriptor_pb2
 from google.protobuf.wrappers_pb2 import StringValue
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2
 
 from services.cli.postgres import EmbeddedPostgres
 from services.common.service import opened
@@ -222,21 +223,56 @@ async def test_a_port_that_another_server_has_is_not_shared() -> None:
     await first.stop(0)
 
 
-async def requests() -> AsyncIterator[reflection_pb2.ServerReflectionRequest]:
-    yield reflection_pb2.ServerReflectionRequest(list_services="")
+async def reflected(service: str, **asked: Any) -> Any:
+    """Ask one version of reflection."""
 
+    async def requests() -> AsyncIterator[reflection_pb2.ServerReflectionRequest]:
+        yield reflection_pb2.ServerReflectionRequest(**asked)
 
-async def test_reflection_lists_the_services() -> None:
     async with probing() as w:
         channel: Any = w.channel
-        stub: Any = reflection_pb2_grpc.ServerReflectionStub(channel)
-        answers = [answer async for answer in stub.ServerReflectionInfo(requests(), timeout=5)]
-    names = {service.name for service in answers[0].list_services_response.service}
-    assert names == {
-        "lockstep.probe.v1.Probe",
-        "grpc.health.v1.Health",
-        "grpc.reflection.v1alpha.ServerReflection",
-    }
+        call = channel.stream_stream(
+            f"/{service}/ServerReflectionInfo",
+            request_serializer=reflection_pb2.ServerReflectionRequest.SerializeToString,
+            response_deserializer=reflection_pb2.ServerReflectionResponse.FromString,
+        )
+        return await anext(call(requests(), timeout=5).__aiter__())
+
+
+REFLECTION = ["grpc.reflection.v1alpha.ServerReflection", "grpc.reflection.v1.ServerReflection"]
+
+
+@pytest.mark.parametrize("service", REFLECTION)
+async def test_reflection_lists_the_services(service: str) -> None:
+    answer = await reflected(service, list_services="")
+    names = {each.name for each in answer.list_services_response.service}
+    assert names == {"lockstep.probe.v1.Probe", "grpc.health.v1.Health", *REFLECTION}
+
+
+@pytest.mark.parametrize("service", REFLECTION)
+@pytest.mark.parametrize(
+    ("symbol", "file"),
+    [
+        ("grpc.health.v1.Health", "grpc_health/v1/health.proto"),
+        ("grpc.health.v1.Health.Check", "grpc_health/v1/health.proto"),
+        ("grpc.health.v1.HealthCheckResponse.ServingStatus", "grpc_health/v1/health.proto"),
+        ("lockstep.errors.v1.ErrorReason", "lockstep/errors/v1/error_reason.proto"),
+        ("grpc.reflection.v1.ServerReflection", "grpc/reflection/v1/reflection.proto"),
+        ("grpc.reflection.v1.ServerReflectionRequest", "grpc/reflection/v1/reflection.proto"),
+    ],
+)
+async def test_reflection_describes_a_symbol(service: str, symbol: str, file: str) -> None:
+    answer = await reflected(service, file_containing_symbol=symbol)
+    described = answer.file_descriptor_response.file_descriptor_proto
+    assert descriptor_pb2.FileDescriptorProto.FromString(described[0]).name == file
+
+
+@pytest.mark.parametrize(
+    "symbol", ["", ".", "nope", "grpc.health.v1.Nope", "grpc.health.v1.Health.Nope", "grpc.health"]
+)
+async def test_reflection_knows_no_other_symbol(symbol: str) -> None:
+    answer = await reflected(REFLECTION[1], file_containing_symbol=symbol)
+    assert answer.error_response.error_code == grpc.StatusCode.NOT_FOUND.value[0]
 
 
 async def test_a_servicer_that_lacks_a_method_refuses_to_start() -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 from urllib.parse import unquote_to_bytes
 
@@ -17,7 +17,8 @@ from protobuf import DescMessage, Message, Registry, message_from_json_value
 from services.gateway.binding import fieldmask, strictjson
 from services.gateway.binding.descriptors import WHOLE, Binding
 from services.gateway.binding.protojson import Field, MessageForm, MessageForms
-from services.gateway.binding.scalars import FromText
+from services.gateway.binding.scalars import FromText, from_path
+from services.gateway.binding.system import ENUM_NUMBERS, asks_for_numbers
 from services.gateway.binding.violations import BadRequest, BindingViolations
 
 PARAMETERS_MAX: Final = 1000
@@ -57,8 +58,9 @@ class RequestBinder:
         self._form = forms.of(message)
         self._body = binding.body
         self._body_field = self._form.exact_fields.get(binding.body)
+        self._system = forms.system_parameters
         self._path = {
-            variable.field_path: _leaf(self._form, variable.field_path)
+            variable.field_path: _path_leaf(self._form, variable.field_path)
             for variable in binding.template.variables
         }
         self._in_path = {leaf.path for leaf in self._path.values()}
@@ -68,6 +70,16 @@ class RequestBinder:
     def takes_body(self) -> bool:
         """Whether a part of the request is in the body."""
         return bool(self._body)
+
+    def wants_enum_numbers(self, query: bytes) -> bool:
+        """Tell whether the client asks for the numbers of enums, and not for their names."""
+        if ENUM_NUMBERS.partition("=")[0].encode() not in query:
+            return False
+        return any(
+            asks_for_numbers(name, value)
+            for name, value in _parameters(query)
+            if self._is_system(name)
+        )
 
     def message(self, path: Mapping[str, str], query: bytes, body: bytes) -> Message:
         """Build the request.
@@ -107,6 +119,8 @@ class RequestBinder:
 
     def _read_query(self, query: bytes, tree: dict[str, Any], v: BindingViolations) -> None:
         for name, text in _parameters(query):
+            if self._is_system(name):
+                continue
             try:
                 leaf = self._query_leaf(name)
                 value = leaf.from_text(text)
@@ -114,6 +128,9 @@ class RequestBinder:
                 v.add(name, str(error))
             else:
                 _put(tree, leaf, value, v)
+
+    def _is_system(self, name: str) -> bool:
+        return name in self._system and name not in self._form.exact_fields
 
     def _query_leaf(self, name: str) -> Leaf:
         if self._body == WHOLE:
@@ -156,8 +173,12 @@ def _leaf(form: MessageForm, name: str) -> Leaf:
     fields: list[Field] = []
     here: MessageForm | None = form
     for step in name.split("."):
-        field = here.exact_fields.get(step) if here is not None else None
-        if field is None:
+        key, bracket, _ = step.partition("[")
+        field = here.exact_fields.get(key) if here is not None else None
+        is_map = field.map and bool(bracket) if field else bool(fields) and fields[-1].map
+        if is_map:
+            raise ValueError("is a part of a map, which must be in a body")
+        if field is None or bracket:
             raise ValueError("is not a field")
         fields.append(field)
         here = field.form
@@ -166,6 +187,11 @@ def _leaf(form: MessageForm, name: str) -> Leaf:
         raise ValueError("is not a single value: send it in a body")
     path = ".".join(field.json_name for field in fields)
     return Leaf(tuple(fields), path, last.reader.from_text)
+
+
+def _path_leaf(form: MessageForm, name: str) -> Leaf:
+    leaf = _leaf(form, name)
+    return replace(leaf, from_text=from_path(leaf.from_text))
 
 
 def _put(tree: dict[str, Any], leaf: Leaf, value: Any, v: BindingViolations) -> None:

@@ -27,6 +27,7 @@ from protobuf import (
 
 from services.gateway.binding import strictjson
 from services.gateway.binding.scalars import Check, FromText, check_of, from_text_of
+from services.gateway.binding.system import SystemParameters
 from services.gateway.binding.violations import BindingViolations, joined
 
 ANY: Final = "google.protobuf.Any"
@@ -104,12 +105,14 @@ class MessageForms:
         registry: The message types, also of messages inside of Any.
         ignore_unknown: Whether unknown fields are dropped instead of refused.
         fold_first_letter: Whether the first letter of a name may be of either case.
+        system_parameters: The parameters of a query that belong to no message.
     """
 
     registry: Registry
     _: KW_ONLY
     ignore_unknown: bool = False
     fold_first_letter: bool = False
+    system_parameters: SystemParameters = field(default_factory=SystemParameters)
     _made: dict[str, MessageForm] = field(default_factory=dict, init=False)
 
     def of(self, message: DescMessage) -> MessageForm:

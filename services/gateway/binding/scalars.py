@@ -78,6 +78,13 @@ def _bool_from_text(text: str) -> bool:
     return text == "true"
 
 
+def from_path(read: FromText) -> FromText:
+    """Return the reader of a field in a path, where Google's clients write booleans as Python."""
+    if read is not _bool_from_text:
+        return read
+    return lambda text: _bool_from_text(text.lower() if text in ("True", "False") else text)
+
+
 def _integer_check(least: int, most: int) -> Check:
     def check(value: Any) -> int:
         number = value if type(value) is int else _whole(value)

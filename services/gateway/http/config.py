@@ -102,6 +102,7 @@ class GatewayConfig:
         error_domain: The domain in the gateway's own errors.
         ignore_unknown: Whether unknown members of a body are dropped instead of refused.
         fold_first_letter: Whether JSON names may begin with either case.
+        ignored_parameters: The names of parameters of a query that are ignored.
         extra_headers: The names of further request headers that services get.
         reserved_headers: The prefixes of names that only the gateway itself may send.
         trusted_proxies: The networks whose `x-forwarded-for` is believed.
@@ -118,6 +119,7 @@ class GatewayConfig:
     error_domain: str
     ignore_unknown: bool
     fold_first_letter: bool
+    ignored_parameters: Sequence[str]
     extra_headers: Sequence[str]
     reserved_headers: Sequence[str]
     trusted_proxies: Sequence[str]

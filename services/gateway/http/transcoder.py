@@ -101,17 +101,17 @@ class Transcoder:
         else:
             message = self._binder.message(path, request.query, body)
         data, headers = await self._call(request, message.to_binary(), call)
-        response = self._encode(data)
+        response = self._encode(data, self._binder.wants_enum_numbers(request.query))
         for name, value in headers.items():
             response.headers.setdefault(name, value)
         return _unless_known(request, response)
 
-    def _encode(self, data: bytes | None) -> Response:
+    def _encode(self, data: bytes | None, as_numbers: bool) -> Response:  # noqa: FBT001
         # gRPC gives None for a call that succeeded without an answer.
         if data is not None and len(data) > self._answer_bytes:
             raise self._failures.answer_too_large()
         try:
-            return self._encoder.encode(data)
+            return self._encoder.encode(data, enum_numbers=as_numbers)
         except AnswerError as error:
             log.warning("wrong answer", rpc=self.name, reason=str(error))
             raise self._failures.wrong_answer(self.name) from None
@@ -151,8 +151,12 @@ class Encoder:
         self._location = _location(rpc.desc.output, rpc.rule.location)
         self._etag = next(filter(_is_etag, rpc.desc.output.fields), None)
 
-    def encode(self, data: bytes | None) -> Response:
+    def encode(self, data: bytes | None, *, enum_numbers: bool = False) -> Response:
         """Write the message in JSON; fields without presence are always there.
+
+        Args:
+            data: The message.
+            enum_numbers: Whether enums are written as numbers, and not by their names.
 
         Raises:
             AnswerError: The data is not a message of the type, or the message has no JSON form.
@@ -160,7 +164,7 @@ class Encoder:
         response = Response(self._status)
         message = self._read(data)
         if self._status not in NO_CONTENT:
-            response.body = self._write(message)
+            response.body = self._write(message, enum_numbers=enum_numbers)
         if self._etag is not None:
             tag = entity_tag(message[self._etag])
             if tag:
@@ -179,10 +183,13 @@ class Encoder:
         except (ValueError, TypeError) as error:
             raise AnswerError(str(error)) from None
 
-    def _write(self, message: Message) -> bytes:
+    def _write(self, message: Message, *, enum_numbers: bool) -> bytes:
         try:
-            text = message.to_json(registry=self._registry, always_emit_implicit=True)
-            return text.encode()
+            return message.to_json(
+                registry=self._registry,
+                always_emit_implicit=True,
+                print_enums_as_ints=enum_numbers,
+            ).encode()
         except (ValueError, TypeError, OverflowError) as error:
             raise AnswerError(str(error)) from None
 

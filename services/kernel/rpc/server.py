@@ -12,9 +12,9 @@ import structlog
 from google.protobuf.descriptor import ServiceDescriptor
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1._async import HealthServicer
-from grpc_reflection.v1alpha import reflection
 from opentelemetry.metrics import Meter, Observation
 
+from services.kernel.rpc import reflection
 from services.kernel.rpc.access import Access
 from services.kernel.rpc.admission import CALLS_MAX, Admission
 from services.kernel.rpc.call import Method
@@ -134,8 +134,8 @@ class Server:
             ]
         )
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        names = (*self._names, "grpc.health.v1.Health", reflection.SERVICE_NAME)
-        reflection.enable_server_reflection(names, self._server)
+        described = reflection.handlers([*self._names, "grpc.health.v1.Health"])
+        self._server.add_generic_rpc_handlers(described)
 
     @property
     def trouble(self) -> str | None:

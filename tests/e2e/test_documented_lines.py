@@ -1,0 +1,90 @@
+"""The lines that a reader may copy from the documents work on a Lockstep that runs."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.stack import ROOT, Stack
+
+BLOCK = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+PAGES = (
+    "README.md",
+    "CONTRIBUTING.md",
+    *sorted(f"docs/{each.name}" for each in (ROOT / "docs").glob("*.md")),
+)
+# The rest runs tests or another Lockstep, or leaves out a part ("...").
+RUN = ("curl ", "grpcurl ", ".venv/bin/lockstep ", "TOKEN=")
+PORTS = {
+    "8080": "GATEWAY",
+    "50051": "AUTH",
+    "9051": "AUTH_METRICS",
+    "9053": "COMMERCE_METRICS",
+}
+PASSWORD = "Documented-Horse-42"
+SECONDS_MAX = 90
+
+
+def commands(page: str) -> Iterator[str]:
+    """Yield the commands of a page that a Lockstep must be able to run."""
+    for block in BLOCK.findall((ROOT / page).read_text()):
+        lines = iter(block.splitlines())
+        for line in lines:
+            if line.startswith("$ "):
+                command = line.removeprefix("$ ")
+                while not is_whole(command):
+                    command += "\n" + next(lines)
+                if command.startswith(RUN) and not command.endswith("..."):
+                    yield command
+
+
+def is_whole(command: str) -> bool:
+    try:
+        shlex.split(command)
+    except ValueError:
+        return False
+    return not command.endswith("\\")
+
+
+WITH_COMMANDS = [page for page in PAGES if list(commands(page))]
+
+
+def test_the_documents_have_such_lines() -> None:
+    assert {"README.md", "docs/operations.md"} <= set(WITH_COMMANDS)
+
+
+@pytest.mark.processes
+@pytest.mark.parametrize("page", WITH_COMMANDS)
+def test_each_line_of_a_page_works(stack: Stack, page: str) -> None:
+    script = ["set -e -o pipefail"]
+    for command in commands(page):
+        script += [f"echo {shlex.quote('# ' + command)}", on_this_stack(command, stack)]
+    done = subprocess.run(
+        ["bash", "-c", "\n".join(script)],
+        check=False,
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env=stack.environment | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
+        input=f"{PASSWORD}\n{PASSWORD}\n",
+        timeout=SECONDS_MAX,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "not found" not in done.stdout.lower()
+
+
+def on_this_stack(command: str, stack: Stack) -> str:
+    """Write a command for the ports of the tests; an answer of 400 or above ends it."""
+    for port, name in PORTS.items():
+        command = command.replace(
+            f"localhost:{port}", f"127.0.0.1:{stack.environment[f'LOCKSTEP_{name}_PORT']}"
+        )
+    command = command.replace(".venv/bin/lockstep", f"{sys.executable} -m services.cli")
+    return re.sub(r"(?<!grp)\bcurl ", "curl --fail-with-body ", command)
