@@ -34,12 +34,9 @@ def row(
         kept_error=None,
         user_id=new_id(),
         attempts=1,
-        last_error=None,
         lease_epoch=1,
-        parked=False,
         not_after=None,
         expires=None,
-        next_run_at=NOW,
         create_time=NOW,
         update_time=NOW,
     )

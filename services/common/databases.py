@@ -11,6 +11,7 @@ from services.kernel.db.database import Database, Observer
 from services.kernel.db.limits import LIMITS, SessionRules
 
 BACKGROUND_CONNECTIONS: Final = 3
+LEASE_CONNECTIONS: Final = 1
 PUBLIC_CONNECTIONS: Final = 5
 # A page that a stranger may ask for costs a bounded amount. The server ends what costs more.
 PUBLIC_LIMITS: Final = replace(LIMITS, statement_seconds=0.5)
@@ -23,16 +24,23 @@ class Pools:
     Attributes:
         requests: For requests.
         background: For all work that no caller waits for.
+        leases: For the leases of sagas, which run out unless they are renewed in time.
         public: For reads that strangers may ask for.
     """
 
     requests: Database
     background: Database
+    leases: Database
     public: Database
 
     def by_name(self) -> Mapping[str, Database]:
         """Return the pools by name. One that serves several purposes has its first name."""
-        named = {"requests": self.requests, "background": self.background, "public": self.public}
+        named = {
+            "requests": self.requests,
+            "background": self.background,
+            "leases": self.leases,
+            "public": self.public,
+        }
         seen = dict[int, str]()
         return {
             name: each for name, each in named.items() if seen.setdefault(id(each), name) == name
@@ -59,7 +67,7 @@ def pools(
         rules: How sessions begin.
         options: Further options of the sessions, except those of the background (libpq).
         observer: The observer of the databases.
-        has_background: Whether work in the background has connections of its own.
+        has_background: Whether work in the background, and leases, have connections of their own.
         has_public_reads: Whether reads of strangers have connections of their own.
     """
     opening = partial(Database, url, name=name, observer=observer, rules=rules)
@@ -69,6 +77,7 @@ def pools(
     return Pools(
         requests=requests,
         background=opening(connections=BACKGROUND_CONNECTIONS) if has_background else requests,
+        leases=opening(connections=LEASE_CONNECTIONS) if has_background else requests,
         public=opening(connections=PUBLIC_CONNECTIONS, options=options, limits=limits)
         if has_public_reads
         else requests,

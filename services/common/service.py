@@ -40,10 +40,11 @@ from services.kernel.rpc.access import Access
 from services.kernel.rpc.metering import ClientMeter
 from services.kernel.rpc.server import Server, Servicer
 from services.kernel.rpc.tracing import TraceInterceptor
-from services.kernel.sagas.engine import POLL_SECONDS, SagaEngine
+from services.kernel.sagas.engine import SagaEngine
 from services.kernel.sagas.idempotency import RequestKeys
 from services.kernel.sagas.metrics import saga_survey
 from services.kernel.sagas.protocol import AnySaga
+from services.kernel.sagas.recovery import POLL_SECONDS
 from services.kernel.signals import until_stopped
 from services.kernel.telemetry.loop_lag import LoopLag
 from services.kernel.telemetry.management import ManagementServer
@@ -74,6 +75,7 @@ class ServiceParts:
         database: The database, with the connections for requests.
         background: The same database for all other work. In a coordinator it has connections
             of its own, so that requests cannot hold up the recovery of sagas.
+        leases: The same for the leases of sagas alone; None: those for all other work.
         channel: Opens a channel to a service, by its name.
         public: The same database for reads that strangers may ask for. With connections of
             its own and a short time limit they cannot hold up the requests of users.
@@ -89,6 +91,7 @@ class ServiceParts:
     public: Database
     channel: Callable[[str], grpc.aio.Channel]
     owner: str
+    leases: Database | None = None
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     poll_seconds: float = POLL_SECONDS
     meter: Meter = NO_METER
@@ -108,6 +111,7 @@ class ServiceParts:
         return SagaEngine(
             self.database,
             recovery=self.background,
+            leases=self.leases,
             sagas=sagas,
             owner=self.owner,
             sleep=self.sleep,
@@ -208,6 +212,9 @@ async def running(
             stack.push_async_callback(worker.stop)
         port = await server.start(listen_on or f"{settings.host}:{frame.port}")
         stack.push_async_callback(server.stop, settings.stop_grace_seconds)
+        if composition.engine is not None:
+            # First of all: another replica may go on with these sagas while calls end here.
+            stack.push_async_callback(composition.engine.retire)
         if management is not None:
             management.watch(lambda: server.trouble)
         yield Running(port, databases.requests, composition, telemetry)
@@ -277,6 +284,7 @@ def _parts(
         keys=keys,
         database=databases.requests,
         background=databases.background,
+        leases=databases.leases,
         public=databases.public,
         channel=channel,
         owner=_process_name(frame),

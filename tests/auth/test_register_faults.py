@@ -193,6 +193,60 @@ async def test_auth_killed_anywhere_leaves_all_or_nothing(
         await lockstep.agree()
 
 
+@pytest.mark.parametrize("edge", ["auth.T1.commit.acked", "auth.T2.statement#1"])
+async def test_what_a_killed_auth_has_begun_another_one_finishes_in_time(
+    auth_url: str, profile_url: str, keys: Path, tmp_path: Path, edge: str
+) -> None:
+    """[R10 R27]: Profile is well, so nothing turns back."""
+    async with system(auth_url, profile_url, keys, tmp_path) as lockstep:
+        async with started("auth", lockstep.auth_settings, tmp_path / "log", edge=edge) as auth:
+            async with connect(f"127.0.0.1:{auth.port}") as channel:
+                with pytest.raises(LockstepError):
+                    await auth_grpc.AuthServiceStub(channel).Register(student(), metadata=KEY)
+            await auth.gone()
+        await _ended(lockstep)
+        assert await lockstep.users() == [("alice@example.com", "ACTIVE")]
+        await lockstep.agree()
+
+
+async def test_a_registration_goes_through_although_auth_is_killed_while_profile_works_on_it(
+    auth_url: str, profile_url: str, keys: Path, tmp_path: Path
+) -> None:
+    """[R17 R27]: Profile commits as soon as it may, and nobody hears of it."""
+    async with contextlib.AsyncExitStack() as stack:
+        lockstep = await stack.enter_async_context(system(auth_url, profile_url, keys, tmp_path))
+        auth = await stack.enter_async_context(
+            started("auth", lockstep.auth_settings, tmp_path / "log")
+        )
+        channel = await stack.enter_async_context(connect(f"127.0.0.1:{auth.port}"))
+        async with await psycopg.AsyncConnection.connect(profile_url) as holder:
+            await holder.execute("LOCK TABLE profiles IN EXCLUSIVE MODE")
+            call = asyncio.ensure_future(
+                auth_grpc.AuthServiceStub(channel).Register(student(), metadata=KEY)
+            )
+            async with asyncio.timeout(10):
+                while not await lockstep.query(
+                    "profile", "SELECT 1 FROM pg_locks WHERE NOT granted"
+                ):
+                    pass
+            auth.signal(signal.SIGKILL)
+            await auth.gone()
+        with pytest.raises(LockstepError):
+            await call
+        await _ended(lockstep)
+        assert await lockstep.users() == [("alice@example.com", "ACTIVE")]
+        await lockstep.agree()
+        answer = await lockstep.auth.Register(student(), metadata=KEY)
+        assert answer.user.email == "alice@example.com"
+
+
+async def _ended(lockstep: System) -> None:
+    """Wait until no saga is unfinished, with the leases as they are."""
+    async with asyncio.timeout(20):
+        while await lockstep.query("auth", "SELECT 1 FROM sagas WHERE state = 'RUNNING'"):
+            pass
+
+
 @pytest.mark.parametrize(
     "edge",
     [

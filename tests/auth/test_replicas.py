@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import signal
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -166,6 +167,45 @@ async def _one_administrator_stays(replicas: Replicas) -> None:
         "WHERE name = 'admin' AND status = 'ACTIVE'"
     )
     assert row.number >= 1
+
+
+async def test_a_replica_that_stops_gives_to_another_what_it_took_up(
+    settings: AuthSettings, mail: tuple[Sink, int], profile: FakeProfile, tmp_path: Path
+) -> None:
+    """[R56]: at once, while a call of its own goes on."""
+    async with serving_auth(settings, mail[0]) as world:
+        member = await world.member(EMAIL)
+    profile.gate = asyncio.Event()
+    async with (
+        started("auth", settings, tmp_path / "log") as stopping,
+        connect(f"127.0.0.1:{stopping.port}") as channel,
+    ):
+        await world.sql(
+            "INSERT INTO sagas (id, kind, state, payload, user_id, next_run_at) VALUES"
+            " (gen_random_uuid(), 'user_enabling', 'RUNNING', '{}', %s, saga_now())",
+            member.id,
+        )
+        await _has(world, "kind = 'user_enabling' AND lease_owner IS NOT NULL")
+        request = auth_pb.RegisterRequest(
+            email="eve@example.com", password=PASSWORD, full_name="Eve", course="Law"
+        )
+        call = asyncio.ensure_future(auth_grpc.AuthServiceStub(channel).Register(request))
+        await _has(world, "kind = 'registration' AND state = 'RUNNING'")
+        stopping.signal(signal.SIGTERM)
+        await _has(world, "kind = 'user_enabling' AND lease_owner IS NULL AND attempts = 1")
+        async with serving_auth(settings, mail[0]):
+            await _has(world, "kind = 'user_enabling' AND lease_owner IS NOT NULL")
+            assert stopping.process.returncode is None
+            profile.gate.set()
+            assert (await call).user.email == "eve@example.com"
+            await _has(world, "kind = 'user_enabling' AND state = 'DONE'")
+
+
+async def _has(world: World, condition: str) -> None:
+    """Wait until there is a saga of which a condition holds."""
+    async with asyncio.timeout(10):
+        while not await world.sql(f"SELECT 1 FROM sagas WHERE {condition}"):
+            pass
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,7 @@ from tests.bench import (
     row_life,
     row_lists,
     row_orders,
+    row_recovery,
 )
 from tests.bench.lab import Lab, Row
 from tests.bench.load import LoadError
@@ -45,6 +46,7 @@ ROWS: dict[str, Row] = {
     "orders": row_orders.orders,
     "saga": row_auth.saga,
     "cleanup": row_cleanup.cleanup,
+    "recovery": row_recovery.recovery,
     "memory": row_life.memory,
     "start": row_life.start,
     "workers": row_life.workers,

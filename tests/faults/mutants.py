@@ -39,7 +39,9 @@ class Mutant:
     applied: Apply
 
 
-_TURNED = "a1.CreateProfile.reply:crash"
+# Another replica takes the saga up, and then its time is over: it turns back.
+_LATE = "a2.CreateProfile.request:jump"
+_TURNED = f"a1.CreateProfile.reply:crash {_LATE}"
 
 MUTANTS = {
     each.name: each
@@ -144,7 +146,7 @@ MUTANTS = {
             "X1",
             "decides for DONE from any state",
             "register",
-            "a1.T2.statement#1:pause",
+            f"a1.T2.statement#1:pause {_LATE}",
             "a saga went from",
             wrong.decide_without_comparing,
         ),
@@ -224,7 +226,7 @@ MUTANTS = {
             "S7",
             "leaves the wallet of a profile that was cancelled",
             "register",
-            "a1.CreateProfile.reply:crash",
+            _TURNED,
             "a row must not be left: profile.accounts",
             traces.leave_the_wallet,
         ),
@@ -232,7 +234,7 @@ MUTANTS = {
             "S8",
             "leaves a key with a saga that only came too late",
             "register",
-            "a1.CreateProfile.reply:crash",
+            _TURNED,
             "a row must not be left: auth.idempotency",
             traces.leave_the_key,
         ),
@@ -240,7 +242,7 @@ MUTANTS = {
             "S9",
             "writes the audit log before the registration is final",
             "register",
-            "a1.CreateProfile.reply:crash",
+            _TURNED,
             "a row must not be left: auth.audit_log",
             traces.note_before_it_is_final,
         ),
@@ -248,7 +250,7 @@ MUTANTS = {
             "S10",
             "mails before the registration is final",
             "register",
-            "a1.CreateProfile.reply:crash",
+            _TURNED,
             "a row must not be left: auth.outbox",
             traces.mail_before_it_is_final,
         ),

@@ -24,7 +24,9 @@ import services.kernel.rpc.interceptors
 import services.kernel.sagas.clocks
 import services.kernel.sagas.engine
 import services.kernel.sagas.forward_only
+import services.kernel.sagas.leases
 import services.kernel.sagas.protocol
+import services.kernel.sagas.recovery
 import services.kernel.sagas.store
 from services.auth import __main__ as auth_main
 from services.auth.settings import AuthSettings
@@ -70,11 +72,13 @@ TIMED: tuple[ModuleType, ...] = (
     services.kernel.sagas.protocol,
     services.kernel.sagas.clocks,
     services.kernel.sagas.engine,
+    services.kernel.sagas.leases,
+    services.kernel.sagas.recovery,
     services.kernel.sagas.store,
     deadlines,
 )
 # Polling costs a transaction each time, also where time costs nothing.
-POLL_SECONDS = 4.0
+POLL_SECONDS = 2.0
 # More than clocks differ, so that the time of a row tells its run.
 BETWEEN_RUNS_SECONDS = 3600.0
 

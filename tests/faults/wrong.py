@@ -12,7 +12,7 @@ from uuid import UUID
 
 import grpc
 import psycopg
-from sqlalchemy import Uuid, bindparam, func, literal_column, select, text, tuple_, update
+from sqlalchemy import Integer, Uuid, bindparam, func, literal_column, select, text, tuple_, update
 
 from services.auth.domain.registration import Details
 from services.auth.errors import RegistrationUnavailable
@@ -25,14 +25,14 @@ from services.auth.sagas.registration import (
 from services.kernel.db.database import Database, Transaction, Work
 from services.kernel.db.failure import TryAgain
 from services.kernel.db.statement import NoRow, Statement
-from services.kernel.db.tables import SAGAS
+from services.kernel.db.tables import SAGAS, UNFINISHED
 from services.kernel.errors import DomainError, ErrorRecord, SagaCancelled
-from services.kernel.sagas import barrier
+from services.kernel.sagas import barrier, lease_store
 from services.kernel.sagas import store as saga_store
 from services.kernel.sagas.model import RunningSaga, Saga
 from services.kernel.sagas.protocol import ReversibleSaga, SagaStateMachine
 from services.kernel.sagas.requests import IdempotencyKey
-from services.kernel.sagas.store import BySaga
+from services.kernel.sagas.store import BySaga, interval
 from services.profile.usecases.cancel_profile import CancelProfile
 from services.profile.usecases.create_profile import CreateProfile
 from tests.faults.patching import patched
@@ -183,7 +183,7 @@ def nothing_to_undo_after_a_refusal() -> Iterator[None]:
 
 async def _end(definition: Reversible, saga: Saga, database: Database, tx: Transaction) -> Saga:
     await definition.undo(tx, definition.kind.running(saga, database))
-    aborted = await saga_store.mark_aborted(tx, saga.id)
+    aborted = await saga_store.mark_aborted(tx, saga)
     assert aborted is not None
     return aborted
 
@@ -211,8 +211,8 @@ def kill_at_the_deadline() -> AbstractContextManager[None]:
             return await original(self, saga, error, database)
 
         async def kill(tx: Transaction) -> Saga:
-            await saga_store.mark_compensating(tx, saga.id, error.record(), lease_seconds=1.0)
-            aborted = await saga_store.mark_aborted(tx, saga.id)
+            await saga_store.mark_compensating(tx, saga, error.record(), lease_seconds=1.0)
+            aborted = await saga_store.mark_aborted(tx, saga)
             assert aborted is not None
             return aborted
 
@@ -235,16 +235,19 @@ def resolve_by_reading() -> AbstractContextManager[None]:
 
 def lease_by_a_clock_of_its_own() -> AbstractContextManager[None]:
     ahead = func.saga_now() + literal_column("interval '1 hour'")
+    newest, oldest, tried, parked = (
+        bindparam(name, type_=Integer) for name in ("newest", "oldest", "tried", "parked")
+    )
     due = (
         select(SAGAS.c.id)
         .where(
-            saga_store._UNFINISHED,
+            UNFINISHED,
             SAGAS.c.next_run_at <= ahead,
             tuple_(SAGAS.c.kind, SAGAS.c.version).in_(
-                select(saga_store._KNOWN.c.kind, saga_store._KNOWN.c.version)
+                select(lease_store._KNOWN.c.kind, lease_store._KNOWN.c.version)
             ),
         )
-        .limit(bindparam("limit"))
+        .limit(newest + oldest + tried + parked)
         .with_for_update(skip_locked=True)
     )
     claim = Statement(
@@ -254,13 +257,13 @@ def lease_by_a_clock_of_its_own() -> AbstractContextManager[None]:
             lease_owner=bindparam("owner"),
             lease_epoch=SAGAS.c.lease_epoch + 1,
             attempts=SAGAS.c.attempts + 1,
-            next_run_at=ahead + saga_store._interval("lease"),
+            next_run_at=ahead + interval("lease"),
         )
         .returning(*saga_store.COLUMNS),
-        saga_store.LeaseClaim,
+        lease_store.LeaseClaim,
         saga_store.SagaRow,
     )
-    return patched(saga_store, "_CLAIM", claim)
+    return patched(lease_store, "_CLAIM", claim)
 
 
 # --- P11, P13: the saga
@@ -296,10 +299,11 @@ def secret_in_the_payload() -> AbstractContextManager[None]:
 
 @contextmanager
 def decide_without_comparing() -> Iterator[None]:
-    """T2 from any state."""
+    """T2 from any state, by anybody."""
+    any_epoch = bindparam("epoch", type_=Integer).is_not(None)
     done = Statement(
         update(SAGAS)
-        .where(SAGAS.c.id == bindparam("saga_id"))
+        .where(SAGAS.c.id == bindparam("saga_id"), any_epoch)
         .values(state="DONE", result=bindparam("result"), update_time=func.saga_now())
         .returning(*saga_store.COLUMNS),
         saga_store._Completion,

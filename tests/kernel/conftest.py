@@ -11,6 +11,7 @@ from sqlalchemy import create_engine, make_url
 from services.cli.postgres import EmbeddedPostgres
 from services.kernel.db import tables
 from services.kernel.db.database import Database
+from tests.kernel.saga_world import World, create_tables, world
 from tests.postgres import fresh_database, make_template
 
 METADATA = tables.new_metadata()
@@ -28,6 +29,22 @@ def kernel_template(postgres: EmbeddedPostgres) -> str:
 def kernel_url(postgres: EmbeddedPostgres, kernel_template: str, stack: ExitStack) -> str:
     """A fresh database with the kernel's tables."""
     return stack.enter_context(fresh_database(postgres, kernel_template))
+
+
+@pytest.fixture(scope="session")
+def saga_template(postgres: EmbeddedPostgres) -> str:
+    """A template with the tables of the world of sagas."""
+    return make_template(postgres, "saga_template", create_tables)
+
+
+@pytest.fixture
+async def w(
+    postgres: EmbeddedPostgres, saga_template: str, stack: ExitStack
+) -> AsyncIterator[World]:
+    """A coordinator and a participant, on a fresh database each."""
+    urls = [stack.enter_context(fresh_database(postgres, saga_template)) for _ in range(2)]
+    async with world(*urls) as made:
+        yield made
 
 
 @pytest.fixture

@@ -6,12 +6,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 from uuid import UUID
 
 import psycopg
 import pydantic
+from psycopg.rows import namedtuple_row
 from pydantic import TypeAdapter
 from sqlalchemy import (
     Column,
@@ -30,13 +32,15 @@ from sqlalchemy import (
 
 from services.kernel.db import tables
 from services.kernel.db.database import Database, Observer, Transaction
+from services.kernel.db.limits import SessionRules
 from services.kernel.db.statement import NoParameters, NoRow, Statement
 from services.kernel.errors import AlreadyExists, DomainError, Unavailable
 from services.kernel.ids import new_id
 from services.kernel.sagas import barrier
 from services.kernel.sagas.engine import SagaEngine
 from services.kernel.sagas.model import STORED, NewSaga, Outcome, RunningSaga, SagaKind
-from services.kernel.sagas.protocol import Deadline, Rejected, ReversibleSaga
+from services.kernel.sagas.protocol import AnySaga, Deadline, Rejected, ReversibleSaga
+from services.kernel.sagas.recovery import POLL_SECONDS
 from services.kernel.sagas.store import BySaga
 
 METADATA = tables.new_metadata()
@@ -298,6 +302,9 @@ class World:
         clock_offset: str = "0",
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         application: str = "engine",
+        poll_seconds: float = POLL_SECONDS,
+        more: Sequence[AnySaga] = (),
+        own_leases: bool = False,
     ) -> SagaEngine:
         """Make another replica of the coordinator; it recovers nothing until started.
 
@@ -307,20 +314,33 @@ class World:
             clock_offset: How far ahead its database clock is.
             sleep: How it waits.
             application: How PostgreSQL names its sessions.
+            poll_seconds: How often it looks for sagas that are due.
+            more: Further kinds of sagas.
+            own_leases: Whether its leases have a connection of their own.
         """
         options = f"-c lockstep.clock_offset={clock_offset.replace(' ', chr(92) + ' ')}"
-        url = psycopg.conninfo.make_conninfo(self.coordinator_url, application_name=application)
-        database = Database(url, name="auth", connections=4, observer=observer, options=options)
-        recovery = Database(url, name="auth", connections=2, observer=observer, options=options)
-        for each in (database, recovery):
+        database, recovery, leases = (
+            Database(
+                self.coordinator_url,
+                name="auth",
+                connections=connections,
+                observer=observer,
+                options=options,
+                rules=SessionRules(application_name=application),
+            )
+            for connections in (4, 2, 1)
+        )
+        for each in (database, recovery, *([leases] if own_leases else [])):
             await each.open()
             self.stack.push_async_callback(each.close)
         engine = SagaEngine(
             database,
             recovery=recovery,
-            sagas=[ThingSaga(self.wire, deadline_seconds=deadline_seconds)],
+            leases=leases if own_leases else None,
+            sagas=[ThingSaga(self.wire, deadline_seconds=deadline_seconds), *more],
             owner=application,
             sleep=sleep,
+            poll_seconds=poll_seconds,
         )
         self.stack.push_async_callback(engine.stop)
         return engine
@@ -362,6 +382,14 @@ class World:
         things = await self.things()
         assert "PENDING" not in things
         assert len(things) == await self.parts()
+
+    async def sql(self, statement: str, *parameters: object) -> list[Any]:
+        """Run a statement on the coordinator's database."""
+        async with await psycopg.AsyncConnection.connect(
+            self.coordinator_url, autocommit=True, row_factory=namedtuple_row
+        ) as connection:
+            cursor = await connection.execute(statement.encode(), parameters or None)
+            return await cursor.fetchall() if cursor.description else []
 
     async def make_due(self) -> None:
         """Let every lease run out."""

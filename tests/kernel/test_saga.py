@@ -7,15 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
-from contextlib import ExitStack
 from typing import Any
 
 import psycopg
 import pytest
 from lockstep_clients import deadlines
 
-from services.cli.postgres import EmbeddedPostgres
 from services.kernel.errors import (
     DatabaseUnavailable,
     DeadlineExceeded,
@@ -24,20 +21,8 @@ from services.kernel.errors import (
 )
 from services.kernel.ids import new_id
 from services.kernel.sagas.engine import SagaEngine
-from tests.kernel.saga_world import THING, Stop, ThingSaga, World, create_tables, world
-from tests.postgres import fresh_database, make_template
-
-
-@pytest.fixture(scope="session")
-def template(postgres: EmbeddedPostgres) -> str:
-    return make_template(postgres, "saga_template", create_tables)
-
-
-@pytest.fixture
-async def w(postgres: EmbeddedPostgres, template: str, stack: ExitStack) -> AsyncIterator[World]:
-    urls = [stack.enter_context(fresh_database(postgres, template)) for _ in range(2)]
-    async with world(*urls) as made:
-        yield made
+from services.kernel.sagas.lease_store import SagaQueue
+from tests.kernel.saga_world import THING, Stop, ThingSaga, World
 
 
 async def refused(w: World, engine: SagaEngine, name: str = "a") -> str:
@@ -387,7 +372,7 @@ async def test_a_poisoned_saga_is_parked_and_others_go_on(
     w: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """[R53 R58 R6]"""
-    monkeypatch.setattr("services.kernel.sagas.engine.LEASE_RESERVE_SECONDS", 9.95)
+    monkeypatch.setattr("services.kernel.sagas.engine.PATIENCE_SECONDS", 0.05)
     engine = await w.engine(deadline_seconds=None, sleep=no_time)
     thing = engine._steps._sagas["thing", 1]
     assert isinstance(thing, ThingSaga)
@@ -425,7 +410,7 @@ async def test_a_stopping_replica_gives_its_sagas_back_at_once(
     w.wire.before_create = None
     other = await w.engine(application="other")
     other.start()
-    await w.settled(seconds=5.0)  # well before the lease of 10 s runs out
+    await w.settled(seconds=5.0)  # well before the lease runs out
     assert await w.things() == ["ACTIVE"]
     caller.cancel()
 
@@ -440,8 +425,11 @@ async def test_two_replicas_that_look_at_once_never_take_the_same_saga(w: World)
             " SELECT gen_random_uuid(), 'thing', 'RUNNING', '{}', gen_random_uuid(), saga_now()"
             " FROM generate_series(1, 20)"
         )
-    claims = await asyncio.gather(*(engine._claim() for engine in engines for _ in range(3)))
-    claimed = [saga.id for claim in claims for saga in claim]
+    limits = {SagaQueue.FRESH: 8, SagaQueue.TRIED: 8, SagaQueue.PARKED: 8}
+    claims = await asyncio.gather(
+        *(engine._leases.claim(engine._steps.kinds, limits) for engine in engines for _ in range(3))
+    )
+    claimed = [row.id for claim in claims for row in claim]
     assert len(claimed) == len(set(claimed)) == 20
 
 
@@ -449,7 +437,7 @@ async def test_a_caller_is_answered_when_another_replica_ends_its_saga(
     w: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """[R47]: the driver gave the saga back, so the caller has to watch the row."""
-    monkeypatch.setattr("services.kernel.sagas.engine.LEASE_RESERVE_SECONDS", 9.9)
+    monkeypatch.setattr("services.kernel.sagas.engine.PATIENCE_SECONDS", 0.1)
     w.wire.create_faults = ["lose request"] * 50
     first = await w.engine(deadline_seconds=None)
     caller = asyncio.create_task(w.run(first))

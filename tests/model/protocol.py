@@ -4,7 +4,11 @@ One saga, two drivers that may stop anywhere and go on at any time, messages tha
 late and repeated without limit, two clocks, and the clean-up of barriers. The names are those
 of docs/architecture.md: T1, A, T2, T3, C, T4. The model begins after T1.
 
-What it leaves out: SQL, snapshots and connections, which tests/faults plays for real.
+It knows no leases: a driver may claim at any time, and go on after the other has claimed. So all
+that holds here holds whatever becomes of leases. Drivers with leases do less, never more: one that
+has lost its epoch decides nothing, and a claim is always possible, so no saga is stuck.
+
+What else it leaves out: SQL, snapshots and connections, which tests/faults plays for real.
 """
 
 from __future__ import annotations

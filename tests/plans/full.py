@@ -46,8 +46,8 @@ def insert(table: str, **columns: str) -> str:
     )
 
 
-# Of four sagas one is postponed. Of the EACH sagas with one that is due for removal, one is due
-# to run, one is parked and one was aborted.
+# Of four sagas one is postponed. Of the EACH sagas with one that is due for removal, one of each
+# queue is due to run, and one was aborted.
 SAGAS = insert(
     "sagas",
     id="uuid_of(i)",
@@ -56,7 +56,9 @@ SAGAS = insert(
       WHEN 3 THEN 'ABORTED' ELSE 'DONE' END END""",
     payload="""'{"order_id": "01234567", "lines": []}'""",
     user_id=USER,
-    next_run_at=f"""now() + CASE i % {EACH} WHEN 1 THEN interval '-1 minute'
+    attempts="CASE i % 8 WHEN 5 THEN 2 ELSE 1 END",
+    lease_owner="'one'",
+    next_run_at=f"""now() + CASE WHEN i % {EACH} IN (1, 2, 5) THEN interval '-1 minute'
       ELSE {SPREAD} * interval '1 hour' END""",
     parked_at=f"CASE i % {EACH} WHEN 2 THEN now() END",
     create_time=f"now() - {SPREAD} * interval '7 days'",

@@ -20,6 +20,7 @@ from sqlalchemy import bindparam, delete, func, select
 from services.kernel.db.statement import Limit, NoRow, Statement
 from services.kernel.db.tables import SAGAS
 from services.kernel.ids import new_id
+from services.kernel.sagas.lease_store import SagaQueue
 from services.kernel.sagas.metrics import COUNTED_MAX
 from tests.conftest import Databases
 from tests.plans.full import DUE, KEYS_OF_USER, fill, uuid_of
@@ -31,6 +32,7 @@ Connections = Mapping[str, psycopg.Connection]
 STATEMENTS = of_modules()
 COMMERCE, AUTH, PROFILE = "commerce", "auth", "profile"
 STORE = "services.kernel.sagas.store:"
+LEASES = "services.kernel.sagas.lease_store:"
 LISTING = "services.kernel.sagas.listing:"
 BARRIER = "services.kernel.sagas.barrier:"
 KEYS = "services.kernel.sagas.idempotency:"
@@ -104,8 +106,17 @@ def modes(case: Case) -> tuple[str, ...]:
     )
 
 
-# Sagas: 4 has ended, 5 is running and was postponed, 10,002 is parked.
+# Sagas: 4 has ended, 5 is running and has failed, 10,002 is parked.
 RUNNING, PARKED = {"saga_id": uuid_of(5)}, {"saga_id": uuid_of(10_002)}
+CLAIM = LEASE | {
+    "kinds": ["checkout", "rare"],
+    "versions": [1, 1],
+    "newest": 0,
+    "oldest": 0,
+    "tried": 0,
+    "parked": 0,
+}
+HELD = {"ids": [uuid_of(1 + 4 * n) for n in range(1, 9)], "epochs": [1] * 8}
 CASES = (
     Case("services.common.schema:_SCHEMA", {}),
     cleanup("services.kernel.db.cleaner:ENDED_SAGAS"),
@@ -160,20 +171,24 @@ CASES = (
     ),
     Case(f"{STORE}_REMOVE", RUNNING),
     Case(f"{STORE}_CONFIRM", RUNNING),
-    Case(f"{STORE}_DONE", RUNNING | {"result": JSON}),
-    Case(f"{STORE}_COMPENSATING", RUNNING | {"error": JSON, "lease": SECOND}),
-    Case(f"{STORE}_ABORTED", PARKED),
-    Case(
-        f"{STORE}_CLAIM",
-        LEASE | {"kinds": ["checkout", "rare"], "versions": [1, 1], "limit": 8},
-        8,
-    ),
-    Case(
-        f"{STORE}_RESCHEDULE",
-        RUNNING | {"epoch": 1, "pause": SECOND, "last_error": None, "is_parked": False},
-    ),
-    Case(f"{STORE}_RETRY", PARKED),
+    Case(f"{STORE}_DONE", RUNNING | {"epoch": 1, "result": JSON}),
+    Case(f"{STORE}_COMPENSATING", RUNNING | {"epoch": 1, "error": JSON, "lease": SECOND}),
+    Case(f"{STORE}_ABORTED", PARKED | {"epoch": 1}),
     Case(f"{STORE}_GET", RUNNING),
+    Case(f"{LEASES}_CLAIM", CLAIM | {"newest": 8}, 8, label="of the newest"),
+    Case(f"{LEASES}_CLAIM", CLAIM | {"oldest": 8}, 8, label="of the oldest"),
+    Case(f"{LEASES}_CLAIM", CLAIM | {"tried": 8}, 8, label="of those that failed"),
+    Case(f"{LEASES}_CLAIM", CLAIM | {"parked": 2}, 2, label="of parked ones"),
+    Case(f"{LEASES}_CLAIM", CLAIM | {"newest": 8, "oldest": 8, "tried": 6, "parked": 2}, 24),
+    Case(f"{LEASES}_RENEW", HELD | LEASE, 8),
+    Case(f"{LEASES}_RELEASE", HELD | {"owner": "one"}, 8),
+    Case(f"{LEASES}_ENSURE", RUNNING | LEASE | {"epoch": 1}),
+    Case(
+        f"{LEASES}_POSTPONE",
+        RUNNING | {"epoch": 1, "pause": SECOND, "last_error": "Lost", "is_parked": False},
+    ),
+    Case(f"{LISTING}_GET", RUNNING),
+    Case(f"{LISTING}_RETRY", PARKED),
     Case(f"{LISTING}_LIST", PAGE, 100),
     Case(f"{LISTING}_LIST", PAGE | {"any_parked": False}, DUE, label="of parked ones"),
     Case(f"{LISTING}_LIST", PAGE | {"state": "COMPENSATING"}, DUE, label="that compensate"),
@@ -227,5 +242,5 @@ def test_a_statement_that_reads_a_whole_table_is_found(connections: Connections)
         {"limit": 1000},
         mode="force_custom_plan",
     )
-    assert plan.rows == DUE
-    assert plan.pages > 10 * plan.pages_max
+    assert plan.rows == DUE * len(SagaQueue)
+    assert plan.pages > 5 * plan.pages_max

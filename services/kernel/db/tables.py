@@ -85,6 +85,13 @@ def clock_once(*, ago: str | None = None) -> ColumnElement[datetime]:
 _KERNEL = MetaData(naming_convention=NAMES)
 
 ENDED: Final[ColumnElement[bool]] = literal_column("state IN ('DONE', 'ABORTED')", Boolean)
+UNFINISHED: Final[ColumnElement[bool]] = literal_column(
+    "state IN ('RUNNING', 'COMPENSATING')", Boolean
+)
+# A saga that nobody has taken up since it began, one that was, and one that is parked.
+SAGA_QUEUE: Final[ColumnElement[int]] = literal_column(
+    "(CASE WHEN parked_at IS NOT NULL THEN 2 WHEN attempts > 1 THEN 1 ELSE 0 END)", Integer
+)
 
 SAGAS = Table(
     "sagas",
@@ -108,9 +115,9 @@ SAGAS = Table(
     # Of the kind: what the JSON of the row looks like.
     Column("version", Integer, nullable=False, server_default="1"),
     CheckConstraint("state IN ('RUNNING', 'COMPENSATING', 'DONE', 'ABORTED')", name="state"),
-    Index(
-        "ix_sagas_due", "next_run_at", postgresql_where=text("state IN ('RUNNING', 'COMPENSATING')")
-    ),
+    # For what looks at all queues, and for processes of before, which know no queues.
+    Index("ix_sagas_due", "next_run_at", postgresql_where=UNFINISHED),
+    Index("ix_sagas_queue", SAGA_QUEUE, "next_run_at", "id", postgresql_where=UNFINISHED),
     Index("ix_sagas_user_id", "user_id"),
     Index("ix_sagas_create_time", "create_time", "id"),
     Index("ix_sagas_ended", "update_time", postgresql_where=ENDED),

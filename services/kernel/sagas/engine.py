@@ -23,7 +23,6 @@ from opentelemetry.metrics import Meter
 from services.kernel.db.database import Database, Transaction
 from services.kernel.errors import (
     CommitUnknown,
-    DatabaseUnavailable,
     DeadlineExceeded,
     DomainError,
     RequestInProgress,
@@ -31,10 +30,12 @@ from services.kernel.errors import (
 )
 from services.kernel.sagas import store as saga_store
 from services.kernel.sagas.idempotency import EarlierRequest
+from services.kernel.sagas.leases import PAUSE_FIRST_SECONDS, Lease, LeaseLost, Leases, named
 from services.kernel.sagas.metrics import SagaMeter
 from services.kernel.sagas.model import NewSaga, Outcome, P, R, Saga, SagaKind, SagaState
 from services.kernel.sagas.protocol import AnySaga, DedupKey, SagaStateMachine
-from services.kernel.sagas.store import LEASE_SECONDS
+from services.kernel.sagas.recovery import POLL_SECONDS, Recovery
+from services.kernel.sagas.store import FIRST_EPOCH
 from services.kernel.telemetry.metrics import NO_METER
 
 T = TypeVar("T")
@@ -42,18 +43,11 @@ T = TypeVar("T")
 # back, and any replica may end it.
 _Answer = asyncio.Future[Saga | EarlierRequest | None]
 
-# The end of a lease that its holder leaves unused, so that its last try ends inside it.
-LEASE_RESERVE_SECONDS = 4.0
-POLL_SECONDS = 1.0
-CLAIMED_AT_ONCE = 8
-DRIVEN_AT_ONCE = 16
-ATTEMPTS_BEFORE_PARKING = 10
-PAUSE_FIRST_SECONDS = 0.05
-PAUSE_LONGEST_SECONDS = 60.0
-PAUSE_PARKED_SECONDS = 300.0
+# How long the steps of a saga that was begun here are repeated before recovery takes it up.
+PATIENCE_SECONDS = 6.0
 WAIT_RESERVE_SECONDS = 0.1
 WATCH_SECONDS = 0.1
-STOP_GRACE_SECONDS = 5.0
+STOP_GRACE_SECONDS = 0.5
 
 log = structlog.get_logger("lockstep.saga")
 
@@ -65,6 +59,8 @@ class SagaEngine:
         database: The coordinator's database, for the sagas that callers wait for.
         recovery: The same database through connections of its own, so that recovery
             goes on when requests have taken all others.
+        leases: The same once more, so that leases are renewed when recovery has taken all of
+            its own; None: those of recovery.
         sagas: The kinds of sagas that are known here; others are left alone.
         owner: Names this process in the leases.
         sleep: Waits; a test's own makes hours cost nothing.
@@ -77,6 +73,7 @@ class SagaEngine:
         database: Database,
         *,
         recovery: Database,
+        leases: Database | None = None,
         sagas: Iterable[AnySaga],
         owner: str,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
@@ -89,11 +86,18 @@ class SagaEngine:
         self._owner = owner
         self._meter = SagaMeter(meter)
         self._sleep = sleep
-        self._poll_seconds = poll_seconds
-        self._tasks: dict[asyncio.Task[None], Saga | None] = {}
-        self._recovering: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
         self._answers: dict[UUID, _Answer] = {}
-        self._worker: asyncio.Task[None] | None = None
+        self._leases = Leases(leases or recovery, owner=owner)
+        self._takes_up = Recovery(
+            self._leases,
+            kinds=self._steps.kinds,
+            meter=self._meter,
+            drive=self._drive_recovered,
+            run=self._spawn,
+            sleep=sleep,
+            poll_seconds=poll_seconds,
+        )
 
     async def run(
         self, new: NewSaga[P, R], key: DedupKey[R] | None = None
@@ -136,27 +140,26 @@ class SagaEngine:
     @property
     def is_recovering(self) -> bool:
         """Whether sagas that are due are taken up."""
-        return self._worker is not None
+        return self._takes_up.is_running
 
     def start(self) -> None:
         """Begin to take up sagas that are due."""
-        self._worker = asyncio.create_task(self._recover(), name="saga-recovery")
+        self._takes_up.start()
+
+    async def retire(self) -> None:
+        """Take up nothing more, and give back at once what was taken up.
+
+        Sagas that were begun here go on: their callers wait for them.
+        """
+        await self._takes_up.stop()
 
     async def stop(self) -> None:
-        """Take up nothing more, let running sagas end, and give the rest back."""
-        if self._worker is not None:
-            self._worker.cancel()
-            await asyncio.wait([self._worker])
+        """Retire, let running sagas end for a moment, and give the rest back."""
+        await self.retire()
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=STOP_GRACE_SECONDS)
-        left = dict(self._tasks)
-        for task in left:
-            task.cancel()
-        if left:
-            await asyncio.wait(left, timeout=STOP_GRACE_SECONDS)
-        for saga in left.values():
-            if saga is not None:
-                await self._reschedule(saga, pause_seconds=0.0, error=None)
+        await self._leases.abandon(set(self._tasks), wait_seconds=STOP_GRACE_SECONDS)
+        await self._leases.stop()
 
     # --- beginning and waiting
 
@@ -166,6 +169,7 @@ class SagaEngine:
         async def t1(tx: Transaction) -> Saga | EarlierRequest:
             return await self._steps.begin(tx, new, key, owner=self._owner)
 
+        since = time.monotonic()
         try:
             begun = await self._commit_surely("T1", t1)
         except Exception as error:  # noqa: BLE001 - whatever it is, the caller is told
@@ -173,8 +177,12 @@ class SagaEngine:
             return
         if isinstance(begun, EarlierRequest):
             self._answer(new.id, begun)
+        elif begun.lease_epoch != FIRST_EPOCH:
+            self._answer(new.id, None)  # T1 took so long that another replica drives it by now
         else:
-            await self._drive(begun, self._database)
+            lease = Lease.of(begun, since=since)
+            self._leases.hold(lease, _this_task())
+            await self._drive(begun, lease, self._database, patience_seconds=PATIENCE_SECONDS)
 
     async def _commit_surely(self, name: str, work: Callable[[Transaction], Awaitable[T]]) -> T:
         for pause in _pauses(tries=5):
@@ -235,84 +243,48 @@ class SagaEngine:
 
     # --- driving
 
-    async def _drive(self, saga: Saga, database: Database) -> None:
-        """Take a saga as far as it goes within its lease."""
-        structlog.contextvars.bind_contextvars(saga_id=str(saga.id), saga=saga.kind)
-        self._note(saga)
-        lease_ends = time.monotonic() + LEASE_SECONDS - LEASE_RESERVE_SECONDS
-        pauses = _pauses()
-        while not saga.state.is_final:
-            try:
-                before, saga = saga, await self._steps.next(saga, database)
-                self._meter.moved(before, saga)
-                self._note(saga)
-                self._tell(saga)
-            except Exception as error:
-                pause = next(pauses)
-                if saga.state is SagaState.COMPENSATING or time.monotonic() + pause > lease_ends:
-                    await self._give_back(saga, error)
-                    return
-                unexpected = not isinstance(error, (DomainError, LockstepError))
-                log.info("saga step repeated", error=_named(error), exc_info=unexpected)
-                await self._sleep(pause)
-        self._tell(saga)
+    def _drive_recovered(self, saga: Saga, lease: Lease) -> asyncio.Task[None]:
+        # One try: what fails goes to the end of a queue of its own.
+        task = self._spawn(self._drive(saga, lease, self._recovery, patience_seconds=0.0))
+        self._leases.hold(lease, task)
+        return task
 
-    async def _give_back(self, saga: Saga, error: Exception) -> None:
-        self._answer(saga.id, None)  # from now on any replica may end it: watch the row
-        parked = saga.attempts >= ATTEMPTS_BEFORE_PARKING
-        if parked:
-            log.error("saga parked", state=saga.state, error=_named(error), attempts=saga.attempts)
-            pause = PAUSE_PARKED_SECONDS
-        else:
-            log.warning("saga postponed", state=saga.state, error=_named(error))
-            longest = min(PAUSE_LONGEST_SECONDS, PAUSE_FIRST_SECONDS * 2**saga.attempts)
-            pause = random.uniform(0, longest)
-        await self._reschedule(saga, pause_seconds=pause, error=_named(error), parked=parked)
-
-    async def _reschedule(
-        self, saga: Saga, *, pause_seconds: float, error: str | None, parked: bool = False
+    async def _drive(
+        self, saga: Saga, lease: Lease, database: Database, *, patience_seconds: float
     ) -> None:
-        async def release(tx: Transaction) -> None:
-            await saga_store.reschedule(
-                tx, saga, pause_seconds=pause_seconds, last_error=error, is_parked=parked
-            )
+        """Take a saga as far as it goes while this process holds its lease.
 
-        with contextlib.suppress(DatabaseUnavailable):  # then the lease runs out by itself
-            await self._recovery.transact("release", release)
-
-    # --- recovery
-
-    async def _recover(self) -> None:
-        while True:
-            claimed: list[Saga] = []
-            try:
-                claimed = await self._claim()
-                self._meter.claimed()
-            except DatabaseUnavailable as error:
-                log.warning("cannot look for sagas", error=_named(error))
-            except Exception:
-                log.exception("cannot look for sagas")
-            for saga in claimed:
-                self._recovering.add(self._spawn(self._drive(saga, self._recovery)))
-            if len(claimed) < CLAIMED_AT_ONCE:
-                await self._sleep(self._poll_seconds * random.uniform(0.8, 1.2))
-
-    async def _claim(self) -> list[Saga]:
-        free = DRIVEN_AT_ONCE - len(self._recovering)
-        if free <= 0:
-            await asyncio.wait(self._recovering, return_when=asyncio.FIRST_COMPLETED)
-            return []
-
-        async def claim(tx: Transaction) -> list[Saga]:
-            return await saga_store.claim_due(
-                tx,
-                owner=self._owner,
-                kinds=self._steps.kinds,
-                lease_seconds=LEASE_SECONDS,
-                limit=min(free, CLAIMED_AT_ONCE),
-            )
-
-        return await self._recovery.transact("K", claim)
+        Args:
+            saga: The saga.
+            lease: Its lease.
+            database: The connections for its steps.
+            patience_seconds: How long steps that fail are repeated.
+        """
+        structlog.contextvars.bind_contextvars(saga_id=str(saga.id), saga=saga.kind)
+        ends_at = time.monotonic() + patience_seconds
+        pauses = _pauses()
+        try:
+            while not saga.state.is_final:
+                try:
+                    await self._leases.ensure(lease)
+                    before, saga = saga, await self._steps.next(saga, database)
+                    self._meter.moved(before, saga)
+                    self._tell(saga)
+                except LeaseLost:
+                    log.info("saga taken up elsewhere", state=saga.state)
+                    return
+                except Exception as error:
+                    pause = next(pauses)
+                    if saga.state is SagaState.COMPENSATING or time.monotonic() + pause > ends_at:
+                        self._answer(saga.id, None)
+                        await self._leases.postpone(saga, error)
+                        return
+                    unexpected = not isinstance(error, (DomainError, LockstepError))
+                    log.info("saga step repeated", error=named(error), exc_info=unexpected)
+                    await self._sleep(pause)
+            self._tell(saga)
+        finally:
+            self._answer(saga.id, None)  # from now on any replica may end it: watch the row
 
     def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         # A context of its own: the caller's deadline must not bind the saga.
@@ -320,20 +292,14 @@ class SagaEngine:
         for name, value in structlog.contextvars.get_contextvars().items():
             context.run(structlog.contextvars.bind_contextvars, **{name: value})
         task = asyncio.get_running_loop().create_task(coroutine, context=context)
-        self._tasks[task] = None
+        self._tasks.add(task)
         task.add_done_callback(self._ended)
         return task
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        self._tasks.pop(task, None)
-        self._recovering.discard(task)
+        self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("saga driver failed", exc_info=error)
-
-    def _note(self, saga: Saga) -> None:
-        task = asyncio.current_task()
-        if task in self._tasks:
-            self._tasks[task] = saga
 
 
 def _left() -> float:
@@ -349,6 +315,7 @@ def _pauses(tries: int | None = None) -> Iterator[float]:
         tries = None if tries is None else tries - 1
 
 
-def _named(error: Exception) -> str:
-    reason = getattr(error, "reason", None)
-    return f"{type(error).__name__}: {reason}" if reason else type(error).__name__
+def _this_task() -> asyncio.Task[None]:
+    task = asyncio.current_task()
+    assert task is not None
+    return task

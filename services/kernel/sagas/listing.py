@@ -1,4 +1,7 @@
-"""The SQL of the list of sagas, which operators look at."""
+"""The SQL of sagas as operators see them.
+
+It reads nothing of what the steps carry. So a saga that cannot be understood hides no other.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +9,36 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Boolean, Text, bindparam, or_, select, tuple_
+from sqlalchemy import Boolean, Text, bindparam, func, literal_column, or_, select, tuple_, update
 
-from services.kernel.db.database import Reader
+from services.kernel.db.database import Reader, Transaction
 from services.kernel.db.statement import Statement
-from services.kernel.db.tables import SAGAS
-from services.kernel.sagas.model import Saga, SagaState
-from services.kernel.sagas.store import COLUMNS, SagaRow, saga_of
+from services.kernel.db.tables import SAGAS, UNFINISHED
+from services.kernel.sagas.model import SagaState
+from services.kernel.sagas.store import BySaga, readable
+
+
+@dataclass(frozen=True, slots=True)
+class SagaSummary:
+    """A saga as operators see it.
+
+    Attributes:
+        reason: The reason of the error that its caller is told.
+        last_error: The error of the last step that failed.
+    """
+
+    id: UUID
+    kind: str
+    state: SagaState
+    attempts: int
+    reason: str | None
+    last_error: str | None
+    is_parked: bool
+    user_id: UUID | None
+    next_run_at: datetime
+    deadline_at: datetime | None
+    create_time: datetime
+    update_time: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +51,29 @@ class _SagaPage:
     limit: int
 
 
+_COLUMNS = (
+    SAGAS.c.id,
+    SAGAS.c.kind,
+    SAGAS.c.state,
+    SAGAS.c.attempts,
+    literal_column("error ->> 'reason'", Text).label("reason"),
+    SAGAS.c.last_error,
+    SAGAS.c.parked_at.is_not(None).label("is_parked"),
+    SAGAS.c.user_id,
+    *(
+        readable(each).label(each.name)
+        for each in (
+            SAGAS.c.next_run_at,
+            SAGAS.c.deadline_at,
+            SAGAS.c.create_time,
+            SAGAS.c.update_time,
+        )
+    ),
+)
+_BY_ID = SAGAS.c.id == bindparam("saga_id")
+_GET = Statement(select(*_COLUMNS).where(_BY_ID), BySaga, SagaSummary)
 _LIST = Statement(
-    select(*COLUMNS)
+    select(*_COLUMNS)
     .where(
         or_(
             bindparam("state", type_=Text).is_(None),
@@ -43,9 +90,22 @@ _LIST = Statement(
     .order_by(SAGAS.c.create_time.desc(), SAGAS.c.id.desc())
     .limit(bindparam("limit")),
     _SagaPage,
-    SagaRow,
+    SagaSummary,
     is_planned_anew=True,  # the filters that are given say which index serves
 )
+_RETRY = Statement(
+    update(SAGAS)
+    .where(_BY_ID, UNFINISHED)
+    .values(next_run_at=func.saga_now(), parked_at=None, attempts=0, update_time=func.saga_now())
+    .returning(*_COLUMNS),
+    BySaga,
+    SagaSummary,
+)
+
+
+async def get_summary(reader: Reader, saga_id: UUID) -> SagaSummary | None:
+    """Return a saga, or None."""
+    return await reader.first(_GET, BySaga(saga_id))
 
 
 async def list_sagas(
@@ -56,7 +116,11 @@ async def list_sagas(
     parked: bool,
     before: tuple[datetime, UUID],
     limit: int,
-) -> list[Saga]:
+) -> list[SagaSummary]:
     """Return sagas, newest first, older than `before`."""
-    page = _SagaPage(state, kind, not parked, *before, limit)
-    return [saga_of(row) for row in await reader.all(_LIST, page)]
+    return await reader.all(_LIST, _SagaPage(state, kind, not parked, *before, limit))
+
+
+async def retry_now(tx: Transaction, saga_id: UUID) -> SagaSummary | None:
+    """Make an unfinished saga due; None when it has ended or there is none."""
+    return await tx.first(_RETRY, BySaga(saga_id))

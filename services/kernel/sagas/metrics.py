@@ -80,6 +80,11 @@ class SagaMeter:
             unit="{saga}",
             description="Sagas that are undone, by the reason that their caller is told",
         )
+        self._unreadable = meter.create_counter(
+            "lockstep.saga.unreadable",
+            unit="{saga}",
+            description="Sagas that were postponed, because their rows cannot be read",
+        )
         self._durations = meter.create_histogram(
             "lockstep.saga.duration",
             unit="s",
@@ -96,6 +101,10 @@ class SagaMeter:
     def claimed(self) -> None:
         """Note that this process has looked for due sagas."""
         self._claimed_at = time.monotonic()
+
+    def unreadable(self, kind: str) -> None:
+        """Note that this process has postponed a saga that it cannot read."""
+        self._unreadable.add(1, {KIND: kind})
 
     def moved(self, before: Saga, now: Saga) -> None:
         """Note a change of a saga's state."""

@@ -74,12 +74,9 @@ class Saga:
     kept_error: object
     user_id: UUID | None
     attempts: int
-    last_error: str | None
     lease_epoch: int
-    parked: bool
     not_after: datetime | None
     expires: float | None
-    next_run_at: datetime
     create_time: datetime
     update_time: datetime
 

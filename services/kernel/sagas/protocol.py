@@ -12,7 +12,8 @@ COMPENSATING -> ABORTED, each step a compare-and-set. The engine drives it:
 
 No C before T3 is committed; T2 only from RUNNING. Leases and clocks make it fast,
 never safe: two drivers of one saga are harmless, because the participants have
-barriers and one of the compare-and-sets wins.
+barriers and one of the compare-and-sets wins. They compare the epoch of the lease, too,
+so a driver whose lease was taken decides nothing any more.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ from services.kernel.sagas import store as saga_store
 from services.kernel.sagas.barrier import TIME
 from services.kernel.sagas.clocks import ClockWatch
 from services.kernel.sagas.idempotency import EarlierRequest
+from services.kernel.sagas.leases import LeaseLost
 from services.kernel.sagas.model import NewSaga, P, R, RunningSaga, Saga, SagaKind, SagaState
 from services.kernel.sagas.store import LEASE_SECONDS
 
@@ -186,7 +188,11 @@ class SagaStateMachine:
     async def next(self, saga: Saga, database: Database) -> Saga:
         """Take a saga one step further: A and T2, T3, or C and T4.
 
-        Returns the saga as it is then. Any error means that nothing was decided.
+        Returns the saga as it is then.
+
+        Raises:
+            LeaseLost: Another driver has taken the saga up.
+            Exception: Nothing was decided.
         """
         definition = self._sagas[saga.kind, saga.version]
         if isinstance(definition, ForwardOnlySaga):
@@ -251,7 +257,7 @@ class SagaStateMachine:
     ) -> Saga:
         async def t2(tx: Transaction) -> Saga:
             result = await complete(tx)
-            done = await saga_store.mark_done(tx, saga.id, kind.result_json(result))
+            done = await saga_store.mark_done(tx, saga, kind.result_json(result))
             if done is None:
                 raise _LostRaceError
             return done
@@ -263,7 +269,7 @@ class SagaStateMachine:
 
         async def t3(tx: Transaction) -> Saga:
             turned = await saga_store.mark_compensating(
-                tx, saga.id, record, lease_seconds=LEASE_SECONDS
+                tx, saga, record, lease_seconds=LEASE_SECONDS
             )
             if turned is None:
                 raise _LostRaceError
@@ -281,7 +287,7 @@ class SagaStateMachine:
 
         async def t4(tx: Transaction) -> Saga:
             await definition.undo(tx, running)
-            aborted = await saga_store.mark_aborted(tx, saga.id)
+            aborted = await saga_store.mark_aborted(tx, saga)
             if aborted is None:
                 raise _LostRaceError
             return aborted
@@ -295,18 +301,24 @@ class SagaStateMachine:
         saga: Saga,
         database: Database,
     ) -> Saga:
-        """Commit a decision, or follow the one that another driver has made."""
+        """Commit a decision, or follow the one that another driver has made.
+
+        Raises:
+            LeaseLost: Another driver has taken the saga up, and has not ended it yet.
+        """
         try:
             return await database.transact(name, work)
         except _LostRaceError:
             winner = await saga_store.get(database, saga.id)
             if winner is None:
                 raise SagaNotFound from None
+            if winner.lease_epoch != saga.lease_epoch and not winner.state.is_final:
+                raise LeaseLost from None
             return winner
 
 
 class _LostRaceError(Exception):
-    """Another driver has decided; internal to this module."""
+    """Another driver has decided, or has the lease; internal to this module."""
 
 
 @contextlib.contextmanager

@@ -12,9 +12,8 @@ from services.kernel.ids import parse_id
 from services.kernel.paging import PageTokens, page_size
 from services.kernel.rpc.call import Call
 from services.kernel.rpc.timestamps import timestamp
-from services.kernel.sagas import store as saga_store
-from services.kernel.sagas.listing import list_sagas
-from services.kernel.sagas.model import Saga, SagaState
+from services.kernel.sagas.listing import SagaSummary, get_summary, list_sagas, retry_now
+from services.kernel.sagas.model import SagaState
 from services.kernel.validation import Violations
 
 SAGA = saga_pb.DESCRIPTOR.services_by_name["SagaService"]
@@ -58,7 +57,7 @@ class SagaServicer:
 
     async def GetSaga(self, request: saga_pb.GetSagaRequest, call: Call) -> saga_pb.Saga:
         """Get a saga."""
-        saga = await saga_store.get(self._database, parse_id(request.saga_id, field="saga_id"))
+        saga = await get_summary(self._database, parse_id(request.saga_id, field="saga_id"))
         if saga is None:
             raise SagaNotFound
         return _message(saga)
@@ -67,12 +66,12 @@ class SagaServicer:
         """Make a saga due now."""
         saga_id = parse_id(request.saga_id, field="saga_id")
 
-        async def retry(tx: Transaction) -> Saga | None:
-            return await saga_store.retry_now(tx, saga_id)
+        async def retry(tx: Transaction) -> SagaSummary | None:
+            return await retry_now(tx, saga_id)
 
         saga = await self._database.transact("retry", retry)
         if saga is None:
-            if await saga_store.get(self._database, saga_id) is None:
+            if await get_summary(self._database, saga_id) is None:
                 raise SagaNotFound
             raise IllegalState("The saga has ended; there is nothing to retry.")
         return _message(saga)
@@ -81,28 +80,28 @@ class SagaServicer:
         self, request: saga_pb.GetSagaOutcomeRequest, call: Call
     ) -> saga_pb.GetSagaOutcomeResponse:
         """Say how a saga ended."""
-        saga = await saga_store.get(self._database, parse_id(request.saga_id, field="saga_id"))
+        saga = await get_summary(self._database, parse_id(request.saga_id, field="saga_id"))
         state = saga_pb.SAGA_STATE_UNSPECIFIED if saga is None else _wire_state(saga.state)
         return saga_pb.GetSagaOutcomeResponse(state=state)
 
 
-def _message(saga: Saga) -> saga_pb.Saga:
+def _message(saga: SagaSummary) -> saga_pb.Saga:
     message = saga_pb.Saga(
         id=str(saga.id),
         kind=saga.kind,
         state=_wire_state(saga.state),
         attempts=saga.attempts,
-        reason=saga.error.reason if saga.error else "",
+        reason=saga.reason or "",
         last_error=saga.last_error or "",
-        parked=saga.parked,
+        parked=saga.is_parked,
         user_id=str(saga.user_id) if saga.user_id else "",
         create_time=timestamp(saga.create_time),
         update_time=timestamp(saga.update_time),
     )
     if not saga.state.is_final:
         message.next_run_time.CopyFrom(timestamp(saga.next_run_at))
-    if saga.not_after is not None:
-        message.deadline_time.CopyFrom(timestamp(saga.not_after))
+    if saga.deadline_at is not None:
+        message.deadline_time.CopyFrom(timestamp(saga.deadline_at))
     return message
 
 

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any, Final
 from uuid import UUID
 
 from psycopg.types.json import Jsonb
 from sqlalchemy import (
-    ARRAY,
     BindParameter,
     Boolean,
+    ColumnElement,
+    DateTime,
     Double,
-    Integer,
     Interval,
     Text,
     bindparam,
@@ -25,42 +26,43 @@ from sqlalchemy import (
     func,
     literal_column,
     select,
-    tuple_,
     update,
 )
 from sqlalchemy.dialects.postgresql import insert
 
 from services.kernel.db.database import Reader, Transaction
 from services.kernel.db.statement import NoRow, Statement
-from services.kernel.db.tables import SAGAS, clock_once
+from services.kernel.db.tables import SAGAS, UNFINISHED
 from services.kernel.errors import ErrorRecord
 from services.kernel.sagas.model import NewSaga, P, R, Saga, SagaState
 
-LEASE_SECONDS = 10.0
+LEASE_SECONDS: Final = 2.0
+FIRST_EPOCH: Final = 1
 
 
 @dataclass(frozen=True, slots=True)
 class SagaRow:
-    """A row of `sagas`, and how long it has until its deadline."""
+    """A saga as PostgreSQL has it, its JSON as text.
+
+    Reading it cannot fail, whatever it holds: a row that cannot be understood must stop nobody
+    who reads others beside it. So `saga_of` reads the JSON, of one row at a time.
+    """
 
     id: UUID
     kind: str
-    state: SagaState
-    payload: object
-    result: object
-    error: object
+    version: int
+    state: str
+    payload: str
+    result: str | None
+    error: str | None
     user_id: UUID | None
     attempts: int
-    last_error: str | None
-    lease_owner: str | None
     lease_epoch: int
-    next_run_at: datetime
+    is_parked: bool
     deadline_at: datetime | None
-    parked_at: datetime | None
+    seconds_left: float | None
     create_time: datetime
     update_time: datetime
-    version: int
-    seconds_left: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,46 +85,62 @@ class _Insertion:
 
 
 @dataclass(frozen=True, slots=True)
+class _Holding:
+    saga_id: UUID
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
 class _Completion:
     saga_id: UUID
+    epoch: int
     result: Jsonb
 
 
 @dataclass(frozen=True, slots=True)
 class _Turn:
     saga_id: UUID
+    epoch: int
     error: Jsonb
     lease: timedelta
 
 
-@dataclass(frozen=True, slots=True)
-class LeaseClaim:
-    """The parameters of the statement that takes leases."""
-
-    owner: str
-    kinds: list[str]
-    versions: list[int]
-    lease: timedelta
-    limit: int
+_EARLIEST, _LATEST = (
+    literal_column(f"timestamptz '{year}-01-01 00:00Z'", DateTime(timezone=True))
+    for year in ("0002", "9999")
+)
 
 
-@dataclass(frozen=True, slots=True)
-class _Rescheduling:
-    saga_id: UUID
-    epoch: int
-    pause: timedelta
-    last_error: str | None
-    is_parked: bool
-
-
-def _interval(name: str) -> BindParameter[timedelta]:
+def interval(name: str) -> BindParameter[timedelta]:
+    """Return a parameter for an interval."""
     return bindparam(name, type_=Interval)
 
 
-_LEFT = cast(extract("epoch", SAGAS.c.deadline_at - func.saga_now()), Double).label("seconds_left")
-COLUMNS = (*SAGAS.c, _LEFT)
+def readable(moment: ColumnElement[Any]) -> ColumnElement[Any]:
+    """Return a moment that Python can read: its years are 1 to 9999, and it has no infinity."""
+    return case((moment < _EARLIEST, _EARLIEST), (moment > _LATEST, _LATEST), else_=moment)
+
+
+_DEADLINE = readable(SAGAS.c.deadline_at)
+COLUMNS = (
+    SAGAS.c.id,
+    SAGAS.c.kind,
+    SAGAS.c.version,
+    SAGAS.c.state,
+    *(cast(each, Text).label(each.name) for each in (SAGAS.c.payload, SAGAS.c.result)),
+    cast(SAGAS.c.error, Text).label("error"),
+    SAGAS.c.user_id,
+    SAGAS.c.attempts,
+    SAGAS.c.lease_epoch,
+    SAGAS.c.parked_at.is_not(None).label("is_parked"),
+    _DEADLINE.label("deadline_at"),
+    cast(extract("epoch", _DEADLINE - func.saga_now()), Double).label("seconds_left"),
+    readable(SAGAS.c.create_time).label("create_time"),
+    readable(SAGAS.c.update_time).label("update_time"),
+)
 _BY_ID = SAGAS.c.id == bindparam("saga_id")
-_UNFINISHED = literal_column("state IN ('RUNNING', 'COMPENSATING')", Boolean)
+# Whoever has claimed the saga since has raised the epoch: the former holder decides nothing.
+_HELD = _BY_ID & (SAGAS.c.lease_epoch == bindparam("epoch"))
 
 _INSERT = Statement(
     insert(SAGAS)
@@ -134,8 +152,8 @@ _INSERT = Statement(
         payload=bindparam("payload"),
         user_id=bindparam("user_id"),
         lease_owner=bindparam("owner"),
-        next_run_at=func.saga_now() + _interval("lease"),
-        deadline_at=func.saga_now() + _interval("deadline"),
+        next_run_at=func.saga_now() + interval("lease"),
+        deadline_at=func.saga_now() + interval("deadline"),
     )
     .on_conflict_do_nothing()
     .returning(*COLUMNS),
@@ -150,7 +168,7 @@ _CONFIRM = Statement(
 )
 _DONE = Statement(
     update(SAGAS)
-    .where(_BY_ID, literal_column("state IN ('RUNNING', 'DONE')", Boolean))
+    .where(_HELD, literal_column("state IN ('RUNNING', 'DONE')", Boolean))
     .values(
         state="DONE",
         result=func.coalesce(SAGAS.c.result, bindparam("result")),
@@ -163,11 +181,11 @@ _DONE = Statement(
 )
 _COMPENSATING = Statement(
     update(SAGAS)
-    .where(_BY_ID, _UNFINISHED)
+    .where(_HELD, UNFINISHED)
     .values(
         state="COMPENSATING",
         error=func.coalesce(SAGAS.c.error, bindparam("error")),
-        next_run_at=func.saga_now() + _interval("lease"),
+        next_run_at=func.saga_now() + interval("lease"),
         update_time=func.saga_now(),
     )
     .returning(*COLUMNS),
@@ -176,67 +194,10 @@ _COMPENSATING = Statement(
 )
 _ABORTED = Statement(
     update(SAGAS)
-    .where(_BY_ID, literal_column("state IN ('COMPENSATING', 'ABORTED')", Boolean))
+    .where(_HELD, literal_column("state IN ('COMPENSATING', 'ABORTED')", Boolean))
     .values(state="ABORTED", parked_at=None, update_time=func.saga_now())
     .returning(*COLUMNS),
-    BySaga,
-    SagaRow,
-)
-_KNOWN = (
-    func.unnest(bindparam("kinds", type_=ARRAY(Text)), bindparam("versions", type_=ARRAY(Integer)))
-    .table_valued("kind", "version", name="known")
-    .render_derived()
-)
-_DUE = (
-    select(SAGAS.c.id)
-    .where(
-        _UNFINISHED,
-        SAGAS.c.next_run_at <= clock_once(),
-        tuple_(SAGAS.c.kind, SAGAS.c.version).in_(select(_KNOWN.c.kind, _KNOWN.c.version)),
-    )
-    .order_by(SAGAS.c.next_run_at)
-    .limit(bindparam("limit"))
-    .with_for_update(skip_locked=True)
-)
-_CLAIM = Statement(
-    update(SAGAS)
-    # As an array, so that PostgreSQL looks each up, however many it expects.
-    .where(SAGAS.c.id == func.any(func.array(_DUE.scalar_subquery())))
-    .values(
-        lease_owner=bindparam("owner"),
-        lease_epoch=SAGAS.c.lease_epoch + 1,
-        attempts=SAGAS.c.attempts + 1,
-        next_run_at=func.saga_now() + _interval("lease"),
-        update_time=func.saga_now(),
-    )
-    .returning(*COLUMNS),
-    LeaseClaim,
-    SagaRow,
-)
-_RESCHEDULE = Statement(
-    update(SAGAS)
-    .where(_BY_ID, _UNFINISHED, SAGAS.c.lease_epoch == bindparam("epoch"))
-    .values(
-        next_run_at=func.saga_now() + _interval("pause"),
-        last_error=func.coalesce(bindparam("last_error", type_=Text), SAGAS.c.last_error),
-        parked_at=case(
-            (
-                bindparam("is_parked", type_=Boolean),
-                func.coalesce(SAGAS.c.parked_at, func.saga_now()),
-            ),
-            else_=SAGAS.c.parked_at,
-        ),
-        update_time=func.saga_now(),
-    ),
-    _Rescheduling,
-    NoRow,
-)
-_RETRY = Statement(
-    update(SAGAS)
-    .where(_BY_ID, _UNFINISHED)
-    .values(next_run_at=func.saga_now(), parked_at=None, attempts=0, update_time=func.saga_now())
-    .returning(*COLUMNS),
-    BySaga,
+    _Holding,
     SagaRow,
 )
 _GET = Statement(select(*COLUMNS).where(_BY_ID), BySaga, SagaRow)
@@ -277,68 +238,28 @@ async def confirm(tx: Transaction, saga_id: UUID) -> Saga:
     return saga_of(row)
 
 
-async def mark_done(tx: Transaction, saga_id: UUID, result: object) -> Saga | None:
-    """Decide for DONE, with a result as JSON; None when it was decided otherwise."""
-    row = await tx.first(_DONE, _Completion(saga_id, Jsonb(result)))
+async def mark_done(tx: Transaction, saga: Saga, result: object) -> Saga | None:
+    """Decide for DONE, with a result as JSON.
+
+    None when it was decided otherwise, or another process has the lease by now.
+    """
+    row = await tx.first(_DONE, _Completion(saga.id, saga.lease_epoch, Jsonb(result)))
     return _optional(row)
 
 
 async def mark_compensating(
-    tx: Transaction, saga_id: UUID, error: ErrorRecord, *, lease_seconds: float
+    tx: Transaction, saga: Saga, error: ErrorRecord, *, lease_seconds: float
 ) -> Saga | None:
-    """Decide for COMPENSATING; None when it was decided otherwise."""
+    """Decide for COMPENSATING; None as for `mark_done`."""
     kept = Jsonb(error.to_json())
-    turn = _Turn(saga_id, kept, timedelta(seconds=lease_seconds))
+    turn = _Turn(saga.id, saga.lease_epoch, kept, timedelta(seconds=lease_seconds))
     row = await tx.first(_COMPENSATING, turn)
     return _optional(row)
 
 
-async def mark_aborted(tx: Transaction, saga_id: UUID) -> Saga | None:
-    """End a compensation; None when there is none."""
-    row = await tx.first(_ABORTED, BySaga(saga_id))
-    return _optional(row)
-
-
-async def claim_due(
-    tx: Transaction,
-    *,
-    owner: str,
-    kinds: Collection[tuple[str, int]],
-    lease_seconds: float,
-    limit: int,
-) -> list[Saga]:
-    """Lease sagas that are due, skipping those that another worker takes.
-
-    Args:
-        tx: The transaction.
-        owner: Names the process that takes the leases.
-        kinds: The names and versions that it knows.
-        lease_seconds: How long the leases hold.
-        limit: How many to take at most.
-    """
-    claim = LeaseClaim(
-        owner=owner,
-        kinds=[name for name, _ in kinds],
-        versions=[version for _, version in kinds],
-        lease=timedelta(seconds=lease_seconds),
-        limit=limit,
-    )
-    return [saga_of(row) for row in await tx.all(_CLAIM, claim)]
-
-
-async def reschedule(
-    tx: Transaction, saga: Saga, *, pause_seconds: float, last_error: str | None, is_parked: bool
-) -> None:
-    """Give a lease back; change nothing when another process has it by now."""
-    pause = timedelta(seconds=pause_seconds)
-    await tx.execute(
-        _RESCHEDULE, _Rescheduling(saga.id, saga.lease_epoch, pause, last_error, is_parked)
-    )
-
-
-async def retry_now(tx: Transaction, saga_id: UUID) -> Saga | None:
-    """Make an unfinished saga due; None when it has ended or there is none."""
-    row = await tx.first(_RETRY, BySaga(saga_id))
+async def mark_aborted(tx: Transaction, saga: Saga) -> Saga | None:
+    """End a compensation; None as for `mark_done`, or when there is none."""
+    row = await tx.first(_ABORTED, _Holding(saga.id, saga.lease_epoch))
     return _optional(row)
 
 
@@ -353,24 +274,25 @@ def _optional(row: SagaRow | None) -> Saga | None:
 
 
 def saga_of(row: SagaRow) -> Saga:
-    """Return the saga of a row that was read just now."""
+    """Return the saga of a row that was read just now.
+
+    Raises:
+        ValueError, RecursionError: Python cannot read what it holds.
+    """
     left = row.seconds_left
     return Saga(
         id=row.id,
         kind=row.kind,
         version=row.version,
-        state=row.state,
-        payload=row.payload,
-        result=row.result,
-        kept_error=row.error,
+        state=SagaState(row.state),
+        payload=json.loads(row.payload),
+        result=None if row.result is None else json.loads(row.result),
+        kept_error=None if row.error is None else json.loads(row.error),
         user_id=row.user_id,
         attempts=row.attempts,
-        last_error=row.last_error,
         lease_epoch=row.lease_epoch,
-        parked=row.parked_at is not None,
         not_after=row.deadline_at,
         expires=None if left is None else time.monotonic() + left,
-        next_run_at=row.next_run_at,
         create_time=row.create_time,
         update_time=row.update_time,
     )
