@@ -81,7 +81,7 @@ def auth_servicer(
         send_email_verification=usecases.SendEmailVerification(database, codes),
         change_email=usecases.ChangeEmail(database, proof, throttle, codes),
         request_password_reset=usecases.RequestPasswordReset(database, codes),
-        reset_password=usecases.ResetPassword(database, hasher, codes, throttle, outbox, audit),
+        reset_password=usecases.ResetPassword(hasher, codes, forward_only, throttle, outbox, audit),
         change_password=usecases.ChangePassword(database, hasher, proof, throttle, outbox, audit),
         check_session=usecases.CheckSession(database),
         get_jwks=usecases.GetJwks(shared.signing_keys),
@@ -106,6 +106,7 @@ def running(
         targets={"profile": settings.profile_address, "commerce": settings.commerce_address},
         is_coordinator=True,
     )
+    domain.allow_domains(settings.reserved_domains)
     keys, hasher = SigningKeys.load(settings.keys), domain.Hasher(settings.bcrypt_cost)
     composed = partial(compose, settings=settings, signing_keys=keys, hasher=hasher)
     return service.running(frame, settings, composed, listen_on=listen_on, observer=observer)

@@ -45,6 +45,10 @@ class AuthSettings(CommonSettings):
     mail_from: Annotated[str, AfterValidator(_header)] = Field(
         default="Lockstep <no-reply@lockstep.example>", description="sender of mail"
     )
+    reserved_domains: str | None = Field(
+        default=None,
+        description="reserved domains that e-mail addresses may have, such as local,test",
+    )
     bcrypt_cost: int = Field(
         default=12,
         le=18,

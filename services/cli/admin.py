@@ -90,10 +90,13 @@ def _give_role(email: str, *, is_admin: bool) -> None:
     from lockstep.auth.v1 import auth_service_pb2_grpc as auth_grpc
     from lockstep_clients import NotFound
 
-    from services.auth.domain.emails import parse_email
+    from services.auth.domain.emails import allow_domains, parse_email
+    from services.auth.settings import AuthSettings
     from services.cli.errors import CommandError
     from services.cli.operator import ask
+    from services.common.settings import load
 
+    allow_domains(load(AuthSettings).reserved_domains)
     if parse_email(email) is None:
         raise CommandError(f"{email} is not an e-mail address")
 

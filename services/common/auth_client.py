@@ -83,7 +83,7 @@ class RemoteSessions:
             answer = await self._auth.CheckSession(auth_pb.CheckSessionRequest(sid=str(session_id)))
         except LockstepError as error:
             raise AuthUnavailable from error
-        session = Session(role=answer.role) if answer.active else None
+        session = _session(answer) if answer.active else None
         self._keep(session_id, session, asked_at)
         return session
 
@@ -129,6 +129,11 @@ class RemoteKeys:
             raise AuthUnavailable from error
         self._asked_at = time.monotonic()
         self._keys = {key.kid: _public_key(key) for key in answer.keys}
+
+
+def _session(answer: auth_pb.CheckSessionResponse) -> Session:
+    # Compare with care: an older Auth leaves the id out.
+    return Session(role=answer.role, user_id=UUID(answer.user_id) if answer.user_id else None)
 
 
 def _shared(question: Coroutine[Any, Any, T]) -> asyncio.Task[T]:

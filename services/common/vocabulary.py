@@ -19,6 +19,7 @@ BIO_MAX: Final = 2000
 COMPANY_SIZES: Final = ("1-10", "11-50", "51-200", "201-1000", "1000+")
 
 _PHONE = re.compile(r"\+?[0-9]{10,15}")
+_INTERNATIONAL = re.compile(r"00(?=[0-9]{10,15})")  # as it is dialled in most countries
 _PHONE_SEPARATORS = re.compile(r"[ \-()\[\]]")
 _SLUG = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
@@ -34,11 +35,18 @@ class Role(StrEnum):
 
 
 def phone(v: Violations, value: str | None, field: str, *, required: bool = False) -> str | None:
-    """Check a phone number and return it as digits after a plus, or None."""
+    """Check a phone number and return it as digits after a plus, or None.
+
+    A leading 00 is read as a plus, so that a number has one spelling.
+    """
     bare = _PHONE_SEPARATORS.sub("", (value or "").strip())
     if not bare:
         if required:
             v.add(field, "is required")
+        return None
+    bare = _INTERNATIONAL.sub("+", bare, count=1) if _INTERNATIONAL.match(bare) else bare
+    if bare.startswith("+0"):  # no country code does (ITU-T E.164)
+        v.add(field, "must not begin with 0 after the plus")
         return None
     if not _PHONE.fullmatch(bare):
         v.add(field, "must be 10 to 15 digits, optionally after a plus")

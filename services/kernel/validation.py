@@ -13,13 +13,17 @@ from typing import Literal, Self, overload
 from urllib.parse import urlsplit
 from uuid import UUID
 
+from services.kernel import characters
 from services.kernel.errors import InvalidField, Violation
 from services.kernel.ids import parse_id
 
 URL_MAX = 2048
 NIL = UUID(int=0)
 
-_MULTILINE_CONTROLS = {"\n", "\r", "\t"}
+# No text becomes shorter than by this factor in NFC (Unicode FAQ, Normalization).
+SHRINKAGE_MAX = 4
+# The work of NFC grows with the square of such a run (UAX 15, Stream-Safe Text Format).
+MARKS_MAX = 30
 
 
 class Violations:
@@ -107,6 +111,9 @@ class Violations:
     ) -> str | None:
         """Check a text and return it trimmed and in NFC, or None when it is empty.
 
+        A text must show something: it needs a letter, a digit or another visible character,
+        and has no character that shows nothing, breaks the line or changes what is around it.
+
         Args:
             value: The text; None when the field is absent.
             field: The field's path.
@@ -114,15 +121,24 @@ class Violations:
             required: Whether the text must not be empty.
             multiline: Whether line breaks and tabs are allowed.
         """
-        trimmed = unicodedata.normalize("NFC", (value or "").strip())
+        trimmed = (value or "").strip()
         if not trimmed:
             if required:
                 self.add(field, "is required")
             return "" if required else None
+        if len(trimmed) > max_length * SHRINKAGE_MAX:
+            self.add(field, f"must be at most {max_length} characters")
+            return ""
+        if characters.longest_run_of_marks(trimmed) > MARKS_MAX:
+            self.add(field, f"must have at most {MARKS_MAX} combining marks in a row")
+            return ""
+        trimmed = unicodedata.normalize("NFC", trimmed)
         if len(trimmed) > max_length:
             self.add(field, f"must be at most {max_length} characters")
-        elif _has_controls(trimmed, allowed=_MULTILINE_CONTROLS if multiline else set()):
-            self.add(field, "must not contain control characters")
+        elif characters.has_hidden(trimmed, multiline=multiline):
+            self.add(field, "must not contain control or invisible characters")
+        elif not characters.has_visible(trimmed):
+            self.add(field, "must have a visible character")
         return trimmed
 
     def url(self, value: str | None, field: str) -> str | None:
@@ -172,10 +188,6 @@ class Violations:
             if path not in allowed and path not in (identity, "etag"):
                 self.add("update_mask", f"cannot change {path!r}: use {', '.join(allowed)}")
         return [path for path in named if path in allowed]
-
-
-def _has_controls(text: str, *, allowed: set[str]) -> bool:
-    return any(unicodedata.category(each) in ("Cc", "Cs") for each in text if each not in allowed)
 
 
 def _is_web_url(text: str) -> bool:

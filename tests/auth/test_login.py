@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+import bcrypt
 import pytest
 from lockstep.auth.v1 import auth_service_pb2 as auth_pb
 from lockstep_clients import InvalidArgument, PermissionDenied, ResourceExhausted, Unauthenticated
@@ -51,6 +52,27 @@ async def test_wrong_address_and_wrong_password_get_one_answer(
         await world.login(email, password)
     assert caught.value.reason == "INVALID_CREDENTIALS"
     assert caught.value.message == "The e-mail address or the password is wrong."
+
+
+async def test_a_password_counts_however_a_keyboard_composes_it(world: World) -> None:
+    composed, decomposed = "P\u00e4ssw0rt!x", "Pa\u0308ssw0rt!x"
+    await world.register(EMAIL)
+    member = world.of(await world.login(EMAIL))
+    change = auth_pb.ChangePasswordRequest(current_password=PASSWORD, new_password=decomposed)
+    await world.auth.ChangePassword(change, metadata=member.proof)
+    for password in (composed, decomposed):
+        await world.login(EMAIL, password)
+
+
+async def test_a_hash_of_the_typed_form_still_counts_and_is_hashed_anew(world: World) -> None:
+    composed, decomposed = "P\u00e4ssw0rt!x", "Pa\u0308ssw0rt!x"
+    await world.register(EMAIL)
+    old = bcrypt.hashpw(decomposed.encode(), bcrypt.gensalt(4)).decode()
+    await world.sql("UPDATE users SET password_hash = %s", old)
+    with pytest.raises(Unauthenticated):
+        await world.login(EMAIL, composed)
+    await world.login(EMAIL, decomposed)
+    await world.login(EMAIL, composed)
 
 
 async def test_empty_fields_are_named_together(world: World) -> None:

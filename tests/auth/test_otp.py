@@ -19,7 +19,7 @@ from lockstep_clients import (
     Unavailable,
 )
 
-from tests.auth.world import PASSWORD, World, hold_phone_check
+from tests.auth.world import PASSWORD, WRONG, World, hold_phone_check
 from tests.fakes.participants import FakeProfile
 
 EMAIL = "ada@example.com"
@@ -55,6 +55,17 @@ async def may_send_again(world: World) -> None:
         "UPDATE code_limits SET send_times = "
         "(SELECT coalesce(array_agg(t - interval '61 s'), '{}') FROM unnest(send_times) t)"
     )
+
+
+async def test_a_spent_code_answers_repeats_for_ten_minutes(world: World) -> None:
+    flow_id = await send(world)
+    code = await world.sink.code(EMAIL)
+    made = await verify(world, flow_id, code)
+    await world.sql("UPDATE codes SET expire_time = clock_timestamp()")
+    assert (await verify(world, flow_id, code)).user.id == made.user.id
+    await world.sql("UPDATE codes SET spend_time = spend_time - interval '601 s'")
+    for otp in (code, other_than(code)):
+        assert (await refused(world, flow_id, otp)).reason == "OTP_EXPIRED"
 
 
 async def test_the_code_makes_an_account_that_works(world: World, profile: FakeProfile) -> None:
@@ -94,7 +105,7 @@ async def test_every_wrong_field_of_a_code_is_named(world: World) -> None:
     error = await refused(world, "x", " ", "nobody")
     assert error.reason == "INVALID_FIELD"
     assert [v.field for v in error.violations] == ["flow_id", "email", "otp"]
-    error = await refused(world, "", "1", "")
+    error = await refused(world, "", "123 456", "")
     assert [v.field for v in error.violations] == ["flow_id", "email"]
 
 
@@ -133,9 +144,13 @@ async def test_a_wrong_code_is_wrong_five_times_and_then_no_code_is_right(world:
 
 
 @pytest.mark.parametrize("otp", ["abcdef", "12345", "1234567", "\N{FULLWIDTH DIGIT ONE}23456"])
-async def test_what_is_no_code_is_a_wrong_code(world: World, otp: str) -> None:
-    error = await refused(world, await send(world), otp)
-    assert error.reason == "OTP_INVALID"
+async def test_what_is_no_code_costs_no_try(world: World, otp: str) -> None:
+    flow_id = await send(world)
+    for _ in range(6):
+        error = await refused(world, flow_id, otp)
+        assert error.reason == "INVALID_FIELD"
+        assert [v.field for v in error.violations] == ["otp"]
+    assert (await verify(world, flow_id, await world.sink.code(EMAIL))).user.email == EMAIL
 
 
 async def test_a_code_is_good_for_its_flow_and_its_address_only(world: World) -> None:
@@ -201,9 +216,9 @@ async def test_ten_failures_a_day_are_all_whatever_new_codes_are_sent(
     for number in (1, 2, 3):
         flow_id = await send(world)
         for _ in range(5 if number < 3 else 0):
-            assert (await refused(world, flow_id, "x")).reason == "OTP_INVALID"
+            assert (await refused(world, flow_id, WRONG)).reason == "OTP_INVALID"
         await may_send_again(world)
-    error = await refused(world, flow_id, "x")
+    error = await refused(world, flow_id, WRONG)
     assert isinstance(error, ResourceExhausted)
     assert error.reason == "TOO_MANY_REQUESTS"
     assert error.retry_after_seconds is not None
@@ -221,7 +236,7 @@ async def test_failures_of_one_purpose_do_not_count_for_another(world: World) ->
     with pytest.raises(InvalidArgument) as caught:
         await world.auth.ResetPassword(
             auth_pb.ResetPasswordRequest(
-                flow_id=flow_id, email=EMAIL, otp="x", new_password="Another-horse-8"
+                flow_id=flow_id, email=EMAIL, otp=WRONG, new_password="Another-horse-8"
             )
         )
     assert caught.value.reason == "OTP_INVALID"

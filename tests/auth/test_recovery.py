@@ -9,7 +9,8 @@ import pytest
 from lockstep.auth.v1 import auth_service_pb2 as auth_pb
 from lockstep_clients import InvalidArgument, LockstepError, ResourceExhausted, Unauthenticated
 
-from tests.auth.world import PASSWORD, Member, World
+from tests.auth.world import PASSWORD, WRONG, Member, World
+from tests.fakes.participants import FakeProfile
 
 EMAIL = "ada@example.com"
 NEW = "Another-horse-8"
@@ -67,8 +68,8 @@ async def test_who_has_no_account_gets_the_same_answers_and_no_mail(world: World
             await request(world, email)
         assert soon.value.reason == "TOO_MANY_REQUESTS"
         for _ in range(5):
-            assert (await refused(world, flow_id, "x", email=email)).reason == "OTP_INVALID"
-        assert (await refused(world, flow_id, "x", email=email)).reason == "OTP_EXHAUSTED"
+            assert (await refused(world, flow_id, WRONG, email=email)).reason == "OTP_INVALID"
+        assert (await refused(world, flow_id, WRONG, email=email)).reason == "OTP_EXHAUSTED"
     await world.sink.wait_for(EMAIL, count=2)
     assert world.sink.to(nobody) == []
 
@@ -76,7 +77,7 @@ async def test_who_has_no_account_gets_the_same_answers_and_no_mail(world: World
 async def test_everything_wrong_is_named_and_the_code_is_not_tried(world: World) -> None:
     await world.register(EMAIL)
     flow_id = await request(world)
-    error = await refused(world, flow_id, "x", password="short")
+    error = await refused(world, flow_id, WRONG, password="short")
     assert error.reason == "INVALID_FIELD"
     assert {v.field for v in error.violations} == {"new_password"}
     error = await refused(world, "x", "", email="x", password=EMAIL)
@@ -86,6 +87,28 @@ async def test_everything_wrong_is_named_and_the_code_is_not_tried(world: World)
     assert [v.field for v in caught.value.violations] == ["email"]
     [row] = await world.sql("SELECT max(tries) AS tries FROM codes")
     assert row.tries == 0
+
+
+async def test_a_slip_costs_no_try(world: World) -> None:
+    await world.register(EMAIL)
+    flow_id = await request(world)
+    for slip in ("12345", "abcdef", "1234567", "12345\u0663", "x" * 1000):
+        error = await refused(world, flow_id, slip)
+        assert error.reason == "INVALID_FIELD"
+        assert [v.field for v in error.violations] == ["otp"]
+    [row] = await world.sql("SELECT max(tries) AS tries FROM codes")
+    assert row.tries == 0
+    code = await world.sink.code(EMAIL, count=2)
+    await reset(world, flow_id, f" {code[:3]} {code[3:]}\n")
+
+
+async def test_a_reset_confirms_the_address_everywhere(world: World, profile: FakeProfile) -> None:
+    made = await world.register(EMAIL)
+    flow_id = await request(world)
+    await reset(world, flow_id, await world.sink.code(EMAIL, count=2))
+    member = world.of(await world.login(EMAIL, NEW))
+    assert (await world.auth.GetUser(ME, metadata=member.proof)).email_verified
+    assert profile.profiles[made.user.id].status == "active"
 
 
 async def test_expired_and_unknown_flows_are_refused(world: World) -> None:

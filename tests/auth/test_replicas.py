@@ -21,7 +21,7 @@ from lockstep_clients import (
 )
 
 from services.auth.settings import AuthSettings
-from tests.auth.world import PASSWORD, Sink, World, serving_auth, settings_for
+from tests.auth.world import PASSWORD, WRONG, Sink, World, serving_auth, settings_for
 from tests.fakes.participants import FakeOrders, FakeProfile
 from tests.faulty import started
 
@@ -101,7 +101,7 @@ async def _of_wrong_codes_five_are_compared(replicas: Replicas) -> None:
     email = "eve@example.com"
     send = auth_pb.SendOtpRequest(email=email, password=PASSWORD)
     flow_id = (await replicas.stubs[0].SendOtp(send)).flow_id
-    verify = auth_pb.VerifyOtpRequest(flow_id=flow_id, email=email, otp="x")
+    verify = auth_pb.VerifyOtpRequest(flow_id=flow_id, email=email, otp=WRONG)
     answers = await asyncio.gather(
         *(auth.VerifyOtp(verify) for auth in replicas.spread(18)), return_exceptions=True
     )

@@ -16,7 +16,7 @@ from lockstep_clients import (
     Unauthenticated,
 )
 
-from tests.auth.world import PASSWORD, Member, World
+from tests.auth.world import PASSWORD, WRONG, Member, World
 from tests.fakes.participants import FakeProfile
 
 EMAIL = "ada@example.com"
@@ -69,7 +69,7 @@ async def test_wrong_codes_are_refused_in_every_way(world: World) -> None:
     assert (await refused(world, str(uuid4()), code)).reason == "OTP_INVALID"
     assert (await refused(world, flow_id, code, "bob@example.com")).reason == "OTP_INVALID"
     for _ in range(5):
-        assert (await refused(world, flow_id, "x")).reason == "OTP_INVALID"
+        assert (await refused(world, flow_id, WRONG)).reason == "OTP_INVALID"
     assert (await refused(world, flow_id, code)).reason == "OTP_EXHAUSTED"
     await world.sql("UPDATE codes SET expire_time = clock_timestamp()")
     error = await refused(world, flow_id, code)

@@ -28,6 +28,7 @@ from services.common.keys import KeyRing
 from services.common.service import Running
 
 PASSWORD = "Correct-horse-7"
+WRONG = "000000"  # a code that is right once in a million flows
 MAIL_SECONDS = 10.0
 
 _CODE = re.compile(r"\b\d{6}\b")

@@ -111,6 +111,15 @@ async def test_values_that_matter_and_grpc_cannot_carry_are_400(
     assert (answer.status, set(answer.fields)) == (400, {name})
 
 
+@pytest.mark.parametrize("value", [b"", b" "])
+async def test_an_empty_authorization_is_an_absent_one(world: World, value: bytes) -> None:
+    answer = await world.client.raw(
+        b"GET /v1/books/dune HTTP/1.1\r\nHost: x\r\nAuthorization:" + value + b"\r\n\r\n"
+    )
+    assert answer.status == 200
+    assert "authorization" not in world.upstream.metadata
+
+
 async def test_values_that_do_not_matter_and_grpc_cannot_carry_are_dropped(world: World) -> None:
     answer = await world.client.raw(
         b"GET /v1/books/dune HTTP/1.1\r\nHost: x\r\nAccept-Language: \xc3\xa9\r\n\r\n"

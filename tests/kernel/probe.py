@@ -89,6 +89,7 @@ class KnownSessions:
     """Sessions as Auth itself would know them."""
 
     roles: dict[UUID, str] = field(default_factory=dict)
+    owners: dict[UUID, UUID] = field(default_factory=dict)
     asked: list[bool] = field(default_factory=list)
 
     def begin(self, role: str) -> UUID:
@@ -101,7 +102,7 @@ class KnownSessions:
         """See `access.SessionChecker`."""
         self.asked.append(fresh)
         role = self.roles.get(session_id)
-        return None if role is None else Session(role=role)
+        return None if role is None else Session(role, self.owners.get(session_id))
 
 
 @dataclass

@@ -14,13 +14,20 @@ import grpc
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from google.protobuf.wrappers_pb2 import StringValue
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from lockstep.options.v1 import options_pb2 as options_pb
+from lockstep_clients.errors import from_rpc_error
 
 from services.kernel.errors import Forbidden, InvalidToken
 from services.kernel.ids import new_id
-from services.kernel.rpc.access import AccessTokenVerifier, ServiceTokens, require_own
+from services.kernel.rpc.access import (
+    IDENTITY,
+    AccessTokenVerifier,
+    ServiceTokens,
+    require_own,
+)
 from services.kernel.rpc.call import Method, ServicePrincipal, UserPrincipal
 from tests.kernel.probe import SERVICE, KnownKeys, World, bearer, describe, probing
 
@@ -160,6 +167,10 @@ BAD_SERVICES: dict[str, Callable[[World], dict[str, str]]] = {
     "three dots": lambda w: as_service("..."),
     "an access token": lambda w: as_service(w.token(aud="probe")),
     "deep JSON": lambda w: as_service(f"{b64(b'[' * 9000)}.e30.AAAA"),
+    "good for too long": lambda w: w.service("auth", exp=int(time.time()) + 125),
+    "an end that no clock has": lambda w: w.service("auth", exp=10**400),
+    "an end that is no number": lambda w: w.service("auth", exp="soon"),
+    "a beginning that is no number": lambda w: w.service("auth", iat="soon"),
 }
 
 
@@ -210,6 +221,9 @@ BAD_USERS: dict[str, Callable[[World], dict[str, str]]] = {
     "no session": lambda w: bearer(w.token(sid=None)),
     "a session that is no id": lambda w: bearer(w.token(sid="1")),
     "a session that is no text": lambda w: bearer(w.token(sid=1)),
+    "an end that no clock has": lambda w: w.user(exp=10**400),
+    "an end that is infinite": lambda w: w.user(exp=float("inf")),
+    "an end that is no number": lambda w: w.user(exp=float("nan")),
     "tampered": lambda w: bearer(tampered(w.user()["authorization"].removeprefix("Bearer "))),
 }
 
@@ -245,10 +259,33 @@ async def test_clocks_may_differ_by_a_minute(claim: str, seconds: int) -> None:
         await w.call("Own", metadata=w.user(**times))
 
 
-async def test_the_word_bearer_may_be_in_lower_case(w: World) -> None:
+@pytest.mark.parametrize("word", ["bearer", "BEARER", "bEARER"])
+async def test_the_word_bearer_may_have_any_case(w: World, word: str) -> None:
     metadata = w.user()
     token = metadata["authorization"].removeprefix("Bearer ")
-    await w.call("Own", metadata={"authorization": f"bearer {token}"})
+    await w.call("Own", metadata={"authorization": f"{word} {token}"})
+
+
+async def test_a_token_of_another_users_session_is_refused(w: World) -> None:
+    user_id = new_id()
+    metadata = w.user(sub=str(user_id))
+    [session_id] = w.sessions.roles
+    w.sessions.owners[session_id] = user_id
+    await w.call("Own", metadata=metadata)
+    w.sessions.owners[session_id] = new_id()
+    error = await w.refused("Own", metadata=metadata)
+    assert (error.code, error.reason) == (grpc.StatusCode.UNAUTHENTICATED, "INVALID_TOKEN")
+
+
+@pytest.mark.parametrize("name", sorted(IDENTITY))
+async def test_an_identity_that_is_given_twice_is_refused_everywhere(w: World, name: str) -> None:
+    message = StringValue(value="x").SerializeToString()
+    for value in ("a", "b"):
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await w.raw("Open")(message, metadata=((name, "a"), (name, value)), timeout=5.0)
+        error = from_rpc_error(caught.value)
+        assert (error.code, error.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELD")
+        assert [v.field for v in error.violations] == [name]
 
 
 async def test_an_ended_session_is_said_so(w: World) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 import unicodedata
 
 import pytest
@@ -40,6 +41,51 @@ def test_wrong_texts_are_named(value: str) -> None:
     v = Violations()
     v.text(value, "name", max_length=10)
     assert [v.field for v in v.violations] == ["name"]
+
+
+HIDDEN_CATEGORIES = ("Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp")
+HIDDEN = [chr(n) for n in range(0x110000) if unicodedata.category(chr(n)) in HIDDEN_CATEGORIES]
+
+
+@pytest.mark.parametrize("category", HIDDEN_CATEGORIES)
+def test_a_character_that_shows_nothing_is_named(category: str) -> None:
+    for each in [each for each in HIDDEN if unicodedata.category(each) == category][:300]:
+        v = Violations()
+        v.text(f"a{each}1", "name", max_length=10)
+        assert [v.field for v in v.violations] == ["name"], hex(ord(each))
+
+
+@pytest.mark.parametrize(
+    "value", ["\u3164", "\u115f\u1160", "\uffa0", "\u2800", "\u0301", "\ufe0f", "\u2060", "\u200d"]
+)
+def test_a_text_must_show_something(value: str) -> None:
+    v = Violations()
+    v.text(value, "name", max_length=10)
+    assert [v.field for v in v.violations] == ["name"]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645",
+        "\u0915\u094d\u200d\u0937",
+        "\U0001f468\u200d\U0001f469",
+    ],
+)
+def test_joiners_stay_between_letters(value: str) -> None:
+    v = Violations()
+    assert v.text(value, "name", max_length=20) == value
+    v.text(f"{value}\u200d", "name", max_length=20)
+    assert [v.field for v in v.violations] == ["name"]
+
+
+def test_texts_whose_normal_form_takes_long_are_named_at_once() -> None:
+    began = time.monotonic()
+    for marks in ("\u0315\u0300" * 2_000, "\u0315\u0300" * 500_000):
+        v = Violations()
+        v.text("a" + marks, "bio", max_length=5000)
+        assert [v.field for v in v.violations] == ["bio"]
+    assert time.monotonic() - began < 2.0
 
 
 @pytest.mark.parametrize(("value", "good"), [("a\nb\r\n\tc", True), ("a\0b", False)])
@@ -95,6 +141,20 @@ def test_phones_are_digits_after_a_plus(value: str | None, found: str | None) ->
     ],
 )
 def test_wrong_phones_are_named(value: str) -> None:
+    v = Violations()
+    assert phone(v, value, "phone_number") is None
+    assert [v.field for v in v.violations] == ["phone_number"]
+
+
+@pytest.mark.parametrize("value", ["+16502530000", "0016502530000", "00 1 (650) 253-0000"])
+def test_a_number_has_one_spelling(value: str) -> None:
+    v = Violations()
+    assert phone(v, value, "phone_number") == "+16502530000"
+    assert v.violations == []
+
+
+@pytest.mark.parametrize("value", ["+0123456789", "000123456789", "+0016502530000"])
+def test_no_country_code_begins_with_zero(value: str) -> None:
     v = Violations()
     assert phone(v, value, "phone_number") is None
     assert [v.field for v in v.violations] == ["phone_number"]

@@ -41,6 +41,7 @@ DAY: Final = timedelta(days=1)
 log = structlog.get_logger("lockstep.codes")
 
 _SPACES = re.compile(r"\s+")
+_CODE = re.compile(r"[0-9]{6}")
 
 CONTENTS: Final = {
     Purpose.SIGNUP: mails.sign_up,
@@ -146,13 +147,13 @@ class Codes:
         self, tx: Transaction, flow: Flow, limits: CodeLimits, code: str
     ) -> Flow | DomainError:
         failures = _since(limits.failures, limits.now - DAY)
-        if flow.is_over and not flow.is_spent:
+        if flow.is_over and not flow.is_repeatable:
             return OtpExpired()
         if flow.tries >= TRIES_MAX:
             return OtpExhausted()
         if len(failures) >= FAILURES_A_DAY:
             return _too_many(until=failures[0] + DAY, now=limits.now)
-        given = _message(flow.id, flow.email, _SPACES.sub("", code))
+        given = _message(flow.id, flow.email, _bare(code))
         if self.secret.verifies(given, flow.code_hmac or b""):
             return flow
         await codes.count_try(tx, flow.id)
@@ -191,6 +192,11 @@ class Codes:
         return self.secret.lasting_digest(message)
 
 
+def is_code(text: str) -> bool:
+    """Say whether a text has the form of a code: a slip costs no try."""
+    return _CODE.fullmatch(_bare(text)) is not None
+
+
 def malformed(flow: Flow) -> OtpInvalid:
     """Refuse a flow whose payload cannot be read, and tell the operators which one it is."""
     log.error("the payload of a flow is malformed", flow=str(flow.id), purpose=flow.purpose)
@@ -214,6 +220,10 @@ def code_hmac(secret: Secret, flow_id: UUID, email: CanonicalEmail, code: str) -
 
 def _message(flow_id: UUID, email: CanonicalEmail, code: str) -> bytes:
     return b"\0".join((b"code", flow_id.bytes, email.encode(), code.encode()))
+
+
+def _bare(text: str) -> str:
+    return _SPACES.sub("", text)
 
 
 def _ensure_sendable(limits: CodeLimits) -> None:

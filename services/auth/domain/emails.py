@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+from email import message_from_bytes
+from email.errors import MessageError
+from email.headerregistry import Address
+from email.message import EmailMessage
+from email.policy import SMTP as SMTP_POLICY
 
-from email_validator import EmailNotValidError, validate_email
+from email_validator import SPECIAL_USE_DOMAIN_NAMES, EmailNotValidError, validate_email
 
 from services.auth.model import CanonicalEmail, Email
 
@@ -21,13 +26,48 @@ def parse_email(text: str) -> Email | None:
     if len(trimmed) > EMAIL_MAX:
         return None
     try:
-        checked = validate_email(trimmed, check_deliverability=False, allow_smtputf8=False)
+        checked = validate_email(
+            trimmed, check_deliverability=False, allow_smtputf8=False, strict=True
+        )
     except EmailNotValidError:
         return None
     ascii_form = checked.ascii_email
     if ascii_form is None:
         return None
-    return Email(typed=trimmed, canonical=CanonicalEmail(ascii_form.lower()))
+    email = Email(typed=trimmed, canonical=CanonicalEmail(ascii_form.lower()))
+    return email if _is_mailable(email.mailbox) else None
+
+
+def is_reserved(text: str) -> bool:
+    """Say whether a text names a domain that is reserved, and so gets no mail (RFC 6761)."""
+    domain = text.strip().rpartition("@")[2].rstrip(".").lower()
+    return any(f".{domain}".endswith(f".{name}") for name in SPECIAL_USE_DOMAIN_NAMES)
+
+
+def allow_domains(names: str | None) -> None:
+    """Let e-mail addresses have these reserved domains, for the whole process.
+
+    Args:
+        names: The domains, separated by commas.
+    """
+    for each in (names or "").split(","):
+        name = each.strip().lower()
+        if name in SPECIAL_USE_DOMAIN_NAMES:
+            SPECIAL_USE_DOMAIN_NAMES.remove(name)
+
+
+def _is_mailable(mailbox: str) -> bool:
+    """Say whether the header of a mail can name a mailbox, and is read as the same one.
+
+    Its parser takes `=?utf-8?q?a?=@example.com` for an encoded word (RFC 2047).
+    """
+    try:
+        message = EmailMessage(policy=SMTP_POLICY)
+        message["To"] = Address(addr_spec=mailbox)
+        read = message_from_bytes(message.as_bytes(), policy=SMTP_POLICY)["To"]
+        return [each.addr_spec for each in read.addresses] == [mailbox]
+    except (MessageError, ValueError, IndexError):
+        return False
 
 
 def comparable_form(text: str) -> CanonicalEmail:

@@ -8,8 +8,10 @@ import importlib.resources
 import os
 import re
 import secrets
+import unicodedata
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from enum import Enum
 from typing import TypeVar
 
 import bcrypt
@@ -19,6 +21,7 @@ from opentelemetry.metrics import Meter, Observation
 from services.auth.model import CanonicalEmail
 from services.kernel.errors import TooManyRequests
 from services.kernel.telemetry.metrics import NO_METER
+from services.kernel.validation import SHRINKAGE_MAX
 
 T = TypeVar("T")
 
@@ -53,6 +56,7 @@ def faults(password: str, *, email: CanonicalEmail | None) -> list[str]:
         password: The password.
         email: The owner's e-mail, which the password must not be.
     """
+    password = in_nfc(password)
     found = [text for pattern, text in _RULES if not pattern.search(password)]
     if len(password) < LENGTH_MIN:
         found.append(f"must have {LENGTH_MIN} characters at least")
@@ -65,6 +69,37 @@ def faults(password: str, *, email: CanonicalEmail | None) -> list[str]:
     if email and password.lower() == email:
         found.append("must not be the e-mail address")
     return found
+
+
+class PasswordMatch(Enum):
+    """The result of a comparison; it is true if the password is right.
+
+    IN_OLD_FORM is right, too: the hash is of the form that was typed, from before NFC.
+    """
+
+    WRONG = False
+    RIGHT = True
+    IN_OLD_FORM = "old form"
+
+    def __bool__(self) -> bool:
+        """Say whether the password is right."""
+        return self is not PasswordMatch.WRONG
+
+
+def in_nfc(password: str) -> str:
+    """Return the form of a password that is checked and hashed (RFC 8265, 4.2).
+
+    Keyboards differ in how they type one character. A text that is too long in any form
+    stays as it is, because the work grows with the square of some texts.
+    """
+    if len(password) > BYTES_MAX * SHRINKAGE_MAX:
+        return password
+    return unicodedata.normalize("NFC", password)
+
+
+def are_same(one: str, other: str) -> bool:
+    """Say whether two passwords count as the same one."""
+    return in_nfc(one) == in_nfc(other)
 
 
 class Hasher:
@@ -108,19 +143,27 @@ class Hasher:
         Raises:
             TooManyRequests: Too many passwords are waiting.
         """
-        raw = password.encode()
+        raw = in_nfc(password).encode()
         return await self._run(lambda: bcrypt.hashpw(raw, bcrypt.gensalt(self.cost)).decode())
 
-    async def verify(self, password: str, hashed: str | None) -> bool:
-        """Compare a password with a hash.
+    async def verify(self, password: str, hashed: str | None) -> PasswordMatch:
+        """Compare a password with a hash, in NFC and then as it was typed, if that differs.
 
-        Without a hash the answer is False, after the same time. A password that is too
+        Without a hash the answer is WRONG, after the same time. A password that is too
         long or has a NUL is wrong, and takes the same time, too. So does any password if
         the hash is malformed.
 
         Raises:
             TooManyRequests: Too many passwords are waiting.
         """
+        normal = in_nfc(password)
+        if await self._is_right(normal, hashed):
+            return PasswordMatch.RIGHT
+        if normal != password and await self._is_right(password, hashed):
+            return PasswordMatch.IN_OLD_FORM
+        return PasswordMatch.WRONG
+
+    async def _is_right(self, password: str, hashed: str | None) -> bool:
         raw = password.encode(errors="surrogatepass")
         possible = hashed is not None and len(raw) <= BYTES_MAX and b"\0" not in raw
         candidate = raw if possible else b"wrong"

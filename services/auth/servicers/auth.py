@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from lockstep.auth.v1 import auth_service_pb2 as auth_pb
 
-from services.auth.domain import codes
+from services.auth.domain import codes, passwords
 from services.auth.domain.emails import comparable_form
 from services.auth.domain.ip_limits import IpRateLimiter, client_ip_of
 from services.auth.servicers.messages import (
@@ -203,7 +203,7 @@ class AuthServicer:
         with Violations() as v:
             require(v, current, "current_password")
             check_password(v, new, "new_password")
-            if new and new == current:
+            if new and passwords.are_same(new, current):
                 v.add("new_password", "must differ from the current one")
         await self.change_password(
             caller=call.user,
@@ -222,7 +222,9 @@ class AuthServicer:
         session = await self.check_session(session_id)
         if session is None:
             return auth_pb.CheckSessionResponse()
-        return auth_pb.CheckSessionResponse(active=True, role=session.role)
+        return auth_pb.CheckSessionResponse(
+            active=True, role=session.role, user_id=str(session.user_id)
+        )
 
     async def GetJwks(self, request: auth_pb.GetJwksRequest, call: Call) -> auth_pb.GetJwksResponse:
         """Publish the public keys."""

@@ -7,8 +7,8 @@ from typing import TypedDict
 from lockstep.auth.v1 import auth_service_pb2 as auth_pb
 
 from services.auth.domain import passwords
-from services.auth.domain.codes import SubmittedCode
-from services.auth.domain.emails import parse_email
+from services.auth.domain.codes import SubmittedCode, is_code
+from services.auth.domain.emails import is_reserved, parse_email
 from services.auth.domain.registration import REQUIRED, Details
 from services.auth.domain.sessions import Tokens
 from services.auth.domain.tokens import ACCESS_SECONDS
@@ -79,6 +79,8 @@ def read_email(v: Violations, text: str, field: str) -> Email:
     email = parse_email(text)
     if not text.strip():
         v.add(field, "is required")
+    elif email is None and is_reserved(text):
+        v.add(field, "is at a reserved domain: must be one that can get mail")
     elif email is None:
         v.add(field, "must be an e-mail address such as alice@example.com")
     return email or _WRONG
@@ -91,7 +93,10 @@ def read_code(v: Violations, request: CodeRequest) -> SubmittedCode:
         email=read_email(v, request.email, "email").canonical,
         otp=request.otp,
     )
-    require(v, request.otp.strip(), "otp")
+    if not request.otp.strip():
+        v.add("otp", "is required")
+    elif not is_code(request.otp):
+        v.add("otp", "must be six digits")
     return submitted
 
 
@@ -113,7 +118,9 @@ def _check_passwords(v: Violations, request: RegistrationRequest, email: Email) 
     require(v, request.password, "password")
     if request.password:
         check_password(v, request.password, "password", email=email.canonical)
-    if request.HasField("confirm_password") and request.confirm_password != request.password:
+    if request.HasField("confirm_password") and not passwords.are_same(
+        request.confirm_password, request.password
+    ):
         v.add("confirm_password", "must be the same as password")
 
 

@@ -13,9 +13,11 @@ from sqlalchemy import (
     and_,
     bindparam,
     delete,
+    false,
     func,
     literal_column,
     not_,
+    or_,
     select,
     text,
     update,
@@ -26,6 +28,7 @@ from services.auth.model import CODE_LIMITS, CODES, CanonicalEmail, Purpose
 from services.kernel.db.cleaner import old_rows
 from services.kernel.db.database import Reader, Transaction
 from services.kernel.db.statement import ByUser, NoRow, Statement
+from services.kernel.db.tables import clock_once
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +56,8 @@ class Flow:
         payload: The JSON that the flow needs when the code comes back, as the row has it.
         saga_id: The saga that the code was spent on; None when there is none.
         is_spent: Whether the code was spent.
-        is_over: Whether the time of the code is over.
+        is_over: Whether the time of the code is over; that of a spent one ends for its repeats.
+        is_repeatable: Whether the code was spent a moment ago, so that it still answers repeats.
     """
 
     id: UUID
@@ -68,6 +72,7 @@ class Flow:
     saga_id: UUID | None
     is_spent: bool
     is_over: bool
+    is_repeatable: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +143,8 @@ class _NewLimits:
     failures: list[datetime]
 
 
+REPEATABLE = "10 minutes"  # for a caller who has lost the answer
+
 _BY_ID = CODES.c.id == bindparam("flow_id")
 _SPENT_ON = CODES.c.saga_id == bindparam("saga_id")
 _COLUMNS = (
@@ -152,7 +159,8 @@ _COLUMNS = (
     CODES.c.payload,
     CODES.c.saga_id,
     CODES.c.spend_time.is_not(None).label("is_spent"),
-    (CODES.c.expire_time <= func.saga_now()).label("is_over"),
+    or_(CODES.c.expire_time <= func.saga_now(), CODES.c.spend_time.is_not(None)).label("is_over"),
+    func.coalesce(CODES.c.spend_time > clock_once(ago=REPEATABLE), false()).label("is_repeatable"),
 )
 _GET = Statement(select(*_COLUMNS).where(_BY_ID), _ByFlow, Flow)
 _LOCK = Statement(select(*_COLUMNS).where(_BY_ID).with_for_update(), _ByFlow, Flow)

@@ -71,7 +71,7 @@ _INSERT = Statement(
     NoRow,
 )
 _CHECK = Statement(
-    select(ROLES.c.name.label("role"))
+    select(ROLES.c.name.label("role"), SESSIONS.c.user_id)
     .select_from(SESSIONS.join(USERS).join(ROLES))
     .where(_BY_ID, _LIVES, _USER_LIVES),
     _BySession,
@@ -79,7 +79,7 @@ _CHECK = Statement(
 )
 # The lock keeps the session from being removed, and lets it be refreshed.
 _HOLD = Statement(
-    select(ROLES.c.name.label("role"))
+    select(ROLES.c.name.label("role"), SESSIONS.c.user_id)
     .select_from(SESSIONS.join(USERS).join(ROLES))
     .where(_BY_ID, _LIVES, _USER_LIVES)
     .with_for_update(of=SESSIONS, read=True, key_share=True),

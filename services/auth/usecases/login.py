@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from services.auth.domain.audit import Audit, Event
 from services.auth.domain.login_throttle import LoginThrottle
-from services.auth.domain.passwords import Hasher
+from services.auth.domain.passwords import Hasher, PasswordMatch
 from services.auth.domain.sessions import SessionIssuer, Tokens
 from services.auth.errors import AccountDisabled, InvalidCredentials
 from services.auth.model import CanonicalEmail, Status
@@ -47,8 +47,8 @@ class Login:
         self.hasher.ensure_room()
         await self.throttle.ensure_allowed(email)
         found = await credentials.by_email(self.database, email)
-        right = await self.hasher.verify(password, found.password_hash if found else None)
-        if found is None or not right:
+        match = await self.hasher.verify(password, found.password_hash if found else None)
+        if found is None or not match:
             await self.throttle.fail(
                 email,
                 event=Event.LOGIN_FAIL,
@@ -57,7 +57,8 @@ class Login:
             )
             raise InvalidCredentials
         tokens = await self._open(found, client_ip)
-        await self._update_hash(found, password)
+        if match is PasswordMatch.IN_OLD_FORM or self.hasher.is_outdated(found.password_hash):
+            await self._update_hash(found, password)
         return tokens
 
     async def _open(self, found: Credentials, client_ip: str | None) -> Tokens:
@@ -80,8 +81,6 @@ class Login:
         return await self.database.transact("login", work)
 
     async def _update_hash(self, found: Credentials, password: str) -> None:
-        if not self.hasher.is_outdated(found.password_hash):
-            return
         with contextlib.suppress(TooManyRequests):  # a later login will do it
             new_hash = await self.hasher.hash(password)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from uuid import UUID
 
 from services.auth.domain import email_templates as mails
 from services.auth.domain.audit import Audit, Event
@@ -13,18 +14,21 @@ from services.auth.domain.outbox import Outbox
 from services.auth.domain.passwords import Hasher
 from services.auth.errors import OtpInvalid
 from services.auth.model import Purpose
+from services.auth.sagas.profile_status import EMAIL_VERIFICATION
 from services.auth.store import accounts
 from services.auth.store.codes import Flow
-from services.kernel.db.database import Database, Transaction
+from services.kernel.db.database import Transaction
+from services.kernel.sagas.forward_only import ForwardOnlySagas
+from services.kernel.sagas.model import Nothing
 
 
 @dataclass(frozen=True, slots=True)
 class ResetPassword:
     """Sets passwords of users who have proven their mailbox."""
 
-    database: Database
     hasher: Hasher
     codes: Codes
+    forward_only: ForwardOnlySagas
     throttle: LoginThrottle
     outbox: Outbox
     audit: Audit
@@ -32,7 +36,7 @@ class ResetPassword:
     async def __call__(
         self, code: SubmittedCode, *, new_password: str, client_ip: str | None
     ) -> None:
-        """Set a password; all sessions end.
+        """Set a password; all sessions end, and the e-mail address is confirmed.
 
         Raises:
             OtpInvalid, OtpExpired, OtpExhausted: See `Codes.verify`.
@@ -43,18 +47,26 @@ class ResetPassword:
             raise OtpInvalid
         password_hash = await self.hasher.hash(new_password)
 
-        async def work(tx: Transaction) -> None:
-            await self._set(tx, flow, password_hash, client_ip)
+        async def initial_change(tx: Transaction, saga_id: UUID) -> None:
+            await self._set(tx, flow, saga_id, password_hash, client_ip)
 
-        await self.database.transact("reset", work)
+        await self.forward_only.run(
+            EMAIL_VERIFICATION.new(Nothing(), user_id=flow.user_id, initial_change=initial_change)
+        )
 
     async def _set(
-        self, tx: Transaction, flow: Flow, password_hash: str, client_ip: str | None
+        self,
+        tx: Transaction,
+        flow: Flow,
+        saga_id: UUID,
+        password_hash: str,
+        client_ip: str | None,
     ) -> None:
-        user = await spend(tx, flow, saga_id=None)
+        user = await spend(tx, flow, saga_id=saga_id)
         if user is None or user.email != flow.email:
             raise OtpInvalid
         await accounts.set_password(tx, user.user_id, password_hash)
+        await accounts.verify_email(tx, user.user_id)  # the code has proven the mailbox
         await end_opened(tx, user.user_id)
         await self.throttle.forgive(tx, user.email)
         await self.outbox.put(tx, mails.password_changed(), to=user.mailbox)

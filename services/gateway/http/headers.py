@@ -93,7 +93,7 @@ class HeaderPolicy:
         """
         found: dict[str, str] = {}
         for name, (target, is_strict) in self._targets.items():
-            if name in fields:
+            if name in fields and not (name == b"authorization" and not fields.text(name)):
                 _take(found, target, fields.text(name), is_strict=is_strict)
         for name, target in self._extra.items():
             if name in fields:

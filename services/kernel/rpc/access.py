@@ -17,7 +17,7 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 from lockstep.options.v1 import options_pb2 as options_pb
 
-from services.kernel.errors import Forbidden, InvalidToken, SessionEnded
+from services.kernel.errors import Forbidden, InvalidField, InvalidToken, SessionEnded, Violation
 from services.kernel.rpc.call import (
     ADMIN,
     Call,
@@ -32,16 +32,27 @@ ALGORITHMS = ["ES256"]  # a token's header must not choose the algorithm (RFC 87
 ISSUER = "lockstep"
 AUDIENCE = "lockstep"
 CLOCK_SKEW_SECONDS = 60
+SERVICE_TOKEN_SECONDS_MAX = 120  # services sign for 60
 TOKEN_CACHE_SIZE = 4096
+# Metadata that tell who calls, or for whom. Two values could be read in two ways.
+IDENTITY = frozenset(
+    {"authorization", "idempotency-key", "x-lockstep-service", "x-lockstep-client-address"}
+)
 
-_BEARER = re.compile(r"[Bb]earer +([A-Za-z0-9._~+/=-]{1,4096})")
+_BEARER = re.compile(r"(?i:bearer) +([A-Za-z0-9._~+/=-]{1,4096})")
 
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A live session."""
+    """A live session.
+
+    Attributes:
+        role: The role that its user has now.
+        user_id: Its user; None when an older checker does not tell.
+    """
 
     role: str
+    user_id: UUID | None = None
 
 
 class SessionChecker(Protocol):
@@ -99,6 +110,8 @@ class Access:
         """Check the method's access rule before its handler runs."""
 
         async def handle(call: Call) -> bytes:
+            if ambiguous := call.repeated & IDENTITY:
+                raise InvalidField(*(Violation(name, "is given twice") for name in ambiguous))
             caller = self._service(call)
             call.client_ip = self._client_ip(call, caller)
             call.principal = await self._principal(call, caller)
@@ -139,6 +152,8 @@ class Access:
         session = await self._sessions.check(claims.session_id, fresh=fresh)
         if session is None:
             raise SessionEnded
+        if session.user_id not in (None, claims.user_id):
+            raise InvalidToken
         return UserPrincipal(id=claims.user_id, session_id=claims.session_id, role=session.role)
 
 
@@ -177,7 +192,7 @@ class AccessTokenVerifier:
                 signed by one of the keys.
             Unavailable: The keys cannot be fetched now.
         """
-        if header is None:
+        if not header:  # an empty one is absent
             raise InvalidToken
         match = _BEARER.fullmatch(header)
         if match is None:
@@ -208,7 +223,7 @@ class AccessTokenVerifier:
                 session_id=UUID(str(claims["sid"])),
                 expires_at=float(claims["exp"]) + CLOCK_SKEW_SECONDS,
             )
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise InvalidToken from error
 
     def _remember(self, token: str, claims: Claims) -> None:
@@ -265,6 +280,8 @@ class ServiceTokens:
         if not isinstance(name, str) or key is None:
             raise InvalidToken("The service token was not signed by a trusted service.")
         claims = _decoded(token, key, audience=self._audience, issuer=name)
+        if claims["exp"] - claims["iat"] > SERVICE_TOKEN_SECONDS_MAX:
+            raise InvalidToken("The service token is good for too long.")
         expires_at = float(claims["exp"]) + CLOCK_SKEW_SECONDS
         return _VerifiedService(ServicePrincipal(name=name), key, expires_at)
 
@@ -284,5 +301,5 @@ def _decoded(
         )
     except jwt.ExpiredSignatureError as error:
         raise InvalidToken("The access token has expired. Refresh it or log in again.") from error
-    except jwt.PyJWTError as error:
-        raise InvalidToken from error
+    except (jwt.PyJWTError, OverflowError, ValueError, TypeError) as error:
+        raise InvalidToken from error  # a claim may be no number that a clock can have

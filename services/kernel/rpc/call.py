@@ -98,6 +98,7 @@ class Call:
         method: The called RPC.
         metadata: The caller's metadata, with keys in lower case. Of a repeated key the last
             value counts.
+        repeated: The keys that have come more than once.
         message: The request, still encoded.
         remaining_seconds: The time that the transport says is left; None without a deadline.
         request_id: The id that follows the request, from the caller or made here.
@@ -118,6 +119,7 @@ class Call:
     principal: Principal = None
     client_ip: str | None = None
     peer: str = ""
+    repeated: frozenset[str] = frozenset()
 
     @property
     def user(self) -> UserPrincipal:

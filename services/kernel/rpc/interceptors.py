@@ -11,6 +11,7 @@ import asyncio
 import re
 import secrets
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 
 import structlog
@@ -81,9 +82,11 @@ def errors(method: Method, handler: Handler) -> RpcHandler:
     """Turn every failure into a status; outermost, so that no internals reach the caller."""
 
     async def handle(message: bytes, context: ServicerContext[bytes, bytes]) -> bytes:
+        pairs = _metadata(context)
         call = Call(
             method=method,
-            metadata=_metadata(context),
+            metadata=dict(pairs),
+            repeated=_repeated(pairs),
             message=message,
             remaining_seconds=context.time_remaining(),
             peer=context.peer(),
@@ -242,9 +245,14 @@ def _packed(message: ErrorInfo | BadRequest | RetryInfo) -> AnyMessage:
     return packed
 
 
-def _metadata(context: ServicerContext[bytes, bytes]) -> dict[str, str]:
+def _metadata(context: ServicerContext[bytes, bytes]) -> list[tuple[str, str]]:
     pairs = context.invocation_metadata() or ()
-    return {key: value for key, value in pairs if isinstance(value, str)}
+    return [(key, value) for key, value in pairs if isinstance(value, str)]
+
+
+def _repeated(pairs: Sequence[tuple[str, str]]) -> frozenset[str]:
+    counts = Counter(key for key, _ in pairs)
+    return frozenset(key for key, count in counts.items() if count > 1)
 
 
 def _caller(call: Call) -> str:
