@@ -34,11 +34,10 @@ def compose(
     )
     channel = parts.channel("profile")
     profiles = profile_grpc.ProfileServiceStub(channel)
-    orders = order_grpc.OrderServiceStub(parts.channel("commerce"))
     engine = parts.saga_engine(
         sagas.RegistrationSaga(profiles, issue_code=shared.codes.issue_verification),
         *sagas.profile_status_sagas(profiles),
-        sagas.AccountDeletionSaga(orders, profiles),
+        sagas.AccountDeletionSaga(order_grpc.OrderServiceStub(parts.channel("commerce")), profiles),
     )
     local = Authentication(domain.LocalKeys(signing_keys), LocalSessions(parts.database))
     remote = sagas.RemoteProfiles(profiles, health_pb2_grpc.HealthStub(channel))
@@ -106,7 +105,7 @@ def running(
         targets={"profile": settings.profile_address, "commerce": settings.commerce_address},
         is_coordinator=True,
     )
-    domain.allow_domains(settings.reserved_domains)
+    domain.adopt(settings.reserved_domains, settings.password_words)
     keys, hasher = SigningKeys.load(settings.keys), domain.Hasher(settings.bcrypt_cost)
     composed = partial(compose, settings=settings, signing_keys=keys, hasher=hasher)
     return service.running(frame, settings, composed, listen_on=listen_on, observer=observer)

@@ -49,6 +49,10 @@ class AuthSettings(CommonSettings):
         default=None,
         description="reserved domains that e-mail addresses may have, such as local,test",
     )
+    password_words: str | None = Field(
+        default=None,
+        description="words that no password may be made of, such as acme,widgets",
+    )
     bcrypt_cost: int = Field(
         default=12,
         le=18,

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import functools
-import importlib.resources
 import os
 import re
 import secrets
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from enum import Enum
 from typing import TypeVar
@@ -18,6 +16,7 @@ import bcrypt
 import structlog
 from opentelemetry.metrics import Meter, Observation
 
+from services.auth.domain.password_words import is_common, without_words
 from services.auth.model import CanonicalEmail
 from services.kernel.errors import TooManyRequests
 from services.kernel.telemetry.metrics import NO_METER
@@ -39,36 +38,40 @@ _RULES = (
 )
 
 
-@functools.cache
-def common_passwords() -> frozenset[str]:
-    """Return common leaked passwords that satisfy the rules (OWASP ASVS 5, 6.2.4).
-
-    All are in lower case.
-    """
-    text = importlib.resources.files(__package__).joinpath("common_passwords.txt").read_text()
-    return frozenset(text.split())
-
-
-def faults(password: str, *, email: CanonicalEmail | None) -> list[str]:
+def faults(
+    password: str, *, email: CanonicalEmail | None, names: Iterable[str | None] = ()
+) -> list[str]:
     """Describe every fault of a new password.
 
     Args:
         password: The password.
-        email: The owner's e-mail, which the password must not be.
+        email: The owner's e-mail, which the password must not be; None when it is not known.
+        names: The owner's names, and that of the owner's company.
     """
     password = in_nfc(password)
     found = [text for pattern, text in _RULES if not pattern.search(password)]
     if len(password) < LENGTH_MIN:
         found.append(f"must have {LENGTH_MIN} characters at least")
-    if len(password.encode(errors="surrogatepass")) > BYTES_MAX:
-        found.append(f"must have {BYTES_MAX} bytes at most in UTF-8")
     if "\0" in password:
         found.append("must not contain NUL")
-    if password.lower() in common_passwords():
-        found.append("is one of the most common passwords; choose another")
+    if len(password.encode(errors="surrogatepass")) > BYTES_MAX:
+        found.append(f"must have {BYTES_MAX} bytes at most in UTF-8")
+    else:
+        found += _too_easy(password, email, names)
     if email and password.lower() == email:
         found.append("must not be the e-mail address")
     return found
+
+
+def _too_easy(
+    password: str, email: CanonicalEmail | None, names: Iterable[str | None]
+) -> list[str]:
+    if is_common(password):
+        return ["is one of the most common passwords; choose another"]
+    left = without_words(password, email=email, names=names)
+    if left < len(password) and left < LENGTH_MIN:
+        return [f"must have {LENGTH_MIN} characters beside words such as your name or company"]
+    return []
 
 
 class PasswordMatch(Enum):

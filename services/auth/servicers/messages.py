@@ -117,7 +117,9 @@ def check_password(
 def _check_passwords(v: Violations, request: RegistrationRequest, email: Email) -> None:
     require(v, request.password, "password")
     if request.password:
-        check_password(v, request.password, "password", email=email.canonical)
+        names = (request.full_name, request.first_name, request.last_name, request.company)
+        for fault in passwords.faults(request.password, email=email.canonical, names=names):
+            v.add("password", fault)
     if request.HasField("confirm_password") and not passwords.are_same(
         request.confirm_password, request.password
     ):

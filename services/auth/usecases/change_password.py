@@ -12,7 +12,7 @@ from services.auth.domain.login_throttle import LoginThrottle
 from services.auth.domain.outbox import Outbox
 from services.auth.domain.passwords import Hasher
 from services.auth.domain.reauthentication import Reauthentication
-from services.auth.store import accounts
+from services.auth.store import accounts, users
 from services.auth.store.credentials import Credentials
 from services.kernel.db.database import Database, Transaction
 from services.kernel.errors import InvalidField, Violation
@@ -36,14 +36,16 @@ class ChangePassword:
         """Change the password; the caller's other sessions end.
 
         Raises:
-            InvalidField: The new password is the account's e-mail.
+            InvalidField: The new password is made of words of the account.
             InvalidCredentials: The current password is wrong, or was replaced meanwhile.
             SessionEnded: The session has ended meanwhile.
             TooManyRequests: There were too many wrong passwords, or too many are being hashed.
         """
         user = await self.reauthentication.prove(caller.id, current, client_ip=client_ip)
-        # The password must not be the e-mail, which is known only now.
-        if found := passwords.faults(new, email=user.email):
+        # The password must not be made of the owner's own words, which are known only now.
+        person = await users.get(self.database, caller.id)
+        names = () if person is None else (person.full_name,)
+        if found := passwords.faults(new, email=user.email, names=names):
             raise InvalidField(*(Violation("new_password", fault) for fault in found))
         new_hash = await self.hasher.hash(new)
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from services.auth.domain import email_templates as mails
+from services.auth.domain import passwords
 from services.auth.domain.audit import Audit, Event
 from services.auth.domain.codes import Codes, SubmittedCode
 from services.auth.domain.endings import end_opened, spend
@@ -15,9 +16,10 @@ from services.auth.domain.passwords import Hasher
 from services.auth.errors import OtpInvalid
 from services.auth.model import Purpose
 from services.auth.sagas.profile_status import EMAIL_VERIFICATION
-from services.auth.store import accounts
+from services.auth.store import accounts, users
 from services.auth.store.codes import Flow
 from services.kernel.db.database import Transaction
+from services.kernel.errors import InvalidField, Violation
 from services.kernel.sagas.forward_only import ForwardOnlySagas
 from services.kernel.sagas.model import Nothing
 
@@ -40,11 +42,16 @@ class ResetPassword:
 
         Raises:
             OtpInvalid, OtpExpired, OtpExhausted: See `Codes.verify`.
+            InvalidField: The password is made of words of the account.
             TooManyRequests: See `Codes.verify`, or too many passwords are being hashed.
         """
         flow = await self.codes.verify(code, {Purpose.RESET})
         if flow.is_spent or flow.user_id is None:
             raise OtpInvalid
+        person = await users.get(self.codes.database, flow.user_id)
+        names = () if person is None else (person.full_name,)
+        if found := passwords.faults(new_password, email=flow.email, names=names):
+            raise InvalidField(*(Violation("new_password", fault) for fault in found))
         password_hash = await self.hasher.hash(new_password)
 
         async def initial_change(tx: Transaction, saga_id: UUID) -> None:
