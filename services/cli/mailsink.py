@@ -32,9 +32,13 @@ class Sink:
     def _write(self, content: bytes) -> None:
         name = f"{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}-{secrets.token_hex(4)}"
         partial = self.folder / f".{name}.tmp"
-        with os.fdopen(os.open(partial, FOR_OWNER_ONLY, 0o600), "wb") as file:
-            file.write(content)
-        partial.rename(self.folder / f"{name}.eml")
+        try:
+            with os.fdopen(os.open(partial, FOR_OWNER_ONLY, 0o600), "wb") as file:
+                file.write(content)
+            partial.rename(self.folder / f"{name}.eml")
+        except OSError:  # such as a full disk, which half a mail must not fill further
+            partial.unlink(missing_ok=True)
+            raise
 
 
 async def serve(folder: Path, host: str, port: int) -> None:

@@ -16,6 +16,7 @@ from typing import Final
 import psutil
 
 from services.cli import parent_death
+from services.cli.lines import Wrap, as_it_is
 from services.cli.processes import is_alive, terminate
 
 BACKOFF_SECONDS_MIN: Final = 0.2
@@ -42,10 +43,37 @@ class Program:
     is_attached: bool = False  # whether argv ties the process to this one already
 
 
+class LogFile(RotatingFileHandler):
+    """A file of lines that says once that it cannot keep them, such as on a full disk."""
+
+    lost = 0
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802, ARG002 - logging's
+        """Count a line that is lost."""
+        self.lost += 1
+        if self.lost == 1:
+            reason = sys.exception()
+            print(
+                f"lockstep: {self.baseFilename} cannot be written, so lines are lost: {reason}",
+                file=sys.stderr,
+            )
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep a line, and say how many were lost before it."""
+        before = self.lost
+        super().emit(record)
+        if before and self.lost == before:
+            self.lost = 0
+            print(
+                f"lockstep: {self.baseFilename} is written again; {before} lines were lost",
+                file=sys.stderr,
+            )
+
+
 class Runner:
     """Keeps a program running until `stop`."""
 
-    def __init__(self, program: Program, *, home: Path, echo: Echo) -> None:
+    def __init__(self, program: Program, *, home: Path, echo: Echo, wrap: Wrap = as_it_is) -> None:
         self.program: Final = program
         self.crashes = 0
         self.is_ready = False
@@ -53,6 +81,7 @@ class Runner:
         self._pid_file: Final = home / "run" / f"{program.name}.pid"
         self._log: Final = _log_file(home / "logs" / f"{program.name}.log")
         self._echo: Final = echo
+        self._wrap: Final = wrap
         self._stopping: Final = asyncio.Event()
         self._process: asyncio.subprocess.Process | None = None
         self.task: asyncio.Task[None] | None = None
@@ -129,7 +158,8 @@ class Runner:
             lambda: asyncio.StreamReaderProtocol(lines), os.fdopen(read_end, "rb", buffering=0)
         )
         with contextlib.closing(transport):
-            while (line := await _next_line(lines)) is not None:
+            while (text := await _next_line(lines)) is not None:
+                line = self._wrap(self.program.name, text)
                 self._log.emit(logging.LogRecord("", 0, "", 0, line, None, None))
                 self._echo(self.program.name, line)
 
@@ -186,7 +216,7 @@ def _recorded(path: Path) -> psutil.Process | None:
 
 def _log_file(path: Path) -> RotatingFileHandler:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return RotatingFileHandler(path, maxBytes=LOG_BYTES_MAX, backupCount=1)
+    return LogFile(path, maxBytes=LOG_BYTES_MAX, backupCount=1)
 
 
 def _ending(code: int) -> str:

@@ -11,6 +11,7 @@ from typing import Final
 import services
 from services.cli.errors import CommandError
 from services.cli.health import is_serving
+from services.cli.lines import as_it_is, as_json
 from services.cli.postgres import environment
 from services.cli.program import Program, python, stop_leftovers
 from services.cli.screen import Screen
@@ -30,6 +31,8 @@ from services.common.settings import (
 from services.gateway.lockstep import GatewaySettings
 
 FOLDERS: Final = ("run", "logs", "mail", "own-keys")
+# gRPC's core writes plain text to the standard error, such as each failed handshake.
+QUIET_GRPC: Final = {"GRPC_VERBOSITY": os.environ.get("GRPC_VERBOSITY", "ERROR")}
 STOP_MARGIN_SECONDS: Final = 5.0
 MIGRATION_SECONDS_MAX: Final = 300.0
 
@@ -58,7 +61,10 @@ def prepare(system: System, screen: Screen) -> None:
 async def run(system: System, screen: Screen) -> None:
     """Start all programs, show their endpoints, and stop them after Ctrl-C or SIGTERM."""
     grace = grace_seconds(system)
-    async with Supervisor(home=system.home, echo=screen.line, grace_seconds=grace) as supervisor:
+    wrap = as_json if system.has_json_logs else as_it_is
+    async with Supervisor(
+        home=system.home, echo=screen.line, grace_seconds=grace, wrap=wrap
+    ) as supervisor:
         try:
             await _start(system, supervisor)
         except Stopped:
@@ -239,7 +245,7 @@ def _is_taken(host: str, port: int) -> bool:
 
 
 def _environment() -> dict[str, str]:
-    return os.environ | {"PYTHONUNBUFFERED": "1"}
+    return os.environ | {"PYTHONUNBUFFERED": "1"} | QUIET_GRPC
 
 
 def _endpoints(system: System) -> list[tuple[str, str]]:

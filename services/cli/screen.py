@@ -8,6 +8,8 @@ from typing import Final
 from rich.console import Console
 from rich.table import Column, Table
 
+from services.cli.lines import as_json, event
+
 NAME_WIDTH: Final = 11
 PIPE_WIDTH: Final = 200
 COLOURS: Final = (36, 33, 35, 32, 34, 96, 93, 95)
@@ -25,9 +27,14 @@ def console() -> Console:
 
 
 class Screen:
-    """Shows lines with the name of their program, in its colour on a terminal."""
+    """Shows lines with the name of their program, in its colour on a terminal.
 
-    def __init__(self) -> None:
+    Args:
+        is_json: Whether every line must be a JSON object, without a name before it.
+    """
+
+    def __init__(self, *, is_json: bool = False) -> None:
+        self._is_json: Final = is_json
         self._console: Final = console()
         self._colours: Final = cycle(COLOURS)
         self._prefixes: Final[dict[str, str]] = {}
@@ -38,13 +45,17 @@ class Screen:
         if not self._is_open:
             return
         try:
-            sys.stdout.write(f"{self._prefix(name)} {text}\n")
+            shown = as_json(name, text) if self._is_json else f"{self._prefix(name)} {text}"
+            sys.stdout.write(f"{shown}\n")
             sys.stdout.flush()
         except OSError:
             self._is_open = False
 
     def endpoints(self, rows: list[tuple[str, str]], gateway: str) -> None:
         """Show the endpoint of each part, and a first request."""
+        if self._is_json:
+            print(event("lockstep", "running", endpoints=dict(rows)), flush=True)
+            return
         table = Table(
             "Part",
             Column("Endpoint", overflow="fold"),
@@ -57,6 +68,10 @@ class Screen:
         print(
             f"Try:\n{FIRST_REQUEST.format(gateway=gateway)}\n\nCtrl-C stops everything.", flush=True
         )
+
+    def end(self) -> None:
+        """Say that everything has stopped."""
+        print(as_json("lockstep", "stopped") if self._is_json else "stopped")
 
     def _prefix(self, name: str) -> str:
         if name not in self._prefixes:

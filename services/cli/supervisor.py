@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final, Self, TypeVar
 
 from services.cli.errors import CommandError
+from services.cli.lines import Wrap, as_it_is
 from services.cli.program import Echo, Program, Runner
 
 READY_POLL_SECONDS: Final = 0.2
@@ -24,9 +25,12 @@ class Stopped(Exception):
 class Supervisor:
     """Runs the programs of a `lockstep up`; as a context manager, it stops them at its end."""
 
-    def __init__(self, *, home: Path, echo: Echo, grace_seconds: float) -> None:
+    def __init__(
+        self, *, home: Path, echo: Echo, grace_seconds: float, wrap: Wrap = as_it_is
+    ) -> None:
         self._home: Final = home
         self._echo: Final = echo
+        self._wrap: Final = wrap
         self._grace_seconds: Final = grace_seconds
         self._stages: Final[list[list[Runner]]] = []
         self._stop: Final = asyncio.Event()
@@ -45,7 +49,10 @@ class Supervisor:
 
     def start(self, *programs: Program) -> None:
         """Start a stage of programs, which may start at the same time."""
-        runners = [Runner(program, home=self._home, echo=self._echo) for program in programs]
+        runners = [
+            Runner(program, home=self._home, echo=self._echo, wrap=self._wrap)
+            for program in programs
+        ]
         self._stages.append(runners)
         for runner in runners:
             runner.start()

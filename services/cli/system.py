@@ -71,6 +71,11 @@ class System:
         )
 
     @property
+    def has_json_logs(self) -> bool:
+        """Whether logs are for machines."""
+        return self.settings["auth"].log_format == "json"
+
+    @property
     def has_mail_sink(self) -> bool:
         """Whether mail goes to the sink."""
         return self.values["LOCKSTEP_SMTP_URL"] == sink_url(self.values["LOCKSTEP_MAIL_PORT"])

@@ -1,7 +1,5 @@
 """`lockstep up`: runs the whole system."""
 
-import typer
-
 
 def up() -> None:
     """Run the whole system on this machine until Ctrl-C: database, mail sink, services, gateway."""
@@ -11,8 +9,9 @@ def up() -> None:
     from services.cli.screen import Screen
     from services.cli.system import System, home_lock
 
-    system, screen = System(), Screen()
+    system = System()
+    screen = Screen(is_json=system.has_json_logs)
     with home_lock(system.home):
         prepare(system, screen)
         asyncio.run(run(system, screen))
-    typer.echo("stopped")
+    screen.end()

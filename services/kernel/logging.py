@@ -6,12 +6,15 @@ import asyncio
 import atexit
 import logging
 import sys
+import threading
 from datetime import UTC, datetime
+from types import TracebackType
 from typing import Any, TextIO
 
 import structlog
 
 FLUSH_SECONDS = 0.05
+LEVELS = (logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR, logging.CRITICAL)
 
 
 def configure(*, service: str, level: str = "info", form: str = "json") -> None:
@@ -39,7 +42,28 @@ def configure(*, service: str, level: str = "info", form: str = "json") -> None:
         logger_factory=Lines(sys.stdout, render),
         cache_logger_on_first_use=True,
     )
-    logging.basicConfig(level=logging.WARNING, stream=sys.stdout)
+    logging.basicConfig(level=logging.WARNING, handlers=[Bridge()], force=True)
+    logging.captureWarnings(capture=True)
+    sys.excepthook = _log_crash
+    threading.excepthook = lambda crash: _log_crash(
+        crash.exc_type, crash.exc_value, crash.exc_traceback
+    )
+
+
+class Bridge(logging.Handler):
+    """Turns the records of the standard library's logging into events, so that one form holds.
+
+    Libraries, warnings and the event loop log by that.
+    """
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Log a record as an event with the name of its logger."""
+        try:
+            level = max(each for each in LEVELS if each <= max(record.levelno, LEVELS[0]))
+            log = structlog.get_logger()
+            log.log(level, record.getMessage(), logger=record.name, exc_info=record.exc_info)
+        except Exception:  # noqa: BLE001 - as logging demands of a handler
+            self.handleError(record)
 
 
 def plain(_logger: object, _method: str, event: structlog.types.EventDict) -> str:
@@ -122,3 +146,12 @@ def _service_namer(service: str) -> structlog.types.Processor:
         return event
 
     return add
+
+
+def _log_crash(
+    kind: type[BaseException], error: BaseException | None, trace: TracebackType | None
+) -> None:
+    if issubclass(kind, KeyboardInterrupt | SystemExit):
+        return
+    raised = error if error is not None else kind()
+    structlog.get_logger().critical("crashed", exc_info=(kind, raised, trace))

@@ -1,5 +1,6 @@
 """`lockstep up`, the real command with real processes."""
 
+import json
 import os
 import signal
 import socket
@@ -146,3 +147,19 @@ def test_ctrl_c_before_everything_runs_stops_what_does(lockstep: Lockstep, home:
 
     assert up.stop() == 0
     assert not any(is_alive(process) for process in running.values())
+
+
+def test_in_json_mode_every_line_is_an_event_through_kills(lockstep: Lockstep, home: Path) -> None:
+    up = Up(lockstep("up", LOCKSTEP_LOG_FORMAT="json"))
+    up.shows('"event": "running"')
+    running = programs(home)
+    for name in ("postgres", "profile", "mail"):
+        running[name].kill()
+        up.shows("was ended by SIGKILL", times=("postgres", "profile", "mail").index(name) + 1)
+    up.shows("database system is ready to accept connections", times=2)
+    assert up.stop() == 0
+    kept = [line for path in (home / "logs").iterdir() for line in path.read_text().splitlines()]
+    for line in [*up.lines, *kept]:
+        event = json.loads(line)
+        assert {"event", "level", "service", "timestamp"} <= event.keys(), line
+    assert json.loads(up.lines[-1])["event"] == "stopped"

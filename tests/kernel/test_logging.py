@@ -52,6 +52,45 @@ def test_for_machines_each_event_is_a_line_of_json_with_the_ids_of_its_request()
     assert unexpected["trace_id"] == "abc"
 
 
+OF_OTHERS = """
+import logging, sys, threading, warnings
+from services.kernel.logging import configure
+
+configure(service="probe", level="info", form=sys.argv[1])
+logging.getLogger("psycopg.pool").warning("lost %s\\nin two lines", "a connection")
+logging.getLogger("asyncio").error("Task exception", exc_info=RuntimeError("a task"))
+logging.getLogger("odd").log(35, "between two levels")
+warnings.warn("old", DeprecationWarning)
+def fail(): raise ValueError("in a thread")
+thread = threading.Thread(target=fail)
+thread.start()
+thread.join()
+raise KeyError("at last")
+"""
+
+
+def test_libraries_warnings_and_crashes_are_lines_of_the_same_form() -> None:
+    program = [sys.executable, "-W", "always", "-c", OF_OTHERS, "json"]
+    done = subprocess.run(program, capture_output=True, text=True, check=False, timeout=60)
+    assert done.stderr == ""
+    events = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [(each["level"], each["event"].split(":")[0].splitlines()[0]) for each in events][
+        :3
+    ] == [
+        ("warning", "lost a connection"),
+        ("error", "Task exception"),
+        ("warning", "between two levels"),
+    ]
+    assert [each["event"] for each in events[-2:]] == ["crashed", "crashed"]
+    assert [each["exception"].splitlines()[-1] for each in events[-2:]] == [
+        "ValueError: in a thread",
+        "KeyError: 'at last'",
+    ]
+    assert any("DeprecationWarning" in each["event"] for each in events)
+    assert {each["service"] for each in events} == {"probe"}
+    assert all(each["timestamp"].endswith("Z") for each in events)
+
+
 @pytest.mark.parametrize(
     ("level", "events"),
     [("debug", ["quiet", "hello", "unexpected"]), ("warning", ["unexpected"])],

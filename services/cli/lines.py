@@ -1,0 +1,40 @@
+"""Lines of programs, in the form that the log has.
+
+In JSON mode every line is JSON: PostgreSQL, the mail sink and libraries in C write plain text.
+"""
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+Wrap = Callable[[str, str], str]
+"""Turns the name of a program and a line of it into a line of the log."""
+
+
+def as_it_is(_name: str, line: str) -> str:
+    """Return the line."""
+    return line
+
+
+def as_json(name: str, line: str) -> str:
+    """Return the line if it is a JSON object; if not, an event with the line."""
+    if _is_object(line):
+        return line
+    return event(name, line)
+
+
+def event(name: str, text: str, **facts: object) -> str:
+    """Return an event of a program as a JSON object."""
+    now = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    told = {"timestamp": now, "level": "info", "service": name, "event": text, **facts}
+    return json.dumps(told, ensure_ascii=False)
+
+
+def _is_object(line: str) -> bool:
+    if not line.startswith("{"):
+        return False
+    try:
+        json.loads(line)
+    except ValueError:
+        return False
+    return True
