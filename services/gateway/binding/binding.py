@@ -106,7 +106,7 @@ class RequestBinder:
             return {}
         field = self._body_field
         if not body.strip(SPACE):
-            return {field.json_name: {}} if field and field.form else {}
+            return {field.name: {}} if field and field.form else {}
         try:
             value = strictjson.read(body)
         except strictjson.JsonError as error:
@@ -115,7 +115,7 @@ class RequestBinder:
             return self._form.read(value, "", v)
         if value is None and not field.reader.takes_null:
             return {}
-        return {field.json_name: field.read(value, field.json_name, v)}
+        return {field.name: field.read(value, field.json_name, v)}
 
     def _read_query(self, query: bytes, tree: dict[str, Any], v: BindingViolations) -> None:
         for name, text in _parameters(query):
@@ -149,7 +149,7 @@ class RequestBinder:
             v.add(leaf.path, str(error))
             return
         holder = _holder(tree, leaf, v)
-        name = leaf.fields[-1].json_name
+        name = leaf.fields[-1].name
         if holder.get(name, value) not in (value, None):
             v.add(leaf.path, "must have the value that the path has")
             return
@@ -196,7 +196,7 @@ def _path_leaf(form: MessageForm, name: str) -> Leaf:
 
 def _put(tree: dict[str, Any], leaf: Leaf, value: Any, v: BindingViolations) -> None:
     holder = _holder(tree, leaf, v)
-    name = leaf.fields[-1].json_name
+    name = leaf.fields[-1].name
     if leaf.repeated:
         holder.setdefault(name, []).append(value)
     elif name in holder:
@@ -209,10 +209,10 @@ def _put(tree: dict[str, Any], leaf: Leaf, value: Any, v: BindingViolations) -> 
 def _holder(tree: dict[str, Any], leaf: Leaf, v: BindingViolations) -> dict[str, Any]:
     """Return the object that holds a field; make it if it is absent."""
     for field in leaf.fields[:-1]:
-        inner = tree.get(field.json_name)
+        inner = tree.get(field.name)
         if inner is None:
             field.refuse_siblings(tree, leaf.path, v)
-            inner = tree[field.json_name] = {}
+            inner = tree[field.name] = {}
         tree = inner
     return tree
 

@@ -34,11 +34,10 @@ class Inference:
             in_path: The JSON names of the fields that the path binds. They identify the
                 resource, so a request cannot change them.
         """
-        name = self.resource.json_name
-        held = tree.get(name)
+        held = tree.get(self.resource.name)
         if not isinstance(held, dict) or self.resource.form is None:
             return ()
-        return list(_paths(self.resource.form, held, "", name, in_path))
+        return list(_paths(self.resource.form, held, "", self.resource.json_name, in_path))
 
     def set_unless_given(self, message: Message, paths: Sequence[str]) -> None:
         """Put the mask into a request that has none."""
@@ -78,7 +77,8 @@ def _paths(
     form: MessageForm, held: dict[str, Any], prefix: str, place: str, in_path: Container[str]
 ) -> Iterator[str]:
     for name, value in held.items():
-        field, here = form.exact_fields[name], f"{place}.{name}"
+        field = form.by_name[name]
+        here = f"{place}.{field.json_name}"
         if here in in_path:
             continue
         if field.form is not None and value:

@@ -1,13 +1,15 @@
 """The JSON forms of messages: JSON values are checked against message types, field by field.
 
-A valid value comes out in one form (JSON names, numbers as numbers). So path, query and body
-can be compared and merged, and the codec accepts the result. The check reports every wrong
-field with its place, not only the first.
+A valid value comes out in one form (proto names, numbers as numbers). So path, query and body
+can be compared and merged, and the codec accepts the result. It gets proto names, because it
+takes a name for one of these first, and the JSON name of one field may be that of another. The
+check reports every wrong field with its place, not only the first.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import KW_ONLY, dataclass, field
 from functools import cached_property
 from typing import Any, Final
@@ -45,6 +47,7 @@ WRAPPERS: Final = {
         "Double", "Float", "Int64", "UInt64", "Int32", "UInt32", "Bool", "String", "Bytes",
     )
 }  # fmt: skip
+EMPTY: Final = "google.protobuf.Empty"
 NULL_VALUE: Final = "google.protobuf.NullValue"
 SPECIAL: Final = {ANY, FIELD_MASK, *STRUCTS, *IN_STRINGS, *WRAPPERS}
 """Messages that have a JSON form of their own."""
@@ -72,12 +75,12 @@ class ValueReader:
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A field of a message; `oneof_siblings` are the JSON names of the others of its oneof."""
+    """A field of a message; `oneof_siblings` are the others of its oneof, name to JSON name."""
 
     name: str
     json_name: str
     reader: ValueReader
-    oneof_siblings: frozenset[str]
+    oneof_siblings: Mapping[str, str]
     repeated: bool
     map: bool
 
@@ -92,9 +95,9 @@ class Field:
 
     def refuse_siblings(self, holder: dict[str, Any], path: str, v: BindingViolations) -> None:
         """Note a violation if the object holds another field of the same oneof."""
-        for sibling in self.oneof_siblings:
-            if holder.get(sibling) is not None:
-                v.add(path, f"cannot be set together with `{sibling}`")
+        for name, json_name in self.oneof_siblings.items():
+            if holder.get(name) is not None:
+                v.add(path, f"cannot be set together with `{json_name}`")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -160,6 +163,8 @@ class MessageForms:
             return None
         rest = {name: each for name, each in value.items() if name != "@type"}
         reader = self.reader(message)
+        if message.type_name == EMPTY and rest == {"value": {}}:
+            rest = {}  # Go gives Empty a JSON form of its own.
         if reader.form is not None:
             return {"@type": url, **reader.form.read(rest, path, v)}
         if rest.keys() != {"value"}:
@@ -180,11 +185,14 @@ class MessageForm:
     message: DescMessage
 
     @cached_property
+    def by_name(self) -> dict[str, Field]:
+        """The fields by proto name."""
+        return {desc.name: _field(self.forms, desc) for desc in self.message.fields}
+
+    @cached_property
     def fields(self) -> dict[str, Field]:
-        """The fields by every name that JSON may use."""
-        made = [_field(self.forms, desc) for desc in self.message.fields]
-        by_name = {field.name: field for field in made}
-        by_name |= {field.json_name: field for field in made}
+        """The fields by every name that JSON may use. A JSON name wins over a proto name."""
+        by_name = dict(self.exact_fields)
         if self.forms.fold_first_letter:
             for name, field in list(by_name.items()):
                 by_name.setdefault(name[:1].swapcase() + name[1:], field)
@@ -193,9 +201,7 @@ class MessageForm:
     @cached_property
     def exact_fields(self) -> dict[str, Field]:
         """The fields by proto name and JSON name."""
-        fields = self.fields.values()
-        names = {field.name: field for field in fields}
-        return names | {field.json_name: field for field in fields}
+        return self.by_name | {field.json_name: field for field in self.by_name.values()}
 
     def read(self, value: Any, path: str, v: BindingViolations) -> dict[str, Any]:
         """Read an object. Fields that are null stay, because they were present."""
@@ -210,19 +216,19 @@ class MessageForm:
                     v.add(joined(path, name), "is not a field")
                 continue
             place = joined(path, field.json_name)
-            if field.json_name in out:
+            if field.name in out:
                 v.add(place, "is given twice")
             elif each is None and not field.reader.takes_null:
-                out[field.json_name] = None
+                out[field.name] = None
             else:
                 field.refuse_siblings(out, place, v)
-                out[field.json_name] = field.read(each, place, v)
+                out[field.name] = field.read(each, place, v)
         return out
 
 
 def _field(forms: MessageForms, desc: DescField) -> Field:
     value = desc.value
-    siblings: frozenset[str] = frozenset()
+    siblings: dict[str, str] = {}
     if isinstance(value, DescFieldValueList):
         item = forms.reader(value.element)
         reader = ValueReader(_list_reader(item), item.from_text, item.form)
@@ -230,7 +236,9 @@ def _field(forms: MessageForms, desc: DescField) -> Field:
         reader = ValueReader(_map_reader(from_text_of(value.key), forms.reader(value.value)))
     else:
         if value.oneof is not None:
-            siblings = frozenset(each.json_name for each in value.oneof.fields if each is not desc)
+            siblings = {
+                each.name: each.json_name for each in value.oneof.fields if each is not desc
+            }
         reader = forms.reader(_type_of(desc))
     return Field(
         name=desc.name,
@@ -317,10 +325,14 @@ def _instance_check(type_: type, words: str) -> Check:
 def _codec_check(message: DescMessage) -> Check:
     type_ = message.type
     name = message.name
+    # The codec takes "3.s", too.
+    is_whole = re.compile(r"(?!.*\.(?![0-9]))" if message.type_name in IN_STRINGS else "").match
 
     def check(value: Any) -> Any:
         if not isinstance(value, str):
             raise ValueError(f"must be a string that holds a {name}")
+        if not is_whole(value):
+            raise ValueError(f"is not a {name} in its JSON form")
         try:
             # Write it again, too: the codec reads field masks that it cannot write.
             message_from_json_value(type_, value).to_json()

@@ -12,9 +12,12 @@ import math
 import re
 import struct
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any, Final
 
 from protobuf import DescEnum, ScalarType
+
+from services.gateway.binding.strictjson import Number
 
 _INTEGER = re.compile(r"-?[0-9]{1,40}", re.ASCII)
 _NUMBER = re.compile(r"-?[0-9]{1,400}(\.[0-9]{1,400})?([eE][+-]?[0-9]{1,4})?", re.ASCII)
@@ -87,36 +90,42 @@ def from_path(read: FromText) -> FromText:
 
 def _integer_check(least: int, most: int) -> Check:
     def check(value: Any) -> int:
-        number = value if type(value) is int else _whole(value)
-        if not least <= number <= most:
+        if type(value) is not int:
+            return _whole(value, least, most)
+        if not least <= value <= most:
             raise ValueError(f"must be between {least} and {most}")
-        return number
+        return value
 
     return check
 
 
-def _whole(value: Any) -> int:
-    """Read a whole number in the other forms of ProtoJSON: 1.0, 1e2, "1"."""
-    if isinstance(value, str):
-        if _INTEGER.fullmatch(value):
-            return int(value)
-        value = _number_from(value)
-    if not isinstance(value, float) or not value.is_integer():
+def _whole(value: Any, least: int, most: int) -> int:
+    """Read a whole number in the other forms of ProtoJSON: 1.0, 1e2, "1".
+
+    A float would lose digits, so the text of the number is read.
+    """
+    text = value.text if isinstance(value, Number) else value
+    if isinstance(value, bool) or not isinstance(text, str):
         raise ValueError("must be a whole number")
-    return int(value)
+    number = Decimal(_plain_number(text))
+    if not least <= number <= most:
+        raise ValueError(f"must be between {least} and {most}")
+    if number != number.to_integral_value():
+        raise ValueError("must be a whole number")
+    return int(number)
 
 
-def _number_from(text: str) -> float:
+def _plain_number(text: str) -> str:
     if not _NUMBER.fullmatch(text):
         raise ValueError("must be a number")
-    return float(text)
+    return text
 
 
 def _double(value: Any) -> float | str:
     if isinstance(value, str):
         if value in _INFINITE:
             return value
-        value = _number_from(value)
+        value = float(_plain_number(value))
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ValueError("must be a number")
     number = float(value)
@@ -152,7 +161,10 @@ def _bytes(value: Any) -> str:
     if not isinstance(value, str):
         raise ValueError("must be a string in base64")
     standard = value.replace("-", "+").replace("_", "/").rstrip("=")
-    padded = standard + "=" * (-len(standard) % 4)
+    padding = "=" * (-len(standard) % 4)
+    padded = standard + padding
+    if len(value) not in (len(standard), len(padded)):
+        raise ValueError("must be a string in base64")
     try:
         return base64.b64encode(base64.b64decode(padded, validate=True)).decode()
     except (binascii.Error, ValueError):

@@ -10,7 +10,7 @@ import json
 import math
 import re
 from itertools import accumulate
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NoReturn, Self
 
 DEPTH_MAX: Final = 100
 DIGITS_MAX: Final = 40
@@ -19,6 +19,22 @@ DIGITS_MAX: Final = 40
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*"?', re.DOTALL)
 _NO_BRACKET = re.compile(r"[^\[\]{}]+")
 _STEP: Final = {"{": 1, "[": 1, "}": -1, "]": -1}
+
+
+class Number(float):
+    """A number with a fraction, an exponent or many digits, and its text.
+
+    A float has 53 bits, so an integer field reads the text.
+    """
+
+    __slots__ = ("text",)
+    text: str
+
+    def __new__(cls, text: str) -> Self:
+        """Read the text of a JSON number."""
+        made = super().__new__(cls, text)
+        made.text = text
+        return made
 
 
 class JsonError(ValueError):
@@ -79,12 +95,12 @@ def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return members
 
 
-def _integer(text: str) -> int | float:
+def _integer(text: str) -> int | Number:
     return int(text) if len(text) <= DIGITS_MAX else _float(text)
 
 
-def _float(text: str) -> float:
-    number = float(text)
+def _float(text: str) -> Number:
+    number = Number(text)
     if math.isinf(number):
         raise JsonError("must not hold a number that is too large for a double")
     return number
