@@ -11,6 +11,7 @@ from typing import Final
 
 import psycopg
 
+from services.cli.databases import connect
 from services.kernel.sagas.clocks import FAR_APART_SECONDS
 
 SAMPLES: Final = 3
@@ -55,8 +56,7 @@ def differences(urls: Mapping[str, str]) -> list[Difference]:
 
 def _read(url: str) -> _Reading:
     """Read a clock a few times, and trust the reading that took the least time."""
-    with psycopg.connect(url, autocommit=True) as connection:
-        connection.read_only = True
+    with connect(url) as connection:
         return min((_read_once(connection) for _ in range(SAMPLES)), key=lambda each: each.error)
 
 

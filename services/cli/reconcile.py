@@ -2,14 +2,15 @@
 
 import asyncio
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 if TYPE_CHECKING:
     from services.cli.clocks import Difference
-    from services.cli.reconciler import Finding
+    from services.cli.comparison import Finding
     from services.cli.system import System
 
 
@@ -25,42 +26,62 @@ def reconcile(
             metavar="MINUTES", min=0.01, help="compare again after so many minutes, until stopped"
         ),
     ] = None,
+    min_age: Annotated[
+        float,
+        typer.Option(
+            metavar="MINUTES", min=0, help="leave alone what is younger: a saga may be at work"
+        ),
+    ] = 60,
 ) -> None:
     """Compare Auth, Profile and Commerce, also their clocks, and print their differences."""
     from services.cli.errors import CommandError
     from services.cli.reconciler import TooManyError
     from services.cli.system import System
 
+    age = timedelta(minutes=min_age)
     system = System()
     with system.running_postgres():
         if every is not None:
-            asyncio.run(_again_and_again(system, mend=mend, pause_seconds=every * 60))
+            asyncio.run(_again_and_again(system, mend=mend, min_age=age, pause_seconds=every * 60))
             return
         try:
-            agrees = asyncio.run(_look(system, mend=mend))
+            agrees = asyncio.run(_look(system, mend=mend, min_age=age))
         except TooManyError as error:
             raise CommandError(str(error)) from None
     if not agrees:
         raise typer.Exit(1)
 
 
-async def _again_and_again(system: "System", *, mend: bool, pause_seconds: float) -> None:
+async def _again_and_again(
+    system: "System", *, mend: bool, min_age: timedelta, pause_seconds: float
+) -> None:
     """Compare until SIGTERM or SIGINT; print a failure, such as a database that is down."""
     import psycopg
 
+    from services.cli.failovers import Watch
     from services.cli.reconciler import TooManyError
+    from services.cli.system import DATABASES
     from services.kernel.signals import until_stopped
 
+    watch = Watch([system.database_url(service) for service in DATABASES])
+    await asyncio.to_thread(watch.has_moved)  # know where each is before the first look
     stopped = asyncio.create_task(until_stopped())
+    age, mends = min_age, mend
     while not stopped.done():
         try:
-            await _look(system, mend=mend)
+            await _look(system, mend=mends, min_age=age)
         except (TooManyError, psycopg.OperationalError) as error:
             print(f"lockstep: {str(error).strip()}", file=sys.stderr, flush=True)
-        await asyncio.wait([stopped], timeout=pause_seconds)
+        age, mends = min_age, mend
+        if await watch.until_failover(stopped, pause_seconds):
+            print(
+                "a server has failed over: all ages are compared, and nothing is mended",
+                flush=True,
+            )
+            age, mends = timedelta(0), False
 
 
-async def _look(system: "System", *, mend: bool) -> bool:
+async def _look(system: "System", *, mend: bool, min_age: timedelta) -> bool:
     """Compare once, and mend if `mend`; return whether the databases agree now.
 
     Clocks that are far apart are printed; only an administrator can set a clock.
@@ -68,20 +89,44 @@ async def _look(system: "System", *, mend: bool) -> bool:
     Raises:
         TooManyError: There are too many differences; nothing was mended.
     """
-    from services.cli.clocks import differences
-    from services.cli.reconciler import compare
+    from services.cli import clocks
+    from services.cli.comparison import differences
     from services.cli.system import DATABASES
 
     urls = {service: system.database_url(service) for service in DATABASES}
-    clocks = await asyncio.to_thread(differences, urls)
-    findings = await asyncio.to_thread(compare, urls)
+    apart = await asyncio.to_thread(clocks.differences, urls)
+    for clock in apart:
+        _print("found", clock)
+    found = differences(urls, min_age=min_age)
+    told, mendable = await asyncio.to_thread(_tell, found, mend=mend)
     mended: list[Finding] = []
     try:
-        if mend:
-            mended = await _mend(system, findings)
+        if mendable:
+            mended = await _mend(system, mendable)
     finally:
-        _print(clocks, findings, mended)
-    return not clocks and len(mended) == len(findings)
+        for each in mendable:
+            _print("mended" if each in mended else "found", each)
+    if not (apart or told or mendable):
+        print("everything agrees", flush=True)
+    return not apart and not told and len(mended) == len(mendable)
+
+
+def _tell(findings: Iterable["Finding"], *, mend: bool) -> tuple[int, list["Finding"]]:
+    """Print what is not to be mended, as it is found; return its number, and the rest.
+
+    However much disagrees, no more is kept than what tells that it is too much.
+    """
+    from services.cli.reconciler import MENDABLE, MENDED_AT_ONCE
+
+    told = 0
+    mendable: list[Finding] = []
+    for each in findings:
+        if mend and each.kind in MENDABLE and len(mendable) <= MENDED_AT_ONCE:
+            mendable.append(each)
+        else:
+            told += 1
+            _print("found", each)
+    return told, mendable
 
 
 async def _mend(system: "System", findings: Sequence["Finding"]) -> list["Finding"]:
@@ -99,13 +144,5 @@ async def _mend(system: "System", findings: Sequence["Finding"]) -> list["Findin
         return await Mender(auth, profile).mend(findings)
 
 
-def _print(
-    clocks: Sequence["Difference"], findings: Sequence["Finding"], mended: Sequence["Finding"]
-) -> None:
-    for clock in clocks:
-        print(f"found: {clock}", flush=True)
-    for finding in findings:
-        state = "mended" if finding in mended else "found"
-        print(f"{state}: {finding.kind} {finding.id}", flush=True)
-    if not clocks and not findings:
-        print("everything agrees", flush=True)
+def _print(state: str, found: "Finding | Difference") -> None:
+    print(f"{state}: {found}", flush=True)

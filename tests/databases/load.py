@@ -29,7 +29,7 @@ from services.kernel.ids import new_id
 PASSWORD = "Secure-Horse-42"
 PRICE, STOCK, FUNDS = 500, 1_000_000, 100_000_000
 # So long may anything take that works again.
-PATIENCE_SECONDS = 60.0
+PATIENCE_SECONDS = 120.0
 
 Metadata = tuple[tuple[str, str], ...]
 
@@ -107,6 +107,7 @@ class Load:
     def __init__(self, targets: Mapping[str, str], urls: Mapping[str, str], name: str) -> None:
         self.registrations, self.orders = Kept(), Kept()
         self.product: UUID = new_id()
+        self.patience_seconds = PATIENCE_SECONDS
         self.buyers: list[Buyer] = []
         self._targets, self._urls, self._name = targets, urls, name
         self._numbers = itertools.count(1)

@@ -11,7 +11,8 @@ import psycopg
 import pytest
 
 from services.cli import reconciler
-from services.cli.reconciler import Finding, Kind, Mender, TooManyError, compare
+from services.cli.comparison import Finding, Kind
+from services.cli.reconciler import Mender, TooManyError, compare
 from services.common.service import opened
 from services.kernel.db.database import Database
 from services.kernel.ids import new_id
