@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import structlog
 from opentelemetry.metrics import Meter
@@ -17,6 +17,7 @@ from services.gateway.binding.protojson import MessageForms
 from services.gateway.binding.routes import DuplicateRouteError, Router
 from services.gateway.binding.system import SystemParameters
 from services.gateway.http.app import Gateway
+from services.gateway.http.conditions import EtagForms
 from services.gateway.http.config import ANSWER_BYTES, GatewayConfig
 from services.gateway.http.cors import Cors
 from services.gateway.http.door import Door
@@ -53,6 +54,7 @@ class Shared:
     forms: MessageForms
     failures: Failures
     answer_bytes: int = ANSWER_BYTES
+    etags: EtagForms = field(default_factory=EtagForms)
 
 
 def find_api(registry: Registry, upstreams: Mapping[str, Upstream], *, strict: bool = True) -> Api:
@@ -96,6 +98,7 @@ def build_router(api: Api, shared: Shared) -> Router[Transcoder]:
                 upstream=upstream,
                 invoke=invoke,
                 answer_bytes=shared.answer_bytes,
+                etags=shared.etags,
             )
             router.add(binding.method, binding.template, transcoder)
     return router

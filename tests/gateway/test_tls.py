@@ -219,11 +219,12 @@ def encrypted() -> bytes:
 
 
 async def test_a_certificate_without_its_key_is_a_wrong_setting(
-    monkeypatch: pytest.MonkeyPatch, pair: Pair
+    monkeypatch: pytest.MonkeyPatch, pair: Pair, library_file: Path
 ) -> None:
+    given = ("--descriptors", str(library_file), "--upstream", f"{SERVICE}=127.0.0.1:1")
     monkeypatch.setenv("LOCKSTEP_GATEWAY_TLS_CERT", str(pair.cert))
     assert "must be set together with LOCKSTEP_GATEWAY_TLS_CERT" in await failure_of()
     monkeypatch.setenv("LOCKSTEP_GATEWAY_TLS_KEY", str(pair.cert.with_name("absent")))
-    text = await failure_of("--port", "0")
+    text = await failure_of(*given, "--port", "0")
     assert text.startswith("gateway: cannot use the certificate ")
     assert len(text.splitlines()) == 1

@@ -11,7 +11,9 @@ PROBLEM: Final = "application/problem+json"
 _RANGES: Final = {JSON: (JSON, "application/*", "*/*"), PROBLEM: (PROBLEM,)}
 _QUALITY = re.compile(r"q=(0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)", re.IGNORECASE)
 _JSON_TYPE = re.compile(r"application/(?:[a-z0-9.!#$&^_-]+\+)?json", re.IGNORECASE)
-_ENTITY_TAG = re.compile(r'(?:W/)?"[\x21\x23-\x7e]*"')
+ENTITY_TAG: Final = r'(?:W/)?"[\x21\x23-\x7e]*"'
+
+_ENTITY_TAG = re.compile(ENTITY_TAG)
 _TAG_TEXT = re.compile(r"[\x21\x23-\x7e]+")
 
 

@@ -10,25 +10,24 @@ from urllib.parse import quote
 
 import grpc
 import structlog
-from protobuf import (
-    DescField,
-    DescFieldValueScalar,
-    DescMessage,
-    Message,
-    Registry,
-    ScalarType,
-)
+from protobuf import DescField, DescMessage, Message, Registry
 
 from services.gateway.binding.binding import RequestBinder
 from services.gateway.binding.descriptors import PLACE, Binding, Rpc, field_at
 from services.gateway.binding.protojson import MessageForms
-from services.gateway.http.errors import Failures
+from services.gateway.http.conditions import (
+    PRECONDITION_FAILED,
+    Condition,
+    EtagForms,
+    is_etag,
+    is_mismatch,
+)
+from services.gateway.http.errors import Failure, Failures
 from services.gateway.http.headers import passed_out
 from services.gateway.http.messages import NO_CONTENT, ClientGone, Request, Response
 from services.gateway.http.negotiation import entity_tag, none_match
 from services.gateway.http.upstream import Invoke, Metadata, Upstream
 
-ETAG: Final = "etag"
 IN_THREAD_ABOVE_BYTES: Final = 64 * 1024
 """Larger bodies may take more than 10 ms to read, too long for the event loop."""
 
@@ -59,6 +58,7 @@ class Transcoder:
         upstream: The upstream of the service.
         invoke: The function that calls the method.
         answer_bytes: The largest answer.
+        etags: The forms of etags.
 
     Raises:
         ValueError: The binding or the `location` of the method's options is invalid.
@@ -74,6 +74,7 @@ class Transcoder:
         upstream: Upstream,
         invoke: Invoke,
         answer_bytes: int,
+        etags: EtagForms,
     ) -> None:
         self.name: Final = rpc.name
         self.upstream: Final = upstream
@@ -82,6 +83,8 @@ class Transcoder:
         self._body = binding.body
         self._request = rpc.desc.input
         self._encoder = Encoder(rpc, forms.registry)
+        service = rpc.desc.parent.type_name
+        self._condition = Condition(rpc.desc.input, binding, service, etags)
         self._failures = failures
         self._invoke = invoke
         self._answer_bytes = answer_bytes
@@ -100,21 +103,44 @@ class Transcoder:
             message = await asyncio.to_thread(self._binder.message, path, request.query, body)
         else:
             message = self._binder.message(path, request.query, body)
-        data, headers = await self._call(request, message.to_binary(), call)
+        data, headers = await self._call_if(request, message, call)
         response = self._encode(data, self._binder.wants_enum_numbers(request.query))
         for name, value in headers.items():
             response.headers.setdefault(name, value)
         return _unless_known(request, response)
+
+    async def _call_if(
+        self, request: Request, message: Message, call: UpstreamCall
+    ) -> tuple[bytes | None, dict[str, str]]:
+        """Make the call on the condition that `If-Match` or the request's etag sets."""
+        if_match = request.header(b"if-match")
+        *first, last = self._condition.etags(if_match, message)
+        for etag in first:
+            self._condition.fill(message, etag)
+            try:
+                return await self._call(request, message.to_binary(), call)
+            except Failure as failure:
+                if not is_mismatch(failure):
+                    raise
+        self._condition.fill(message, last)
+        try:
+            return await self._call(request, message.to_binary(), call)
+        except Failure as failure:
+            if if_match and is_mismatch(failure):
+                failure.status = PRECONDITION_FAILED
+            raise
 
     def _encode(self, data: bytes | None, as_numbers: bool) -> Response:  # noqa: FBT001
         # gRPC gives None for a call that succeeded without an answer.
         if data is not None and len(data) > self._answer_bytes:
             raise self._failures.answer_too_large()
         try:
-            return self._encoder.encode(data, enum_numbers=as_numbers)
+            response, etag = self._encoder.encode(data, enum_numbers=as_numbers)
         except AnswerError as error:
             log.warning("wrong answer", rpc=self.name, reason=str(error))
             raise self._failures.wrong_answer(self.name) from None
+        self._condition.learn(etag)
+        return response
 
     async def _call(
         self, request: Request, data: bytes, call: UpstreamCall
@@ -149,14 +175,17 @@ class Encoder:
         self._registry = registry
         self._status = rpc.rule.success_status
         self._location = _location(rpc.desc.output, rpc.rule.location)
-        self._etag = next(filter(_is_etag, rpc.desc.output.fields), None)
+        self._etag = next(filter(is_etag, rpc.desc.output.fields), None)
 
-    def encode(self, data: bytes | None, *, enum_numbers: bool = False) -> Response:
+    def encode(self, data: bytes | None, *, enum_numbers: bool = False) -> tuple[Response, str]:
         """Write the message in JSON; fields without presence are always there.
 
         Args:
             data: The message.
             enum_numbers: Whether enums are written as numbers, and not by their names.
+
+        Returns:
+            The response, and the etag in the message.
 
         Raises:
             AnswerError: The data is not a message of the type, or the message has no JSON form.
@@ -165,15 +194,14 @@ class Encoder:
         message = self._read(data)
         if self._status not in NO_CONTENT:
             response.body = self._write(message, enum_numbers=enum_numbers)
-        if self._etag is not None:
-            tag = entity_tag(message[self._etag])
-            if tag:
-                response.headers["etag"] = tag
+        etag: str = message[self._etag] if self._etag is not None else ""
+        if tag := entity_tag(etag):
+            response.headers["etag"] = tag
         if self._location is not None:
             location = _fill(self._location, message)
             if location:
                 response.headers["location"] = location
-        return response
+        return response, etag
 
     def _read(self, data: bytes | None) -> Message:
         if data is None:
@@ -220,12 +248,6 @@ def _fill(location: Location, message: Message) -> str:
             return ""
         out.append(quote(str(value), safe=""))
     return "".join(out)
-
-
-def _is_etag(field: DescField) -> bool:
-    value = field.value
-    is_text = isinstance(value, DescFieldValueScalar) and value.scalar is ScalarType.STRING
-    return field.name == ETAG and is_text
 
 
 def _unless_known(request: Request, response: Response) -> Response:

@@ -16,6 +16,7 @@ from protobuf import (
 
 from services.gateway.binding.descriptors import PUBLIC_ACCESS, WHOLE, Binding, Rpc, field_at
 from services.gateway.binding.protojson import SPECIAL, STRUCTS
+from services.gateway.http.conditions import checks_if_match
 from services.gateway.http.config import ApiInfo
 from services.gateway.http.messages import NO_CONTENT
 from services.gateway.openapi import paths
@@ -47,6 +48,12 @@ IDEMPOTENCY_KEY: Final = {
 SECURITY: Final[dict[str, list[dict[str, list[str]]]]] = {
     PUBLIC_ACCESS: [],
     "": [{}, {"bearer": []}],
+}
+IF_MATCH: Final = {
+    "name": "If-Match",
+    "in": "header",
+    "description": "Change the resource only if its ETag is one of these; otherwise answer 412.",
+    "schema": {"type": "string", "minLength": 1},
 }
 HEADERS: Final = {
     "X-Request-Id": {"description": "Identifies the request.", "schema": {"type": "string"}},
@@ -143,7 +150,7 @@ class _Document:
         }
         if binding.body:
             operation["requestBody"] = self._body(rpc, binding)
-        operation["responses"] = self._responses(rpc)
+        operation["responses"] = self._responses(rpc, binding)
         operation["security"] = SECURITY.get(rpc.rule.access, [{"bearer": []}])
         operation["x-path-template"] = binding.path
         if rpc.desc.deprecated:
@@ -198,6 +205,8 @@ class _Document:
             }
         if rpc.rule.takes_idempotency_key:
             yield dict(IDEMPOTENCY_KEY)
+        if checks_if_match(rpc.desc.input, binding):
+            yield dict(IF_MATCH)
 
     def _body(self, rpc: Rpc, binding: Binding) -> Schema:
         mode = Mode.PATCH if binding.method == "PATCH" else Mode.INPUT
@@ -223,7 +232,7 @@ class _Document:
             return self._schemas.object(field.value.message, mode, inner)
         return self._schemas.described(field, mode)
 
-    def _responses(self, rpc: Rpc) -> dict[str, Any]:
+    def _responses(self, rpc: Rpc, binding: Binding) -> dict[str, Any]:
         output = rpc.desc.output
         headers = {"X-Request-Id": HEADERS["X-Request-Id"]}
         if rpc.rule.location:
@@ -234,8 +243,10 @@ class _Document:
         if rpc.rule.success_status not in NO_CONTENT:
             schema = self._schemas.reference(output, Mode.OUTPUT)
             success["content"] = {JSON: {"schema": schema}}
-        is_open = rpc.rule.access == PUBLIC_ACCESS
-        statuses = [str(each) for each in ERROR_STATUSES if not (is_open and each in (401, 403))]
+        never = {401, 403} if rpc.rule.access == PUBLIC_ACCESS else set[int]()
+        if not checks_if_match(rpc.desc.input, binding):
+            never.add(412)
+        statuses = [str(each) for each in ERROR_STATUSES if each not in never]
         self._statuses.update(statuses)
         errors = {each: {"$ref": f"#/components/responses/{each}"} for each in statuses}
         default = {"default": {"$ref": "#/components/responses/default"}}

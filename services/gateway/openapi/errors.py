@@ -7,7 +7,9 @@ from typing import Any, Final
 
 from services.gateway.http.errors import PHRASES
 
-ERROR_STATUSES: Final = (400, 401, 403, 404, 406, 408, 409, 413, 415, 429, 500, 501, 503, 504)
+ERROR_STATUSES: Final = (
+    400, 401, 403, 404, 406, 408, 409, 412, 413, 415, 429, 500, 501, 503, 504,
+)  # fmt: skip
 RETRIED: Final = {"429", "503"}
 
 EXAMPLE: Final = {
