@@ -146,6 +146,10 @@ class Gateway:
                 ms=round(seconds * 1000, 2),
                 request_id=trace.request_id,
             )
+        # The answer has gone. Its time does not count what the client still sends.
+        if status not in (HTTPStatus.REQUEST_TIMEOUT, CLIENT_CLOSED):
+            size = DISCARD_TIMES * self.limits.body_bytes
+            await request.discard(bytes_max=size, seconds=DISCARD_SECONDS)
 
     async def _respond(self, request: Request, trace: Trace) -> Response | None:
         """Return the response, also of a failure; None if the site may have the path."""
@@ -273,18 +277,11 @@ class Gateway:
             response = self._failed(request, self.failures.no_route())
             await self._send(send, request, trace, response)
             return response.status
-        await self._discard(request)
         return status
 
     async def _send(self, send: Send, request: Request, trace: Trace, response: Response) -> None:
         headers = {REQUEST_ID: trace.request_id, **self.cors.headers(request)}
         await send_response(send, request, response, headers)
-        if response.status != HTTPStatus.REQUEST_TIMEOUT:
-            await self._discard(request)
-
-    async def _discard(self, request: Request) -> None:
-        size = DISCARD_TIMES * self.limits.body_bytes
-        await request.discard(bytes_max=size, seconds=DISCARD_SECONDS)
 
 
 def _with_implied(methods: Collection[str]) -> set[str]:
