@@ -62,16 +62,17 @@ async def test_a_request_is_read_to_its_end_and_no_further(
         reader, writer = await asyncio.open_connection("127.0.0.1", world.client.port)
         async with asyncio.timeout(20):
             await write(writer, packets)
-            answer = await read_final(reader)
-            assert answer.status == framing.status, cut
             if framing.is_last:
-                assert answer.headers["connection"] == "close", cut
-                with contextlib.suppress(ConnectionError):  # the next request was not read
+                # A client that goes on sending may lose the answer (RFC 9112 9.6).
+                with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+                    answer = await read_final(reader)
+                    assert answer.status == framing.status, cut
+                    assert answer.headers["connection"] == "close", cut
                     assert await reader.read() == b"", cut
                 assert calls(world) == expected, cut
             else:
-                following = await read_final(reader)
-                assert following.json["name"] == "next", cut
+                assert (await read_final(reader)).status == framing.status, cut
+                assert (await read_final(reader)).json["name"] == "next", cut
                 assert calls(world) == [*expected, NEXT_CALL], cut
         metadata = [each[2] for each in world.upstream.calls]
         assert not any("authorization" in each for each in metadata), cut
