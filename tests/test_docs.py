@@ -8,8 +8,12 @@ from pathlib import Path
 import pytest
 from lockstep.errors.v1 import error_reason_pb2 as error_pb
 
+from services.auth.domain import codes, ip_limits, passwords, tokens
+from services.auth.store import codes as code_store
+from services.auth.store import credentials, sessions
 from services.kernel import errors as kernel_errors
 from services.kernel.errors import DomainError
+from services.kernel.rpc import access
 
 ROOT = Path(__file__).parents[1]
 CODE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
@@ -22,6 +26,29 @@ def test_the_page_of_errors_has_every_reason() -> None:
         name for name in error_pb.ErrorReason.keys()[1:] if not re.search(rf"\b{name}\b", page)
     ]
     assert missing == []
+
+
+def test_the_page_of_security_has_the_numbers_of_the_code() -> None:
+    page = (ROOT / "docs" / "security.md").read_text()
+    hours, minutes = tokens.ACCESS_SECONDS // 3600, int(codes.LIFE.total_seconds() // 60)
+    for said in (
+        f"| password | {passwords.LENGTH_MIN} characters at least, {passwords.BYTES_MAX} bytes",
+        f"| access token | {hours} hours |",
+        f"| session | {sessions.IDLE.days} days without a refresh",
+        f" {sessions.LIFE.days} days at most |",
+        f"within {int(sessions.GRACE.total_seconds())} seconds",
+        f"more than {access.SERVICE_TOKEN_SECONDS_MAX} are refused",
+        f"| mailed code | six digits, {minutes} minutes, {codes.TRIES_MAX} tries",
+        f"| {int(codes.BETWEEN_SENDS.total_seconds())} seconds apart",
+        f"apart, {codes.SENDS_AN_HOUR} an hour |",
+        f"one account asks for | {codes.CHANGES_AN_HOUR} an hour",
+        f"for one address and purpose | {codes.FAILURES_A_DAY} a day",
+        f"for one account | {credentials.FREE_FAILURES} are free",
+        f"{credentials.WAIT_SECONDS_MAX // 60} minutes at most",
+        f"to one public method | {ip_limits.CALLS_A_MINUTE} a minute",
+        f"answers a repeat for {code_store.REPEATABLE}",
+    ):
+        assert said in page, said
 
 
 def test_every_error_that_is_raised_has_a_reason_of_the_list() -> None:

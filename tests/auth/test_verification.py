@@ -164,6 +164,25 @@ async def test_a_change_needs_the_password_and_counts_wrong_ones(world: World) -
         await world.login(EMAIL)
 
 
+async def test_one_account_mails_five_addresses_an_hour(world: World) -> None:
+    member = await world.member(EMAIL)
+    stranger = await world.member("bob@example.com")
+    for number in range(5):
+        await change(world, member, f"new{number}@example.org")
+    with pytest.raises(ResourceExhausted) as caught:
+        await change(world, member, "new5@example.org")
+    assert caught.value.reason == "TOO_MANY_REQUESTS"
+    assert caught.value.retry_after_seconds is not None
+    assert 3500 < caught.value.retry_after_seconds <= 3600
+    assert await world.sql("SELECT 1 FROM codes WHERE email = 'new5@example.org'") == []
+    await change(world, stranger, "new5@example.org")
+    await world.sql(
+        "UPDATE code_limits SET send_times = "
+        "(SELECT coalesce(array_agg(t - interval '1 hour'), '{}') FROM unnest(send_times) t)"
+    )
+    await change(world, member, "new6@example.org")
+
+
 async def test_a_taken_address_gets_the_same_answer_and_another_mail(world: World) -> None:
     member = await world.member(EMAIL)
     await world.register("bob@example.com")

@@ -34,6 +34,7 @@ REINSTATED_LIFE: Final = timedelta(minutes=5)
 TRIES_MAX: Final = 5
 BETWEEN_SENDS: Final = timedelta(seconds=60)
 SENDS_AN_HOUR: Final = 5
+CHANGES_AN_HOUR: Final = 5
 FAILURES_A_DAY: Final = 10
 HOUR: Final = timedelta(hours=1)
 DAY: Final = timedelta(days=1)
@@ -101,6 +102,20 @@ class Codes:
         flow_id = new_id()
         await self._begin(tx, flow_id, mail, limits)
         return flow_id
+
+    async def count_change(self, tx: Transaction, user_id: UUID) -> None:
+        """Count a change of address that a user asks for, whichever the address is.
+
+        Raises:
+            TooManyRequests: One account would mail too many strangers.
+        """
+        message = b"\0".join((b"code limits", b"changes of a user", user_id.bytes))
+        key = self.secret.lasting_digest(message)
+        limits = await codes.lock_limits(tx, key)
+        asked = _since(limits.sends, limits.now - HOUR)
+        if len(asked) >= CHANGES_AN_HOUR:
+            raise _too_many(until=asked[0] + HOUR, now=limits.now)
+        await codes.store_limits(tx, key, sends=[*asked, limits.now], failures=limits.failures)
 
     async def issue_verification(
         self, tx: Transaction, *, flow_id: UUID, email: CanonicalEmail, to: str, user_id: UUID

@@ -39,7 +39,8 @@ class ChangeEmail:
             InvalidField: The account has this e-mail already.
             InvalidCredentials: The password is wrong, or was replaced meanwhile.
             SessionEnded: The session has ended meanwhile.
-            TooManyRequests: There were too many wrong passwords, or too many codes.
+            TooManyRequests: There were too many wrong passwords, or too many codes, or this
+                user has asked for too many changes.
         """
         user = await self.reauthentication.prove(caller.id, password, client_ip=client_ip)
         if new_email.canonical == user.email:
@@ -50,6 +51,7 @@ class ChangeEmail:
         async def work(tx: Transaction) -> UUID:
             await lock_proven(tx, user, session_id=caller.session_id)
             await self.throttle.succeed(tx, user.email)
+            await self.codes.count_change(tx, user.user_id)
             return await self.codes.send(tx, await _mail(tx, owner, new_email))
 
         return await self.database.transact("email.change", work)
