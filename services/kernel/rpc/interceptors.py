@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import secrets
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
@@ -33,6 +32,7 @@ from services.kernel.errors import (
     Unavailable,
     Violation,
 )
+from services.kernel.rpc import tracing
 from services.kernel.rpc.access import Access
 from services.kernel.rpc.admission import Admission
 from services.kernel.rpc.call import Call, Handler, Method, ServicePrincipal, UserPrincipal
@@ -54,7 +54,6 @@ TEXT_LENGTH_MAX = 300
 
 log = structlog.get_logger("lockstep.call")
 
-_TRACEPARENT = re.compile(r"[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 _REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
 
 
@@ -117,8 +116,7 @@ def trace(method: Method, handler: Handler) -> Handler:  # noqa: ARG001 - every 
     """Give the call its request id and trace id, for the log and for the caller."""
 
     async def handle(call: Call) -> bytes:
-        match = _TRACEPARENT.fullmatch(call.metadata.get("traceparent", ""))
-        call.trace_id = match[1] if match else secrets.token_hex(16)
+        call.trace_id = tracing.begin(call.metadata).trace_id
         given = call.metadata.get("x-request-id", "")
         call.request_id = given if _REQUEST_ID.fullmatch(given) else call.trace_id
         structlog.contextvars.clear_contextvars()

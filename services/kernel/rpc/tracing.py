@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextvars
+import re
 import secrets
-from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Final, TypeVar
 
 import grpc
 import structlog
@@ -12,6 +15,62 @@ from lockstep_clients.details import with_metadata
 
 Request = TypeVar("Request")
 Response = TypeVar("Response")
+
+PARENT: Final = "traceparent"
+STATE: Final = "tracestate"
+STATE_LENGTH_MAX: Final = 512
+# Version 00 ends with the flags. A later version may go on; ff is none.
+_PARENT: Final = re.compile(
+    r"(?:00-{ids}|(?!00|ff)[0-9a-f]{{2}}-{ids}(?:-[\x21-\x7e]*)?)".format(
+        ids="(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
+    )
+)
+
+
+@dataclass(frozen=True, slots=True)
+class TraceContext:
+    """The place of a request in a trace.
+
+    A service that makes no spans passes it on as it came: another parent would be one that
+    nobody has recorded, and other flags would decide for the caller what is sampled.
+
+    Attributes:
+        parent: The value of `traceparent`.
+        state: The value of `tracestate`; empty without one.
+    """
+
+    parent: str
+    state: str = ""
+
+    @property
+    def trace_id(self) -> str:
+        """The id of the trace, 32 hexadecimal digits."""
+        return self.parent[3:35]
+
+
+_current: contextvars.ContextVar[TraceContext | None] = contextvars.ContextVar(
+    "trace_context", default=None
+)
+
+
+def begin(metadata: Mapping[str, str]) -> TraceContext:
+    """Take up the trace of a call, or begin one that is not sampled; return it."""
+    parent, state = metadata.get(PARENT, ""), metadata.get(STATE, "")
+    if _PARENT.fullmatch(parent):
+        trace = TraceContext(parent, state if len(state) <= STATE_LENGTH_MAX else "")
+    else:
+        trace = TraceContext(f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-00")
+    _current.set(trace)
+    return trace
+
+
+def detached() -> contextvars.Context:
+    """Return a context for a task that outlives its request: it has the ids, and nothing else."""
+    context = contextvars.Context()
+    for name, value in structlog.contextvars.get_contextvars().items():
+        context.run(structlog.contextvars.bind_contextvars, **{name: value})
+    context.run(_current.set, _current.get())
+    return context
 
 
 class TraceInterceptor(grpc.aio.UnaryUnaryClientInterceptor):
@@ -26,12 +85,12 @@ class TraceInterceptor(grpc.aio.UnaryUnaryClientInterceptor):
         client_call_details: grpc.aio.ClientCallDetails,
         request: Request,
     ) -> grpc.aio.UnaryUnaryCall[Request, Response]:
-        """Add `traceparent` and `x-request-id`, if the running code has such ids."""
-        ids = structlog.contextvars.get_contextvars()
+        """Add `traceparent`, `tracestate` and `x-request-id`, if the running code has them."""
         details = client_call_details
-        if trace_id := ids.get("trace_id"):
-            span_id = secrets.token_hex(8)
-            details = with_metadata(details, "traceparent", f"00-{trace_id}-{span_id}-01")
-        if request_id := ids.get("request_id"):
+        if (trace := _current.get()) is not None:
+            details = with_metadata(details, PARENT, trace.parent)
+            if trace.state:
+                details = with_metadata(details, STATE, trace.state)
+        if request_id := structlog.contextvars.get_contextvars().get("request_id"):
             details = with_metadata(details, "x-request-id", request_id)
         return await continuation(details, request)

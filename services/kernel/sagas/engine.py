@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import contextvars
 import random
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
@@ -28,6 +27,7 @@ from services.kernel.errors import (
     RequestInProgress,
     SagaNotFound,
 )
+from services.kernel.rpc import tracing
 from services.kernel.sagas import store as saga_store
 from services.kernel.sagas.idempotency import EarlierRequest
 from services.kernel.sagas.leases import PAUSE_FIRST_SECONDS, Lease, LeaseLost, Leases, named
@@ -288,9 +288,7 @@ class SagaEngine:
 
     def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         # A context of its own: the caller's deadline must not bind the saga.
-        context = contextvars.Context()
-        for name, value in structlog.contextvars.get_contextvars().items():
-            context.run(structlog.contextvars.bind_contextvars, **{name: value})
+        context = tracing.detached()
         task = asyncio.get_running_loop().create_task(coroutine, context=context)
         self._tasks.add(task)
         task.add_done_callback(self._ended)
