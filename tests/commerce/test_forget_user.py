@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 
 from lockstep.commerce.v1 import cart_service_pb2 as cart_pb
 from lockstep.commerce.v1 import order_service_pb2 as order_pb
@@ -106,6 +107,22 @@ async def test_who_is_being_refunded_is_not_forgotten(shop: Shop) -> None:
     held.released.set()
     await cancelling
     await shop.forget(buyer)
+
+
+async def test_what_comes_late_forgets_nobody_unless_it_was_done_before(shop: Shop) -> None:
+    """A week later the barrier is cleaned up, and the time in the message refuses it."""
+    buyer, saga_id = await shop.buyer(), new_id()
+    before = await shop.add(buyer, await shop.product())
+    request = order_pb.ForgetUserRequest(saga_id=str(saga_id), user_id=str(buyer.id))
+    request.not_after.FromDatetime(datetime.now(UTC) - timedelta(seconds=5))
+    with refusal("SAGA_CANCELLED", Aborted):
+        await shop.by_auth.ForgetUser(request)
+    assert await shop.cart(buyer) == before
+    request.not_after.FromDatetime(datetime.now(UTC) + timedelta(minutes=1))
+    await shop.by_auth.ForgetUser(request)
+    request.not_after.FromDatetime(datetime.now(UTC) - timedelta(seconds=5))
+    await shop.by_auth.ForgetUser(request)
+    assert not (await shop.cart(buyer)).items
 
 
 async def test_forgetting_and_writing_at_once_leave_nothing(shop: Shop) -> None:

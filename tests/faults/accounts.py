@@ -104,9 +104,6 @@ class Verification(_Member):
 class Deletion(_Member):
     """An account that is erased: everywhere or nowhere."""
 
-    # ForgetUser carries no `not_after`. No network delays a message for a week.
-    outlives_barriers = False
-
     name = "delete"
 
     @property

@@ -84,7 +84,7 @@ async def _play(world: World, run: Run, scenario: Scenario, schedule: Schedule) 
     trace = list(run.trace)
     run.healed = True
     is_aged = run.has_met("age")
-    if run.late and (scenario.outlives_barriers or not is_aged):
+    if run.late:
         await _deliver_late(world, run, scenario)
         _check(run, scenario, outcome)
     if not is_aged:  # keys are kept for a day

@@ -82,8 +82,6 @@ class Scenario:
         coordinator: The letter of the service that is asked.
         refused: Whether a participant is going to refuse.
         keyed: Whether the request takes an idempotency key.
-        outlives_barriers: Whether a message is refused, too, that comes after its barrier was
-            cleaned up.
     """
 
     name = ""
@@ -91,7 +89,6 @@ class Scenario:
     refused = False
     principal: Principal = None
     keyed = True
-    outlives_barriers = True
 
     def __init__(self, world: World) -> None:
         self.number = next(_numbers)

@@ -8,6 +8,8 @@ Profile forgets, and last of all the user goes, whose row drove the saga until t
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
 
 import pydantic
 from lockstep.commerce.v1 import order_service_pb2 as order_pb
@@ -20,8 +22,10 @@ from services.auth.model import Status
 from services.auth.store import accounts, audit, codes
 from services.auth.store.forgetting import FORGETTING
 from services.kernel.db.database import Transaction
+from services.kernel.errors import SagaCancelled
+from services.kernel.rpc.timestamps import timestamp
 from services.kernel.sagas.model import STORED, Nothing, RunningSaga, SagaKind
-from services.kernel.sagas.protocol import ReversibleSaga
+from services.kernel.sagas.protocol import Rejected, ReversibleSaga
 from services.kernel.sagas.remote import saga_step
 
 
@@ -31,6 +35,10 @@ class DeletionPayload:
 
     status: Status
 
+
+# How long after its driver's lease Commerce takes a message. Longer than any network delays one,
+# and shorter than Commerce keeps its refusal (a week): a late message meets one or the other.
+MESSAGE_LIFE: Final = timedelta(days=1)
 
 ACCOUNT_DELETION = SagaKind("account_deletion", DeletionPayload, Nothing, version=1)
 
@@ -48,10 +56,7 @@ class AccountDeletionSaga(ReversibleSaga[DeletionPayload, None, Nothing]):
     async def forward(self, saga: RunningSaga[DeletionPayload]) -> None:
         """Have Commerce agree, end the sessions, and have Profile forget."""
         saga_id, user_id = str(saga.id), str(saga.user_id)
-        with saga_step():
-            await self.orders.ForgetUser(
-                order_pb.ForgetUserRequest(saga_id=saga_id, user_id=user_id)
-            )
+        await self._ask_commerce(saga)
 
         async def end_sessions(tx: Transaction) -> None:
             await end_opened(tx, saga.user_id)
@@ -60,6 +65,21 @@ class AccountDeletionSaga(ReversibleSaga[DeletionPayload, None, Nothing]):
         await self.profiles.ForgetProfile(
             profile_pb.ForgetProfileRequest(saga_id=saga_id, user_id=user_id)
         )
+
+    async def _ask_commerce(self, saga: RunningSaga[DeletionPayload]) -> None:
+        request = order_pb.ForgetUserRequest(
+            saga_id=str(saga.id),
+            user_id=str(saga.user_id),
+            not_after=timestamp(saga.lease_end + MESSAGE_LIFE),
+        )
+        try:
+            with saga_step():
+                await self.orders.ForgetUser(request)
+        except Rejected as refusal:
+            if refusal.error.reason == SagaCancelled.reason:
+                # This driver is late, but another may have had the user forgotten.
+                raise refusal.error from None
+            raise
 
     async def complete(
         self,

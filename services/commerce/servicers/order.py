@@ -14,6 +14,7 @@ from services.commerce.usecases.list_orders import ListOrders
 from services.commerce.usecases.place_order import PlaceOrder
 from services.kernel.paging import page_size
 from services.kernel.rpc.call import Call
+from services.kernel.rpc.timestamps import read_moment
 from services.kernel.sagas.idempotency import RequestKeys
 from services.kernel.validation import Violations
 
@@ -81,5 +82,8 @@ class OrderServicer:
         with Violations() as v:
             saga_id = v.uuid(request.saga_id, "saga_id")
             user_id = v.uuid(request.user_id, "user_id")
-        await self.forget_user(saga_id=saga_id, user_id=user_id)
+            not_after = None
+            if request.HasField("not_after"):
+                not_after = read_moment(v, request, "not_after")
+        await self.forget_user(saga_id=saga_id, user_id=user_id, not_after=not_after)
         return order_pb.ForgetUserResponse()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 from pydantic import TypeAdapter
@@ -24,7 +25,7 @@ class ForgetUser:
 
     database: Database
 
-    async def __call__(self, *, saga_id: UUID, user_id: UUID) -> None:
+    async def __call__(self, *, saga_id: UUID, user_id: UUID, not_after: datetime | None) -> None:
         """Remove the user's cart, take the user out of all orders, refuse later writes.
 
         The first answer to a saga stays, even a refusal: a late duplicate must not
@@ -32,16 +33,19 @@ class ForgetUser:
 
         Raises:
             CheckoutInProgress: An order is being paid or refunded; nothing changed.
+            SagaCancelled: The message comes for the first time, and too late; nothing changed.
         """
 
         async def forget(tx: Transaction) -> bool:
-            return await _forget(tx, saga_id, user_id)
+            return await _forget(tx, saga_id, user_id, not_after)
 
         if not await self.database.transact("ForgetUser", forget):
             raise CheckoutInProgress
 
 
-async def _forget(tx: Transaction, saga_id: UUID, user_id: UUID) -> bool:
+async def _forget(
+    tx: Transaction, saga_id: UUID, user_id: UUID, not_after: datetime | None
+) -> bool:
     """Forget the user, or store the refusal and return False; either is committed."""
 
     async def work() -> Nothing:
@@ -54,7 +58,9 @@ async def _forget(tx: Transaction, saga_id: UUID, user_id: UUID) -> bool:
     if await orders.is_in_flight(tx, user_id):
         await barrier.reject(tx, saga_id=saga_id, branch=BRANCH, error=CheckoutInProgress())
         return False
-    await barrier.once(tx, saga_id=saga_id, branch=BRANCH, not_after=None, work=work, codec=_REPLY)
+    await barrier.once(
+        tx, saga_id=saga_id, branch=BRANCH, not_after=not_after, work=work, codec=_REPLY
+    )
     await carts.delete_cart(tx, user_id)
     await users.remove(tx, user_id)
     return True

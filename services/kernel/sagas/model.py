@@ -143,6 +143,11 @@ class RunningSaga(Generic[P]):
         return self.saga.user_id
 
     @property
+    def lease_end(self) -> datetime:
+        """The time, on the database's clock, until which its driver may drive it alone."""
+        return self.saga.next_run_at
+
+    @property
     def not_after(self) -> datetime:
         """The time after which a participant must refuse; only sagas with a deadline have it.
 
