@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
+from uuid import UUID
 
 from lockstep.auth.v1 import auth_service_pb2 as auth_pb
 from lockstep.auth.v1 import auth_service_pb2_grpc as auth_grpc
 
-from services.auth.domain.codes import code_hmac
-from services.auth.model import CanonicalEmail
 from services.kernel.ids import new_id
 from services.kernel.rpc.call import UserPrincipal
-from tests.faults.scenario import CODE, Outcome, Scenario
-from tests.faults.world import PASSWORD_HASH, SECRETS
+from tests.faults.scenario import CODE, Outcome, Scenario, hmac_of
+from tests.faults.world import PASSWORD_HASH, World
 
 
-class _Member(Scenario):
+class Member(Scenario):
     """Somebody who has an account."""
 
     keyed = False
@@ -31,14 +30,14 @@ class _Member(Scenario):
             "w": self.wallet,
             "f": self.flow,
             "saga": new_id(),
-            "hmac": code_hmac(SECRETS["codes"], self.flow, CanonicalEmail(self.email), CODE),
+            "hmac": hmac_of(self.flow, self.email),
             "hash": PASSWORD_HASH,
         }
-        for sql in _MEMBER:
+        for sql in (*ACCOUNT, *_BELONGINGS):
             self.world.ground.rows(sql, **ids)
 
 
-_MEMBER = (
+ACCOUNT = (
     (
         "INSERT INTO auth.roles (id, name) VALUES (gen_random_uuid(), 'customer')"
         " ON CONFLICT DO NOTHING"
@@ -61,12 +60,33 @@ _MEMBER = (
         "INSERT INTO profile.profiles (id, user_id, saga_id, first_name)"
         " VALUES (gen_random_uuid(), %(u)s, %(saga)s, 'Ada')"
     ),
+)
+_BELONGINGS = (
     "INSERT INTO profile.accounts (id, kind, user_id, balance) VALUES (%(w)s, 'wallet', %(u)s, 0)",
     "INSERT INTO commerce.carts (user_id) VALUES (%(u)s)",
 )
 
 
-class Verification(_Member):
+def traces_of(world: World, user: UUID, email: str) -> Any:
+    """Return what is left of a user, and the status."""
+    return world.ground.one(
+        """SELECT
+          (SELECT count(*) FROM auth.users WHERE id = %(u)s) AS users,
+          (SELECT status FROM auth.users WHERE id = %(u)s) AS status,
+          (SELECT count(*) FROM auth.sessions WHERE user_id = %(u)s) AS sessions,
+          (SELECT count(*) FROM auth.codes WHERE user_id = %(u)s OR email = %(e)s) AS codes,
+          (SELECT count(*) FROM profile.profiles WHERE user_id = %(u)s) AS profiles,
+          (SELECT count(*) FROM profile.accounts WHERE user_id = %(u)s) AS wallets,
+          (SELECT count(*) FROM commerce.carts WHERE user_id = %(u)s) AS carts,
+          (SELECT count(*) FROM commerce.users WHERE user_id = %(u)s) AS locks,
+          (SELECT count(*) FROM commerce.sagas WHERE user_id = %(u)s) AS sagas,
+          (SELECT count(*) FROM commerce.orders WHERE user_id = %(u)s) AS orders""",
+        u=user,
+        e=email,
+    )
+
+
+class Verification(Member):
     """An address that is confirmed: the user and the profile follow."""
 
     name = "verify"
@@ -101,7 +121,77 @@ class Verification(_Member):
         return bool(self.rows().verified)
 
 
-class Deletion(_Member):
+class Disabling(Member):
+    """An account that an administrator disables: the sessions end, the profile is suspended."""
+
+    name = "disable"
+    status = "DISABLED"
+
+    def prepare(self) -> None:
+        super().prepare()
+        self.principal = administrator()
+
+    async def ask(self, wire: Any) -> Any:
+        return await auth_grpc.AuthServiceStub(wire).DisableUser(
+            auth_pb.DisableUserRequest(user_id=str(self.user))
+        )
+
+    def rows(self) -> Any:
+        return self.world.ground.one(
+            "SELECT u.status, u.email_verify_time IS NOT NULL AS verified, p.status AS profile,"
+            " (SELECT count(*) FROM auth.sessions s WHERE s.user_id = u.id) AS sessions"
+            " FROM auth.users u, profile.profiles p WHERE u.id = %(u)s AND p.user_id = %(u)s",
+            u=self.user,
+        )
+
+    def always(self) -> Iterator[str]:
+        now = self.rows()
+        if now.status == "DISABLED" and now.sessions:
+            yield "a disabled user has a session"
+
+    def in_the_end(self, outcome: Outcome) -> Iterator[str]:
+        now = self.rows()
+        usual = "active" if now.verified else "pending"
+        if now.profile != ("suspended" if now.status == "DISABLED" else usual):
+            yield "user and profile do not agree"
+        if outcome.kind == "ok" and not self.happened():
+            yield f"the client was told ok, and the user is {now.status}"
+        if outcome.kind == "fail":
+            yield f"an administrator was refused: {outcome.reason}"
+
+    def happened(self) -> bool:
+        return bool(self.rows().status == self.status)
+
+
+class Enabling(Disabling):
+    """An account that is enabled again: the profile gets back the status that it had."""
+
+    name = "enable"
+    status = "ACTIVE"
+
+    def prepare(self) -> None:
+        super().prepare()
+        for sql in _DISABLED:
+            self.world.ground.rows(sql, u=self.user)
+
+    async def ask(self, wire: Any) -> Any:
+        return await auth_grpc.AuthServiceStub(wire).EnableUser(
+            auth_pb.EnableUserRequest(user_id=str(self.user))
+        )
+
+
+_DISABLED = (
+    "DELETE FROM auth.sessions WHERE user_id = %(u)s",
+    "UPDATE auth.users SET status = 'DISABLED', status_version = 1 WHERE id = %(u)s",
+    ("UPDATE profile.profiles SET status = 'suspended', status_version = 1 WHERE user_id = %(u)s"),
+)
+
+
+def administrator() -> UserPrincipal:
+    return UserPrincipal(id=new_id(), session_id=new_id(), role="admin")
+
+
+class Deletion(Member):
     """An account that is erased: everywhere or nowhere."""
 
     name = "delete"
@@ -116,19 +206,7 @@ class Deletion(_Member):
         )
 
     def traces(self) -> Any:
-        return self.world.ground.one(
-            """SELECT
-              (SELECT count(*) FROM auth.users WHERE id = %(u)s) AS users,
-              (SELECT status FROM auth.users WHERE id = %(u)s) AS status,
-              (SELECT count(*) FROM auth.sessions WHERE user_id = %(u)s) AS sessions,
-              (SELECT count(*) FROM auth.codes WHERE user_id = %(u)s OR email = %(e)s) AS codes,
-              (SELECT count(*) FROM profile.profiles WHERE user_id = %(u)s) AS profiles,
-              (SELECT count(*) FROM profile.accounts WHERE user_id = %(u)s) AS wallets,
-              (SELECT count(*) FROM commerce.carts WHERE user_id = %(u)s) AS carts,
-              (SELECT count(*) FROM commerce.orders WHERE user_id = %(u)s) AS orders""",
-            u=self.user,
-            e=self.email,
-        )
+        return traces_of(self.world, self.user, self.email)
 
     def always(self) -> Iterator[str]:
         now = self.traces()

@@ -131,6 +131,9 @@ class Stage(Protocol):
     def sending(self, method: str, message: bytes) -> None:
         """Look at a message that is about to be sent."""
 
+    def meet(self) -> asyncio.Task[None]:
+        """Send the other request of two that meet."""
+
 
 @dataclass(eq=False)
 class Run:
@@ -337,6 +340,17 @@ async def _behind(run: Run, actor: Actor, edge: str) -> None:
     run.stage.skew(actor, -SKEW_SECONDS)
 
 
+async def _meet(run: Run, actor: Actor, edge: str) -> None:
+    """Let the other request go as far as it can: to its end, or until it waits for a lock."""
+    event = asyncio.Event()
+    other = run.stage.meet()
+    other.add_done_callback(lambda _: event.set())
+    run.overlapping[event] = None
+    asyncio.get_running_loop().call_later(SLOW_SECONDS, event.set)
+    await event.wait()
+    run.overlapping.pop(event, None)
+
+
 async def _stop(run: Run, actor: Actor, edge: str) -> None:
     await run.stage.stop(actor)
 
@@ -362,6 +376,7 @@ _STRIKES = {
     "readonly": _readonly,
     "leave": _leave,
     "jump": _jump,
+    "meet": _meet,
     "age": _age,
     "sweep": _sweep,
     "ahead": _ahead,

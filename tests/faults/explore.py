@@ -79,6 +79,22 @@ async def singles(world: World, kind: type[Scenario], explored: Explored) -> lis
     return found
 
 
+async def meetings(world: World, kind: type[Scenario], explored: Explored) -> list[Result]:
+    """Let two requests meet at every edge of the first one."""
+    plain = await play(world, kind, ())
+    explored.add(plain)
+    found = []
+    for index, edge in enumerate(plain.trace):
+        if _is_idle_claim(plain.trace, index):
+            continue
+        result = await play(world, kind, (Strike(edge, "meet"),))
+        explored.add(result)
+        found.append(result)
+        if edge.startswith("client.") and edge.endswith(".reply"):
+            return found
+    return found
+
+
 def pairs(first: list[Result], *, seed: int) -> Iterator[Schedule]:
     """Yield pairs in a random order: the second fault comes after the first was met."""
     dice = random.Random(seed)

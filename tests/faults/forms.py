@@ -9,7 +9,9 @@ from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
 
-from tests.faults.explore import Explored, pairs, play_pairs, singles
+from tests.faults.explore import Explored, meetings, pairs, play_pairs, singles
+from tests.faults.meeting import Meeting
+from tests.faults.meetings import MEETINGS
 from tests.faults.scenarios import SCENARIOS
 from tests.faults.world import World
 
@@ -18,7 +20,7 @@ IS_LONG = os.environ.get("FAULTS") == "long"
 SHOWN = 5
 
 # Pairs in the short form; the long one has more, and triples.
-PAIRS = {
+PAIRS: dict[str, int] = {
     "register": 1200,
     "register-refused": 700,
     "checkout": 1000,
@@ -27,7 +29,13 @@ PAIRS = {
     "verify": 250,
     "delete": 200,
     "delete-refused": 150,
+    "sign-up": 100,
+    "disable": 50,
+    "enable": 50,
 }
+# Of two requests that meet, the short form plays every meeting, and no fault beside it.
+PAIRS |= {kind.name: 0 for kind in MEETINGS}
+LONG_PAIRS_OF_MEETING = 100
 # Few enough that a part ends soon on any machine.
 PAIRS_A_PART = 50
 # In the long form, for each pair of the short one.
@@ -52,7 +60,12 @@ class Tally:
 
 def parts(name: str) -> range:
     """Return the parts of a scenario: first all single faults, then pairs, some at a time."""
-    return range(1 + -(-PAIRS[name] // PAIRS_A_PART))
+    return range(1 + -(-_pairs_of(name) // PAIRS_A_PART))
+
+
+def _pairs_of(name: str) -> int:
+    is_meeting = issubclass(SCENARIOS[name], Meeting)
+    return LONG_PAIRS_OF_MEETING if IS_LONG and is_meeting else PAIRS[name]
 
 
 def keep_promises(world: World, name: str, part: int) -> None:
@@ -62,7 +75,8 @@ def keep_promises(world: World, name: str, part: int) -> None:
     run = world.loop.run_until_complete
     kind = SCENARIOS[name]
     if part == 0 or name not in world.singles:
-        world.singles[name] = run(singles(world, kind, explored))
+        alone = meetings if issubclass(kind, Meeting) else singles
+        world.singles[name] = run(alone(world, kind, explored))
     if part > 0:
         size = round(PAIRS_A_PART * (LONG_PAIRS if IS_LONG else 1))
         schedules = islice(pairs(world.singles[name], seed=SEED), (part - 1) * size, part * size)

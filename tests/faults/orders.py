@@ -18,7 +18,7 @@ BALANCE, PRICE, STOCK, QUANTITY = 10_000, 1_250, 100, 3
 TOTAL = PRICE * QUANTITY
 
 
-class _Shopping(Scenario):
+class Shopping(Scenario):
     """Somebody with money in the wallet and goods in the cart."""
 
     coordinator = "c"
@@ -49,7 +49,9 @@ class _Shopping(Scenario):
     def look(self) -> Any:
         """Return the sums that everything here is about."""
         return self.world.ground.one(
-            """SELECT
+            """WITH ordered AS (SELECT o.state, o.total, i.quantity FROM commerce.orders o
+                JOIN commerce.order_items i ON i.order_id = o.id WHERE i.product_id = %(p)s)
+              SELECT
               (SELECT balance FROM profile.accounts WHERE id = %(w)s) AS balance,
               (SELECT coalesce(sum(CASE WHEN debit_account_id = %(w)s THEN -amount ELSE amount END),
                  0) FROM profile.transfers WHERE state = 'posted'
@@ -60,13 +62,10 @@ class _Shopping(Scenario):
                  AND %(w)s IN (debit_account_id, credit_account_id)) AS debited,
               (SELECT stock FROM commerce.products WHERE id = %(p)s) AS stock,
               (SELECT taken FROM commerce.products WHERE id = %(p)s) AS taken,
-              (SELECT coalesce(sum(i.quantity), 0) FROM commerce.orders o
-                 JOIN commerce.order_items i ON i.order_id = o.id WHERE o.user_id = %(u)s
-                 AND o.state IN ('PENDING', 'PAID', 'CANCELLING')) AS held,
-              (SELECT coalesce(sum(total), 0) FROM commerce.orders
-                 WHERE user_id = %(u)s AND state = 'PAID') AS paid,
-              (SELECT count(*) FROM commerce.orders
-                 WHERE user_id = %(u)s AND state IN ('PENDING', 'CANCELLING')) AS open,
+              (SELECT coalesce(sum(quantity), 0) FROM ordered
+                 WHERE state IN ('PENDING', 'PAID', 'CANCELLING')) AS held,
+              (SELECT coalesce(sum(total), 0) FROM ordered WHERE state = 'PAID') AS paid,
+              (SELECT count(*) FROM ordered WHERE state IN ('PENDING', 'CANCELLING')) AS open,
               (SELECT coalesce(sum(quantity), 0) FROM commerce.cart_items
                  WHERE user_id = %(u)s) AS cart""",
             w=self.wallet,
@@ -142,7 +141,7 @@ _PAID = (
 )
 
 
-class Checkout(_Shopping):
+class Checkout(Shopping):
     """An order: stock, money and order together, or nothing."""
 
     name = "checkout"
@@ -200,7 +199,7 @@ class RefusedCheckout(Checkout):
         )
 
 
-class Cancellation(_Shopping):
+class Cancellation(Shopping):
     """A paid order that is cancelled: the money back, and the goods."""
 
     name = "cancel"

@@ -87,7 +87,7 @@ async def _play(world: World, run: Run, scenario: Scenario, schedule: Schedule) 
     if run.late:
         await _deliver_late(world, run, scenario)
         _check(run, scenario, outcome)
-    if not is_aged:  # keys are kept for a day
+    if scenario.is_repeated and not is_aged:  # keys are kept for a day
         await _ask_again(world, run, scenario, outcome)
     run.violations.extend(f"an unexpected error: {error}" for error in run.unexpected)
     run.violations.extend(scenario.secrets())

@@ -7,10 +7,15 @@ from typing import Any
 
 from lockstep.auth.v1 import auth_service_pb2 as auth_pb
 from lockstep.auth.v1 import auth_service_pb2_grpc as auth_grpc
+from psycopg.types.json import Jsonb
 
+from services.auth.domain import registration as sign_ups
+from services.auth.domain.registration import Details
+from services.auth.model import CanonicalEmail, Email
+from services.common.vocabulary import Role
 from services.kernel.ids import new_id
-from tests.faults.scenario import PASSWORD, Outcome, Scenario
-from tests.faults.world import World
+from tests.faults.scenario import CODE, PASSWORD, Outcome, Scenario, hmac_of
+from tests.faults.world import PASSWORD_HASH, World
 
 
 class Registration(Scenario):
@@ -79,6 +84,65 @@ class Registration(Scenario):
         world.ground.rows(
             "DELETE FROM auth.idempotency i WHERE saga_id IS NOT NULL"
             " AND NOT EXISTS (SELECT FROM auth.sagas s WHERE s.id = i.saga_id)"
+        )
+
+
+class SignUp(Registration):
+    """A new account whose mailbox is proven by a code; the code works once."""
+
+    name = "sign-up"
+    keyed = False
+
+    def prepare(self) -> None:
+        super().prepare()
+        self.flow = new_id()
+        email = CanonicalEmail(self.email)
+        sign_up = sign_ups.SignUp(
+            details=Details(
+                email=Email(typed=self.email, canonical=email),
+                role=Role.CUSTOMER,
+                full_name="Ada Lovelace",
+                first_name="Ada",
+                last_name="Lovelace",
+                phone_number=self.phone,
+                address=None,
+                course=None,
+                company=None,
+                company_size=None,
+                user_role=None,
+            ),
+            password_hash=PASSWORD_HASH,
+        )
+        self.world.ground.rows(
+            "INSERT INTO auth.codes (id, purpose, email, code_hmac, payload, expire_time)"
+            " VALUES (%(f)s, 'signup', %(e)s, %(hmac)s, %(payload)s, now() + interval '1000 days')",
+            f=self.flow,
+            e=self.email,
+            hmac=hmac_of(self.flow, self.email),
+            payload=Jsonb(sign_ups.SIGN_UPS.dump_python(sign_up, mode="json")),
+        )
+
+    async def ask(self, wire: Any) -> Any:
+        return await auth_grpc.AuthServiceStub(wire).VerifyOtp(
+            auth_pb.VerifyOtpRequest(flow_id=str(self.flow), email=self.email, otp=CODE)
+        )
+
+    def in_the_end(self, outcome: Outcome) -> Iterator[str]:
+        yield from super().in_the_end(outcome)
+        rows = self.world.ground.rows(
+            "SELECT payload IS NOT NULL AS has_payload, spend_time IS NOT NULL AS is_spent"
+            " FROM auth.codes WHERE id = %(f)s",
+            f=self.flow,
+        )
+        if self.happened() and any(row.has_payload for row in rows):
+            yield "the account is there, and its code still holds what it was made of"
+        if not self.happened() and any(row.is_spent for row in rows):
+            yield "the code is spent, and there is no account"
+
+    def forget_opening(self, world: World) -> None:
+        super().forget_opening(world)
+        world.ground.rows(
+            "UPDATE auth.codes SET spend_time = NULL, saga_id = NULL WHERE id = %(f)s", f=self.flow
         )
 
 

@@ -14,10 +14,12 @@ from lockstep.profile.v1 import profile_service_pb2 as profile_pb
 from lockstep.profile.v1 import wallet_service_pb2 as wallet_pb
 from lockstep_clients import LockstepError
 
+from services.auth.domain.codes import code_hmac
+from services.auth.model import CanonicalEmail
 from services.kernel.ids import new_id
 from services.kernel.rpc.call import Principal
 from tests.faults.edges import Actor
-from tests.faults.world import PASSWORD_HASH, World
+from tests.faults.world import PASSWORD_HASH, SECRETS, World
 
 PASSWORD = "Secure-Horse-42"
 CODE = "123456"
@@ -45,7 +47,13 @@ PASSING = {
     grpc.StatusCode.RESOURCE_EXHAUSTED,
     grpc.StatusCode.UNAVAILABLE,
 }
+SCHEMAS = {"a": "auth", "c": "commerce"}
 _MOVES = {("RUNNING", "DONE"), ("RUNNING", "COMPENSATING"), ("COMPENSATING", "ABORTED")}
+
+
+def hmac_of(flow_id: UUID, email: str) -> bytes:
+    """Return what Auth keeps of the code of a flow."""
+    return code_hmac(SECRETS["codes"], flow_id, CanonicalEmail(email), CODE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +87,10 @@ class Scenario:
 
     Attributes:
         name: In schedules.
-        coordinator: The letter of the service that is asked.
+        coordinator: The letters of the services that are asked.
         refused: Whether a participant is going to refuse.
         keyed: Whether the request takes an idempotency key.
+        is_repeated: Whether the same request is sent again in the end.
     """
 
     name = ""
@@ -89,6 +98,7 @@ class Scenario:
     refused = False
     principal: Principal = None
     keyed = True
+    is_repeated = True
 
     def __init__(self, world: World) -> None:
         self.number = next(_numbers)
@@ -104,11 +114,12 @@ class Scenario:
     @property
     def replicas(self) -> list[str]:
         """Who takes part."""
-        return [f"{letter}{n}" for letter in (self.coordinator, "p") for n in (1, 2)]
+        return [f"{letter}{n}" for letter in (*self.coordinator, "p") for n in (1, 2)]
 
     @property
-    def schema(self) -> str:
-        return "auth" if self.coordinator == "a" else "commerce"
+    def schemas(self) -> list[str]:
+        """The databases of the coordinators."""
+        return [SCHEMAS[letter] for letter in self.coordinator]
 
     def prepare(self) -> None:
         """Make what the request needs."""
@@ -147,12 +158,8 @@ class Scenario:
             world.run.blame(f"{problem}, after {edge}")
 
     def _moves(self) -> Iterator[str]:
-        now = self.world.ground.rows(
-            f"SELECT id, state, lease_epoch, next_run_at, {self.schema}.saga_now() AS now"
-            f" FROM {self.schema}.sagas WHERE create_time >= %(begin)s",
-            begin=self.begin,
-        )
-        for row in now:
+        columns = "id, state, lease_epoch, next_run_at, {schema}.saga_now() AS now"
+        for row in self._sagas(columns):
             seen = self.sagas.get(row.id)
             self.sagas[row.id] = SagaRow(row.state, row.lease_epoch, row.next_run_at)
             if seen is None:
@@ -164,13 +171,15 @@ class Scenario:
                 yield "a lease was taken while it was good"
 
     def sending(self, world: World, method: str, message: bytes) -> None:
-        saga_id = None
+        saga_id, schema = None, ""
         if method == "CancelProfile":
             saga_id = profile_pb.CancelProfileRequest.FromString(message).saga_id
+            schema = "auth"
         if method == "VoidTransfer":
             saga_id = wallet_pb.VoidTransferRequest.FromString(message).transfer_id
+            schema = "commerce"
         if saga_id is not None:
-            saga = world.saga(saga_id, self.schema)
+            saga = world.saga(saga_id, schema)
             if saga is None or saga.state not in ("COMPENSATING", "ABORTED"):
                 world.run.blame(f"{method} was sent before the turn was committed")
 
@@ -179,21 +188,24 @@ class Scenario:
 
     def unfinished(self) -> int:
         """Return how many sagas of this run have not ended."""
-        return int(
-            self.world.ground.one(
-                f"SELECT count(*) AS n FROM {self.schema}.sagas"
-                " WHERE create_time >= %(begin)s AND state IN ('RUNNING', 'COMPENSATING')",
-                begin=self.begin,
-            ).n
-        )
+        states = [row.state for row in self._sagas("state")]
+        return states.count("RUNNING") + states.count("COMPENSATING")
 
     def secrets(self) -> Iterator[str]:
         """Yield what a saga's row holds that it must not."""
-        rows = self.world.ground.rows(
-            f"SELECT sagas::text AS text FROM {self.schema}.sagas WHERE create_time >= %(begin)s",
-            begin=self.begin,
-        )
-        for row in rows:
+        for row in self._sagas("sagas::text AS text"):
             for secret in (PASSWORD, PASSWORD_HASH, CODE):
                 if f'"{secret}"' in row.text.replace('""', '"'):
                     yield "a saga's row holds a secret"
+
+    def _sagas(self, columns: str) -> list[Any]:
+        """Return columns of all sagas of this run; `{schema}` in them is a service's part."""
+        return [
+            row
+            for schema in self.schemas
+            for row in self.world.ground.rows(
+                f"SELECT {columns.format(schema=schema)} FROM {schema}.sagas"
+                " WHERE create_time >= %(begin)s",
+                begin=self.begin,
+            )
+        ]

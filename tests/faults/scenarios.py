@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from tests.faults.accounts import Deletion, RefusedDeletion, Verification
+from tests.faults.accounts import Deletion, Disabling, Enabling, RefusedDeletion, Verification
+from tests.faults.meetings import MEETINGS
 from tests.faults.orders import Cancellation, Checkout, RefusedCheckout
-from tests.faults.registrations import RefusedRegistration, Registration
+from tests.faults.registrations import RefusedRegistration, Registration, SignUp
 from tests.faults.scenario import Scenario
 
-SCENARIOS: dict[str, type[Scenario]] = {
-    each.name: each
-    for each in (
-        Registration,
-        RefusedRegistration,
-        Checkout,
-        RefusedCheckout,
-        Cancellation,
-        Verification,
-        Deletion,
-        RefusedDeletion,
-    )
-}
+_ALL: tuple[type[Scenario], ...] = (
+    Registration,
+    RefusedRegistration,
+    Checkout,
+    RefusedCheckout,
+    Cancellation,
+    Verification,
+    Deletion,
+    RefusedDeletion,
+    SignUp,
+    Disabling,
+    Enabling,
+    *MEETINGS,
+)
+SCENARIOS: dict[str, type[Scenario]] = {each.name: each for each in _ALL}

@@ -52,7 +52,16 @@ PROFILE_SETTINGS = ProfileSettings(env="test")
 COMMERCE_SETTINGS = CommerceSettings(env="test")
 # The methods that the schedules call; the others would only cost time.
 CALLED = {
-    "AuthService": ["Register", "VerifyEmail", "DeleteUser", "GetUser"],
+    "AuthService": [
+        "Register",
+        "VerifyEmail",
+        "VerifyOtp",
+        "RequestPasswordReset",
+        "DisableUser",
+        "EnableUser",
+        "DeleteUser",
+        "GetUser",
+    ],
     "ProfileService": [
         "CreateProfile",
         "CancelProfile",
@@ -61,6 +70,7 @@ CALLED = {
         "ForgetProfile",
     ],
     "WalletService": ["DebitWallet", "VoidTransfer", "RefundWallet", "TopUpWallet"],
+    "CatalogService": ["CreateProduct", "UpdateProduct"],
     "OrderService": ["PlaceOrder", "CancelOrder", "ForgetUser"],
 }
 PASSWORD_HASH = "$2b$04$the-hash-that-must-not-leave-its-row"
@@ -341,6 +351,10 @@ class World:
             self.lose_opening()
         if self.look is not None:
             self.look.sending(self, method, message)
+
+    def meet(self) -> asyncio.Task[None]:
+        task: asyncio.Task[None] = self.look.meet()
+        return task
 
     def saga(self, saga_id: UUID | str, schema: str) -> Any:
         """Return a saga's row, or None."""

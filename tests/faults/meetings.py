@@ -1,0 +1,276 @@
+"""The pairs of requests that meet in the schedules."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from services.kernel.ids import new_id
+from services.kernel.rpc.call import UserPrincipal
+from tests.faults.accounts import ACCOUNT, Disabling, traces_of
+from tests.faults.meeting import BY_FAULTS, Meeting, Request
+from tests.faults.orders import Shopping
+from tests.faults.registrations import SignUp
+from tests.faults.scenario import Outcome, hmac_of
+from tests.faults.world import PASSWORD_HASH
+
+# --- one customer
+
+
+class _OfCustomer(Meeting, Shopping):
+    """Requests of a customer who has an account, a wallet, a cart and a paid order."""
+
+    coordinator = "ac"
+
+    role = "customer"
+
+    def make_person(self) -> UserPrincipal:
+        self.email = f"m{self.number}.{new_id().hex[-12:]}@example.com"
+        self.flow = new_id()
+        ids = {
+            "u": self.user,
+            "e": self.email,
+            "f": self.flow,
+            "saga": new_id(),
+            "hmac": hmac_of(self.flow, self.email),
+            "hash": PASSWORD_HASH,
+        }
+        for sql in ACCOUNT:
+            self.world.ground.rows(sql, **ids)
+        return UserPrincipal(id=self.user, session_id=new_id(), role=self.role)
+
+    def in_the_end(self, outcome: Outcome) -> Iterator[str]:
+        yield from super().in_the_end(outcome)
+        now = traces_of(self.world, self.user, self.email)
+        if now.status == "DELETING":
+            yield "a user is DELETING for ever"
+        if not now.users and any(now[2:]):
+            yield f"something is left of a user: {now}"
+        if "ok" in self.told("DeleteUser", outcome) and now.users:
+            yield "the client was told ok, and the user is there"
+        if now.users and not (now.profiles and now.wallets):
+            yield "the user is there, and not everything of it"
+        if self.told("DeleteUser", outcome) == {"fail"} and not now.users:
+            yield "the deletion was refused, and the user is gone"
+
+
+DELETE = Request("DeleteUser", {"CHECKOUT_IN_PROGRESS", "USER_NOT_FOUND"})
+DELETE_BY_ADMIN = Request("DeleteUser", {"CHECKOUT_IN_PROGRESS", "USER_NOT_FOUND"}, by_admin=True)
+
+
+class CancelAndDelete(_OfCustomer):
+    """A paid order that is cancelled while its buyer is deleted."""
+
+    name = "cancel+delete"
+    paid = True
+    first = Request("CancelOrder", {"SESSION_ENDED", "FORBIDDEN", "ORDER_NOT_FOUND"})
+    other = DELETE
+
+    def in_the_end(self, outcome: Outcome) -> Iterator[str]:
+        yield from super().in_the_end(outcome)
+        state = self.world.ground.one(
+            "SELECT state FROM commerce.orders WHERE id = %(o)s", o=self.order
+        ).state
+        told = self.told("CancelOrder", outcome)
+        if told == {"ok"} and state != "CANCELLED":
+            yield f"the client was told ok, and the order is {state}"
+        if told == {"fail"} and state != "PAID":
+            yield f"the cancellation was refused, and the order is {state}"
+        if told == self.told("DeleteUser", outcome) == {"fail"}:
+            yield "both requests were refused"
+
+
+class DeleteAndCancel(CancelAndDelete):
+    """The same, the other way round."""
+
+    name = "delete+cancel"
+    first, other = CancelAndDelete.other, CancelAndDelete.first
+
+
+class CancelByAdminAndDelete(CancelAndDelete):
+    """An administrator cancels."""
+
+    name = "cancel-by-admin+delete"
+    first = Request("CancelOrder", {"ETAG_MISMATCH"}, by_admin=True)
+
+    def always(self) -> Iterator[str]:
+        # The order of a deleted user may be cancelled; the money then goes to suspense.
+        if traces_of(self.world, self.user, self.email).wallets:
+            yield from super().always()
+
+    def in_the_end(self, outcome: Outcome) -> Iterator[str]:
+        if traces_of(self.world, self.user, self.email).wallets:
+            yield from super().in_the_end(outcome)
+        elif self.look().open:
+            yield "an order is unfinished for ever"
+
+
+class CancelAndDeleteByAdmin(CancelAndDelete):
+    """An administrator deletes."""
+
+    name = "cancel+delete-by-admin"
+    other = DELETE_BY_ADMIN
+
+
+class CheckoutAndDelete(_OfCustomer):
+    """An order that is placed while its buyer is deleted."""
+
+    name = "checkout+delete"
+    first = Request("PlaceOrder", {"SESSION_ENDED"})
+    other = DELETE
+
+    def in_the_end(self, outcome: Outcome) -> Iterator[str]:
+        yield from super().in_the_end(outcome)
+        now = self.look()
+        if self.told("PlaceOrder", outcome) == {"ok"} and not now.paid:
+            yield "the client was told ok, and there is no paid order"
+        if self.told("PlaceOrder", outcome) == {"fail"} and now.paid:
+            yield "the order was refused, and there is a paid one"
+
+
+class DeleteAndCheckout(CheckoutAndDelete):
+    """The same, the other way round."""
+
+    name = "delete+checkout"
+    first, other = CheckoutAndDelete.other, CheckoutAndDelete.first
+
+
+class DeleteAndDelete(_OfCustomer):
+    """Two deletions: by the user and by an administrator."""
+
+    name = "delete+delete"
+    paid = True
+    first = DELETE
+    other = DELETE_BY_ADMIN
+
+
+class ProductAndDelete(_OfCustomer):
+    """A product that is made while its brand is deleted."""
+
+    name = "product+delete"
+    paid = True
+    role = "brand"
+    first = Request("CreateProduct", {"SESSION_ENDED"})
+    other = DELETE
+
+    def always(self) -> Iterator[str]:
+        left = self.world.ground.rows(
+            "SELECT 1 FROM commerce.forgotten_users f JOIN commerce.users u USING (user_id)"
+            " WHERE user_id = %(u)s",
+            u=self.user,
+        )
+        if left:
+            yield "a forgotten brand can be locked"
+
+    def in_the_end(self, outcome: Outcome) -> Iterator[str]:
+        yield from super().in_the_end(outcome)
+        made = self.world.ground.rows(
+            "SELECT 1 FROM commerce.products WHERE seller_id = %(u)s", u=self.user
+        )
+        if self.told("CreateProduct", outcome) == {"ok"} and len(made) != 1:
+            yield f"the client was told ok, and there are {len(made)} products"
+        if self.told("CreateProduct", outcome) == {"fail"} and made:
+            yield "the product was refused, and it is there"
+
+
+class DeleteAndProduct(ProductAndDelete):
+    """The same, the other way round."""
+
+    name = "delete+product"
+    first, other = ProductAndDelete.other, ProductAndDelete.first
+
+
+# --- one account
+
+
+class DisableAndVerify(Meeting, Disabling):
+    """An account that is disabled while its address is confirmed."""
+
+    name = "disable+verify"
+    first = Request("DisableUser", by_admin=True)
+    other = Request("VerifyEmail", {"OTP_INVALID"})
+
+    def in_the_end(self, outcome: Outcome) -> Iterator[str]:
+        now = self.rows()
+        usual = "active" if now.verified else "pending"
+        if now.profile != ("suspended" if now.status == "DISABLED" else usual):
+            yield "user and profile do not agree"
+        if self.told("VerifyEmail", outcome) == {"ok"} and not now.verified:
+            yield "the client was told ok, and nothing is confirmed"
+        if self.told("VerifyEmail", outcome) == {"fail"} and now.verified:
+            yield "the code was refused, and the address is confirmed"
+        if self.told("DisableUser", outcome) == {"ok"} and now.status != "DISABLED":
+            yield f"the client was told ok, and the user is {now.status}"
+
+
+class VerifyAndDisable(DisableAndVerify):
+    """The same, the other way round."""
+
+    name = "verify+disable"
+    first, other = DisableAndVerify.other, DisableAndVerify.first
+
+
+class _OfAddress(Meeting, SignUp):
+    """Requests about an address that is being registered."""
+
+    def in_the_end(self, outcome: Outcome) -> Iterator[str]:
+        rows = self.rows()
+        if any(row.status == "PENDING" for row in rows):
+            yield "a user is PENDING for ever"
+        if len(rows) > 1:
+            yield "there are two accounts"
+        for request, told in self.outcomes(outcome):
+            is_account = request.method in ("Register", "VerifyOtp")
+            if is_account and told.kind == "ok" and not rows:
+                yield f"{request.method} was told ok, and there is no account"
+            if told.kind == "fail" and told.reason not in {*request.refusals, *BY_FAULTS}:
+                yield f"{request.method} was told {told.reason}"
+
+
+_TAKEN = {"EMAIL_TAKEN", "PHONE_TAKEN"}
+
+
+class RegisterAndReset(_OfAddress):
+    """Somebody asks for a new password of an account that is being made."""
+
+    name = "register+reset"
+    first = Request("Register")
+    other = Request("RequestPasswordReset", {"TOO_MANY_REQUESTS"})
+
+
+class SignUpAndRegister(_OfAddress):
+    """One address, registered in both ways at once."""
+
+    name = "sign-up+register"
+    first = Request("VerifyOtp", {*_TAKEN, "OTP_INVALID"})
+    other = Request("Register", _TAKEN)
+
+    def in_the_end(self, outcome: Outcome) -> Iterator[str]:
+        yield from super().in_the_end(outcome)
+        kinds = [told.kind for _, told in self.outcomes(outcome)]
+        if kinds == ["ok", "ok"]:
+            yield "both were told that the account is theirs"
+
+
+class RegisterAndSignUp(SignUpAndRegister):
+    """The same, the other way round."""
+
+    name = "register+sign-up"
+    first, other = SignUpAndRegister.other, SignUpAndRegister.first
+
+
+MEETINGS: tuple[type[Meeting], ...] = (
+    CancelAndDelete,
+    DeleteAndCancel,
+    CancelByAdminAndDelete,
+    CancelAndDeleteByAdmin,
+    CheckoutAndDelete,
+    DeleteAndCheckout,
+    DeleteAndDelete,
+    ProductAndDelete,
+    DeleteAndProduct,
+    DisableAndVerify,
+    VerifyAndDisable,
+    RegisterAndReset,
+    SignUpAndRegister,
+    RegisterAndSignUp,
+)
