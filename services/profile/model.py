@@ -317,11 +317,13 @@ class Transfer:
         wallet_id: The wallet; None for a tombstone, or a refusal without a wallet.
         kind: The purpose.
         amount: Minor units; 0 for a tombstone.
-        state: The outcome; a debit that was undone is VOIDED.
+        state: The outcome; a tombstone is VOIDED.
         reference: The caller's name for the purchase, such as an order.
         refusal_reason: The reason of a refusal.
         fingerprint: The digest of the content that the id stands for; empty for a tombstone.
         create_time: The time of insertion.
+        original_id: The debit that it gives back.
+        is_undone: Whether a void has given it back.
     """
 
     id: UUID
@@ -334,3 +336,6 @@ class Transfer:
     refusal_reason: str | None
     fingerprint: str
     create_time: datetime
+    # Replies of 0.1 are stored without these.
+    original_id: UUID | None = None
+    is_undone: bool = False

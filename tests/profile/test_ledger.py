@@ -30,7 +30,7 @@ from lockstep.profile.v1 import wallet_service_pb2 as wallet_pb
 
 from services.kernel.errors import CommitUnknown
 from services.kernel.ids import new_id
-from tests.profile.world import SCRIPT, World, outcome, profile_world
+from tests.profile.world import SCRIPT, World, minor_of, outcome, profile_world
 
 T = TypeVar("T")
 
@@ -258,6 +258,22 @@ class Ledger(RuleBasedStateMachine):
             assert stored.get(user_id, 0) == self.balances[owner] >= 0
 
     @invariant()
+    def the_list_alone_gives_the_balance(self) -> None:
+        if not hasattr(self, "owners"):
+            return
+        self.faults.armed = ""
+        for owner, user_id in enumerate(self.owners):
+            if not self.closed[owner]:
+                listed = self.run(self._listed(user_id))
+                assert sum(map(moved, listed)) == self.balances[owner]
+
+    async def _listed(self, user_id: UUID) -> list[wallet_pb.Transfer]:
+        request = wallet_pb.ListWalletTransfersRequest(user_id=str(user_id), page_size=100)
+        found = await self.world.wallets.ListWalletTransfers(request, metadata=self.world.admin)
+        assert not found.next_page_token
+        return list(found.transfers)
+
+    @invariant()
     def no_debit_is_given_back_more_than_once(self) -> None:
         given_back = self.look.execute(
             "SELECT 1 FROM transfers debit JOIN transfers back ON back.original_id = debit.id"
@@ -270,6 +286,14 @@ class Ledger(RuleBasedStateMachine):
         self.run(self.stack.aclose())
         self.runner.close()
         self.look.close()
+
+
+def moved(transfer: wallet_pb.Transfer) -> int:
+    """Return what a line of a statement adds to the balance."""
+    if transfer.state != POSTED:
+        return 0
+    takes = transfer.kind in (wallet_pb.TRANSFER_KIND_DEBIT, wallet_pb.TRANSFER_KIND_FORFEIT)
+    return -minor_of(transfer.amount) if takes else minor_of(transfer.amount)
 
 
 def test_any_sequence_leaves_the_books_in_order(profile_url: str, keys: Path) -> None:

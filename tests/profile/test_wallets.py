@@ -446,7 +446,7 @@ async def test_transfers_are_listed_newest_first_in_pages(world: World) -> None:
         ("VOID", POSTED, 200),
         ("REFUND", POSTED, 100),
         ("DEBIT", REFUSED, 5000),
-        ("DEBIT", VOIDED, 300),
+        ("DEBIT", POSTED, 300),
         ("TOP_UP", POSTED, 1000),
     ]
 

@@ -41,7 +41,7 @@ function row(transfer) {
   return h("article", { class: "row" },
     h("div", { class: "row-main" }, h("h3", {}, text), h("p", { class: "muted" }, moment(transfer.createTime))),
     !hasMoved && h("span", { class: "tag tag-plain" },
-      transfer.state === "TRANSFER_STATE_REFUSED" ? "Refused" : "Taken back"),
+      "Refused"),
     h("p", { class: `amount ${hasMoved && isCredit ? "credit" : ""} ${hasMoved ? "" : "void"}` },
       signedMoney(transfer.amount, isCredit)));
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from services.kernel.errors import InvalidField, SagaCancelled, Violation
-from services.profile.model import NewTransfer, Transfer, TransferKind, TransferState
+from services.profile.model import NewTransfer, Transfer, TransferState
 
 
 def repeated(found: Transfer, new: NewTransfer) -> Transfer:
@@ -18,6 +18,6 @@ def repeated(found: Transfer, new: NewTransfer) -> Transfer:
     is_tombstone = not found.fingerprint
     if found.kind != new.kind or not (is_tombstone or found.fingerprint == new.fingerprint):
         raise InvalidField(Violation("transfer_id", "was used for another transfer: make a new id"))
-    if found.state is TransferState.VOIDED and found.kind is TransferKind.DEBIT:
+    if found.state is TransferState.VOIDED or found.is_undone:
         raise SagaCancelled("This transfer was voided.")
     return replace(found, user_id=new.user_id or found.user_id)

@@ -152,4 +152,5 @@ class WalletServicer:
             reference=transfer.reference,
             create_time=timestamp(transfer.create_time),
             refusal_reason=transfer.refusal_reason,
+            original_id="" if transfer.original_id is None else str(transfer.original_id),
         )

@@ -288,4 +288,5 @@ def _made(
         refusal_reason=refusal_reason,
         fingerprint=new.fingerprint,
         create_time=inserted.create_time,
+        original_id=new.original_id,
     )

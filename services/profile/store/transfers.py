@@ -64,7 +64,6 @@ _WALLET_ID = case(
     value=_T.kind,
     else_=_T.credit_account_id,
 )
-_STATE = case((_REVERSAL.c.id.is_not(None), TransferState.VOIDED.value), else_=_T.state)
 _READ = (
     select(
         _T.id,
@@ -72,11 +71,13 @@ _READ = (
         _WALLET_ID.label("wallet_id"),
         _T.kind,
         _T.amount,
-        _STATE.label("state"),
+        _T.state,
         _T.reference,
         _T.refusal_reason,
         _T.fingerprint,
         _T.create_time,
+        _T.original_id,
+        _REVERSAL.c.id.is_not(None).label("is_undone"),
     )
     .select_from(TRANSFERS)
     .outerjoin(ACCOUNTS, ACCOUNTS.c.id == _WALLET_ID)

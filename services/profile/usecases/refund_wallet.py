@@ -43,7 +43,8 @@ async def _refund(tx: Transaction, new: NewTransfer) -> Transfer:
     found = await transfers.find(tx, new.id)
     if found is not None:
         return repeated(found, new)
-    if debit.kind is not TransferKind.DEBIT or debit.state is not TransferState.POSTED:
+    is_posted = debit.state is TransferState.POSTED and not debit.is_undone
+    if debit.kind is not TransferKind.DEBIT or not is_posted:
         raise IllegalState("Only a posted debit can be refunded.")
     left = debit.amount - await transfers.given_back(tx, debit.id)
     if new.amount > left:

@@ -31,10 +31,11 @@ class VoidTransfer:
             assert debit is not None
             if debit.kind is not TransferKind.DEBIT:
                 raise InvalidField(Violation("transfer_id", "must be the id of a debit"))
-            if debit.state is TransferState.POSTED:
+            if debit.state is not TransferState.POSTED:
+                return debit
+            if not debit.is_undone:
                 await _reverse(tx, debit)
-                return replace(debit, state=TransferState.VOIDED)
-            return debit
+            return replace(debit, state=TransferState.VOIDED)
 
         return await self.database.transact("VoidTransfer", void)
 
