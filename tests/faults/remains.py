@@ -24,6 +24,10 @@ MAY_NAME_DELETED = {
     "profile.saga_barriers",
     "profile.forgotten_users",
     "commerce.forgotten_users",
+    # A refusal may be kept after the deletion; the clean-up removes it.
+    "commerce.idempotency",
+    # A product names its brand as long as it is in the catalog.
+    "commerce.products",
 }
 
 
@@ -226,7 +230,7 @@ RULES: dict[str, Rule] = {
     "auth.users": _user,
     "auth.sessions": _of_user,
     "auth.codes": _code,
-    "auth.code_limits": _beside_codes,
+    "auth.code_limits": _always,  # disabling an account removes its codes alone
     "auth.outbox": _beside_codes,
     "auth.audit_log": _audit,
     "profile.saga_barriers": _tombstone,
