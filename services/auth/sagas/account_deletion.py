@@ -36,8 +36,9 @@ class DeletionPayload:
     status: Status
 
 
-# How long after its driver's lease Commerce takes a message. Longer than any network delays one,
-# and shorter than Commerce keeps its refusal (a week): a late message meets one or the other.
+# How long Commerce takes the messages of a driver that has begun or claimed a saga. Longer than
+# any saga is driven in one go, and shorter than Commerce keeps its refusal (a week): a late
+# message meets one or the other.
 MESSAGE_LIFE: Final = timedelta(days=1)
 
 ACCOUNT_DELETION = SagaKind("account_deletion", DeletionPayload, Nothing, version=1)
@@ -70,7 +71,7 @@ class AccountDeletionSaga(ReversibleSaga[DeletionPayload, None, Nothing]):
         request = order_pb.ForgetUserRequest(
             saga_id=str(saga.id),
             user_id=str(saga.user_id),
-            not_after=timestamp(saga.lease_end + MESSAGE_LIFE),
+            not_after=timestamp(saga.driven_since + MESSAGE_LIFE),
         )
         try:
             with saga_step():

@@ -143,9 +143,9 @@ class RunningSaga(Generic[P]):
         return self.saga.user_id
 
     @property
-    def lease_end(self) -> datetime:
-        """The time, on the database's clock, until which its driver may drive it alone."""
-        return self.saga.next_run_at
+    def driven_since(self) -> datetime:
+        """The time, on the database's clock, at which its driver has begun or claimed it."""
+        return self.saga.update_time
 
     @property
     def not_after(self) -> datetime:

@@ -154,6 +154,7 @@ _INSERT = Statement(
         lease_owner=bindparam("owner"),
         next_run_at=func.saga_now() + interval("lease"),
         deadline_at=func.saga_now() + interval("deadline"),
+        update_time=func.saga_now(),
     )
     .on_conflict_do_nothing()
     .returning(*COLUMNS),
