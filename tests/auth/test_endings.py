@@ -229,6 +229,26 @@ async def test_a_change_of_address_ends_with_the_session_that_asked_for_it(world
     }
 
 
+@pytest.mark.parametrize("ends", [False, True])
+async def test_a_change_of_address_ends_the_other_sessions_if_asked(
+    world: World, ends: bool
+) -> None:
+    member = await world.member(EMAIL)
+    other = world.of(await world.login(EMAIL))
+    request = auth_pb.ChangeEmailRequest(new_email=NEW, password=PASSWORD, end_other_sessions=ends)
+    flow_id = (await world.auth.ChangeEmail(request, metadata=member.proof)).flow_id
+    await world.auth.GetUser(ME, metadata=other.proof)  # not before the address is changed
+    flow = await opened(world, Purpose.EMAIL_CHANGE, flow_id, NEW)
+    assert await present(world, flow) is None
+    assert (await world.auth.GetUser(ME, metadata=member.proof)).email == NEW
+    if ends:
+        with pytest.raises(Unauthenticated) as caught:
+            await world.auth.GetUser(ME, metadata=other.proof)
+        assert caught.value.reason == "SESSION_ENDED"
+    else:
+        await world.auth.GetUser(ME, metadata=other.proof)
+
+
 async def test_a_change_of_address_ends_when_its_session_expires(world: World) -> None:
     _, flows = await open_all(world)
     await world.sql("UPDATE sessions SET expire_time = clock_timestamp()")

@@ -170,6 +170,7 @@ class AuthServicer:
             caller=call.user,
             new_email=new_email,
             password=request.password,
+            end_other_sessions=request.end_other_sessions,
             client_ip=client_ip_of(call),
         )
         return auth_pb.ChangeEmailResponse(flow_id=str(flow_id))

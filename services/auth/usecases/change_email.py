@@ -28,7 +28,13 @@ class ChangeEmail:
     codes: Codes
 
     async def __call__(
-        self, *, caller: call.UserPrincipal, new_email: Email, password: str, client_ip: str | None
+        self,
+        *,
+        caller: call.UserPrincipal,
+        new_email: Email,
+        password: str,
+        end_other_sessions: bool,
+        client_ip: str | None,
     ) -> UUID:
         """Mail a code to the new e-mail and return its flow.
 
@@ -46,18 +52,21 @@ class ChangeEmail:
         if new_email.canonical == user.email:
             raise InvalidField(Violation("new_email", "must differ from the present one"))
 
+        payload = {"typed": new_email.typed, "end_other_sessions": end_other_sessions}
         owner = FlowOwner(user.user_id, user.credential_version, session_id=caller.session_id)
 
         async def work(tx: Transaction) -> UUID:
             await lock_proven(tx, user, session_id=caller.session_id)
             await self.throttle.succeed(tx, user.email)
             await self.codes.count_change(tx, user.user_id)
-            return await self.codes.send(tx, await _mail(tx, owner, new_email))
+            return await self.codes.send(tx, await _mail(tx, owner, new_email, payload))
 
         return await self.database.transact("email.change", work)
 
 
-async def _mail(tx: Transaction, owner: FlowOwner, new: Email) -> CodeEmail:
+async def _mail(
+    tx: Transaction, owner: FlowOwner, new: Email, payload: dict[str, object]
+) -> CodeEmail:
     status = await users.status_of_email(tx, new.canonical)
     has_account = status not in (None, Status.PENDING)
     return CodeEmail(
@@ -65,6 +74,6 @@ async def _mail(tx: Transaction, owner: FlowOwner, new: Email) -> CodeEmail:
         email=new.canonical,
         to=new.mailbox,
         owner=owner,
-        payload={"typed": new.typed},
+        payload=payload,
         instead=mails.account_exists() if has_account else None,
     )

@@ -64,10 +64,12 @@ class VerifyEmail:
         await self.audit.write(tx, Event.USER_UPDATED, user_id=user.user_id, client_ip=client_ip)
 
     async def _change(self, tx: Transaction, flow: Flow, user: Credentials) -> None:
-        typed = flow.payload.get("typed") if isinstance(flow.payload, dict) else None
+        payload = flow.payload if isinstance(flow.payload, dict) else {}
+        typed = payload.get("typed")
         new = parse_email(typed) if isinstance(typed, str) else None
         if new is None or new.canonical != flow.email:
             raise malformed(flow)
         await accounts.change_email(tx, user.user_id, new)
-        await end_opened(tx, user.user_id, sessions=False)
+        ends_sessions = payload.get("end_other_sessions") is True
+        await end_opened(tx, user.user_id, keep_session=flow.session_id, sessions=ends_sessions)
         await self.outbox.put(tx, mails.email_changed(new.typed), to=user.mailbox)
