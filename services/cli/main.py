@@ -1,6 +1,7 @@
 """The command `lockstep`. Each command imports its needs when it runs, so that help is fast."""
 
 import sys
+from typing import Annotated
 
 import typer
 
@@ -23,10 +24,33 @@ app = typer.Typer(
     name="lockstep",
     help="Run and look after Lockstep on one machine.",
     no_args_is_help=True,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+
+def _show_version(asked: bool) -> None:  # noqa: FBT001 - typer's way
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(f"lockstep {version('lockstep')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    *,
+    _version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_show_version, is_eager=True, help="Show the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """Run and look after Lockstep on one machine."""
+
+
 app.command()(up.up)
 app.command()(migrate.migrate)
 app.add_typer(keys.app, name="keys")

@@ -2,6 +2,7 @@
 
 import os
 import time
+from importlib.metadata import version
 
 import pytest
 from typer.main import get_command
@@ -38,6 +39,23 @@ def test_help_does_not_wait_for_what_commands_need(lockstep: Lockstep) -> None:
     assert code == 0
     assert "Run and look after Lockstep" in output
     assert os.times().children_user - begin[1] < 0.8
+
+
+def test_the_version_is_that_of_the_package(lockstep: Lockstep) -> None:
+    code, output, _ = finish(lockstep("--version"))
+    assert (code, output) == (0, f"lockstep {version('lockstep')}\n")
+
+
+def test_help_has_a_short_option_everywhere(lockstep: Lockstep) -> None:
+    for arguments in (("-h",), ("sagas", "-h"), ("sagas", "list", "-h")):
+        code, output, _ = finish(lockstep(*arguments))
+        assert (code, output[:6]) == (0, "Usage:")
+
+
+def test_completion_is_shown_for_the_shell(lockstep: Lockstep) -> None:
+    code, output, _ = finish(lockstep("--show-completion", "bash"))
+    assert code == 0
+    assert "complete" in output
 
 
 def test_an_unknown_command_is_refused(lockstep: Lockstep) -> None:
