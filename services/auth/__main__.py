@@ -29,15 +29,15 @@ def compose(
     parts: ServiceParts, settings: AuthSettings, *, signing_keys: SigningKeys, hasher: domain.Hasher
 ) -> Composition:
     """Put Auth together."""
-    shared = domain.Collaborators.of(
-        parts.database, parts.keys.secrets, hasher, signing_keys, limits_ips=settings.address_limits
-    )
+    limits_ips = settings.address_limits
+    shared = domain.Collaborators.of(parts, hasher, signing_keys, limits_ips=limits_ips)
     channel = parts.channel("profile")
     profiles = profile_grpc.ProfileServiceStub(channel)
+    orders = order_grpc.OrderServiceStub(parts.channel("commerce"))
     engine = parts.saga_engine(
         sagas.RegistrationSaga(profiles, issue_code=shared.codes.issue_verification),
         *sagas.profile_status_sagas(profiles),
-        sagas.AccountDeletionSaga(order_grpc.OrderServiceStub(parts.channel("commerce")), profiles),
+        sagas.AccountDeletionSaga(orders, profiles, forget_limits=shared.forget_limits),
     )
     local = Authentication(domain.LocalKeys(signing_keys), LocalSessions(parts.database))
     remote = sagas.RemoteProfiles(profiles, health_pb2_grpc.HealthStub(channel))
@@ -76,12 +76,12 @@ def auth_servicer(
         login=usecases.Login(database, hasher, throttle, shared.issuer, audit),
         refresh_token=usecases.RefreshToken(database, shared.refresh_tokens, shared.issuer, audit),
         logout=usecases.Logout(database, audit),
-        verify_email=usecases.VerifyEmail(codes, forward_only, outbox, audit),
+        verify_email=usecases.VerifyEmail(codes, forward_only, outbox, audit, throttle),
         send_email_verification=usecases.SendEmailVerification(database, codes),
-        change_email=usecases.ChangeEmail(database, proof, throttle, codes),
+        change_email=usecases.ChangeEmail(database, proof, codes),
         request_password_reset=usecases.RequestPasswordReset(database, codes),
         reset_password=usecases.ResetPassword(hasher, codes, forward_only, throttle, outbox, audit),
-        change_password=usecases.ChangePassword(database, hasher, proof, throttle, outbox, audit),
+        change_password=usecases.ChangePassword(database, hasher, proof, outbox, audit),
         check_session=usecases.CheckSession(database),
         get_jwks=usecases.GetJwks(shared.signing_keys),
         get_user=usecases.GetUser(database),
@@ -91,6 +91,7 @@ def auth_servicer(
         delete_user=usecases.DeleteUser(database, requests, audit),
         promote_user=usecases.PromoteUser(database, audit),
         demote_user=usecases.DemoteUser(database, audit),
+        unlock_user=usecases.UnlockUser(database, throttle, codes, audit),
     )
 
 

@@ -69,7 +69,7 @@ class OtpInvalid(InvalidArgument):
     """The code is wrong, or there is no such flow."""
 
     reason = "OTP_INVALID"
-    text = "The code is wrong, or a newer one was sent. Read the last mail again."
+    text = "The code is wrong, or it belongs to another request. Read its mail again."
 
 
 class OtpExpired(FailedPrecondition):

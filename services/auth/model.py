@@ -75,6 +75,8 @@ SESSIONS = Table(
     Column("user_id", Uuid, ForeignKey(USERS.c.id, ondelete="CASCADE"), nullable=False),
     Column("generation", Integer, nullable=False),
     Column("refresh_hash", LargeBinary, nullable=False),
+    # In a row, where the session's user repeats the password.
+    Column("wrong_passwords", Integer, nullable=False, server_default="0"),
     timestamp("rotate_time", default=True),
     timestamp("create_time", default=True),
     timestamp("expire_time"),
@@ -82,7 +84,42 @@ SESSIONS = Table(
     Index("ix_sessions_expire_time", "expire_time"),
 )
 
-# The wrong passwords of each e-mail, with or without an account.
+# Where the owners of accounts have been: a right password or a reset came from there. A place
+# is a client IP (of IPv6 its site). An e-mail without an account has none.
+KNOWN_PLACES = Table(
+    "known_places",
+    METADATA,
+    Column("account_hmac", LargeBinary, primary_key=True),
+    Column("place_hmac", LargeBinary, primary_key=True),
+    timestamp("seen_time", default=True),
+    Index("ix_known_places_seen_time", "seen_time"),
+)
+
+# The wrong passwords for each e-mail from each place, with or without an account.
+PLACE_FAILURES = Table(
+    "place_failures",
+    METADATA,
+    Column("account_hmac", LargeBinary, primary_key=True),
+    Column("place_hmac", LargeBinary, primary_key=True),
+    Column("failures", Integer, nullable=False),
+    timestamp("wait_until"),
+    timestamp("update_time", default=True),
+    Index("ix_place_failures_update_time", "update_time"),
+)
+
+# The same from all places together, since begin_time; and when the next try from an unknown
+# place is due, once there were many.
+ACCOUNT_FAILURES = Table(
+    "account_failures",
+    METADATA,
+    Column("account_hmac", LargeBinary, primary_key=True),
+    Column("failures", Integer, nullable=False),
+    timestamp("next_try_time"),
+    timestamp("begin_time", default=True),
+    Index("ix_account_failures_begin_time", "begin_time"),
+)
+
+# The counters that processes of before places keep, for a whole account.
 LOGIN_FAILURES = Table(
     "login_failures",
     METADATA,
@@ -105,6 +142,7 @@ CODES = Table(
     Column("user_id", Uuid, ForeignKey(USERS.c.id, ondelete="CASCADE")),
     Column("credential_version", BigInteger, nullable=False, server_default="0"),
     Column("session_id", Uuid, ForeignKey(SESSIONS.c.id, ondelete="CASCADE")),
+    Column("place_hmac", LargeBinary),
     Column("code_hmac", LargeBinary),
     Column("tries", Integer, nullable=False, server_default="0"),
     Column("payload", JSONB),
@@ -122,15 +160,17 @@ CODES = Table(
     Index("ix_codes_expire_time", "expire_time"),
 )
 
-# The times of sent and of wrong codes, for each e-mail and purpose.
+# The times of sent and of wrong codes: for each e-mail and purpose, and with each place.
 CODE_LIMITS = Table(
     "code_limits",
     METADATA,
     Column("key_hmac", LargeBinary, primary_key=True),
+    Column("account_hmac", LargeBinary),
     Column("send_times", ARRAY(DateTime(timezone=True)), nullable=False),
     Column("failure_times", ARRAY(DateTime(timezone=True)), nullable=False),
     timestamp("update_time", default=True),
     Index("ix_code_limits_update_time", "update_time"),
+    Index("ix_code_limits_account_hmac", "account_hmac"),
 )
 
 # Mail to be sent. It may hold codes, so it is encrypted: a dump of the table tells nothing.

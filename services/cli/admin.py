@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 
 if TYPE_CHECKING:
-    import grpc
+    from lockstep.auth.v1 import auth_service_pb2 as auth_pb
+    from lockstep.auth.v1 import auth_service_pb2_grpc as auth_grpc
 
     from services.kernel.db.database import Database
 
-app = typer.Typer(no_args_is_help=True, help="Appoint administrators, and dismiss them.")
+app = typer.Typer(
+    no_args_is_help=True, help="Appoint administrators, dismiss them, and unlock accounts."
+)
 
 T = TypeVar("T")
 EmailOption = Annotated[str, typer.Option("--email", help="e-mail address of the account")]
@@ -49,6 +52,16 @@ def promote(email: EmailOption) -> None:
 def demote(email: EmailOption) -> None:
     """Make an administrator a customer; one administrator must remain."""
     _give_role(email, is_admin=False)
+
+
+@app.command()
+def unlock(email: EmailOption) -> None:
+    """Clear the counters of an account: wrong passwords, wrong codes, codes sent."""
+    from lockstep.auth.v1 import auth_service_pb2 as auth_pb
+
+    request = auth_pb.UnlockUserRequest(email=_checked(email))
+    user = _ask(email, lambda auth: auth.UnlockUser(request))
+    typer.echo(f"unlocked {user.email} ({user.id})")
 
 
 @app.command(name="list")
@@ -87,30 +100,45 @@ def run(work: "Callable[[Database], Awaitable[T]]") -> T:
 
 def _give_role(email: str, *, is_admin: bool) -> None:
     from lockstep.auth.v1 import auth_service_pb2 as auth_pb
-    from lockstep.auth.v1 import auth_service_pb2_grpc as auth_grpc
-    from lockstep_clients import NotFound
 
+    email = _checked(email)
+    if is_admin:
+        user = _ask(email, lambda auth: auth.PromoteUser(auth_pb.PromoteUserRequest(email=email)))
+    else:
+        user = _ask(email, lambda auth: auth.DemoteUser(auth_pb.DemoteUserRequest(email=email)))
+    typer.echo(f"{'promoted' if is_admin else 'demoted'} {user.email} ({user.id})")
+
+
+def _checked(email: str) -> str:
     from services.auth.domain.emails import allow_domains, parse_email
     from services.auth.settings import AuthSettings
     from services.cli.errors import CommandError
-    from services.cli.operator import ask
     from services.common.settings import load
 
     allow_domains(load(AuthSettings).reserved_domains)
     if parse_email(email) is None:
         raise CommandError(f"{email} is not an e-mail address")
+    return email
 
-    async def give(channel: "grpc.aio.Channel") -> auth_pb.User:
-        stub = auth_grpc.AuthServiceStub(channel)
-        if is_admin:
-            return await stub.PromoteUser(auth_pb.PromoteUserRequest(email=email))
-        return await stub.DemoteUser(auth_pb.DemoteUserRequest(email=email))
+
+def _ask(
+    email: str, call: "Callable[[auth_grpc.AuthServiceAsyncStub], Awaitable[auth_pb.User]]"
+) -> "auth_pb.User":
+    """Call Auth about the account of an e-mail, as the operator.
+
+    Raises:
+        CommandError: There is no such account, or the call failed.
+    """
+    from lockstep.auth.v1 import auth_service_pb2_grpc as auth_grpc
+    from lockstep_clients import NotFound
+
+    from services.cli.errors import CommandError
+    from services.cli.operator import ask
 
     try:
-        user = ask("auth", give)
+        return ask("auth", lambda channel: call(auth_grpc.AuthServiceStub(channel)))
     except NotFound as error:
         raise CommandError(f"there is no account of {email}") from error
-    typer.echo(f"{'promoted' if is_admin else 'demoted'} {user.email} ({user.id})")
 
 
 @contextlib.asynccontextmanager

@@ -301,8 +301,8 @@ def after_proof(
     real: Any = owner.verify
     done = asyncio.Event()
 
-    async def verify(self: Any, *arguments: Any) -> Any:
-        result = await real(self, *arguments)
+    async def verify(self: Any, *arguments: Any, **named: Any) -> Any:
+        result = await real(self, *arguments, **named)
         if not done.is_set():
             done.set()
             await act()

@@ -6,8 +6,10 @@ from uuid import UUID
 
 import pytest
 
-from services.auth.domain.audit import Audit, Event
+from services.auth.domain.audit import Audit
 from services.auth.domain.login_throttle import LoginThrottle
+from services.auth.domain.outbox import Outbox
+from services.auth.domain.places import Places
 from services.auth.model import CanonicalEmail
 from services.auth.usecases.logout import Logout
 from services.kernel.ids import new_id
@@ -16,6 +18,7 @@ from services.kernel.secret import Secret
 from tests.auth.world import World
 
 IP = "192.0.2.1"
+SECRET = Secret.of(b"s" * 32)
 EMAIL = CanonicalEmail("ada@example.com")
 
 
@@ -37,8 +40,6 @@ async def test_a_logout(world: World, user_id: UUID, all_sessions: bool) -> None
 
 
 async def test_a_wrong_password(world: World, user_id: UUID) -> None:
-    throttle = LoginThrottle(
-        world.running.database, Secret.of(b"secret"), Audit(Secret.of(b"secret"))
-    )
-    await throttle.fail(EMAIL, event=Event.LOGIN_FAIL, user_id=user_id, client_ip=IP)
+    throttle = LoginThrottle(world.running.database, Places(SECRET), Outbox(SECRET), Audit(SECRET))
+    await throttle.fail(EMAIL, user_id=user_id, client_ip=IP)
     assert [row.user_id for row in await world.sql("SELECT user_id FROM audit_log")] == [None]

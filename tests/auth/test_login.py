@@ -116,7 +116,7 @@ async def test_a_hash_of_another_cost_is_renewed_at_login(world: World) -> None:
 
 
 @pytest.mark.parametrize("email", [EMAIL, "nobody@example.com"])
-async def test_from_the_sixth_failure_the_account_waits(world: World, email: str) -> None:
+async def test_from_the_sixth_failure_the_place_waits(world: World, email: str) -> None:
     await world.register(EMAIL)
     for _ in range(6):
         with pytest.raises(Unauthenticated):
@@ -176,4 +176,4 @@ async def test_of_guesses_at_the_same_time_no_more_than_the_free_ones_are_answer
 
 
 async def _let_time_pass(world: World) -> None:
-    await world.sql("UPDATE login_failures SET wait_until = clock_timestamp()")
+    await world.sql("UPDATE place_failures SET wait_until = clock_timestamp()")

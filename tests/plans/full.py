@@ -122,9 +122,31 @@ CODES = insert(
 CODE_LIMITS = insert(
     "code_limits",
     key_hmac="int8send(i)",
+    account_hmac="int8send(i)",
     send_times="array[now()]",
     failure_times="'{}'",
     update_time=moment(due="-3 days", others="-2 days"),
+)
+KNOWN_PLACES = insert(
+    "known_places",
+    account_hmac="int8send(i)",
+    place_hmac="int8send(i)",
+    seen_time=moment(due="-91 days", others="-90 days"),
+)
+PLACE_FAILURES = insert(
+    "place_failures",
+    account_hmac="int8send(i)",
+    place_hmac="int8send(i)",
+    failures="1",
+    wait_until="now()",
+    update_time=moment(due="-2 days", others="-1 day"),
+)
+ACCOUNT_FAILURES = insert(
+    "account_failures",
+    account_hmac="int8send(i)",
+    failures="1",
+    next_try_time="now()",
+    begin_time=moment(due="-2 days", others="-1 day"),
 )
 LOGIN_FAILURES = insert(
     "login_failures",
@@ -150,7 +172,17 @@ OUTBOX = insert(
     expire_time=moment(due="-1 minute", others="1 day"),
 )
 TABLES = {
-    "auth": (SESSIONS, CODES, CODE_LIMITS, LOGIN_FAILURES, AUDIT_LOG, OUTBOX),
+    "auth": (
+        SESSIONS,
+        CODES,
+        CODE_LIMITS,
+        KNOWN_PLACES,
+        PLACE_FAILURES,
+        ACCOUNT_FAILURES,
+        LOGIN_FAILURES,
+        AUDIT_LOG,
+        OUTBOX,
+    ),
     "profile": (KEYS, FORGOTTEN_USERS, TRANSFERS),
     "commerce": (SAGAS, BARRIERS, KEYS, FORGOTTEN_USERS, USERS),
 }

@@ -59,6 +59,8 @@ KEY_IN_USE = {
 EXPIRED_KEY = KEY | {"key_hmac": (10_000).to_bytes(8)}
 NEW_KEY = KEY | {"key_hmac": b"new"}
 CLAIM_KEY = {"fingerprint": b"one", "saga_id": new_id()}
+ACCOUNT = {"account_hmac": (10_004).to_bytes(8)}
+PAIR = ACCOUNT | {"place_hmac": (10_004).to_bytes(8)}
 NO_BRANCH = {"saga_id": new_id(), "branch": "DebitWallet"}
 BRANCH = {"saga_id": uuid_of(5), "branch": "DebitWallet"}
 PAGE = {
@@ -131,7 +133,15 @@ CASES = (
     cleanup("services.auth.store.sessions:EXPIRED", AUTH),
     cleanup("services.auth.store.credentials:OLD_FAILURES", AUTH),
     cleanup("services.auth.store.codes:OLD", AUTH),
-    cleanup("services.auth.store.codes:OLD_LIMITS", AUTH),
+    cleanup("services.auth.store.code_limits:OLD", AUTH),
+    cleanup("services.auth.store.places:OLD_KNOWN", AUTH),
+    cleanup("services.auth.store.places:OLD_OF_PLACES", AUTH),
+    cleanup("services.auth.store.places:OLD_OF_ACCOUNTS", AUTH),
+    Case("services.auth.store.places:_STANDING", PAIR, database=AUTH),
+    Case("services.auth.store.places:_IS_KNOWN", PAIR, database=AUTH),
+    Case("services.auth.store.places:_FAIL", PAIR, database=AUTH),
+    Case("services.auth.store.places:_CLEAR_PLACES", ACCOUNT, database=AUTH),
+    Case("services.auth.store.code_limits:_CLEAR", ACCOUNT, database=AUTH),
     cleanup("services.auth.store.audit:OLD", AUTH),
     cleanup("services.auth.store.outbox:EXPIRED", AUTH),
     Case("services.kernel.sagas.metrics:UNFINISHED", {}, rows=2, counts=COUNTED_MAX),

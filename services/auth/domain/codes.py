@@ -2,7 +2,7 @@
 
 A code belongs to a flow, and only the caller that began the flow knows its id. So an
 attacker cannot begin a flow and have the mailbox's owner confirm it with the code. Limits
-belong to an e-mail and a purpose, and hold whether or not there is an account.
+hold whether or not there is an account (see `code_limits`).
 """
 
 from __future__ import annotations
@@ -11,33 +11,28 @@ import re
 import secrets
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any, Final
 from uuid import UUID
 
 import structlog
 
 from services.auth.domain import email_templates as mails
+from services.auth.domain.code_limits import CodeLimiter, CodeRequest
 from services.auth.domain.email_templates import EmailContent
 from services.auth.domain.outbox import Outbox
 from services.auth.errors import OtpExhausted, OtpExpired, OtpInvalid
 from services.auth.model import CanonicalEmail, Purpose
-from services.auth.store import codes
-from services.auth.store.codes import CodeLimits, Flow, FlowOwner
+from services.auth.store import codes, credentials
+from services.auth.store.code_limits import CodeLimits
+from services.auth.store.codes import TRIES_MAX, Flow, FlowOwner
 from services.kernel.db.database import Database, Transaction
-from services.kernel.errors import DomainError, TooManyRequests
+from services.kernel.errors import DomainError
 from services.kernel.ids import new_id
 from services.kernel.secret import Secret
 
 LIFE: Final = timedelta(minutes=10)
 REINSTATED_LIFE: Final = timedelta(minutes=5)
-TRIES_MAX: Final = 5
-BETWEEN_SENDS: Final = timedelta(seconds=60)
-SENDS_AN_HOUR: Final = 5
-CHANGES_AN_HOUR: Final = 5
-FAILURES_A_DAY: Final = 10
-HOUR: Final = timedelta(hours=1)
-DAY: Final = timedelta(days=1)
 
 log = structlog.get_logger("lockstep.codes")
 
@@ -90,32 +85,34 @@ class Codes:
     database: Database
     secret: Secret
     outbox: Outbox
+    limits: CodeLimiter
 
-    async def send(self, tx: Transaction, mail: CodeEmail) -> UUID:
-        """Mail a code, which replaces older ones, and return its flow.
+    async def send(
+        self,
+        tx: Transaction,
+        mail: CodeEmail,
+        *,
+        client_ip: str | None,
+        account: CanonicalEmail | None = None,
+    ) -> UUID:
+        """Mail a code, and return its flow. Older ones stay good.
+
+        Args:
+            tx: The transaction.
+            mail: The code's mail.
+            client_ip: The caller's.
+            account: The account that may know the place; by default the e-mail's.
 
         Raises:
-            TooManyRequests: The last code was sent a moment ago, or many were.
+            TooManyRequests: See `CodeLimiter.take_send`.
         """
-        limits = await codes.lock_limits(tx, self._key(mail))
-        _ensure_sendable(limits)
+        asked = CodeRequest(
+            purpose=mail.purpose, email=mail.email, client_ip=client_ip, account=account
+        )
+        await self.limits.take_send(tx, asked)
         flow_id = new_id()
-        await self._begin(tx, flow_id, mail, limits)
+        await self._begin(tx, flow_id, mail, self.limits.places.place(client_ip))
         return flow_id
-
-    async def count_change(self, tx: Transaction, user_id: UUID) -> None:
-        """Count a change of address that a user asks for, whichever the address is.
-
-        Raises:
-            TooManyRequests: One account would mail too many strangers.
-        """
-        message = b"\0".join((b"code limits", b"changes of a user", user_id.bytes))
-        key = self.secret.lasting_digest(message)
-        limits = await codes.lock_limits(tx, key)
-        asked = _since(limits.sends, limits.now - HOUR)
-        if len(asked) >= CHANGES_AN_HOUR:
-            raise _too_many(until=asked[0] + HOUR, now=limits.now)
-        await codes.store_limits(tx, key, sends=[*asked, limits.now], failures=limits.failures)
 
     async def issue_verification(
         self, tx: Transaction, *, flow_id: UUID, email: CanonicalEmail, to: str, user_id: UUID
@@ -126,11 +123,13 @@ class Codes:
         """
         owner = FlowOwner(user_id, credential_version=0)  # the account is new
         mail = CodeEmail(purpose=Purpose.VERIFICATION, email=email, to=to, owner=owner)
-        limits = await codes.lock_limits(tx, self._key(mail))
+        await self.limits.note_send(tx, mail.purpose, email)
         if await codes.get(tx, flow_id) is None:
-            await self._begin(tx, flow_id, mail, limits)
+            await self._begin(tx, flow_id, mail, None)
 
-    async def verify(self, submitted: SubmittedCode, purposes: Collection[Purpose]) -> Flow:
+    async def verify(
+        self, submitted: SubmittedCode, purposes: Collection[Purpose], *, client_ip: str | None
+    ) -> Flow:
         """Return the flow of a right code, without spending the code.
 
         A wrong code is counted, and the count is committed before the caller gets an
@@ -140,71 +139,72 @@ class Codes:
             OtpInvalid: The code is wrong, or the e-mail has no such flow.
             OtpExpired: The flow's time is over.
             OtpExhausted: The flow has had too many wrong codes.
-            TooManyRequests: The e-mail has had too many wrong codes today.
+            TooManyRequests: The e-mail has had too many wrong codes today, and does not know
+                the place.
         """
 
         async def work(tx: Transaction) -> Flow | DomainError:
             seen = await codes.get(tx, submitted.flow_id)
             if seen is None or seen.purpose not in purposes or seen.email != submitted.email:
                 return OtpInvalid()
-            limits = await codes.lock_limits(tx, self._key(seen))
+            limits = await self.limits.lock(tx, seen.purpose, seen.email)
             flow = await codes.lock(tx, submitted.flow_id)
             if flow is None:
                 return OtpInvalid()
-            return await self._compare(tx, flow, limits, submitted.otp)
+            return await self._compare(tx, flow, limits, submitted.otp, client_ip)
 
         found = await self.database.transact("code", work)
         if isinstance(found, DomainError):
             raise found
         return found
 
+    async def clear(self, tx: Transaction, email: CanonicalEmail) -> None:
+        """Forget what was counted for an account."""
+        await self.limits.clear(tx, email)
+
     async def _compare(
-        self, tx: Transaction, flow: Flow, limits: CodeLimits, code: str
+        self, tx: Transaction, flow: Flow, limits: CodeLimits, code: str, client_ip: str | None
     ) -> Flow | DomainError:
-        failures = _since(limits.failures, limits.now - DAY)
         if flow.is_over and not flow.is_repeatable:
             return OtpExpired()
         if flow.tries >= TRIES_MAX:
             return OtpExhausted()
-        if len(failures) >= FAILURES_A_DAY:
-            return _too_many(until=failures[0] + DAY, now=limits.now)
+        owner = None if flow.user_id is None else await credentials.by_id(tx, flow.user_id)
+        asked = CodeRequest(
+            purpose=flow.purpose,
+            email=flow.email,
+            client_ip=client_ip,
+            account=None if owner is None else owner.email,
+        )
+        if refusal := await self.limits.ensure_tries_left(tx, limits, asked):
+            return refusal
         given = _message(flow.id, flow.email, _bare(code))
         if self.secret.verifies(given, flow.code_hmac or b""):
             return flow
         await codes.count_try(tx, flow.id)
-        await codes.store_limits(
-            tx, self._key(flow), sends=limits.sends, failures=[*failures, limits.now]
-        )
+        if await self.limits.count_failure(tx, flow.purpose, flow.email, limits):
+            to = None if owner is None else owner.mailbox
+            await self.outbox.put(tx, mails.many_attempts(), to=to)
         return OtpInvalid()
 
     async def _begin(
-        self, tx: Transaction, flow_id: UUID, mail: CodeEmail, limits: CodeLimits
+        self, tx: Transaction, flow_id: UUID, mail: CodeEmail, place_hmac: bytes | None
     ) -> None:
         code = f"{secrets.randbelow(1_000_000):06d}"
         is_real = mail.instead is None and mail.to is not None
-        await codes.remove_unspent(tx, purpose=mail.purpose, email=mail.email)
         await codes.insert_flow(
             tx,
             flow_id=flow_id,
             purpose=mail.purpose,
             email=mail.email,
             owner=mail.owner,
+            place_hmac=place_hmac,
             code_hmac=code_hmac(self.secret, flow_id, mail.email, code) if is_real else None,
             payload=mail.payload,
             life=LIFE,
         )
         content = mail.instead or CONTENTS[mail.purpose](code)
         await self.outbox.put(tx, content, to=mail.to, life=LIFE)
-        await codes.store_limits(
-            tx,
-            self._key(mail),
-            sends=[*_since(limits.sends, limits.now - HOUR), limits.now],
-            failures=limits.failures,
-        )
-
-    def _key(self, about: Flow | CodeEmail) -> bytes:
-        message = b"\0".join((b"code limits", about.purpose.encode(), about.email.encode()))
-        return self.secret.lasting_digest(message)
 
 
 def is_code(text: str) -> bool:
@@ -239,19 +239,3 @@ def _message(flow_id: UUID, email: CanonicalEmail, code: str) -> bytes:
 
 def _bare(text: str) -> str:
     return _SPACES.sub("", text)
-
-
-def _ensure_sendable(limits: CodeLimits) -> None:
-    sends = _since(limits.sends, limits.now - HOUR)
-    if sends and limits.now - sends[-1] < BETWEEN_SENDS:
-        raise _too_many(until=sends[-1] + BETWEEN_SENDS, now=limits.now)
-    if len(sends) >= SENDS_AN_HOUR:
-        raise _too_many(until=sends[0] + HOUR, now=limits.now)
-
-
-def _since(moments: Collection[datetime], earliest: datetime) -> list[datetime]:
-    return sorted(moment for moment in moments if moment > earliest)
-
-
-def _too_many(*, until: datetime, now: datetime) -> TooManyRequests:
-    return TooManyRequests(retry_after_seconds=max(1.0, (until - now).total_seconds()))

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
 
 from services.auth.domain.audit import Audit
+from services.auth.domain.code_limits import CodeLimiter
 from services.auth.domain.codes import Codes
 from services.auth.domain.ip_limits import IpRateLimiter
 from services.auth.domain.login_throttle import LoginThrottle
 from services.auth.domain.outbox import Outbox
 from services.auth.domain.passwords import Hasher
+from services.auth.domain.places import Places
 from services.auth.domain.reauthentication import Reauthentication
 from services.auth.domain.sessions import SessionIssuer
 from services.auth.domain.tokens import AccessTokenSigner, RefreshTokens
+from services.auth.model import CanonicalEmail
 from services.common.keys import SigningKeys
-from services.kernel.db.database import Database
-from services.kernel.secret import Secret
+from services.common.service import ServiceParts
+from services.kernel.db.database import Database, Transaction
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,8 +41,7 @@ class Collaborators:
     @classmethod
     def of(
         cls,
-        database: Database,
-        secrets: Mapping[str, Secret],
+        parts: ServiceParts,
         hasher: Hasher,
         signing_keys: SigningKeys,
         *,
@@ -49,14 +50,14 @@ class Collaborators:
         """Put them together.
 
         Args:
-            database: Auth's database.
-            secrets: The secrets of Auth, the same for every replica.
+            parts: Auth's database and secrets.
             hasher: Hashes passwords.
             signing_keys: The keys that sign access tokens.
             limits_ips: Whether there are limits per client IP.
         """
+        database, secrets = parts.database, parts.keys.secrets
         audit = Audit(secrets["pseudonyms"])
-        throttle = LoginThrottle(database, secrets["pseudonyms"], audit)
+        places = Places(secrets["pseudonyms"])
         refresh_tokens = RefreshTokens(secrets["refresh"])
         outbox = Outbox(secrets["outbox"])
         return cls(
@@ -65,10 +66,15 @@ class Collaborators:
             signing_keys=signing_keys,
             audit=audit,
             ip_limits=IpRateLimiter(enabled=limits_ips),
-            throttle=throttle,
-            reauthentication=Reauthentication(database, hasher, throttle),
+            throttle=LoginThrottle(database, places, outbox, audit),
+            reauthentication=Reauthentication(database, hasher, audit),
             refresh_tokens=refresh_tokens,
             issuer=SessionIssuer(AccessTokenSigner(signing_keys), refresh_tokens),
             outbox=outbox,
-            codes=Codes(database, secrets["codes"], outbox),
+            codes=Codes(database, secrets["codes"], outbox, CodeLimiter(secrets["codes"], places)),
         )
+
+    async def forget_limits(self, tx: Transaction, email: CanonicalEmail) -> None:
+        """Forget what was counted for an account that is gone, and where its owner has been."""
+        await self.throttle.forget(tx, email)
+        await self.codes.clear(tx, email)

@@ -86,6 +86,16 @@ def password_changed() -> EmailContent:
     )
 
 
+def many_attempts() -> EmailContent:
+    """Tell an account's owner that others keep trying to get in."""
+    return _notice(
+        "Somebody keeps trying to get into your account",
+        "There were a hundred wrong passwords or codes for your account within a day. New places "
+        "now get few tries. You can log in as before from where you have logged in lately. You "
+        "need to do nothing if your password is a good one.",
+    )
+
+
 def _with_code(code: str, purpose: str, instruction: str) -> EmailContent:
     after = "It is good for ten minutes. If you did not ask for it, ignore this mail."
     title = f"{code} {purpose}"  # a phone shows the subject, and offers the code in it

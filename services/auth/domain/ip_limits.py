@@ -54,14 +54,15 @@ class IpRateLimiter:
         client_ip = client_ip_of(call)
         if self._limit is None or client_ip is None:
             return client_ip
-        names = (call.method.name, _site(client_ip))
+        names = (call.method.name, site_of(client_ip))
         if not await self._limiter.hit(self._limit, *names):
             stats = await self._limiter.get_window_stats(self._limit, *names)
             raise TooManyRequests(retry_after_seconds=max(1.0, stats.reset_time - time.time()))
         return client_ip
 
 
-def _site(client_ip: str) -> str:
+def site_of(client_ip: str) -> str:
+    """Return the IPs that one client may use: an IPv4, or the site of an IPv6."""
     ip = ipaddress.ip_address(client_ip)
     if isinstance(ip, ipaddress.IPv6Address):
         return str(ipaddress.ip_network((ip, IPV6_SITE_BITS), strict=False))

@@ -1,4 +1,4 @@
-"""The throttle of logins: an account must wait after too many wrong passwords."""
+"""The throttle of logins: a place must wait after too many wrong passwords."""
 
 from __future__ import annotations
 
@@ -6,79 +6,107 @@ from dataclasses import dataclass
 from functools import partial
 from uuid import UUID
 
+from services.auth.domain import email_templates as mails
 from services.auth.domain.audit import Audit, Event
+from services.auth.domain.outbox import Outbox
+from services.auth.domain.places import Places
 from services.auth.model import CanonicalEmail
 from services.auth.store import credentials
+from services.auth.store import places as store
 from services.kernel.db.database import Database, Transaction
 from services.kernel.errors import TooManyRequests
 from services.kernel.ids import new_id
-from services.kernel.secret import Secret
 
 
 @dataclass(frozen=True, slots=True)
 class LoginThrottle:
     """Counts wrong passwords, in the same way for accounts that don't exist.
 
-    A wrong password is counted, and the count is committed before the caller gets an
-    answer. While an account must wait, every caller is told to wait. So only the free
-    guesses get an answer, however many come at the same time. Right passwords are not
-    counted: any number of logins may happen at the same time.
+    A wrong password is counted for the account and the place, and the count is committed
+    before the caller gets an answer. While a place must wait, every caller there is told to
+    wait. So only the free guesses get an answer, however many come at the same time. From a
+    hundred a day on, all places that the account does not know have one try a minute
+    together. Right passwords are not counted: any number of logins may happen at once.
     """
 
     database: Database
-    pseudonyms: Secret
+    places: Places
+    outbox: Outbox
     audit: Audit
 
-    async def ensure_allowed(self, account: CanonicalEmail) -> None:
-        """Refuse, before any other work, while the account must wait.
+    async def ensure_allowed(self, account: CanonicalEmail, *, client_ip: str | None) -> None:
+        """Refuse, before any other work, while the place must wait.
 
         Raises:
-            TooManyRequests: The account must wait.
+            TooManyRequests: The place must wait, or all unknown places must.
         """
-        _refuse(await credentials.seconds_to_wait(self.database, self._named(account)))
+        pair = self.places.pair(account, client_ip)
+        standing = await store.standing(self.database, pair)
+        _refuse(standing.seconds_left)
+        if standing.is_capped and not standing.is_known:
+            take = partial(store.take_try, account_hmac=pair.account_hmac)
+            _refuse(await self.database.transact("attempt.take", take))
 
     async def fail(
-        self, account: CanonicalEmail, *, event: Event, user_id: UUID | None, client_ip: str | None
+        self, account: CanonicalEmail, *, user_id: UUID | None, client_ip: str | None
     ) -> None:
         """Count a wrong password, in a transaction of its own.
 
         Raises:
-            TooManyRequests: The account must wait since a moment ago.
+            TooManyRequests: The place must wait since a moment ago.
         """
-        named = self._named(account)
+        pair = self.places.pair(account, client_ip)
 
         async def count(tx: Transaction) -> float:
             # Lock against a deletion, which takes IPs out of the log. An e-mail without an
             # account takes the same work.
             user = await credentials.hold(tx, user_id or new_id())
-            failures = await credentials.count_failure(tx, named)
+            failures = await store.count_failure(tx, pair)
             if failures is None:
-                return await credentials.seconds_to_wait(tx, named)
+                return (await store.standing(tx, pair)).seconds_left
             known_id = None if user is None else user.user_id
             note = partial(
                 self.audit.write, tx, user_id=known_id, account=account, client_ip=client_ip
             )
-            await note(event, failures=failures)
-            if failures == credentials.FREE_FAILURES + 1:
+            await note(Event.LOGIN_FAIL, failures=failures)
+            if failures == store.FREE_FAILURES + 1:
                 await note(Event.LOGIN_FAIL_MAX)
+            if await store.count_account_failure(tx, pair.account_hmac) == store.FAILURES_A_DAY:
+                await note(Event.LOGIN_FAIL_MAX, places="unknown")
+                to = None if user is None else user.mailbox
+                await self.outbox.put(tx, mails.many_attempts(), to=to)
             return 0.0
 
         _refuse(await self.database.transact("attempt", count))
 
-    async def succeed(self, tx: Transaction, account: CanonicalEmail) -> None:
-        """Forget the failures, in the transaction that the right password allows.
+    async def succeed(
+        self, tx: Transaction, account: CanonicalEmail, *, client_ip: str | None
+    ) -> None:
+        """Forget the failures of a place, and know it, in the transaction that opens a session.
 
         Raises:
-            TooManyRequests: The account must wait since a moment ago.
+            TooManyRequests: The place must wait since a moment ago.
         """
-        _refuse(await credentials.forgive(tx, self._named(account)))
+        pair = self.places.pair(account, client_ip)
+        _refuse(await store.forgive(tx, pair))
+        await store.remember(tx, pair)
 
-    async def forgive(self, tx: Transaction, account: CanonicalEmail) -> None:
-        """Forget the failures: the account's owner has proven the mailbox."""
-        await credentials.forgive(tx, self._named(account))
+    async def forgive(
+        self, tx: Transaction, account: CanonicalEmail, *, client_ip: str | None
+    ) -> None:
+        """Forget the failures of a place, and know it: the owner has proven the mailbox there."""
+        pair = self.places.pair(account, client_ip)
+        await store.forgive(tx, pair)
+        await store.remember(tx, pair)
 
-    def _named(self, account: CanonicalEmail) -> bytes:
-        return self.pseudonyms.lasting_digest(b"attempts\0" + account.encode())
+    async def clear(self, tx: Transaction, account: CanonicalEmail) -> None:
+        """Forget the failures of all places."""
+        await store.clear(tx, self.places.account(account))
+
+    async def forget(self, tx: Transaction, account: CanonicalEmail) -> None:
+        """Forget an account that no longer has this e-mail: its failures and its places."""
+        await store.clear(tx, self.places.account(account))
+        await store.forget(tx, self.places.account(account))
 
 
 def _refuse(seconds: float) -> None:

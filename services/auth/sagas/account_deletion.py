@@ -7,6 +7,7 @@ Profile forgets, and last of all the user goes, whose row drove the saga until t
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
@@ -18,7 +19,7 @@ from lockstep.profile.v1 import profile_service_pb2 as profile_pb
 from lockstep.profile.v1 import profile_service_pb2_grpc as profile_grpc
 
 from services.auth.domain.endings import end_opened
-from services.auth.model import Status
+from services.auth.model import CanonicalEmail, Status
 from services.auth.store import accounts, audit, codes
 from services.auth.store.forgetting import FORGETTING
 from services.kernel.db.database import Transaction
@@ -50,6 +51,7 @@ class AccountDeletionSaga(ReversibleSaga[DeletionPayload, None, Nothing]):
 
     orders: order_grpc.OrderServiceAsyncStub
     profiles: profile_grpc.ProfileServiceAsyncStub
+    forget_limits: Callable[[Transaction, CanonicalEmail], Awaitable[None]]
 
     kind = ACCOUNT_DELETION
     deadline = None
@@ -91,6 +93,8 @@ class AccountDeletionSaga(ReversibleSaga[DeletionPayload, None, Nothing]):
         """Delete the user, and all other personal data here."""
         email = await accounts.delete_user(tx, saga.user_id)
         if email is not None:
+            # In the order in which a code is compared: the limits, then the flow.
+            await self.forget_limits(tx, email)
             await codes.forget(tx, user_id=saga.user_id, email=email)
         await FORGETTING.forget_user(tx, saga.user_id)
         await audit.forget_client_ips(tx, saga.user_id)

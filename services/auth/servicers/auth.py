@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from uuid import UUID
 
 from lockstep.auth.v1 import auth_service_pb2 as auth_pb
 
-from services.auth.domain import codes, passwords
+from services.auth.domain import code_limits, codes, passwords
 from services.auth.domain.emails import comparable_form
 from services.auth.domain.ip_limits import IpRateLimiter, client_ip_of
+from services.auth.model import CanonicalEmail
 from services.auth.servicers.messages import (
     check_password,
     read_code,
@@ -38,6 +40,7 @@ from services.auth.usecases.request_password_reset import RequestPasswordReset
 from services.auth.usecases.reset_password import ResetPassword
 from services.auth.usecases.send_email_verification import SendEmailVerification
 from services.auth.usecases.send_otp import SendOtp
+from services.auth.usecases.unlock_user import UnlockUser
 from services.auth.usecases.verify_email import VerifyEmail
 from services.auth.usecases.verify_otp import VerifyOtp
 from services.kernel.paging import page_size
@@ -75,6 +78,7 @@ class AuthServicer:
     delete_user: DeleteUser
     promote_user: PromoteUser
     demote_user: DemoteUser
+    unlock_user: UnlockUser
 
     async def Register(
         self, request: auth_pb.RegisterRequest, call: Call
@@ -93,23 +97,23 @@ class AuthServicer:
 
     async def SendOtp(self, request: auth_pb.SendOtpRequest, call: Call) -> auth_pb.SendOtpResponse:
         """Start a sign-up by mailed code."""
-        await self.limits.hit(call)
+        client_ip = await self.limits.hit(call)
         details = read_registration(request, is_complete=False)
-        flow_id = await self.send_otp(details, password=request.password)
+        flow_id = await self.send_otp(details, password=request.password, client_ip=client_ip)
         return auth_pb.SendOtpResponse(
             flow_id=str(flow_id),
             expires_in=int(codes.LIFE.total_seconds()),
-            resend_after=int(codes.BETWEEN_SENDS.total_seconds()),
+            resend_after=int(code_limits.BETWEEN_SENDS.total_seconds()),
         )
 
     async def VerifyOtp(
         self, request: auth_pb.VerifyOtpRequest, call: Call
     ) -> auth_pb.VerifyOtpResponse:
         """End a sign-up by mailed code."""
-        await self.limits.hit(call)
+        client_ip = await self.limits.hit(call)
         with Violations() as v:
             code = read_code(v, request)
-        made = await self.verify_otp(code)
+        made = await self.verify_otp(code, client_ip=client_ip)
         return auth_pb.VerifyOtpResponse(
             user=registered_message(made.user), profile=made.profile, brand=made.brand
         )
@@ -156,7 +160,7 @@ class AuthServicer:
         self, request: auth_pb.SendEmailVerificationRequest, call: Call
     ) -> auth_pb.SendEmailVerificationResponse:
         """Mail a new code for the caller's e-mail address."""
-        flow_id = await self.send_email_verification(caller=call.user)
+        flow_id = await self.send_email_verification(caller=call.user, client_ip=client_ip_of(call))
         return auth_pb.SendEmailVerificationResponse(flow_id=str(flow_id))
 
     async def ChangeEmail(
@@ -179,10 +183,10 @@ class AuthServicer:
         self, request: auth_pb.RequestPasswordResetRequest, call: Call
     ) -> auth_pb.RequestPasswordResetResponse:
         """Mail the code that allows a new password."""
-        await self.limits.hit(call)
+        client_ip = await self.limits.hit(call)
         with Violations() as v:
             email = read_email(v, request.email, "email")
-        flow_id = await self.request_password_reset(email.canonical)
+        flow_id = await self.request_password_reset(email.canonical, client_ip=client_ip)
         return auth_pb.RequestPasswordResetResponse(flow_id=str(flow_id))
 
     async def ResetPassword(
@@ -286,3 +290,14 @@ class AuthServicer:
         with Violations() as v:
             email = read_email(v, request.email, "email")
         return user_message(await self.demote_user(email.canonical, actor=call.service.name))
+
+    async def UnlockUser(self, request: auth_pb.UnlockUserRequest, call: Call) -> auth_pb.User:
+        """Clear the counters of an account."""
+        account: UUID | CanonicalEmail
+        with Violations() as v:
+            if request.email:
+                account = read_email(v, request.email, "email").canonical
+            else:
+                account = v.uuid(request.user_id, "user_id")
+        user = await self.unlock_user(account, actor=call.actor, client_ip=client_ip_of(call))
+        return user_message(user)

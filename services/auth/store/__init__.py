@@ -1,11 +1,14 @@
 """All of Auth's SQL, in one file for each aggregate."""
 
-from services.auth.store import audit, codes, credentials, sessions
+from services.auth.store import audit, code_limits, codes, credentials, places, sessions
 
 CLEANUPS = (
     sessions.EXPIRED,
     credentials.OLD_FAILURES,
+    places.OLD_KNOWN,
+    places.OLD_OF_PLACES,
+    places.OLD_OF_ACCOUNTS,
     codes.OLD,
-    codes.OLD_LIMITS,
+    code_limits.OLD,
     audit.OLD,
 )

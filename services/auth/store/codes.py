@@ -1,4 +1,4 @@
-"""The SQL of mailed codes and of their limits."""
+"""The SQL of mailed codes."""
 
 from __future__ import annotations
 
@@ -19,16 +19,17 @@ from sqlalchemy import (
     not_,
     or_,
     select,
-    text,
     update,
 )
 from sqlalchemy.dialects.postgresql import insert
 
-from services.auth.model import CODE_LIMITS, CODES, CanonicalEmail, Purpose
+from services.auth.model import CODES, CanonicalEmail, Purpose
 from services.kernel.db.cleaner import old_rows
 from services.kernel.db.database import Reader, Transaction
 from services.kernel.db.statement import ByUser, NoRow, Statement
 from services.kernel.db.tables import clock_once
+
+TRIES_MAX = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +77,13 @@ class Flow:
 
 
 @dataclass(frozen=True, slots=True)
-class CodeLimits:
-    """The times of the last sent and wrong codes of an e-mail and purpose."""
+class OpenFlows:
+    """The number of open flows of an e-mail and purpose, and when the first of them ends."""
 
-    sends: list[datetime]
-    failures: list[datetime]
-    now: datetime
+    here: int
+    everywhere: int
+    until: datetime | None
+    until_here: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,15 +99,17 @@ class _NewFlow:
     user_id: UUID | None
     credential_version: int
     session_id: UUID | None
+    place_hmac: bytes | None
     code_hmac: bytes | None
     payload: Jsonb | None
     life: timedelta
 
 
 @dataclass(frozen=True, slots=True)
-class _ByPurpose:
+class _OfPlace:
     purpose: Purpose
     email: CanonicalEmail
+    place_hmac: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,18 +133,6 @@ class _Reinstatement:
 class _OfUserOrEmail:
     user_id: UUID
     email: CanonicalEmail
-
-
-@dataclass(frozen=True, slots=True)
-class _LimitsKey:
-    key_hmac: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class _NewLimits:
-    key_hmac: bytes
-    sends: list[datetime]
-    failures: list[datetime]
 
 
 REPEATABLE = "10 minutes"  # for a caller who has lost the answer
@@ -173,6 +165,7 @@ _INSERT = Statement(
         user_id=bindparam("user_id"),
         credential_version=bindparam("credential_version"),
         session_id=bindparam("session_id"),
+        place_hmac=bindparam("place_hmac"),
         code_hmac=bindparam("code_hmac"),
         payload=bindparam("payload"),
         expire_time=func.saga_now() + bindparam("life", type_=Interval),
@@ -181,14 +174,23 @@ _INSERT = Statement(
     _NewFlow,
     NoRow,
 )
-_REMOVE_UNSPENT = Statement(
-    delete(CODES).where(
-        CODES.c.email == bindparam("email"),
-        CODES.c.purpose == bindparam("purpose"),
-        CODES.c.spend_time.is_(None),
-    ),
-    _ByPurpose,
-    NoRow,
+_IS_OPEN = and_(
+    CODES.c.email == bindparam("email"),
+    CODES.c.purpose == bindparam("purpose"),
+    CODES.c.spend_time.is_(None),
+    CODES.c.expire_time > func.saga_now(),
+    CODES.c.tries < TRIES_MAX,
+)
+_IS_HERE = CODES.c.place_hmac == bindparam("place_hmac")
+_COUNT_OPEN = Statement(
+    select(
+        func.count().filter(_IS_HERE).label("here"),
+        func.count().label("everywhere"),
+        func.min(CODES.c.expire_time).label("until"),
+        func.min(CODES.c.expire_time).filter(_IS_HERE).label("until_here"),
+    ).where(_IS_OPEN),
+    _OfPlace,
+    OpenFlows,
 )
 _COUNT_TRY = Statement(update(CODES).where(_BY_ID).values(tries=CODES.c.tries + 1), _ByFlow, NoRow)
 _SPEND = Statement(
@@ -226,33 +228,9 @@ _FORGET = Statement(
     _OfUserOrEmail,
     NoRow,
 )
-_LOCK_LIMITS = Statement(
-    insert(CODE_LIMITS)
-    .values(
-        key_hmac=bindparam("key_hmac"),
-        send_times=text("'{}'"),
-        failure_times=text("'{}'"),
-    )
-    .on_conflict_do_update(constraint="pk_code_limits", set_={"update_time": func.saga_now()})
-    .returning(
-        CODE_LIMITS.c.send_times.label("sends"),
-        CODE_LIMITS.c.failure_times.label("failures"),
-        func.saga_now().label("now"),
-    ),
-    _LimitsKey,
-    CodeLimits,
-)
-_STORE_LIMITS = Statement(
-    update(CODE_LIMITS)
-    .where(CODE_LIMITS.c.key_hmac == bindparam("key_hmac"))
-    .values(send_times=bindparam("sends"), failure_times=bindparam("failures")),
-    _NewLimits,
-    NoRow,
-)
 # Such a sign-up needs its row until its saga has ended: it may get its code back.
 _UNDECIDED = and_(CODES.c.saga_id.is_not(None), CODES.c.payload.is_not(None))
 OLD = old_rows("codes", CODES, CODES.c.expire_time, age="1 day", only=not_(_UNDECIDED))
-OLD_LIMITS = old_rows("code limits", CODE_LIMITS, CODE_LIMITS.c.update_time, age="2 days")
 
 
 async def get(reader: Reader, flow_id: UUID) -> Flow | None:
@@ -272,6 +250,7 @@ async def insert_flow(
     purpose: Purpose,
     email: CanonicalEmail,
     owner: FlowOwner | None,
+    place_hmac: bytes | None,
     code_hmac: bytes | None,
     payload: dict[str, Any] | None,
     life: timedelta,
@@ -284,6 +263,7 @@ async def insert_flow(
         user_id=None if owner is None else owner.user_id,
         credential_version=0 if owner is None else owner.credential_version,
         session_id=None if owner is None else owner.session_id,
+        place_hmac=place_hmac,
         code_hmac=code_hmac,
         payload=None if payload is None else Jsonb(payload),
         life=life,
@@ -291,9 +271,13 @@ async def insert_flow(
     await tx.execute(_INSERT, new)
 
 
-async def remove_unspent(tx: Transaction, *, purpose: Purpose, email: CanonicalEmail) -> None:
-    """Remove the codes of an e-mail and purpose that were not spent."""
-    await tx.execute(_REMOVE_UNSPENT, _ByPurpose(purpose=purpose, email=email))
+async def count_open(
+    tx: Transaction, *, purpose: Purpose, email: CanonicalEmail, place_hmac: bytes
+) -> OpenFlows:
+    """Count the flows of an e-mail and purpose whose code may still come."""
+    row = await tx.first(_COUNT_OPEN, _OfPlace(purpose, email, place_hmac))
+    assert row is not None
+    return row
 
 
 async def count_try(tx: Transaction, flow_id: UUID) -> None:
@@ -324,17 +308,3 @@ async def end_of_user(tx: Transaction, user_id: UUID) -> None:
 async def forget(tx: Transaction, *, user_id: UUID, email: CanonicalEmail) -> None:
     """Remove all flows of a user and of an e-mail."""
     await tx.execute(_FORGET, _OfUserOrEmail(user_id=user_id, email=email))
-
-
-async def lock_limits(tx: Transaction, key_hmac: bytes) -> CodeLimits:
-    """Lock the limits of an e-mail and purpose until the transaction ends; return them."""
-    row = await tx.first(_LOCK_LIMITS, _LimitsKey(key_hmac))
-    assert row is not None
-    return row
-
-
-async def store_limits(
-    tx: Transaction, key_hmac: bytes, *, sends: list[datetime], failures: list[datetime]
-) -> None:
-    """Store the limits of an e-mail and purpose."""
-    await tx.execute(_STORE_LIMITS, _NewLimits(key_hmac=key_hmac, sends=sends, failures=failures))

@@ -1,33 +1,17 @@
-"""The SQL of passwords, and of wrong ones."""
+"""The SQL of passwords."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import (
-    Double,
-    Integer,
-    bindparam,
-    case,
-    cast,
-    delete,
-    extract,
-    func,
-    literal_column,
-    select,
-    update,
-)
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import bindparam, func, select, update
 
 from services.auth.model import LOGIN_FAILURES, ROLES, USERS, CanonicalEmail, Status, mailbox
 from services.auth.store.users import ByEmail
 from services.kernel.db.cleaner import old_rows
 from services.kernel.db.database import Reader, Transaction
 from services.kernel.db.statement import ByUser, NoRow, Statement
-
-FREE_FAILURES = 5
-WAIT_SECONDS_MAX = 900
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -68,21 +52,6 @@ class _Replacement:
     user_id: UUID
     old_hash: str
     new_hash: str
-
-
-@dataclass(frozen=True, slots=True)
-class _ByAccount:
-    account_hmac: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class _Failures:
-    failures: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Wait:
-    seconds_left: float
 
 
 _SELECT = (
@@ -130,43 +99,6 @@ _REPLACE = Statement(
     NoRow,
 )
 
-_MATCHES = LOGIN_FAILURES.c.account_hmac == bindparam("account_hmac")
-_NEXT = case(
-    (LOGIN_FAILURES.c.update_time < func.saga_now() - literal_column("interval '1 day'"), 1),
-    else_=LOGIN_FAILURES.c.failures + 1,
-)
-_WAIT_SECONDS = case(
-    (
-        _NEXT > FREE_FAILURES,
-        func.least(WAIT_SECONDS_MAX, func.power(2, func.least(_NEXT - FREE_FAILURES, 10))),
-    ),
-    else_=0,
-)
-_LEFT = cast(extract("epoch", LOGIN_FAILURES.c.wait_until - func.saga_now()), Double).label(
-    "seconds_left"
-)
-_FAIL = Statement(
-    insert(LOGIN_FAILURES)
-    .values(
-        account_hmac=bindparam("account_hmac"),
-        failures=literal_column("1", Integer),
-        wait_until=func.saga_now(),
-    )
-    .on_conflict_do_update(
-        constraint="pk_login_failures",
-        set_={
-            "failures": _NEXT,
-            "wait_until": func.saga_now() + func.make_interval(0, 0, 0, 0, 0, 0, _WAIT_SECONDS),
-            "update_time": func.saga_now(),
-        },
-        where=LOGIN_FAILURES.c.wait_until <= func.saga_now(),
-    )
-    .returning(LOGIN_FAILURES.c.failures),
-    _ByAccount,
-    _Failures,
-)
-_WAIT = Statement(select(_LEFT).where(_MATCHES), _ByAccount, _Wait)
-_FORGIVE = Statement(delete(LOGIN_FAILURES).where(_MATCHES).returning(_LEFT), _ByAccount, _Wait)
 OLD_FAILURES = old_rows("login failures", LOGIN_FAILURES, LOGIN_FAILURES.c.update_time, age="1 day")
 
 
@@ -199,29 +131,3 @@ async def replace(tx: Transaction, user_id: UUID, *, old_hash: str, new_hash: st
     """Replace a password's hash; False when it has changed, or the user is not ACTIVE."""
     change = _Replacement(user_id=user_id, old_hash=old_hash, new_hash=new_hash)
     return await tx.execute(_REPLACE, change) == 1
-
-
-async def count_failure(tx: Transaction, account_hmac: bytes) -> int | None:
-    """Count a wrong password and return the number; None while the account must wait.
-
-    The sixth wrong password and each further one make the account wait, each time twice
-    as long. After a day without one the count begins anew.
-    """
-    row = await tx.first(_FAIL, _ByAccount(account_hmac))
-    return None if row is None else row.failures
-
-
-async def seconds_to_wait(reader: Reader, account_hmac: bytes) -> float:
-    """Return how long an account must wait; it need not when that is zero or less."""
-    row = await reader.first(_WAIT, _ByAccount(account_hmac))
-    return _seconds(row)
-
-
-async def forgive(tx: Transaction, account_hmac: bytes) -> float:
-    """Forget the failures of an account, and return how long it had to wait."""
-    row = await tx.first(_FORGIVE, _ByAccount(account_hmac))
-    return _seconds(row)
-
-
-def _seconds(row: _Wait | None) -> float:
-    return 0.0 if row is None else row.seconds_left

@@ -18,6 +18,7 @@ from services.kernel.rpc.access import Session
 IDLE = timedelta(days=30)  # a session ends when it is not refreshed for so long
 LIFE = timedelta(days=90)  # no session lives longer (OWASP ASVS 5, 7.3)
 GRACE = timedelta(seconds=10)
+PASSWORD_TRIES = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,11 @@ class Refreshable:
 @dataclass(frozen=True, slots=True)
 class _BySession:
     session_id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class _Tries:
+    wrong_passwords: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +131,15 @@ _END_ALL = Statement(
     _OfUserExcept,
     NoRow,
 )
+_TAKE_TRY = Statement(
+    update(SESSIONS)
+    .where(_BY_ID, SESSIONS.c.wrong_passwords < PASSWORD_TRIES)
+    .values(wrong_passwords=SESSIONS.c.wrong_passwords + 1)
+    .returning(SESSIONS.c.wrong_passwords),
+    _BySession,
+    _Tries,
+)
+_FORGIVE = Statement(update(SESSIONS).where(_BY_ID).values(wrong_passwords=0), _BySession, NoRow)
 EXPIRED = old_rows("sessions", SESSIONS, SESSIONS.c.expire_time)
 
 
@@ -167,6 +182,17 @@ async def lock(tx: Transaction, session_id: UUID) -> Refreshable | None:
 async def rotate(tx: Transaction, session_id: UUID) -> None:
     """Begin the next generation of a session that is locked."""
     await tx.execute(_ROTATE, _BySession(session_id))
+
+
+async def take_password_try(tx: Transaction, session_id: UUID) -> int | None:
+    """Take a try of the password, and return its number; None when no try is left."""
+    row = await tx.first(_TAKE_TRY, _BySession(session_id))
+    return None if row is None else row.wrong_passwords
+
+
+async def forgive_passwords(tx: Transaction, session_id: UUID) -> None:
+    """Give all tries back: the password was right."""
+    await tx.execute(_FORGIVE, _BySession(session_id))
 
 
 async def end(tx: Transaction, session_id: UUID) -> None:

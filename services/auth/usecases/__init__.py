@@ -19,6 +19,7 @@ from services.auth.usecases.request_password_reset import RequestPasswordReset
 from services.auth.usecases.reset_password import ResetPassword
 from services.auth.usecases.send_email_verification import SendEmailVerification
 from services.auth.usecases.send_otp import SendOtp
+from services.auth.usecases.unlock_user import UnlockUser
 from services.auth.usecases.verify_email import VerifyEmail
 from services.auth.usecases.verify_otp import VerifyOtp
 
@@ -43,6 +44,7 @@ __all__ = [
     "ResetPassword",
     "SendEmailVerification",
     "SendOtp",
+    "UnlockUser",
     "VerifyEmail",
     "VerifyOtp",
 ]

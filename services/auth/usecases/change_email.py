@@ -8,7 +8,6 @@ from uuid import UUID
 from services.auth.domain import email_templates as mails
 from services.auth.domain.codes import CodeEmail, Codes
 from services.auth.domain.endings import lock_proven
-from services.auth.domain.login_throttle import LoginThrottle
 from services.auth.domain.reauthentication import Reauthentication
 from services.auth.model import Email, Purpose, Status
 from services.auth.store import users
@@ -24,7 +23,6 @@ class ChangeEmail:
 
     database: Database
     reauthentication: Reauthentication
-    throttle: LoginThrottle
     codes: Codes
 
     async def __call__(
@@ -44,11 +42,11 @@ class ChangeEmail:
         Raises:
             InvalidField: The account has this e-mail already.
             InvalidCredentials: The password is wrong, or was replaced meanwhile.
-            SessionEnded: The session has ended meanwhile.
-            TooManyRequests: There were too many wrong passwords, or too many codes, or this
-                user has asked for too many changes.
+            SessionEnded: The session has ended meanwhile, perhaps by too many wrong passwords.
+            TooManyRequests: There were too many codes, or this user has asked for too many
+                changes, or too many passwords are being hashed.
         """
-        user = await self.reauthentication.prove(caller.id, password, client_ip=client_ip)
+        user = await self.reauthentication.prove(caller, password, client_ip=client_ip)
         if new_email.canonical == user.email:
             raise InvalidField(Violation("new_email", "must differ from the present one"))
 
@@ -57,9 +55,9 @@ class ChangeEmail:
 
         async def work(tx: Transaction) -> UUID:
             await lock_proven(tx, user, session_id=caller.session_id)
-            await self.throttle.succeed(tx, user.email)
-            await self.codes.count_change(tx, user.user_id)
-            return await self.codes.send(tx, await _mail(tx, owner, new_email, payload))
+            await self.codes.limits.count_change(tx, user.user_id, user.email)
+            mail = await _mail(tx, owner, new_email, payload)
+            return await self.codes.send(tx, mail, client_ip=client_ip, account=user.email)
 
         return await self.database.transact("email.change", work)
 

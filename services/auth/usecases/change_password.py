@@ -8,7 +8,6 @@ from services.auth.domain import email_templates as mails
 from services.auth.domain import passwords
 from services.auth.domain.audit import Audit, Event
 from services.auth.domain.endings import end_opened, lock_proven
-from services.auth.domain.login_throttle import LoginThrottle
 from services.auth.domain.outbox import Outbox
 from services.auth.domain.passwords import Hasher
 from services.auth.domain.reauthentication import Reauthentication
@@ -26,7 +25,6 @@ class ChangePassword:
     database: Database
     hasher: Hasher
     reauthentication: Reauthentication
-    throttle: LoginThrottle
     outbox: Outbox
     audit: Audit
 
@@ -38,10 +36,10 @@ class ChangePassword:
         Raises:
             InvalidField: The new password is made of words of the account.
             InvalidCredentials: The current password is wrong, or was replaced meanwhile.
-            SessionEnded: The session has ended meanwhile.
-            TooManyRequests: There were too many wrong passwords, or too many are being hashed.
+            SessionEnded: The session has ended meanwhile, perhaps by too many wrong passwords.
+            TooManyRequests: Too many passwords are being hashed.
         """
-        user = await self.reauthentication.prove(caller.id, current, client_ip=client_ip)
+        user = await self.reauthentication.prove(caller, current, client_ip=client_ip)
         # The password must not be made of the owner's own words, which are known only now.
         person = await users.get(self.database, caller.id)
         names = () if person is None else (person.full_name,)
@@ -63,7 +61,6 @@ class ChangePassword:
         client_ip: str | None,
     ) -> None:
         await lock_proven(tx, user, session_id=caller.session_id)
-        await self.throttle.succeed(tx, user.email)
         await accounts.set_password(tx, user.user_id, new_hash)
         await end_opened(tx, user.user_id, keep_session=caller.session_id)
         await self.outbox.put(tx, mails.password_changed(), to=user.mailbox)

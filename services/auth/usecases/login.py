@@ -45,13 +45,12 @@ class Login:
             TooManyRequests: The account must wait, or too many passwords are being hashed.
         """
         self.hasher.ensure_room()
-        await self.throttle.ensure_allowed(email)
+        await self.throttle.ensure_allowed(email, client_ip=client_ip)
         found = await credentials.by_email(self.database, email)
         match = await self.hasher.verify(password, found.password_hash if found else None)
         if found is None or not match:
             await self.throttle.fail(
                 email,
-                event=Event.LOGIN_FAIL,
                 user_id=found.user_id if found else None,
                 client_ip=client_ip,
             )
@@ -66,7 +65,7 @@ class Login:
             # The lock keeps a session from outliving a deletion, a disabling or a new
             # password that happens at the same time.
             now = await credentials.hold(tx, found.user_id)
-            await self.throttle.succeed(tx, found.email)
+            await self.throttle.succeed(tx, found.email, client_ip=client_ip)
             if now is None or not now.are_those_of(found):
                 raise InvalidCredentials
             if now.status is Status.DISABLED:

@@ -21,7 +21,7 @@ class RequestPasswordReset:
     database: Database
     codes: Codes
 
-    async def __call__(self, email: CanonicalEmail) -> UUID:
+    async def __call__(self, email: CanonicalEmail, *, client_ip: str | None) -> UUID:
         """Mail a code if the e-mail has an ACTIVE account, and return a flow in any case.
 
         Raises:
@@ -32,7 +32,7 @@ class RequestPasswordReset:
             found = await credentials.by_email(tx, email)
             # Lock against endings. An e-mail without an account takes the same work.
             user = await credentials.hold(tx, found.user_id if found else new_id())
-            return await self.codes.send(tx, _mail(email, user))
+            return await self.codes.send(tx, _mail(email, user), client_ip=client_ip)
 
         return await self.database.transact("reset.send", work)
 

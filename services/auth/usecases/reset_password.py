@@ -45,7 +45,7 @@ class ResetPassword:
             InvalidField: The password is made of words of the account.
             TooManyRequests: See `Codes.verify`, or too many passwords are being hashed.
         """
-        flow = await self.codes.verify(code, {Purpose.RESET})
+        flow = await self.codes.verify(code, {Purpose.RESET}, client_ip=client_ip)
         if flow.is_spent or flow.user_id is None:
             raise OtpInvalid
         person = await users.get(self.codes.database, flow.user_id)
@@ -75,7 +75,7 @@ class ResetPassword:
         await accounts.set_password(tx, user.user_id, password_hash)
         await accounts.verify_email(tx, user.user_id)  # the code has proven the mailbox
         await end_opened(tx, user.user_id)
-        await self.throttle.forgive(tx, user.email)
+        await self.throttle.forgive(tx, user.email, client_ip=client_ip)
         await self.outbox.put(tx, mails.password_changed(), to=user.mailbox)
         await self.audit.write(
             tx, Event.CREDENTIALS_CHANGE, user_id=user.user_id, client_ip=client_ip, by="reset"

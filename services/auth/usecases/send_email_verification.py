@@ -21,7 +21,7 @@ class SendEmailVerification:
     database: Database
     codes: Codes
 
-    async def __call__(self, *, caller: call.UserPrincipal) -> UUID:
+    async def __call__(self, *, caller: call.UserPrincipal, client_ip: str | None) -> UUID:
         """Mail a code and return its flow.
 
         Raises:
@@ -44,6 +44,6 @@ class SendEmailVerification:
                 to=user.mailbox,
                 owner=FlowOwner(user.user_id, user.credential_version),
             )
-            return await self.codes.send(tx, mail)
+            return await self.codes.send(tx, mail, client_ip=client_ip)
 
         return await self.database.transact("verification.send", work)

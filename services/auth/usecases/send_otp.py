@@ -22,7 +22,7 @@ class SendOtp:
     hasher: Hasher
     codes: Codes
 
-    async def __call__(self, details: Details, *, password: str) -> UUID:
+    async def __call__(self, details: Details, *, password: str, client_ip: str | None) -> UUID:
         """Mail a code and return its flow.
 
         If the e-mail has an account, its owner gets a notice instead; the caller sees no
@@ -44,6 +44,6 @@ class SendOtp:
                 payload=SIGN_UPS.dump_python(sign_up, mode="json"),
                 instead=mails.account_exists() if has_account else None,
             )
-            return await self.codes.send(tx, mail)
+            return await self.codes.send(tx, mail, client_ip=client_ip)
 
         return await self.database.transact("otp.send", work)

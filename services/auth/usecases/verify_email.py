@@ -10,6 +10,7 @@ from services.auth.domain.audit import Audit, Event
 from services.auth.domain.codes import Codes, SubmittedCode, malformed
 from services.auth.domain.emails import parse_email
 from services.auth.domain.endings import end_opened, spend
+from services.auth.domain.login_throttle import LoginThrottle
 from services.auth.domain.outbox import Outbox
 from services.auth.errors import OtpInvalid
 from services.auth.model import Purpose
@@ -30,6 +31,7 @@ class VerifyEmail:
     forward_only: ForwardOnlySagas
     outbox: Outbox
     audit: Audit
+    throttle: LoginThrottle
 
     async def __call__(self, code: SubmittedCode, *, client_ip: str | None) -> None:
         """Confirm an e-mail address; a repeat with the right code changes nothing.
@@ -38,7 +40,8 @@ class VerifyEmail:
             OtpInvalid, OtpExpired, OtpExhausted, TooManyRequests: See `Codes.verify`.
             EmailTaken: Another account has the new e-mail.
         """
-        flow = await self.codes.verify(code, {Purpose.VERIFICATION, Purpose.EMAIL_CHANGE})
+        purposes = {Purpose.VERIFICATION, Purpose.EMAIL_CHANGE}
+        flow = await self.codes.verify(code, purposes, client_ip=client_ip)
         if flow.is_spent:
             return
         assert flow.user_id is not None
@@ -72,4 +75,5 @@ class VerifyEmail:
         await accounts.change_email(tx, user.user_id, new)
         ends_sessions = payload.get("end_other_sessions") is True
         await end_opened(tx, user.user_id, keep_session=flow.session_id, sessions=ends_sessions)
+        await self.throttle.forget(tx, user.email)
         await self.outbox.put(tx, mails.email_changed(new.typed), to=user.mailbox)

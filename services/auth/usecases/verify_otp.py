@@ -28,7 +28,7 @@ class VerifyOtp:
     registrations: Registrations
     codes: Codes
 
-    async def __call__(self, code: SubmittedCode) -> Registered:
+    async def __call__(self, code: SubmittedCode, *, client_ip: str | None) -> Registered:
         """Register, and return the new user, profile and brand.
 
         The same flow with the right code gets the same answer again.
@@ -39,7 +39,7 @@ class VerifyOtp:
             RegistrationUnavailable: Nothing will be; the code works again.
             DeadlineExceeded: The outcome is not known yet; a repeat with the code gets it.
         """
-        flow = await self.codes.verify(code, {Purpose.SIGNUP})
+        flow = await self.codes.verify(code, {Purpose.SIGNUP}, client_ip=client_ip)
 
         async def prepare() -> NewSaga[RegistrationPayload, Registered]:
             if flow.payload is None:

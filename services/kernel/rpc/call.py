@@ -134,6 +134,13 @@ class Call:
         return self.principal
 
     @property
+    def actor(self) -> str:
+        """The name of the caller in the audit log; only for methods that need a principal."""
+        if isinstance(self.principal, ServicePrincipal):
+            return self.principal.name
+        return str(self.user.id)
+
+    @property
     def scope(self) -> str:
         """The owner of the call's idempotency key: two principals may use the same key."""
         match self.principal:
