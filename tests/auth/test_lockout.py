@@ -123,6 +123,15 @@ async def test_an_ipv6_site_is_one_place(home: At, gateway: auth_grpc.AuthServic
     await At(gateway, "2001:db8:0:1::1").login()
 
 
+async def test_an_ipv4_in_the_clothes_of_ipv6_is_the_same_place_and_no_others(
+    home: At, gateway: auth_grpc.AuthServiceAsyncStub
+) -> None:
+    await exhaust_place(At(gateway, f"::ffff:{LAIR}"))
+
+    assert await reason_of(At(gateway, LAIR).login()) == "TOO_MANY_REQUESTS"
+    await At(gateway, f"::ffff:{CAFE}").login()
+
+
 async def test_each_wrong_password_doubles_the_wait_and_quiet_time_shortens_it(
     world: World, home: At, lair: At
 ) -> None:

@@ -65,5 +65,7 @@ def site_of(client_ip: str) -> str:
     """Return the IPs that one client may use: an IPv4, or the site of an IPv6."""
     ip = ipaddress.ip_address(client_ip)
     if isinstance(ip, ipaddress.IPv6Address):
+        if ip.ipv4_mapped is not None:
+            return str(ip.ipv4_mapped)
         return str(ipaddress.ip_network((ip, IPV6_SITE_BITS), strict=False))
     return str(ip)

@@ -6,8 +6,16 @@ Old processes go on with their own counters. They write no places, and count for
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0006"
-down_revision = "0005"
+revision = "0007"
+down_revision = "0006"
+LOSES = {
+    "known_places": "SELECT count(*) FROM known_places",
+    "place_failures": "SELECT count(*) FROM place_failures",
+    "account_failures": "SELECT count(*) FROM account_failures",
+    "sessions": "SELECT count(*) FROM sessions WHERE wrong_passwords > 0",
+    "codes": "SELECT count(*) FROM codes WHERE place_hmac IS NOT NULL",
+    "code_limits": ("SELECT count(*) FROM code_limits WHERE account_hmac IS NOT NULL"),
+}
 
 NOW = sa.text("clock_timestamp()")
 
