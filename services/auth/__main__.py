@@ -29,8 +29,7 @@ def compose(
     parts: ServiceParts, settings: AuthSettings, *, signing_keys: SigningKeys, hasher: domain.Hasher
 ) -> Composition:
     """Put Auth together."""
-    limits_ips = settings.address_limits
-    shared = domain.Collaborators.of(parts, hasher, signing_keys, limits_ips=limits_ips)
+    shared = domain.Collaborators.of(parts, settings, hasher, signing_keys)
     channel = parts.channel("profile")
     profiles = profile_grpc.ProfileServiceStub(channel)
     orders = order_grpc.OrderServiceStub(parts.channel("commerce"))

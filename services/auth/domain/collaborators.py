@@ -17,6 +17,7 @@ from services.auth.domain.reauthentication import Reauthentication
 from services.auth.domain.sessions import SessionIssuer
 from services.auth.domain.tokens import AccessTokenSigner, RefreshTokens
 from services.auth.model import CanonicalEmail
+from services.auth.settings import AuthSettings
 from services.common.keys import SigningKeys
 from services.common.service import ServiceParts
 from services.kernel.db.database import Database, Transaction
@@ -42,18 +43,17 @@ class Collaborators:
     def of(
         cls,
         parts: ServiceParts,
+        settings: AuthSettings,
         hasher: Hasher,
         signing_keys: SigningKeys,
-        *,
-        limits_ips: bool,
     ) -> Self:
         """Put them together.
 
         Args:
             parts: Auth's database and secrets.
+            settings: Auth's settings.
             hasher: Hashes passwords.
             signing_keys: The keys that sign access tokens.
-            limits_ips: Whether there are limits per client IP.
         """
         database, secrets = parts.database, parts.keys.secrets
         audit = Audit(secrets["pseudonyms"])
@@ -65,7 +65,7 @@ class Collaborators:
             hasher=hasher,
             signing_keys=signing_keys,
             audit=audit,
-            ip_limits=IpRateLimiter(enabled=limits_ips),
+            ip_limits=IpRateLimiter(enabled=settings.address_limits),
             throttle=LoginThrottle(database, places, outbox, audit),
             reauthentication=Reauthentication(database, hasher, audit),
             refresh_tokens=refresh_tokens,

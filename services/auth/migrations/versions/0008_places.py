@@ -6,8 +6,8 @@ Old processes go on with their own counters. They write no places, and count for
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0007"
-down_revision = "0006"
+revision = "0008"
+down_revision = "0007"
 LOSES = {
     "known_places": "SELECT count(*) FROM known_places",
     "place_failures": "SELECT count(*) FROM place_failures",
