@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from lockstep.errors.v1 import error_reason_pb2 as error_pb
 
+from services.auth.domain import code_limits as limits
 from services.auth.domain import codes, ip_limits, passwords, tokens
 from services.auth.store import codes as code_store
-from services.auth.store import credentials, sessions
+from services.auth.store import places, sessions
 from services.kernel import errors as kernel_errors
 from services.kernel.errors import DomainError
 from services.kernel.rpc import access
@@ -31,6 +33,8 @@ def test_the_page_of_errors_has_every_reason() -> None:
 def test_the_page_of_security_has_the_numbers_of_the_code() -> None:
     page = (ROOT / "docs" / "security.md").read_text()
     hours, minutes = tokens.ACCESS_SECONDS // 3600, int(codes.LIFE.total_seconds() // 60)
+    assert timedelta(minutes=1) == limits.BETWEEN_SENDS
+    assert sessions.PASSWORD_TRIES == 10  # "the tenth"
     for said in (
         f"| password | {passwords.LENGTH_MIN} characters at least, {passwords.BYTES_MAX} bytes",
         f"| access token | {hours} hours |",
@@ -38,14 +42,17 @@ def test_the_page_of_security_has_the_numbers_of_the_code() -> None:
         f" {sessions.LIFE.days} days at most |",
         f"within {int(sessions.GRACE.total_seconds())} seconds",
         f"more than {access.SERVICE_TOKEN_SECONDS_MAX} are refused",
-        f"| mailed code | six digits, {minutes} minutes, {codes.TRIES_MAX} tries",
-        f"| {int(codes.BETWEEN_SENDS.total_seconds())} seconds apart",
-        f"apart, {codes.SENDS_AN_HOUR} an hour |",
-        f"one account asks for | {codes.CHANGES_AN_HOUR} an hour",
-        f"for one address and purpose | {codes.FAILURES_A_DAY} a day",
-        f"for one account | {credentials.FREE_FAILURES} are free",
-        f"{credentials.WAIT_SECONDS_MAX // 60} minutes at most",
-        f"to one public method | {ip_limits.CALLS_A_MINUTE} a minute",
+        f"| mailed code | six digits, {minutes} minutes, {code_store.TRIES_MAX} tries",
+        f"from a place | one a minute and {limits.SENDS_AN_HOUR} an hour",
+        f"an hour; {limits.OPEN_FLOWS} may be open",
+        f"| {limits.SENDS_AN_HOUR_EVERYWHERE} an hour; {limits.OPEN_FLOWS_EVERYWHERE} may be open",
+        f"one account asks for | {limits.CHANGES_AN_HOUR} an hour",
+        f"of an address and purpose | {limits.FAILURES_A_DAY} a day",
+        f"from a place | {places.FREE_FAILURES} are free",
+        f"{places.WAIT_SECONDS_MAX} s at most. Each quiet {places.FORGIVEN_EVERY} take one off",
+        f"from {places.FAILURES_A_DAY} a day on",
+        f"to an account for {places.KNOWN_FOR} after",
+        f"without a token | {ip_limits.CALLS_A_MINUTE} a minute",
         f"answers a repeat for {code_store.REPEATABLE}",
     ):
         assert said in page, said
