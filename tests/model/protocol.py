@@ -4,9 +4,9 @@ One saga, two drivers that may stop anywhere and go on at any time, messages tha
 late and repeated without limit, two clocks, and the clean-up of barriers. The names are those
 of docs/architecture.md: T1, A, T2, T3, C, T4. The model begins after T1.
 
-It knows no leases: a driver may claim at any time, and go on after the other has claimed. So all
-that holds here holds whatever becomes of leases. Drivers with leases do less, never more: one that
-has lost its epoch decides nothing, and a claim is always possible, so no saga is stuck.
+It knows no time of leases: a driver may claim at any time, and go on after the other has claimed.
+So all that holds here holds whatever becomes of leases and their renewal. Drivers that are fenced
+by the epoch of their lease, as the real ones are, do less and never more (`is_fenced`).
 
 What else it leaves out: SQL, snapshots and connections, which tests/faults plays for real.
 """
@@ -73,6 +73,9 @@ class Move(Callback):
         """Return the state after it; `after` is the rest of that state."""
 
 
+_DECISIONS = (Step.COMPLETE, Step.TURN, Step.UNDO)
+
+
 @dataclass(frozen=True, slots=True)
 class State:
     """Everything that the parties know, and everything that is on its way.
@@ -82,6 +85,7 @@ class State:
         sent: The messages that were ever sent. Each may arrive any number of times, or never.
         replies: The replies that were ever given; each may reach any driver that waits.
         told: The outcomes that a caller may have been told: those of DONE and COMPENSATING.
+        holder: The driver whose lease has the row's epoch; nobody asks unless drivers are fenced.
         expires: When the clean-up may take the barrier, on the participant's clock.
     """
 
@@ -96,6 +100,7 @@ class State:
     sent: frozenset[str] = frozenset()
     replies: frozenset[Reply] = frozenset()
     told: frozenset[Row] = frozenset()
+    holder: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,6 +117,8 @@ class Protocol:
         cancels_by_saga: A Cancel undoes by the saga's id, whether there is a barrier or not.
         keeps_tombstones: A late step that is refused leaves the tombstone where it is.
         undoes_last: The coordinator undoes its own change after the participant has undone.
+        is_fenced: A driver decides nothing once the other has claimed the saga. No protection:
+            it only takes moves away.
         skew_max: How far the two clocks may differ.
         allowance: How much later than the coordinator's deadline a message may come.
     """
@@ -125,6 +132,7 @@ class Protocol:
     cancels_by_saga: bool = True
     keeps_tombstones: bool = True
     undoes_last: bool = True
+    is_fenced: bool = False
     skew_max: int = 1
     allowance: int = ALLOWANCE
 
@@ -214,7 +222,11 @@ class Protocol:
 
         step = state.drivers[number]
         if step is Step.REST:
-            yield from self._claim(state, to)
+            holder = number if self.is_fenced else state.holder
+            yield from self._claim(replace(state, holder=holder), to)
+            return
+        if step in _DECISIONS and self.is_fenced and state.holder != number:
+            yield f"{step} finds another epoch", to(Step.REST)
             return
         yield "stops", to(Step.REST)
         yield from self._forward(state, step, to)
@@ -254,9 +266,9 @@ class Protocol:
 
     def _claim(self, state: State, to: Move) -> Iterator[tuple[str, State]]:
         if state.row is Row.RUNNING:
-            yield "claims", to(Step.ASK)
+            yield "claims", to(Step.ASK, state)
         if state.row is Row.COMPENSATING:
-            yield "claims", to(self._after_t3(state))
+            yield "claims", to(self._after_t3(state), state)
 
     def _after_t3(self, state: State) -> Step:
         if not self.undoes_last:
@@ -282,7 +294,9 @@ class Protocol:
         return replace(state, row=Row.ABORTED, user=False, sent=sent)
 
 
-PROTECTIONS = [each.name for each in fields(Protocol) if each.type == "bool"]
+PROTECTIONS = [
+    each.name for each in fields(Protocol) if each.type == "bool" and each.name != "is_fenced"
+]
 
 
 def _decided(state: State, row: Row) -> State:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from tests.model.protocol import (
@@ -36,6 +38,14 @@ def test_no_state_breaks_an_invariant_under_one_clock() -> None:
 
 def test_every_state_can_still_end(explored: Explored) -> None:
     assert stuck(explored) == set()
+
+
+def test_drivers_that_are_fenced_do_nothing_more_and_can_still_end(explored: Explored) -> None:
+    """So leases, their renewal and their epochs are of no matter for safety."""
+    fenced = explore(Protocol(is_fenced=True))
+    assert fenced.failure is None, fenced.trace
+    assert {replace(state, holder=0) for state in fenced.came_from} <= set(explored.came_from)
+    assert stuck(fenced) == set()
 
 
 @pytest.mark.parametrize("protection", PROTECTIONS)
