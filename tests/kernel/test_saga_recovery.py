@@ -127,7 +127,7 @@ async def test_a_saga_that_fails_gets_one_try_a_claim_and_is_parked_in_the_end(w
     async with asyncio.timeout(30):
         while await w.sql("SELECT 1 FROM sagas WHERE parked_at IS NULL"):
             await w.sql("UPDATE sagas SET next_run_at = saga_now() WHERE lease_owner IS NULL")
-    await engine.stop()
+    await until(w, "lease_owner IS NULL AND next_run_at > saga_now()")
     rows = await w.sql("SELECT id::text, attempts, last_error FROM sagas")
     for row in rows:
         assert saga.calls[row.id] == row.attempts - 1

@@ -130,5 +130,7 @@ class Recovery:
         """Wait for the next poll, or until a queue that may hold more has a slot again."""
         pause = asyncio.ensure_future(self._sleep(self._poll_seconds * random.uniform(0.8, 1.2)))
         slots = [task for task, queue in self._driven.items() if queue in full]
-        await asyncio.wait([pause, stopping, *slots], return_when=asyncio.FIRST_COMPLETED)
-        pause.cancel()
+        try:
+            await asyncio.wait([pause, stopping, *slots], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            pause.cancel()
