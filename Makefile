@@ -15,7 +15,7 @@ WORKERS ?= -n 3 --dist loadfile
 FAULTS  ?= long
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint format bench bench-quick faults protos lock clean setup stale
+.PHONY: help run test check lint format bench bench-quick faults failover protos lock clean setup stale
 
 help:  ## print this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,6 +52,9 @@ bench-quick: setup  ## measure the speed in under three minutes
 
 faults: setup  ## run the long form of the schedules of faults, and write docs/reliability.md (FAULTS=short: as the tests do)
 	$(PYTHON) -m tests.faults $(FAULTS)
+
+failover: setup  ## fail a PostgreSQL cluster over under load, with Patroni (needs Debian's etcd-server and haproxy)
+	$(PYTHON) -m tests.failover
 
 protos: setup  ## generate the stubs, which happens by itself when a proto changes
 	$(PYTHON) clients/python/hatch_build.py

@@ -32,7 +32,7 @@ class Fleet:
     def __init__(
         self, urls: Mapping[str, str], *, folder: Path, keys: Path, settings: Mapping[str, str]
     ) -> None:
-        self.ports = {name: _free_port() for name in SERVICES}
+        self.ports = {name: free_port() for name in SERVICES}
         self.processes: dict[str, asyncio.subprocess.Process] = {}
         self._folder = folder
         own = {
@@ -105,7 +105,8 @@ class Fleet:
         await self.stop()
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a free port."""
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         return int(found.getsockname()[1])

@@ -12,6 +12,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, Self
 from uuid import UUID
 
@@ -30,11 +31,14 @@ PASSWORD = "Secure-Horse-42"
 PRICE, STOCK, FUNDS = 500, 1_000_000, 100_000_000
 # So long may anything take that works again.
 PATIENCE_SECONDS = 120.0
+# After a failure a client waits a little, as people do.
+PAUSE_SECONDS = 0.3
+ASKED_AT_ONCE = 8
 
 Metadata = tuple[tuple[str, str], ...]
 
 _PRODUCT = """
-WITH made AS (INSERT INTO categories (id, name, description) VALUES (%(p)s, 'Things', ''))
+WITH made AS (INSERT INTO categories (id, name, description) VALUES (%(p)s, %(p)s::text, ''))
 INSERT INTO products (id, category_id, name, description, price, stock, image_url)
 VALUES (%(p)s, %(p)s, 'Thing', '', %(price)s, %(stock)s, '')
 """
@@ -109,14 +113,14 @@ class Load:
         self.product: UUID = new_id()
         self.patience_seconds = PATIENCE_SECONDS
         self.buyers: list[Buyer] = []
-        self._targets, self._urls, self._name = targets, urls, name
+        self.targets, self._urls, self._name = targets, urls, name
         self._numbers = itertools.count(1)
         self._tasks: list[asyncio.Task[None]] = []
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
-        auth = await self._stack.enter_async_context(connect(self._targets["auth"]))
-        commerce = await self._stack.enter_async_context(connect(self._targets["commerce"]))
+        auth = await self._stack.enter_async_context(connect(self.targets["auth"]))
+        commerce = await self._stack.enter_async_context(connect(self.targets["commerce"]))
         self._auth = auth_grpc.AuthServiceStub(auth)
         self._carts = cart_grpc.CartServiceStub(commerce)
         self._orders = order_grpc.OrderServiceStub(commerce)
@@ -178,8 +182,8 @@ class Load:
         async with asyncio.timeout(PATIENCE_SECONDS):
             for kept in (self.registrations, self.orders):
                 while kept.in_doubt:
-                    for key, call in list(kept.in_doubt.items()):
-                        await kept.ask(key, call)
+                    some = islice(kept.in_doubt.items(), ASKED_AT_ONCE)
+                    await asyncio.gather(*(kept.ask(key, call) for key, call in list(some)))
 
     def longest_pause(self, begin: float) -> float:
         """Return the longest time without a yes since a moment."""
@@ -203,7 +207,7 @@ class Load:
         while not self._is_over:
             email = f"c{next(self._numbers)}@{self._name}.example.com"
             if not await self.registrations.ask(email, self._register(email)):
-                await asyncio.sleep(0.05)
+                await asyncio.sleep(PAUSE_SECONDS)
 
     def _register(self, email: str) -> Callable[[], Awaitable[str]]:
         request = auth_pb.RegisterRequest(
@@ -222,11 +226,11 @@ class Load:
             try:
                 await self._carts.AddCartItem(add, metadata=buyer.proof)
             except LockstepError:
-                await asyncio.sleep(0.05)
+                await asyncio.sleep(PAUSE_SECONDS)
                 continue
             key = str(new_id())
             if not await self.orders.ask(key, self._buy(buyer, key)):
-                await asyncio.sleep(0.05)
+                await asyncio.sleep(PAUSE_SECONDS)
 
     def _buy(self, buyer: Buyer, key: str) -> Callable[[], Awaitable[str]]:
         keyed = (*buyer.proof, ("idempotency-key", key))

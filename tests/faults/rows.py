@@ -16,7 +16,7 @@ TESTS = Path(__file__).parent.parent
 NAMED = re.compile(r"\[((?:[RCPNI]\d+[ ,]*)+)\]")
 ROOT = TESTS.parent
 
-LATER = "needs a standby: later; the reconciler's part is tested"
+LATER = "needs standbys: `make failover`, and its short form among the tests"
 GONE = "belongs to remote stock, which does not exist here"
 
 ROWS: dict[str, tuple[str, str]] = {
