@@ -83,10 +83,16 @@ def main() -> None:
 
 def _told(error: Exception) -> Exception | None:
     """Return what to tell about an expected failure, or None for one that nobody expects."""
+    import psycopg
+
     from services.cli.errors import CommandError
     from services.common.files import FileProblem, explained
     from services.common.settings import SettingsError
 
     if isinstance(error, OSError):
         return explained(error)
+    if isinstance(error, psycopg.OperationalError):
+        return CommandError(" ".join(str(error).split()))
+    if isinstance(error, psycopg.errors.UndefinedTable | psycopg.errors.UndefinedFunction):
+        return CommandError("a database has no tables yet: run `lockstep migrate`")
     return error if isinstance(error, CommandError | FileProblem | SettingsError) else None

@@ -200,3 +200,25 @@ def test_after_a_failover_all_ages_are_compared_at_once(
 
     assert process.stdout.readline().startswith("a server has failed over: all ages are compared")
     assert process.stdout.readline() == f"found: profile without a user {user_id}\n"
+
+
+@pytest.mark.parametrize("arguments", [("reconcile",), ("seed", "--products", "1")], ids=str)
+def test_databases_that_are_not_there_yet_are_told_in_one_line(
+    lockstep: Lockstep, postgres: EmbeddedPostgres, arguments: tuple[str, ...]
+) -> None:
+    missing = {
+        f"LOCKSTEP_{name}_DATABASE_URL": postgres.url("nowhere")
+        for name in ("AUTH", "PROFILE", "COMMERCE")
+    }
+    code, _, errors = finish(lockstep(*arguments, **missing))
+    assert code == 1
+    assert errors.startswith("lockstep: ")
+    assert 'database "nowhere" does not exist' in errors
+    assert len(errors.splitlines()) == 1
+
+    empty = {name: postgres.url("postgres") for name in missing}
+    code, _, errors = finish(lockstep(*arguments, **empty))
+    assert code == 1
+    assert "no tables" in errors
+    assert "run `lockstep migrate`" in errors
+    assert len(errors.splitlines()) == 1
