@@ -68,7 +68,8 @@ REFUSED = [
         http('get: "/a" additional_bindings {get: "/b" additional_bindings {get: "/c"}}'),
         "cannot hold additional bindings",
     ),
-    (http('get: "/a" response_body: "name"'), "`response_body` is not served"),
+    (http('get: "/a" response_body: "nope"'), '`response_body: "nope"` names no field'),
+    (http('get: "/a" response_body: "inner.name"'), "names no field"),
     (http('body: "*"'), "must have a path"),
     (http('custom {path: "/a"}'), "must have a kind"),
     (http('custom {path: "/a" kind: "A B"}'), "must have a kind that is an HTTP method"),
@@ -112,8 +113,7 @@ def test_a_rule_that_cannot_be_served_is_refused(tmp_path: Path, options: str, r
     [
         ("stream Request", "Request", "streams are not served"),
         ("Request", "stream Request", "streams are not served"),
-        ("google.api.HttpBody", "Request", "google.api.HttpBody is not served"),
-        ("Request", "google.api.HttpBody", "google.api.HttpBody is not served"),
+        ("google.api.HttpBody", "Request", "google.api.HttpBody is not served in requests"),
     ],
 )
 def test_what_is_not_done_yet_is_refused(

@@ -73,7 +73,7 @@ class _Echo(grpc.GenericRpcHandler):
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:
         method = str(handler_call_details.method)
-        if not method.startswith(f"/{SERVICE}/"):
+        if not method.startswith(("/acme.library.v1.Library/", "/acme.features.v1.Library/")):
             return None
 
         async def answer(request: bytes, context: Any) -> bytes:
@@ -117,10 +117,15 @@ class World:
 
 @contextlib.asynccontextmanager
 async def gateway_for(
-    upstream: Upstreams, registry: Registry, *, is_own: bool = False, **settings: Any
+    upstream: Upstreams,
+    registry: Registry,
+    *,
+    is_own: bool = False,
+    service: str = SERVICE,
+    **settings: Any,
 ) -> AsyncIterator[World]:
     """Run a gateway with these settings."""
     told = GatewaySettings(stop_grace_seconds=1, **settings)
-    places = {SERVICE: Upstream(SERVICE, f"127.0.0.1:{upstream.port}")}
+    places = {service: Upstream(service, f"127.0.0.1:{upstream.port}")}
     async with running(told, registry, places, port=0, is_own=is_own) as port:
         yield World(Client(port), upstream, registry)

@@ -94,12 +94,21 @@ class MethodRule:
 
 @dataclass(frozen=True, slots=True)
 class Binding:
-    """One HTTP method and path of an RPC. `body` is "*", the name of a field, or ""."""
+    """One HTTP method and path of an RPC.
+
+    Attributes:
+        method: The HTTP method.
+        path: The path, as the rule has it.
+        template: The path, parsed.
+        body: The field of the request that is the body, or "*" or "".
+        response_body: The field of the response that is the body, or "" for all of it.
+    """
 
     method: str
     path: str
     template: Template
     body: str
+    response_body: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,8 +242,8 @@ def _refuse_unsupported(rpc: Rpc) -> None:
     method = rpc.desc
     if method.method_kind != "unary":
         raise ValueError("streams are not served over HTTP")
-    if HTTP_BODY in (method.input.type_name, method.output.type_name):
-        raise ValueError(f"{HTTP_BODY} is not served")
+    if method.input.type_name == HTTP_BODY:
+        raise ValueError(f"{HTTP_BODY} is not served in requests")
     if rpc.rule.access == SERVICE_ACCESS:
         raise ValueError("only services may call it, so it cannot have an HTTP rule")
     for place in PLACE.findall(rpc.rule.location):
@@ -254,14 +263,15 @@ def _bindings(rpc: Rpc, http: Any, refusals: Refusals) -> Iterator[Binding]:
 
 def _binding(method: DescMethod, http: Any) -> Binding:
     verb, path = _pattern(http)
-    if http.response_body:
-        raise ValueError("`response_body` is not served")
     template = parse(path)
     for variable in template.variables:
         _check_variable(field_at(method.input, variable.field_path), variable.field_path)
     if http.body not in ("", WHOLE):
         _check_body(method.input, http.body, template)
-    return Binding(verb, path, template, http.body)
+    response_body = "" if http.response_body == WHOLE else http.response_body
+    if response_body:
+        _field_of(method.output, "response_body", response_body)
+    return Binding(verb, path, template, http.body, response_body)
 
 
 def _pattern(http: Any) -> tuple[str, str]:
@@ -286,11 +296,16 @@ def _check_variable(steps: Sequence[DescField], path: str) -> None:
 
 
 def _check_body(message: DescMessage, body: str, template: Template) -> None:
-    field = next((each for each in message.fields if each.name == body), None)
-    if field is None:
-        raise ValueError(f'`body: "{body}"` names no field of {message.type_name}')
+    _field_of(message, "body", body)
     if any(variable.field_path == body for variable in template.variables):
         raise ValueError(f"`{body}` is both the body and a variable of the path")
+
+
+def _field_of(message: DescMessage, part: str, name: str) -> DescField:
+    field = next((each for each in message.fields if each.name == name), None)
+    if field is None:
+        raise ValueError(f'`{part}: "{name}"` names no field of {message.type_name}')
+    return field
 
 
 def _add_status_types(files: descriptor_pb2.FileDescriptorSet) -> None:

@@ -219,7 +219,7 @@ class Gateway:
     async def _serve_rpc(
         self, request: Request, trace: Trace, found: Match[Transcoder]
     ) -> Response:
-        if not accepts(request.header(b"accept"))[0]:
+        if not (found.target.answers_raw or accepts(request.header(b"accept"))[0]):
             raise self.failures.invalid([("Accept", f"must allow {JSON}")], status=406)
         inbound = self.headers.inbound(request.fields)
         body = await self._read_body(request)

@@ -5,27 +5,26 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
-from urllib.parse import quote
+from typing import Final
 
 import grpc
 import structlog
-from protobuf import DescField, DescMessage, Message, Registry
+from protobuf import Message
 
 from services.gateway.binding.binding import RequestBinder
-from services.gateway.binding.descriptors import PLACE, Binding, Rpc, field_at
+from services.gateway.binding.descriptors import Binding, Rpc
 from services.gateway.binding.protojson import MessageForms
 from services.gateway.http.conditions import (
     PRECONDITION_FAILED,
     Condition,
     EtagForms,
-    is_etag,
     is_mismatch,
 )
+from services.gateway.http.encoder import AnswerError, Encoder
 from services.gateway.http.errors import Failure, Failures
 from services.gateway.http.headers import passed_out
-from services.gateway.http.messages import NO_CONTENT, ClientGone, Request, Response
-from services.gateway.http.negotiation import entity_tag, none_match
+from services.gateway.http.messages import ClientGone, Request, Response
+from services.gateway.http.negotiation import none_match
 from services.gateway.http.upstream import Invoke, Metadata, Upstream
 
 IN_THREAD_ABOVE_BYTES: Final = 64 * 1024
@@ -33,10 +32,6 @@ IN_THREAD_ABOVE_BYTES: Final = 64 * 1024
 
 
 log = structlog.get_logger("lockstep.gateway")
-
-
-class AnswerError(ValueError):
-    """Say why the answer of a service cannot be passed on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +77,8 @@ class Transcoder:
         self._binder = RequestBinder(rpc.desc.input, binding, forms)
         self._body = binding.body
         self._request = rpc.desc.input
-        self._encoder = Encoder(rpc, forms.registry)
+        self._encoder = Encoder(rpc, binding, forms.registry)
+        self.answers_raw: Final = self._encoder.is_raw
         service = rpc.desc.parent.type_name
         self._condition = Condition(rpc.desc.input, binding, service, etags)
         self._failures = failures
@@ -161,93 +157,6 @@ class Transcoder:
             raise
         finally:
             request.client.when_left(None)
-
-
-class Encoder:
-    """Turn the message that an RPC answers with into a response.
-
-    Raises:
-        ValueError: The `location` of the method's options names a field that does not exist.
-    """
-
-    def __init__(self, rpc: Rpc, registry: Registry) -> None:
-        self._type = rpc.desc.output.type
-        self._registry = registry
-        self._status = rpc.rule.success_status
-        self._location = _location(rpc.desc.output, rpc.rule.location)
-        self._etag = next(filter(is_etag, rpc.desc.output.fields), None)
-
-    def encode(self, data: bytes | None, *, enum_numbers: bool = False) -> tuple[Response, str]:
-        """Write the message in JSON; fields without presence are always there.
-
-        Args:
-            data: The message.
-            enum_numbers: Whether enums are written as numbers, and not by their names.
-
-        Returns:
-            The response, and the etag in the message.
-
-        Raises:
-            AnswerError: The data is not a message of the type, or the message has no JSON form.
-        """
-        response = Response(self._status)
-        message = self._read(data)
-        if self._status not in NO_CONTENT:
-            response.body = self._write(message, enum_numbers=enum_numbers)
-        etag: str = message[self._etag] if self._etag is not None else ""
-        if tag := entity_tag(etag):
-            response.headers["etag"] = tag
-        if self._location is not None:
-            location = _fill(self._location, message)
-            if location:
-                response.headers["location"] = location
-        return response, etag
-
-    def _read(self, data: bytes | None) -> Message:
-        if data is None:
-            raise AnswerError("there is no message")
-        try:
-            return self._type.from_binary(data)
-        except (ValueError, TypeError) as error:
-            raise AnswerError(str(error)) from None
-
-    def _write(self, message: Message, *, enum_numbers: bool) -> bytes:
-        try:
-            return message.to_json(
-                registry=self._registry,
-                always_emit_implicit=True,
-                print_enums_as_ints=enum_numbers,
-            ).encode()
-        except (ValueError, TypeError, OverflowError) as error:
-            raise AnswerError(str(error)) from None
-
-
-Location = list[str | tuple[DescField, ...]]
-
-
-def _location(message: DescMessage, template: str) -> Location | None:
-    if not template:
-        return None
-    parts: Location = []
-    for index, part in enumerate(PLACE.split(template)):
-        parts.append(tuple(field_at(message, part)) if index % 2 else part)
-    return parts
-
-
-def _fill(location: Location, message: Message) -> str:
-    """Fill in a location; return "" if a part of it is not in the message."""
-    out = []
-    for part in location:
-        if isinstance(part, str):
-            out.append(part)
-            continue
-        value: Any = message
-        for field in part:
-            value = value[field] if value is not None else None
-        if value in (None, ""):
-            return ""
-        out.append(quote(str(value), safe=""))
-    return "".join(out)
 
 
 def _unless_known(request: Request, response: Response) -> Response:

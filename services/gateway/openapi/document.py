@@ -14,7 +14,14 @@ from protobuf import (
     Registry,
 )
 
-from services.gateway.binding.descriptors import PUBLIC_ACCESS, WHOLE, Binding, Rpc, field_at
+from services.gateway.binding.descriptors import (
+    HTTP_BODY,
+    PUBLIC_ACCESS,
+    WHOLE,
+    Binding,
+    Rpc,
+    field_at,
+)
 from services.gateway.binding.protojson import SPECIAL, STRUCTS
 from services.gateway.http.conditions import checks_if_match
 from services.gateway.http.config import ApiInfo
@@ -31,6 +38,7 @@ OPENAPI: Final = "3.1.0"
 METHODS: Final = ("GET", "PUT", "POST", "DELETE", "OPTIONS", "HEAD", "PATCH", "TRACE")
 EVERY_METHOD: Final = ("GET", "PUT", "POST", "DELETE", "PATCH")
 JSON: Final = "application/json"
+OCTETS: Final = "application/octet-stream"
 NESTING_MAX: Final = 3
 """The deepest messages whose fields are listed as query parameters."""
 
@@ -241,8 +249,7 @@ class _Document:
             headers["ETag"] = HEADERS["ETag"]
         success: dict[str, Any] = {"description": self._success(output), "headers": headers}
         if rpc.rule.success_status not in NO_CONTENT:
-            schema = self._schemas.reference(output, Mode.OUTPUT)
-            success["content"] = {JSON: {"schema": schema}}
+            success["content"] = self._content(output, binding.response_body)
         never = {401, 403} if rpc.rule.access == PUBLIC_ACCESS else set[int]()
         if not checks_if_match(rpc.desc.input, binding):
             never.add(412)
@@ -251,6 +258,16 @@ class _Document:
         errors = {each: {"$ref": f"#/components/responses/{each}"} for each in statuses}
         default = {"default": {"$ref": "#/components/responses/default"}}
         return {str(rpc.rule.success_status): success, **errors, **default}
+
+    def _content(self, output: DescMessage, part: str) -> dict[str, Any]:
+        field = field_at(output, part)[0] if part else None
+        shown = output if field is None else _message_in(field)
+        if shown is not None and shown.type_name == HTTP_BODY:
+            # The service chooses the real type. Generators refuse "*/*".
+            return {OCTETS: {"schema": {"type": "string", "format": "binary"}}}
+        if field is not None:
+            return {JSON: {"schema": self._schemas.field(field, Mode.OUTPUT)}}
+        return {JSON: {"schema": self._schemas.reference(output, Mode.OUTPUT)}}
 
     def _success(self, message: DescMessage) -> str:
         return summary(self._comments.get(message.type_name, "")) or message.name
@@ -294,6 +311,10 @@ def _fields_below(
                 yield from _fields_below(inner, taken, f"{path}.", f"{name}.", way)
         elif _fits_in_query(field):
             yield name, field
+
+
+def _message_in(field: DescField) -> DescMessage | None:
+    return field.value.message if isinstance(field.value, DescFieldValueMessage) else None
 
 
 def _plain_message(field: DescField) -> DescMessage | None:
