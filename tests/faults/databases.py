@@ -193,7 +193,7 @@ class Ground:
     def kill(self, sessions: list[str], *, idle_only: bool) -> None:
         """End the sessions that are doing something, or those that sit in a transaction.
 
-        A session that does nothing holds nothing: whoever comes next may have it.
+        A session at rest holds nothing, so the next owner may have it.
         """
         state = "state = 'idle in transaction'" if idle_only else "state <> 'idle'"
         ended = self.rows(
@@ -227,14 +227,14 @@ class Ground:
 
 
 class Owner(Protocol):
-    """Whose database it is for now."""
+    """The replica that uses a database for now."""
 
     name: str
     actor: Actor
 
 
 class Stage(Protocol):
-    """Where databases are used."""
+    """The place where databases are used."""
 
     run: Run
     ground: Ground
@@ -254,8 +254,8 @@ class EdgeDatabase(Database):
     Args:
         url: The world's database.
         schema: The service's part of it.
-        session: What its sessions are called at the server.
-        stage: Where it is used.
+        session: The name of its sessions at the server.
+        stage: The place where it is used.
     """
 
     owner: Owner
@@ -274,7 +274,7 @@ class EdgeDatabase(Database):
         self._stage = stage
 
     def belong_to(self, owner: Owner) -> None:
-        """Be used by somebody, under whose name its edges are passed."""
+        """Pass edges under the name of this owner."""
         self.owner = owner
         self.name = owner.name
 
@@ -301,7 +301,7 @@ class EdgeDatabase(Database):
         await super()._commit(cast(Any, _Committing(connection, self, name)), name)
 
     async def end(self) -> None:
-        """Close, whatever is under way."""
+        """Close, whether or not statements are under way."""
         await self._pool.close(timeout=1.0)
 
 
@@ -325,7 +325,7 @@ class _Committing:
         finally:
             database._stage.run.ended(asyncio.current_task())
         if fate == "lost":
-            # It has happened, and whoever acts next acts on it.
+            # The commit has happened, and the next actor sees it.
             database._stage.committed(database.owner.actor, self._edge)
             await self._connection.close()
             raise psycopg.OperationalError("the connection was lost")

@@ -21,11 +21,11 @@ NAP_SECONDS = 4.5
 DOWN_SECONDS = 20.0
 JUMP_SECONDS = 11.0
 SLOW_SECONDS = 8.0
-# What PostgreSQL allows a session that sits in a transaction (see `limits.LIMITS`).
+# PostgreSQL ends a session that idles in a transaction for so long (see `limits.LIMITS`).
 IDLE_SECONDS = 5.0
 WEEKS_SECONDS = 8 * 86400.0
 SKEW_SECONDS = 600.0
-# Who waits looks ten times a second, and each look is a read.
+# A caller that waits looks ten times a second, and each look is a read.
 READS_STRUCK = 2
 
 
@@ -48,8 +48,8 @@ def parse(text: str) -> Schedule:
     return tuple(Strike(*word.rsplit(":", 1)) for word in text.split())
 
 
-# What can happen at which edge, by the end of its name. A fault of the wire is carried
-# out by `wire`; all others here.
+# The faults of each edge, by the end of its name. `wire` carries out those of the wire, and
+# this module all others.
 ACKED_BY_ALL = ("crash", "pause", "nap", "sweep")
 DATABASE_FAULTS = ("crash", "pause", "nap", "cut", "readonly", "leave", "jump", "stop")
 FAULTS = {
@@ -70,9 +70,9 @@ PARTICIPANT_FAULTS = FAULTS | {
     "acked": ACKED_BY_ALL,
     "arrive": ("crash", "pause", "ahead", "behind"),
 }
-# Lost at a failover unless a later write was acknowledged: only what begins a saga can be.
+# A failover can lose only the commit that begins a saga: a later write confirms it.
 FAILOVER_EDGE = ".T1.commit.sent"
-# Faults that a saga has the time to outlive: they must not make it turn back.
+# A saga has the time to outlive these faults: they must not make it turn back.
 BENIGN = frozenset({"twice", "again", "reset", "garble", "refuse", "cut", "lost", "sweep"})
 # Faults of a clock that is not the coordinator's must not do so either.
 SKEWS = frozenset({"ahead", "behind"})
@@ -108,7 +108,7 @@ class Actor:
 
 
 class Stage(Protocol):
-    """What faults do to the world."""
+    """The effects of faults on the world."""
 
     def kill_sessions(self, actor: Actor, *, idle_only: bool) -> None:
         """End an actor's sessions at the database."""
@@ -145,7 +145,7 @@ class Run:
         hit: The faults that happened.
         violations: Broken promises, the first one first.
         late: Messages that were held back, to be delivered in the end.
-        lingering: Commits that take long, and who makes them.
+        lingering: Commits that take long, and their actors.
         jumps: How many jumps of the clock are not over yet.
         doomed: Commits whose answer will be lost ("lost") or that never arrive ("cut").
         severed: Readers whose connection will be lost before they read.
@@ -175,12 +175,12 @@ class Run:
     counts: Counter[str] = field(default_factory=Counter)
 
     def watch(self, task: asyncio.Task[Any]) -> None:
-        """Keep a task whose errors are nobody's business."""
+        """Keep a task, and ignore its errors."""
         self.background.add(task)
         task.add_done_callback(lambda done: done.cancelled() or done.exception())
 
     def has_met(self, *faults: str) -> bool:
-        """Say whether one of these faults has happened."""
+        """Return whether one of these faults has happened."""
         return any(hit.rpartition(":")[2] in faults for hit in self.hit)
 
     def blame(self, text: str) -> None:
@@ -218,12 +218,12 @@ class Run:
         self.lingering.pop(task, None)
 
     def is_held(self) -> bool:
-        """Say whether a fault is still at work."""
+        """Return whether a fault is still at work."""
         lingers = any(not actor.dead for actor in self.lingering.values())
         return bool(self.paused or self.jumps or self.down or lingers)
 
     def blocked(self) -> bool:
-        """Let those go on who wait for somebody to wait for them."""
+        """End the commits that take until somebody waits for them."""
         waits = _transaction(self.trace[-1]) if self.trace else ""
         released = [event for event, own in self.overlapping.items() if own != waits]
         for event in released:
@@ -269,7 +269,7 @@ async def _overlap(run: Run, actor: Actor, edge: str) -> None:
 
 
 async def _slow(run: Run, actor: Actor, edge: str) -> None:
-    """The same, until somebody waits who does something else than this transaction."""
+    """Take long to commit: until somebody waits in another transaction."""
     await _linger(run, actor, _transaction(edge))
 
 
@@ -315,7 +315,7 @@ async def _leave(run: Run, actor: Actor, edge: str) -> None:
 
 async def _jump(run: Run, actor: Actor, edge: str) -> None:
     run_loop(JUMP_SECONDS)
-    # Whoever is due now acts before this actor does, and nobody heals before that.
+    # Those who are due now act before this actor does. Nothing heals before that.
     run.jumps += 1
     try:
         await asyncio.sleep(0.5)

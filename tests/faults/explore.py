@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from tests.faults.edges import Schedule, Strike, faults_at
 from tests.faults.play import Result, play
+from tests.faults.rows import DONE, UNDONE
 from tests.faults.scenario import Scenario
 from tests.faults.world import World
 
@@ -25,6 +26,7 @@ class Explored:
         states: Hashes of what was passed and how it ended.
         hit: The faults that happened.
         broken: Results that broke a promise.
+        outcomes: What became of the request by a single fault, as `scenario edge:fault`.
     """
 
     scenario: str
@@ -33,6 +35,7 @@ class Explored:
     states: set[str] = field(default_factory=set)
     hit: set[str] = field(default_factory=set)
     broken: list[Result] = field(default_factory=list)
+    outcomes: dict[str, str] = field(default_factory=dict)
 
     def add(self, result: Result) -> None:
         """Take in what became of a schedule."""
@@ -40,6 +43,9 @@ class Explored:
         self.schedules[len(result.schedule)] += 1
         self.states.add(result.state)
         self.hit.update(result.hit)
+        if len(result.schedule) == 1 and result.hit:
+            outcome = DONE if result.is_done else UNDONE
+            self.outcomes[f"{self.scenario} {result.hit[0]}"] = outcome
         if result.violations:
             self.broken.append(result)
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from tests.faults.explore import Explored, meetings, pairs, play_pairs, singles
 from tests.faults.meeting import Meeting
 from tests.faults.meetings import MEETINGS
+from tests.faults.rows import OPEN, missed, schedules_of
 from tests.faults.scenarios import SCENARIOS
 from tests.faults.world import World
 
@@ -54,6 +55,7 @@ class Tally:
     states: list[str]
     hit: list[str]
     broken: list[str]
+    outcomes: dict[str, str]
     seed: int
     seconds: float
 
@@ -82,9 +84,21 @@ def keep_promises(world: World, name: str, part: int) -> None:
         schedules = islice(pairs(world.singles[name], seed=SEED), (part - 1) * size, part * size)
         triples = round(PAIRS_A_PART * LONG_TRIPLES) if IS_LONG else 0
         run(play_pairs(world, kind, explored, schedules, triples=triples, seed=SEED + part))
+    if issubclass(kind, Meeting):  # the matrix is about one request
+        explored.outcomes.clear()
     report(f"part-{name}-{part}", asdict(_tally(explored, time.perf_counter() - begin)))
     shown = "\n".join(map(str, explored.broken[:SHOWN]))
     assert not explored.broken, f"{len(explored.broken)} schedules break a promise:\n{shown}"
+    if part == 0:
+        _reach_what_rows_require(explored)
+
+
+def _reach_what_rows_require(explored: Explored) -> None:
+    """Fail if a single fault has another outcome than its rows require, or than OPEN says."""
+    wrong = missed(explored.outcomes)
+    met = {row for row in OPEN if schedules_of(row, explored.outcomes)}
+    assert wrong.keys() - OPEN == set(), f"rows require another outcome: {wrong}"
+    assert met <= wrong.keys(), f"rows are kept that OPEN calls open: {met - wrong.keys()}"
 
 
 def _tally(explored: Explored, seconds: float) -> Tally:
@@ -97,6 +111,7 @@ def _tally(explored: Explored, seconds: float) -> Tally:
         states=sorted(explored.states),
         hit=sorted({_plain(hit) for hit in explored.hit}),
         broken=[str(result) for result in explored.broken],
+        outcomes={_plain(hit): outcome for hit, outcome in explored.outcomes.items()},
         seed=SEED,
         seconds=seconds,
     )

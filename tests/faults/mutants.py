@@ -1,8 +1,8 @@
 """The pitfalls, as variants of the protocol: each must break a promise that is watched.
 
-P1 to P13 are what looks right and is wrong, N1 to N15 the windows of the registration
-that everybody writes first (see `naive`), X1 to X4 what holds the rest together, and S1 to
-S11 what shows in a clock, a clean-up, a read, an answer or a row that is left (see `traces`).
+P1 to P13 look right and are wrong. N1 to N15 are the windows of the registration that
+everybody writes first (see `naive`). X1 to X4 leave out a part that holds the rest together.
+S1 to S11 show in a clock, a clean-up, a read, an answer or a row that is left (see `traces`).
 P12 belongs to the reconciler and is tested with it.
 """
 
@@ -24,10 +24,10 @@ class Mutant:
 
     Attributes:
         name: The pitfall or window.
-        text: What is wrong about it.
-        scenario: Where it shows.
+        text: The mistake.
+        scenario: The scenario that shows it.
         schedule: The shortest schedule that kills it.
-        expected: What the violation says.
+        expected: A part of the violation's text.
         applied: Puts it in place while its context lasts.
     """
 
@@ -48,7 +48,7 @@ MUTANTS = {
     for each in (
         Mutant(
             "P1",
-            "cancels in one statement, whose snapshot is older than what it waited for",
+            "cancels in one statement, whose snapshot is older than the commit that it waited for",
             "register",
             "p1.CreateProfile.commit.sent:slow",
             "a profile has no user",
@@ -72,7 +72,7 @@ MUTANTS = {
         ),
         Mutant(
             "P4",
-            "undoes only what the barrier remembers",
+            "undoes only steps that the barrier remembers",
             "register",
             f"{_TURNED} a2.T3.commit.acked:age",
             "a profile has no user",
@@ -120,7 +120,7 @@ MUTANTS = {
         ),
         Mutant(
             "P10",
-            "ends what has taken too long, and undoes nothing",
+            "ends sagas that have taken too long, and undoes nothing",
             "register",
             _TURNED,
             "a user is PENDING for ever",
@@ -272,7 +272,7 @@ MUTANTS = {
         ),
         Mutant(
             "N2",
-            "forgets what it was doing when it is killed after its commit",
+            "forgets its work when it is killed after its commit",
             "register",
             "a1.T1.commit.acked:crash",
             "a user is PENDING for ever",
@@ -280,7 +280,7 @@ MUTANTS = {
         ),
         Mutant(
             "N3",
-            "forgets what it was doing when it is killed during the call",
+            "forgets its work when it is killed during the call",
             "register",
             "a1.CreateProfile.reply:crash",
             "a user is PENDING for ever",
@@ -376,7 +376,7 @@ MUTANTS = {
         ),
         Mutant(
             "N15",
-            "writes down nowhere what is in doubt",
+            "keeps no record of sagas in doubt",
             "register",
             "a1.T1.commit.acked:crash",
             "nothing fails, and the same key got REGISTRATION_IN_PROGRESS",

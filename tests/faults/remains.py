@@ -1,4 +1,4 @@
-"""What may be left of a request: a rule for every row in every table, once all is at rest.
+"""The rows that a request may leave: a rule for every table, once all is at rest.
 
 A row that no rule knows is blamed, so a new table needs a rule here.
 """
@@ -70,7 +70,7 @@ Rule = Callable[[Remains, Content], bool]
 
 
 def broken(remains: Remains) -> Iterator[str]:
-    """Yield what is left and must not be."""
+    """Yield a text for each row that must not be left."""
     for row in remains.rows:
         rule = RULES.get(row.table)
         if rule is None or not rule(remains, row.content):

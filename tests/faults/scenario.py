@@ -1,4 +1,4 @@
-"""A request of the schedules: what is watched while it runs, and what its client was told."""
+"""A request of the schedules: how it is watched while it runs, and the answer to its client."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PASSWORD = "Secure-Horse-42"
 CODE = "123456"
 _numbers = itertools.count(1)
 
-# Reasons that promise nothing: the same key tells later.
+# Reasons that promise nothing: the client learns the outcome by the same key.
 UNKNOWN = {
     "",
     "DATABASE_UNAVAILABLE",
@@ -40,7 +40,7 @@ KEPT = {
     grpc.StatusCode.NOT_FOUND,
     grpc.StatusCode.PERMISSION_DENIED,
 }
-# A refusal with one of these may be followed by success: it spoke of one try.
+# Success may follow a refusal with one of these codes, which speaks of one try.
 PASSING = {
     grpc.StatusCode.ABORTED,
     grpc.StatusCode.DEADLINE_EXCEEDED,
@@ -58,7 +58,7 @@ def hmac_of(flow_id: UUID, email: str) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a client was told: ok, fail (with a reason) or unknown."""
+    """The answer to a client: ok, fail (with a reason) or unknown."""
 
     kind: str
     reason: str = ""
@@ -75,7 +75,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class SagaRow:
-    """What is watched of a saga."""
+    """The watched part of a saga."""
 
     state: str
     epoch: int
@@ -83,7 +83,7 @@ class SagaRow:
 
 
 class Scenario:
-    """One request, what it needs, and what has to be true around it.
+    """One request, its needs, and the promises about it.
 
     Attributes:
         name: In schedules.
@@ -122,26 +122,26 @@ class Scenario:
         return [SCHEMAS[letter] for letter in self.coordinator]
 
     def prepare(self) -> None:
-        """Make what the request needs."""
+        """Make the rows that the request needs."""
 
     async def ask(self, wire: Any) -> Any:
         """Send the request."""
         raise NotImplementedError
 
     def always(self) -> Iterator[str]:
-        """Yield what is broken at this instant."""
+        """Yield the promises that are broken at this instant."""
         yield from ()
 
     def in_the_end(self, outcome: Outcome) -> Iterator[str]:
-        """Yield what is broken when everything has come to rest."""
+        """Yield the promises that are broken when everything has come to rest."""
         yield from ()
 
     def happened(self) -> bool:
-        """Say whether the request has had its effect."""
+        """Return whether the request has had its effect."""
         raise NotImplementedError
 
     def take_reason_away(self) -> None:
-        """Take away why the request was refused.
+        """Take away the reason why the request was refused.
 
         A message that comes late must be refused all the same, and so must a repeat with the
         same key.

@@ -321,7 +321,7 @@ class Soak:
     async def sizes_at_rest(self, *, tasks_max: Mapping[str, int]) -> dict[str, Size]:
         """Measure between the transactions of those who poll, when the last calls have ended.
 
-        Who is not at rest in time is not at rest in what is returned.
+        The result of a service that is not at rest in time shows that.
         """
         # gRPC disconnects a closed channel when nothing refers to it any more; until then
         # it watches the health of the services, with two tasks in each.

@@ -1,7 +1,7 @@
 """The way to PostgreSQL while connections are lost: real sockets, real time, both event loops.
 
-Every call has to end in time, with the right result or an error that tells the truth, and
-afterwards every connection of the pool has to be of use again.
+Every call must end in time, with the right result or an error that tells the truth, and
+afterwards every connection of the pool must be of use again.
 """
 
 from __future__ import annotations

@@ -79,7 +79,7 @@ def test_any_program_of_requests_and_faults_leaves_a_world_that_adds_up(world: W
 def test_a_database_that_is_only_slow_does_not_let_time_pass(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A commit that takes long, while others wait for its locks, is no lock timeout."""
+    """A long commit, while others wait for its locks, must not end as a lock timeout."""
     run, checkout = world.loop.run_until_complete, SCENARIOS["checkout"]
     fast = run(play(world, checkout, parse(OVERLAPPING)))
     original = _Committing.command

@@ -1,4 +1,4 @@
-"""A harness that cannot kill what is known to be wrong proves nothing."""
+"""The harness must catch every protocol that is known to be wrong."""
 
 from __future__ import annotations
 

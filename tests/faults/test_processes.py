@@ -24,7 +24,7 @@ SOAK_SECONDS, CLIENTS = (600.0, 50) if IS_LONG else (15.0, 12)
 # At rest, of a replica that has lived through everything: what watches it, and its pools.
 TASKS_MORE, SESSIONS_MAX, SOCKETS_MAX, GROWTH_MAX = 20, 40, 40, 1.1
 
-# Commits have to be on the disk when the server is stopped at once.
+# Commits must be on the disk when the server is stopped at once.
 DURABLE = THROWAWAY | {"fsync": "on", "synchronous_commit": "on", "full_page_writes": "on"}
 
 

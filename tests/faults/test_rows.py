@@ -11,7 +11,7 @@ from tests.faults.edges import parse
 from tests.faults.orders import Cancellation, Checkout
 from tests.faults.play import Result, play
 from tests.faults.registrations import RefusedRegistration, Registration
-from tests.faults.rows import ELSEWHERE, ROOT, ROWS
+from tests.faults.rows import DONE, ELSEWHERE, OPEN, REQUIRED, ROOT, ROWS, UNDONE, missed
 from tests.faults.scenario import Outcome, Scenario
 from tests.faults.world import World
 
@@ -151,3 +151,11 @@ def test_a_row_is_tested_where_the_list_says(row: str) -> None:
     path, _, name = ELSEWHERE[row].partition("::")
     assert row in ROWS
     assert re.search(rf"def {name}\(", (ROOT / path).read_text())
+
+
+def test_a_row_is_missed_when_its_fault_leads_elsewhere() -> None:
+    lost = "register a1.T1.commit.sent:lost"
+    assert missed({lost: DONE}) == {}
+    assert missed({lost: UNDONE}) == {"R9": [lost]}
+    assert missed({"checkout-refused c1.VoidTransfer.request:down": DONE}).keys() >= {"C24", "C11"}
+    assert OPEN <= REQUIRED.keys() <= ROWS.keys()

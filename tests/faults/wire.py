@@ -55,8 +55,8 @@ class Wire:
 
     Args:
         replicas: Where calls go.
-        caller: Whose channel it is.
-        principal: Who the servers see.
+        caller: The actor that has the channel.
+        principal: The caller as the servers see it.
     """
 
     def __init__(
@@ -166,7 +166,7 @@ class Wire:
             either: set[asyncio.Future[Any]] = {handling, actor.died}
             await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         except asyncio.CancelledError:
-            handling.cancel()  # the server hears of it, and ends the handler
+            handling.cancel()  # as gRPC does at the server
             raise
         if not handling.done():
             raise Unavailable("connection reset")
@@ -191,7 +191,7 @@ async def _handle(run: Run, actor: Actor, call: Call, handler: Handler) -> bytes
 
 
 def rpc_error(status: Status) -> AioRpcError:
-    """Make of a status what a client gets of it."""
+    """Make the error that a client gets for a status."""
     code = next(code for code in grpc.StatusCode if code.value[0] == status.code)
     details = Metadata(("grpc-status-details-bin", status.SerializeToString()))
     return AioRpcError(code, Metadata(), details, details=status.message)

@@ -50,7 +50,7 @@ SECRETS = {name: Secret.of(name.encode() * 32) for name in secrets_of("auth")}
 KEYS = KeyRing("test", private_key=NO_KEYS, trusted={}, secrets=SECRETS)
 PROFILE_SETTINGS = ProfileSettings(env="test")
 COMMERCE_SETTINGS = CommerceSettings(env="test")
-# The methods that the schedules call; the others would only cost time.
+# The methods that the schedules call: all others would only cost time.
 CALLED = {
     "AuthService": [
         "Register",
@@ -166,7 +166,7 @@ class World:
     # --- beginning and ending a run
 
     def begin(self, schedule: Schedule) -> Run:
-        """Make everybody new for a run."""
+        """Make all replicas new for a run."""
         random.seed(0)
         client = Actor("client", "client", self.loop.create_future())
         if not self.keeps_rows:
@@ -179,7 +179,7 @@ class World:
         return self.run
 
     async def end(self) -> None:
-        """Leave nothing behind that could act in the next run."""
+        """End every task that could act in the next run."""
         for replica in self.replicas.values():
             replica.actor.dead = True
             replica.actor.resumed.set()
@@ -284,7 +284,7 @@ class World:
         return best.actor, *best.handlers[path]
 
     def recover(self) -> None:
-        """Let second replicas take up what is due; called when somebody has to wait."""
+        """Let second replicas take up due sagas; called when somebody waits."""
         if self.is_recovering:
             return
         self.is_recovering = True
@@ -309,7 +309,7 @@ class World:
                 if each.engine is not None and not each.engine.is_recovering:
                     each.engine.start()
 
-    # --- what faults do (see `edges.Stage`)
+    # --- effects of faults (see `edges.Stage`)
 
     def kill_sessions(self, actor: Actor, *, idle_only: bool) -> None:
         sessions = [each.session for each in self.replicas[actor.name].databases]
