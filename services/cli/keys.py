@@ -9,12 +9,17 @@ app = typer.Typer(no_args_is_help=True, help="Make and change keys.")
 
 
 @app.command()
-def init() -> None:
+def init(
+    service: Annotated[
+        str | None, typer.Option(help="make the keys of one further service, such as shipping")
+    ] = None,
+) -> None:
     """Make the keys that are missing, and change no others."""
     from services.common.key_files import initialise
+    from services.common.keys import SERVICES
 
     folder = _folder()
-    made = initialise(folder)
+    made = initialise(folder, SERVICES if service is None else [service])
     typer.echo(f"{folder}: made keys for {', '.join(made)}" if made else f"{folder}: complete")
 
 

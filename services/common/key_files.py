@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 import secrets
 import time
 from collections.abc import Iterable, Sequence
@@ -38,6 +39,7 @@ from services.common.keys import (
     secrets_of,
 )
 
+SERVICE_NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,29}")
 TOKEN_OVERLAP_SECONDS: Final = 6 * 3600 + 600
 """A rotated key still verifies for a token's life, with a margin for clocks and caches."""
 # Before there was a secret a purpose, all services had one. What it made is still in use, but
@@ -57,6 +59,12 @@ def initialise(folder: Path, services: Sequence[str] = SERVICES) -> list[str]:
     Raises:
         KeysError: A file that is there cannot be used, or none can be made.
     """
+    for name in services:
+        if not SERVICE_NAME.fullmatch(name):
+            raise KeysError(
+                f"{name!r} cannot name a service: use up to 30 lower-case letters, digits and -, "
+                "the first one a letter"
+            )
     with _locked(folder):
         inherited = _move_old_layout(folder)
         trusted = _trusted_texts(folder)

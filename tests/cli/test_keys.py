@@ -193,3 +193,29 @@ def test_the_command_makes_lists_rotates_and_retires(lockstep: Lockstep) -> None
     assert "signs" in active
     assert listed.count("verifies") == 1
     assert (code, errors.count("\n")) == (1, 1)
+
+
+def test_the_command_makes_the_keys_of_a_further_service_alone(
+    lockstep: Lockstep, home: Path
+) -> None:
+    finish(lockstep("keys", "init"))
+    before = contents(home / "keys")
+
+    code, output, _ = finish(lockstep("keys", "init", "--service", "shipping"))
+
+    assert (code, "made keys for shipping\n" in output) == (0, True)
+    after = contents(home / "keys")
+    new = {str(path.relative_to(home / "keys")) for path in after.keys() - before.keys()}
+    assert new == {"shipping/identity.pem", "shipping/requests"}
+    changed = {path.name for path in before if before[path] != after[path]}
+    assert changed == {"trusted.json"}
+    assert KeyRing.load(home / "keys", "shipping").secrets["requests"].digest(b"x")
+    assert "shipping" in KeyRing.load(home / "keys", "auth").trusted
+    assert "complete" in finish(lockstep("keys", "init"))[1]
+
+
+@pytest.mark.parametrize("name", ["", "..", "a/b", "A", "1a", "x" * 31, "ä"])
+def test_a_name_that_no_service_can_have_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(KeysError, match="cannot name a service"):
+        initialise(tmp_path / "keys", [name])
+    assert not (tmp_path / "keys").exists()
