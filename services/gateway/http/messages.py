@@ -18,7 +18,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 JSON_TYPE: Final = "application/json"
 NO_CONTENT: Final = (204, 304)
 DISCONNECT: Final = "http.disconnect"
-WATCH_AFTER_SECONDS: Final = 0.01
+WATCH_AFTER_SECONDS: Final = 0.05
 """Most calls end earlier. They do without the task that waits for the client."""
 
 
