@@ -71,6 +71,7 @@ TEXTS: Mapping[str, str] = {
     "product_id": letters(UUID_LENGTH),
     "category_id": letters(UUID_LENGTH),
     "seller_id": letters(UUID_LENGTH),
+    "original_id": letters(UUID_LENGTH),
     "flow_id": letters(UUID_LENGTH),
     "verification_flow_id": letters(UUID_LENGTH),
     "next_page_token": letters(TOKEN_LENGTH_MAX),

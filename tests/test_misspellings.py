@@ -52,9 +52,9 @@ class Misspelling:
 AT_IMPORT = [
     Misspelling(  # a column that a statement returns
         "profile/store/transfers.py",
-        '_STATE.label("state")',
-        '_STATE.label("stat")',
-        "returns the columns .* stat,",
+        '_WALLET_ID.label("wallet_id")',
+        '_WALLET_ID.label("wallet")',
+        "returns the columns .* wallet,",
     ),
     Misspelling(  # a parameter of a statement
         "auth/store/outbox.py",

@@ -57,6 +57,7 @@ def catalog_servicer(parts: ServiceParts, messages: Messages) -> CatalogServicer
         list_categories=usecases.ListCategories(public, parts.page_tokens),
         create_product=usecases.CreateProduct(database, totals),
         update_product=usecases.UpdateProduct(database, totals),
+        adjust_stock=usecases.AdjustStock(database),
         delete_product=usecases.DeleteProduct(database, totals),
         batch_create_products=usecases.BatchCreateProducts(database, totals),
         get_product=usecases.GetProduct(public),

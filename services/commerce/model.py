@@ -32,7 +32,8 @@ from services.kernel.money import MINOR_UNITS_MAX
 QUANTITY_MAX = 9999
 LINES_MAX = 100
 PRODUCT_NAME_MAX = 200
-STOCK_MAX = 2**31 - 1
+# What a caller may set. Goods that come back may add to it.
+STOCK_MAX = 10**9
 TOTAL_MAX = MINOR_UNITS_MAX
 
 # Names are sorted and searched without case, by PostgreSQL's own rules: an upgrade of
@@ -207,7 +208,7 @@ class Product:
         seller_id: The brand that sells it; None for a first-party product.
         price: In minor units.
         stock: The number that can still be bought.
-        version: The number of changes, including those of the stock.
+        version: The number of changes; what is sold or returned is none.
     """
 
     id: UUID
@@ -225,8 +226,12 @@ class Product:
 
     @property
     def etag(self) -> str:
-        """A text that changes whenever the product does."""
-        return str(self.version)
+        """A text that changes whenever the product does, or its stock."""
+        return f"{self.version}-{self.stock}"
+
+    def is_unchanged_since(self, etag: str) -> bool:
+        """Whether only the stock may have moved since the product had this etag."""
+        return etag.partition("-")[0] == str(self.version)
 
 
 @dataclass(frozen=True, slots=True)
@@ -324,7 +329,7 @@ class Cart:
         """A text that changes whenever the cart does, or one of its products."""
         if not self.lines:
             return str(self.version)
-        shown = [(line.product.id.hex, line.product.version, line.is_gone) for line in self.lines]
+        shown = [(line.product.id.hex, line.product.etag, line.is_gone) for line in self.lines]
         return f"{self.version}-{zlib.crc32(repr(shown).encode()):08x}"
 
 

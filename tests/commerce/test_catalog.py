@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from lockstep.commerce.v1 import catalog_service_pb2 as catalog_pb
 from lockstep_clients import (
     Aborted,
     AlreadyExists,
+    FailedPrecondition,
     InvalidArgument,
     NotFound,
     PermissionDenied,
@@ -19,7 +21,7 @@ from lockstep_clients import (
 
 from services.kernel.ids import new_id
 from tests.commerce.people import minor_of, money
-from tests.commerce.world import Shop, fields_of, refusal
+from tests.commerce.world import Buyer, Shop, fields_of, refusal
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -294,11 +296,63 @@ async def test_an_etag_keeps_from_overwriting_what_was_not_seen(shop: Shop) -> N
     await update(shop, catalog_pb.Product(id=seen.id, name="Mine", etag=found.etag))
 
 
-async def test_what_is_sold_changes_the_etag_so_that_no_stock_is_overwritten(shop: Shop) -> None:
+async def test_what_is_sold_changes_the_etag_and_hinders_no_change(shop: Shop) -> None:
     seen = await shop.product(stock=5)
     await shop.bought(await shop.buyer(), seen, 2)
+    sold = await shop.catalog.GetProduct(catalog_pb.GetProductRequest(product_id=seen.id))
+    assert (sold.stock, sold.update_time) == (3, seen.update_time)
+    assert sold.etag != seen.etag  # so that nobody is told that nothing has changed
+    changed = await update(shop, catalog_pb.Product(id=seen.id, name="Mine", etag=seen.etag))
+    assert (changed.name, changed.stock) == ("Mine", 3)
     with refusal("ETAG_MISMATCH", Aborted):
-        await update(shop, catalog_pb.Product(id=seen.id, stock=5, etag=seen.etag))
+        await update(shop, catalog_pb.Product(id=seen.id, name="Yours", etag=sold.etag))
+
+
+async def adjust(
+    shop: Shop, product_id: str, delta: int, *, by: Buyer | None = None, key: str = ""
+) -> catalog_pb.Product:
+    request = catalog_pb.AdjustStockRequest(product_id=product_id, delta=delta)
+    metadata = by.metadata if by else shop.admin
+    if key:
+        metadata = (*metadata, ("idempotency-key", key))
+    return await shop.catalog.AdjustStock(request, metadata=metadata)
+
+
+async def test_a_stock_is_adjusted_by_what_came_in_whatever_is_sold(shop: Shop) -> None:
+    brand, buyer = shop.login("brand"), await shop.buyer()
+    seen = await shop.product(by=brand, stock=5)
+    await shop.add(buyer, seen, 2)
+    await asyncio.gather(shop.place(buyer), *(adjust(shop, seen.id, 10, by=brand) for _ in "abc"))
+    assert await shop.stock(seen) == 33
+    for _ in "ab":
+        adjusted = await adjust(shop, seen.id, -3, by=brand, key="once")
+        assert (adjusted.stock, adjusted.update_time) == (30, seen.update_time)
+    assert await shop.stock(seen) == 30
+
+
+async def test_a_stock_stays_within_its_bounds(shop: Shop) -> None:
+    product = await shop.product(stock=5)
+    with refusal("NO_STOCK", FailedPrecondition):
+        await adjust(shop, product.id, -6)
+    for delta in (0, 10**9 - 4):
+        with refusal("INVALID_FIELD", InvalidArgument) as caught:
+            await adjust(shop, product.id, delta)
+        assert fields_of(caught) == {"delta"}
+    with refusal("INVALID_FIELD", InvalidArgument) as caught:
+        await shop.change(product, stock=10**9 + 1)
+    assert fields_of(caught) == {"product.stock"}
+    assert await shop.stock(product) == 5
+
+
+async def test_only_its_seller_and_administrators_adjust_a_stock(shop: Shop) -> None:
+    product = await shop.product(by=shop.login("brand"), stock=5)
+    for other in (shop.login("brand"), shop.login("customer")):
+        with refusal("FORBIDDEN", PermissionDenied):
+            await adjust(shop, product.id, 1, by=other)
+    assert (await adjust(shop, product.id, 1)).stock == 6
+    await shop.remove(product)
+    with refusal("PRODUCT_NOT_FOUND", NotFound):
+        await adjust(shop, product.id, 1)
 
 
 async def test_a_deleted_product_is_gone_for_everybody(shop: Shop) -> None:

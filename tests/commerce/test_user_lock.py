@@ -87,6 +87,7 @@ async def walk_of(shop: Shop) -> Walk:
         product=catalog_pb.Product(id=product.id, name="New"), update_mask=FieldMask(paths=["name"])
     )
     removal = cart_pb.RemoveCartItemRequest(product_id=dear.id)
+    more = catalog_pb.AdjustStockRequest(product_id=product.id, delta=1)
     gone = catalog_pb.DeleteProductRequest(product_id=product.id)
     batch = catalog_pb.BatchCreateProductsRequest(
         products=[
@@ -113,6 +114,7 @@ async def walk_of(shop: Shop) -> Walk:
         "ListCategories": lambda: shop.catalog.ListCategories(catalog_pb.ListCategoriesRequest()),
         "CreateProduct": lambda: shop.product(by=brand, category_id=product.category_id),
         "UpdateProduct": lambda: shop.catalog.UpdateProduct(update, metadata=brand.metadata),
+        "AdjustStock": lambda: shop.catalog.AdjustStock(more, metadata=brand.metadata),
         "BatchCreateProducts": lambda: shop.catalog.BatchCreateProducts(batch, metadata=owner),
         "GetProduct": lambda: shop.catalog.GetProduct(found),
         "ListProducts": shop.listed,

@@ -9,6 +9,7 @@ from lockstep.commerce.v1 import catalog_service_pb2 as catalog_pb
 from services.commerce.domain.products import Seller
 from services.commerce.servicers.filters import read_filters
 from services.commerce.servicers.messages import Messages, category_message
+from services.commerce.usecases.adjust_stock import AdjustStock
 from services.commerce.usecases.batch_create_products import BatchCreateProducts
 from services.commerce.usecases.create_category import CreateCategory
 from services.commerce.usecases.create_product import CreateProduct
@@ -42,6 +43,7 @@ class CatalogServicer:
     create_product: CreateProduct
     update_product: UpdateProduct
     delete_product: DeleteProduct
+    adjust_stock: AdjustStock
     batch_create_products: BatchCreateProducts
     get_product: GetProduct
     list_products: ListProducts
@@ -95,6 +97,23 @@ class CatalogServicer:
             changes = self.messages.product_changes(v, request)
         product = await self.update_product(
             seller=seller, product_id=product_id, changes=changes, etag=request.product.etag
+        )
+        return self.messages.product(product)
+
+    async def AdjustStock(
+        self, request: catalog_pb.AdjustStockRequest, call: Call
+    ) -> catalog_pb.Product:
+        """Change the stock of a product by a number."""
+        seller = Seller.of(call.user)
+        with Violations() as v:
+            product_id = v.uuid(request.product_id, "product_id")
+            if not request.delta:
+                v.add("delta", "must differ from 0")
+        product = await self.adjust_stock(
+            seller=seller,
+            product_id=product_id,
+            delta=request.delta,
+            key=self.request_keys.of(call),
         )
         return self.messages.product(product)
 

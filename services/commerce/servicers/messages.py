@@ -13,6 +13,7 @@ from services.commerce.domain.products import ProductChanges
 from services.commerce.model import (
     PRODUCT_FIELDS,
     PRODUCT_NAME_MAX,
+    STOCK_MAX,
     Cart,
     CartLine,
     Category,
@@ -61,7 +62,7 @@ class Messages:
             or "",
             image_url=v.url(product.image_url, f"{path}.image_url") or "",
             price=self._price(v, product, f"{path}.price"),
-            stock=v.at_least(0, product.stock, f"{path}.stock"),
+            stock=_stock(v, product, f"{path}.stock"),
         )
 
     def product_changes(
@@ -181,3 +182,9 @@ def category_message(category: Category) -> catalog_pb.Category:
         description=category.description,
         create_time=timestamp(category.create_time),
     )
+
+
+def _stock(v: Violations, product: catalog_pb.Product, field: str) -> int:
+    if product.stock > STOCK_MAX:
+        v.add(field, f"must be at most {STOCK_MAX:,}")
+    return v.at_least(0, product.stock, field)

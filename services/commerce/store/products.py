@@ -19,6 +19,7 @@ from sqlalchemy import (
     column,
     func,
     insert,
+    or_,
     select,
     update,
 )
@@ -79,6 +80,14 @@ class ChangedProduct(ProductFields):
 
 
 @dataclass(frozen=True, slots=True)
+class StockDelta:
+    """A product and the number by which its stock changes."""
+
+    product_id: UUID
+    delta: int
+
+
+@dataclass(frozen=True, slots=True)
 class Quantities:
     """Products to move from the stock or to it, each with a quantity."""
 
@@ -93,6 +102,7 @@ class LockedProduct:
     id: UUID
 
 
+INT32_MAX = 2**31 - 1
 COLUMNS = (
     PRODUCTS.c.id,
     PRODUCTS.c.category_id,
@@ -111,6 +121,8 @@ _FROM = PRODUCTS.join(CATEGORIES, CATEGORIES.c.id == PRODUCTS.c.category_id)
 _LISTED = PRODUCTS.c.delete_time.is_(None)
 _BY_ID = PRODUCTS.c.id == bindparam("product_id", type_=Uuid)
 _IDS = bindparam("product_ids", type_=ARRAY(Uuid))
+_DELTA = bindparam("delta", type_=Integer)
+_STOCK_AFTER = cast(PRODUCTS.c.stock, BigInteger) + _DELTA
 _CHANGED = {"version": PRODUCTS.c.version + 1, "update_time": func.clock_timestamp()}
 
 
@@ -167,6 +179,15 @@ _DELETE = Statement(
     NoRow,
 )
 
+# Moves of the stock are no changes of the product: they leave its version alone, so that a
+# product that sells well can be changed.
+_ADJUST = Statement(
+    update(PRODUCTS)
+    .where(_BY_ID, _STOCK_AFTER >= 0, or_(_DELTA < 0, _STOCK_AFTER <= STOCK_MAX))
+    .values(stock=PRODUCTS.c.stock + _DELTA),
+    StockDelta,
+    NoRow,
+)
 _moved = (
     func.unnest(_IDS, bindparam("quantities", type_=ARRAY(Integer)))
     .table_valued(column("id", Uuid), column("quantity", Integer), name="moved")
@@ -178,19 +199,17 @@ _RESERVE = Statement(
     .values(
         stock=PRODUCTS.c.stock - _moved.c.quantity,
         taken=PRODUCTS.c.taken + _moved.c.quantity,
-        **_CHANGED,
     ),
     Quantities,
     NoRow,
 )
-# The wire has no larger stock, and a return must not fail for ever.
+# A stock that was set by 0.1 may be that large, and a return must not fail for ever.
 _RELEASE = Statement(
     update(PRODUCTS)
     .where(PRODUCTS.c.id == _moved.c.id)
     .values(
-        stock=func.least(cast(PRODUCTS.c.stock, BigInteger) + _moved.c.quantity, STOCK_MAX),
+        stock=func.least(cast(PRODUCTS.c.stock, BigInteger) + _moved.c.quantity, INT32_MAX),
         taken=PRODUCTS.c.taken - _moved.c.quantity,
-        **_CHANGED,
     ),
     Quantities,
     NoRow,
@@ -269,6 +288,13 @@ async def update_product(tx: Transaction, product_id: UUID, fields: ProductField
         await tx.execute(_UPDATE, ChangedProduct(**asdict(fields), product_id=product_id))
     except psycopg.errors.ForeignKeyViolation as error:
         raise CategoryNotFound from error
+    return await _fresh(tx, product_id)
+
+
+async def adjust_stock(tx: Transaction, product_id: UUID, delta: int) -> Product | None:
+    """Change the stock of a product that is locked; None when it would leave its bounds."""
+    if not await tx.execute(_ADJUST, StockDelta(product_id, delta)):
+        return None
     return await _fresh(tx, product_id)
 
 

@@ -1,6 +1,7 @@
 """Commerce's use cases, one a file, each named after its RPC."""
 
 from services.commerce.usecases.add_cart_item import AddCartItem
+from services.commerce.usecases.adjust_stock import AdjustStock
 from services.commerce.usecases.batch_create_products import BatchCreateProducts
 from services.commerce.usecases.cancel_order import CancelOrder
 from services.commerce.usecases.clear_cart import ClearCart
@@ -21,6 +22,7 @@ from services.commerce.usecases.update_product import UpdateProduct
 
 __all__ = [
     "AddCartItem",
+    "AdjustStock",
     "BatchCreateProducts",
     "CancelOrder",
     "ClearCart",

@@ -36,7 +36,7 @@ class DeleteProduct:
             if product is None:
                 raise ProductNotFound
             seller.ensure_may_change(product)
-            if etag and etag != product.etag:
+            if etag and not product.is_unchanged_since(etag):
                 raise EtagMismatch
             await products.delete_product(tx, product_id)
 

@@ -45,7 +45,7 @@ class UpdateProduct:
             if product is None:
                 raise ProductNotFound
             seller.ensure_may_change(product)
-            if etag and etag != product.etag:
+            if etag and not product.is_unchanged_since(etag):
                 raise EtagMismatch
             if not changes.names:
                 return product

@@ -1,0 +1,55 @@
+"""Add to the stock of a product, or take from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from uuid import UUID
+
+from pydantic import TypeAdapter
+
+from services.commerce.domain.products import Seller
+from services.commerce.errors import NoStock, ProductNotFound
+from services.commerce.model import STOCK_MAX, Product
+from services.commerce.store import products, users
+from services.kernel.db.database import Database, Transaction
+from services.kernel.errors import InvalidField, Violation
+from services.kernel.sagas.idempotency import RequestKey
+from services.kernel.sagas.requests import transact_once
+
+_CODEC = TypeAdapter(Product)
+
+
+@dataclass(frozen=True, slots=True)
+class AdjustStock:
+    """Changes stocks by a number, whatever is sold at the same time."""
+
+    database: Database
+
+    async def __call__(
+        self, *, seller: Seller, product_id: UUID, delta: int, key: RequestKey | None
+    ) -> Product:
+        """Change the stock and return the product.
+
+        Raises:
+            ProductNotFound: There is no such product.
+            Forbidden: It belongs to another seller.
+            NoStock: There is less in stock than is to be taken.
+            InvalidField: The stock would be above its limit.
+            SessionEnded: The seller's account was deleted.
+        """
+
+        async def adjust(tx: Transaction) -> Product:
+            product = await products.lock(tx, product_id)
+            if product is None:
+                raise ProductNotFound
+            seller.ensure_may_change(product)
+            adjusted = await products.adjust_stock(tx, product_id, delta)
+            if adjusted is not None:
+                return adjusted
+            if delta < 0:
+                raise NoStock(product_id)
+            raise InvalidField(Violation("delta", f"must leave a stock of at most {STOCK_MAX:,}"))
+
+        lock = partial(users.lock, user_id=seller.user_id)
+        return await transact_once(self.database, "AdjustStock", key, adjust, _CODEC, lock=lock)
