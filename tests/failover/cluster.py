@@ -24,6 +24,7 @@ PASSWORD: Final = "patroni-test"
 LOCAL: Final = "127.0.0.1"
 # Patroni takes no shorter time until a primary that says nothing is replaced.
 TTL_SECONDS: Final = 20
+LAG_BYTES_MAX: Final = 100 * 1024 * 1024
 
 
 def free_ports(number: int) -> list[int]:
@@ -231,6 +232,8 @@ class Cluster:
         users = {"superuser": "postgres", "replication": "replicator", "rewind": "rewinder"}
         parameters = {"max_connections": 150, "wal_log_hints": "on", "wal_keep_size": "256MB"}
         dcs = {"ttl": TTL_SECONDS, "loop_wait": 5, "retry_timeout": 5, "synchronous_mode": True}
+        # Otherwise Patroni would rather have no primary than lose what the standbys lack.
+        dcs["maximum_lag_on_failover"] = LAG_BYTES_MAX
         return {
             "scope": "lockstep",
             "name": node.name,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
@@ -72,7 +73,7 @@ class Failover:
 
     async def play(self, name: str, fault: Fault) -> Outcome:
         """Have clients at work, do something to the cluster, and judge."""
-        async with Load(self.fleet.targets, self.urls, name.replace(" ", "-")) as load:
+        async with Load(self.fleet.targets, self.urls, re.sub(r"\W+", "-", name)) as load:
             await load.prepare(buyers=BUYERS)
             load.start(registering=REGISTERING)
             await load.go_on(20)
