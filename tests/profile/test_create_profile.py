@@ -23,7 +23,7 @@ from lockstep_clients import (
     Unavailable,
 )
 
-from services.kernel.db.limits import TimeLimits
+from services.kernel.db.limits import LIMITS, TimeLimits
 from services.kernel.errors import CommitUnknown
 from services.kernel.ids import new_id
 from tests.kernel.saga_world import Stop
@@ -367,7 +367,7 @@ async def test_a_cancellation_fails_fast_behind_a_zombie(
     profile_url: str, keys: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """[R52, R41] A repeat succeeds when the zombie is gone."""
-    monkeypatch.setattr(TimeLimits, "options", "-c lock_timeout=100ms")
+    monkeypatch.setattr(TimeLimits, "settings", LIMITS.settings | {"lock_timeout": "100ms"})
     stop = Stop("profile.CreateProfile.commit.sent")
     async with profile_world(profile_url, keys, observer=stop) as world:
         request = registration()
