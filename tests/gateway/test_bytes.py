@@ -178,6 +178,7 @@ async def test_what_never_ends_is_cut_off_and_stalls_nobody(world: World, part: 
                 while True:
                     writer.write(block)
                     await writer.drain()
+                    await asyncio.sleep(0.002)  # no faster than a network of 256 Mbit/s
 
         async def until_closed() -> None:
             with contextlib.suppress(ConnectionError):
@@ -186,7 +187,7 @@ async def test_what_never_ends_is_cut_off_and_stalls_nobody(world: World, part: 
 
         flooding = asyncio.create_task(flood())
         closed = asyncio.create_task(until_closed())
-        slowest, deadline = 0.0, time.monotonic() + 20
+        slowest, deadline = 0.0, time.monotonic() + 60
         while not closed.done():
             assert time.monotonic() < deadline
             began = time.monotonic()
