@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import subprocess
@@ -45,4 +46,5 @@ class OldPostgres(EmbeddedPostgres):
         program = shutil.which(argv[0], path=str(BINARIES))
         assert program is not None
         uid = self.folder.stat().st_uid
-        return parent_death.command([program, *argv[1:]], death_signal=death_signal, uid=uid)
+        switch = None if uid == os.getuid() else uid
+        return parent_death.command([program, *argv[1:]], death_signal=death_signal, uid=switch)

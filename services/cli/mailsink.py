@@ -16,7 +16,7 @@ MAIL_BYTES_MAX: Final = 10 * 1024 * 1024
 FOR_OWNER_ONLY: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # without slots: aiosmtpd reads every member, and Python 3.11.2 fails then
 class Sink:
     """Writes mail into a folder as `<time>-<random>.eml`; such a file is always complete."""
 

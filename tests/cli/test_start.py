@@ -149,6 +149,18 @@ COMMAND_CASES += [
 ]
 
 
+def bytes_of(path: Path) -> bytes | None:
+    """Return the content of a file that its owner may not read; None: it is no file."""
+    if not path.is_file():
+        return None
+    mode = path.stat().st_mode
+    path.chmod(0o600)
+    try:
+        return path.read_bytes()
+    finally:
+        path.chmod(mode)
+
+
 @pytest.mark.parametrize("case", COMMAND_CASES, ids=lambda case: " ".join((*case[0], *case[1:])))
 def test_the_command_tells_what_is_wrong_with_the_keys_and_replaces_none(
     zygote: Zygote,
@@ -163,12 +175,12 @@ def test_the_command_tells_what_is_wrong_with_the_keys_and_replaces_none(
         become_folder(found)
     else:
         (OF_FILES | {"a file": become_file})[damage](found)
-    before = found.read_bytes() if found.is_file() else None
+    before = bytes_of(found)
 
     code, _, errors = zygote.run("services.cli", *arguments, environment=environment, uid=uid)
 
     assert_one_line(code, errors, prefix="lockstep", names=keys)
-    assert before == (found.read_bytes() if found.is_file() else None)
+    assert before == bytes_of(found)
 
 
 def make_cluster(home: Path) -> Path:

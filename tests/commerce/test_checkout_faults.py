@@ -241,7 +241,11 @@ async def test_a_driver_that_lost_the_race_to_t3_follows_it(
         buyer = await with_cart(shop)
         placing = asyncio.ensure_future(shop.place(buyer))
         await stop.reached.wait()
-        shop.rows("UPDATE sagas SET deadline_at = saga_now(), next_run_at = saga_now()")
+        # As if another replica had claimed it: the driver can no longer renew its lease.
+        shop.rows(
+            "UPDATE sagas SET deadline_at = saga_now(), next_run_at = saga_now(),"
+            " lease_epoch = lease_epoch + 1"
+        )
         async with asyncio.timeout(10):
             while not await asyncio.to_thread(
                 shop.rows, "SELECT 1 FROM sagas WHERE state <> 'RUNNING'"

@@ -28,7 +28,7 @@ def http(stack: Stack) -> Iterator[httpx.Client]:
 @pytest.fixture(scope="module")
 def admin(stack: Stack, http: httpx.Client) -> dict[str, str]:
     """Return the headers of an administrator."""
-    email = "root@example.com"
+    email = "chief@example.com"
     stack.command("admin", "create", "--email", email, "--password-stdin", text=PASSWORD)
     return login(http, email)
 

@@ -104,7 +104,7 @@ async def test_every_part_of_a_service_has_its_metrics(
     found = read(running.telemetry)
     assert set(wanted) - found.keys() == set()
     pools = {labels["db_client_connection_pool_name"] for labels, _ in found[POOLS[0]]}
-    assert {"requests"} <= pools <= {"requests", "background", "public"}
+    assert {"requests"} <= pools <= {"requests", "background", "public", "leases"}
 
 
 async def test_a_call_is_measured_with_its_method_and_its_code(
