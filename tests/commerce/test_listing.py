@@ -300,3 +300,14 @@ async def test_rare_matches_far_from_where_the_list_begins_are_found(shop: Shop)
                 first = await shop.listed(**filters, **wanted, page=2)
                 assert [each.id for each in first.products] == expected[4:8]
     listing._page.cache_clear()
+
+
+async def test_a_digit_beside_a_word_counts(shop: Shop) -> None:
+    category = await shop.category()
+    made = [
+        await shop.product(category_id=category.id, name=name)
+        for name in ("Kettle 01", "Kettle 11", "Kettle \u8336 1")
+    ]
+    for words, expected in (("kettle 0", made[:1]), ("\u8336 kettle", made[2:]), ("k", made)):
+        found = (await shop.listed(category=category.id, q=words)).products
+        assert {each.id for each in found} == {each.id for each in expected}, words

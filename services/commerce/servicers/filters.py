@@ -13,6 +13,7 @@ from services.kernel.validation import Violations
 
 WORDS_MAX = 8
 _WORD = re.compile(r"[^\W_]+")
+_LETTER = re.compile(r"[A-Za-z]")
 _DECIMAL = re.compile(r"[0-9]{1,15}(\.[0-9]{1,9})?", re.ASCII)
 
 
@@ -32,14 +33,14 @@ def read_filters(v: Violations, request: catalog_pb.ListProductsRequest, currenc
 def _meant(text: str | None) -> str | None:
     """Keep the words that narrow a search down, and leave out those that only cost time.
 
-    The beginning of a word of one letter stands for a large part of all words. So such words
-    count only when there is no longer one.
+    A single letter begins a large part of all words. So single letters count only when there is
+    nothing else. A digit, and a character of a script without letters, may be a word.
     """
     if text is None:
         return None
     words = list({word.casefold(): word for word in _WORD.findall(text)}.values())
-    longer = [word for word in words if len(word) > 1]
-    return " ".join((longer or words)[:WORDS_MAX]) or text
+    telling = [word for word in words if not _LETTER.fullmatch(word)]
+    return " ".join((telling or words)[:WORDS_MAX]) or text
 
 
 def _price(v: Violations, text: str, field: str, currency: str, rounding: str) -> int | None:
