@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from services.cli.health import is_serving
-from services.gateway.http import certificates, server
+from services.gateway.http import certificates
 from services.gateway.http.config import Certificate
 from tests.gateway.http import Answer, read_answer
 from tests.gateway.test_process import certificate, failure_of, port_of, process
@@ -122,10 +122,7 @@ async def test_a_client_that_trusts_the_certificate_is_served(world: World, pair
     assert "strict-transport-security" not in plain.headers
 
 
-async def test_a_renewal_fails_no_request(
-    world: World, pair: Pair, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(server, "HANDSHAKE_SECONDS", 0.5)
+async def test_a_renewal_fails_no_request(world: World, pair: Pair) -> None:
     stop, answers = asyncio.Event(), list[int]()
 
     async def ask(port: int, *, keep: bool) -> None:
