@@ -67,9 +67,8 @@ async def test_the_layers_are_trace_then_log_then_admission_then_deadline_then_a
     nobody: Any = Nobody()
     admission = Admission()
     assert interceptors.layers(admission, nobody, nobody) == (
-        nobody.layer,
         interceptors.trace,
-        interceptors.access_log,
+        nobody.layer,
         admission.layer,
         interceptors.deadline,
         nobody.layer,

@@ -58,23 +58,23 @@ _REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
 
 
 def chain(
-    method: Method, servicer: Handler, admission: Admission, access: Access, meter: CallMeter
+    method: Method, servicer: Handler, admission: Admission, access: Access, observer: CallObserver
 ) -> RpcHandler:
     """Put the layers around a servicer's method."""
     handler = servicer
-    for layer in reversed(layers(admission, access, meter)):
+    for layer in reversed(layers(admission, access, observer)):
         handler = layer(method, handler)
     return errors(method, handler)
 
 
-def layers(admission: Admission, access: Access, meter: CallMeter) -> tuple[Layer, ...]:
+def layers(admission: Admission, access: Access, observer: CallObserver) -> tuple[Layer, ...]:
     """Return the layers inside `errors`, in the order in which a call passes them.
 
-    The meter is first, because it measures all others. `trace` precedes the access log, which
-    needs the ids. The log precedes admission and access, because it must record refusals.
-    Admission precedes all work. The deadline precedes access, which may call another service.
+    `trace` precedes the observer, whose log needs the ids. The observer precedes admission and
+    access, because it must tell refusals. Admission precedes all work. The deadline precedes
+    access, which may call another service.
     """
-    return (meter.layer, trace, access_log, admission.layer, deadline, access.layer)
+    return (trace, observer.layer, admission.layer, deadline, access.layer)
 
 
 def errors(method: Method, handler: Handler) -> RpcHandler:
@@ -126,34 +126,47 @@ def trace(method: Method, handler: Handler) -> Handler:  # noqa: ARG001 - every 
     return handle
 
 
-def access_log(method: Method, handler: Handler) -> Handler:
-    """Log the method, the caller, the outcome and the duration of every call."""
+class CallObserver:
+    """Logs and measures every call.
 
-    async def handle(call: Call) -> bytes:
-        began = time.perf_counter()
-        code, reason = "OK", None
-        try:
-            return await handler(call)
-        except DomainError as error:
-            code, reason = error.code.name, error.reason
-            raise
-        except asyncio.CancelledError:
-            code = "CANCELLED"
-            raise
-        except Exception:
-            code, reason = "INTERNAL", "INTERNAL"
-            raise
-        finally:
-            log.info(
-                "call",
-                method=method.path,
-                caller=_caller(call),
-                code=code,
-                reason=reason,
-                milliseconds=round((time.perf_counter() - began) * 1000, 1),
-            )
+    Args:
+        meter: Measures the calls.
+    """
 
-    return handle
+    def __init__(self, meter: CallMeter) -> None:
+        self._meter = meter
+
+    def layer(self, method: Method, handler: Handler) -> Handler:
+        """Tell the method, the caller, the outcome and the duration of every call."""
+        record = self._meter.recorder(method)
+
+        async def handle(call: Call) -> bytes:
+            began = time.perf_counter()
+            code, reason = "OK", None
+            try:
+                return await handler(call)
+            except DomainError as error:
+                code, reason = error.code.name, error.reason
+                raise
+            except asyncio.CancelledError:
+                code = "CANCELLED"
+                raise
+            except Exception:
+                code, reason = "INTERNAL", "INTERNAL"
+                raise
+            finally:
+                seconds = time.perf_counter() - began
+                record(seconds, code)
+                log.info(
+                    "call",
+                    method=method.path,
+                    caller=_caller(call),
+                    code=code,
+                    reason=reason,
+                    milliseconds=round(seconds * 1000, 1),
+                )
+
+        return handle
 
 
 def deadline(method: Method, handler: Handler) -> Handler:  # noqa: ARG001 - as trace

@@ -10,8 +10,7 @@ from typing import Final, TypeVar
 import grpc
 from opentelemetry.metrics import Histogram, Meter
 
-from services.kernel.errors import DomainError
-from services.kernel.rpc.call import Call, Handler, Method
+from services.kernel.rpc.call import Method
 from services.kernel.telemetry.metrics import DURATION_BUCKETS
 
 Request = TypeVar("Request")
@@ -30,29 +29,10 @@ class CallMeter:
     def __init__(self, meter: Meter) -> None:
         self._durations = _histogram(meter, "rpc.server.call.duration", "Duration of served calls")
 
-    def layer(self, method: Method, handler: Handler) -> Handler:
-        """Measure the calls of a method."""
-        outcomes = _Outcomes(method.path)
-        record = self._durations.record
-
-        async def handle(call: Call) -> bytes:
-            began = time.perf_counter()
-            code = "OK"
-            try:
-                return await handler(call)
-            except DomainError as error:
-                code = error.code.name
-                raise
-            except asyncio.CancelledError:
-                code = "CANCELLED"
-                raise
-            except Exception:
-                code = "INTERNAL"
-                raise
-            finally:
-                record(time.perf_counter() - began, outcomes[code])
-
-        return handle
+    def recorder(self, method: Method) -> Callable[[float, str], None]:
+        """Return what records the seconds and the code of a method's calls."""
+        outcomes, record = _Outcomes(method.path), self._durations.record
+        return lambda seconds, code: record(seconds, outcomes[code])
 
 
 class ClientMeter(grpc.aio.UnaryUnaryClientInterceptor):

@@ -21,6 +21,7 @@ from services.kernel.rpc.call import Method
 from services.kernel.rpc.interceptors import (
     ANSWER_BYTES_MAX,
     DEADLINE_LONGEST_SECONDS,
+    CallObserver,
     chain,
     decode,
 )
@@ -121,7 +122,7 @@ class Server:
         self._reason = SILENT_DATABASE
         self._is_stopping = False
         self._poll: asyncio.Task[None] | None = None
-        calls = CallMeter(meter)
+        observer = CallObserver(CallMeter(meter))
         meter.create_observable_gauge(
             "lockstep.serving",
             callbacks=[lambda _: [Observation(self.trouble is None)]],
@@ -129,7 +130,7 @@ class Server:
         )
         self._server.add_generic_rpc_handlers(
             [
-                _handlers(descriptor, servicer, self._admission, access, calls)
+                _handlers(descriptor, servicer, self._admission, access, observer)
                 for descriptor, servicer in servicers
             ]
         )
@@ -213,7 +214,7 @@ def _handlers(
     servicer: Servicer,
     admission: Admission,
     access: Access,
-    calls: CallMeter,
+    observer: CallObserver,
 ) -> grpc.GenericRpcHandler:
     handlers: dict[str, grpc.RpcMethodHandler[bytes, bytes]] = {}
     for each in descriptor.methods:
@@ -223,6 +224,6 @@ def _handlers(
             raise TypeError(f"{type(servicer).__name__} lacks {method.path}")
         # Without a deserializer, because the layers must see a failure to decode.
         handlers[method.name] = grpc.unary_unary_rpc_method_handler(
-            chain(method, decode(method, behaviour), admission, access, calls)
+            chain(method, decode(method, behaviour), admission, access, observer)
         )
     return grpc.method_handlers_generic_handler(descriptor.full_name, handlers)
