@@ -17,6 +17,7 @@ from services.kernel.db.database import Database, Transaction
 from services.kernel.db.statement import Limit, NoRow, Statement
 from services.kernel.db.tables import ENDED, IDEMPOTENCY, SAGA_BARRIERS, SAGAS, clock_once
 from services.kernel.errors import DatabaseUnavailable
+from services.kernel.tasks import BackgroundTask
 from services.kernel.telemetry.metrics import NO_METER
 
 BARRIERS_KEPT = "7 days"
@@ -104,12 +105,16 @@ OLD_BARRIERS: Final = old_rows(
 OLD_KEYS: Final = old_rows("idempotency keys", IDEMPOTENCY, IDEMPOTENCY.c.expire_time)
 
 
-class Cleaner:
-    """Remove old rows every few minutes."""
+class Cleaner(BackgroundTask):
+    """Remove old rows every few minutes.
+
+    The first round comes at a random time, so that replicas do not sweep at once.
+    """
 
     def __init__(
         self, database: Database, cleanups: Sequence[Cleanup], meter: Meter = NO_METER
     ) -> None:
+        super().__init__(self._run, name="janitor")
         self._database = database
         self._cleanups = cleanups
         self._last_success = time.monotonic()
@@ -125,17 +130,6 @@ class Cleaner:
             unit="s",
             description="The time since the last round in which no clean-up failed",
         )
-        self._task: asyncio.Task[None] | None = None
-
-    def start(self) -> None:
-        """Begin; the first round comes at a random time, so that replicas do not sweep at once."""
-        self._task = asyncio.create_task(self._run(), name="janitor")
-
-    async def stop(self) -> None:
-        """Stop, in the middle of a round if need be."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
 
     async def sweep(self) -> int:
         """Do one round and return how many rows it removed.

@@ -13,6 +13,7 @@ from opentelemetry.metrics import CallbackOptions, Meter, Observation
 from services.kernel.db.database import Database
 from services.kernel.db.statement import NoParameters, Statement
 from services.kernel.errors import DatabaseUnavailable
+from services.kernel.tasks import BackgroundTask
 
 EVERY_SECONDS: Final = 15.0
 
@@ -21,7 +22,7 @@ R = TypeVar("R")
 log = structlog.get_logger("lockstep.survey")
 
 
-class Survey(Generic[R]):
+class Survey(BackgroundTask, Generic[R]):
     """Runs a statement every few seconds, and makes gauges of the last answer.
 
     Every replica tells the same numbers, so a query over replicas takes their maximum.
@@ -40,12 +41,12 @@ class Survey(Generic[R]):
         statement: Statement[NoParameters, R],
         attributes: Callable[[R], Mapping[str, str]] = lambda _: {},
     ) -> None:
+        super().__init__(self._run, name="survey")
         self._database = database
         self._meter = meter
         self._statement = statement
         self._attributes = attributes
         self._rows: Sequence[R] = ()
-        self._task: asyncio.Task[None] | None = None
 
     def gauge(self, name: str, value: Callable[[R], float], *, unit: str, description: str) -> None:
         """Create a gauge."""
@@ -57,16 +58,6 @@ class Survey(Generic[R]):
         self._meter.create_observable_gauge(
             name, callbacks=[read], unit=unit, description=description
         )
-
-    def start(self) -> None:
-        """Begin to ask."""
-        self._task = asyncio.create_task(self._run(), name="survey")
-
-    async def stop(self) -> None:
-        """Stop."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
 
     async def ask(self) -> None:
         """Ask once.

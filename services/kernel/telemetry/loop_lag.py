@@ -9,32 +9,24 @@ from typing import Final
 
 from opentelemetry.metrics import Meter, Observation
 
+from services.kernel.tasks import BackgroundTask
+
 EVERY_SECONDS: Final = 0.5
 KEPT: Final = 120
 
 
-class LoopLag:
+class LoopLag(BackgroundTask):
     """Measures how late the event loop wakes a task, and tells the worst of the last minute."""
 
     def __init__(self, meter: Meter) -> None:
+        super().__init__(self._measure, name="loop-lag")
         self._lags = deque([0.0], maxlen=KEPT)
-        self._task: asyncio.Task[None] | None = None
         meter.create_observable_gauge(
             "lockstep.event_loop.lag",
             callbacks=[lambda _: [Observation(max(self._lags))]],
             unit="s",
             description="The longest delay of the event loop in the last minute",
         )
-
-    def start(self) -> None:
-        """Begin to measure."""
-        self._task = asyncio.create_task(self._measure(), name="loop-lag")
-
-    async def stop(self) -> None:
-        """Stop."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
 
     async def _measure(self) -> None:
         while True:
