@@ -47,7 +47,7 @@ from services.kernel.sagas.protocol import AnySaga
 from services.kernel.sagas.recovery import POLL_SECONDS
 from services.kernel.signals import until_stopped
 from services.kernel.telemetry.loop_lag import LoopLag
-from services.kernel.telemetry.management import ManagementServer
+from services.kernel.telemetry.management import managed
 from services.kernel.telemetry.metrics import NO_METER, Telemetry, TelemetryError
 
 # These services pass on calls of clients, and may name a client's IP.
@@ -199,7 +199,10 @@ async def running(
     telemetry = Telemetry(frame.name, instance=_process_name(frame))
     async with AsyncExitStack() as stack:
         stack.callback(telemetry.close)
-        management = _management(frame, settings, telemetry, stack) if listen_on is None else None
+        metrics_port = settings.metrics_port(frame.name) if listen_on is None else 0
+        management = stack.enter_context(
+            managed(settings.metrics_host, metrics_port, telemetry.registry)
+        )
         await databases.requests.require()
         await stack.enter_async_context(opened(*databases.by_name().values()))
         channel = _opener(frame, keys, stack, telemetry.meter)
@@ -349,20 +352,6 @@ def _workers(composition: Composition, parts: ServiceParts, databases: Pools) ->
 
 def _figures(database: Database) -> PoolFigures:
     return database.pool_figures
-
-
-def _management(
-    frame: Frame, settings: CommonSettings, telemetry: Telemetry, stack: AsyncExitStack
-) -> ManagementServer | None:
-    """Open the management port, which the stack closes; None: it is switched off."""
-    port = settings.metrics_port(frame.name)
-    if port == 0:
-        return None
-    loop = asyncio.get_running_loop()
-    server = ManagementServer(settings.metrics_host, port, telemetry.registry, loop)
-    server.start()
-    stack.callback(server.stop)
-    return server
 
 
 def _opener(

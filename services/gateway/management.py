@@ -15,6 +15,7 @@ from services.gateway.http.pages import Health
 from services.gateway.lockstep import NAME, GatewaySettings, StartError
 from services.kernel.telemetry.loop_lag import LoopLag
 from services.kernel.telemetry.management import ManagementServer
+from services.kernel.telemetry.management import managed as port_managed
 from services.kernel.telemetry.metrics import Telemetry, TelemetryError
 
 READY_SECONDS: Final = 5.0
@@ -66,17 +67,7 @@ async def managed(settings: GatewaySettings) -> AsyncIterator[Management]:
         lag = LoopLag(telemetry.meter)
         lag.start()
         stack.push_async_callback(lag.stop)
-        yield Management(telemetry, _server(settings, telemetry, stack))
-
-
-def _server(
-    settings: GatewaySettings, telemetry: Telemetry, stack: contextlib.AsyncExitStack
-) -> ManagementServer | None:
-    port = settings.metrics_port(NAME)
-    if port == 0:
-        return None
-    loop = asyncio.get_running_loop()
-    server = ManagementServer(settings.metrics_host, port, telemetry.registry, loop)
-    server.start()
-    stack.callback(server.stop)
-    return server
+        server = stack.enter_context(
+            port_managed(settings.metrics_host, settings.metrics_port(NAME), telemetry.registry)
+        )
+        yield Management(telemetry, server)

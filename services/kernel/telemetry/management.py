@@ -7,8 +7,9 @@ reading the metrics delays no call.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from socketserver import ThreadingMixIn
 from typing import Any, Final
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
@@ -103,6 +104,24 @@ class ManagementServer:
         except RuntimeError:  # it is closed
             return False
         return turned.wait(LOOP_SECONDS)
+
+
+@contextlib.contextmanager
+def managed(host: str, port: int, registry: CollectorRegistry) -> Iterator[ManagementServer | None]:
+    """Open the management port until the context ends; None: port 0 switches it off.
+
+    Raises:
+        OSError: The port is taken or not allowed.
+    """
+    if port == 0:
+        yield None
+        return
+    server = ManagementServer(host, port, registry, asyncio.get_running_loop())
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()
 
 
 class _ManagementThreads(ThreadingMixIn, WSGIServer):
