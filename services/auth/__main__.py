@@ -88,8 +88,7 @@ def auth_servicer(
         disable_user=usecases.DisableUser(database, forward_only, audit),
         enable_user=usecases.EnableUser(database, forward_only, audit),
         delete_user=usecases.DeleteUser(database, requests, audit),
-        promote_user=usecases.PromoteUser(database, audit),
-        demote_user=usecases.DemoteUser(database, audit),
+        change_role=usecases.ChangeRole(database, audit),
         unlock_user=usecases.UnlockUser(database, throttle, codes, audit),
     )
 

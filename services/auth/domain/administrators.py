@@ -2,40 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
-from services.auth.domain.audit import Audit, Event
-from services.auth.errors import LastAdministrator, UserNotFound
-from services.auth.model import CanonicalEmail, User
-from services.auth.store import accounts, credentials, users
+from services.auth.errors import LastAdministrator
+from services.auth.model import User
+from services.auth.store import accounts
 from services.common.vocabulary import Role
-from services.kernel.db.database import Database, Transaction
-
-
-async def give_role(
-    database: Database, audit: Audit, email: CanonicalEmail, role: Role, *, actor: str
-) -> User:
-    """Give a user the role of administrators, or take it away.
-
-    Raises:
-        UserNotFound: There is no user with this e-mail.
-        LastAdministrator: No administrator would remain.
-    """
-
-    async def work(tx: Transaction) -> User:
-        await users.ensure_role(tx, role)
-        await accounts.lock_administrators(tx)
-        found = await credentials.by_email(tx, email)
-        user = None if found is None else await accounts.lock(tx, found.user_id)
-        if user is None:
-            raise UserNotFound
-        if role is not Role.ADMIN:
-            await ensure_one_remains(tx, user)
-        await accounts.set_role(tx, user.id, role)
-        await audit.write(tx, Event.ADMIN_CHANGE, user_id=user.id, actor=actor, role=role)
-        return replace(user, role=role)
-
-    return await database.transact("role", work)
+from services.kernel.db.database import Transaction
 
 
 async def ensure_one_remains(tx: Transaction, user: User) -> None:

@@ -23,9 +23,9 @@ from services.auth.servicers.messages import (
 )
 from services.auth.usecases.change_email import ChangeEmail
 from services.auth.usecases.change_password import ChangePassword
+from services.auth.usecases.change_role import ChangeRole
 from services.auth.usecases.check_session import CheckSession
 from services.auth.usecases.delete_user import DeleteUser
-from services.auth.usecases.demote_user import DemoteUser
 from services.auth.usecases.disable_user import DisableUser
 from services.auth.usecases.enable_user import EnableUser
 from services.auth.usecases.get_jwks import GetJwks
@@ -33,7 +33,6 @@ from services.auth.usecases.get_user import GetUser
 from services.auth.usecases.list_users import ListUsers
 from services.auth.usecases.login import Login
 from services.auth.usecases.logout import Logout
-from services.auth.usecases.promote_user import PromoteUser
 from services.auth.usecases.refresh_token import RefreshToken
 from services.auth.usecases.register import Register
 from services.auth.usecases.request_password_reset import RequestPasswordReset
@@ -43,6 +42,7 @@ from services.auth.usecases.send_otp import SendOtp
 from services.auth.usecases.unlock_user import UnlockUser
 from services.auth.usecases.verify_email import VerifyEmail
 from services.auth.usecases.verify_otp import VerifyOtp
+from services.common.vocabulary import Role
 from services.kernel.paging import page_size
 from services.kernel.rpc.call import Call
 from services.kernel.sagas.idempotency import RequestKeys
@@ -76,8 +76,7 @@ class AuthServicer:
     disable_user: DisableUser
     enable_user: EnableUser
     delete_user: DeleteUser
-    promote_user: PromoteUser
-    demote_user: DemoteUser
+    change_role: ChangeRole
     unlock_user: UnlockUser
 
     async def Register(
@@ -283,13 +282,13 @@ class AuthServicer:
         """Make a user an administrator."""
         with Violations() as v:
             email = read_email(v, request.email, "email")
-        return user_message(await self.promote_user(email.canonical, actor=call.service.name))
+        return await self._changed(email.canonical, Role.ADMIN, call)
 
     async def DemoteUser(self, request: auth_pb.DemoteUserRequest, call: Call) -> auth_pb.User:
         """Make an administrator a customer."""
         with Violations() as v:
             email = read_email(v, request.email, "email")
-        return user_message(await self.demote_user(email.canonical, actor=call.service.name))
+        return await self._changed(email.canonical, Role.CUSTOMER, call)
 
     async def UnlockUser(self, request: auth_pb.UnlockUserRequest, call: Call) -> auth_pb.User:
         """Clear the counters of an account."""
@@ -301,3 +300,6 @@ class AuthServicer:
                 account = v.uuid(request.user_id, "user_id")
         user = await self.unlock_user(account, actor=call.actor, client_ip=client_ip_of(call))
         return user_message(user)
+
+    async def _changed(self, email: CanonicalEmail, role: Role, call: Call) -> auth_pb.User:
+        return user_message(await self.change_role(email, role, actor=call.service.name))

@@ -2,9 +2,9 @@
 
 from services.auth.usecases.change_email import ChangeEmail
 from services.auth.usecases.change_password import ChangePassword
+from services.auth.usecases.change_role import ChangeRole
 from services.auth.usecases.check_session import CheckSession
 from services.auth.usecases.delete_user import DeleteUser
-from services.auth.usecases.demote_user import DemoteUser
 from services.auth.usecases.disable_user import DisableUser
 from services.auth.usecases.enable_user import EnableUser
 from services.auth.usecases.get_jwks import GetJwks
@@ -12,7 +12,6 @@ from services.auth.usecases.get_user import GetUser
 from services.auth.usecases.list_users import ListUsers
 from services.auth.usecases.login import Login
 from services.auth.usecases.logout import Logout
-from services.auth.usecases.promote_user import PromoteUser
 from services.auth.usecases.refresh_token import RefreshToken
 from services.auth.usecases.register import Register, Registrations
 from services.auth.usecases.request_password_reset import RequestPasswordReset
@@ -26,9 +25,9 @@ from services.auth.usecases.verify_otp import VerifyOtp
 __all__ = [
     "ChangeEmail",
     "ChangePassword",
+    "ChangeRole",
     "CheckSession",
     "DeleteUser",
-    "DemoteUser",
     "DisableUser",
     "EnableUser",
     "GetJwks",
@@ -36,7 +35,6 @@ __all__ = [
     "ListUsers",
     "Login",
     "Logout",
-    "PromoteUser",
     "RefreshToken",
     "Register",
     "Registrations",
