@@ -16,8 +16,7 @@ from typing import Final
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from services.common.files import locked as _locked
-from services.common.files import make_folder, problem_of, read_file, write_file
+from services.common.files import locked, make_folder, problem_of, read_file, write_file
 from services.common.keys import (
     ELSEWHERE,
     IDENTITY,
@@ -65,7 +64,7 @@ def initialise(folder: Path, services: Sequence[str] = SERVICES) -> list[str]:
                 f"{name!r} cannot name a service: use up to 30 lower-case letters, digits and -, "
                 "the first one a letter"
             )
-    with _locked(folder):
+    with locked(folder):
         inherited = _move_old_layout(folder)
         trusted = _trusted_texts(folder)
         known = [*services, *(name for name in trusted if name not in services)]
@@ -104,7 +103,7 @@ def rotate_secret(folder: Path, service: str, name: str) -> None:
     Raises:
         KeysError: There is no such secret, or it has two keys.
     """
-    with _locked(folder):
+    with locked(folder):
         path = _secret_path(folder, service, name)
         keys = read_secret(path)
         if len(keys) > 1:
@@ -121,7 +120,7 @@ def drop_old_secret(folder: Path, service: str, name: str) -> None:
     Raises:
         KeysError: There is no such secret, or it has no old key.
     """
-    with _locked(folder):
+    with locked(folder):
         path = _secret_path(folder, service, name)
         keys = read_secret(path)
         if len(keys) == 1:
@@ -140,7 +139,7 @@ def list_token_keys(folder: Path) -> list[TokenKey]:
 
 def rotate_token_key(folder: Path) -> str:
     """Make a new signing key and return its id; the old one verifies until its tokens expire."""
-    with _locked(folder):
+    with locked(folder):
         now = time.time()
         known = [_retiring(key, now) for key in list_token_keys(folder) if key.verifies(now)]
         return _add_token_key(_tokens(folder), known)
@@ -152,7 +151,7 @@ def retire_token_key(folder: Path, kid: str) -> None:
     Raises:
         KeysError: The key is unknown, or signs the new tokens.
     """
-    with _locked(folder):
+    with locked(folder):
         known = list_token_keys(folder)
         key = next((key for key in known if key.kid == kid), None)
         if key is None:

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from typing import Final
 
 from opentelemetry.metrics import Meter, Observation
-from sqlalchemy import Boolean, Double, cast, extract, func, literal_column, select
+from sqlalchemy import Double, cast, extract, func, literal_column, select
 
 from services.kernel.db.database import Database
 from services.kernel.db.statement import NoParameters, Statement
 from services.kernel.db.survey import Survey
 from services.kernel.db.tables import SAGAS, clock_once
+from services.kernel.db.tables import UNFINISHED as UNFINISHED_STATES
 from services.kernel.sagas.model import Saga, SagaState
 from services.kernel.telemetry.metrics import DURATION_BUCKETS
 
@@ -44,7 +45,7 @@ class Unfinished:
 # Those that were due first, or will be next. The count of a longer queue ends there.
 _SOONEST = (
     select(SAGAS.c.kind, SAGAS.c.state, SAGAS.c.next_run_at, SAGAS.c.parked_at)
-    .where(literal_column("state IN ('RUNNING', 'COMPENSATING')", Boolean))
+    .where(UNFINISHED_STATES)
     .order_by(SAGAS.c.next_run_at)
     .limit(literal_column(str(COUNTED_MAX)))
     .subquery()
