@@ -140,7 +140,7 @@ def _revisions(url: str) -> list[str]:
                 return []
             return [row[0] for row in connection.execute("SELECT version_num FROM alembic_version")]
     except psycopg.Error:
-        return []  # whoever migrates it finds out why
+        return []  # the migration will tell why
 
 
 @contextmanager

@@ -128,7 +128,7 @@ def psql(service: str) -> str:
 
 
 async def start_services(keys: Path) -> None:
-    """Start each service; its probe has to find its tables."""
+    """Start each service; its probe must find its tables."""
     nowhere = f"127.0.0.1:{NOBODY_LISTENS}"
     addresses = {f"{name}_address": nowhere for name in DATABASES}
     common: dict[str, Any] = {"keys": keys, **addresses}

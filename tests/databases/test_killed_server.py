@@ -85,7 +85,7 @@ def mail() -> Iterator[tuple[Sink, int]]:
 async def serving(
     server: TcpPostgres, keys: Path, home: Path, smtp_port: int
 ) -> AsyncIterator[Load]:
-    """Run the three services, and clients; at the end everything has to stop in time."""
+    """Run the three services, and clients; at the end everything must stop in time."""
     ports = {name: free_port() for name in DATABASES}
     targets = {name: f"127.0.0.1:{port}" for name, port in ports.items()}
     urls = {service: server.url(name) for service, name in DATABASES.items()}

@@ -1,4 +1,4 @@
-"""Leases: short, renewed while a saga is driven, and of no use to whoever has lost one.
+"""Leases: short, renewed while a saga is driven, and of no use to a process that has lost one.
 
 The names in brackets are the rows of the fault matrix in docs/reliability.md.
 """

@@ -22,7 +22,7 @@ _LENGTH_DELIMITED = 2  # the wire type of texts and messages
 
 def unfit_texts(request: Message, encoded: bytes) -> list[Violation]:
     """Return a violation for each text that has a NUL."""
-    if b"\0" not in encoded:  # nearly every request: nothing has to be searched
+    if b"\0" not in encoded:  # nearly every request: there is nothing to search
         return []
     return [Violation(path, "must not contain NUL (U+0000)") for path in _with_nul(request, "")]
 

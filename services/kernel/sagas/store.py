@@ -139,7 +139,7 @@ COLUMNS = (
     readable(SAGAS.c.update_time).label("update_time"),
 )
 _BY_ID = SAGAS.c.id == bindparam("saga_id")
-# Whoever has claimed the saga since has raised the epoch: the former holder decides nothing.
+# A later claim has raised the epoch, so the former holder decides nothing.
 _HELD = _BY_ID & (SAGAS.c.lease_epoch == bindparam("epoch"))
 
 _INSERT = Statement(

@@ -1,4 +1,4 @@
-"""Users get a row to lock. Whoever has a cart gets one now, all others with their next write."""
+"""Users get a row to lock. Users with a cart get one now, all others with their next write."""
 
 import sqlalchemy as sa
 from alembic import op
