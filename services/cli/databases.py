@@ -1,7 +1,6 @@
 """The databases as the command reaches them: it finds them, makes them and looks into them."""
 
 import os
-import socket
 from collections.abc import Iterable
 from typing import Any, Final
 
@@ -18,6 +17,7 @@ from services.kernel.db.requirements import (
     read_facts,
 )
 from services.kernel.db.urls import on_database, parse
+from services.kernel.ids import process_name
 
 MAINTENANCE: Final = "postgres"
 CONNECT_SECONDS: Final = 10
@@ -44,7 +44,7 @@ def connect(url: str, *, autocommit: bool = True) -> Connection:
 
 def session_name() -> str:
     """Return what a server calls the sessions of this command."""
-    return f"lockstep@{socket.gethostname()}:{os.getpid()}"
+    return process_name("lockstep")
 
 
 def make_missing(urls: Iterable[tuple[str, str]]) -> None:

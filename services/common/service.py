@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
-import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
@@ -34,6 +32,7 @@ from services.kernel.db.database import Database, Observer
 from services.kernel.db.limits import SessionRules, options_of
 from services.kernel.db.pool_metrics import PoolFigures, observe_pools
 from services.kernel.db.requirements import DatabaseUnfit
+from services.kernel.ids import process_name
 from services.kernel.logging import configure
 from services.kernel.paging import PageTokens
 from services.kernel.rpc.access import Access
@@ -196,7 +195,7 @@ async def running(
     """
     keys = KeyRing.load(settings.keys, frame.name)
     databases = _pools(frame, settings, observer)
-    telemetry = Telemetry(frame.name, instance=_process_name(frame))
+    telemetry = Telemetry(frame.name, instance=process_name(frame.name))
     async with AsyncExitStack() as stack:
         stack.callback(telemetry.close)
         metrics_port = settings.metrics_port(frame.name) if listen_on is None else 0
@@ -272,10 +271,6 @@ def session_rules(settings: CommonSettings, application_name: str) -> SessionRul
     )
 
 
-def _process_name(frame: Frame) -> str:
-    return f"{frame.name}@{socket.gethostname()}:{os.getpid()}"
-
-
 def _parts(
     frame: Frame,
     keys: KeyRing,
@@ -290,7 +285,7 @@ def _parts(
         leases=databases.leases,
         public=databases.public,
         channel=channel,
-        owner=_process_name(frame),
+        owner=process_name(frame.name),
         meter=meter,
     )
 
@@ -300,7 +295,7 @@ def _pools(frame: Frame, settings: CommonSettings, observer: Observer | None) ->
         frame.database_url,
         name=frame.name,
         connections=settings.database_connections,
-        rules=session_rules(settings, _process_name(frame)),
+        rules=session_rules(settings, process_name(frame.name)),
         options=options_of(frame.session_settings),
         observer=observer,
         has_background=frame.is_coordinator,

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
-import socket
 from collections.abc import AsyncIterator
 from typing import Final
 
@@ -13,6 +11,7 @@ from opentelemetry.metrics import Meter
 
 from services.gateway.http.pages import Health
 from services.gateway.lockstep import NAME, GatewaySettings, StartError
+from services.kernel.ids import process_name
 from services.kernel.telemetry.loop_lag import LoopLag
 from services.kernel.telemetry.management import ManagementServer
 from services.kernel.telemetry.management import managed as port_managed
@@ -59,7 +58,7 @@ async def managed(settings: GatewaySettings) -> AsyncIterator[Management]:
         OSError: The port is taken or not allowed.
     """
     try:
-        telemetry = Telemetry(NAME, instance=f"{NAME}@{socket.gethostname()}:{os.getpid()}")
+        telemetry = Telemetry(NAME, instance=process_name(NAME))
     except TelemetryError as error:
         raise StartError(str(error)) from None
     async with contextlib.AsyncExitStack() as stack:

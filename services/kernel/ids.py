@@ -1,14 +1,16 @@
-"""Identifiers: UUIDs; the ones made here are of version 7 (RFC 9562)."""
+"""Identifiers: UUIDs, of which those made here are of version 7 (RFC 9562), and processes."""
 
 from __future__ import annotations
 
+import os
+import socket
 from uuid import UUID
 
 from uuid_utils.compat import uuid7
 
 from services.kernel.errors import InvalidField, Violation
 
-__all__ = ["new_id", "parse_id"]
+__all__ = ["new_id", "parse_id", "process_name"]
 
 
 def new_id() -> UUID:
@@ -31,3 +33,8 @@ def parse_id(text: str, *, field: str) -> UUID:
             Violation(field, "must be a UUID such as 01890a5d-ac96-774b-bcce-b302099a8057")
         )
     return value
+
+
+def process_name(program: str) -> str:
+    """Name this process for leases, sessions of PostgreSQL and metrics: program@host:pid."""
+    return f"{program}@{socket.gethostname()}:{os.getpid()}"

@@ -4,8 +4,6 @@ A service's history lives in `services/<service>/migrations`: `env.py`, which ca
 `run(metadata)`, and `versions/NNNN_name.py`.
 """
 
-import os
-import socket
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -20,6 +18,8 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, MetaData, NullPool, create_engine, text
+
+from services.kernel.ids import process_name
 
 ADVISORY_LOCK: Final = 0x10C_57E9
 LOCK_WAIT: Final = "60s"
@@ -219,7 +219,7 @@ def _connect(url: str) -> psycopg.Connection[tuple[Any, ...]]:
         url,
         autocommit=True,
         connect_timeout=CONNECT_SECONDS,
-        application_name=f"migrate@{socket.gethostname()}:{os.getpid()}",
+        application_name=process_name("migrate"),
         prepare_threshold=None,
     )
     for limit in UNLIMITED:
