@@ -30,8 +30,9 @@ import uvloop
 from protobuf import Registry, message_from_json_value
 
 from services.gateway.binding import descriptors
-from tests.gateway.envoy import envoy_running, free_port, until_open
+from tests.gateway.envoy import envoy_running, until_open
 from tests.gateway.world import compile_protos
+from tests.ports import free_port
 
 SERVICE = "bench.v1.Shop"
 WARM_UP_SECONDS = 0.5

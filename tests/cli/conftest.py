@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -11,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.ports import settings_of_ports
+
 ROOT = Path(__file__).parents[2]
-METRICS = tuple(f"{name}_METRICS" for name in ("GATEWAY", "AUTH", "PROFILE", "COMMERCE"))
-PORTS = ("GATEWAY", "AUTH", "PROFILE", "COMMERCE", "MAIL", *METRICS)
 
 Lockstep = Callable[..., "subprocess.Popen[str]"]
 
@@ -29,8 +28,11 @@ def home() -> Iterator[Path]:
 def environment(home: Path) -> dict[str, str]:
     """Return an environment that shares nothing with other runs on this machine."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("LOCKSTEP_")}
-    ports = {f"LOCKSTEP_{name}_PORT": str(free_port()) for name in PORTS}
-    return kept | ports | {"LOCKSTEP_HOME": str(home), "COLUMNS": "200", "PYTHONPATH": str(ROOT)}
+    return (
+        kept
+        | settings_of_ports()
+        | {"LOCKSTEP_HOME": str(home), "COLUMNS": "200", "PYTHONPATH": str(ROOT)}
+    )
 
 
 @pytest.fixture
@@ -55,13 +57,6 @@ def lockstep(environment: dict[str, str]) -> Iterator[Lockstep]:
         if process.poll() is None:
             process.send_signal(signal.SIGKILL)
         process.communicate(timeout=10)
-
-
-def free_port() -> int:
-    """Return a free port."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 def finish(process: "subprocess.Popen[str]") -> tuple[int, str, str]:

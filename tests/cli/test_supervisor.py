@@ -17,7 +17,8 @@ from services.cli.errors import CommandError
 from services.cli.processes import wait
 from services.cli.program import BACKOFF_SECONDS_MAX, Program, stop_leftovers
 from services.cli.supervisor import Stopped, Supervisor
-from tests.cli.conftest import ROOT, free_port
+from tests.cli.conftest import ROOT
+from tests.ports import free_port
 
 GRPC_SERVICE = """
     import signal, sys

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import socket
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, Self
 
 from services.cli.health import is_serving
+from tests.ports import free_port
 
 SERVICES: Final = ("auth", "profile", "commerce")
 START_SECONDS_MAX: Final = 60.0
@@ -103,10 +103,3 @@ class Fleet:
 
     async def __aexit__(self, *_: object) -> None:
         await self.stop()
-
-
-def free_port() -> int:
-    """Return a free port."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])

@@ -28,9 +28,9 @@ from services.kernel.db.migrations import upgrade
 from services.profile import __main__ as profile
 from services.profile.settings import ProfileSettings
 from tests.conftest import SERVICES
-from tests.databases.fleet import free_port
 from tests.databases.load import PASSWORD, Load, is_in_doubt
 from tests.faults.forms import IS_LONG
+from tests.ports import free_port
 from tests.tcp_postgres import TcpPostgres
 
 KILLS = 25 if IS_LONG else 3

@@ -6,7 +6,6 @@ import contextlib
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -21,10 +20,9 @@ from typing import IO
 import psutil
 
 from services.cli.postgres import EmbeddedPostgres
+from tests.ports import settings_of_ports
 
 ROOT = Path(__file__).parents[2]
-METRICS = tuple(f"{name}_METRICS" for name in ("GATEWAY", "AUTH", "PROFILE", "COMMERCE"))
-PORTS = ("GATEWAY", "AUTH", "PROFILE", "COMMERCE", "MAIL", *METRICS)
 READY = "Ctrl-C stops everything"
 READY_SECONDS = 90
 STOP_SECONDS = 60
@@ -124,10 +122,9 @@ def _read(output: IO[str], lines: list[str], ready: threading.Event) -> None:
 
 def _environment(home: Path) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("LOCKSTEP_")}
-    ports = {f"LOCKSTEP_{name}_PORT": str(_free_port()) for name in PORTS}
     return (
         kept
-        | ports
+        | settings_of_ports()
         | {
             "LOCKSTEP_HOME": str(home),
             "LOCKSTEP_ENV": "test",
@@ -137,9 +134,3 @@ def _environment(home: Path) -> dict[str, str]:
             "COLUMNS": "200",
         }
     )
-
-
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])

@@ -7,7 +7,6 @@ import contextlib
 import gc
 import random
 import signal
-import socket
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -34,6 +33,7 @@ from services.common.settings import CommonSettings
 from services.kernel.ids import new_id
 from services.profile.settings import ProfileSettings
 from tests.faulty import Process, started
+from tests.ports import free_port
 
 PASSWORD = "Secure-Horse-42"
 SETTINGS: dict[str, type[CommonSettings]] = {
@@ -356,7 +356,7 @@ async def soaking(
 ) -> AsyncIterator[Soak]:
     """Start two replicas of each service."""
     soak = Soak(server, home, keys, random.Random(seed))
-    soak.ports = {name: [_free_port() for _ in range(REPLICAS)] for name in SETTINGS}
+    soak.ports = {name: [free_port() for _ in range(REPLICAS)] for name in SETTINGS}
     soak.prepare()
     names = [(name, number) for name in SETTINGS for number in range(REPLICAS)]
     try:
@@ -365,9 +365,3 @@ async def soaking(
     finally:
         for stack in soak.stacks.values():
             await stack.aclose()
-
-
-def _free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])

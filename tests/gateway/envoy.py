@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import socket
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import envoy  # type: ignore[import-untyped]
+
+from tests.ports import free_port
 
 TYPE = "type.googleapis.com/envoy.extensions.filters."
 STARTED = b"all dependencies initialized. starting workers"
@@ -98,11 +99,6 @@ def _http(descriptors: Path, services: Sequence[str]) -> dict[str, Any]:
 
 def _endpoint(port: int) -> dict[str, Any]:
     return {"socket_address": {"address": "127.0.0.1", "port_value": port}}
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        return int(found.getsockname()[1])
 
 
 @contextlib.asynccontextmanager

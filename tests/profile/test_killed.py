@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -25,6 +24,7 @@ from services.common.settings import as_environment
 from services.kernel.ids import new_id
 from services.profile.settings import ProfileSettings
 from tests.faulty import started
+from tests.ports import free_port
 from tests.profile.world import (
     World,
     connected,
@@ -198,14 +198,6 @@ async def serving(port: int) -> None:
         async for answer in watch:
             if answer.status == health_pb2.HealthCheckResponse.SERVING:
                 return
-
-
-def free_port() -> int:
-    """Return a port that is free now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
 
 
 def books(world: World) -> tuple[int, int, int]:

@@ -7,7 +7,6 @@ import contextlib
 import os
 import random
 import signal
-import socket
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -27,6 +26,7 @@ from services.commerce.settings import CommerceSettings
 from services.common.settings import as_environment
 from services.gateway.lockstep import GatewaySettings
 from tests.gateway.http import Client
+from tests.ports import free_port
 from tests.replicas.names import NameServer, name_server
 
 ROOT = Path(__file__).parents[2]
@@ -221,7 +221,7 @@ async def replica_world(database_url: str, keys: Path, home: Path) -> AsyncItera
         names = await stack.enter_async_context(name_server())
         # All of 127/8 is loopback. Other runs of the tests have networks of their own.
         network = f"127.{random.randint(1, 250)}.{random.randint(1, 250)}"
-        port = _free_port(f"{network}.1")
+        port = free_port(f"{network}.1")
         target = f"dns://127.0.0.1:{names.port}/commerce.test:{port}"
         common: dict[str, Any] = {
             "env": "test",
@@ -237,7 +237,7 @@ async def replica_world(database_url: str, keys: Path, home: Path) -> AsyncItera
             "gateway_metrics_port": 0,
         }
         settings = CommerceSettings(commerce_database_url=database_url, **common)
-        of_gateway = GatewaySettings(gateway_port=_free_port("127.0.0.1"), **common)
+        of_gateway = GatewaySettings(gateway_port=free_port(), **common)
         gateway = await stack.enter_async_context(_gateway(of_gateway, home))
         channel = await stack.enter_async_context(connect(target))
         yield World(
@@ -316,9 +316,3 @@ async def until(is_so: Callable[[], bool], *, seconds: float = 20.0) -> None:
     async with asyncio.timeout(seconds):
         while not is_so():  # noqa: ASYNC110 - a log or a list tells it, and no event
             await asyncio.sleep(0.02)
-
-
-def _free_port(ip: str) -> int:
-    with socket.socket() as listener:
-        listener.bind((ip, 0))
-        return int(listener.getsockname()[1])

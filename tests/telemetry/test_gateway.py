@@ -16,9 +16,9 @@ from services.gateway.binding import descriptors
 from services.gateway.http.upstream import Upstream
 from services.gateway.lockstep import GatewaySettings
 from services.gateway.management import managed
-from tests.cli.conftest import free_port
 from tests.gateway.http import Client
 from tests.gateway.world import PROTOS, SERVICE, Upstreams, compile_protos, echoing
+from tests.ports import free_port
 from tests.telemetry.test_management import ask
 
 Labels = dict[str, str]
