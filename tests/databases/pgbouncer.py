@@ -70,19 +70,21 @@ class PgBouncer:
             user = pwd.getpwnam("nobody")
             for path in (self._folder, *self._folder.iterdir()):
                 os.chown(path, user.pw_uid, user.pw_gid)
-        self._process = subprocess.Popen(
-            [found, str(self._folder / "pgbouncer.ini")],
-            cwd="/",
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            user=None if user is None else user.pw_uid,
-            group=None if user is None else user.pw_gid,
-            extra_groups=None if user is None else [],
-        )
+        told = self._folder.with_suffix(".stderr")
+        with told.open("wb") as stderr:
+            self._process = subprocess.Popen(
+                [found, str(self._folder / "pgbouncer.ini")],
+                cwd="/",
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=stderr,
+                user=None if user is None else user.pw_uid,
+                group=None if user is None else user.pw_gid,
+                extra_groups=None if user is None else [],
+            )
         deadline = time.monotonic() + 10
         while not self._answers():
-            assert time.monotonic() < deadline, (self._folder / "pgbouncer.log").read_text()
+            assert time.monotonic() < deadline, told.read_text()
 
     def kill(self) -> None:
         """Kill it: every session that it has lent is lost."""

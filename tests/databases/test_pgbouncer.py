@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -46,15 +47,23 @@ def server(tmp_path: Path) -> Iterator[TcpPostgres]:
 
 
 @pytest.fixture
-def bouncer(tmp_path: Path, server: TcpPostgres) -> Iterator[PgBouncer]:
-    yield from run(PgBouncer(folder(tmp_path), server.port, ("app", "lockstep")))
+def folder() -> Iterator[Path]:
+    """A folder that the user of PgBouncer can reach: pytest's own are closed to other users."""
+    with tempfile.TemporaryDirectory(prefix="lockstep-pgbouncer-") as name:
+        Path(name).chmod(0o755)
+        yield Path(name) / "pgbouncer"
 
 
 @pytest.fixture
-def deaf_bouncer(tmp_path: Path, server: TcpPostgres) -> Iterator[PgBouncer]:
+def bouncer(folder: Path, server: TcpPostgres) -> Iterator[PgBouncer]:
+    yield from run(PgBouncer(folder, server.port, ("app", "lockstep")))
+
+
+@pytest.fixture
+def deaf_bouncer(folder: Path, server: TcpPostgres) -> Iterator[PgBouncer]:
     """As is usually advised: it drops the options without a word."""
     further = "ignore_startup_parameters = options"
-    yield from run(PgBouncer(folder(tmp_path), server.port, ("app",), further=further))
+    yield from run(PgBouncer(folder, server.port, ("app",), further=further))
 
 
 def run(made: PgBouncer) -> Iterator[PgBouncer]:
@@ -63,13 +72,6 @@ def run(made: PgBouncer) -> Iterator[PgBouncer]:
         yield made
     finally:
         made.kill()
-
-
-def folder(tmp_path: Path) -> Path:
-    """Return a folder that the user of PgBouncer may enter."""
-    for each in (tmp_path, *tmp_path.parents[:2]):
-        each.chmod(0o755)
-    return tmp_path / "pgbouncer"
 
 
 @pytest.fixture
