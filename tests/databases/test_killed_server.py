@@ -29,7 +29,7 @@ from services.profile import __main__ as profile
 from services.profile.settings import ProfileSettings
 from tests.conftest import SERVICES
 from tests.databases.load import PASSWORD, Load, is_in_doubt
-from tests.faults.forms import IS_LONG
+from tests.faults.forms import IS_LONG, report
 from tests.ports import free_port
 from tests.tcp_postgres import TcpPostgres
 
@@ -139,6 +139,7 @@ def test_requests_recovery_mail_and_cleaning_live_on_each_time(
             assert "INTERNAL" not in {*load.registrations.refusals, *load.orders.refusals}
 
     uvloop.run(killed_again_and_again())
+    report("killed-server", {"kills": KILLS})
 
 
 async def recovery_goes_on(load: Load) -> None:

@@ -7,28 +7,31 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from dataclasses import asdict
 
 from tests.failover import tools
-from tests.failover.play import FAULTS, HEADER, LOSING, failing_over
+from tests.failover.play import FAULTS, HEADER, LOSING, Outcome, failing_over
+from tests.faults.forms import report
 
 
 async def run() -> bool:
     """Play all faults; return whether every promise was kept."""
     print("a cluster of three starts, and the services on it", flush=True)
-    kept = True
+    outcomes: list[Outcome] = []
     async with failing_over() as failover:
         print(HEADER, flush=True)
         for name, fault in FAULTS.items():
             await asyncio.to_thread(failover.cluster.wait_whole)
-            outcome = await failover.play(name, fault)
-            kept = kept and outcome.lost == (0, 0) and not outcome.findings
-            print(outcome, flush=True)
+            outcomes.append(await failover.play(name, fault))
+            print(outcomes[-1], flush=True)
+        kept = all(each.lost == (0, 0) and not each.findings for each in outcomes)
         await asyncio.to_thread(failover.cluster.wait_whole)
         await asyncio.to_thread(failover.cluster.set_synchronous, is_on=False)
-        outcome = await failover.play(*LOSING)
-        print(outcome, "(asynchronous replication may lose)", flush=True)
+        outcomes.append(await failover.play(*LOSING))
+        print(outcomes[-1], "(asynchronous replication may lose)", flush=True)
         codes = await failover.fleet.stop()
     print(f"the services stopped in order: {codes}")
+    report("failover", [asdict(each) for each in outcomes])
     return kept and set(codes.values()) == {0}
 
 

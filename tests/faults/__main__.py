@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from tests.faults.databases import make_database
@@ -25,6 +25,8 @@ from tests.faults.world import virtual_time
 from tests.postgres import shared_postgres
 
 FOLDER = Path(__file__).parent
+# Plays more kills in the long form.
+KILLED_SERVER = FOLDER.parent / "databases" / "test_killed_server.py"
 
 
 def main(arguments: list[str]) -> int:
@@ -42,23 +44,34 @@ def main(arguments: list[str]) -> int:
 
 
 def run(form: str) -> int:
-    """Run every test of this folder on two processes, and write the report."""
+    """Run every test of this folder on two processes, and write the report.
+
+    The long form also kills a PostgreSQL again and again, and fails a cluster over.
+    """
     begin = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="lockstep-faults-") as folder:
         environment = os.environ | {"FAULTS": form, "FAULTS_REPORT": folder}
-        # A soak takes longer than a test that hangs.
-        options = ("-q", "-n", "2", "--dist", "loadfile", "-o", "faulthandler_timeout=0")
-        done = subprocess.run(
-            [sys.executable, "-m", "pytest", str(FOLDER), *options],
-            cwd=FOLDER.parent.parent,
-            env=environment,
-            check=False,
-        )
+        failed = [command for command in _commands(form) if _fails(command, environment)]
         parts = {
             path.stem: json.loads(path.read_text()) for path in sorted(Path(folder).glob("*.json"))
         }
     complete = write(parts, form=form, seconds=time.monotonic() - begin)
-    return done.returncode or (0 if complete else 1)
+    return 0 if complete and not failed else 1
+
+
+def _commands(form: str) -> Iterator[list[str]]:
+    # A soak takes longer than a test that hangs.
+    options = ("-q", "-n", "2", "--dist", "loadfile", "-o", "faulthandler_timeout=0")
+    folders = [FOLDER] if form == "short" else [FOLDER, KILLED_SERVER]
+    yield [sys.executable, "-m", "pytest", *map(str, folders), *options]
+    if form == "long":
+        yield [sys.executable, "-m", "tests.failover"]
+
+
+def _fails(command: list[str], environment: dict[str, str]) -> bool:
+    return (
+        subprocess.run(command, cwd=FOLDER.parents[1], env=environment, check=False).returncode != 0
+    )
 
 
 def replay(line: str, tell: Callable[[Result], None]) -> int:

@@ -211,6 +211,38 @@ def _others(parts: Parts) -> Iterator[str]:
             " and sockets were as many as before the first request, apart from bounded ones."
         )
         yield ""
+    if "killed-server" in parts:
+        yield "## A PostgreSQL that is killed"
+        yield ""
+        yield (
+            f"A PostgreSQL over TCP was killed and started again {parts['killed-server']['kills']}"
+            " times under load. Requests, recovery, mail and clean-up went on each time, nothing"
+            " that was acknowledged was lost, and everything stopped in order."
+        )
+        yield ""
+    if "failover" in parts:
+        yield "## Failover"
+        yield ""
+        yield (
+            "A cluster of three (Patroni) under load of registrations and orders. *In doubt* counts"
+            " answers that did not come; each was asked for again by its key."
+        )
+        yield ""
+        yield (
+            "| fault | registrations, orders acknowledged | lost | in doubt | no success"
+            " | `reconcile` finds |"
+        )
+        yield "|---|---|---|---|---|---|"
+        for each in parts["failover"]:
+            yield (
+                f"| {each['fault']} | {_pair(each['acknowledged'])} | {_pair(each['lost'])}"
+                f" | {each['in_doubt']} | {each['pause_seconds']:.1f} s | {each['findings']} |"
+            )
+        yield ""
+
+
+def _pair(numbers: list[int]) -> str:
+    return ", ".join(map(str, numbers))
 
 
 def _rows(
