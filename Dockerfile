@@ -9,9 +9,10 @@ RUN /venv/bin/pip install --require-hashes --requirement requirements.lock
 COPY pyproject.toml README.md LICENSE ./
 COPY protos protos
 COPY clients/python clients/python
+COPY gateway gateway
 COPY services services
 # Without isolation: the stubs must come from the grpcio-tools of the lock.
-RUN /venv/bin/pip install --no-build-isolation --no-deps ./clients/python .
+RUN /venv/bin/pip install --no-build-isolation --no-deps ./clients/python ./gateway .
 
 FROM python:3.13-slim
 RUN useradd --system --uid 10001 --home-dir /data lockstep \

@@ -62,22 +62,23 @@ protos: setup  ## generate the stubs, which happens by itself when a proto chang
 lock: setup  ## lock the versions anew (ARGS=--upgrade for the newest)
 	$(PYTHON) -c "$$BUILD_REQUIREMENTS" | $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
 		--generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-package lockstep-clients \
-		--extra dev $(ARGS) -o requirements.lock pyproject.toml clients/python/pyproject.toml -
+		--no-emit-package lockstep-gateway --extra dev $(ARGS) -o requirements.lock \
+		pyproject.toml clients/python/pyproject.toml gateway/pyproject.toml -
 
 clean:  ## remove what make made; the data in .lockstep stays
-	rm -rf $(VENV) $(DESCRIPTORS) clients/python/src/lockstep build dist clients/python/dist
+	rm -rf $(VENV) $(DESCRIPTORS) clients/python/src/lockstep build dist clients/python/dist gateway/dist
 	rm -rf .pytest_cache .ruff_cache .mypy_cache .hypothesis .import_linter_cache
-	find services clients tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	find services gateway clients tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 setup: $(INSTALLED) $(DESCRIPTORS)
 
-$(INSTALLED): requirements.lock pyproject.toml clients/python/pyproject.toml
+$(INSTALLED): requirements.lock pyproject.toml clients/python/pyproject.toml gateway/pyproject.toml
 	@$(MAKE_VENV)
 	@echo "Installing into $(VENV); the first time takes a minute or two."
 	@$(PYTHON) -m pip --version >/dev/null 2>&1 || $(PYTHON) -m ensurepip
 	@$(PIP_INSTALL) --require-hashes -r requirements.lock
 	@# Without isolation: the stubs must come from the grpcio-tools of the lock.
-	@$(PIP_INSTALL) --no-build-isolation --no-deps -e clients/python -e .
+	@$(PIP_INSTALL) --no-build-isolation --no-deps -e clients/python -e gateway -e .
 	@$(FINGERPRINT) > $@
 
 $(DESCRIPTORS): $(PROTOS) clients/python/hatch_build.py | $(INSTALLED)
@@ -125,7 +126,7 @@ endef
 
 define BUILD_REQUIREMENTS
 import tomllib
-for path in ("pyproject.toml", "clients/python/pyproject.toml"):
+for path in ("pyproject.toml", "clients/python/pyproject.toml", "gateway/pyproject.toml"):
     with open(path, "rb") as file:
         print(*tomllib.load(file)["build-system"]["requires"], sep="\n")
 endef

@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-SERVICES = sorted((ROOT / "services").rglob("*.py"))
+SERVICES = sorted(
+    each for folder in ("services", "gateway/src") for each in (ROOT / folder).rglob("*.py")
+)
 CLIENT = sorted((ROOT / "clients" / "python" / "src" / "lockstep_clients").rglob("*.py"))
 WEB = sorted(
     each for each in (ROOT / "clients" / "web").rglob("*") if each.suffix in {".js", ".html"}

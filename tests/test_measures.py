@@ -12,7 +12,8 @@ KERNEL = ROOT / "services" / "kernel"
 CLIENTS = ROOT / "clients" / "python" / "src" / "lockstep_clients"
 SOURCES = {
     str(source.relative_to(ROOT)): source.read_text()
-    for source in sorted((ROOT / "services").rglob("*.py"))
+    for folder in ("services", "gateway/src")
+    for source in sorted((ROOT / folder).rglob("*.py"))
 }
 
 # The name of a service, as a word or at the beginning of a class's name. `from operator
@@ -67,7 +68,7 @@ def test_channels_are_opened_in_one_way() -> None:
     sources = SOURCES | {source.name: source.read_text() for source in CLIENTS.glob("*.py")}
     assert {name for name, text in sources.items() if opening.search(text)} == {
         "channels.py",
-        "services/gateway/http/upstream.py",
+        "gateway/src/lockstep_gateway/http/upstream.py",
         "services/cli/health.py",
     }
 

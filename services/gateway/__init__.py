@@ -1,1 +1,1 @@
-"""The REST gateway."""
+"""The gateway in front of Lockstep: its settings, its identity, its process."""

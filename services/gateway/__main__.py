@@ -14,16 +14,17 @@ from typing import Final
 
 import structlog
 import uvloop
+from lockstep_gateway import build
+from lockstep_gateway.binding import descriptors
+from lockstep_gateway.binding.descriptors import DescriptorError
+from lockstep_gateway.http.upstream import Upstream, UpstreamError, foreign_upstreams
+from lockstep_gateway.openapi.docs import api_pages
 from protobuf import Registry
 
-from services.gateway import build, lockstep
+from services.gateway import lockstep
 from services.gateway.arguments import read_arguments
-from services.gateway.binding import descriptors
-from services.gateway.binding.descriptors import DescriptorError
-from services.gateway.http.upstream import Upstream, UpstreamError, foreign_upstreams
 from services.gateway.lockstep import GatewaySettings, StartError
 from services.gateway.management import Management, managed
-from services.gateway.openapi.docs import api_pages
 
 REFUSALS: Final = (StartError, DescriptorError, UpstreamError)
 

@@ -15,12 +15,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator
-from pydantic_settings import NoDecode
-
-from services.common.settings import CommonSettings, SettingsError, load
-from services.gateway.binding.system import GOOGLES
-from services.gateway.http.config import (
+from lockstep_gateway.binding.system import GOOGLES
+from lockstep_gateway.http.config import (
     ANSWER_BYTES,
     ApiInfo,
     Certificate,
@@ -29,13 +25,16 @@ from services.gateway.http.config import (
     Limits,
     ServerConfig,
 )
-from services.gateway.http.headers import HeaderPolicy
+from lockstep_gateway.http.headers import HeaderPolicy
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator
+from pydantic_settings import NoDecode
+
+from services.common.settings import CommonSettings, SettingsError, load
 
 if TYPE_CHECKING:
     from lockstep_clients import ServiceIdentity
+    from lockstep_gateway.http.upstream import Metadata, Proof, Upstream
     from protobuf import Registry
-
-    from services.gateway.http.upstream import Metadata, Proof, Upstream
 
 NAME: Final = "gateway"
 DESCRIPTORS: Final = ("lockstep_clients", "lockstep.binpb")
@@ -272,7 +271,7 @@ def load_descriptors(path: Path) -> Registry:
         StartError: The file cannot be read.
         DescriptorError: It holds no descriptors.
     """
-    from services.gateway.binding import descriptors
+    from lockstep_gateway.binding import descriptors
 
     remedy = "make it with protoc --include_imports --descriptor_set_out"
     try:
@@ -289,7 +288,7 @@ def own_upstreams(settings: GatewaySettings, services: Iterable[str]) -> dict[st
     Raises:
         StartError: The gateway's key cannot be read.
     """
-    from services.gateway.http.upstream import Upstream
+    from lockstep_gateway.http.upstream import Upstream
 
     found: dict[str, Upstream] = {}
     identity = _identity(settings)

@@ -7,9 +7,9 @@ import contextlib
 from collections.abc import AsyncIterator
 from typing import Final
 
+from lockstep_gateway.http.pages import Health
 from opentelemetry.metrics import Meter
 
-from services.gateway.http.pages import Health
 from services.gateway.lockstep import NAME, GatewaySettings, StartError
 from services.kernel.ids import process_name
 from services.kernel.telemetry.loop_lag import LoopLag

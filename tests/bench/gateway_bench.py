@@ -27,9 +27,9 @@ from typing import Any
 import grpc
 import psutil
 import uvloop
+from lockstep_gateway.binding import descriptors
 from protobuf import Registry, message_from_json_value
 
-from services.gateway.binding import descriptors
 from tests.gateway.envoy import envoy_running, until_open
 from tests.gateway.world import compile_protos
 from tests.ports import free_port

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
+from lockstep_gateway.binding import descriptors
 from protobuf import Registry
 
-from services.gateway.binding import descriptors
 from tests.gateway.world import PROTOS, Upstreams, World, compile_protos, echoing, gateway_for
 
 

@@ -19,10 +19,9 @@ from pathlib import Path
 import google.api
 import grpc_tools
 import structlog
-
-from services.gateway.binding import descriptors
-from services.gateway.build import find_api
-from services.gateway.http.upstream import Upstream
+from lockstep_gateway.binding import descriptors
+from lockstep_gateway.build import find_api
+from lockstep_gateway.http.upstream import Upstream
 
 RULE = re.compile(r"option\s*\(\s*google\.api\.http\s*\)")
 NAMES = re.compile(r"`[^`]*`|at position \d+|\S+ is a path of \S+|\S+ \S+(?= is a path)")

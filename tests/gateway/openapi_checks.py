@@ -22,12 +22,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lockstep_gateway.binding import descriptors
+from lockstep_gateway.http.config import ApiInfo
+from lockstep_gateway.openapi.document import document
 from protobuf import Registry
 
-from services.gateway.binding import descriptors
-from services.gateway.http.config import ApiInfo
 from services.gateway.lockstep import OWN_INFO
-from services.gateway.openapi.document import document
 from tests.gateway.world import PROTOS, compile_protos
 
 SECONDS_MAX = 300

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from lockstep_gateway.http.negotiation import accepts, accepts_gzip, entity_tag, is_json, none_match
 
-from services.gateway.http.negotiation import accepts, accepts_gzip, entity_tag, is_json, none_match
 from tests.gateway.world import World, compile_protos, gateway_for
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -237,7 +237,7 @@ message Inner { int32 id = 1; }
 
 
 async def test_options_of_a_method_set_status_and_location(world: World, tmp_path: Path) -> None:
-    from services.gateway.binding import descriptors
+    from lockstep_gateway.binding import descriptors
 
     (tmp_path / "a.proto").write_text(OPTIONS)
     (tmp_path / "lockstep").symlink_to(Path(__file__).parents[2] / "protos" / "lockstep")

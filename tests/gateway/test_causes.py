@@ -14,11 +14,11 @@ import pytest
 from google.protobuf import any_pb2
 from google.rpc import error_details_pb2
 from grpc import StatusCode
+from lockstep_gateway.http import causes
+from lockstep_gateway.http.causes import Cause
+from lockstep_gateway.http.upstream import Invoke
 from protobuf import Registry
 
-from services.gateway.http import causes
-from services.gateway.http.causes import Cause
-from services.gateway.http.upstream import Invoke
 from tests.gateway import http2
 from tests.gateway.http import Answer
 from tests.gateway.http2 import GRPC, OK, Script, goaway, headers, message, reset, scripted

@@ -3,7 +3,7 @@
 import asyncio
 from typing import Any
 
-from services.gateway.http.messages import Client
+from lockstep_gateway.http.messages import Client
 
 
 async def stays() -> dict[str, Any]:

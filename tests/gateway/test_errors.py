@@ -12,8 +12,8 @@ from google.rpc import error_details_pb2, status_pb2
 from grpc_health.v1._async import HealthServicer
 from grpc_health.v1.health_pb2 import HealthCheckResponse
 from grpc_status import rpc_status
+from lockstep_gateway.http.errors import json_path
 
-from services.gateway.http.errors import json_path
 from tests.gateway.world import SERVICE, Upstreams, World, echoing, gateway_for
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")

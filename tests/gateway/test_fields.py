@@ -7,10 +7,10 @@ import contextlib
 from typing import Any
 
 import pytest
+from lockstep_gateway.http.deadline import READERS
+from lockstep_gateway.http.fields import LISTS, ONCE, Fields
+from lockstep_gateway.http.headers import PASSED_OUT, HeaderPolicy
 
-from services.gateway.http.deadline import READERS
-from services.gateway.http.fields import LISTS, ONCE, Fields
-from services.gateway.http.headers import PASSED_OUT, HeaderPolicy
 from tests.gateway.http import Answer
 from tests.gateway.world import World, gateway_for
 

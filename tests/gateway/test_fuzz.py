@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from lockstep_gateway.binding import strictjson
+from lockstep_gateway.binding.binding import RequestBinder
+from lockstep_gateway.binding.descriptors import rpcs
+from lockstep_gateway.binding.protojson import MessageForms
+from lockstep_gateway.binding.violations import BadRequest
 
-from services.gateway.binding import strictjson
-from services.gateway.binding.binding import RequestBinder
-from services.gateway.binding.descriptors import rpcs
-from services.gateway.binding.protojson import MessageForms
-from services.gateway.binding.violations import BadRequest
 from tests.gateway.world import SERVICE, World
 
 JSON: st.SearchStrategy[Any] = st.recursive(

@@ -6,11 +6,11 @@ import re
 from typing import Any
 
 import pytest
+from lockstep_gateway.http.deadline import grpc_timeout_seconds, request_timeout_seconds
+from lockstep_gateway.http.fields import Fields
+from lockstep_gateway.http.headers import HeaderPolicy
+from lockstep_gateway.http.upstream import Upstream
 
-from services.gateway.http.deadline import grpc_timeout_seconds, request_timeout_seconds
-from services.gateway.http.fields import Fields
-from services.gateway.http.headers import HeaderPolicy
-from services.gateway.http.upstream import Upstream
 from services.gateway.lockstep import RESERVED_HEADERS, GatewaySettings, proof_by
 from tests.gateway.http import Client
 from tests.gateway.world import SERVICE, World, gateway_for

@@ -9,10 +9,10 @@ import pytest
 from google.protobuf import any_pb2
 from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
+from lockstep_gateway.binding import descriptors
+from lockstep_gateway.http.conditions import EtagForms, etag_path
 
 from services.gateway import lockstep
-from services.gateway.binding import descriptors
-from services.gateway.http.conditions import EtagForms, etag_path
 from tests.gateway.http import Answer
 from tests.gateway.world import World, gateway_for
 

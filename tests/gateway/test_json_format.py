@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 from google.protobuf import descriptor_pb2, descriptor_pool, json_format, message_factory
+from lockstep_gateway.binding import descriptors
+from lockstep_gateway.binding.binding import RequestBinder
+from lockstep_gateway.binding.descriptors import Binding
+from lockstep_gateway.binding.protojson import MessageForms
+from lockstep_gateway.binding.template import parse
+from lockstep_gateway.binding.violations import BadRequest
 from protobuf import Registry
 
-from services.gateway.binding import descriptors
-from services.gateway.binding.binding import RequestBinder
-from services.gateway.binding.descriptors import Binding
-from services.gateway.binding.protojson import MessageForms
-from services.gateway.binding.template import parse
-from services.gateway.binding.violations import BadRequest
 from tests.gateway.world import PROTOS, compile_protos
 
 EVERYTHING = "acme.library.v1.Everything"

@@ -12,15 +12,16 @@ from urllib.parse import quote
 import httpx
 import pytest
 import pytest_asyncio
+from lockstep_gateway import build
+from lockstep_gateway.http.app import Gateway
+from lockstep_gateway.http.upstream import Upstream
+from lockstep_gateway.openapi.docs import api_pages
 from protobuf import Registry
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
-from services.gateway import build, lockstep
-from services.gateway.http.app import Gateway
-from services.gateway.http.upstream import Upstream
+from services.gateway import lockstep
 from services.gateway.lockstep import GatewaySettings
-from services.gateway.openapi.docs import api_pages
 from tests.gateway.world import SERVICE, Upstreams
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")

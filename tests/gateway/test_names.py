@@ -4,8 +4,10 @@ import importlib.resources
 import re
 from pathlib import Path
 
+import lockstep_gateway
+from lockstep_gateway.binding import descriptors
+
 import services.gateway
-from services.gateway.binding import descriptors
 
 # Messages with names that any gateway needs.
 COMMON = {"Access", "MethodRule", "Status", "User"}
@@ -23,7 +25,8 @@ def test_no_name_of_ours_is_in_the_gateway() -> None:
         names |= {method.name for method in service.methods}
     assert len(names) > 100
     wanted = re.compile(rf"\b({'|'.join(sorted(names - COMMON))})\b")
-    for file in Path(services.gateway.__file__).parent.rglob("*"):
-        if file.suffix == ".py":
+    for package in (lockstep_gateway, services.gateway):
+        assert package.__file__ is not None
+        for file in Path(package.__file__).parent.rglob("*.py"):
             found = wanted.findall(file.read_text())
             assert not found, f"{file.name}: {found}"

@@ -11,16 +11,16 @@ from typing import Any
 
 import pytest
 import schemathesis
+from lockstep_gateway.binding import descriptors
+from lockstep_gateway.binding.descriptors import Rpc
+from lockstep_gateway.binding.routes import Match
+from lockstep_gateway.http.config import ApiInfo
+from lockstep_gateway.openapi.comments import summary
+from lockstep_gateway.openapi.document import EVERY_METHOD, document
+from lockstep_gateway.openapi.info import info_object
 from openapi_spec_validator import validate
 from schemathesis.core.result import Ok
 
-from services.gateway.binding import descriptors
-from services.gateway.binding.descriptors import Rpc
-from services.gateway.binding.routes import Match
-from services.gateway.http.config import ApiInfo
-from services.gateway.openapi.comments import summary
-from services.gateway.openapi.document import EVERY_METHOD, document
-from services.gateway.openapi.info import info_object
 from tests.gateway.openapi_checks import documents
 from tests.gateway.test_start import FakeChannels
 from tests.gateway.world import SERVICE, World, gateway_for
@@ -97,10 +97,10 @@ def test_every_reference_leads_somewhere(any_document: dict[str, Any]) -> None:
 def test_every_route_is_described_and_every_operation_is_served(
     request: pytest.FixtureRequest, name: str
 ) -> None:
-    from services.gateway.binding.protojson import MessageForms
-    from services.gateway.build import Shared, build_router, find_api
-    from services.gateway.http.errors import Failures
-    from services.gateway.http.upstream import Upstream
+    from lockstep_gateway.binding.protojson import MessageForms
+    from lockstep_gateway.build import Shared, build_router, find_api
+    from lockstep_gateway.http.errors import Failures
+    from lockstep_gateway.http.upstream import Upstream
 
     registry = request.getfixturevalue(name)
     described = request.getfixturevalue(f"{name}_document")

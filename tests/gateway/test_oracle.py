@@ -11,11 +11,11 @@ from google.api_core.path_template import transcode
 from google.protobuf import descriptor_pb2, descriptor_pool, json_format, message_factory
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from lockstep_gateway.binding.binding import RequestBinder
+from lockstep_gateway.binding.descriptors import rpcs
+from lockstep_gateway.binding.protojson import MessageForms
+from lockstep_gateway.binding.routes import Match, Router
 
-from services.gateway.binding.binding import RequestBinder
-from services.gateway.binding.descriptors import rpcs
-from services.gateway.binding.protojson import MessageForms
-from services.gateway.binding.routes import Match, Router
 from tests.gateway.world import SERVICE
 
 TEXT = st.text(

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from lockstep_gateway.binding.system import GOOGLES
 
-from services.gateway.binding.system import GOOGLES
 from tests.gateway.test_requests import message
 from tests.gateway.world import World, gateway_for
 

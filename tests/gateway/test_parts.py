@@ -9,8 +9,8 @@ import grpc
 import pytest
 import pytest_asyncio
 from google.api import httpbody_pb2
+from lockstep_gateway.binding import descriptors
 
-from services.gateway.binding import descriptors
 from tests.gateway.test_causes import check_shape
 from tests.gateway.test_errors import bare
 from tests.gateway.world import PROTOS, Upstreams, World, compile_protos, gateway_for

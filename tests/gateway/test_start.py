@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 import structlog
+from lockstep_gateway.binding import descriptors
+from lockstep_gateway.binding.descriptors import DescriptorError
+from lockstep_gateway.binding.protojson import MessageForms
+from lockstep_gateway.build import Shared, build_router, find_api
+from lockstep_gateway.http.errors import Failures
+from lockstep_gateway.http.upstream import Channels, Upstream
 from protobuf import Registry
 
 from services.gateway.__main__ import running
-from services.gateway.binding import descriptors
-from services.gateway.binding.descriptors import DescriptorError
-from services.gateway.binding.protojson import MessageForms
-from services.gateway.build import Shared, build_router, find_api
-from services.gateway.http.errors import Failures
-from services.gateway.http.upstream import Channels, Upstream
 from services.gateway.lockstep import GatewaySettings
 from tests.gateway.http import Client
 from tests.gateway.world import compile_protos

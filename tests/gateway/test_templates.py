@@ -8,15 +8,14 @@ import time
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-from services.gateway.binding.routes import (
+from lockstep_gateway.binding.routes import (
     BadPathError,
     DuplicateRouteError,
     Match,
     OtherMethods,
     Router,
 )
-from services.gateway.binding.template import TemplateError, Variable, Wildcard, parse
+from lockstep_gateway.binding.template import TemplateError, Variable, Wildcard, parse
 
 ONE, REST = Wildcard(rest=False), Wildcard(rest=True)
 

@@ -11,10 +11,10 @@ from typing import Any
 
 import httpx
 import pytest
+from lockstep_gateway.http import certificates
+from lockstep_gateway.http.config import Certificate
 
 from services.cli.health import is_serving
-from services.gateway.http import certificates
-from services.gateway.http.config import Certificate
 from tests.gateway.http import Answer, read_answer
 from tests.gateway.test_process import certificate, failure_of, port_of, process
 from tests.gateway.world import SERVICE, World, gateway_for

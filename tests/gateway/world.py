@@ -14,10 +14,10 @@ import grpc_tools
 from grpc_health.v1 import health_pb2_grpc
 from grpc_health.v1._async import HealthServicer
 from grpc_tools import protoc
+from lockstep_gateway.http.upstream import Upstream
 from protobuf import Registry
 
 from services.gateway.__main__ import running
-from services.gateway.http.upstream import Upstream
 from services.gateway.lockstep import GatewaySettings
 from tests.gateway.http import Client
 

@@ -9,11 +9,11 @@ from pathlib import Path
 
 from grpc_health.v1 import health_pb2
 from grpc_health.v1._async import HealthServicer
+from lockstep_gateway.binding import descriptors
+from lockstep_gateway.http.upstream import Upstream
 from prometheus_client.parser import text_string_to_metric_families
 
 from services.gateway.__main__ import running
-from services.gateway.binding import descriptors
-from services.gateway.http.upstream import Upstream
 from services.gateway.lockstep import GatewaySettings
 from services.gateway.management import managed
 from tests.gateway.http import Client

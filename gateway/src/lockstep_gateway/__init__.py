@@ -1,0 +1,1 @@
+"""A gateway that serves gRPC services as HTTP and JSON, driven only by their descriptors."""

@@ -1,0 +1,213 @@
+"""The composition of a gateway, from descriptors and upstreams to a server that runs."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass, field, replace
+
+import structlog
+from lockstep_gateway.binding import descriptors
+from lockstep_gateway.binding.binding import RequestBinder
+from lockstep_gateway.binding.descriptors import Binding, DescriptorError, Refusals, Rpc
+from lockstep_gateway.binding.protojson import MessageForms
+from lockstep_gateway.binding.routes import DuplicateRouteError, Router
+from lockstep_gateway.binding.system import SystemParameters
+from lockstep_gateway.http.app import Gateway
+from lockstep_gateway.http.conditions import EtagForms
+from lockstep_gateway.http.config import ANSWER_BYTES, GatewayConfig
+from lockstep_gateway.http.cors import Cors
+from lockstep_gateway.http.door import Door
+from lockstep_gateway.http.errors import Failures
+from lockstep_gateway.http.headers import PASSED_OUT, REQUEST_ID, HeaderPolicy
+from lockstep_gateway.http.metering import NO_METER, RequestMeter
+from lockstep_gateway.http.pages import Health, Page
+from lockstep_gateway.http.server import HttpServer, listen, serving
+from lockstep_gateway.http.static import StaticSite
+from lockstep_gateway.http.transcoder import Transcoder
+from lockstep_gateway.http.upstream import Channels, Upstream
+from opentelemetry.metrics import Meter
+from protobuf import DescService, Registry
+
+log = structlog.get_logger("lockstep.gateway")
+
+
+@dataclass(frozen=True, slots=True)
+class Api:
+    """The RPCs that are served, each with its upstream."""
+
+    registry: Registry
+    served: tuple[tuple[Rpc, Upstream], ...]
+
+    @property
+    def rpcs(self) -> tuple[Rpc, ...]:
+        """The RPCs without their upstreams."""
+        return tuple(rpc for rpc, _ in self.served)
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """The parts that all transcoders share."""
+
+    channels: Channels
+    forms: MessageForms
+    failures: Failures
+    answer_bytes: int = ANSWER_BYTES
+    etags: EtagForms = field(default_factory=EtagForms)
+
+
+def find_api(registry: Registry, upstreams: Mapping[str, Upstream], *, strict: bool = True) -> Api:
+    """Find the RPCs of every service that has an upstream; the others are not served.
+
+    Args:
+        registry: The descriptors.
+        upstreams: The upstream of each service, by its full name.
+        strict: Whether a rule that cannot be served is an error. Otherwise it is left out, with
+            a warning for each method.
+
+    Raises:
+        DescriptorError: A rule cannot be served, or a service is unknown.
+    """
+    found = _Found(registry)
+    services = {each.type_name: each for each in descriptors.services(registry)}
+    unknown = upstreams.keys() - services.keys()
+    if unknown:
+        raise DescriptorError(f"the descriptors have no service {', '.join(sorted(unknown))}")
+    for name, service in services.items():
+        if name in upstreams:
+            found.add(service, upstreams[name])
+    if strict:
+        found.refusals.raise_any()
+    for rpc, reason in found.refusals.by_rpc().items():
+        log.warning("left out", rpc=rpc, reason=reason)
+    return Api(registry, tuple(found.served))
+
+
+def build_router(api: Api, shared: Shared) -> Router[Transcoder]:
+    """Build the routes of an API."""
+    router: Router[Transcoder] = Router()
+    for rpc, upstream in api.served:
+        invoke = shared.channels.invoker(upstream, rpc.path)
+        for binding in rpc.bindings:
+            transcoder = Transcoder(
+                rpc,
+                binding,
+                forms=shared.forms,
+                failures=shared.failures,
+                upstream=upstream,
+                invoke=invoke,
+                answer_bytes=shared.answer_bytes,
+                etags=shared.etags,
+            )
+            router.add(binding.method, binding.template, transcoder)
+    return router
+
+
+class _Found:
+    """The RPCs that can be served, and the refusals of the rest."""
+
+    def __init__(self, registry: Registry) -> None:
+        self.served: list[tuple[Rpc, Upstream]] = []
+        self.refusals = Refusals()
+        self._registry = registry
+        self._forms = MessageForms(registry)
+        self._taken: Router[Rpc] = Router()
+
+    def add(self, service: DescService, upstream: Upstream) -> None:
+        for rpc in descriptors.rpcs(self._registry, service, self.refusals):
+            bindings = tuple(each for each in rpc.bindings if self._can_serve(rpc, each))
+            if bindings:
+                self.served.append((replace(rpc, bindings=bindings), upstream))
+
+    def _can_serve(self, rpc: Rpc, binding: Binding) -> bool:
+        try:
+            RequestBinder(rpc.desc.input, binding, self._forms)
+            self._taken.add(binding.method, binding.template, rpc)
+        except DuplicateRouteError as error:
+            taken = f"{binding.method} {binding.path} is a path of {error.other.name} already"
+            self.refusals.refuse(rpc.name, taken)
+        except ValueError as error:
+            self.refusals.refuse(rpc.name, str(error))
+        else:
+            return True
+        return False
+
+
+def application(
+    api: Api, pages: Mapping[str, Page], config: GatewayConfig, *, meter: Meter = NO_METER
+) -> Gateway:
+    """Build a gateway as an ASGI application, which any other can mount.
+
+    It opens its channels with the lifespan, or else with the first request.
+
+    Args:
+        api: The API to serve.
+        pages: The gateway's own pages by path, without those of its health.
+        config: The configuration.
+        meter: Creates the metrics.
+
+    Raises:
+        UpstreamError: The target of an upstream is malformed.
+    """
+    shared = Shared(
+        Channels(config.channel_options, config.resolve, answer_bytes=config.limits.answer_bytes),
+        MessageForms(
+            api.registry,
+            ignore_unknown=config.ignore_unknown,
+            fold_first_letter=config.fold_first_letter,
+            system_parameters=SystemParameters(config.ignored_parameters),
+        ),
+        Failures(config.error_domain, api.registry),
+        config.limits.answer_bytes,
+    )
+    health = Health(shared.channels, shared.failures)
+    headers = HeaderPolicy(
+        config.extra_headers, config.trusted_proxies, reserved=config.reserved_headers
+    )
+    return Gateway(
+        router=build_router(api, shared),
+        channels=shared.channels,
+        failures=shared.failures,
+        door=Door(config.head_limits, shared.failures),
+        headers=headers,
+        limits=config.limits,
+        health=health,
+        pages={**health.pages, **pages},
+        cors=Cors(config.origins, allowed=headers.read, exposed=(*PASSED_OUT, REQUEST_ID)),
+        site=StaticSite(config.static) if config.static else None,
+        meter=RequestMeter(meter),
+    )
+
+
+@contextlib.asynccontextmanager
+async def running(
+    api: Api,
+    pages: Mapping[str, Page],
+    config: GatewayConfig,
+    *,
+    meter: Meter = NO_METER,
+    on_built: Callable[[Gateway], None] = lambda _: None,
+) -> AsyncIterator[int]:
+    """Run a gateway until the context ends, then stop it in order; give its port.
+
+    Args:
+        api: The API to serve.
+        pages: The gateway's own pages by path, without those of its health.
+        config: The configuration.
+        meter: Creates the metrics.
+        on_built: Called with the gateway before it serves.
+
+    Raises:
+        UpstreamError: The target of an upstream is malformed.
+        OSError: The port is taken or not allowed.
+    """
+    gateway = application(api, pages, config, meter=meter)
+    on_built(gateway)
+    async with contextlib.AsyncExitStack() as stack:
+        stack.push_async_callback(gateway.channels.close)
+        gateway.channels.open()
+        sock = stack.enter_context(listen(*config.server.listen_on))
+        port: int = sock.getsockname()[1]
+        server = HttpServer(gateway, sock, config.server, config.head_limits)
+        await stack.enter_async_context(serving(server))
+        yield port

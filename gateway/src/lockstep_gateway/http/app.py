@@ -1,0 +1,288 @@
+"""The gateway as an ASGI application: routes, limits, and the form of answers."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Final
+
+import structlog
+from lockstep_gateway.binding.routes import BadPathError, Match, OtherMethods, Router
+from lockstep_gateway.binding.violations import BadRequest
+from lockstep_gateway.http.config import Limits
+from lockstep_gateway.http.cors import Cors
+from lockstep_gateway.http.door import EVERYTHING, Door
+from lockstep_gateway.http.errors import Failure, Failures
+from lockstep_gateway.http.headers import REQUEST_ID, HeaderPolicy, request_id
+from lockstep_gateway.http.messages import (
+    ClientGone,
+    Incomplete,
+    Receive,
+    Request,
+    Response,
+    Scope,
+    Send,
+    TooLarge,
+    TooSlow,
+)
+from lockstep_gateway.http.metering import RequestMeter
+from lockstep_gateway.http.negotiation import JSON, PROBLEM, accepts, is_json
+from lockstep_gateway.http.pages import Health, Page
+from lockstep_gateway.http.sending import send_response
+from lockstep_gateway.http.static import StaticSite
+from lockstep_gateway.http.transcoder import Transcoder, UpstreamCall
+from lockstep_gateway.http.upstream import Channels
+
+DISCARD_TIMES: Final = 8
+DISCARD_SECONDS: Final = 2.0
+CLIENT_CLOSED: Final = 499
+LIFESPAN: Final = "lifespan"
+HTTP: Final = "http"
+CLOSE: Final = {"connection": "close"}
+GRPC_TYPE: Final = "application/grpc"
+
+log = structlog.get_logger("lockstep.gateway")
+
+
+@dataclass(slots=True)
+class Trace:
+    """The facts about a request that the access log tells."""
+
+    request_id: str
+    route: str = ""
+    started: float = field(default_factory=time.perf_counter)
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class Gateway:
+    """Serve HTTP, as an ASGI application that other applications can mount.
+
+    Attributes:
+        router: The bindings by method and path.
+        channels: The channels to the upstreams.
+        failures: The factory of failures.
+        door: The rules of HTTP that every request must keep.
+        headers: The policy of headers.
+        limits: The limits of requests.
+        health: The state that the pages about health show.
+        pages: The gateway's own pages by path.
+        cors: The policy of cross-origin requests.
+        site: The files of a browser client, for paths that are neither a route nor a page.
+        meter: Measures the requests.
+    """
+
+    router: Router[Transcoder]
+    channels: Channels
+    failures: Failures
+    door: Door
+    headers: HeaderPolicy
+    limits: Limits
+    health: Health
+    pages: Mapping[str, Page]
+    cors: Cors
+    site: StaticSite | None
+    meter: RequestMeter
+    _running: int = field(default=0, init=False)
+    _tasks: set[asyncio.Task[object]] = field(default_factory=set, init=False)
+    _is_over: bool = field(default=False, init=False)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request, or the lifespan of the server (ASGI)."""
+        if scope["type"] == HTTP:
+            task = asyncio.current_task()
+            assert task is not None
+            self._tasks.add(task)
+            try:
+                await self._serve(scope, receive, send)
+            finally:
+                self._tasks.discard(task)
+        elif scope["type"] == LIFESPAN:
+            await self._live(receive, send)
+        else:
+            await send({"type": "websocket.close"})
+
+    def end_requests(self) -> None:
+        """Answer 503 to the requests in flight, because their time is over."""
+        self._is_over = True
+        for task in self._tasks:
+            task.cancel()
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        while True:
+            message = await receive()
+            if message["type"] == "lifespan.startup":
+                self.channels.open()
+            else:
+                await self.channels.close()
+            await send({"type": message["type"] + ".complete"})
+            if message["type"] == "lifespan.shutdown":
+                return
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request.of(scope, receive)
+        trace = Trace(request_id(request.fields))
+        status = CLIENT_CLOSED
+        try:
+            response = await self._respond(request, trace)
+            if response is None:
+                status = await self._serve_site(scope, send, request, trace)
+            else:
+                status = response.status
+                await self._send(send, request, trace, response)
+        except ClientGone:
+            pass
+        finally:
+            seconds = time.perf_counter() - trace.started
+            self.meter.measure(seconds, method=request.method, route=trace.route, status=status)
+            log.info(
+                "request",
+                method=request.method,
+                route=trace.route or request.raw_path[:200],
+                status=status,
+                ms=round(seconds * 1000, 2),
+                request_id=trace.request_id,
+            )
+        # The answer has gone. Its time does not count what the client still sends.
+        if status not in (HTTPStatus.REQUEST_TIMEOUT, CLIENT_CLOSED):
+            size = DISCARD_TIMES * self.limits.body_bytes
+            await request.discard(bytes_max=size, seconds=DISCARD_SECONDS)
+
+    async def _respond(self, request: Request, trace: Trace) -> Response | None:
+        """Return the response, also of a failure; None if the site may have the path."""
+        try:
+            return await self._dispatch(request, trace)
+        except Failure as failure:
+            return self._failed(request, failure)
+        except BadRequest as error:
+            return self._failed(request, self.failures.invalid(error.fields))
+        except ClientGone:
+            raise
+        except asyncio.CancelledError:
+            if not self._is_over:
+                raise
+            return self._failed(request, self.failures.unavailable("The gateway is stopping."))
+        except Exception:
+            log.exception("unexpected", request_id=trace.request_id, route=trace.route)
+            return self._failed(request, self.failures.internal())
+
+    async def _dispatch(self, request: Request, trace: Trace) -> Response | None:
+        self.door.check(request)
+        if request.raw_path == EVERYTHING:
+            return Response(204)
+        page = self.pages.get(request.raw_path)
+        if page is not None:
+            trace.route = request.raw_path
+            return await self._serve_page(request, page)
+        try:
+            found = self.router.find(request.method, request.raw_path)
+        except BadPathError as error:
+            raise BadRequest([("path", str(error))]) from None
+        if isinstance(found, Match) and not self.cors.is_preflight(request):
+            trace.route = found.target.path
+            return await self._serve_within_limit(request, trace, found)
+        if found is None:
+            if self.site is not None and request.method in ("GET", "HEAD"):
+                return None
+            raise self.failures.no_route()
+        methods = found.methods if isinstance(found, OtherMethods) else {"*"}
+        return self._answer_options(request, _with_implied(methods))
+
+    def _answer_options(self, request: Request, methods: Collection[str]) -> Response:
+        if request.method != "OPTIONS":
+            raise self.failures.not_allowed(methods)
+        response = Response(204)
+        if self.cors.is_preflight(request):
+            response = self.cors.preflight(methods)
+        response.headers["allow"] = ", ".join(sorted(methods))
+        return response
+
+    async def _serve_page(self, request: Request, page: Page) -> Response:
+        if request.method not in ("GET", "HEAD"):
+            return self._answer_options(request, _with_implied({"GET"}))
+        return await page(request)
+
+    async def _serve_within_limit(
+        self, request: Request, trace: Trace, found: Match[Transcoder]
+    ) -> Response:
+        if self._running >= self.limits.requests:
+            raise self.failures.too_many()
+        self._running += 1
+        try:
+            return await self._serve_rpc(request, trace, found)
+        finally:
+            self._running -= 1
+
+    async def _serve_rpc(
+        self, request: Request, trace: Trace, found: Match[Transcoder]
+    ) -> Response:
+        if not (found.target.answers_raw or accepts(request.header(b"accept"))[0]):
+            raise self.failures.invalid([("Accept", f"must allow {JSON}")], status=406)
+        inbound = self.headers.inbound(request.fields)
+        body = await self._read_body(request)
+        wanted = inbound.timeout_seconds or self.limits.call_seconds
+        client_ip = self.headers.client_ip(request.peer, request.fields)
+        metadata = [
+            *inbound.metadata,
+            (REQUEST_ID, trace.request_id),
+            *found.target.upstream.proof(client_ip),
+        ]
+        call = UpstreamCall(metadata, min(wanted, self.limits.call_seconds))
+        return await found.target.serve(request, found.values, body, call)
+
+    async def _read_body(self, request: Request) -> bytes:
+        content_type = request.header(b"content-type")
+        if content_type.startswith(GRPC_TYPE):
+            raise self._unsupported()
+        if request.header(b"content-encoding") not in ("", "identity"):
+            raise self.failures.invalid(
+                [("Content-Encoding", "must be absent: send the body uncompressed")],
+                status=415,
+                headers={"accept-encoding": "identity"},
+            )
+        try:
+            body = await request.read_body(
+                bytes_max=self.limits.body_bytes, seconds=self.limits.body_seconds
+            )
+        except TooLarge:
+            reason = f"must be at most {self.limits.body_bytes} bytes long"
+            raise self.failures.invalid([("body", reason)], status=413, headers=CLOSE) from None
+        except TooSlow:
+            failure = self.failures.too_late(HTTPStatus.REQUEST_TIMEOUT)
+            failure.headers = CLOSE
+            raise failure from None
+        except Incomplete:
+            reason = "must be complete: of the length that the request declares, in valid chunks"
+            raise self.failures.invalid([("body", reason)], headers=CLOSE) from None
+        if body and content_type and not is_json(content_type):
+            raise self._unsupported()
+        return body
+
+    def _unsupported(self) -> Failure:
+        return self.failures.invalid([("Content-Type", f"must be {JSON}")], status=415)
+
+    def _failed(self, request: Request, failure: Failure) -> Response:
+        headers = failure.all_headers()
+        if accepts(request.header(b"accept"))[1]:
+            return Response(failure.http_status, failure.as_problem(), headers, PROBLEM)
+        return Response(failure.http_status, failure.as_status(), headers)
+
+    async def _serve_site(self, scope: Scope, send: Send, request: Request, trace: Trace) -> int:
+        assert self.site is not None
+        status = await self.site.serve(scope, request, send, {REQUEST_ID: trace.request_id})
+        if status is None:
+            response = self._failed(request, self.failures.no_route())
+            await self._send(send, request, trace, response)
+            return response.status
+        return status
+
+    async def _send(self, send: Send, request: Request, trace: Trace, response: Response) -> None:
+        headers = {REQUEST_ID: trace.request_id, **self.cors.headers(request)}
+        await send_response(send, request, response, headers)
+
+
+def _with_implied(methods: Collection[str]) -> set[str]:
+    implied = {"OPTIONS", "HEAD"} if "GET" in methods else {"OPTIONS"}
+    return {*methods, *implied}

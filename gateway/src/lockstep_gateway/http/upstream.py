@@ -1,0 +1,218 @@
+"""The services behind the gateway, and the channels to them. Messages are bytes here."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Protocol
+
+import grpc
+from cryptography import x509
+from lockstep_gateway.http.config import ANSWER_BYTES, ChannelOptions, Resolve
+
+HEALTH_SECONDS: Final = 2.0
+SERVING: Final = "SERVING"
+UNAVAILABLE: Final = "UNAVAILABLE"
+CONNECTING: Final = (grpc.ChannelConnectivity.IDLE, grpc.ChannelConnectivity.CONNECTING)
+SYSTEM_CA: Final = "system"
+RECEIVE_OPTION: Final = "grpc.max_receive_message_length"
+RECEIVE_TIMES: Final = 4
+"""gRPC says the same of an answer above the limit as of a quota, so its own limit is far away."""
+
+Metadata = list[tuple[str, str]]
+
+Proof = Callable[[str], Metadata]
+"""Takes the client's IP and returns the metadata that proves the caller to an upstream."""
+
+
+class Invoke(Protocol):
+    """Calls a method."""
+
+    def __call__(
+        self,
+        request: bytes,
+        /,
+        *,
+        timeout: float | None = None,
+        metadata: tuple[tuple[str, str], ...] = (),
+    ) -> grpc.aio.UnaryUnaryCall[bytes, bytes]:
+        """Send a request; the answer can be awaited."""
+
+
+class UpstreamError(ValueError):
+    """Say in one line what is wrong with the target of a service."""
+
+
+def no_proof(_client_ip: str) -> Metadata:
+    """Return nothing: a foreign upstream learns neither the caller nor the client's IP."""
+    return []
+
+
+@dataclass(frozen=True, slots=True)
+class Upstream:
+    """The target of services.
+
+    Attributes:
+        name: The name in reports of readiness.
+        target: `host:port`, several of them separated by commas, or a gRPC target.
+        proof: The proof of the caller, made for each call.
+        tls: Credentials of the transport; plaintext without them.
+    """
+
+    name: str
+    target: str
+    proof: Proof = no_proof
+    tls: grpc.ChannelCredentials | None = None
+
+
+def foreign_upstreams(given: Iterable[str], *, ca: str | None = None) -> dict[str, Upstream]:
+    """Read targets such as `full.Service=host:port`.
+
+    Args:
+        given: One text for each service.
+        ca: A file of certificates to trust, or `system`; None for plaintext.
+
+    Raises:
+        UpstreamError: A text is malformed.
+        OSError: The certificates cannot be read.
+    """
+    tls = _tls(ca)
+    found: dict[str, Upstream] = {}
+    for each in given:
+        name, separator, target = each.partition("=")
+        if not (name and separator and target):
+            raise UpstreamError(f"--upstream {each} must be full.Service=host:port")
+        found[name] = Upstream(name, target, tls=tls)
+    return found
+
+
+def _tls(ca: str | None) -> grpc.ChannelCredentials | None:
+    if ca is None:
+        return None
+    return grpc.ssl_channel_credentials(None if ca == SYSTEM_CA else _certificates(Path(ca)))
+
+
+def _certificates(path: Path) -> bytes:
+    """Read certificates. gRPC itself takes anything, and then fails at each connection."""
+    content = path.read_bytes()
+    try:
+        x509.load_pem_x509_certificates(content)
+    except ValueError:
+        raise UpstreamError(f"{path} must hold certificates as PEM") from None
+    return content
+
+
+class Channels:
+    """The channels, one for each upstream.
+
+    They open with `open` or with the first call, because each belongs to the event loop that
+    runs at that time.
+
+    Args:
+        options: The gRPC options of every channel.
+        resolve: The resolver of targets; the default keeps them as they are.
+        answer_bytes: The largest answer. The caller checks it; a channel only takes far more.
+    """
+
+    def __init__(
+        self,
+        options: ChannelOptions = (),
+        resolve: Resolve = str,
+        *,
+        answer_bytes: int = ANSWER_BYTES,
+    ) -> None:
+        receive = (RECEIVE_OPTION, RECEIVE_TIMES * answer_bytes)
+        self._options = [*(each for each in options if each[0] != RECEIVE_OPTION), receive]
+        self._resolve = resolve
+        self._channels: dict[Upstream, grpc.aio.Channel] = {}
+        self._targets: dict[Upstream, str] = {}
+        self._methods: list[_Method] = []
+
+    def invoker(self, upstream: Upstream, path: str) -> Invoke:
+        """Return the function that calls a method.
+
+        Raises:
+            UpstreamError: The upstream's target is malformed.
+        """
+        try:
+            self._targets[upstream] = self._resolve(upstream.target)
+        except ValueError as error:
+            raise UpstreamError(f"{upstream.name}: {error}") from None
+        method = _Method(lambda: self._channel(upstream), path)
+        self._methods.append(method)
+        return method
+
+    def open(self) -> None:
+        """Open all channels, so that the first call need not wait for one."""
+        for upstream in self._targets:
+            self._channel(upstream)
+
+    async def health(self) -> dict[str, str]:
+        """Return the health of every upstream by name: SERVING or UNAVAILABLE."""
+        self.open()
+        upstreams = list(self._channels)
+        states = await asyncio.gather(*(self._health(each) for each in upstreams))
+        return {each.name: state for each, state in zip(upstreams, states, strict=True)}
+
+    async def close(self) -> None:
+        """Close all channels."""
+        channels, self._channels = list(self._channels.values()), {}
+        for method in self._methods:
+            method.forget()
+        await asyncio.gather(*(each.close() for each in channels))
+
+    def _channel(self, upstream: Upstream) -> grpc.aio.Channel:
+        channel = self._channels.get(upstream)
+        if channel is None:
+            channel = self._channels[upstream] = self._open(upstream)
+        return channel
+
+    def _open(self, upstream: Upstream) -> grpc.aio.Channel:
+        target = self._targets[upstream]
+        if upstream.tls is None:
+            return grpc.aio.insecure_channel(target, self._options)
+        return grpc.aio.secure_channel(target, upstream.tls, self._options)
+
+    async def _health(self, upstream: Upstream) -> str:
+        """Return SERVING if calls can be made: gRPC itself watches the health of the servers.
+
+        To ask one of the servers would tell about that one alone, and a frozen one is silent.
+        """
+        channel = self._channels[upstream]
+        state = channel.get_state(try_to_connect=True)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(HEALTH_SECONDS):
+                while state in CONNECTING:
+                    await channel.wait_for_state_change(state)
+                    state = channel.get_state(try_to_connect=True)
+        return SERVING if state is grpc.ChannelConnectivity.READY else UNAVAILABLE
+
+
+class _Method:
+    """A method, called on a channel that opens with the first call."""
+
+    __slots__ = ("_call", "_channel", "_path")
+
+    def __init__(self, channel: Callable[[], grpc.aio.Channel], path: str) -> None:
+        self._channel = channel
+        self._path = path
+        self._call: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] | None = None
+
+    def __call__(
+        self,
+        request: bytes,
+        /,
+        *,
+        timeout: float | None = None,
+        metadata: tuple[tuple[str, str], ...] = (),
+    ) -> grpc.aio.UnaryUnaryCall[bytes, bytes]:
+        if self._call is None:
+            self._call = self._channel().unary_unary(self._path)
+        return self._call(request, timeout=timeout, metadata=metadata)
+
+    def forget(self) -> None:
+        """Forget the channel, which is closed."""
+        self._call = None
