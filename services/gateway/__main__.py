@@ -28,7 +28,7 @@ from services.gateway.management import Management, managed
 
 REFUSALS: Final = (StartError, DescriptorError, UpstreamError)
 
-log = structlog.get_logger("lockstep.gateway")
+log = structlog.get_logger("gateway")
 
 
 def running(
@@ -57,9 +57,10 @@ def running(
         OSError: The port is taken or not allowed.
         ValueError: A setting is invalid.
     """
-    api = build.find_api(registry, upstreams, strict=strict or is_own)
-    safe_methods = [rpc.path for rpc in api.rpcs if rpc.is_safe]
-    config = lockstep.gateway_config(settings, safe_methods=safe_methods, is_own=is_own, port=port)
+    api = build.find_api(
+        registry, upstreams, strict=strict or is_own, method_option=lockstep.METHOD_OPTION
+    )
+    config = lockstep.gateway_config(settings, is_own=is_own, port=port)
     pages = api_pages(
         registry, api.rpcs, info=config.api_info, ignore_unknown=config.ignore_unknown
     )

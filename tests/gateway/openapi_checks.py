@@ -27,7 +27,7 @@ from lockstep_gateway.http.config import ApiInfo
 from lockstep_gateway.openapi.document import document
 from protobuf import Registry
 
-from services.gateway.lockstep import OWN_INFO
+from services.gateway.lockstep import METHOD_OPTION, OWN_INFO
 from tests.gateway.world import PROTOS, compile_protos
 
 SECONDS_MAX = 300
@@ -163,7 +163,7 @@ def _document(registry: Registry, packages: str, info: ApiInfo) -> dict[str, Any
         rpc
         for service in descriptors.services(registry)
         if service.type_name.startswith(packages)
-        for rpc in descriptors.rpcs(registry, service)
+        for rpc in descriptors.rpcs(registry, service, method_option=METHOD_OPTION)
     ]
     return document(registry, rpcs, title=info.title, info=info)
 

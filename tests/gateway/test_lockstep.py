@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from lockstep_clients import channels as client_channels
+from lockstep_gateway.http import channels
 
 from services.common.key_files import initialise
 from services.gateway import lockstep
@@ -50,5 +52,31 @@ def test_a_wrong_setting_refuses_the_start_in_one_line(monkeypatch: pytest.Monke
 
 @pytest.mark.parametrize("is_own", [True, False])
 def test_only_our_own_services_get_pings(is_own: bool) -> None:
-    config = lockstep.gateway_config(GatewaySettings(), safe_methods=[], is_own=is_own)
-    assert ("grpc.keepalive_time_ms" in dict(config.channel_options)) is is_own
+    config = lockstep.gateway_config(GatewaySettings(), is_own=is_own)
+    assert config.sends_pings is is_own
+
+
+@pytest.mark.parametrize("sends_pings", [True, False])
+def test_the_gateway_opens_its_channels_as_the_clients_do(sends_pings: bool) -> None:
+    ours = dict(channels.channel_options(["/a.B/C"], sends_pings=sends_pings))
+    theirs = dict(client_channels.channel_options(["/a.B/C"], sends_pings=sends_pings))
+    assert int(ours.pop(channels.RECEIVE_OPTION)) > int(theirs.pop(channels.RECEIVE_OPTION))
+    assert ours == theirs
+
+
+@pytest.mark.parametrize(
+    "target", ["a:1", "dns:///a:1", "127.0.0.1:1,127.0.0.2:2", "[::1]:1,[::2]:2"]
+)
+def test_the_gateway_reads_targets_as_the_clients_do(target: str) -> None:
+    assert channels.resolve(target) == client_channels.resolve(target)
+
+
+@pytest.mark.parametrize(
+    "target", ["", "a:1,", "127.0.0.1:1,[::1]:1", "127.0.0.1,127.0.0.2", "a/b:1,c:1"]
+)
+def test_the_gateway_refuses_targets_as_the_clients_do(target: str) -> None:
+    with pytest.raises(ValueError, match=r"must|mixes") as ours:
+        channels.resolve(target)
+    with pytest.raises(ValueError, match=r"must|mixes") as theirs:
+        client_channels.resolve(target)
+    assert str(ours.value) == str(theirs.value)

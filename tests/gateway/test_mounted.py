@@ -32,8 +32,8 @@ PREFIXES = ["", "/api", "/a b/ü"]
 def application(upstream: Upstreams, registry: Registry, **settings: Any) -> Gateway:
     """Build a gateway with no server around it."""
     places = {SERVICE: Upstream(SERVICE, f"127.0.0.1:{upstream.port}")}
-    api = build.find_api(registry, places)
-    config = lockstep.gateway_config(GatewaySettings(**settings), safe_methods=(), is_own=False)
+    api = build.find_api(registry, places, method_option=lockstep.METHOD_OPTION)
+    config = lockstep.gateway_config(GatewaySettings(**settings), is_own=False)
     return build.application(api, api_pages(registry, api.rpcs, ignore_unknown=False), config)
 
 

@@ -21,6 +21,7 @@ from lockstep_gateway.openapi.info import info_object
 from openapi_spec_validator import validate
 from schemathesis.core.result import Ok
 
+from services.gateway.lockstep import METHOD_OPTION
 from tests.gateway.openapi_checks import documents
 from tests.gateway.test_start import FakeChannels
 from tests.gateway.world import SERVICE, World, gateway_for
@@ -33,7 +34,7 @@ def served(registry: Any, packages: str) -> list[Rpc]:
         rpc
         for service in descriptors.services(registry)
         if service.type_name.startswith(packages)
-        for rpc in descriptors.rpcs(registry, service)
+        for rpc in descriptors.rpcs(registry, service, method_option=METHOD_OPTION)
     ]
 
 
@@ -109,7 +110,7 @@ def test_every_route_is_described_and_every_operation_is_served(
         rpc.desc.parent.type_name: Upstream(rpc.desc.parent.type_name, "127.0.0.1:1")
         for rpc in rpcs
     }
-    api = find_api(registry, places)
+    api = find_api(registry, places, method_option=METHOD_OPTION)
     shared = Shared(FakeChannels(), MessageForms(registry), Failures("x", registry))
     router = build_router(api, shared)
     found = set()

@@ -15,7 +15,7 @@ from lockstep_gateway.http.upstream import Channels, Upstream
 from protobuf import Registry
 
 from services.gateway.__main__ import running
-from services.gateway.lockstep import GatewaySettings
+from services.gateway.lockstep import METHOD_OPTION, GatewaySettings
 from tests.gateway.http import Client
 from tests.gateway.world import compile_protos
 
@@ -91,7 +91,7 @@ def build(tmp_path: Path, request: str, response: str, options: str) -> None:
     registry = descriptors.load(compile_protos(tmp_path, tmp_path / "a.binpb", "a.proto"))
     places = {"acme.v1.Library": Upstream("library", "127.0.0.1:1")}
     shared = Shared(FakeChannels(), MessageForms(registry), Failures("x", registry))
-    build_router(find_api(registry, places), shared)
+    build_router(find_api(registry, places, method_option=METHOD_OPTION), shared)
 
 
 class FakeChannels(Channels):

@@ -14,6 +14,7 @@ from lockstep_gateway.binding.protojson import MessageForms
 from lockstep_gateway.binding.routes import DuplicateRouteError, Router
 from lockstep_gateway.binding.system import SystemParameters
 from lockstep_gateway.http.app import Gateway
+from lockstep_gateway.http.channels import channel_options
 from lockstep_gateway.http.conditions import EtagForms
 from lockstep_gateway.http.config import ANSWER_BYTES, GatewayConfig
 from lockstep_gateway.http.cors import Cors
@@ -29,7 +30,7 @@ from lockstep_gateway.http.upstream import Channels, Upstream
 from opentelemetry.metrics import Meter
 from protobuf import DescService, Registry
 
-log = structlog.get_logger("lockstep.gateway")
+log = structlog.get_logger("gateway")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,13 @@ class Shared:
     etags: EtagForms = field(default_factory=EtagForms)
 
 
-def find_api(registry: Registry, upstreams: Mapping[str, Upstream], *, strict: bool = True) -> Api:
+def find_api(
+    registry: Registry,
+    upstreams: Mapping[str, Upstream],
+    *,
+    strict: bool = True,
+    method_option: str = "",
+) -> Api:
     """Find the RPCs of every service that has an upstream; the others are not served.
 
     Args:
@@ -64,11 +71,12 @@ def find_api(registry: Registry, upstreams: Mapping[str, Upstream], *, strict: b
         upstreams: The upstream of each service, by its full name.
         strict: Whether a rule that cannot be served is an error. Otherwise it is left out, with
             a warning for each method.
+        method_option: The full name of the option that holds the rule of a method.
 
     Raises:
         DescriptorError: A rule cannot be served, or a service is unknown.
     """
-    found = _Found(registry)
+    found = _Found(registry, method_option)
     services = {each.type_name: each for each in descriptors.services(registry)}
     unknown = upstreams.keys() - services.keys()
     if unknown:
@@ -106,15 +114,17 @@ def build_router(api: Api, shared: Shared) -> Router[Transcoder]:
 class _Found:
     """The RPCs that can be served, and the refusals of the rest."""
 
-    def __init__(self, registry: Registry) -> None:
+    def __init__(self, registry: Registry, method_option: str) -> None:
         self.served: list[tuple[Rpc, Upstream]] = []
         self.refusals = Refusals()
         self._registry = registry
+        self._method_option = method_option
         self._forms = MessageForms(registry)
         self._taken: Router[Rpc] = Router()
 
     def add(self, service: DescService, upstream: Upstream) -> None:
-        for rpc in descriptors.rpcs(self._registry, service, self.refusals):
+        read = descriptors.rpcs(self._registry, service, self.refusals, self._method_option)
+        for rpc in read:
             bindings = tuple(each for each in rpc.bindings if self._can_serve(rpc, each))
             if bindings:
                 self.served.append((replace(rpc, bindings=bindings), upstream))
@@ -150,7 +160,7 @@ def application(
         UpstreamError: The target of an upstream is malformed.
     """
     shared = Shared(
-        Channels(config.channel_options, config.resolve, answer_bytes=config.limits.answer_bytes),
+        _channels(api, config),
         MessageForms(
             api.registry,
             ignore_unknown=config.ignore_unknown,
@@ -176,6 +186,14 @@ def application(
         cors=Cors(config.origins, allowed=headers.read, exposed=(*PASSED_OUT, REQUEST_ID)),
         site=StaticSite(config.static) if config.static else None,
         meter=RequestMeter(meter),
+    )
+
+
+def _channels(api: Api, config: GatewayConfig) -> Channels:
+    safe_methods = [rpc.path for rpc in api.rpcs if rpc.is_safe]
+    answer_bytes = config.limits.answer_bytes
+    return Channels(
+        channel_options(safe_methods, sends_pings=config.sends_pings, answer_bytes=answer_bytes)
     )
 
 

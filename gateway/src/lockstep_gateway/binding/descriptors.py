@@ -31,7 +31,6 @@ from protobuf import (
 from protobuf.wkt import FileDescriptorSet
 
 HTTP_RULE: Final = "google.api.http"
-METHOD_RULE: Final = "lockstep.options.v1.method"
 HTTP_BODY: Final = "google.api.HttpBody"
 STATUS: Final = "google.rpc.Status"
 WHOLE: Final = "*"
@@ -159,7 +158,10 @@ def services(registry: Registry) -> list[DescService]:
 
 
 def rpcs(
-    registry: Registry, service: DescService, refusals: Refusals | None = None
+    registry: Registry,
+    service: DescService,
+    refusals: Refusals | None = None,
+    method_option: str = "",
 ) -> Iterator[Rpc]:
     """Yield the methods of a service that have an HTTP rule.
 
@@ -167,6 +169,7 @@ def rpcs(
         registry: The descriptors.
         service: The service.
         refusals: Takes the rules that are invalid, or that the gateway does not support.
+        method_option: The full name of the option that holds the rule of a method.
 
     Raises:
         DescriptorError: There is such a rule, and nothing takes it.
@@ -176,7 +179,7 @@ def rpcs(
         http = _option(registry, method, HTTP_RULE)
         if http is None:
             continue
-        rpc = Rpc(method, _method_rule(_option(registry, method, METHOD_RULE)), ())
+        rpc = Rpc(method, _method_rule(_option(registry, method, method_option)), ())
         try:
             _refuse_unsupported(rpc)
         except ValueError as error:

@@ -44,7 +44,7 @@ HTTP: Final = "http"
 CLOSE: Final = {"connection": "close"}
 GRPC_TYPE: Final = "application/grpc"
 
-log = structlog.get_logger("lockstep.gateway")
+log = structlog.get_logger("gateway")
 
 
 @dataclass(slots=True)

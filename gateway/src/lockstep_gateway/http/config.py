@@ -12,9 +12,6 @@ ANSWER_BYTES: Final = 8 * 1024 * 1024
 
 ChannelOptions = Sequence[tuple[str, int | str]]
 
-Resolve = Callable[[str], str]
-"""Turns the target of an upstream into one that gRPC understands. Raises ValueError."""
-
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -111,8 +108,7 @@ class GatewayConfig:
         api_info: The facts that the document of the API tells.
         limits: The limits of requests.
         head_limits: The limits of the heads of requests.
-        channel_options: The gRPC options of every channel.
-        resolve: The resolver of upstreams' targets.
+        sends_pings: Whether all upstreams are known to allow pings.
     """
 
     server: ServerConfig
@@ -128,5 +124,4 @@ class GatewayConfig:
     api_info: ApiInfo
     limits: Limits
     head_limits: HeadLimits
-    channel_options: ChannelOptions
-    resolve: Resolve
+    sends_pings: bool

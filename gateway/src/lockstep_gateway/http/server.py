@@ -25,7 +25,7 @@ SETTLE_SECONDS: Final = 1.0
 HANDSHAKE_SECONDS: Final = 11.0
 """A second more than granian gives to a TLS handshake."""
 
-log = structlog.get_logger("lockstep.gateway")
+log = structlog.get_logger("gateway")
 
 
 def listen(host: str, port: int) -> socket.socket:

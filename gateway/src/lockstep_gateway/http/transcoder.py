@@ -30,7 +30,7 @@ IN_THREAD_ABOVE_BYTES: Final = 64 * 1024
 """Larger bodies may take more than 10 ms to read, too long for the event loop."""
 
 
-log = structlog.get_logger("lockstep.gateway")
+log = structlog.get_logger("gateway")
 
 
 @dataclass(frozen=True, slots=True)

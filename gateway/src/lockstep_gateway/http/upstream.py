@@ -11,16 +11,14 @@ from typing import Final, Protocol
 
 import grpc
 from cryptography import x509
-from lockstep_gateway.http.config import ANSWER_BYTES, ChannelOptions, Resolve
+from lockstep_gateway.http.channels import resolve
+from lockstep_gateway.http.config import ChannelOptions
 
 HEALTH_SECONDS: Final = 2.0
 SERVING: Final = "SERVING"
 UNAVAILABLE: Final = "UNAVAILABLE"
 CONNECTING: Final = (grpc.ChannelConnectivity.IDLE, grpc.ChannelConnectivity.CONNECTING)
 SYSTEM_CA: Final = "system"
-RECEIVE_OPTION: Final = "grpc.max_receive_message_length"
-RECEIVE_TIMES: Final = 4
-"""gRPC says the same of an answer above the limit as of a quota, so its own limit is far away."""
 
 Metadata = list[tuple[str, str]]
 
@@ -113,20 +111,10 @@ class Channels:
 
     Args:
         options: The gRPC options of every channel.
-        resolve: The resolver of targets; the default keeps them as they are.
-        answer_bytes: The largest answer. The caller checks it; a channel only takes far more.
     """
 
-    def __init__(
-        self,
-        options: ChannelOptions = (),
-        resolve: Resolve = str,
-        *,
-        answer_bytes: int = ANSWER_BYTES,
-    ) -> None:
-        receive = (RECEIVE_OPTION, RECEIVE_TIMES * answer_bytes)
-        self._options = [*(each for each in options if each[0] != RECEIVE_OPTION), receive]
-        self._resolve = resolve
+    def __init__(self, options: ChannelOptions = ()) -> None:
+        self._options = list(options)
         self._channels: dict[Upstream, grpc.aio.Channel] = {}
         self._targets: dict[Upstream, str] = {}
         self._methods: list[_Method] = []
@@ -137,10 +125,8 @@ class Channels:
         Raises:
             UpstreamError: The upstream's target is malformed.
         """
-        try:
-            self._targets[upstream] = self._resolve(upstream.target)
-        except ValueError as error:
-            raise UpstreamError(f"{upstream.name}: {error}") from None
+        if upstream not in self._targets:
+            self._targets[upstream] = _resolved(upstream)
         method = _Method(lambda: self._channel(upstream), path)
         self._methods.append(method)
         return method
@@ -167,14 +153,9 @@ class Channels:
     def _channel(self, upstream: Upstream) -> grpc.aio.Channel:
         channel = self._channels.get(upstream)
         if channel is None:
-            channel = self._channels[upstream] = self._open(upstream)
+            target = self._targets[upstream]
+            channel = self._channels[upstream] = _open(target, upstream.tls, self._options)
         return channel
-
-    def _open(self, upstream: Upstream) -> grpc.aio.Channel:
-        target = self._targets[upstream]
-        if upstream.tls is None:
-            return grpc.aio.insecure_channel(target, self._options)
-        return grpc.aio.secure_channel(target, upstream.tls, self._options)
 
     async def _health(self, upstream: Upstream) -> str:
         """Return SERVING if calls can be made: gRPC itself watches the health of the servers.
@@ -189,6 +170,30 @@ class Channels:
                     await channel.wait_for_state_change(state)
                     state = channel.get_state(try_to_connect=True)
         return SERVING if state is grpc.ChannelConnectivity.READY else UNAVAILABLE
+
+
+def open_channel(upstream: Upstream, options: ChannelOptions) -> grpc.aio.Channel:
+    """Open a channel to an upstream.
+
+    Raises:
+        UpstreamError: The target is malformed.
+    """
+    return _open(_resolved(upstream), upstream.tls, options)
+
+
+def _open(
+    target: str, tls: grpc.ChannelCredentials | None, options: ChannelOptions
+) -> grpc.aio.Channel:
+    if tls is None:
+        return grpc.aio.insecure_channel(target, options)
+    return grpc.aio.secure_channel(target, tls, options)
+
+
+def _resolved(upstream: Upstream) -> str:
+    try:
+        return resolve(upstream.target)
+    except ValueError as error:
+        raise UpstreamError(f"{upstream.name}: {error}") from None
 
 
 class _Method:
