@@ -68,9 +68,14 @@ class Violations:
             self.violations.extend(error.violations)
             return NIL
 
-    def user_id(self, value: str, field: str, *, me: UUID) -> UUID:
-        """Check the id of a user; `me` stands for the caller's own."""
-        return me if value == "me" else self.uuid(value, field)
+    def user_id(self, value: str, field: str, *, me: UUID | None) -> UUID:
+        """Check the id of a user; `me` stands for the caller's own, which a service lacks."""
+        if value != "me":
+            return self.uuid(value, field)
+        if me is None:
+            self.add(field, "must be an id: only a user can be `me`")
+            return NIL
+        return me
 
     def at_least(self, least: int, value: int, field: str) -> int:
         """Check that a number is at least `least`."""

@@ -238,8 +238,8 @@ class AuthServicer:
     async def GetUser(self, request: auth_pb.GetUserRequest, call: Call) -> auth_pb.User:
         """Get a user."""
         with Violations() as v:
-            user_id = v.user_id(request.user_id, "user_id", me=call.user.id)
-        return user_message(await self.get_user(caller=call.user, user_id=user_id))
+            user_id = v.user_id(request.user_id, "user_id", me=call.caller.own_id)
+        return user_message(await self.get_user(caller=call.caller, user_id=user_id))
 
     async def ListUsers(
         self, request: auth_pb.ListUsersRequest, call: Call
@@ -256,7 +256,7 @@ class AuthServicer:
         with Violations() as v:
             user_id = v.uuid(request.user_id, "user_id")
         user = await self.disable_user(
-            caller=call.user, user_id=user_id, client_ip=client_ip_of(call)
+            caller=call.caller, user_id=user_id, client_ip=client_ip_of(call)
         )
         return user_message(user)
 
@@ -265,7 +265,7 @@ class AuthServicer:
         with Violations() as v:
             user_id = v.uuid(request.user_id, "user_id")
         user = await self.enable_user(
-            caller=call.user, user_id=user_id, client_ip=client_ip_of(call)
+            caller=call.caller, user_id=user_id, client_ip=client_ip_of(call)
         )
         return user_message(user)
 
@@ -274,8 +274,8 @@ class AuthServicer:
     ) -> auth_pb.DeleteUserResponse:
         """Erase an account."""
         with Violations() as v:
-            user_id = v.user_id(request.user_id, "user_id", me=call.user.id)
-        await self.delete_user(caller=call.user, user_id=user_id, client_ip=client_ip_of(call))
+            user_id = v.user_id(request.user_id, "user_id", me=call.caller.own_id)
+        await self.delete_user(caller=call.caller, user_id=user_id, client_ip=client_ip_of(call))
         return auth_pb.DeleteUserResponse()
 
     async def PromoteUser(self, request: auth_pb.PromoteUserRequest, call: Call) -> auth_pb.User:

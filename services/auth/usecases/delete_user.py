@@ -30,9 +30,7 @@ class DeleteUser:
     requests: Requests
     audit: Audit
 
-    async def __call__(
-        self, *, caller: call.UserPrincipal, user_id: UUID, client_ip: str | None
-    ) -> None:
+    async def __call__(self, *, caller: call.Caller, user_id: UUID, client_ip: str | None) -> None:
         """Erase an account; while it is being erased a repeat waits with the first.
 
         Raises:
@@ -54,7 +52,7 @@ class DeleteUser:
         await self.requests.run_once(ACCOUNT_DELETION, UserRowKey(user_id), prepare)
 
     def _deletion(
-        self, user: User, caller: call.UserPrincipal, client_ip: str | None
+        self, user: User, caller: call.Caller, client_ip: str | None
     ) -> NewSaga[DeletionPayload, Nothing]:
         async def begin(tx: Transaction, _saga_id: UUID) -> None:
             now = await accounts.lock(tx, user.id)
@@ -65,7 +63,7 @@ class DeleteUser:
             # The sessions live until Commerce can no longer refuse.
             await end_opened(tx, user.id, sessions=False)
             await self.audit.write(
-                tx, Event.USER_DELETED, user_id=user.id, actor=caller.id, client_ip=client_ip
+                tx, Event.USER_DELETED, user_id=user.id, actor=caller.actor, client_ip=client_ip
             )
 
         payload = DeletionPayload(user.status)

@@ -27,9 +27,7 @@ class DisableUser:
     forward_only: ForwardOnlySagas
     audit: Audit
 
-    async def __call__(
-        self, *, caller: call.UserPrincipal, user_id: UUID, client_ip: str | None
-    ) -> User:
+    async def __call__(self, *, caller: call.Caller, user_id: UUID, client_ip: str | None) -> User:
         """Disable an account; a repeat changes nothing.
 
         Raises:
@@ -51,7 +49,7 @@ class DisableUser:
             await accounts.set_status(tx, user_id, Status.DISABLED)
             await end_opened(tx, user_id)
             await self.audit.write(
-                tx, Event.USER_ARCHIVED, user_id=user_id, actor=caller.id, client_ip=client_ip
+                tx, Event.USER_ARCHIVED, user_id=user_id, actor=caller.actor, client_ip=client_ip
             )
 
         await self.forward_only.run(

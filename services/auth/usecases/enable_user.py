@@ -25,9 +25,7 @@ class EnableUser:
     forward_only: ForwardOnlySagas
     audit: Audit
 
-    async def __call__(
-        self, *, caller: call.UserPrincipal, user_id: UUID, client_ip: str | None
-    ) -> User:
+    async def __call__(self, *, caller: call.Caller, user_id: UUID, client_ip: str | None) -> User:
         """Enable an account; a repeat changes nothing.
 
         Raises:
@@ -45,7 +43,7 @@ class EnableUser:
                 return
             await accounts.set_status(tx, user_id, Status.ACTIVE)
             await self.audit.write(
-                tx, Event.USER_UPDATED, user_id=user_id, actor=caller.id, client_ip=client_ip
+                tx, Event.USER_UPDATED, user_id=user_id, actor=caller.actor, client_ip=client_ip
             )
 
         await self.forward_only.run(

@@ -19,7 +19,7 @@ class GetUser:
 
     database: Database
 
-    async def __call__(self, *, caller: call.UserPrincipal, user_id: UUID) -> User:
+    async def __call__(self, *, caller: call.Caller, user_id: UUID) -> User:
         """Return a user.
 
         Raises:

@@ -9,33 +9,34 @@ from uuid import UUID
 from services.commerce.model import PRODUCT_FIELDS, Product, ProductFields
 from services.common.vocabulary import Role
 from services.kernel.errors import Forbidden
-from services.kernel.rpc.call import UserPrincipal
+from services.kernel.rpc.call import Caller, UserPrincipal
 
 
 @dataclass(frozen=True, slots=True)
 class Seller:
-    """A user who may have products.
+    """A user, or a service, that may have products.
 
     A servicer makes one before it checks a request: a permission comes first (AIP-211).
 
     Attributes:
-        user_id: The user.
-        is_admin: Whether the user may change every product, and makes first-party ones.
+        user_id: The user; None for a service.
+        is_admin: Whether the seller may change every product, and makes first-party ones.
     """
 
-    user_id: UUID
+    user_id: UUID | None
     is_admin: bool
 
     @classmethod
-    def of(cls, user: UserPrincipal) -> Seller:
-        """Return a user as a seller.
+    def of(cls, caller: Caller) -> Seller:
+        """Return a caller as a seller.
 
         Raises:
             Forbidden: The user is neither an administrator nor a brand.
         """
-        if not user.is_admin and user.role != Role.BRAND:
+        is_brand = isinstance(caller, UserPrincipal) and caller.role == Role.BRAND
+        if not is_brand and not caller.acts_for_all:
             raise Forbidden("Only administrators and brands have products.")
-        return cls(user.id, user.is_admin)
+        return cls(caller.own_id, caller.acts_for_all)
 
     @property
     def seller_id(self) -> UUID | None:

@@ -58,7 +58,7 @@ class CatalogServicer:
                 request.description, "description", max_length=DESCRIPTION_MAX, multiline=True
             )
         category = await self.create_category(
-            user_id=call.user.id,
+            user_id=call.caller.own_id,
             name=name,
             description=description or "",
             key=self.request_keys.of(call),
@@ -79,7 +79,7 @@ class CatalogServicer:
         self, request: catalog_pb.CreateProductRequest, call: Call
     ) -> catalog_pb.Product:
         """Create a product."""
-        seller = Seller.of(call.user)
+        seller = Seller.of(call.caller)
         with Violations() as v:
             fields = self.messages.product_fields(v, request.product, "product")
         product = await self.create_product(
@@ -91,7 +91,7 @@ class CatalogServicer:
         self, request: catalog_pb.UpdateProductRequest, call: Call
     ) -> catalog_pb.Product:
         """Change a product."""
-        seller = Seller.of(call.user)
+        seller = Seller.of(call.caller)
         with Violations() as v:
             product_id = v.uuid(request.product.id, "product.id")
             changes = self.messages.product_changes(v, request)
@@ -104,7 +104,7 @@ class CatalogServicer:
         self, request: catalog_pb.AdjustStockRequest, call: Call
     ) -> catalog_pb.Product:
         """Change the stock of a product by a number."""
-        seller = Seller.of(call.user)
+        seller = Seller.of(call.caller)
         with Violations() as v:
             product_id = v.uuid(request.product_id, "product_id")
             if not request.delta:
@@ -121,7 +121,7 @@ class CatalogServicer:
         self, request: catalog_pb.DeleteProductRequest, call: Call
     ) -> catalog_pb.DeleteProductResponse:
         """Take a product out of the catalog."""
-        seller = Seller.of(call.user)
+        seller = Seller.of(call.caller)
         with Violations() as v:
             product_id = v.uuid(request.product_id, "product_id")
         await self.delete_product(seller=seller, product_id=product_id, etag=request.etag)
@@ -141,7 +141,7 @@ class CatalogServicer:
             if sum(each.text_bytes for each in fields) > BATCH_TEXT_BYTES_MAX:
                 v.add("products", "must have at most 3 MiB of text together")
         products = await self.batch_create_products(
-            user_id=call.user.id, fields=fields, key=self.request_keys.of(call)
+            user_id=call.caller.own_id, fields=fields, key=self.request_keys.of(call)
         )
         return catalog_pb.BatchCreateProductsResponse(
             products=[self.messages.product(product) for product in products]

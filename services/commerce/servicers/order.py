@@ -51,7 +51,7 @@ class OrderServicer:
         """Get an order."""
         with Violations() as v:
             order_id = v.uuid(request.order_id, "order_id")
-        order = await self.get_order(caller=call.user, order_id=order_id)
+        order = await self.get_order(caller=call.caller, order_id=order_id)
         return self.messages.order(order)
 
     async def ListOrders(
@@ -59,10 +59,10 @@ class OrderServicer:
     ) -> order_pb.ListOrdersResponse:
         """List orders."""
         with Violations() as v:
-            user_id = v.user_id(request.user_id or "me", "user_id", me=call.user.id)
+            user_id = v.user_id(request.user_id or "me", "user_id", me=call.caller.own_id)
             limit = page_size(request.page_size)
         found = await self.list_orders(
-            caller=call.user, user_id=user_id, limit=limit, token=request.page_token
+            caller=call.caller, user_id=user_id, limit=limit, token=request.page_token
         )
         orders, token = found.written(self.messages.order)
         return order_pb.ListOrdersResponse(orders=orders, next_page_token=token)
@@ -72,7 +72,7 @@ class OrderServicer:
         key = self.request_keys.of(call)
         with Violations() as v:
             order_id = v.uuid(request.order_id, "order_id")
-        order = await self.cancel_order(caller=call.user, order_id=order_id, key=key)
+        order = await self.cancel_order(caller=call.caller, order_id=order_id, key=key)
         return self.messages.order(order)
 
     async def ForgetUser(

@@ -46,12 +46,16 @@ _MAKE = Statement(
 _DELETE = Statement(delete(USERS).where(_BY_ID), ByUser, NoRow)
 
 
-async def lock(tx: Transaction, user_id: UUID) -> None:
+async def lock(tx: Transaction, user_id: UUID | None) -> None:
     """Lock a user until the transaction ends, before it writes something of that user.
+
+    Without a user, because a service acts, there is nothing to lock.
 
     Raises:
         SessionEnded: The account was deleted, and the token outlived it.
     """
+    if user_id is None:
+        return
     # A forgotten user has no row, so only a new row needs the look for a tombstone. It is a
     # statement of its own: the one before may have waited for the forgetting.
     if not await lock_any(tx, user_id) and await FORGETTING.is_forgotten(tx, user_id):

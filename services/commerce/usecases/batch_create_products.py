@@ -28,7 +28,7 @@ class BatchCreateProducts:
     totals: Totals
 
     async def __call__(
-        self, *, user_id: UUID, fields: Sequence[ProductFields], key: RequestKey | None
+        self, *, user_id: UUID | None, fields: Sequence[ProductFields], key: RequestKey | None
     ) -> list[Product]:
         """Create products and return them in this order.
 

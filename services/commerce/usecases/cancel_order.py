@@ -18,7 +18,7 @@ from services.kernel.errors import (
     RequestInProgress,
     SessionEnded,
 )
-from services.kernel.rpc.call import UserPrincipal
+from services.kernel.rpc.call import Caller
 from services.kernel.sagas import idempotency
 from services.kernel.sagas.idempotency import EarlierRequest, RequestKey
 from services.kernel.sagas.model import NewSaga
@@ -32,9 +32,7 @@ class CancelOrder:
     requests: Requests
     get_order: GetOrder
 
-    async def __call__(
-        self, *, caller: UserPrincipal, order_id: UUID, key: RequestKey | None
-    ) -> Order:
+    async def __call__(self, *, caller: Caller, order_id: UUID, key: RequestKey | None) -> Order:
         """Cancel an order and return it; a cancelled order stays cancelled.
 
         Raises:
@@ -104,13 +102,13 @@ class OrderRowKey:
         return order
 
 
-async def _lock_buyer(buyer_id: UUID | None, caller: UserPrincipal, tx: Transaction) -> None:
+async def _lock_buyer(buyer_id: UUID | None, caller: Caller, tx: Transaction) -> None:
     if buyer_id is None:  # forgotten: only an administrator can see the order
         return
     try:
         await users.lock(tx, buyer_id)
     except SessionEnded:
-        if buyer_id == caller.id:
+        if buyer_id == caller.own_id:
             raise
         raise EtagMismatch from None  # an administrator's session goes on
 

@@ -25,7 +25,7 @@ class CreateCategory:
     database: Database
 
     async def __call__(
-        self, *, user_id: UUID, name: str, description: str, key: RequestKey | None
+        self, *, user_id: UUID | None, name: str, description: str, key: RequestKey | None
     ) -> Category:
         """Create a category and return it.
 

@@ -10,7 +10,7 @@ from services.commerce.model import Order
 from services.commerce.store import orders
 from services.kernel.db.database import Database
 from services.kernel.errors import Forbidden
-from services.kernel.rpc.call import UserPrincipal
+from services.kernel.rpc.call import Caller
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,7 @@ class GetOrder:
 
     database: Database
 
-    async def __call__(self, *, caller: UserPrincipal, order_id: UUID) -> Order:
+    async def __call__(self, *, caller: Caller, order_id: UUID) -> Order:
         """Return an order.
 
         Raises:
@@ -29,6 +29,6 @@ class GetOrder:
         order = await orders.get(self.database, order_id)
         if order is None:
             raise OrderNotFound
-        if order.user_id != caller.id and not caller.is_admin:
+        if order.user_id != caller.own_id and not caller.acts_for_all:
             raise Forbidden
         return order

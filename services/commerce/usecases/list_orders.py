@@ -10,7 +10,7 @@ from services.commerce.store import orders
 from services.kernel.db.database import Database
 from services.kernel.paging import PageRows, PageTokens
 from services.kernel.rpc.access import require_own
-from services.kernel.rpc.call import UserPrincipal
+from services.kernel.rpc.call import Caller
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,7 @@ class ListOrders:
     tokens: PageTokens
 
     async def __call__(
-        self, *, caller: UserPrincipal, user_id: UUID, limit: int, token: str
+        self, *, caller: Caller, user_id: UUID, limit: int, token: str
     ) -> PageRows[Order]:
         """Return the orders of a page.
 

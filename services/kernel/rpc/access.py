@@ -21,6 +21,7 @@ from services.kernel.errors import Forbidden, InvalidField, InvalidToken, Sessio
 from services.kernel.rpc.call import (
     ADMIN,
     Call,
+    Caller,
     Handler,
     Method,
     Principal,
@@ -157,13 +158,13 @@ class Access:
         return UserPrincipal(id=claims.user_id, session_id=claims.session_id, role=session.role)
 
 
-def require_own(user_id: UUID, caller: UserPrincipal) -> None:
+def require_own(user_id: UUID, caller: Caller) -> None:
     """Refuse a user who is neither the one with this id nor an administrator.
 
     Raises:
         Forbidden: The id is another user's.
     """
-    if user_id != caller.id and not caller.is_admin:
+    if user_id != caller.own_id and not caller.acts_for_all:
         raise Forbidden
 
 

@@ -13,6 +13,8 @@ from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 from lockstep.options.v1 import options_pb2 as options_pb
 
+from services.kernel.errors import Forbidden
+
 ADMIN = "admin"
 USER_SCOPE = "user:"
 """Begins the scope of a user's idempotency keys, before the id."""
@@ -37,15 +39,49 @@ class UserPrincipal:
         """Whether the user is an administrator."""
         return self.role == ADMIN
 
+    @property
+    def own_id(self) -> UUID:
+        """The user whose data the caller owns."""
+        return self.id
+
+    @property
+    def acts_for_all(self) -> bool:
+        """Whether the caller may act on the data of every user."""
+        return self.is_admin
+
+    @property
+    def actor(self) -> str:
+        """The name of the caller in the audit log."""
+        return str(self.id)
+
 
 @dataclass(frozen=True, slots=True)
 class ServicePrincipal:
-    """A service, proven by a token that it signed with its own key."""
+    """A service, proven by a token that it signed with its own key.
+
+    A method admits only the services that it names, and each of them acts for all users.
+    """
 
     name: str
 
+    @property
+    def own_id(self) -> None:
+        """None: a service owns no user's data."""
+        return
 
-Principal = UserPrincipal | ServicePrincipal | None
+    @property
+    def acts_for_all(self) -> bool:
+        """Whether the caller may act on the data of every user."""
+        return True
+
+    @property
+    def actor(self) -> str:
+        """The name of the caller in the audit log."""
+        return self.name
+
+
+Caller = UserPrincipal | ServicePrincipal
+Principal = Caller | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,8 +159,20 @@ class Call:
 
     @property
     def user(self) -> UserPrincipal:
-        """The calling user; only for methods that need one."""
+        """The calling user; only for methods that need one.
+
+        Raises:
+            Forbidden: A service calls, and the method is about the caller's own data.
+        """
+        if isinstance(self.principal, ServicePrincipal):
+            raise Forbidden("Only a user can call this method.")
         assert isinstance(self.principal, UserPrincipal)
+        return self.principal
+
+    @property
+    def caller(self) -> Caller:
+        """The caller, a user or a service; only for methods that need a principal."""
+        assert self.principal is not None
         return self.principal
 
     @property
@@ -136,9 +184,7 @@ class Call:
     @property
     def actor(self) -> str:
         """The name of the caller in the audit log; only for methods that need a principal."""
-        if isinstance(self.principal, ServicePrincipal):
-            return self.principal.name
-        return str(self.user.id)
+        return self.caller.actor
 
     @property
     def scope(self) -> str:

@@ -95,18 +95,18 @@ class ProfileServicer:
     ) -> profile_pb.Profile:
         """Get a profile."""
         with Violations() as v:
-            user_id = v.user_id(request.user_id, "user_id", me=call.user.id)
-        return profile_message(await self.get_profile(caller=call.user, user_id=user_id))
+            user_id = v.user_id(request.user_id, "user_id", me=call.caller.own_id)
+        return profile_message(await self.get_profile(caller=call.caller, user_id=user_id))
 
     async def UpdateProfile(
         self, request: profile_pb.UpdateProfileRequest, call: Call
     ) -> profile_pb.Profile:
         """Change a profile."""
         with Violations() as v:
-            user_id = v.user_id(request.profile.user_id, "profile.user_id", me=call.user.id)
+            user_id = v.user_id(request.profile.user_id, "profile.user_id", me=call.caller.own_id)
             changes = _changes(v, request, "profile", fields.PROFILE, identity="user_id")
         profile = await self.update_profile(
-            caller=call.user, user_id=user_id, changes=changes, etag=request.profile.etag
+            caller=call.caller, user_id=user_id, changes=changes, etag=request.profile.etag
         )
         return profile_message(profile)
 

@@ -46,8 +46,8 @@ class WalletServicer:
     async def GetWallet(self, request: wallet_pb.GetWalletRequest, call: Call) -> wallet_pb.Wallet:
         """Get a wallet."""
         with Violations() as v:
-            user_id = v.user_id(request.user_id, "user_id", me=call.user.id)
-        wallet = await self.get_wallet(caller=call.user, user_id=user_id)
+            user_id = v.user_id(request.user_id, "user_id", me=call.caller.own_id)
+        wallet = await self.get_wallet(caller=call.caller, user_id=user_id)
         return self._wallet_message(wallet)
 
     async def ListWalletTransfers(
@@ -55,10 +55,10 @@ class WalletServicer:
     ) -> wallet_pb.ListWalletTransfersResponse:
         """List the transfers of a wallet."""
         with Violations() as v:
-            user_id = v.user_id(request.user_id, "user_id", me=call.user.id)
+            user_id = v.user_id(request.user_id, "user_id", me=call.caller.own_id)
             limit = page_size(request.page_size)
         found, next_token = await self.list_wallet_transfers(
-            caller=call.user, user_id=user_id, limit=limit, token=request.page_token
+            caller=call.caller, user_id=user_id, limit=limit, token=request.page_token
         )
         return wallet_pb.ListWalletTransfersResponse(
             transfers=map(self._transfer_message, found), next_page_token=next_token
@@ -72,7 +72,7 @@ class WalletServicer:
             new = NewTransfer(
                 id=v.uuid(request.transfer_id, "transfer_id"),
                 kind=TransferKind.TOP_UP,
-                user_id=v.user_id(request.user_id, "user_id", me=call.user.id),
+                user_id=v.user_id(request.user_id, "user_id", me=call.caller.own_id),
                 amount=self._amount(v, request),
             )
         key = self.request_keys.of(call)

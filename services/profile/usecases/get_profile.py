@@ -7,7 +7,7 @@ from uuid import UUID
 
 from services.kernel.db.database import Database
 from services.kernel.rpc.access import require_own
-from services.kernel.rpc.call import UserPrincipal
+from services.kernel.rpc.call import Caller
 from services.profile.errors import ProfileNotFound
 from services.profile.model import Profile
 from services.profile.store import profiles
@@ -19,7 +19,7 @@ class GetProfile:
 
     database: Database
 
-    async def __call__(self, *, caller: UserPrincipal, user_id: UUID) -> Profile:
+    async def __call__(self, *, caller: Caller, user_id: UUID) -> Profile:
         """Return a user's profile.
 
         Raises:

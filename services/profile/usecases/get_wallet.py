@@ -7,7 +7,7 @@ from uuid import UUID
 
 from services.kernel.db.database import Database
 from services.kernel.rpc.access import require_own
-from services.kernel.rpc.call import UserPrincipal
+from services.kernel.rpc.call import Caller
 from services.profile.errors import WalletNotFound
 from services.profile.model import Wallet
 from services.profile.store import wallets
@@ -19,7 +19,7 @@ class GetWallet:
 
     database: Database
 
-    async def __call__(self, *, caller: UserPrincipal, user_id: UUID) -> Wallet:
+    async def __call__(self, *, caller: Caller, user_id: UUID) -> Wallet:
         """Return a user's wallet.
 
         Raises:

@@ -8,7 +8,7 @@ from uuid import UUID
 from services.kernel.db.database import Database
 from services.kernel.paging import PageTokens
 from services.kernel.rpc.access import require_own
-from services.kernel.rpc.call import UserPrincipal
+from services.kernel.rpc.call import Caller
 from services.profile.errors import WalletNotFound
 from services.profile.model import Transfer
 from services.profile.store import transfers, wallets
@@ -22,7 +22,7 @@ class ListWalletTransfers:
     tokens: PageTokens
 
     async def __call__(
-        self, *, caller: UserPrincipal, user_id: UUID, limit: int, token: str
+        self, *, caller: Caller, user_id: UUID, limit: int, token: str
     ) -> tuple[list[Transfer], str]:
         """Return a page and the token of the next one, empty on the last.
 

@@ -10,7 +10,7 @@ from uuid import UUID
 from services.kernel.db.database import Database, Transaction
 from services.kernel.errors import EtagMismatch
 from services.kernel.rpc.access import require_own
-from services.kernel.rpc.call import UserPrincipal
+from services.kernel.rpc.call import Caller
 from services.profile.errors import ProfileNotFound
 from services.profile.model import Profile, display_name
 from services.profile.store import profiles
@@ -23,12 +23,12 @@ class UpdateProfile:
     database: Database
 
     async def __call__(
-        self, *, caller: UserPrincipal, user_id: UUID, changes: Mapping[str, Any], etag: str = ""
+        self, *, caller: Caller, user_id: UUID, changes: Mapping[str, Any], etag: str = ""
     ) -> Profile:
         """Change a profile and return it; write nothing when nothing differs.
 
         Args:
-            caller: The user who wants the change.
+            caller: The user or service that wants the change.
             user_id: The owner of the profile.
             changes: The fields with their new values; None takes a value away.
             etag: The etag that the profile must have, unless it is empty.
