@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import math
 import time
 from collections.abc import Coroutine
@@ -19,6 +18,7 @@ from lockstep.auth.v1 import auth_service_pb2_grpc as auth_grpc
 from lockstep_clients.errors import LockstepError
 
 from services.common.errors import AuthUnavailable
+from services.kernel.rpc import tracing
 from services.kernel.rpc.access import Session, SessionChecker, VerificationKeys
 
 T = TypeVar("T")
@@ -137,8 +137,8 @@ def _session(answer: auth_pb.CheckSessionResponse) -> Session:
 
 
 def _shared(question: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-    """Ask once for all waiting calls; a context of its own keeps their deadlines away."""
-    return asyncio.get_running_loop().create_task(question, context=contextvars.Context())
+    """Ask once for all waiting calls, with the ids of the first and without its deadline."""
+    return asyncio.get_running_loop().create_task(question, context=tracing.detached())
 
 
 def _public_key(key: auth_pb.Jwk) -> EllipticCurvePublicKey:

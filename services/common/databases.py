@@ -7,8 +7,11 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 
+from opentelemetry.trace import Tracer
+
 from services.kernel.db.database import Database, Observer
 from services.kernel.db.limits import LIMITS, SessionRules
+from services.kernel.db.traced import TracedDatabase
 
 BACKGROUND_CONNECTIONS: Final = 3
 LEASE_CONNECTIONS: Final = 1
@@ -57,6 +60,7 @@ def pools(
     observer: Observer | None = None,
     has_background: bool = False,
     has_public_reads: bool = False,
+    tracer: Tracer | None = None,
 ) -> Pools:
     """Return the pools of a service.
 
@@ -69,8 +73,10 @@ def pools(
         observer: The observer of the databases.
         has_background: Whether work in the background, and leases, have connections of their own.
         has_public_reads: Whether reads of strangers have connections of their own.
+        tracer: Makes spans of transactions; None: there are none.
     """
-    opening = partial(Database, url, name=name, observer=observer, rules=rules)
+    traced = Database if tracer is None else partial(TracedDatabase, tracer=tracer)
+    opening = partial(traced, url, name=name, observer=observer, rules=rules)
     requests = opening(connections=connections, options=options)
     # A pooler's sessions have the limits of the role: they cannot have shorter ones.
     limits = LIMITS if rules.is_pooled else PUBLIC_LIMITS

@@ -48,6 +48,7 @@ from services.kernel.signals import until_stopped
 from services.kernel.telemetry.loop_lag import LoopLag
 from services.kernel.telemetry.management import managed
 from services.kernel.telemetry.metrics import NO_METER, Telemetry, TelemetryError
+from services.kernel.telemetry.spans import Tracers, own_tracer
 
 # These services pass on calls of clients, and may name a client's IP.
 PROXIES = frozenset({"gateway"})
@@ -82,6 +83,7 @@ class ServiceParts:
         sleep: Waits for a number of seconds.
         poll_seconds: The pause between two looks for sagas that are due.
         meter: Creates the metrics.
+        tracers: Make spans; None: there are none.
     """
 
     keys: KeyRing
@@ -94,6 +96,7 @@ class ServiceParts:
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     poll_seconds: float = POLL_SECONDS
     meter: Meter = NO_METER
+    tracers: Tracers | None = None
 
     @property
     def page_tokens(self) -> PageTokens:
@@ -116,6 +119,7 @@ class ServiceParts:
             sleep=self.sleep,
             poll_seconds=self.poll_seconds,
             meter=self.meter,
+            tracer=own_tracer(self.tracers),
         )
 
 
@@ -194,8 +198,8 @@ async def running(
         DatabaseUnfit: The service cannot work with the server of its database.
     """
     keys = KeyRing.load(settings.keys, frame.name)
-    databases = _pools(frame, settings, observer)
     telemetry = Telemetry(frame.name, instance=process_name(frame.name))
+    databases = _pools(frame, settings, observer, telemetry)
     async with AsyncExitStack() as stack:
         stack.callback(telemetry.close)
         metrics_port = settings.metrics_port(frame.name) if listen_on is None else 0
@@ -205,7 +209,7 @@ async def running(
         await databases.requests.require()
         await stack.enter_async_context(opened(*databases.by_name().values()))
         channel = _opener(frame, keys, stack, telemetry.meter)
-        parts = _parts(frame, keys, databases, channel, telemetry.meter)
+        parts = _parts(frame, keys, databases, channel, telemetry)
         composition = compose(parts)
         stack.callback(_call_all, composition.closing)
         server = _server(frame, settings, parts, composition)
@@ -276,7 +280,7 @@ def _parts(
     keys: KeyRing,
     databases: Pools,
     channel: Callable[[str], grpc.aio.Channel],
-    meter: Meter,
+    telemetry: Telemetry,
 ) -> ServiceParts:
     return ServiceParts(
         keys=keys,
@@ -286,11 +290,14 @@ def _parts(
         public=databases.public,
         channel=channel,
         owner=process_name(frame.name),
-        meter=meter,
+        meter=telemetry.meter,
+        tracers=telemetry.tracers,
     )
 
 
-def _pools(frame: Frame, settings: CommonSettings, observer: Observer | None) -> Pools:
+def _pools(
+    frame: Frame, settings: CommonSettings, observer: Observer | None, telemetry: Telemetry
+) -> Pools:
     return pools(
         frame.database_url,
         name=frame.name,
@@ -300,6 +307,7 @@ def _pools(frame: Frame, settings: CommonSettings, observer: Observer | None) ->
         observer=observer,
         has_background=frame.is_coordinator,
         has_public_reads=frame.has_public_reads,
+        tracer=own_tracer(telemetry.tracers),
     )
 
 
@@ -317,6 +325,7 @@ def _server(
         probe=schema_probe(parts.database, frame.name),
         connection_seconds=settings.connection_seconds,
         meter=parts.meter,
+        tracers=parts.tracers,
     )
 
 

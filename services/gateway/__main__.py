@@ -67,7 +67,12 @@ def running(
     if management is None:
         return build.running(api, pages, config)
     return build.running(
-        api, pages, config, meter=management.meter, on_built=lambda it: management.watch(it.health)
+        api,
+        pages,
+        config,
+        meter=management.meter,
+        spans=management.spans,
+        on_built=lambda it: management.watch(it.health),
     )
 
 

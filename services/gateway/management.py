@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from typing import Final
 
 from lockstep_gateway.http.pages import Health
+from lockstep_gateway.http.spans import RequestSpans
 from opentelemetry.metrics import Meter
 
 from services.gateway.lockstep import NAME, GatewaySettings, StartError
@@ -24,13 +25,14 @@ class Management:
     """What tells of a gateway.
 
     Args:
-        telemetry: The metrics of the process.
+        telemetry: The metrics and the spans of the process.
         server: The management port; None: it is switched off.
     """
 
     def __init__(self, telemetry: Telemetry, server: ManagementServer | None) -> None:
         self._server = server
         self.meter: Final[Meter] = telemetry.meter
+        self.spans: Final = _spans(telemetry)
 
     def watch(self, health: Health) -> None:
         """Let `/readyz` answer by the health of the gateway from now on."""
@@ -70,3 +72,8 @@ async def managed(settings: GatewaySettings) -> AsyncIterator[Management]:
             port_managed(settings.metrics_host, settings.metrics_port(NAME), telemetry.registry)
         )
         yield Management(telemetry, server)
+
+
+def _spans(telemetry: Telemetry) -> RequestSpans | None:
+    tracers = telemetry.tracers
+    return None if tracers is None else RequestSpans(tracers.trusting, tracers.deciding)

@@ -31,6 +31,7 @@ from tests.bench import (
     row_lists,
     row_orders,
     row_recovery,
+    row_telemetry,
 )
 from tests.bench.lab import Lab, Row
 from tests.bench.load import LoadError
@@ -41,6 +42,7 @@ from tests.bench.stack import StackError, stack
 ROWS: dict[str, Row] = {
     "grpc": row_calls.grpc_calls,
     "rest": row_calls.rest_calls,
+    "telemetry": row_telemetry.telemetry,
     "lists": row_lists.lists,
     "contention": row_orders.contention,
     "orders": row_orders.orders,

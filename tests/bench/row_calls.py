@@ -46,8 +46,8 @@ async def grpc_calls(lab: Lab) -> list[Finding]:
                 for turn in range(rounds):
                     lab.say(f"{name} over gRPC, {turn + 1} of {rounds}")
                     await shop.reset()
-                    bare.append(await _costly(same, seconds, [nothing.pid]))
-                    own.append(await _costly(targets, seconds, pids))
+                    bare.append(await costly(same, seconds, [nothing.pid]))
+                    own.append(await costly(targets, seconds, pids))
                 findings.append(_grpc_finding(name, own, bare))
     return findings
 
@@ -180,7 +180,8 @@ async def _load(targets: list[Target], seconds: float) -> Load:
     return await apply(targets, seconds=seconds, cores=OTHER_CORES)
 
 
-async def _costly(targets: list[Target], seconds: float, pids: list[int]) -> Costly:
+async def costly(targets: list[Target], seconds: float, pids: list[int]) -> Costly:
+    """Apply a load, and measure the processor time of the processes that serve it."""
     before = processor_seconds(pids)
     load = await _load(targets, seconds)
     return Costly(load, processor_seconds(pids) - before)

@@ -175,7 +175,14 @@ CASES = (
     Case(f"{KEYS}_FREE", {"saga_id": uuid_of(6)}),
     Case(
         f"{STORE}_INSERT",
-        {"saga_id": new_id(), "kind": "new", "version": 1, "payload": JSON, "deadline": SECOND}
+        {
+            "saga_id": new_id(),
+            "kind": "new",
+            "version": 1,
+            "payload": JSON,
+            "deadline": SECOND,
+            "traceparent": None,
+        }
         | USER
         | LEASE,
     ),

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 from grpc_health.v1 import health_pb2
 from grpc_health.v1._async import HealthServicer
@@ -25,12 +26,14 @@ Labels = dict[str, str]
 
 
 @contextlib.asynccontextmanager
-async def gateway(tmp_path: Path, upstreams: Upstreams) -> AsyncIterator[tuple[Client, int]]:
+async def gateway(
+    tmp_path: Path, upstreams: Upstreams, **more: Any
+) -> AsyncIterator[tuple[Client, int]]:
     """Run a gateway with a management port; give its client and that port."""
     names = [str(each.relative_to(PROTOS)) for each in PROTOS.rglob("library.proto")]
     registry = descriptors.load(compile_protos(PROTOS, tmp_path / "set", *names))
     port = free_port()
-    settings = GatewaySettings(stop_grace_seconds=1, gateway_metrics_port=port)
+    settings = GatewaySettings(stop_grace_seconds=1, gateway_metrics_port=port, **more)
     places = {SERVICE: Upstream("library", f"127.0.0.1:{upstreams.port}")}
     async with (
         managed(settings) as management,

@@ -24,6 +24,7 @@ from lockstep_gateway.http.headers import PASSED_OUT, REQUEST_ID, HeaderPolicy
 from lockstep_gateway.http.metering import NO_METER, RequestMeter
 from lockstep_gateway.http.pages import Health, Page
 from lockstep_gateway.http.server import HttpServer, listen, serving
+from lockstep_gateway.http.spans import RequestSpans
 from lockstep_gateway.http.static import StaticSite
 from lockstep_gateway.http.transcoder import Transcoder
 from lockstep_gateway.http.upstream import Channels, Upstream
@@ -143,23 +144,8 @@ class _Found:
         return False
 
 
-def application(
-    api: Api, pages: Mapping[str, Page], config: GatewayConfig, *, meter: Meter = NO_METER
-) -> Gateway:
-    """Build a gateway as an ASGI application, which any other can mount.
-
-    It opens its channels with the lifespan, or else with the first request.
-
-    Args:
-        api: The API to serve.
-        pages: The gateway's own pages by path, without those of its health.
-        config: The configuration.
-        meter: Creates the metrics.
-
-    Raises:
-        UpstreamError: The target of an upstream is malformed.
-    """
-    shared = Shared(
+def _shared(api: Api, config: GatewayConfig) -> Shared:
+    return Shared(
         _channels(api, config),
         MessageForms(
             api.registry,
@@ -170,6 +156,31 @@ def application(
         Failures(config.error_domain, api.registry),
         config.limits.answer_bytes,
     )
+
+
+def application(
+    api: Api,
+    pages: Mapping[str, Page],
+    config: GatewayConfig,
+    *,
+    meter: Meter = NO_METER,
+    spans: RequestSpans | None = None,
+) -> Gateway:
+    """Build a gateway as an ASGI application, which any other can mount.
+
+    It opens its channels with the lifespan, or else with the first request.
+
+    Args:
+        api: The API to serve.
+        pages: The gateway's own pages by path, without those of its health.
+        config: The configuration.
+        meter: Creates the metrics.
+        spans: Makes the spans of requests; None: there are none.
+
+    Raises:
+        UpstreamError: The target of an upstream is malformed.
+    """
+    shared = _shared(api, config)
     health = Health(shared.channels, shared.failures)
     headers = HeaderPolicy(
         config.extra_headers, config.trusted_proxies, reserved=config.reserved_headers
@@ -186,6 +197,7 @@ def application(
         cors=Cors(config.origins, allowed=headers.read, exposed=(*PASSED_OUT, REQUEST_ID)),
         site=StaticSite(config.static) if config.static else None,
         meter=RequestMeter(meter),
+        spans=spans,
     )
 
 
@@ -204,6 +216,7 @@ async def running(
     config: GatewayConfig,
     *,
     meter: Meter = NO_METER,
+    spans: RequestSpans | None = None,
     on_built: Callable[[Gateway], None] = lambda _: None,
 ) -> AsyncIterator[int]:
     """Run a gateway until the context ends, then stop it in order; give its port.
@@ -213,13 +226,14 @@ async def running(
         pages: The gateway's own pages by path, without those of its health.
         config: The configuration.
         meter: Creates the metrics.
+        spans: Makes the spans of requests; None: there are none.
         on_built: Called with the gateway before it serves.
 
     Raises:
         UpstreamError: The target of an upstream is malformed.
         OSError: The port is taken or not allowed.
     """
-    gateway = application(api, pages, config, meter=meter)
+    gateway = application(api, pages, config, meter=meter, spans=spans)
     on_built(gateway)
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(gateway.channels.close)

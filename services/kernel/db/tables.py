@@ -114,6 +114,8 @@ SAGAS = Table(
     timestamp("update_time", default=True),
     # Of the kind: what the JSON of the row looks like.
     Column("version", Integer, nullable=False, server_default="1"),
+    # Of the request that began it (W3C Trace Context).
+    Column("traceparent", Text),
     CheckConstraint("state IN ('RUNNING', 'COMPENSATING', 'DONE', 'ABORTED')", name="state"),
     # For what looks at all queues, and for processes of before, which know no queues.
     Index("ix_sagas_due", "next_run_at", postgresql_where=UNFINISHED),

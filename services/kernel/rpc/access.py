@@ -120,6 +120,13 @@ class Access:
 
         return handle
 
+    def is_proven(self, call: Call) -> bool:
+        """Return whether a service makes the call, and not somebody who says so."""
+        try:
+            return self._service(call) is not None
+        except InvalidToken:
+            return False
+
     def _service(self, call: Call) -> ServicePrincipal | None:
         token = call.metadata.get("x-lockstep-service")
         return self._services.verify(token) if token else None

@@ -36,7 +36,8 @@ from services.kernel.rpc import tracing
 from services.kernel.rpc.access import Access
 from services.kernel.rpc.admission import Admission
 from services.kernel.rpc.call import Call, Handler, Method, ServicePrincipal, UserPrincipal
-from services.kernel.rpc.metering import CallMeter
+from services.kernel.rpc.metering import CallMeter, code_of
+from services.kernel.rpc.spans import CallSpans
 from services.kernel.rpc.texts import undecodable, unfit_texts
 
 Layer = Callable[[Method, Handler], Handler]
@@ -57,24 +58,25 @@ log = structlog.get_logger("lockstep.call")
 _REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
 
 
-def chain(
-    method: Method, servicer: Handler, admission: Admission, access: Access, observer: CallObserver
-) -> RpcHandler:
+def chain(method: Method, servicer: Handler, inside: Sequence[Layer]) -> RpcHandler:
     """Put the layers around a servicer's method."""
     handler = servicer
-    for layer in reversed(layers(admission, access, observer)):
+    for layer in reversed(inside):
         handler = layer(method, handler)
     return errors(method, handler)
 
 
-def layers(admission: Admission, access: Access, observer: CallObserver) -> tuple[Layer, ...]:
+def layers(
+    admission: Admission, access: Access, observer: CallObserver, spans: CallSpans | None = None
+) -> tuple[Layer, ...]:
     """Return the layers inside `errors`, in the order in which a call passes them.
 
-    `trace` precedes the observer, whose log needs the ids. The observer precedes admission and
-    access, because it must tell refusals. Admission precedes all work. The deadline precedes
-    access, which may call another service.
+    A span, if there are any, holds all that follows. `trace` precedes the observer, whose log
+    needs the ids. The observer precedes admission and access, because it must tell refusals.
+    Admission precedes all work. The deadline precedes access, which may call another service.
     """
-    return (trace, observer.layer, admission.layer, deadline, access.layer)
+    spanning = () if spans is None else (spans.layer,)
+    return (*spanning, trace, observer.layer, admission.layer, deadline, access.layer)
 
 
 def errors(method: Method, handler: Handler) -> RpcHandler:
@@ -145,14 +147,11 @@ class CallObserver:
             code, reason = "OK", None
             try:
                 return await handler(call)
-            except DomainError as error:
-                code, reason = error.code.name, error.reason
+            except Exception as error:
+                code, reason = code_of(error), getattr(error, "reason", "INTERNAL")
                 raise
             except asyncio.CancelledError:
                 code = "CANCELLED"
-                raise
-            except Exception:
-                code, reason = "INTERNAL", "INTERNAL"
                 raise
             finally:
                 seconds = time.perf_counter() - began

@@ -10,6 +10,7 @@ from typing import Final, TypeVar
 import grpc
 from opentelemetry.metrics import Histogram, Meter
 
+from services.kernel.errors import DomainError
 from services.kernel.rpc.call import Method
 from services.kernel.telemetry.metrics import DURATION_BUCKETS
 
@@ -21,6 +22,13 @@ Attributes = dict[str, str]
 SERVER_ERRORS: Final = frozenset(
     {"UNKNOWN", "DEADLINE_EXCEEDED", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS"}
 )
+
+
+def code_of(error: BaseException) -> str:
+    """Return the name of the code with which a call ends that has raised this."""
+    if isinstance(error, DomainError):
+        return error.code.name
+    return "CANCELLED" if isinstance(error, asyncio.CancelledError) else "INTERNAL"
 
 
 class CallMeter:

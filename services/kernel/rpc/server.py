@@ -22,11 +22,15 @@ from services.kernel.rpc.interceptors import (
     ANSWER_BYTES_MAX,
     DEADLINE_LONGEST_SECONDS,
     CallObserver,
+    Layer,
     chain,
     decode,
+    layers,
 )
 from services.kernel.rpc.metering import CallMeter
+from services.kernel.rpc.spans import CallSpans
 from services.kernel.telemetry.metrics import NO_METER
+from services.kernel.telemetry.spans import Tracers
 
 REQUEST_BYTES_MAX = 4 * 1024 * 1024
 HEALTH_POLL_SECONDS = 1.0
@@ -95,6 +99,7 @@ class Server:
             Callers then look the service's addresses up again, and find new replicas.
         calls_max: The most calls in flight.
         meter: Creates the metrics of the calls and of the health.
+        tracers: Make a span of each call; None: there are none.
 
     Raises:
         TypeError: A method declares no access, or a servicer lacks a method.
@@ -109,6 +114,7 @@ class Server:
         connection_seconds: float = CONNECTION_SECONDS,
         calls_max: int = CALLS_MAX,
         meter: Meter = NO_METER,
+        tracers: Tracers | None = None,
     ) -> None:
         self._server = grpc.aio.server(
             options=[*OPTIONS, ("grpc.max_connection_age_ms", round(connection_seconds * 1000))],
@@ -122,17 +128,15 @@ class Server:
         self._reason = SILENT_DATABASE
         self._is_stopping = False
         self._poll: asyncio.Task[None] | None = None
-        observer = CallObserver(CallMeter(meter))
+        spans = None if tracers is None else CallSpans(tracers, access.is_proven)
+        inside = layers(self._admission, access, CallObserver(CallMeter(meter)), spans)
         meter.create_observable_gauge(
             "lockstep.serving",
             callbacks=[lambda _: [Observation(self.trouble is None)]],
             description="1 while the service can work, 0 otherwise",
         )
         self._server.add_generic_rpc_handlers(
-            [
-                _handlers(descriptor, servicer, self._admission, access, observer)
-                for descriptor, servicer in servicers
-            ]
+            [_handlers(descriptor, servicer, inside) for descriptor, servicer in servicers]
         )
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         described = reflection.handlers([*self._names, "grpc.health.v1.Health"])
@@ -212,9 +216,7 @@ class Server:
 def _handlers(
     descriptor: ServiceDescriptor,
     servicer: Servicer,
-    admission: Admission,
-    access: Access,
-    observer: CallObserver,
+    inside: Sequence[Layer],
 ) -> grpc.GenericRpcHandler:
     handlers: dict[str, grpc.RpcMethodHandler[bytes, bytes]] = {}
     for each in descriptor.methods:
@@ -224,6 +226,6 @@ def _handlers(
             raise TypeError(f"{type(servicer).__name__} lacks {method.path}")
         # Without a deserializer, because the layers must see a failure to decode.
         handlers[method.name] = grpc.unary_unary_rpc_method_handler(
-            chain(method, decode(method, behaviour), admission, access, observer)
+            chain(method, decode(method, behaviour), inside)
         )
     return grpc.method_handlers_generic_handler(descriptor.full_name, handlers)

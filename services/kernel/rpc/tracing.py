@@ -12,6 +12,8 @@ from typing import Final, TypeVar
 import grpc
 import structlog
 from lockstep_clients.details import with_metadata
+from opentelemetry import context as spans
+from opentelemetry.trace import SpanContext, get_current_span
 
 Request = TypeVar("Request")
 Response = TypeVar("Response")
@@ -57,19 +59,42 @@ def begin(metadata: Mapping[str, str]) -> TraceContext:
     """Take up the trace of a call, or begin one that is not sampled; return it."""
     parent, state = metadata.get(PARENT, ""), metadata.get(STATE, "")
     if _PARENT.fullmatch(parent):
-        trace = TraceContext(parent, state if len(state) <= STATE_LENGTH_MAX else "")
+        place = TraceContext(parent, state if len(state) <= STATE_LENGTH_MAX else "")
     else:
-        trace = TraceContext(f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-00")
-    _current.set(trace)
-    return trace
+        place = TraceContext(f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-00")
+    _current.set(place)
+    return place
+
+
+def resume(parent: str) -> None:
+    """Take up the trace of a request that another task has served, for calls and the log."""
+    given = TraceContext(parent)
+    _current.set(given)
+    structlog.contextvars.bind_contextvars(trace_id=given.trace_id)
+
+
+def place() -> TraceContext | None:
+    """Return the place of the running code in a trace: its span, or else what its caller gave."""
+    span = get_current_span().get_span_context()
+    return place_of(span) if span.is_valid else _current.get()
+
+
+def place_of(span: SpanContext) -> TraceContext:
+    """Return the place of a span."""
+    parent = f"00-{span.trace_id:032x}-{span.span_id:016x}-{span.trace_flags:02x}"
+    return TraceContext(parent, span.trace_state.to_header())
 
 
 def detached() -> contextvars.Context:
-    """Return a context for a task that outlives its request: it has the ids, and nothing else."""
+    """Return a context for a task that outlives its request.
+
+    It has the ids and the place in the trace, and nothing else.
+    """
     context = contextvars.Context()
     for name, value in structlog.contextvars.get_contextvars().items():
         context.run(structlog.contextvars.bind_contextvars, **{name: value})
     context.run(_current.set, _current.get())
+    context.run(spans.attach, spans.get_current())
     return context
 
 
@@ -87,10 +112,10 @@ class TraceInterceptor(grpc.aio.UnaryUnaryClientInterceptor):
     ) -> grpc.aio.UnaryUnaryCall[Request, Response]:
         """Add `traceparent`, `tracestate` and `x-request-id`, if the running code has them."""
         details = client_call_details
-        if (trace := _current.get()) is not None:
-            details = with_metadata(details, PARENT, trace.parent)
-            if trace.state:
-                details = with_metadata(details, STATE, trace.state)
+        if (here := place()) is not None:
+            details = with_metadata(details, PARENT, here.parent)
+            if here.state:
+                details = with_metadata(details, STATE, here.state)
         if request_id := structlog.contextvars.get_contextvars().get("request_id"):
             details = with_metadata(details, "x-request-id", request_id)
         return await continuation(details, request)

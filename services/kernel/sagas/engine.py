@@ -18,6 +18,7 @@ import structlog
 from lockstep_clients import deadlines
 from lockstep_clients.errors import LockstepError
 from opentelemetry.metrics import Meter
+from opentelemetry.trace import Tracer
 
 from services.kernel.db.database import Database, Transaction
 from services.kernel.errors import (
@@ -35,6 +36,7 @@ from services.kernel.sagas.metrics import SagaMeter
 from services.kernel.sagas.model import NewSaga, Outcome, P, R, Saga, SagaKind, SagaState
 from services.kernel.sagas.protocol import AnySaga, DedupKey, SagaStateMachine
 from services.kernel.sagas.recovery import POLL_SECONDS, Recovery
+from services.kernel.sagas.spans import spans_of
 from services.kernel.sagas.store import FIRST_EPOCH
 from services.kernel.telemetry.metrics import NO_METER
 
@@ -66,6 +68,7 @@ class SagaEngine:
         sleep: Waits; a test's own makes hours cost nothing.
         poll_seconds: How often sagas that are due are looked for.
         meter: Creates the metrics.
+        tracer: Makes spans; None: there are none.
     """
 
     def __init__(
@@ -79,10 +82,12 @@ class SagaEngine:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         poll_seconds: float = POLL_SECONDS,
         meter: Meter = NO_METER,
+        tracer: Tracer | None = None,
     ) -> None:
         self._database = database
         self._recovery = recovery
-        self._steps = SagaStateMachine(sagas)
+        self._spans = spans_of(tracer)
+        self._steps = SagaStateMachine(sagas, self._spans)
         self._owner = owner
         self._meter = SagaMeter(meter)
         self._sleep = sleep
@@ -93,7 +98,7 @@ class SagaEngine:
             self._leases,
             kinds=self._steps.kinds,
             meter=self._meter,
-            drive=self._drive_recovered,
+            drive=self._take_up,
             run=self._spawn,
             sleep=sleep,
             poll_seconds=poll_seconds,
@@ -166,8 +171,11 @@ class SagaEngine:
     async def _open_and_drive(
         self, new: NewSaga[P, R], key: DedupKey[R] | None, answer: _Answer
     ) -> None:
+        place = tracing.place()
+        traceparent = None if place is None else place.parent
+
         async def t1(tx: Transaction) -> Saga | EarlierRequest:
-            return await self._steps.begin(tx, new, key, owner=self._owner)
+            return await self._steps.begin(tx, new, key, owner=self._owner, traceparent=traceparent)
 
         since = time.monotonic()
         try:
@@ -182,7 +190,8 @@ class SagaEngine:
         else:
             lease = Lease.of(begun, since=since)
             self._leases.hold(lease, _this_task())
-            await self._drive(begun, lease, self._database, patience_seconds=PATIENCE_SECONDS)
+            with self._spans.begun(begun):
+                await self._drive(begun, lease, self._database, patience_seconds=PATIENCE_SECONDS)
 
     async def _commit_surely(self, name: str, work: Callable[[Transaction], Awaitable[T]]) -> T:
         for pause in _pauses(tries=5):
@@ -243,11 +252,17 @@ class SagaEngine:
 
     # --- driving
 
-    def _drive_recovered(self, saga: Saga, lease: Lease) -> asyncio.Task[None]:
-        # One try: what fails goes to the end of a queue of its own.
-        task = self._spawn(self._drive(saga, lease, self._recovery, patience_seconds=0.0))
+    def _take_up(self, saga: Saga, lease: Lease) -> asyncio.Task[None]:
+        task = self._spawn(self._drive_recovered(saga, lease))
         self._leases.hold(lease, task)
         return task
+
+    async def _drive_recovered(self, saga: Saga, lease: Lease) -> None:
+        if saga.traceparent is not None:
+            tracing.resume(saga.traceparent)
+        with self._spans.recovered(saga):
+            # One try: what fails goes to the end of a queue of its own.
+            await self._drive(saga, lease, self._recovery, patience_seconds=0.0)
 
     async def _drive(
         self, saga: Saga, lease: Lease, database: Database, *, patience_seconds: float

@@ -63,6 +63,7 @@ class Saga:
         version: The version of its kind, which tells the form of the JSON.
         expires: When it turns back, on the clock of `time.monotonic`; None: never.
         not_after: The same on the database's clock, for the participants.
+        traceparent: The place in a trace of the request that began it; None: unknown.
     """
 
     id: UUID
@@ -79,6 +80,7 @@ class Saga:
     expires: float | None
     create_time: datetime
     update_time: datetime
+    traceparent: str | None = None
 
     @property
     def error(self) -> ErrorRecord | None:

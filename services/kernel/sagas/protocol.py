@@ -38,6 +38,7 @@ from services.kernel.sagas.clocks import ClockWatch
 from services.kernel.sagas.idempotency import EarlierRequest
 from services.kernel.sagas.leases import LeaseLost
 from services.kernel.sagas.model import NewSaga, P, R, RunningSaga, Saga, SagaKind, SagaState
+from services.kernel.sagas.spans import NO_SPANS, SagaSpans
 from services.kernel.sagas.store import LEASE_SECONDS
 
 A = TypeVar("A")
@@ -146,7 +147,8 @@ class DedupKey(Protocol[R_co]):
 class SagaStateMachine:
     """The state machine of sagas: their next steps, and the commits that decide them."""
 
-    def __init__(self, sagas: Iterable[AnySaga]) -> None:
+    def __init__(self, sagas: Iterable[AnySaga], spans: SagaSpans = NO_SPANS) -> None:
+        self._spans = spans
         self._sagas = {(each.kind.name, each.kind.version): each for each in sagas}
         self._clocks = ClockWatch()
 
@@ -156,7 +158,13 @@ class SagaStateMachine:
         return sorted(self._sagas)
 
     async def begin(
-        self, tx: Transaction, new: NewSaga[P, R], key: DedupKey[R] | None, *, owner: str
+        self,
+        tx: Transaction,
+        new: NewSaga[P, R],
+        key: DedupKey[R] | None,
+        *,
+        owner: str,
+        traceparent: str | None = None,
     ) -> Saga | EarlierRequest:
         """Write the saga's row and make the coordinator's own change: the body of T1.
 
@@ -172,6 +180,7 @@ class SagaStateMachine:
             owner=owner,
             lease_seconds=LEASE_SECONDS,
             deadline_seconds=None if deadline is None else deadline.seconds,
+            traceparent=traceparent,
         )
         if saga is None:
             # The commit of the last try, whose answer was lost, has happened. Confirm it by
@@ -207,7 +216,7 @@ class SagaStateMachine:
         if saga.state is SagaState.COMPENSATING:
             raise RuntimeError(f"{saga.kind} cannot turn back")
         running = definition.kind.running(saga, database)
-        with _bounded(None):
+        with _bounded(None), self._spans.step("A"):
             await definition.forward(running)
 
         async def complete(tx: Transaction) -> R:
@@ -222,7 +231,7 @@ class SagaStateMachine:
         if deadline and saga.expires is not None and time.monotonic() >= saga.expires:
             return await self._turn(saga, deadline.error(), database)
         try:
-            with _bounded(saga.expires):
+            with _bounded(saga.expires), self._spans.step("A"):
                 answer = await definition.forward(running)
         except Rejected as refusal:
             error = self._told(saga, deadline, refusal.error)
@@ -283,7 +292,8 @@ class SagaStateMachine:
         self, saga: Saga, definition: ReversibleSaga[P, A, R], database: Database
     ) -> Saga:
         running = definition.kind.running(saga, database)
-        await definition.compensate(running)
+        with self._spans.step("C"):
+            await definition.compensate(running)
 
         async def t4(tx: Transaction) -> Saga:
             await definition.undo(tx, running)

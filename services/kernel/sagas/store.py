@@ -63,6 +63,7 @@ class SagaRow:
     seconds_left: float | None
     create_time: datetime
     update_time: datetime
+    traceparent: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +83,7 @@ class _Insertion:
     owner: str
     lease: timedelta
     deadline: timedelta | None
+    traceparent: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +139,7 @@ COLUMNS = (
     cast(extract("epoch", _DEADLINE - func.saga_now()), Double).label("seconds_left"),
     readable(SAGAS.c.create_time).label("create_time"),
     readable(SAGAS.c.update_time).label("update_time"),
+    SAGAS.c.traceparent,
 )
 _BY_ID = SAGAS.c.id == bindparam("saga_id")
 # A later claim has raised the epoch, so the former holder decides nothing.
@@ -155,6 +158,7 @@ _INSERT = Statement(
         next_run_at=func.saga_now() + interval("lease"),
         deadline_at=func.saga_now() + interval("deadline"),
         update_time=func.saga_now(),
+        traceparent=bindparam("traceparent"),
     )
     .on_conflict_do_nothing()
     .returning(*COLUMNS),
@@ -211,6 +215,7 @@ async def insert_saga(
     owner: str,
     lease_seconds: float,
     deadline_seconds: float | None,
+    traceparent: str | None = None,
 ) -> Saga | None:
     """Begin a saga; None when it has begun already."""
     insertion = _Insertion(
@@ -222,6 +227,7 @@ async def insert_saga(
         owner=owner,
         lease=timedelta(seconds=lease_seconds),
         deadline=None if deadline_seconds is None else timedelta(seconds=deadline_seconds),
+        traceparent=traceparent,
     )
     row = await tx.first(_INSERT, insertion)
     return _optional(row)
@@ -296,4 +302,5 @@ def saga_of(row: SagaRow) -> Saga:
         expires=None if left is None else time.monotonic() + left,
         create_time=row.create_time,
         update_time=row.update_time,
+        traceparent=row.traceparent,
     )

@@ -7,6 +7,7 @@ measures nothing, so a part works without telemetry.
 from __future__ import annotations
 
 import os
+import threading
 from importlib.metadata import version
 from typing import Final
 
@@ -17,10 +18,14 @@ from opentelemetry.sdk.metrics.export import MetricReader, PeriodicExportingMetr
 from opentelemetry.sdk.resources import Resource
 from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
 
+from services.kernel.telemetry import spans
+from services.kernel.telemetry.spans import SpanSource, Tracers
+
 SCOPE: Final = "lockstep"
 NO_METER: Final[Meter] = NoOpMeter(SCOPE)
 EXPORTER_SETTING: Final = "OTEL_METRICS_EXPORTER"
 EXPORTERS: Final = ("prometheus", "otlp", "none")
+CLOSE_SECONDS: Final = 2.0  # a collector that does not answer must not hold up a stop
 # Of the convention for the durations of calls, in seconds.
 DURATION_BUCKETS: Final = (
     *(0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75),
@@ -33,11 +38,12 @@ class TelemetryError(Exception):
 
 
 class Telemetry:
-    """The metrics of one process.
+    """The metrics and the spans of one process.
 
     A process has one reader at most, because a second one nearly doubles the cost of each
     measurement. `OTEL_METRICS_EXPORTER` chooses it: `prometheus` (the default), `otlp` or
-    `none`. OpenTelemetry's own variables say where `otlp` sends the metrics.
+    `none`. OpenTelemetry's own variables say where `otlp` sends the metrics. It makes spans if
+    these variables name a collector.
 
     Args:
         service: The name of the process, for `service.name`.
@@ -47,6 +53,7 @@ class Telemetry:
         instance: The replica of the service.
         meter: Creates the instruments.
         registry: The metrics as Prometheus reads them, with those of the process itself.
+        tracers: Make spans; None: nobody does.
 
     Raises:
         TelemetryError: A setting of OpenTelemetry is wrong.
@@ -57,25 +64,34 @@ class Telemetry:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
-        reader = _reader(self.registry)
-        self._provider: MeterProvider | None = None
+        resource = Resource.create(
+            {
+                "service.name": service,
+                "service.namespace": SCOPE,
+                "service.version": version("lockstep"),
+                "service.instance.id": instance,
+            }
+        )
+        try:
+            reader = _reader(self.registry)
+            source = SpanSource(resource, SCOPE) if spans.is_wanted() else None
+        except ValueError as error:
+            raise TelemetryError(f"a variable of OpenTelemetry is wrong: {error}") from None
+        self._closing = [] if source is None else [source.close]
+        self.tracers: Tracers | None = None if source is None else source.tracers
         self.meter = NO_METER
         if reader is not None:
-            resource = Resource.create(
-                {
-                    "service.name": service,
-                    "service.namespace": SCOPE,
-                    "service.version": version("lockstep"),
-                    "service.instance.id": instance,
-                }
-            )
-            self._provider = MeterProvider([reader], resource=resource, shutdown_on_exit=False)
-            self.meter = self._provider.get_meter(SCOPE)
+            provider = MeterProvider([reader], resource=resource, shutdown_on_exit=False)
+            self._closing.append(provider.shutdown)
+            self.meter = provider.get_meter(SCOPE)
 
     def close(self) -> None:
-        """Send what is left, and stop."""
-        if self._provider is not None:
-            self._provider.shutdown()
+        """Send what is left, and stop. It takes a moment at most: telemetry may be lost."""
+        closing = [threading.Thread(target=each, daemon=True) for each in self._closing]
+        for thread in closing:
+            thread.start()
+        for thread in closing:
+            thread.join(CLOSE_SECONDS)
 
 
 def _reader(registry: CollectorRegistry) -> MetricReader | None:

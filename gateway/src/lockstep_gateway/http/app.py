@@ -12,6 +12,7 @@ from typing import Final
 import structlog
 from lockstep_gateway.binding.routes import BadPathError, Match, OtherMethods, Router
 from lockstep_gateway.binding.violations import BadRequest
+from lockstep_gateway.http import spans
 from lockstep_gateway.http.config import Limits
 from lockstep_gateway.http.cors import Cors
 from lockstep_gateway.http.door import EVERYTHING, Door
@@ -32,9 +33,11 @@ from lockstep_gateway.http.metering import RequestMeter
 from lockstep_gateway.http.negotiation import JSON, PROBLEM, accepts, is_json
 from lockstep_gateway.http.pages import Health, Page
 from lockstep_gateway.http.sending import send_response
+from lockstep_gateway.http.spans import RequestSpans
 from lockstep_gateway.http.static import StaticSite
 from lockstep_gateway.http.transcoder import Transcoder, UpstreamCall
 from lockstep_gateway.http.upstream import Channels
+from opentelemetry.trace import Span
 
 DISCARD_TIMES: Final = 8
 DISCARD_SECONDS: Final = 2.0
@@ -49,10 +52,11 @@ log = structlog.get_logger("gateway")
 
 @dataclass(slots=True)
 class Trace:
-    """The facts about a request that the access log tells."""
+    """The facts about a request that the access log tells, and its span if it has one."""
 
     request_id: str
     route: str = ""
+    span: Span | None = None
     started: float = field(default_factory=time.perf_counter)
 
 
@@ -72,6 +76,7 @@ class Gateway:
         cors: The policy of cross-origin requests.
         site: The files of a browser client, for paths that are neither a route nor a page.
         meter: Measures the requests.
+        spans: Makes the spans of requests for RPCs; None: there are none.
     """
 
     router: Router[Transcoder]
@@ -85,6 +90,7 @@ class Gateway:
     cors: Cors
     site: StaticSite | None
     meter: RequestMeter
+    spans: RequestSpans | None = None
     _running: int = field(default=0, init=False)
     _tasks: set[asyncio.Task[object]] = field(default_factory=set, init=False)
     _is_over: bool = field(default=False, init=False)
@@ -137,6 +143,8 @@ class Gateway:
         finally:
             seconds = time.perf_counter() - trace.started
             self.meter.measure(seconds, method=request.method, route=trace.route, status=status)
+            if trace.span is not None:
+                spans.end(trace.span, status)
             log.info(
                 "request",
                 method=request.method,
@@ -182,6 +190,7 @@ class Gateway:
             raise BadRequest([("path", str(error))]) from None
         if isinstance(found, Match) and not self.cors.is_preflight(request):
             trace.route = found.target.path
+            trace.span = self._begin_span(request, trace.route)
             return await self._serve_within_limit(request, trace, found)
         if found is None:
             if self.site is not None and request.method in ("GET", "HEAD"):
@@ -189,6 +198,14 @@ class Gateway:
             raise self.failures.no_route()
         methods = found.methods if isinstance(found, OtherMethods) else {"*"}
         return self._answer_options(request, _with_implied(methods))
+
+    def _begin_span(self, request: Request, route: str) -> Span | None:
+        if self.spans is None:
+            return None
+        is_trusted = self.headers.is_proxy(request.peer)
+        return self.spans.begin(
+            request.fields, method=request.method, route=route, is_trusted=is_trusted
+        )
 
     def _answer_options(self, request: Request, methods: Collection[str]) -> Response:
         if request.method != "OPTIONS":
@@ -224,8 +241,11 @@ class Gateway:
         body = await self._read_body(request)
         wanted = inbound.timeout_seconds or self.limits.call_seconds
         client_ip = self.headers.client_ip(request.peer, request.fields)
+        carried = inbound.metadata
+        if trace.span is not None:
+            carried = spans.below(trace.span, carried)
         metadata = [
-            *inbound.metadata,
+            *carried,
             (REQUEST_ID, trace.request_id),
             *found.target.upstream.proof(client_ip),
         ]

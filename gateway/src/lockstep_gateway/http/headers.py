@@ -103,16 +103,24 @@ class HeaderPolicy:
 
     def client_ip(self, peer: str, fields: Fields) -> str:
         """Return the client's IP: the peer's, or the one that trusted proxies report."""
-        if not self._proxies or not self._is_proxy(peer):
+        if not self._proxies or not self.is_proxy(peer):
             return peer
         for hop in reversed(fields.text(FORWARDED_FOR).split(",")):
             ip = _ip(hop.strip())
             if ip is None:
                 break
             peer = ip
-            if not self._is_proxy(ip):
+            if not self.is_proxy(ip):
                 break
         return peer
+
+    def is_proxy(self, ip: str) -> bool:
+        """Return whether a proxy that is trusted has this IP."""
+        try:
+            parsed = ipaddress.ip_address(ip)
+        except ValueError:
+            return False
+        return any(parsed in network for network in self._proxies)
 
     def _timeout(self, name: bytes, fields: Fields) -> float:
         text, read = self._readers[name]
@@ -120,13 +128,6 @@ class HeaderPolicy:
             return read(fields.text(name))
         except ValueError as error:
             raise BadRequest([(text, str(error))]) from None
-
-    def _is_proxy(self, ip: str) -> bool:
-        try:
-            parsed = ipaddress.ip_address(ip)
-        except ValueError:
-            return False
-        return any(parsed in network for network in self._proxies)
 
 
 def request_id(fields: Fields) -> str:
