@@ -7,9 +7,9 @@ python -m services.gateway --descriptors api.binpb --upstream acme.v1.Library=12
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
-from collections.abc import Mapping
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Mapping
 from typing import Final
 
 import structlog
@@ -17,6 +17,8 @@ import uvloop
 from lockstep_gateway import build
 from lockstep_gateway.binding import descriptors
 from lockstep_gateway.binding.descriptors import DescriptorError
+from lockstep_gateway.http.metering import NO_METER
+from lockstep_gateway.http.switch import Switch
 from lockstep_gateway.http.upstream import Upstream, UpstreamError, foreign_upstreams
 from lockstep_gateway.openapi.docs import api_pages
 from protobuf import Registry
@@ -31,7 +33,8 @@ REFUSALS: Final = (StartError, DescriptorError, UpstreamError)
 log = structlog.get_logger("gateway")
 
 
-def running(
+@contextlib.asynccontextmanager
+async def running(
     settings: GatewaySettings,
     registry: Registry,
     upstreams: Mapping[str, Upstream],
@@ -40,7 +43,7 @@ def running(
     is_own: bool = False,
     strict: bool = False,
     management: Management | None = None,
-) -> AbstractAsyncContextManager[int]:
+) -> AsyncIterator[int]:
     """Run a gateway until the context ends, then stop it in order; give its port.
 
     Args:
@@ -60,20 +63,17 @@ def running(
     api = build.find_api(
         registry, upstreams, strict=strict or is_own, method_option=lockstep.METHOD_OPTION
     )
-    config = lockstep.gateway_config(settings, is_own=is_own, port=port)
+    config = lockstep.gateway_config(settings, is_own=is_own)
     pages = api_pages(
         registry, api.rpcs, info=config.api_info, ignore_unknown=config.ignore_unknown
     )
-    if management is None:
-        return build.running(api, pages, config)
-    return build.running(
-        api,
-        pages,
-        config,
-        meter=management.meter,
-        spans=management.spans,
-        on_built=lambda it: management.watch(it.health),
-    )
+    meter, spans = (management.meter, management.spans) if management else (NO_METER, None)
+    gateway = build.application(api, pages, config, meter=meter, spans=spans)
+    if management is not None:
+        management.watch(gateway.health)
+    server = lockstep.server_config(settings, port)
+    async with build.serving(Switch(gateway), server, config.head_limits) as listening_on:
+        yield listening_on
 
 
 async def serve(arguments: argparse.Namespace) -> None:

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Final
 
 import lockstep_gateway.settings
-from lockstep_gateway.http.config import ApiInfo, GatewayConfig
-from lockstep_gateway.settings import GatewayFields, server_config
+from lockstep_gateway.http.config import ApiInfo, GatewayConfig, ServerConfig
+from lockstep_gateway.settings import GatewayFields
 from pydantic import Field
 
 from services.common.settings import CommonSettings, SettingsError, load
@@ -70,29 +70,34 @@ def load_settings() -> GatewaySettings:
         raise StartError(str(error)) from None
 
 
-def gateway_config(
-    settings: GatewaySettings, *, is_own: bool, port: int | None = None
-) -> GatewayConfig:
+def gateway_config(settings: GatewaySettings, *, is_own: bool) -> GatewayConfig:
     """Turn the settings into plain values.
 
     Args:
         settings: The gateway's settings.
         is_own: Whether the upstreams are Lockstep's. Only these are known to allow pings.
+    """
+    return lockstep_gateway.settings.gateway_config(
+        settings,
+        sends_pings=is_own,
+        folds_first_letter=is_own,
+        api_info=OWN_INFO if is_own else ApiInfo(),
+    )
+
+
+def server_config(settings: GatewaySettings, port: int | None = None) -> ServerConfig:
+    """Turn the settings of the HTTP server into plain values.
+
+    Args:
+        settings: The gateway's settings.
         port: The port to listen on, instead of the setting.
     """
-    server = server_config(
+    return lockstep_gateway.settings.server_config(
         settings,
         listen_on=(settings.host, settings.gateway_port if port is None else port),
         stop_delay_seconds=settings.stop_delay_seconds,
         stop_grace_seconds=settings.stop_grace_seconds,
         another_signal=until_stopped,
-    )
-    return lockstep_gateway.settings.gateway_config(
-        settings,
-        server,
-        sends_pings=is_own,
-        folds_first_letter=is_own,
-        api_info=OWN_INFO if is_own else ApiInfo(),
     )
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 
 import structlog
 from lockstep_gateway.binding import descriptors
@@ -16,16 +17,17 @@ from lockstep_gateway.binding.system import SystemParameters
 from lockstep_gateway.http.app import Gateway
 from lockstep_gateway.http.channels import channel_options
 from lockstep_gateway.http.conditions import EtagForms
-from lockstep_gateway.http.config import ANSWER_BYTES, GatewayConfig
+from lockstep_gateway.http.config import ANSWER_BYTES, GatewayConfig, HeadLimits, ServerConfig
 from lockstep_gateway.http.cors import Cors
 from lockstep_gateway.http.door import Door
 from lockstep_gateway.http.errors import Failures
 from lockstep_gateway.http.headers import PASSED_OUT, REQUEST_ID, HeaderPolicy
 from lockstep_gateway.http.metering import NO_METER, RequestMeter
 from lockstep_gateway.http.pages import Health, Page
-from lockstep_gateway.http.server import HttpServer, listen, serving
+from lockstep_gateway.http.server import HttpServer, listen, server_running
 from lockstep_gateway.http.spans import RequestSpans
 from lockstep_gateway.http.static import StaticSite
+from lockstep_gateway.http.switch import Switch
 from lockstep_gateway.http.transcoder import Transcoder
 from lockstep_gateway.http.upstream import Channels, Upstream
 from opentelemetry.metrics import Meter
@@ -144,20 +146,6 @@ class _Found:
         return False
 
 
-def _shared(api: Api, config: GatewayConfig) -> Shared:
-    return Shared(
-        _channels(api, config),
-        MessageForms(
-            api.registry,
-            ignore_unknown=config.ignore_unknown,
-            fold_first_letter=config.fold_first_letter,
-            system_parameters=SystemParameters(config.ignored_parameters),
-        ),
-        Failures(config.error_domain, api.registry),
-        config.limits.answer_bytes,
-    )
-
-
 def application(
     api: Api,
     pages: Mapping[str, Page],
@@ -165,6 +153,7 @@ def application(
     *,
     meter: Meter = NO_METER,
     spans: RequestSpans | None = None,
+    waiting: Mapping[str, str] = MappingProxyType({}),
 ) -> Gateway:
     """Build a gateway as an ASGI application, which any other can mount.
 
@@ -176,12 +165,13 @@ def application(
         config: The configuration.
         meter: Creates the metrics.
         spans: Makes the spans of requests; None: there are none.
+        waiting: The reasons why services are not served yet, by the name of their upstream.
 
     Raises:
         UpstreamError: The target of an upstream is malformed.
     """
     shared = _shared(api, config)
-    health = Health(shared.channels, shared.failures)
+    health = Health(shared.channels, shared.failures, waiting)
     headers = HeaderPolicy(
         config.extra_headers, config.trusted_proxies, reserved=config.reserved_headers
     )
@@ -201,6 +191,20 @@ def application(
     )
 
 
+def _shared(api: Api, config: GatewayConfig) -> Shared:
+    return Shared(
+        _channels(api, config),
+        MessageForms(
+            api.registry,
+            ignore_unknown=config.ignore_unknown,
+            fold_first_letter=config.fold_first_letter,
+            system_parameters=SystemParameters(config.ignored_parameters),
+        ),
+        Failures(config.error_domain, api.registry),
+        config.limits.answer_bytes,
+    )
+
+
 def _channels(api: Api, config: GatewayConfig) -> Channels:
     safe_methods = [rpc.path for rpc in api.rpcs if rpc.is_safe]
     answer_bytes = config.limits.answer_bytes
@@ -210,36 +214,24 @@ def _channels(api: Api, config: GatewayConfig) -> Channels:
 
 
 @contextlib.asynccontextmanager
-async def running(
-    api: Api,
-    pages: Mapping[str, Page],
-    config: GatewayConfig,
-    *,
-    meter: Meter = NO_METER,
-    spans: RequestSpans | None = None,
-    on_built: Callable[[Gateway], None] = lambda _: None,
+async def serving(
+    switch: Switch, server: ServerConfig, head_limits: HeadLimits
 ) -> AsyncIterator[int]:
-    """Run a gateway until the context ends, then stop it in order; give its port.
+    """Serve a gateway until the context ends, then stop it in order; give its port.
 
     Args:
-        api: The API to serve.
-        pages: The gateway's own pages by path, without those of its health.
-        config: The configuration.
-        meter: Creates the metrics.
-        spans: Makes the spans of requests; None: there are none.
-        on_built: Called with the gateway before it serves.
+        switch: The gateway, which may change.
+        server: The configuration of the HTTP server.
+        head_limits: The limits of the heads of requests.
 
     Raises:
-        UpstreamError: The target of an upstream is malformed.
         OSError: The port is taken or not allowed.
     """
-    gateway = application(api, pages, config, meter=meter, spans=spans)
-    on_built(gateway)
     async with contextlib.AsyncExitStack() as stack:
-        stack.push_async_callback(gateway.channels.close)
-        gateway.channels.open()
-        sock = stack.enter_context(listen(*config.server.listen_on))
+        stack.push_async_callback(switch.close)
+        switch.current.channels.open()
+        sock = stack.enter_context(listen(*server.listen_on))
         port: int = sock.getsockname()[1]
-        server = HttpServer(gateway, sock, config.server, config.head_limits)
-        await stack.enter_async_context(serving(server))
+        http_server = HttpServer(switch, sock, server, head_limits)
+        await stack.enter_async_context(server_running(http_server))
         yield port

@@ -160,13 +160,13 @@ class GatewayFields(BaseModel):
     @classmethod
     def _has_certificate(cls, key: Path | None, info: ValidationInfo) -> Path | None:
         if (key is None) != (info.data.get("gateway_tls_cert") is None):
-            raise ValueError("must be set together with the certificate (..._TLS_CERT)")
+            prefix = cls.model_config.get("env_prefix", "")
+            raise ValueError(f"must be set together with {prefix}GATEWAY_TLS_CERT")
         return key
 
 
 def gateway_config(
     settings: GatewayFields,
-    server: ServerConfig,
     *,
     sends_pings: bool = False,
     folds_first_letter: bool = False,
@@ -176,14 +176,12 @@ def gateway_config(
 
     Args:
         settings: The settings.
-        server: The configuration of the HTTP server.
         sends_pings: Whether all upstreams are known to allow pings.
         folds_first_letter: Whether JSON names may begin with either case, by default.
         api_info: Facts about the API that hold unless a setting says otherwise.
     """
     folds = settings.gateway_fold_first_letter
     return GatewayConfig(
-        server=server,
         error_domain=settings.gateway_error_domain,
         ignore_unknown=settings.gateway_ignore_unknown,
         fold_first_letter=folds_first_letter if folds is None else folds,
@@ -195,9 +193,14 @@ def gateway_config(
         static=settings.gateway_static,
         api_info=_api_info(settings, api_info),
         limits=_limits(settings),
-        head_limits=HeadLimits(settings.gateway_url_bytes, settings.gateway_header_bytes),
+        head_limits=head_limits(settings),
         sends_pings=sends_pings,
     )
+
+
+def head_limits(settings: GatewayFields) -> HeadLimits:
+    """Turn the limits of the heads of requests into plain values."""
+    return HeadLimits(settings.gateway_url_bytes, settings.gateway_header_bytes)
 
 
 def server_config(

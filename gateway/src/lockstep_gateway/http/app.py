@@ -116,6 +116,11 @@ class Gateway:
         for task in self._tasks:
             task.cancel()
 
+    async def finished(self) -> None:
+        """Wait for the end of all requests in flight."""
+        while self._tasks:
+            await asyncio.wait(set(self._tasks))
+
     async def _live(self, receive: Receive, send: Send) -> None:
         while True:
             message = await receive()

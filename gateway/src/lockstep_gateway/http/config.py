@@ -95,7 +95,6 @@ class GatewayConfig:
     """The configuration of a gateway.
 
     Attributes:
-        server: The configuration of the HTTP server.
         error_domain: The domain in the gateway's own errors.
         ignore_unknown: Whether unknown members of a body are dropped instead of refused.
         fold_first_letter: Whether JSON names may begin with either case.
@@ -111,7 +110,6 @@ class GatewayConfig:
         sends_pings: Whether all upstreams are known to allow pings.
     """
 
-    server: ServerConfig
     error_domain: str
     ignore_unknown: bool
     fold_first_letter: bool

@@ -12,9 +12,9 @@ from granian.constants import HTTPModes, Interfaces, SSLProtocols
 from granian.http import HTTP1Settings, HTTP2Settings
 from granian.log import LogLevels
 from granian.server.embed import Server
-from lockstep_gateway.http.app import Gateway
 from lockstep_gateway.http.config import HeadLimits, ServerConfig
 from lockstep_gateway.http.messages import Receive, Scope, Send
+from lockstep_gateway.http.switch import Switch
 
 BACKLOG: Final = 2048
 CONNECTIONS_MAX: Final = 10_000
@@ -38,7 +38,7 @@ class Edge:
         is_secure: Whether the connection is encrypted.
     """
 
-    def __init__(self, app: Gateway, *, is_secure: bool) -> None:
+    def __init__(self, app: Switch, *, is_secure: bool) -> None:
         self.is_leaving = False
         """Whether clients are told to open another connection."""
         self._app = app

@@ -56,11 +56,13 @@ class Health:
     Attributes:
         channels: The channels to the upstreams.
         failures: The factory of failures.
+        waiting: The reasons why services are not served yet, by the name of their upstream.
         draining: Whether the gateway is stopping: it is alive, but not ready.
     """
 
     channels: Channels
     failures: Failures
+    waiting: Mapping[str, str] = field(default_factory=dict)
     draining: bool = field(default=False, init=False)
 
     @property
@@ -92,4 +94,5 @@ class Health:
         if self.draining:
             return "The gateway is stopping."
         wrong = [f"{name} is {state}" for name, state in states.items() if state != SERVING]
+        wrong += [f"{name}: {why}" for name, why in self.waiting.items()]
         return f"Not ready: {', '.join(wrong)}." if wrong else None

@@ -12,9 +12,9 @@ from typing import Final
 
 import structlog
 from lockstep_gateway.http import certificates
-from lockstep_gateway.http.app import Gateway
 from lockstep_gateway.http.config import Certificate, HeadLimits, ServerConfig
 from lockstep_gateway.http.listener import BACKLOG, Edge, Listener
+from lockstep_gateway.http.switch import Switch
 
 LAST_SECONDS: Final = 1.0
 """The time in which the last answers reach their clients."""
@@ -49,24 +49,29 @@ class HttpServer:
     """Serve a gateway until it is stopped.
 
     Args:
-        gateway: The application.
+        gateway: The application, which may change.
         sock: The socket to listen on.
         config: The configuration.
         limits: The limits of the heads of requests.
     """
 
     def __init__(
-        self, gateway: Gateway, sock: socket.socket, config: ServerConfig, limits: HeadLimits
+        self,
+        gateway: Switch,
+        sock: socket.socket,
+        config: ServerConfig,
+        limits: HeadLimits,
     ) -> None:
         self._gateway = gateway
         self._sock = sock
         self._config = config
         self._limits = limits
+        self._on_hangup = [] if gateway.ask_anew is None else [gateway.ask_anew]
         self._listeners: dict[Listener, asyncio.Task[None]] = {}
         self._background: set[asyncio.Task[None]] = set()
 
     def start(self) -> None:
-        """Begin to serve. SIGHUP asks for a look at the certificate, as does some time.
+        """Begin to serve. SIGHUP asks anew for what is served, and for a look at the certificate.
 
         Raises:
             OSError: The certificate cannot be used.
@@ -74,8 +79,10 @@ class HttpServer:
         if self._config.certificate is not None:
             certificates.check(self._config.certificate)
             look = asyncio.Event()
-            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, look.set)
+            self._on_hangup.append(look.set)
             self._spawn(self._renew(self._config.certificate, look))
+        if self._on_hangup:
+            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._hang_up)
         self._listen()
 
     async def leave(self) -> None:
@@ -85,7 +92,7 @@ class HttpServer:
         connections, and lets the requests in flight end, for the grace.
         """
         self._gateway.health.draining = True
-        if self._config.certificate is not None:
+        if self._on_hangup:
             asyncio.get_running_loop().remove_signal_handler(signal.SIGHUP)
         for task in self._background:
             task.cancel()
@@ -95,6 +102,10 @@ class HttpServer:
             await self._pause(self._config.stop_delay_seconds)
         self._sock.close()
         await self._close(list(self._listeners))
+
+    def _hang_up(self) -> None:
+        for each in self._on_hangup:
+            each()
 
     def _spawn(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.create_task(work)
@@ -177,7 +188,7 @@ class HttpServer:
 
 
 @contextlib.asynccontextmanager
-async def serving(server: HttpServer) -> AsyncIterator[None]:
+async def server_running(server: HttpServer) -> AsyncIterator[None]:
     """Serve while the context lasts, then stop in order."""
     server.start()
     try:

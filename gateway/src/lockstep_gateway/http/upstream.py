@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ssl
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
 
 import grpc
-from cryptography import x509
 from lockstep_gateway.http.channels import resolve
 from lockstep_gateway.http.config import ChannelOptions
 
@@ -77,7 +77,7 @@ def foreign_upstreams(given: Iterable[str], *, ca: str | None = None) -> dict[st
         UpstreamError: A text is malformed.
         OSError: The certificates cannot be read.
     """
-    tls = _tls(ca)
+    tls = tls_credentials(ca)
     found: dict[str, Upstream] = {}
     for each in given:
         name, separator, target = each.partition("=")
@@ -87,7 +87,16 @@ def foreign_upstreams(given: Iterable[str], *, ca: str | None = None) -> dict[st
     return found
 
 
-def _tls(ca: str | None) -> grpc.ChannelCredentials | None:
+def tls_credentials(ca: str | None) -> grpc.ChannelCredentials | None:
+    """Return the credentials of the transport to upstreams.
+
+    Args:
+        ca: A file of certificates to trust, or `system`; None for plaintext.
+
+    Raises:
+        UpstreamError: The file holds no certificates.
+        OSError: It cannot be read.
+    """
     if ca is None:
         return None
     return grpc.ssl_channel_credentials(None if ca == SYSTEM_CA else _certificates(Path(ca)))
@@ -97,8 +106,8 @@ def _certificates(path: Path) -> bytes:
     """Read certificates. gRPC itself takes anything, and then fails at each connection."""
     content = path.read_bytes()
     try:
-        x509.load_pem_x509_certificates(content)
-    except ValueError:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=content.decode())
+    except (ssl.SSLError, ValueError):
         raise UpstreamError(f"{path} must hold certificates as PEM") from None
     return content
 

@@ -1,0 +1,1 @@
+"""The command `lockstep-gateway`: its settings, its logs, its metrics, and what changes."""

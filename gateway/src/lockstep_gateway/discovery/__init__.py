@@ -1,0 +1,1 @@
+"""What is served and where: asked from the upstreams, or read from a file."""
