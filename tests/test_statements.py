@@ -184,15 +184,16 @@ async def of_listing() -> Statements:
     """Return the statements that list products, one for each combination of filters."""
     recorder = Recorder()
     reader = cast(Reader, recorder)
-    for category_id, price, words, sort in itertools.product(
-        (None, new_id()), (None, 1), (None, "word"), Sort
+    for category_id, price, stock, words, sort in itertools.product(
+        (None, new_id()), (None, 1), (None, 1), (None, "word"), Sort
     ):
-        filters = Filters(category_id, price, price, words, sort)
+        filters = Filters(category_id, price, price, words, sort, stock, stock)
         for after in (None, Position(1, new_id())):
             await listing.list_products(reader, filters, after=after, skip=0, limit=1)
         with suppress(ValueError):  # a count has a row
             await listing.count_products(reader, filters)
-    # Without words ten of 20 lists are served by an index; another page takes two statements.
-    counts, pages = 2 * 2 * 2 * len(Sort), 2 * (2 * (5 + 2) + 2 * 2 * (3 + 10))
+    # Without words nine of 24 lists are served by an index: all six without bounds, two with
+    # bounds of the price, one with bounds of the stock. Another page takes two statements.
+    counts, pages = 2 * 2 * 2 * 2 * len(Sort), 2 * 2 * (9 + 2 * 15 + 2 * 24)
     assert len(recorder.statements) == counts + pages
     return recorder.statements

@@ -10,7 +10,9 @@ from uuid import UUID
 
 from pydantic import ConfigDict, with_config
 from sqlalchemy import (
+    DDL,
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     Computed,
@@ -20,6 +22,8 @@ from sqlalchemy import (
     Table,
     Text,
     Uuid,
+    event,
+    literal_column,
     text,
 )
 from sqlalchemy.dialects.postgresql import TSVECTOR
@@ -85,12 +89,34 @@ PRODUCTS = Table(
     Index("ix_products_newest", "create_time", "id", postgresql_where=LISTED),
     Index("ix_products_price", "price", "id", postgresql_where=LISTED),
     Index("ix_products_name", "name_key", "id", postgresql_where=LISTED),
+    Index("ix_products_stock", "stock", "id", postgresql_where=LISTED),
     Index(
         "ix_products_category_newest", "category_id", "create_time", "id", postgresql_where=LISTED
     ),
     Index("ix_products_category_price", "category_id", "price", "id", postgresql_where=LISTED),
     Index("ix_products_category_name", "category_id", "name_key", "id", postgresql_where=LISTED),
+    Index("ix_products_category_stock", "category_id", "stock", "id", postgresql_where=LISTED),
+    Index(
+        "ix_products_seller",
+        "seller_id",
+        "create_time",
+        "id",
+        postgresql_where=text("seller_id IS NOT NULL"),
+    ),
     Index("ix_products_words", "words", postgresql_using="gin", postgresql_where=LISTED),
+)
+
+# The changes of stocks that somebody has made by a number, with the reason.
+STOCK_ADJUSTMENTS = Table(
+    "stock_adjustments",
+    METADATA,
+    Column("id", Uuid, primary_key=True),
+    Column("product_id", Uuid, ForeignKey(PRODUCTS.c.id), nullable=False),
+    Column("delta", Integer, nullable=False),
+    Column("stock", Integer, nullable=False),
+    Column("reason", Text, nullable=False),
+    timestamp("create_time", default=True),
+    Index("ix_stock_adjustments_product_id", "product_id", "create_time", "id"),
 )
 
 # A transaction that writes something of a user locks this row first (see `store/users.py`).
@@ -120,6 +146,8 @@ CART_ITEMS = Table(
 
 # `debit_id` is the id of the wallet's transfer and of the checkout saga; `refund_id` is
 # the same for the cancellation. `user_id` is absent once the user was forgotten.
+IS_FAILED = literal_column("state = 'FAILED'", Boolean)
+
 ORDERS = Table(
     "orders",
     METADATA,
@@ -143,12 +171,13 @@ ORDERS = Table(
     Index("uq_orders_debit_id", "debit_id", unique=True),
     Index("uq_orders_pending", "user_id", unique=True, postgresql_where=text("state = 'PENDING'")),
     Index("ix_orders_user_id", "user_id", "create_time", "id"),
+    Index("ix_orders_failed", "update_time", postgresql_where=IS_FAILED),
 )
 
 ORDER_ITEMS = Table(
     "order_items",
     METADATA,
-    Column("order_id", Uuid, ForeignKey(ORDERS.c.id), primary_key=True),
+    Column("order_id", Uuid, ForeignKey(ORDERS.c.id, ondelete="CASCADE"), primary_key=True),
     Column("position", Integer, primary_key=True),
     Column("product_id", Uuid, ForeignKey(PRODUCTS.c.id), nullable=False),
     Column("name", Text, nullable=False),
@@ -157,6 +186,21 @@ ORDER_ITEMS = Table(
     CheckConstraint(f"quantity BETWEEN 1 AND {QUANTITY_MAX}", name="quantity"),
     CheckConstraint(f"unit_price BETWEEN 0 AND {MINOR_UNITS_MAX}", name="unit_price"),
 )
+
+# What was ordered, and for how much, is the receipt, and decides what a refund gives back.
+ORDER_ITEMS_STAY = """
+CREATE FUNCTION order_items_stay() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  RAISE EXCEPTION 'what was ordered is never changed' USING ERRCODE = 'restrict_violation';
+END
+$$;
+CREATE TRIGGER order_items_stay BEFORE UPDATE ON order_items FOR EACH ROW
+  WHEN ((OLD.order_id, OLD.position, OLD.product_id, OLD.name, OLD.quantity, OLD.unit_price)
+        IS DISTINCT FROM
+        (NEW.order_id, NEW.position, NEW.product_id, NEW.name, NEW.quantity, NEW.unit_price))
+  EXECUTE FUNCTION order_items_stay()
+"""
+event.listen(ORDER_ITEMS, "after_create", DDL(ORDER_ITEMS_STAY))  # type: ignore[no-untyped-call]
 
 # Tombstones: Commerce refuses later writes of these users.
 FORGOTTEN_USERS = forgetting.FORGOTTEN_USERS.to_metadata(METADATA)
@@ -188,6 +232,7 @@ class Sort(StrEnum):
     DEAREST = "-price"
     NAME = "name"
     NAME_BACKWARDS = "-name"
+    STOCK = "stock"
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,11 +312,18 @@ class Filters:
     max_price: int | None
     words: str | None
     sort: Sort
+    min_stock: int | None = None
+    max_stock: int | None = None
 
     @property
     def has_prices(self) -> bool:
         """Whether there is a bound of the price."""
         return self.min_price is not None or self.max_price is not None
+
+    @property
+    def has_stocks(self) -> bool:
+        """Whether there is a bound of the stock."""
+        return self.min_stock is not None or self.max_stock is not None
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,7 +35,7 @@ from tests.bench.stack import ROOT, helper
 LARGE, QUICK_LARGE = 1_000_000, 100_000
 DEPTH_MAX = 500_000
 FLAT, OTHERWISE = 1.5, 10.0
-KEYS = {"newest": "create_time", "price": "price", "name": "name_key"}
+KEYS = {"newest": "create_time", "price": "price", "name": "name_key", "stock": "stock"}
 
 Fields = dict[str, str]
 

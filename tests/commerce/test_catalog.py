@@ -330,6 +330,24 @@ async def test_a_stock_is_adjusted_by_what_came_in_whatever_is_sold(shop: Shop) 
     assert await shop.stock(seen) == 30
 
 
+async def test_the_reason_of_an_adjustment_is_kept_once(shop: Shop) -> None:
+    product = await shop.product(stock=5)
+    request = catalog_pb.AdjustStockRequest(product_id=product.id, delta=-2, reason=" Broken. ")
+    for _ in "ab":
+        metadata = (*shop.admin, ("idempotency-key", "broken"))
+        await shop.catalog.AdjustStock(request, metadata=metadata)
+    await adjust(shop, product.id, 4)
+    kept = "SELECT delta, stock, reason FROM stock_adjustments WHERE product_id = %s ORDER BY id"
+    assert shop.rows(kept, product.id) == [(-2, 3, "Broken."), (4, 7, "")]
+    for reason in ("x" * 201, "a\x00b", "a\nb"):
+        with refusal("INVALID_FIELD", InvalidArgument) as caught:
+            await shop.catalog.AdjustStock(
+                catalog_pb.AdjustStockRequest(product_id=product.id, delta=1, reason=reason),
+                metadata=shop.admin,
+            )
+        assert fields_of(caught) == {"reason"}
+
+
 async def test_a_stock_stays_within_its_bounds(shop: Shop) -> None:
     product = await shop.product(stock=5)
     with refusal("NO_STOCK", FailedPrecondition):

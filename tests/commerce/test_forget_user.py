@@ -6,8 +6,16 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 
 from lockstep.commerce.v1 import cart_service_pb2 as cart_pb
+from lockstep.commerce.v1 import catalog_service_pb2 as catalog_pb
 from lockstep.commerce.v1 import order_service_pb2 as order_pb
-from lockstep_clients import Aborted, InvalidArgument, PermissionDenied, Unauthenticated
+from lockstep_clients import (
+    Aborted,
+    FailedPrecondition,
+    InvalidArgument,
+    NotFound,
+    PermissionDenied,
+    Unauthenticated,
+)
 
 from services.commerce.store.users import FORGETTING
 from services.kernel.db.cleaner import Cleaner
@@ -66,6 +74,23 @@ async def test_a_forgotten_brand_has_no_new_products(shop: Shop) -> None:
     await shop.forget(brand)
     with refusal("SESSION_ENDED", Unauthenticated):
         await shop.product(by=brand, category_id=product.category_id)
+
+
+async def test_the_products_of_a_forgotten_brand_leave_the_catalog(shop: Shop) -> None:
+    brand, buyer = shop.login("brand"), await shop.buyer()
+    sold, gone = await shop.product(by=brand), await shop.product(by=brand)
+    other = await shop.product(by=shop.login("brand"), category_id=sold.category_id)
+    await shop.remove(gone)
+    order = await shop.bought(buyer, sold)
+    await shop.add(buyer, sold)
+    await shop.forget(brand)
+    assert list((await shop.listed(category=sold.category_id)).products) == [other]
+    with refusal("PRODUCT_NOT_FOUND", NotFound):
+        await shop.catalog.GetProduct(catalog_pb.GetProductRequest(product_id=sold.id))
+    with refusal("ITEM_UNAVAILABLE", FailedPrecondition):
+        await shop.place(buyer)
+    assert shop.rows("SELECT 1 FROM products WHERE seller_id = %s", brand.id) == []
+    assert (await shop.cancel(buyer, order.id)).state == order_pb.ORDER_STATE_CANCELLED
 
 
 async def test_forgetting_is_repeatable_and_may_come_for_nobody(shop: Shop) -> None:

@@ -24,6 +24,7 @@ ORDERS: dict[str, tuple[Callable[[Product], Any], bool]] = {
     "-price": (lambda product: (minor_of(product.price), product.id), True),
     "name": (lambda product: (product.name.lower(), product.id), False),
     "-name": (lambda product: (product.name.lower(), product.id), True),
+    "stock": (lambda product: (product.stock, product.id), False),
 }
 
 
@@ -43,6 +44,7 @@ async def stocked(shop: Shop, number: int) -> list[Product]:
                 category_id=category.id,
                 name=dice.choice(names),
                 price=money(dice.choice((0, 99, 100, 101, 2500))),
+                stock=dice.choice((0, 0, 1, 5, 10**9)),
             )
             for _ in range(number)
         ]
@@ -163,6 +165,25 @@ async def test_prices_are_within_their_bounds(
 
 
 @pytest.mark.parametrize(
+    ("bounds", "expected"),
+    [
+        ({"max_stock": 0}, {0}),
+        ({"min_stock": 0}, {0, 1, 5, 10**9}),
+        ({"min_stock": 1, "max_stock": 5}, {1, 5}),
+        ({"min_stock": 6}, {10**9}),
+        ({"min_stock": 2**31 - 1}, set()),
+    ],
+)
+async def test_stocks_are_within_their_bounds(
+    shop: Shop, bounds: dict[str, int], expected: set[int]
+) -> None:
+    made = await stocked(shop, 60)
+    found = await shop.listed(category=made[0].category_id, limit=100, **bounds)
+    assert {each.stock for each in found.products} == expected
+    assert found.metadata.total == sum(each.stock in expected for each in made)
+
+
+@pytest.mark.parametrize(
     ("q", "expected"),
     [
         ("tea", {"Red tea", "Blue tea"}),
@@ -216,7 +237,9 @@ async def test_an_unknown_category_has_no_products(shop: Shop) -> None:
         ({"max_price": "9" * 400}, {"max_price"}),
         ({"min_price": "2", "max_price": "1.99"}, {"min_price"}),
         ({"sort": "price; DROP TABLE products"}, {"sort"}),
-        ({"sort": "stock"}, {"sort"}),
+        ({"sort": "-stock"}, {"sort"}),
+        ({"min_stock": -1, "max_stock": -2}, {"min_stock", "max_stock"}),
+        ({"min_stock": 2, "max_stock": 1}, {"min_stock"}),
         ({"sort": "NEWEST"}, {"sort"}),
         ({"page": -1}, {"page"}),
         ({"limit": -1}, {"limit"}),
@@ -245,6 +268,7 @@ async def test_a_token_is_good_for_its_own_list_only(shop: Shop) -> None:
         {**filters, "sort": "-price"},
         {**filters, "q": "t"},
         {**filters, "min_price": "0"},
+        {**filters, "max_stock": 0},
         {"sort": "price", "q": "te"},
     ):
         with refusal("INVALID_FIELD", InvalidArgument) as caught:
@@ -279,6 +303,13 @@ async def test_the_ninth_word_and_single_letters_beside_words_do_not_count(shop:
         assert [each.id for each in found] == [product.id], words
 
 
+RARE: tuple[tuple[dict[str, Any], Callable[[Product], bool]], ...] = (
+    ({"q": "zebra"}, lambda product: product.name == "zebra"),
+    ({"min_price": "1.00", "max_price": "1.00"}, lambda product: minor_of(product.price) == 100),
+    ({"max_stock": 0}, lambda product: product.stock == 0),
+)
+
+
 async def test_rare_matches_far_from_where_the_list_begins_are_found(shop: Shop) -> None:
     """Their page is collected, because the walk from the beginning of the list ends before."""
     made = await stocked(shop, 40)
@@ -288,14 +319,9 @@ async def test_rare_matches_far_from_where_the_list_begins_are_found(shop: Shop)
         listing._page.cache_clear()
         for sort, (key, is_backwards) in ORDERS.items():
             filters = {"category": category, "sort": sort, "limit": 4}
-            for wanted in ({"q": "zebra"}, {"min_price": "1.00", "max_price": "1.00"}):
-                matching = [
-                    each
-                    for each in made
-                    if ("q" not in wanted or each.name == "zebra")
-                    and ("q" in wanted or minor_of(each.price) == 100)
-                ]
-                expected = [each.id for each in sorted(matching, key=key, reverse=is_backwards)]
+            for wanted, matches in RARE:
+                matching = sorted(filter(matches, made), key=key, reverse=is_backwards)
+                expected = [each.id for each in matching]
                 assert [each.id for each in await by_token(shop, **filters, **wanted)] == expected
                 first = await shop.listed(**filters, **wanted, page=2)
                 assert [each.id for each in first.products] == expected[4:8]

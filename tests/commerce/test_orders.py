@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+import psycopg
 import pytest
 from google.type.money_pb2 import Money
 from lockstep.commerce.v1 import order_service_pb2 as order_pb
@@ -16,6 +17,8 @@ from lockstep_clients import (
     Unauthenticated,
 )
 
+from services.commerce.store import CLEANUPS
+from services.kernel.db.cleaner import Cleaner
 from services.kernel.ids import new_id
 from tests.commerce.people import minor_of, money
 from tests.commerce.world import Shop, fields_of, refusal
@@ -234,12 +237,15 @@ async def test_orders_are_their_users_and_the_administrators(shop: Shop) -> None
     request = order_pb.GetOrderRequest(order_id=order.id)
     theirs = order_pb.ListOrdersRequest(user_id=str(buyer.id))
     cancellation = order_pb.CancelOrderRequest(order_id=order.id)
-    with refusal("FORBIDDEN", PermissionDenied):
-        await shop.orders.GetOrder(request, metadata=other.metadata)
+    for there in (order.id, str(new_id())):  # nobody learns which orders others have
+        request.order_id = cancellation.order_id = there
+        with refusal("ORDER_NOT_FOUND", NotFound):
+            await shop.orders.GetOrder(request, metadata=other.metadata)
+        with refusal("ORDER_NOT_FOUND", NotFound):
+            await shop.orders.CancelOrder(cancellation, metadata=other.metadata)
     with refusal("FORBIDDEN", PermissionDenied):
         await shop.orders.ListOrders(theirs, metadata=other.metadata)
-    with refusal("FORBIDDEN", PermissionDenied):
-        await shop.orders.CancelOrder(cancellation, metadata=other.metadata)
+    request.order_id = cancellation.order_id = order.id
     assert await shop.orders.GetOrder(request, metadata=shop.admin) == order
     listed = await shop.orders.ListOrders(theirs, metadata=shop.admin)
     assert list(listed.orders) == [order] == await shop.history(buyer)
@@ -304,6 +310,31 @@ async def test_goods_that_come_back_never_overflow_a_stock(shop: Shop) -> None:
     assert await shop.stock(product) == 2**31 - 1
 
 
+async def test_what_was_ordered_is_never_changed(shop: Shop) -> None:
+    order = await shop.bought(await shop.buyer(), await shop.product(), 2)
+    for change in ("quantity = 1", "unit_price = 0", "name = 'x'", "product_id = order_id"):
+        with pytest.raises(psycopg.errors.RestrictViolation):
+            shop.rows(f"UPDATE order_items SET {change} WHERE order_id = %s", order.id)
+
+
+async def test_orders_that_failed_go_after_thirty_days_and_no_others(shop: Shop) -> None:
+    buyer, product = await shop.buyer(1500), await shop.product()
+    paid = await shop.bought(buyer, product)
+    await shop.add(buyer, product)
+    for _ in "ab":
+        with refusal("INSUFFICIENT_FUNDS"):
+            await shop.place(buyer)
+    young, old, _ = await shop.history(buyer)
+    aged = "UPDATE orders SET update_time = update_time - interval '31 days' WHERE id = any(%s)"
+    shop.rows(aged, [old.id, paid.id])
+    shop.rows("DELETE FROM sagas WHERE user_id = %s AND state = 'ABORTED'", buyer.id)
+    await Cleaner(shop.database, CLEANUPS).sweep()
+    assert await shop.history(buyer) == [young, paid]
+    with refusal("ORDER_NOT_FOUND", NotFound):
+        await shop.order(buyer, old.id)
+    assert shop.rows("SELECT 1 FROM order_items WHERE order_id = %s", old.id) == []
+
+
 async def test_what_was_not_paid_cannot_be_cancelled(shop: Shop) -> None:
     buyer, product = await shop.buyer(0), await shop.product()
     await shop.add(buyer, product)
@@ -319,7 +350,7 @@ async def test_a_refused_cancellation_is_the_answer_of_its_key_too(shop: Shop) -
     buyer, product = await shop.buyer(5000), await shop.product()
     order, unknown = await shop.bought(buyer, product), str(new_id())
     stranger = shop.login()
-    reasons = {buyer: "ILLEGAL_STATE", stranger: "FORBIDDEN"}
+    reasons = {buyer: "ILLEGAL_STATE", stranger: "ORDER_NOT_FOUND"}
     shop.rows("UPDATE orders SET state = 'PENDING' WHERE id = %s", order.id)
     for _ in range(2):
         for who, reason in reasons.items():

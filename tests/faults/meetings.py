@@ -62,7 +62,7 @@ class CancelAndDelete(_OfCustomer):
 
     name = "cancel+delete"
     paid = True
-    first = Request("CancelOrder", {"SESSION_ENDED", "FORBIDDEN", "ORDER_NOT_FOUND"})
+    first = Request("CancelOrder", {"SESSION_ENDED", "ORDER_NOT_FOUND"})
     other = DELETE
 
     def in_the_end(self, outcome: Outcome) -> Iterator[str]:
@@ -164,8 +164,11 @@ class ProductAndDelete(_OfCustomer):
     def in_the_end(self, outcome: Outcome) -> Iterator[str]:
         yield from super().in_the_end(outcome)
         made = self.world.ground.rows(
-            "SELECT 1 FROM commerce.products WHERE seller_id = %(u)s", u=self.user
+            "SELECT delete_time, seller_id FROM commerce.products WHERE name = 'Lamp'"
         )
+        is_gone = self.told("DeleteUser", outcome) == {"ok"}
+        if is_gone and any(row.seller_id or not row.delete_time for row in made):
+            yield "a product of a deleted brand is in the catalog"
         if self.told("CreateProduct", outcome) == {"ok"} and len(made) != 1:
             yield f"the client was told ok, and there are {len(made)} products"
         if self.told("CreateProduct", outcome) == {"fail"} and made:

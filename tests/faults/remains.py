@@ -26,8 +26,6 @@ MAY_NAME_DELETED = {
     "commerce.forgotten_users",
     # A refusal may be kept after the deletion; the clean-up removes it.
     "commerce.idempotency",
-    # A product names its brand as long as it is in the catalog.
-    "commerce.products",
 }
 
 
@@ -245,6 +243,7 @@ RULES: dict[str, Rule] = {
     "commerce.idempotency": _key,
     "commerce.categories": _always,
     "commerce.products": _always,
+    "commerce.stock_adjustments": _always,
     "commerce.users": _not_forgotten,
     "commerce.carts": _not_forgotten,
     "commerce.cart_items": _not_forgotten,

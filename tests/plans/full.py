@@ -91,6 +91,26 @@ FORGOTTEN_USERS = insert(
       ELSE {moment(due="-7 days", others="-5 days")} - interval '1 day' END""",
 )
 USERS = insert("users", user_id="uuid_of(i)")
+ORDERS = insert(
+    "orders",
+    id="uuid_of(i)",
+    user_id=USER,
+    state="CASE i % 10 WHEN 0 THEN 'FAILED' ELSE 'PAID' END",
+    failure_reason="CASE i % 10 WHEN 0 THEN 'INSUFFICIENT_FUNDS' END",
+    total="5",
+    debit_id="uuid_of(i)",
+    create_time=moment(due="-31 days", others="-30 days"),
+    update_time=moment(due="-31 days", others="-30 days"),
+)
+ORDER_ITEMS = insert(
+    "order_items",
+    order_id="uuid_of(i)",
+    position="0",
+    product_id="uuid_of(1)",
+    name="'Thing'",
+    quantity="1",
+    unit_price="5",
+)
 TRANSFERS = insert(
     "transfers",
     id="uuid_of(i)",
@@ -184,7 +204,7 @@ TABLES = {
         OUTBOX,
     ),
     "profile": (KEYS, FORGOTTEN_USERS, TRANSFERS),
-    "commerce": (SAGAS, BARRIERS, KEYS, FORGOTTEN_USERS, USERS),
+    "commerce": (SAGAS, BARRIERS, KEYS, FORGOTTEN_USERS, USERS, ORDERS, ORDER_ITEMS),
 }
 
 

@@ -40,10 +40,14 @@ WORDS = {
     "none": "xyzzy",
     "two": "lindqvist walnut",
 }
-PRICES: dict[str, dict[str, Any]] = {
+BOUNDS: dict[str, dict[str, Any]] = {
     "every price": {"min_price": 0},
     "no price": {"min_price": 10**14},
     "one price": {"min_price": 4_999, "max_price": 4_999},
+    "sold out": {"max_stock": 0},
+    "low": {"min_stock": 1, "max_stock": 3},
+    "in stock": {"min_stock": 1},
+    "no stock": {"min_stock": 10**9},
 }
 
 
@@ -100,11 +104,11 @@ def test_a_search_reads_less_than_the_table(
 
 
 @pytest.mark.parametrize("sort", Sort)
-@pytest.mark.parametrize("prices", PRICES)
-def test_a_bound_of_the_price_reads_the_rows_of_a_walk_or_of_the_prices(
-    connection: psycopg.Connection[Any], prices: str, sort: Sort
+@pytest.mark.parametrize("bounds", BOUNDS)
+def test_a_bound_reads_the_rows_of_a_walk_or_of_those_within_it(
+    connection: psycopg.Connection[Any], bounds: str, sort: Sort
 ) -> None:
-    read, plan = pages(connection, replace(ANY, **PRICES[prices], sort=sort))
+    read, plan = pages(connection, replace(ANY, **BOUNDS[bounds], sort=sort))
     assert read <= WALK_PAGES + 1000, plan
 
 

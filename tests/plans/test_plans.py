@@ -128,6 +128,7 @@ CASES = (
     cleanup(f"{OF_COMMERCE}cleanups[0]", rows=DUE * KEYS_OF_USER),
     cleanup(f"{OF_PROFILE}cleanups[0]", PROFILE, rows=DUE * KEYS_OF_USER),
     cleanup(f"{OF_COMMERCE}cleanups[1]"),
+    cleanup("services.commerce.store.orders:OLD_FAILED"),
     cleanup(f"{OF_PROFILE}cleanups[1]", PROFILE),
     cleanup("services.profile.store.transfers:OLD_TOMBSTONES", PROFILE),
     cleanup("services.auth.store.sessions:EXPIRED", AUTH),

@@ -26,6 +26,7 @@ from services.kernel.sagas.idempotency import RequestKeys
 from services.kernel.validation import Violations
 
 BATCH_MAX = 1000
+REASON_MAX = 200
 # The answer repeats all texts. It must fit into the 4 MiB that every gRPC client takes.
 BATCH_TEXT_BYTES_MAX = 3 * 1024 * 1024
 
@@ -109,10 +110,12 @@ class CatalogServicer:
             product_id = v.uuid(request.product_id, "product_id")
             if not request.delta:
                 v.add("delta", "must differ from 0")
+            reason = v.text(request.reason, "reason", max_length=REASON_MAX)
         product = await self.adjust_stock(
             seller=seller,
             product_id=product_id,
             delta=request.delta,
+            reason=reason or "",
             key=self.request_keys.of(call),
         )
         return self.messages.product(product)

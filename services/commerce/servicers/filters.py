@@ -25,9 +25,20 @@ def read_filters(v: Violations, request: catalog_pb.ListProductsRequest, currenc
     are_given = min_price is not None and max_price is not None
     if are_given and Decimal(request.min_price) > Decimal(request.max_price):
         v.add("min_price", "must not be above max_price")
+    min_stock, max_stock = (_stock(v, request, name) for name in ("min_stock", "max_stock"))
+    if min_stock is not None and max_stock is not None and min_stock > max_stock:
+        v.add("min_stock", "must not be above max_stock")
     words = _meant(v.text(request.q, "q", max_length=PRODUCT_NAME_MAX))
     sort = v.choice(request.sort, "sort", tuple(Sort)) or Sort.NEWEST
-    return Filters(category_id, min_price, max_price, words, Sort(sort))
+    return Filters(
+        category_id=category_id,
+        min_price=min_price,
+        max_price=max_price,
+        words=words,
+        sort=Sort(sort),
+        min_stock=min_stock,
+        max_stock=max_stock,
+    )
 
 
 def _meant(text: str | None) -> str | None:
@@ -41,6 +52,13 @@ def _meant(text: str | None) -> str | None:
     words = list({word.casefold(): word for word in _WORD.findall(text)}.values())
     telling = [word for word in words if not _LETTER.fullmatch(word)]
     return " ".join((telling or words)[:WORDS_MAX]) or text
+
+
+def _stock(v: Violations, request: catalog_pb.ListProductsRequest, field: str) -> int | None:
+    """Read a bound of the stock; 0 is one, too."""
+    if not request.HasField(field):  # type: ignore[arg-type]  # its stub lists the fields
+        return None
+    return v.at_least(0, getattr(request, field), field)
 
 
 def _price(v: Violations, text: str, field: str, currency: str, rounding: str) -> int | None:

@@ -65,5 +65,6 @@ SELECT 'something is left of a user who was forgotten', gone.user_id, ''
  WHERE EXISTS (SELECT 1 FROM carts WHERE carts.user_id = gone.user_id)
     OR EXISTS (SELECT 1 FROM users WHERE users.user_id = gone.user_id)
     OR EXISTS (SELECT 1 FROM orders WHERE orders.user_id = gone.user_id)
+    OR EXISTS (SELECT 1 FROM products WHERE products.seller_id = gone.user_id)
     OR EXISTS (SELECT 1 FROM sagas WHERE sagas.user_id = gone.user_id)
     OR EXISTS (SELECT 1 FROM idempotency WHERE scope = 'user:' || gone.user_id);

@@ -15,7 +15,7 @@ from typing import cast as typed
 from uuid import UUID
 
 from sqlalchemy import (
-    BigInteger,
+    Column,
     ColumnElement,
     FromClause,
     Select,
@@ -31,7 +31,7 @@ from sqlalchemy import (
 )
 
 from services.commerce.model import CATEGORIES, PRODUCTS, Filters, Product, Sort
-from services.commerce.store.products import COLUMNS
+from services.commerce.store.products import COLUMNS, INT32_MAX
 from services.kernel.db.database import Reader
 from services.kernel.db.statement import Statement
 from services.kernel.money import MINOR_UNITS_MAX
@@ -45,7 +45,13 @@ _SORTS = {
     Sort.DEAREST: (PRODUCTS.c.price, True),
     Sort.NAME: (PRODUCTS.c.name_key, False),
     Sort.NAME_BACKWARDS: (PRODUCTS.c.name_key, True),
+    Sort.STOCK: (PRODUCTS.c.stock, False),
 }
+# The parameters of the least and the largest value, and the column of the values.
+_RANGES: tuple[tuple[str, str, Column[int]], ...] = (
+    ("min_price", "max_price", PRODUCTS.c.price),
+    ("min_stock", "max_stock", PRODUCTS.c.stock),
+)
 _SIMPLE: ColumnElement[Any] = literal_column("'simple'")
 _EVERYWHERE: ColumnElement[Any] = literal_column("'g'")
 # All characters but letters and digits separate words, as in the column, so no operator of a
@@ -109,6 +115,8 @@ class ListedProduct(Product):
                 return Position(self.price, self.id)
             case Sort.NAME | Sort.NAME_BACKWARDS:
                 return Position(self.name_key, self.id)
+            case Sort.STOCK:
+                return Position(self.stock, self.id)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,6 +126,8 @@ class ListParameters:
     category_id: UUID | None
     min_price: int | None
     max_price: int | None
+    min_stock: int | None
+    max_stock: int | None
     words: str | None
     after_value: SortValue | None
     after_id: UUID | None
@@ -187,10 +197,16 @@ def _parameters(
     if filters.has_prices:
         min_price = min_price or 0
         max_price = MINOR_UNITS_MAX if max_price is None else max_price
+    min_stock, max_stock = filters.min_stock, filters.max_stock
+    if filters.has_stocks:
+        min_stock = min_stock or 0
+        max_stock = INT32_MAX if max_stock is None else max_stock
     return ListParameters(
         category_id=filters.category_id,
         min_price=min_price,
         max_price=max_price,
+        min_stock=min_stock,
+        max_stock=max_stock,
         words=filters.words,
         after_value=None if after is None else after.value,
         after_id=None if after is None else after.product_id,
@@ -206,7 +222,12 @@ def _names(parameters: ListParameters) -> Names:
 def _is_served(names: Names, sort: Sort) -> bool:
     """Say whether an index in the order of a list has all its filters."""
     key, _ = _SORTS[sort]
-    return "words" not in names and ("min_price" not in names or key is PRODUCTS.c.price)
+    ranges = {column.key for least, _, column in _RANGES if least in names}
+    return "words" not in names and ranges <= {key.key}
+
+
+def _has_range(names: Names) -> bool:
+    return any(least in names for least, _, _ in _RANGES)
 
 
 @cache
@@ -227,7 +248,7 @@ def _page(names: Names, sort: Sort, way: Way) -> Statement[ListParameters, Liste
         .order_by(*_order(page.c[key.key], page.c.id, is_backwards=is_backwards)),
         _only(names, after_value=key.type.python_type),
         ListedProduct,
-        is_planned_anew="min_price" in names,
+        is_planned_anew=_has_range(names),
     )
 
 
@@ -256,14 +277,16 @@ def _count(names: Names) -> Statement[ListParameters, CountRow]:
     matching = select(literal(1)).where(*_place(names), *_filters(names, PRODUCTS))
     if "words" not in names:
         # With an order that an index has, the planner does not read the whole table.
-        by_price = "min_price" in names or "category_id" in names
-        matching = matching.order_by(PRODUCTS.c.price if by_price else PRODUCTS.c.create_time)
+        key = next((column for least, _, column in _RANGES if least in names), None)
+        if key is None:
+            key = PRODUCTS.c.price if "category_id" in names else PRODUCTS.c.create_time
+        matching = matching.order_by(key)
     counted = matching.limit(COUNTED_MAX + 1).subquery("matching")
     return Statement(
         select(func.count().label("counted")).select_from(counted),
         _only(names),
         CountRow,
-        is_planned_anew="min_price" in names,
+        is_planned_anew=_has_range(names),
     )
 
 
@@ -295,12 +318,10 @@ def _position(names: Names, sort: Sort) -> list[ColumnElement[bool]]:
 def _filters(names: Names, rows: FromClause) -> list[ColumnElement[bool]]:
     """Return the conditions that only some indexes have."""
     conditions: list[Any] = []
-    if "min_price" in names:
-        conditions.append(
-            rows.c.price.between(
-                bindparam("min_price", type_=BigInteger), bindparam("max_price", type_=BigInteger)
-            )
-        )
+    for least, most, column in _RANGES:
+        if least in names:
+            bounds = (bindparam(name, type_=column.type) for name in (least, most))
+            conditions.append(rows.c[column.key].between(*bounds))
     if "words" in names:
         conditions.append(rows.c.words.op("@@")(_BEGINNINGS))
     return conditions

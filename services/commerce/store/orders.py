@@ -30,7 +30,16 @@ from sqlalchemy import (
 )
 
 from services.commerce.errors import CheckoutInProgress
-from services.commerce.model import ORDER_ITEMS, ORDERS, SAGAS, Order, OrderItem, OrderState
+from services.commerce.model import (
+    IS_FAILED,
+    ORDER_ITEMS,
+    ORDERS,
+    SAGAS,
+    Order,
+    OrderItem,
+    OrderState,
+)
+from services.kernel.db.cleaner import old_rows
 from services.kernel.db.database import Reader, Transaction
 from services.kernel.db.statement import ByUser, NoRow, Statement
 
@@ -262,6 +271,10 @@ _PSEUDONYMISE = Statement(
 )
 
 
+# Long after its saga and its key are gone. The items go with it.
+OLD_FAILED = old_rows("failed orders", ORDERS, ORDERS.c.update_time, age="30 days", only=IS_FAILED)
+
+
 async def insert_order(
     tx: Transaction,
     *,
@@ -302,7 +315,7 @@ async def get(reader: Reader, order_id: UUID) -> Order | None:
 
 
 async def get_known(reader: Reader, order_id: UUID) -> Order:
-    """Return an order that is there: orders are never deleted."""
+    """Return an order that is there: only orders that failed long ago are deleted."""
     order = await get(reader, order_id)
     assert order is not None
     return order

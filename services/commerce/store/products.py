@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from dataclasses import fields as fields_of
 from uuid import UUID
 
 import psycopg
@@ -19,6 +20,7 @@ from sqlalchemy import (
     column,
     func,
     insert,
+    null,
     or_,
     select,
     update,
@@ -29,12 +31,14 @@ from services.commerce.model import (
     CATEGORIES,
     PRODUCT_FIELDS,
     PRODUCTS,
+    STOCK_ADJUSTMENTS,
     STOCK_MAX,
     Product,
     ProductFields,
 )
 from services.kernel.db.database import Reader, Transaction
-from services.kernel.db.statement import NoRow, Statement
+from services.kernel.db.statement import ByUser, NoRow, Statement
+from services.kernel.ids import new_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +89,17 @@ class StockDelta:
 
     product_id: UUID
     delta: int
+
+
+@dataclass(frozen=True, slots=True)
+class NewAdjustment:
+    """A change of a stock to keep."""
+
+    id: UUID
+    product_id: UUID
+    delta: int
+    stock: int
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +203,13 @@ _ADJUST = Statement(
     StockDelta,
     NoRow,
 )
+_NOTE = Statement(
+    insert(STOCK_ADJUSTMENTS).values(
+        {each.name: bindparam(each.name) for each in fields_of(NewAdjustment)}
+    ),
+    NewAdjustment,
+    NoRow,
+)
 _moved = (
     func.unnest(_IDS, bindparam("quantities", type_=ARRAY(Integer)))
     .table_valued(column("id", Uuid), column("quantity", Integer), name="moved")
@@ -223,6 +245,26 @@ _LOCK_MANY = Statement(
     .with_for_update(key_share=True),
     ByProducts,
     LockedProduct,
+)
+
+
+_own = (
+    select(PRODUCTS.c.id)
+    .where(PRODUCTS.c.seller_id == bindparam("user_id", type_=Uuid))
+    .order_by(PRODUCTS.c.id)
+    .with_for_update(key_share=True)
+    .cte("own")
+)
+_FORGET_SELLER = Statement(
+    update(PRODUCTS)
+    .where(PRODUCTS.c.id == _own.c.id)
+    .values(
+        seller_id=null(),
+        delete_time=func.coalesce(PRODUCTS.c.delete_time, func.clock_timestamp()),
+        **_CHANGED,
+    ),
+    ByUser,
+    NoRow,
 )
 
 
@@ -298,9 +340,19 @@ async def adjust_stock(tx: Transaction, product_id: UUID, delta: int) -> Product
     return await _fresh(tx, product_id)
 
 
+async def note_adjustment(tx: Transaction, product: Product, *, delta: int, reason: str) -> None:
+    """Keep the reason of a change of the stock, and the stock after it."""
+    await tx.execute(_NOTE, NewAdjustment(new_id(), product.id, delta, product.stock, reason))
+
+
 async def delete_product(tx: Transaction, product_id: UUID) -> None:
     """Take a product out of the catalog; carts and orders still refer to it."""
     await tx.execute(_DELETE, ByProduct(product_id))
+
+
+async def forget_seller(tx: Transaction, user_id: UUID) -> None:
+    """Take the products of a seller out of the catalog, and the seller out of them."""
+    await tx.execute(_FORGET_SELLER, ByUser(user_id))
 
 
 async def reserve(tx: Transaction, quantities: Mapping[UUID, int]) -> None:

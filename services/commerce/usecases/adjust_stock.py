@@ -27,9 +27,15 @@ class AdjustStock:
     database: Database
 
     async def __call__(
-        self, *, seller: Seller, product_id: UUID, delta: int, key: RequestKey | None
+        self,
+        *,
+        seller: Seller,
+        product_id: UUID,
+        delta: int,
+        reason: str,
+        key: RequestKey | None,
     ) -> Product:
-        """Change the stock and return the product.
+        """Change the stock, keep the reason, and return the product.
 
         Raises:
             ProductNotFound: There is no such product.
@@ -46,6 +52,7 @@ class AdjustStock:
             seller.ensure_may_change(product)
             adjusted = await products.adjust_stock(tx, product_id, delta)
             if adjusted is not None:
+                await products.note_adjustment(tx, adjusted, delta=delta, reason=reason)
                 return adjusted
             if delta < 0:
                 raise NoStock(product_id)

@@ -36,8 +36,8 @@ class CancelOrder:
         """Cancel an order and return it; a cancelled order stays cancelled.
 
         Raises:
-            OrderNotFound: There is no such order.
-            Forbidden: It is another user's, and the caller is not an administrator.
+            OrderNotFound: There is no such order, or it is another user's and the caller is
+                not an administrator.
             IllegalState: It was never paid, or is not paid yet.
             SessionEnded: The caller's account was deleted at the same moment.
             EtagMismatch: The account of another buyer was deleted at the same moment.

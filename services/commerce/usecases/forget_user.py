@@ -9,7 +9,7 @@ from uuid import UUID
 from pydantic import TypeAdapter
 
 from services.commerce.errors import CheckoutInProgress
-from services.commerce.store import carts, orders, users
+from services.commerce.store import carts, orders, products, users
 from services.kernel.db.database import Database, Transaction
 from services.kernel.sagas import barrier
 from services.kernel.sagas.model import Nothing
@@ -26,7 +26,7 @@ class ForgetUser:
     database: Database
 
     async def __call__(self, *, saga_id: UUID, user_id: UUID, not_after: datetime | None) -> None:
-        """Remove the user's cart, take the user out of all orders, refuse later writes.
+        """Remove the user's cart and products, take the user out of orders, refuse later writes.
 
         The first answer to a saga stays, even a refusal: a late duplicate must not
         forget a user whom Auth has made ACTIVE again.
@@ -50,6 +50,7 @@ async def _forget(
 
     async def work() -> Nothing:
         await orders.pseudonymise(tx, user_id)
+        await products.forget_seller(tx, user_id)
         await users.FORGETTING.forget_user(tx, user_id)
         return Nothing()
 

@@ -9,7 +9,6 @@ from services.commerce.errors import OrderNotFound
 from services.commerce.model import Order
 from services.commerce.store import orders
 from services.kernel.db.database import Database
-from services.kernel.errors import Forbidden
 from services.kernel.rpc.call import Caller
 
 
@@ -23,12 +22,10 @@ class GetOrder:
         """Return an order.
 
         Raises:
-            OrderNotFound: There is no such order.
-            Forbidden: It is another user's, and the caller is not an administrator.
+            OrderNotFound: There is no such order, or it is another user's and the caller is
+                not an administrator: who may not see it does not learn that it exists.
         """
         order = await orders.get(self.database, order_id)
-        if order is None:
+        if order is None or not (caller.acts_for_all or order.user_id == caller.own_id):
             raise OrderNotFound
-        if order.user_id != caller.own_id and not caller.acts_for_all:
-            raise Forbidden
         return order
