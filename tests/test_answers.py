@@ -77,6 +77,7 @@ TEXTS: Mapping[str, str] = {
     "next_page_token": letters(TOKEN_LENGTH_MAX),
     "etag": letters(2 * COUNTER_LENGTH),
     "currency_code": letters(3),
+    "Currency.code": letters(3),
     "email": text(EMAIL_MAX),
     "full_name": text(2 * NAME_MAX + 1),
     "first_name": text(NAME_MAX),

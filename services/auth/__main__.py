@@ -16,7 +16,8 @@ from services.auth.store.sessions import LocalSessions
 from services.common import service
 from services.common.auth_client import Authentication
 from services.common.keys import SigningKeys
-from services.common.service import Composition, Frame, Running, ServiceParts
+from services.common.parts import Composition, ServiceParts
+from services.common.service import Frame, Running
 from services.kernel.db import cleaner
 from services.kernel.db.database import Observer
 from services.kernel.sagas.engine import SagaEngine

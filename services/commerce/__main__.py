@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import AbstractAsyncContextManager
-from functools import partial
 
 from lockstep.profile.v1 import wallet_service_pb2_grpc as wallet_grpc
 
@@ -18,7 +17,8 @@ from services.commerce.servicers.order import ORDER, OrderServicer
 from services.commerce.settings import SESSION_SETTINGS, CommerceSettings
 from services.common import service
 from services.common.auth_client import remote_authentication
-from services.common.service import Composition, Frame, Running, ServiceParts
+from services.common.parts import Composition, ServiceParts
+from services.common.service import Frame, Running
 from services.kernel.db import cleaner
 from services.kernel.db.database import Observer
 from services.kernel.sagas.engine import SagaEngine
@@ -26,14 +26,14 @@ from services.kernel.sagas.requests import Requests
 from services.kernel.sagas.servicer import SAGA, SagaServicer
 
 
-def compose(parts: ServiceParts, settings: CommerceSettings) -> Composition:
+def compose(parts: ServiceParts) -> Composition:
     """Put Commerce together."""
     wallets = wallet_grpc.WalletServiceStub(parts.channel("profile"))
     engine = parts.saga_engine(
-        CheckoutSaga(wallets, settings.currency),
-        CancellationSaga(wallets, settings.currency),
+        CheckoutSaga(wallets, parts.currency),
+        CancellationSaga(wallets, parts.currency),
     )
-    messages = Messages(settings.currency)
+    messages = Messages(parts.currency)
     return Composition(
         servicers={
             CATALOG: catalog_servicer(parts, messages),
@@ -105,9 +105,9 @@ def running(
         targets={"auth": settings.auth_address, "profile": settings.profile_address},
         is_coordinator=True,
         has_public_reads=True,
+        ledger=store.MONEY,
     )
-    composed = partial(compose, settings=settings)
-    return service.running(frame, settings, composed, listen_on=listen_on, observer=observer)
+    return service.running(frame, settings, compose, listen_on=listen_on, observer=observer)
 
 
 def main() -> None:

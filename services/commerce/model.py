@@ -28,7 +28,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import TSVECTOR
 
-from services.common import forgetting
+from services.common import forgetting, ledger
 from services.kernel.db import tables
 from services.kernel.db.tables import new_metadata, timestamp
 from services.kernel.money import MINOR_UNITS_MAX
@@ -51,6 +51,7 @@ SAGAS = tables.SAGAS.to_metadata(METADATA)
 SAGA_BARRIERS = tables.SAGA_BARRIERS.to_metadata(METADATA)
 IDEMPOTENCY = tables.IDEMPOTENCY.to_metadata(METADATA)
 LEAST_CODE = tables.LEAST_CODE.to_metadata(METADATA)
+LEDGER = ledger.LEDGER.to_metadata(METADATA)
 
 CATEGORIES = Table(
     "categories",

@@ -6,18 +6,16 @@ reaches outside comes from `ServiceParts`, so that a test can replace it.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import grpc
 import uvloop
-from google.protobuf.descriptor import ServiceDescriptor
 from lockstep_clients import ServiceIdentity, connect
 from opentelemetry.metrics import Meter
 
@@ -25,123 +23,33 @@ from services.common.auth_client import Authentication
 from services.common.databases import Pools, pools
 from services.common.files import FileProblem, explained
 from services.common.keys import KeyRing
+from services.common.ledger import Ledger, WrongCurrency
+from services.common.parts import Composition, ServiceParts, Worker
 from services.common.schema import schema_probe
 from services.common.settings import CommonSettings, SettingsError, load
-from services.kernel.db.cleaner import Cleaner, Cleanup
+from services.kernel.db.cleaner import Cleaner
 from services.kernel.db.database import Database, Observer
 from services.kernel.db.limits import SessionRules, options_of
 from services.kernel.db.pool_metrics import PoolFigures, observe_pools
 from services.kernel.db.requirements import DatabaseUnfit
 from services.kernel.ids import process_name
 from services.kernel.logging import configure
-from services.kernel.paging import PageTokens
+from services.kernel.money import Currency
 from services.kernel.rpc.access import Access
 from services.kernel.rpc.metering import ClientMeter
-from services.kernel.rpc.server import Server, Servicer
+from services.kernel.rpc.server import Server
 from services.kernel.rpc.tracing import TraceInterceptor
-from services.kernel.sagas.engine import SagaEngine
-from services.kernel.sagas.idempotency import RequestKeys
 from services.kernel.sagas.metrics import saga_survey
-from services.kernel.sagas.protocol import AnySaga
-from services.kernel.sagas.recovery import POLL_SECONDS
 from services.kernel.signals import until_stopped
 from services.kernel.telemetry.loop_lag import LoopLag
 from services.kernel.telemetry.management import managed
-from services.kernel.telemetry.metrics import NO_METER, Telemetry, TelemetryError
-from services.kernel.telemetry.spans import Tracers, own_tracer
+from services.kernel.telemetry.metrics import Telemetry, TelemetryError
+from services.kernel.telemetry.spans import own_tracer
 
 # These services pass on calls of clients, and may name a client's IP.
 PROXIES = frozenset({"gateway"})
 
 S = TypeVar("S", bound=CommonSettings)
-
-
-class Worker(Protocol):
-    """A task that runs beside the requests."""
-
-    def start(self) -> None:
-        """Start the task."""
-
-    async def stop(self) -> None:
-        """Finish the piece of work in progress, and begin no other."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServiceParts:
-    """The parts of a service that reach outside it.
-
-    Attributes:
-        keys: The service's own key and its secrets.
-        database: The database, with the connections for requests.
-        background: The same database for all other work. In a coordinator it has connections
-            of its own, so that requests cannot hold up the recovery of sagas.
-        leases: The same for the leases of sagas alone; None: those for all other work.
-        channel: Opens a channel to a service, by its name.
-        public: The same database for reads that strangers may ask for. With connections of
-            its own and a short time limit they cannot hold up the requests of users.
-        owner: The name of the process in the leases of its sagas.
-        sleep: Waits for a number of seconds.
-        poll_seconds: The pause between two looks for sagas that are due.
-        meter: Creates the metrics.
-        tracers: Make spans; None: there are none.
-    """
-
-    keys: KeyRing
-    database: Database
-    background: Database
-    public: Database
-    channel: Callable[[str], grpc.aio.Channel]
-    owner: str
-    leases: Database | None = None
-    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
-    poll_seconds: float = POLL_SECONDS
-    meter: Meter = NO_METER
-    tracers: Tracers | None = None
-
-    @property
-    def page_tokens(self) -> PageTokens:
-        """The maker of page tokens, which every replica can read."""
-        return PageTokens(self.keys.secrets["requests"])
-
-    @property
-    def request_keys(self) -> RequestKeys:
-        """The maker of idempotency keys, which are the same at every replica."""
-        return RequestKeys(self.keys.secrets["requests"])
-
-    def saga_engine(self, *sagas: AnySaga) -> SagaEngine:
-        """Return an engine for these kinds of sagas."""
-        return SagaEngine(
-            self.database,
-            recovery=self.background,
-            leases=self.leases,
-            sagas=sagas,
-            owner=self.owner,
-            sleep=self.sleep,
-            poll_seconds=self.poll_seconds,
-            meter=self.meter,
-            tracer=own_tracer(self.tracers),
-        )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Composition:
-    """The parts of one service, put together.
-
-    Attributes:
-        servicers: The servicer of each gRPC service.
-        authentication: Answers questions about access tokens and sessions.
-        cleanups: The clean-ups of the service's tables.
-        engine: The engine of a coordinator's sagas.
-        workers: Further tasks of the process.
-        closing: Functions to call when all else has stopped.
-    """
-
-    servicers: Mapping[ServiceDescriptor, Servicer]
-    authentication: Authentication
-    cleanups: Sequence[Cleanup]
-    engine: SagaEngine | None = None
-    workers: Sequence[Worker] = ()
-    closing: Sequence[Callable[[], None]] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,6 +62,7 @@ class Frame:
         targets: The gRPC target of each service that this one calls.
         is_coordinator: Whether the service has sagas of its own.
         has_public_reads: Whether strangers may ask for reads that cost more than a row.
+        ledger: The ledger in its database, if it holds money.
         session_settings: Further settings of PostgreSQL for the connections for requests.
     """
 
@@ -163,6 +72,7 @@ class Frame:
     targets: Mapping[str, str]
     is_coordinator: bool = False
     has_public_reads: bool = False
+    ledger: Ledger | None = None
     session_settings: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -196,6 +106,7 @@ async def running(
 
     Raises:
         DatabaseUnfit: The service cannot work with the server of its database.
+        WrongCurrency: The database holds money of another currency.
     """
     keys = KeyRing.load(settings.keys, frame.name)
     telemetry = Telemetry(frame.name, instance=process_name(frame.name))
@@ -210,6 +121,7 @@ async def running(
         await stack.enter_async_context(opened(*databases.by_name().values()))
         channel = _opener(frame, keys, stack, telemetry.meter)
         parts = _parts(frame, keys, databases, channel, telemetry)
+        parts = replace(parts, money=await _money(frame, settings, databases))
         composition = compose(parts)
         stack.callback(_call_all, composition.closing)
         server = _server(frame, settings, parts, composition)
@@ -247,7 +159,7 @@ def run(
         uvloop.run(serve())
     except OSError as error:
         sys.exit(f"{name}: {explained(error)}")
-    except (SettingsError, FileProblem, DatabaseUnfit, TelemetryError) as error:
+    except (SettingsError, FileProblem, DatabaseUnfit, WrongCurrency, TelemetryError) as error:
         sys.exit("\n".join(f"{name}: {line}" for line in str(error).splitlines()))
 
 
@@ -273,6 +185,13 @@ def session_rules(settings: CommonSettings, application_name: str) -> SessionRul
         is_pooled=settings.database_pooler,
         prepares=settings.database_prepared_statements,
     )
+
+
+async def _money(frame: Frame, settings: CommonSettings, databases: Pools) -> Currency | None:
+    """Settle the currency of the money in the database, if it holds money."""
+    if frame.ledger is None:
+        return None
+    return await frame.ledger.open(databases.requests, settings.currency)
 
 
 def _parts(

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from services.common.currencies import digits_of
 from services.kernel.db import urls
 
 PREFIX: Final = "LOCKSTEP_"
@@ -146,6 +147,13 @@ def _target(target: str) -> str:
     return target
 
 
+def _currency(code: str) -> str:
+    if digits_of(code) is None or not code.isupper():
+        raise ValueError("must be a code of ISO 4217 such as EUR, of a currency that has decimals")
+    return code
+
+
+CurrencyCode = Annotated[str, AfterValidator(_currency)]
 Folder = Annotated[Path, AfterValidator(_absolute)]
 PostgresUrl = Annotated[str, AfterValidator(_postgres_url)]
 SmtpUrl = Annotated[str, AfterValidator(_smtp_url)]
@@ -232,10 +240,9 @@ class CommonSettings(BaseSettings):
         default=True,
         description="whether limits per client IP apply; those per account always do",
     )
-    currency: str = Field(
+    currency: CurrencyCode = Field(
         default="USD",
-        pattern=r"^[A-Z]{3}$",
-        description="currency of catalog and wallets, ISO 4217",
+        description="currency of catalog and wallets, ISO 4217, which the first start settles",
     )
     connection_seconds: float = Field(
         default=60.0,

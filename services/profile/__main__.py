@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from contextlib import AbstractAsyncContextManager
-from functools import partial
 
 from services.common import service
 from services.common.auth_client import remote_authentication
-from services.common.service import Composition, Frame, Running, ServiceParts
+from services.common.parts import Composition, ServiceParts
+from services.common.service import Frame, Running
 from services.kernel.db import cleaner
 from services.kernel.db.database import Observer
 from services.profile import store, usecases
@@ -16,12 +16,12 @@ from services.profile.servicers.wallet import WALLET, WalletServicer
 from services.profile.settings import ProfileSettings
 
 
-def compose(parts: ServiceParts, settings: ProfileSettings) -> Composition:
+def compose(parts: ServiceParts) -> Composition:
     """Put Profile together."""
     return Composition(
         servicers={
             PROFILE: profile_servicer(parts),
-            WALLET: wallet_servicer(parts, currency=settings.currency),
+            WALLET: wallet_servicer(parts),
         },
         authentication=remote_authentication(parts.channel("auth")),
         cleanups=(cleaner.OLD_BARRIERS, cleaner.OLD_KEYS, *store.CLEANUPS),
@@ -45,11 +45,11 @@ def profile_servicer(parts: ServiceParts) -> ProfileServicer:
     )
 
 
-def wallet_servicer(parts: ServiceParts, *, currency: str) -> WalletServicer:
+def wallet_servicer(parts: ServiceParts) -> WalletServicer:
     """Put the use cases of WalletService together."""
     database = parts.database
     return WalletServicer(
-        currency=currency,
+        currency=parts.currency,
         request_keys=parts.request_keys,
         get_wallet=usecases.GetWallet(database),
         list_wallet_transfers=usecases.ListWalletTransfers(database, parts.page_tokens),
@@ -69,9 +69,9 @@ def running(
         database_url=settings.profile_database_url,
         port=settings.profile_port,
         targets={"auth": settings.auth_address},
+        ledger=store.MONEY,
     )
-    composed = partial(compose, settings=settings)
-    return service.running(frame, settings, composed, listen_on=listen_on, observer=observer)
+    return service.running(frame, settings, compose, listen_on=listen_on, observer=observer)
 
 
 def main() -> None:

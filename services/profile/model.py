@@ -25,7 +25,7 @@ from sqlalchemy import (
     text,
 )
 
-from services.common import forgetting
+from services.common import forgetting, ledger
 from services.kernel.db import tables
 from services.kernel.db.tables import new_metadata, timestamp
 
@@ -44,6 +44,7 @@ Index(
     IDEMPOTENCY.c.reply["user_id"].astext,
     postgresql_where=REPLY_USER_ID.is_not(None),
 )
+LEDGER = ledger.LEDGER.to_metadata(METADATA)
 # Tombstones: a late registration of these users is refused.
 FORGOTTEN_USERS = forgetting.FORGOTTEN_USERS.to_metadata(METADATA)
 

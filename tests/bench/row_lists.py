@@ -26,6 +26,7 @@ from services.commerce.usecases.list_products import _name
 from services.common.keys import KeyRing
 from services.common.settings import embedded_url
 from services.kernel.db.migrations import upgrade
+from services.kernel.money import Currency
 from services.kernel.paging import PageTokens
 from services.kernel.validation import Violations
 from tests.bench.lab import CATEGORIES, CHEAP, Lab
@@ -72,7 +73,7 @@ class Catalog:
     def token_in_the_middle(self, **fields: str) -> str:
         """Return the token of the page in the middle of the list."""
         request = catalog_pb.ListProductsRequest(**fields)  # type: ignore[arg-type]
-        filters = read_filters(Violations(), request, "USD")
+        filters = read_filters(Violations(), request, Currency("USD", digits=2))
         key = KEYS[filters.sort.lstrip("-")]
         where = "WHERE delete_time IS NULL"
         if filters.category_id is not None:

@@ -330,6 +330,11 @@ async def test_a_stock_is_adjusted_by_what_came_in_whatever_is_sold(shop: Shop) 
     assert await shop.stock(seen) == 30
 
 
+async def test_everybody_may_ask_for_the_currency_and_its_decimals(shop: Shop) -> None:
+    currency = await shop.catalog.GetCurrency(catalog_pb.GetCurrencyRequest())
+    assert (currency.code, currency.digits) == ("USD", 2)
+
+
 async def test_the_reason_of_an_adjustment_is_kept_once(shop: Shop) -> None:
     product = await shop.product(stock=5)
     request = catalog_pb.AdjustStockRequest(product_id=product.id, delta=-2, reason=" Broken. ")

@@ -116,6 +116,7 @@ async def walk_of(shop: Shop) -> Walk:
         "UpdateProduct": lambda: shop.catalog.UpdateProduct(update, metadata=brand.metadata),
         "AdjustStock": lambda: shop.catalog.AdjustStock(more, metadata=brand.metadata),
         "BatchCreateProducts": lambda: shop.catalog.BatchCreateProducts(batch, metadata=owner),
+        "GetCurrency": lambda: shop.catalog.GetCurrency(catalog_pb.GetCurrencyRequest()),
         "GetProduct": lambda: shop.catalog.GetProduct(found),
         "ListProducts": shop.listed,
         "GetCart": lambda: shop.cart(buyer),

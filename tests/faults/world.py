@@ -31,15 +31,14 @@ import services.kernel.sagas.store
 from services.auth import __main__ as auth_main
 from services.auth.settings import AuthSettings
 from services.commerce import __main__ as commerce_main
-from services.commerce.settings import CommerceSettings
 from services.common.keys import KeyRing, secrets_of
-from services.common.service import Composition, ServiceParts
+from services.common.parts import Composition, ServiceParts
 from services.kernel.db.cleaner import Cleanup
+from services.kernel.money import Currency
 from services.kernel.rpc.call import Handler, Method, ServicePrincipal
 from services.kernel.sagas.engine import SagaEngine
 from services.kernel.secret import Secret
 from services.profile import __main__ as profile_main
-from services.profile.settings import ProfileSettings
 from tests.faults.clock import VirtualLoop, count_statements
 from tests.faults.databases import EdgeDatabase, Ground, Owner, Row
 from tests.faults.edges import Actor, Run, Schedule
@@ -48,8 +47,7 @@ from tests.faults.wire import Handlers, Wire, handlers_of
 NO_KEYS: Any = None  # nobody signs or verifies a token here
 SECRETS = {name: Secret.of(name.encode() * 32) for name in secrets_of("auth")}
 KEYS = KeyRing("test", private_key=NO_KEYS, trusted={}, secrets=SECRETS)
-PROFILE_SETTINGS = ProfileSettings(env="test")
-COMMERCE_SETTINGS = CommerceSettings(env="test")
+DOLLARS = Currency("USD", digits=2)
 # The methods that the schedules call: all others would only cost time.
 CALLED = {
     "AuthService": [
@@ -249,6 +247,7 @@ class World:
             public=replica.databases[0],
             channel=lambda _: wire,
             owner=replica.name,
+            money=DOLLARS,
             poll_seconds=POLL_SECONDS,
         )
         composition = self._compose(replica.service, parts)
@@ -266,9 +265,9 @@ class World:
                     parts, self.settings, signing_keys=NO_KEYS, hasher=cast(Any, Hasher())
                 )
             case "profile":
-                return profile_main.compose(parts, PROFILE_SETTINGS)
+                return profile_main.compose(parts)
             case _:
-                return commerce_main.compose(parts, COMMERCE_SETTINGS)
+                return commerce_main.compose(parts)
 
     def serving(self, path: str) -> tuple[Actor, Method, Handler] | None:
         """See `wire.Replicas`: the first live one that is not known to hang."""

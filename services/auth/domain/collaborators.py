@@ -19,7 +19,7 @@ from services.auth.domain.tokens import AccessTokenSigner, RefreshTokens
 from services.auth.model import CanonicalEmail
 from services.auth.settings import AuthSettings
 from services.common.keys import SigningKeys
-from services.common.service import ServiceParts
+from services.common.parts import ServiceParts
 from services.kernel.db.database import Database, Transaction
 
 

@@ -17,7 +17,7 @@ from services.commerce.sagas.kinds import CANCELLATION, OrderPayload
 from services.commerce.store import orders, products, users
 from services.kernel.db.database import Transaction
 from services.kernel.errors import Internal
-from services.kernel.money import to_wire
+from services.kernel.money import Currency, to_wire
 from services.kernel.sagas.model import RunningSaga
 from services.kernel.sagas.protocol import ForwardOnlySaga
 
@@ -27,7 +27,7 @@ class CancellationSaga(ForwardOnlySaga[OrderPayload, Order]):
     """See the module."""
 
     wallets: wallet_grpc.WalletServiceAsyncStub
-    currency: str
+    currency: Currency
 
     kind = CANCELLATION
 

@@ -18,7 +18,7 @@ from services.commerce.model import Order
 from services.commerce.sagas.kinds import CHECKOUT, OrderPayload
 from services.commerce.store import carts, orders, products, users
 from services.kernel.db.database import Transaction
-from services.kernel.money import to_wire
+from services.kernel.money import Currency, to_wire
 from services.kernel.rpc.timestamps import moment_of, timestamp
 from services.kernel.sagas.model import RunningSaga
 from services.kernel.sagas.protocol import Deadline, Rejected, ReversibleSaga
@@ -30,7 +30,7 @@ class CheckoutSaga(ReversibleSaga[OrderPayload, datetime | None, Order]):
     """See the module."""
 
     wallets: wallet_grpc.WalletServiceAsyncStub
-    currency: str
+    currency: Currency
 
     kind = CHECKOUT
     deadline = Deadline(seconds=5.0, error=PaymentUnavailable)

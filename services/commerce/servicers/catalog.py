@@ -150,6 +150,13 @@ class CatalogServicer:
             products=[self.messages.product(product) for product in products]
         )
 
+    async def GetCurrency(
+        self, request: catalog_pb.GetCurrencyRequest, call: Call
+    ) -> catalog_pb.Currency:
+        """Get the currency of every amount."""
+        currency = self.messages.currency
+        return catalog_pb.Currency(code=currency.code, digits=currency.digits)
+
     async def GetProduct(
         self, request: catalog_pb.GetProductRequest, call: Call
     ) -> catalog_pb.Product:

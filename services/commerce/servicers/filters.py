@@ -8,7 +8,7 @@ from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from lockstep.commerce.v1 import catalog_service_pb2 as catalog_pb
 
 from services.commerce.model import PRODUCT_NAME_MAX, Filters, Sort
-from services.kernel.money import digits_of
+from services.kernel.money import Currency
 from services.kernel.validation import Violations
 
 WORDS_MAX = 8
@@ -17,7 +17,9 @@ _LETTER = re.compile(r"[A-Za-z]")
 _DECIMAL = re.compile(r"[0-9]{1,15}(\.[0-9]{1,9})?", re.ASCII)
 
 
-def read_filters(v: Violations, request: catalog_pb.ListProductsRequest, currency: str) -> Filters:
+def read_filters(
+    v: Violations, request: catalog_pb.ListProductsRequest, currency: Currency
+) -> Filters:
     """Read the products to list, and their order."""
     category_id = v.uuid(request.category, "category") if request.category else None
     min_price = _price(v, request.min_price, "min_price", currency, ROUND_CEILING)
@@ -61,12 +63,12 @@ def _stock(v: Violations, request: catalog_pb.ListProductsRequest, field: str) -
     return v.at_least(0, getattr(request, field), field)
 
 
-def _price(v: Violations, text: str, field: str, currency: str, rounding: str) -> int | None:
+def _price(v: Violations, text: str, field: str, currency: Currency, rounding: str) -> int | None:
     """Read a bound of the price, rounded inwards to minor units."""
     if not text:
         return None
     if not _DECIMAL.fullmatch(text):
         v.add(field, "must be a plain decimal such as 9.99, at most 15 digits before the point")
         return None
-    minor = Decimal(text).scaleb(digits_of(currency))
+    minor = Decimal(text).scaleb(currency.digits)
     return int(minor.to_integral_value(rounding))

@@ -25,7 +25,7 @@ from services.commerce.model import (
 from services.commerce.usecases.list_products import ProductPage
 from services.common.vocabulary import DESCRIPTION_MAX
 from services.kernel.errors import Violation
-from services.kernel.money import from_wire, to_wire
+from services.kernel.money import Currency, from_wire, to_wire
 from services.kernel.rpc.timestamps import timestamp
 from services.kernel.validation import Violations
 
@@ -39,7 +39,7 @@ class Messages:
         currency: The currency of every amount.
     """
 
-    def __init__(self, currency: str) -> None:
+    def __init__(self, currency: Currency) -> None:
         self.currency = currency
         # Most answers show the same products. A product that differs in any column is
         # another key, and protobuf copies a message that is put into another one.

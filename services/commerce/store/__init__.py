@@ -1,6 +1,11 @@
 """Commerce's SQL, one file an aggregate."""
 
+from sqlalchemy import select
+
+from services.commerce.model import PRODUCTS
 from services.commerce.store.orders import OLD_FAILED
 from services.commerce.store.users import FORGETTING
+from services.common.ledger import Ledger
 
+MONEY = Ledger(select(PRODUCTS.c.price))
 CLEANUPS = (*FORGETTING.cleanups, OLD_FAILED)

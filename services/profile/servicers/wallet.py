@@ -8,6 +8,7 @@ from google.type.money_pb2 import Money
 from lockstep.profile.v1 import wallet_service_pb2 as wallet_pb
 
 from services.kernel import money
+from services.kernel.money import Currency
 from services.kernel.paging import page_size
 from services.kernel.rpc.call import Call
 from services.kernel.rpc.timestamps import read_moment, timestamp
@@ -31,10 +32,10 @@ class WalletServicer:
     """Serves WalletService.
 
     Attributes:
-        currency: The one currency of all wallets, ISO 4217.
+        currency: The one currency of all wallets.
     """
 
-    currency: str
+    currency: Currency
     request_keys: RequestKeys
     get_wallet: GetWallet
     list_wallet_transfers: ListWalletTransfers

@@ -1,6 +1,12 @@
 """The SQL of Profile, in a file for each aggregate."""
 
+from sqlalchemy import select
+
+from services.common.ledger import Ledger
+from services.profile.model import ACCOUNTS
 from services.profile.store import transfers
 from services.profile.store.profiles import FORGETTING
 
+# A wallet holds money, perhaps none yet. Every user has one.
+MONEY = Ledger(select(ACCOUNTS.c.balance).where(ACCOUNTS.c.user_id.is_not(None)))
 CLEANUPS = (transfers.OLD_TOMBSTONES, *FORGETTING.cleanups)
