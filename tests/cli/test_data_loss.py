@@ -162,6 +162,7 @@ def test_no_service_is_migrated_when_another_has_no_way(
 
 
 def test_a_step_that_loses_nothing_needs_no_word(url: str) -> None:
+    newest = migrations.head(migrations_of("profile") or Path())
     code, told = run("profile", "--down-to", "0005")
 
-    assert (code, told) == (0, "profile: at 0005, the newest is 0006\n")
+    assert (code, told) == (0, f"profile: at 0005, the newest is {newest}\n")

@@ -12,6 +12,7 @@ from lockstep.commerce.v1 import catalog_service_pb2 as catalog_pb
 
 from services.commerce.model import CartLine, Product
 from services.commerce.servicers.messages import Messages
+from services.kernel.money import Currency
 
 KETTLE = Product(
     id=UUID(int=1),
@@ -38,7 +39,7 @@ OTHERWISE: dict[type, Any] = {
 
 @pytest.mark.parametrize("field", [each.name for each in fields(Product)])
 def test_a_product_is_written_anew_whatever_of_it_has_changed(field: str) -> None:
-    messages = Messages("USD")
+    messages = Messages(Currency("USD", digits=2))
     before = messages.product(KETTLE)
     changed = replace(KETTLE, **{field: OTHERWISE[type(getattr(KETTLE, field))]})
     assert messages.product(changed) != before
@@ -56,7 +57,7 @@ def test_a_product_is_written_anew_whatever_of_it_has_changed(field: str) -> Non
     ids=lambda change: next(iter(change)),
 )
 def test_a_line_is_written_anew_whatever_of_it_has_changed(change: dict[str, Any]) -> None:
-    messages = Messages("USD")
+    messages = Messages(Currency("USD", digits=2))
     line = CartLine(KETTLE, quantity=2, known_price=KETTLE.price, is_gone=False)
     before = messages.line(line)
     assert messages.line(replace(line, **change)) != before
@@ -64,7 +65,7 @@ def test_a_line_is_written_anew_whatever_of_it_has_changed(change: dict[str, Any
 
 
 def test_a_message_that_is_kept_is_copied_into_the_answers_that_show_it() -> None:
-    messages = Messages("USD")
+    messages = Messages(Currency("USD", digits=2))
     page = catalog_pb.ListProductsResponse(products=[messages.product(KETTLE)])
     page.products[0].name = "Teapot"
     assert messages.product(KETTLE).name == "Kettle"

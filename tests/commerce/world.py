@@ -208,7 +208,8 @@ class Shop:
 
     def check(self) -> None:
         """Check that stock, reservations, orders and ledger agree."""
-        assert self.rows(SCRIPT.read_text()) == []
+        problems = self.rows(SCRIPT.read_text())
+        assert problems == [], problems
         assert self.people.wrong_balances() == []
         paid = self.rows("SELECT coalesce(sum(total), 0) FROM orders WHERE state = 'PAID'")
         assert self.people.sales() == paid[0][0]

@@ -320,8 +320,8 @@ def _filters(names: Names, rows: FromClause) -> list[ColumnElement[bool]]:
     conditions: list[Any] = []
     for least, most, column in _RANGES:
         if least in names:
-            bounds = (bindparam(name, type_=column.type) for name in (least, most))
-            conditions.append(rows.c[column.key].between(*bounds))
+            low, high = (bindparam(name, type_=column.type) for name in (least, most))
+            conditions.append(rows.c[column.key].between(low, high))
     if "words" in names:
         conditions.append(rows.c.words.op("@@")(_BEGINNINGS))
     return conditions
