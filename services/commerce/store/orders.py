@@ -309,7 +309,7 @@ async def insert_order(
 
 
 async def get(reader: Reader, order_id: UUID) -> Order | None:
-    """Return an order, or None when there is none."""
+    """Return an order, or None."""
     row = await reader.first(_GET, ByOrder(order_id))
     return None if row is None else (await _with_items(reader, [row]))[0]
 
@@ -373,19 +373,12 @@ async def pseudonymise(tx: Transaction, user_id: UUID) -> None:
 async def _with_items(reader: Reader, rows: Sequence[OrderRow]) -> list[Order]:
     found = await reader.all(_ITEMS, ByOrders([row.id for row in rows]))
     items = {
-        order_id: [_item(row) for row in group]
+        order_id: [
+            OrderItem(row.product_id, row.name, row.quantity, row.unit_price) for row in group
+        ]
         for order_id, group in groupby(found, key=lambda row: row.order_id)
     }
     return [_order(row, items[row.id]) for row in rows]
-
-
-def _item(row: OrderItemRow) -> OrderItem:
-    return OrderItem(
-        product_id=row.product_id,
-        name=row.name,
-        quantity=row.quantity,
-        unit_price=row.unit_price,
-    )
 
 
 def _order(row: OrderRow, items: list[OrderItem]) -> Order:

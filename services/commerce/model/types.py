@@ -1,0 +1,230 @@
+"""Products, carts and orders."""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass, fields
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+from pydantic import ConfigDict, with_config
+
+
+class OrderState(StrEnum):
+    """The state of an order."""
+
+    PENDING = "PENDING"
+    PAID = "PAID"
+    FAILED = "FAILED"
+    CANCELLING = "CANCELLING"
+    CANCELLED = "CANCELLED"
+
+
+class CartProblem(StrEnum):
+    """A reason why a line of a cart cannot be bought as it stands."""
+
+    GONE = "GONE"
+    NO_STOCK = "NO_STOCK"
+    PRICE_CHANGED = "PRICE_CHANGED"
+
+
+class Sort(StrEnum):
+    """The order in which products are listed."""
+
+    NEWEST = "newest"
+    CHEAPEST = "price"
+    DEAREST = "-price"
+    NAME = "name"
+    NAME_BACKWARDS = "-name"
+    STOCK = "stock"
+
+
+@dataclass(frozen=True, slots=True)
+class Category:
+    """A category of products."""
+
+    id: UUID
+    name: str
+    description: str
+    create_time: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """A product of the catalog.
+
+    Attributes:
+        seller_id: The brand that sells it; None for a first-party product.
+        price: In minor units.
+        stock: The number that can still be bought.
+        version: The number of changes; what is sold or returned is none.
+    """
+
+    id: UUID
+    category_id: UUID
+    category_name: str
+    seller_id: UUID | None
+    name: str
+    description: str
+    price: int
+    stock: int
+    image_url: str
+    version: int
+    create_time: datetime
+    update_time: datetime
+
+    @property
+    def etag(self) -> str:
+        """A text that changes whenever the product does, or its stock."""
+        return f"{self.version}-{self.stock}"
+
+    def is_unchanged_since(self, etag: str) -> bool:
+        """Whether only the stock may have moved since the product had this etag."""
+        return etag.partition("-")[0] == str(self.version)
+
+
+@dataclass(frozen=True, slots=True)
+class ProductFields:
+    """The fields of a product that a caller sets."""
+
+    category_id: UUID
+    name: str
+    description: str
+    price: int
+    stock: int
+    image_url: str
+
+    @property
+    def text_bytes(self) -> int:
+        """The size of the texts in UTF-8."""
+        return sum(len(each.encode()) for each in (self.name, self.description, self.image_url))
+
+
+PRODUCT_FIELDS = tuple(field.name for field in fields(ProductFields))
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """The products to list, and their order; prices are in minor units.
+
+    Attributes:
+        words: Each must begin a word of the name.
+    """
+
+    category_id: UUID | None
+    min_price: int | None
+    max_price: int | None
+    words: str | None
+    sort: Sort
+    min_stock: int | None = None
+    max_stock: int | None = None
+
+    @property
+    def has_prices(self) -> bool:
+        """Whether there is a bound of the price."""
+        return self.min_price is not None or self.max_price is not None
+
+    @property
+    def has_stocks(self) -> bool:
+        """Whether there is a bound of the stock."""
+        return self.min_stock is not None or self.max_stock is not None
+
+
+@dataclass(frozen=True, slots=True)
+class CartLine:
+    """A line of a cart, as it would be bought now.
+
+    Attributes:
+        known_price: The price when the user last set the quantity.
+        is_gone: Whether the product has left the catalog.
+    """
+
+    product: Product
+    quantity: int
+    known_price: int
+    is_gone: bool
+
+    @property
+    def total(self) -> int:
+        """The current price of the line, in minor units."""
+        return self.quantity * self.product.price
+
+    @property
+    def problems(self) -> list[CartProblem]:
+        """The reasons why the line cannot be bought as it stands."""
+        if self.is_gone:
+            return [CartProblem.GONE]
+        problems = []
+        if self.product.stock < self.quantity:
+            problems.append(CartProblem.NO_STOCK)
+        if self.product.price != self.known_price:
+            problems.append(CartProblem.PRICE_CHANGED)
+        return problems
+
+
+@dataclass(frozen=True, slots=True)
+class Cart:
+    """The cart of a user; without a row it has version 0 and no time."""
+
+    user_id: UUID
+    lines: list[CartLine]
+    version: int
+    update_time: datetime | None
+
+    @property
+    def subtotal(self) -> int:
+        """The price of the lines that can be bought, in minor units.
+
+        A line whose price has changed can be bought, at its current price.
+        """
+        blocking = {CartProblem.GONE, CartProblem.NO_STOCK}
+        return sum(line.total for line in self.lines if not blocking & set(line.problems))
+
+    @property
+    def etag(self) -> str:
+        """A text that changes whenever the cart does, or one of its products."""
+        if not self.lines:
+            return str(self.version)
+        shown = [(line.product.id.hex, line.product.etag, line.is_gone) for line in self.lines]
+        return f"{self.version}-{zlib.crc32(repr(shown).encode()):08x}"
+
+
+@with_config(ConfigDict(extra="forbid"))
+@dataclass(frozen=True, slots=True)
+class OrderItem:
+    """A line of an order: a snapshot that never changes. Sagas keep it as JSON."""
+
+    product_id: UUID
+    name: str
+    quantity: int
+    unit_price: int
+
+    @property
+    def total(self) -> int:
+        """The price of the line, in minor units."""
+        return self.quantity * self.unit_price
+
+
+@with_config(ConfigDict(extra="forbid"))
+@dataclass(frozen=True, slots=True)
+class Order:
+    """An order: a cart that was bought, or will be. Sagas keep it as JSON.
+
+    Attributes:
+        id: None when the order was only validated.
+        user_id: None once the user was forgotten.
+        total: In minor units.
+        debit_id: The transfer that pays it, and the id of the checkout saga.
+        refund_id: The transfer that refunds it, and the id of the cancellation saga.
+    """
+
+    id: UUID | None
+    user_id: UUID | None
+    state: OrderState
+    items: list[OrderItem]
+    total: int
+    create_time: datetime
+    failure_reason: str | None
+    debit_id: UUID | None
+    refund_id: UUID | None
