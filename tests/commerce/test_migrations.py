@@ -72,7 +72,7 @@ def fill(url: str) -> None:
 
 
 def everything(url: str) -> dict[str, list[Any]]:
-    """Return the rows of the tables, each as what it had at revision 0006."""
+    """Return the rows of the tables, each as what it had at revision 0007."""
     return {
         "orders": rows(
             url,
@@ -89,21 +89,21 @@ def everything(url: str) -> dict[str, list[Any]]:
 
 
 def test_rows_of_before_are_kept_and_add_up(url: str) -> None:
-    upgrade(url, HISTORY, "0006")
+    upgrade(url, HISTORY, "0007")
     fill(url)
     before = everything(url)
     assert all(before.values())
     upgrade(url, HISTORY)
     assert everything(url) == before
     assert rows(url, SCRIPT.read_text()) == []
-    downgrade(url, HISTORY, "0006")
+    downgrade(url, HISTORY, "0007")
     assert everything(url) == before
     upgrade(url, HISTORY)
     assert everything(url) == before
 
 
 def test_the_products_of_brands_who_are_gone_leave_the_catalog(url: str) -> None:
-    upgrade(url, HISTORY, "0006")
+    upgrade(url, HISTORY, "0007")
     fill(url)
     upgrade(url, HISTORY)
     listed = rows(url, "SELECT seller_id FROM products WHERE delete_time IS NULL")

@@ -7,8 +7,8 @@ leave the catalog. Those of brands who were forgotten before that are not known 
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0007"
-down_revision = "0006"
+revision = "0008"
+down_revision = "0007"
 LOSES = {
     "stock_adjustments": "SELECT count(*) FROM stock_adjustments",
 }
