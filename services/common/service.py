@@ -34,7 +34,6 @@ from services.kernel.db.pool_metrics import PoolFigures, observe_pools
 from services.kernel.db.requirements import DatabaseUnfit
 from services.kernel.ids import process_name
 from services.kernel.logging import configure
-from services.kernel.money import Currency
 from services.kernel.rpc.access import Access
 from services.kernel.rpc.metering import ClientMeter
 from services.kernel.rpc.server import Server
@@ -105,8 +104,7 @@ async def running(
         observer: The observer of the databases.
 
     Raises:
-        DatabaseUnfit: The service cannot work with the server of its database.
-        WrongCurrency: The database holds money of another currency.
+        DatabaseUnfit, WrongCurrency: The service cannot work with its database.
     """
     keys = KeyRing.load(settings.keys, frame.name)
     telemetry = Telemetry(frame.name, instance=process_name(frame.name))
@@ -121,8 +119,7 @@ async def running(
         await stack.enter_async_context(opened(*databases.by_name().values()))
         channel = _opener(frame, keys, stack, telemetry.meter)
         parts = _parts(frame, keys, databases, channel, telemetry)
-        parts = replace(parts, money=await _money(frame, settings, databases))
-        composition = compose(parts)
+        composition = compose(await _with_money(parts, frame, settings))
         stack.callback(_call_all, composition.closing)
         server = _server(frame, settings, parts, composition)
         for worker in _workers(composition, parts, databases):
@@ -187,11 +184,11 @@ def session_rules(settings: CommonSettings, application_name: str) -> SessionRul
     )
 
 
-async def _money(frame: Frame, settings: CommonSettings, databases: Pools) -> Currency | None:
+async def _with_money(parts: ServiceParts, frame: Frame, settings: CommonSettings) -> ServiceParts:
     """Settle the currency of the money in the database, if it holds money."""
     if frame.ledger is None:
-        return None
-    return await frame.ledger.open(databases.requests, settings.currency)
+        return parts
+    return replace(parts, money=await frame.ledger.open(parts.database, settings.currency))
 
 
 def _parts(
