@@ -18,8 +18,10 @@ from lockstep.errors.v1 import error_reason_pb2 as error_pb
 from lockstep_clients import channels
 from lockstep_clients.methods import descriptors
 
+from services.auth.domain.api_keys import SCOPES_MAX, grantable, new_key
 from services.auth.domain.emails import EMAIL_MAX
 from services.auth.domain.tokens import REFRESH_LENGTH
+from services.auth.store.api_keys import LISTED_MAX
 from services.commerce.model import LINES_MAX, PRODUCT_NAME_MAX, CartProblem
 from services.commerce.servicers.catalog import BATCH_MAX, BATCH_TEXT_BYTES_MAX
 from services.common.vocabulary import (
@@ -111,12 +113,21 @@ TEXTS: Mapping[str, str] = {
     "Saga.reason": letters(REASON_LENGTH),
     # The name of an exception and a reason.
     "last_error": letters(100 + REASON_LENGTH),
+    "ApiKey.name": text(NAME_MAX),
+    "ApiKey.scopes": longest(tuple(grantable())),
+    "CheckApiKeyResponse.scopes": longest(tuple(grantable())),
+    "CreateApiKeyResponse.key": new_key().written(),
+    "api_key_id": letters(UUID_LENGTH),
+    "last_use_ip": letters(45),
     **{f"Jwk.{name}": letters(100) for name in ("kty", "crv", "x", "y", "kid", "use", "alg")},
 }
 
 LENGTHS: Mapping[str, int] = {
     "ListProfilesResponse.profiles": PAGE_SIZE_MAX,
     "ListUsersResponse.users": PAGE_SIZE_MAX,
+    "ListApiKeysResponse.api_keys": LISTED_MAX,
+    "ApiKey.scopes": SCOPES_MAX,
+    "CheckApiKeyResponse.scopes": SCOPES_MAX,
     "ListCategoriesResponse.categories": PAGE_SIZE_MAX,
     "ListProductsResponse.products": PAGE_SIZE_MAX,
     "ListOrdersResponse.orders": PAGE_SIZE_MAX,

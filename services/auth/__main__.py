@@ -10,11 +10,10 @@ from lockstep.commerce.v1 import order_service_pb2_grpc as order_grpc
 from lockstep.profile.v1 import profile_service_pb2_grpc as profile_grpc
 
 from services.auth import domain, sagas, store, usecases
+from services.auth.servicers.api_keys import API_KEYS, ApiKeyServicer
 from services.auth.servicers.auth import AUTH, AuthServicer
 from services.auth.settings import AuthSettings
-from services.auth.store.sessions import LocalSessions
 from services.common import service
-from services.common.auth_client import Authentication
 from services.common.keys import SigningKeys
 from services.common.parts import Composition, ServiceParts
 from services.common.service import Frame, Running
@@ -39,16 +38,16 @@ def compose(
         *sagas.profile_status_sagas(profiles),
         sagas.AccountDeletionSaga(orders, profiles, forget_limits=shared.forget_limits),
     )
-    local = Authentication(domain.LocalKeys(signing_keys), LocalSessions(parts.database))
     remote = sagas.RemoteProfiles(profiles, health_pb2_grpc.HealthStub(channel))
     hasher.measure(parts.meter)
     mail_server = domain.MailServer(settings.smtp_url, sender=settings.mail_from)
     return Composition(
         servicers={
             AUTH: auth_servicer(parts, shared, engine, remote),
+            API_KEYS: ApiKeyServicer.of(shared),
             SAGA: SagaServicer(parts.database, parts.page_tokens),
         },
-        authentication=local,
+        authentication=shared.authentication,
         cleanups=(cleaner.ENDED_SAGAS, cleaner.OLD_KEYS, *store.CLEANUPS),
         engine=engine,
         workers=domain.mail_workers(parts.background, shared.outbox, mail_server, parts.meter),

@@ -65,6 +65,13 @@ class AccountDisabled(PermissionDenied):
     text = "This account is disabled. Ask an administrator."
 
 
+class ApiKeyNotFound(NotFound):
+    """The user has no such API key."""
+
+    reason = "API_KEY_NOT_FOUND"
+    text = "There is no such API key. It may have ended."
+
+
 class OtpInvalid(InvalidArgument):
     """The code is wrong, or there is no such flow."""
 

@@ -84,6 +84,24 @@ SESSIONS = Table(
     Index("ix_sessions_expire_time", "expire_time"),
 )
 
+# An API key lives as long as its row. Its secret is random, so that a hash of it suffices.
+API_KEYS = Table(
+    "api_keys",
+    METADATA,
+    Column("id", Uuid, primary_key=True),
+    Column("user_id", Uuid, ForeignKey(USERS.c.id, ondelete="CASCADE"), nullable=False),
+    Column("name", Text, nullable=False),
+    Column("secret_hash", LargeBinary, nullable=False),
+    Column("scopes", ARRAY(Text), nullable=False),
+    # The client's IP at the last use.
+    Column("address", Text),
+    timestamp("last_use_time", nullable=True),
+    timestamp("create_time", default=True),
+    timestamp("expire_time"),
+    Index("ix_api_keys_user_id", "user_id"),
+    Index("ix_api_keys_expire_time", "expire_time"),
+)
+
 # Where the owners of accounts have been: a right password or a reset came from there. A place
 # is a client IP (of IPv6 its site). An e-mail without an account has none.
 KNOWN_PLACES = Table(

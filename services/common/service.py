@@ -252,6 +252,7 @@ def _access(frame: Frame, keys: KeyRing, authentication: Authentication) -> Acce
         sessions=authentication.sessions,
         trusted=keys.trusted,
         proxies=PROXIES,
+        api_keys=authentication.api_keys,
     )
 
 

@@ -34,6 +34,7 @@ NAME = "shipping"
 # Such a method is about the caller's own account, session or cart.
 OWN_ONLY = {
     "Logout",
+    "CreateApiKey",
     "SendEmailVerification",
     "ChangeEmail",
     "ChangePassword",

@@ -295,3 +295,21 @@ def test_operators_see_the_sagas_and_the_mail(stack: Stack, http: httpx.Client) 
     assert "registration" in stack.command("sagas", "list")
     assert stack.code(email).isdecimal()
     assert "LOCKSTEP_AUTH_DATABASE_URL" in stack.command("settings", "--json")
+
+
+def test_an_app_acts_for_its_owner_by_an_api_key(http: httpx.Client) -> None:
+    user = student(http, email := new_email())["user"]
+    wish = {"name": "app", "scopes": ["lockstep.auth.v1.AuthService"], "days": 1}
+    made = http.post("/v1/users/me/apiKeys", json=wish, headers=login(http, email))
+    assert made.status_code == 201, made.text
+    proof = {"Authorization": f"Bearer {made.json()['key']}"}
+    assert http.get("/v1/users/me", headers=proof).json()["id"] == user["id"]
+    assert reason(http.get("/v1/users/me/apiKeys", headers=proof)) == "FORBIDDEN"
+    assert reason(http.get("/v1/orders", headers=proof)) == "FORBIDDEN"
+    path = f"/v1/users/{user['id']}/apiKeys"
+    [listed] = http.get(path, headers=login(http, email)).json()["apiKeys"]
+    assert listed["lastUseIp"] == "127.0.0.1"
+    ended = http.delete(f"{path}/{listed['id']}", headers=login(http, email))
+    assert ended.status_code == 200, ended.text
+    answer = http.get("/v1/users/me", headers=proof)
+    assert (answer.status_code, reason(answer)) == (401, "INVALID_TOKEN")

@@ -6,6 +6,7 @@ Each method takes and returns a StringValue and does what the test tells it to.
 from __future__ import annotations
 
 import contextlib
+import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ from lockstep_clients.errors import LockstepError, from_rpc_error
 
 from services.kernel.ids import new_id
 from services.kernel.rpc.access import Access, Session
+from services.kernel.rpc.api_keys import SECRET_BYTES, ApiKey, PresentedKey
 from services.kernel.rpc.call import Call
 from services.kernel.rpc.server import Probe, Server
 
@@ -32,6 +34,7 @@ METHODS = {
     "Own": options_pb.MethodRule(access=options_pb.ACCESS_USER),
     "Rule": options_pb.MethodRule(access=options_pb.ACCESS_ADMIN, callers=["operator"]),
     "Spend": options_pb.MethodRule(access=options_pb.ACCESS_USER, fresh_session=True),
+    "Personal": options_pb.MethodRule(access=options_pb.ACCESS_USER, person=True),
     "Serve": options_pb.MethodRule(access=options_pb.ACCESS_SERVICE, callers=["auth"]),
 }
 
@@ -81,7 +84,7 @@ class ProbeServicer:
         self.calls.append(call)
         return await self.behaviour(request, call)
 
-    Own = Rule = Spend = Serve = Open
+    Own = Rule = Spend = Personal = Serve = Open
 
 
 @dataclass
@@ -106,6 +109,26 @@ class KnownSessions:
 
 
 @dataclass
+class KnownApiKeys:
+    """API keys as Auth itself would know them."""
+
+    keys: dict[str, ApiKey] = field(default_factory=dict)
+    asked: list[tuple[bool, str | None]] = field(default_factory=list)
+
+    def make(self, *scopes: str, role: str = "customer") -> str:
+        """Make an API key."""
+        presented = PresentedKey(new_id(), secrets.token_bytes(SECRET_BYTES))
+        key = ApiKey(presented.id, new_id(), role, frozenset(scopes))
+        self.keys[presented.written()] = key
+        return presented.written()
+
+    async def check(self, key: str, *, fresh: bool, client_ip: str | None) -> ApiKey | None:
+        """See `api_keys.ApiKeyChecker`."""
+        self.asked.append((fresh, client_ip))
+        return self.keys.get(key)
+
+
+@dataclass
 class KnownKeys:
     """The public keys of access tokens."""
 
@@ -126,6 +149,7 @@ class World:
     token_key: ec.EllipticCurvePrivateKey
     service_keys: dict[str, ec.EllipticCurvePrivateKey]
     token_keys: KnownKeys
+    api_keys: KnownApiKeys
     server: Server
     port: int
 
@@ -222,7 +246,7 @@ async def probing(*, probe: Probe = healthy, **options: Any) -> AsyncIterator[Wo
     token_key = ec.generate_private_key(ec.SECP256R1())
     names = ("auth", "profile", "gateway", "operator")
     service_keys = {name: ec.generate_private_key(ec.SECP256R1()) for name in names}
-    servicer, sessions = ProbeServicer(), KnownSessions()
+    servicer, sessions, api_keys = ProbeServicer(), KnownSessions(), KnownApiKeys()
     token_keys = KnownKeys({"k1": token_key.public_key()})
     access = Access(
         service="probe",
@@ -230,13 +254,22 @@ async def probing(*, probe: Probe = healthy, **options: Any) -> AsyncIterator[Wo
         sessions=sessions,
         trusted={name: key.public_key() for name, key in service_keys.items()},
         proxies={"gateway"},
+        api_keys=api_keys,
     )
     server = Server([(SERVICE, servicer)], access=access, probe=probe, **options)
     port = await server.start("127.0.0.1:0")
     try:
         async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
             yield World(
-                servicer, sessions, channel, token_key, service_keys, token_keys, server, port
+                servicer,
+                sessions,
+                channel,
+                token_key,
+                service_keys,
+                token_keys,
+                api_keys,
+                server,
+                port,
             )
     finally:
         await server.stop(0)

@@ -11,19 +11,24 @@ import grpc
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from jwt.algorithms import ECAlgorithm
+from lockstep.auth.v1 import api_key_service_pb2 as api_key_pb
+from lockstep.auth.v1 import api_key_service_pb2_grpc as api_key_grpc
 from lockstep.auth.v1 import auth_service_pb2 as auth_pb
 from lockstep.auth.v1 import auth_service_pb2_grpc as auth_grpc
 from lockstep_clients import connect, deadlines
 
 from services.common import auth_client as sessions
-from services.common.auth_client import RemoteKeys, RemoteSessions
+from services.common.auth_client import RemoteApiKeys, RemoteKeys, RemoteSessions
 from services.common.errors import AuthUnavailable
 from services.kernel.ids import new_id
 from services.kernel.rpc.access import Session
+from services.kernel.rpc.api_keys import ApiKey
+
+ID = new_id()
 
 
 @dataclass
-class Auth(auth_grpc.AuthServiceServicer):
+class Auth(auth_grpc.AuthServiceServicer, api_key_grpc.ApiKeyServiceServicer):
     """An Auth that knows sessions and keys, and counts how often it is asked."""
 
     roles: dict[str, str] = field(default_factory=dict)
@@ -42,6 +47,16 @@ class Auth(auth_grpc.AuthServiceServicer):
         role = self.roles.get(request.sid)
         await self._asked(request.sid, context)
         return auth_pb.CheckSessionResponse(active=role is not None, role=role or "")
+
+    async def CheckApiKey(
+        self, request: api_key_pb.CheckApiKeyRequest, context: Any
+    ) -> api_key_pb.CheckApiKeyResponse:
+        await self._asked(f"{request.key} from {request.client_ip}", context)
+        if (role := self.roles.get(request.key)) is None:
+            return api_key_pb.CheckApiKeyResponse()
+        return api_key_pb.CheckApiKeyResponse(
+            active=True, api_key_id=str(ID), user_id=str(ID), role=role, scopes=["a.B"]
+        )
 
     async def GetJwks(
         self, request: auth_pb.GetJwksRequest, context: Any
@@ -69,6 +84,7 @@ class World:
     auth: Auth
     sessions: RemoteSessions
     keys: RemoteKeys
+    api_keys: RemoteApiKeys
     server: grpc.aio.Server
 
     def begin(self, role: str = "customer") -> UUID:
@@ -82,11 +98,13 @@ async def w() -> AsyncIterator[World]:
     auth = Auth()  # type: ignore[abstract]
     server = grpc.aio.server()
     auth_grpc.add_AuthServiceServicer_to_server(auth, server)
+    api_key_grpc.add_ApiKeyServiceServicer_to_server(auth, server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     async with connect(f"127.0.0.1:{port}") as channel:
         stub = auth_grpc.AuthServiceStub(channel)
-        yield World(auth, RemoteSessions(stub), RemoteKeys(stub), server)
+        api_keys = RemoteApiKeys(api_key_grpc.ApiKeyServiceStub(channel))
+        yield World(auth, RemoteSessions(stub), RemoteKeys(stub), api_keys, server)
     await server.stop(0)
 
 
@@ -143,10 +161,10 @@ async def test_where_it_matters_auth_is_asked_anew(w: World) -> None:
 
 
 async def test_what_is_kept_is_bounded(w: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sessions, "SESSION_CACHE_SIZE", 2)
+    monkeypatch.setattr(w.sessions._answers, "_size", 2)
     for _ in range(3):
         await check(w, w.begin())
-    assert len(w.sessions._kept) == 2
+    assert len(w.sessions._answers._kept) == 2
 
 
 async def test_many_at_once_ask_once(w: World) -> None:
@@ -220,7 +238,7 @@ async def test_a_failure_that_nobody_waits_for_is_no_noise(w: World) -> None:
     w.auth.broken = True
     caller = asyncio.create_task(check(w, w.begin()))
     await w.auth.came.wait()
-    [asking] = w.sessions._asking.values()
+    [asking] = w.sessions._answers._asking.values()
     caller.cancel()
     w.auth.gate.set()
     await asyncio.wait([caller, asking])
@@ -313,3 +331,25 @@ async def test_all_who_wait_for_keys_share_a_failure(w: World) -> None:
     errors = await asyncio.gather(*waiting, return_exceptions=True)
     assert [type(error) for error in errors] == [AuthUnavailable] * 20
     assert w.auth.asked == ["keys"]
+
+
+async def test_an_api_key_is_asked_about_once_a_minute(
+    w: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    w.auth.roles["lk_1"] = "brand"
+    good = ApiKey(ID, ID, "brand", frozenset({"a.B"}))
+    for _ in range(2):
+        assert await w.api_keys.check("lk_1", fresh=False, client_ip="203.0.113.7") == good
+    assert w.auth.asked == ["lk_1 from 203.0.113.7"]
+    del w.auth.roles["lk_1"]
+    assert await w.api_keys.check("lk_1", fresh=True, client_ip=None) is None
+    w.auth.roles["lk_1"] = "brand"
+    assert await w.api_keys.check("lk_1", fresh=False, client_ip=None) is None
+    advance_clock(monkeypatch, sessions.SESSION_KEPT_SECONDS)
+    assert await w.api_keys.check("lk_1", fresh=False, client_ip=None) == good
+
+
+async def test_without_auth_an_api_key_is_neither_good_nor_bad(w: World) -> None:
+    w.auth.broken = True
+    with pytest.raises(AuthUnavailable):
+        await w.api_keys.check("lk_1", fresh=False, client_ip=None)

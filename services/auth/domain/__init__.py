@@ -5,12 +5,10 @@ from services.auth.domain.emails import allow_domains
 from services.auth.domain.outbox import MailServer, mail_workers
 from services.auth.domain.password_words import add_context
 from services.auth.domain.passwords import Hasher
-from services.auth.domain.tokens import LocalKeys
 
 __all__ = [
     "Collaborators",
     "Hasher",
-    "LocalKeys",
     "MailServer",
     "adopt",
     "mail_workers",

@@ -22,6 +22,8 @@ class Event(StrEnum):
     CREDENTIALS_CHANGE_FAIL = "authn_password_change_fail"
     REFRESH_REUSE = "authn_token_reuse"
     SESSION_REVOKED = "authn_token_revoked"
+    API_KEY_CREATED = "authn_token_created"
+    API_KEY_ENDED = "authn_token_delete"
     ADMIN_CHANGE = "authz_admin"
     SESSION_RENEWED = "session_renewed"
     USER_CREATED = "user_created"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Self
 
+from services.auth.domain.api_keys import ApiKeys
 from services.auth.domain.audit import Audit
 from services.auth.domain.code_limits import CodeLimiter
 from services.auth.domain.codes import Codes
@@ -15,9 +16,11 @@ from services.auth.domain.passwords import Hasher
 from services.auth.domain.places import Places
 from services.auth.domain.reauthentication import Reauthentication
 from services.auth.domain.sessions import SessionIssuer
-from services.auth.domain.tokens import AccessTokenSigner, RefreshTokens
+from services.auth.domain.tokens import AccessTokenSigner, LocalKeys, RefreshTokens
 from services.auth.model import CanonicalEmail
 from services.auth.settings import AuthSettings
+from services.auth.store.sessions import LocalSessions
+from services.common.auth_client import Authentication
 from services.common.keys import SigningKeys
 from services.common.parts import ServiceParts
 from services.kernel.db.database import Database, Transaction
@@ -31,6 +34,7 @@ class Collaborators:
     hasher: Hasher
     signing_keys: SigningKeys
     audit: Audit
+    api_keys: ApiKeys
     ip_limits: IpRateLimiter
     throttle: LoginThrottle
     reauthentication: Reauthentication
@@ -65,6 +69,7 @@ class Collaborators:
             hasher=hasher,
             signing_keys=signing_keys,
             audit=audit,
+            api_keys=ApiKeys(database),
             ip_limits=IpRateLimiter(enabled=settings.address_limits),
             throttle=LoginThrottle(database, places, outbox, audit),
             reauthentication=Reauthentication(database, hasher, audit),
@@ -72,6 +77,13 @@ class Collaborators:
             issuer=SessionIssuer(AccessTokenSigner(signing_keys), refresh_tokens),
             outbox=outbox,
             codes=Codes(database, secrets["codes"], outbox, CodeLimiter(secrets["codes"], places)),
+        )
+
+    @property
+    def authentication(self) -> Authentication:
+        """The answers about tokens, sessions and API keys, from Auth's own database."""
+        return Authentication(
+            LocalKeys(self.signing_keys), LocalSessions(self.database), self.api_keys
         )
 
     async def forget_limits(self, tx: Transaction, email: CanonicalEmail) -> None:

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from services.auth.errors import InvalidCredentials, OtpInvalid
 from services.auth.model import Status
-from services.auth.store import codes, credentials
+from services.auth.store import api_keys, codes, credentials
 from services.auth.store import sessions as session_store
 from services.auth.store.codes import Flow
 from services.auth.store.credentials import Credentials
@@ -19,7 +19,12 @@ from services.kernel.errors import SessionEnded
 
 
 async def end_opened(
-    tx: Transaction, user_id: UUID, *, keep_session: UUID | None = None, sessions: bool = True
+    tx: Transaction,
+    user_id: UUID,
+    *,
+    keep_session: UUID | None = None,
+    sessions: bool = True,
+    keep_api_keys: bool = False,
 ) -> None:
     """End all that a user's credentials have opened, in the transaction that ends these.
 
@@ -28,11 +33,14 @@ async def end_opened(
         user_id: The user.
         keep_session: A session that lives on.
         sessions: Whether sessions end at all.
+        keep_api_keys: Whether the API keys live on.
     """
     await credentials.raise_version(tx, user_id)
     await codes.end_of_user(tx, user_id)
     if sessions:
         await session_store.end_all(tx, user_id, except_id=keep_session)
+    if not keep_api_keys:
+        await api_keys.end_of_user(tx, user_id)
 
 
 async def lock_proven(tx: Transaction, proven: Credentials, *, session_id: UUID) -> None:

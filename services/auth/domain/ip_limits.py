@@ -24,7 +24,11 @@ def client_ip_of(call: Call) -> str | None:
 
     The gateway names it; for every other caller it is the transport's peer.
     """
-    text = call.client_ip or ""
+    return parse_ip(call.client_ip or "")
+
+
+def parse_ip(text: str) -> str | None:
+    """Return the IP in the name of a peer, or in a text that is one; None when it has none."""
     peer = _PEER.fullmatch(text)
     try:
         return str(ipaddress.ip_address(peer["ip"] if peer else text))

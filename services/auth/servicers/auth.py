@@ -213,6 +213,7 @@ class AuthServicer:
             caller=call.user,
             current=current,
             new=new,
+            keep_api_keys=request.keep_api_keys,
             client_ip=client_ip_of(call),
         )
         return auth_pb.ChangePasswordResponse()

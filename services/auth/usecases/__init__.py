@@ -3,12 +3,16 @@
 from services.auth.usecases.change_email import ChangeEmail
 from services.auth.usecases.change_password import ChangePassword
 from services.auth.usecases.change_role import ChangeRole
+from services.auth.usecases.check_api_key import CheckApiKey
 from services.auth.usecases.check_session import CheckSession
+from services.auth.usecases.create_api_key import CreateApiKey
 from services.auth.usecases.delete_user import DeleteUser
 from services.auth.usecases.disable_user import DisableUser
 from services.auth.usecases.enable_user import EnableUser
+from services.auth.usecases.end_api_key import EndApiKey
 from services.auth.usecases.get_jwks import GetJwks
 from services.auth.usecases.get_user import GetUser
+from services.auth.usecases.list_api_keys import ListApiKeys
 from services.auth.usecases.list_users import ListUsers
 from services.auth.usecases.login import Login
 from services.auth.usecases.logout import Logout
@@ -26,12 +30,16 @@ __all__ = [
     "ChangeEmail",
     "ChangePassword",
     "ChangeRole",
+    "CheckApiKey",
     "CheckSession",
+    "CreateApiKey",
     "DeleteUser",
     "DisableUser",
     "EnableUser",
+    "EndApiKey",
     "GetJwks",
     "GetUser",
+    "ListApiKeys",
     "ListUsers",
     "Login",
     "Logout",

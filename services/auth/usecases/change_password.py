@@ -29,9 +29,15 @@ class ChangePassword:
     audit: Audit
 
     async def __call__(
-        self, *, caller: call.UserPrincipal, current: str, new: str, client_ip: str | None
+        self,
+        *,
+        caller: call.UserPrincipal,
+        current: str,
+        new: str,
+        keep_api_keys: bool,
+        client_ip: str | None,
     ) -> None:
-        """Change the password; the caller's other sessions end.
+        """Change the password; the caller's other sessions end, and perhaps the API keys.
 
         Raises:
             InvalidField: The new password is made of words of the account.
@@ -48,21 +54,15 @@ class ChangePassword:
         new_hash = await self.hasher.hash(new)
 
         async def work(tx: Transaction) -> None:
-            await self._replace(tx, caller, user, new_hash, client_ip)
+            session_id = caller.session_id
+            await lock_proven(tx, user, session_id=session_id)
+            await accounts.set_password(tx, user.user_id, new_hash)
+            await end_opened(tx, user.user_id, keep_session=session_id, keep_api_keys=keep_api_keys)
+            await self._tell(tx, user, client_ip)
 
         await self.database.transact("password.change", work)
 
-    async def _replace(
-        self,
-        tx: Transaction,
-        caller: call.UserPrincipal,
-        user: Credentials,
-        new_hash: str,
-        client_ip: str | None,
-    ) -> None:
-        await lock_proven(tx, user, session_id=caller.session_id)
-        await accounts.set_password(tx, user.user_id, new_hash)
-        await end_opened(tx, user.user_id, keep_session=caller.session_id)
+    async def _tell(self, tx: Transaction, user: Credentials, client_ip: str | None) -> None:
         await self.outbox.put(tx, mails.password_changed(), to=user.mailbox)
         await self.audit.write(
             tx, Event.CREDENTIALS_CHANGE, user_id=user.user_id, client_ip=client_ip, by="change"

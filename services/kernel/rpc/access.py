@@ -1,4 +1,4 @@
-"""Access: tokens of users, tokens of services, and the access rules of methods.
+"""Access: tokens and API keys of users, tokens of services, and the access rules of methods.
 
 A method without an access rule stops the server from starting. A token proves identity
 alone: a user's rights follow from the role that the session has now.
@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 from lockstep.options.v1 import options_pb2 as options_pb
 
 from services.kernel.errors import Forbidden, InvalidField, InvalidToken, SessionEnded, Violation
+from services.kernel.rpc.api_keys import ApiKeyChecker, is_api_key, read_api_key
 from services.kernel.rpc.call import (
     ADMIN,
     Call,
@@ -91,6 +92,7 @@ class Access:
         sessions: Tells which sessions are live.
         trusted: The public key of each service.
         proxies: The services that pass on calls of clients. Only they may name a client's IP.
+        api_keys: Tells which API keys are good; None: the service takes none.
     """
 
     def __init__(
@@ -101,9 +103,11 @@ class Access:
         sessions: SessionChecker,
         trusted: Mapping[str, EllipticCurvePublicKey],
         proxies: Collection[str],
+        api_keys: ApiKeyChecker | None = None,
     ) -> None:
         self._tokens = AccessTokenVerifier(keys)
         self._sessions = sessions
+        self._api_keys = api_keys
         self._services = ServiceTokens(service, trusted)
         self._proxies = proxies
 
@@ -155,7 +159,10 @@ class Access:
                 raise Forbidden
 
     async def _user(self, call: Call) -> UserPrincipal:
-        claims = await self._tokens.verify(call.metadata.get("authorization"))
+        token = bearer_token(call.metadata.get("authorization"))
+        if self._api_keys is not None and is_api_key(token):
+            return await self._owner(call, token, self._api_keys)
+        claims = await self._tokens.verify(token)
         fresh = call.method.fresh_session
         session = await self._sessions.check(claims.session_id, fresh=fresh)
         if session is None:
@@ -163,6 +170,34 @@ class Access:
         if session.user_id not in (None, claims.user_id):
             raise InvalidToken
         return UserPrincipal(id=claims.user_id, session_id=claims.session_id, role=session.role)
+
+    async def _owner(self, call: Call, token: str, api_keys: ApiKeyChecker) -> UserPrincipal:
+        """Return the owner of an API key, as whom its caller acts within its scopes."""
+        if read_api_key(token) is None:
+            raise InvalidToken("The API key is incomplete or misspelled. Copy it again.")
+        fresh = call.method.fresh_session
+        key = await api_keys.check(token, fresh=fresh, client_ip=call.client_ip)
+        if key is None:
+            raise InvalidToken("The API key has ended. Make another one.")
+        if call.method.is_for_persons:
+            raise Forbidden("An API key cannot call this method. Log in instead.")
+        if not key.admits(call.method):
+            raise Forbidden("The scopes of the API key leave this method out.")
+        return UserPrincipal(id=key.user_id, session_id=key.id, role=key.role, api_key_id=key.id)
+
+
+def bearer_token(header: str | None) -> str:
+    """Return the token in the value of an authorization header.
+
+    Raises:
+        InvalidToken: It is missing or malformed.
+    """
+    if not header:  # an empty one is absent
+        raise InvalidToken
+    match = _BEARER.fullmatch(header)
+    if match is None:
+        raise InvalidToken("The authorization header must be `Bearer <token>`.")
+    return match[1]
 
 
 def require_own(user_id: UUID, caller: Caller) -> None:
@@ -192,20 +227,14 @@ class AccessTokenVerifier:
         self._keys = keys
         self._verified: dict[str, Claims] = {}
 
-    async def verify(self, header: str | None) -> Claims:
-        """Verify the value of an authorization header.
+    async def verify(self, token: str) -> Claims:
+        """Verify an access token.
 
         Raises:
-            InvalidToken: The token is missing, malformed, expired, not yet valid, or not
-                signed by one of the keys.
+            InvalidToken: The token is malformed, expired, not yet valid, or not signed by one
+                of the keys.
             Unavailable: The keys cannot be fetched now.
         """
-        if not header:  # an empty one is absent
-            raise InvalidToken
-        match = _BEARER.fullmatch(header)
-        if match is None:
-            raise InvalidToken("The authorization header must be `Bearer <token>`.")
-        token = match[1]
         claims = self._verified.get(token)
         if claims is None:
             claims = await self._verify(token)

@@ -28,11 +28,13 @@ class UserPrincipal:
         id: The user's id.
         session_id: The token's session.
         role: The user's role now; the role in the token may be old.
+        api_key_id: The API key by which the user is proven instead; `session_id` is its id then.
     """
 
     id: UUID
     session_id: UUID
     role: str
+    api_key_id: UUID | None = None
 
     @property
     def is_admin(self) -> bool:
@@ -95,6 +97,7 @@ class Method:
     callers: frozenset[str]
     takes_idempotency_key: bool
     fresh_session: bool
+    is_for_persons: bool
 
     @classmethod
     def of(cls, descriptor: MethodDescriptor) -> Method:
@@ -123,6 +126,7 @@ class Method:
             callers=frozenset(rule.callers),
             takes_idempotency_key=rule.idempotency_key,
             fresh_session=rule.fresh_session,
+            is_for_persons=rule.person,
         )
 
 

@@ -10,6 +10,7 @@ from google.protobuf.descriptor_pb2 import FileDescriptorSet, MethodDescriptorPr
 from lockstep.options.v1 import options_pb2 as options_pb
 
 DEFAULT_TIMEOUT_SECONDS = 5.0
+USER_ACCESS = (options_pb.ACCESS_USER, options_pb.ACCESS_ADMIN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +21,7 @@ class Method:
         service: The full name of its service, such as `lockstep.auth.v1.AuthService`.
         is_safe: Whether it changes nothing, so that a repeat is harmless.
         takes_idempotency_key: Whether a key makes a repeat harmless.
+        admits_api_keys: Whether an API key may call it: it needs a user, but no person.
         timeout_seconds: The most that a call may take.
     """
 
@@ -27,6 +29,7 @@ class Method:
     name: str
     is_safe: bool
     takes_idempotency_key: bool
+    admits_api_keys: bool
     timeout_seconds: float
 
     @property
@@ -60,5 +63,6 @@ def _method(service: str, method: MethodDescriptorProto) -> Method:
         name=method.name,
         is_safe=method.options.idempotency_level == MethodOptions.NO_SIDE_EFFECTS,
         takes_idempotency_key=rule.idempotency_key,
+        admits_api_keys=rule.access in USER_ACCESS and not rule.person,
         timeout_seconds=rule.deadline_ms / 1000 if rule.deadline_ms else DEFAULT_TIMEOUT_SECONDS,
     )
