@@ -16,6 +16,7 @@ from services.auth.store import places, sessions
 from services.kernel import errors as kernel_errors
 from services.kernel.errors import DomainError
 from services.kernel.rpc import access
+from tests.faults.documented import reasons
 
 ROOT = Path(__file__).parents[1]
 CODE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
@@ -78,6 +79,20 @@ def test_every_error_that_is_raised_has_a_reason_of_the_list() -> None:
     }
     assert found
     assert found <= known
+
+
+def test_every_request_that_a_copy_waits_for_documents_that_it_may_be_in_progress() -> None:
+    waiting = [
+        path.stem
+        for path in ROOT.glob("services/*/usecases/*.py")
+        if ".run_once(" in path.read_text()
+    ]
+    methods = {name: "".join(map(str.capitalize, name.split("_"))) for name in waiting}
+
+    assert "delete_user" in waiting
+    assert [
+        name for name, method in methods.items() if "REQUEST_IN_PROGRESS" not in reasons()[method]
+    ] == []
 
 
 @pytest.mark.parametrize(
