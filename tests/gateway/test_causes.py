@@ -16,7 +16,6 @@ from google.rpc import error_details_pb2
 from grpc import StatusCode
 from lockstep_gateway.http import causes
 from lockstep_gateway.http.causes import Cause
-from lockstep_gateway.http.upstream import Invoke
 from protobuf import Registry
 
 from tests.gateway import http2
@@ -246,7 +245,7 @@ async def failed_call(port: int, path: str, *channel: tuple[str, int]) -> grpc.a
     """Call without a gateway."""
     options = [("grpc.use_local_subchannel_pool", 1), ("grpc.enable_retries", 0), *channel]
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}", options) as opened:
-        call: Invoke = opened.unary_unary(path)
+        call: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = opened.unary_unary(path)
         with pytest.raises(grpc.aio.AioRpcError) as raised:
             await call(b"x" * 2000, timeout=10, metadata=(("x-a", "y" * 2000),))
     return raised.value
@@ -286,7 +285,7 @@ async def test_the_server_of_the_installed_grpc_sends_these_texts() -> None:
         assert (error.code(), error.details()) in sent
         upstream.behaviour = hold
         async with grpc.aio.insecure_channel(f"127.0.0.1:{upstream.port}") as channel:
-            call: Invoke = channel.unary_unary(STORE)
+            call: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(STORE)
             first = call(b"")
             await holding.wait()
             error = await failed_call(upstream.port, STORE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import structlog
@@ -95,7 +96,7 @@ def build(tmp_path: Path, request: str, response: str, options: str) -> None:
 
 
 class FakeChannels(Channels):
-    def invoker(self, upstream: Upstream, path: str) -> None:  # type: ignore[override]
+    def method(self, upstream: Upstream, path: str) -> Any:
         """Return nothing: no test calls a method."""
 
 
@@ -111,8 +112,8 @@ def test_a_rule_that_cannot_be_served_is_refused(tmp_path: Path, options: str, r
 @pytest.mark.parametrize(
     ("request_type", "response_type", "reason"),
     [
-        ("stream Request", "Request", "streams are not served"),
-        ("Request", "stream Request", "streams are not served"),
+        ("stream Request", "Request", "streams of requests are not served"),
+        ("stream Request", "stream Request", "streams of requests are not served"),
         ("google.api.HttpBody", "Request", "google.api.HttpBody is not served in requests"),
     ],
 )

@@ -24,7 +24,10 @@ from tests.gateway.http import Client
 PROTOS = Path(__file__).parent / "protos"
 SERVICE = "acme.library.v1.Library"
 
+STREAMS = ("WatchBooks", "ReadFile")
+
 Behaviour = Callable[[bytes, Any], Awaitable[bytes]]
+Streamer = Callable[[bytes, Any], AsyncIterator[bytes]]
 
 
 def compile_protos(folder: Path, out: Path, *files: str) -> bytes:
@@ -46,6 +49,7 @@ class Upstreams:
         default_factory=list
     )
     behaviour: Behaviour | None = None
+    streamer: Streamer | None = None
 
     @property
     def metadata(self) -> dict[str, str | bytes]:
@@ -66,6 +70,15 @@ class Upstreams:
         finally:
             self.behaviour = None
 
+    @contextlib.contextmanager
+    def streaming(self, streamer: Streamer) -> Iterator[None]:
+        """Answer calls that stream with these messages while the context lasts."""
+        self.streamer = streamer
+        try:
+            yield
+        finally:
+            self.streamer = None
+
 
 class _Echo(grpc.GenericRpcHandler):
     def __init__(self, upstreams: Upstreams) -> None:
@@ -82,6 +95,15 @@ class _Echo(grpc.GenericRpcHandler):
             behaviour = self._upstreams.behaviour
             return await behaviour(request, context) if behaviour is not None else request
 
+        async def stream(request: bytes, context: Any) -> AsyncIterator[bytes]:
+            metadata = dict(context.invocation_metadata())
+            self._upstreams.calls.append((method, request, metadata, context.time_remaining()))
+            assert self._upstreams.streamer is not None
+            async for each in self._upstreams.streamer(request, context):
+                yield each
+
+        if method.endswith(STREAMS):
+            return grpc.unary_stream_rpc_method_handler(stream)
         return grpc.unary_unary_rpc_method_handler(answer)
 
 

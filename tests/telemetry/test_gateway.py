@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import grpc
 from grpc_health.v1 import health_pb2
 from grpc_health.v1._async import HealthServicer
 from lockstep_gateway.binding import descriptors
@@ -18,6 +19,8 @@ from services.gateway.__main__ import running
 from services.gateway.lockstep import GatewaySettings
 from services.gateway.management import managed
 from tests.gateway.http import Client
+from tests.gateway.test_streams import SERVICE as FEATURES
+from tests.gateway.test_streams import WATCH, books, failing
 from tests.gateway.world import PROTOS, SERVICE, Upstreams, compile_protos, echoing
 from tests.ports import free_port
 from tests.telemetry.test_management import ask
@@ -27,14 +30,19 @@ Labels = dict[str, str]
 
 @contextlib.asynccontextmanager
 async def gateway(
-    tmp_path: Path, upstreams: Upstreams, **more: Any
+    tmp_path: Path,
+    upstreams: Upstreams,
+    *,
+    service: str = SERVICE,
+    file: str = "library.proto",
+    **more: Any,
 ) -> AsyncIterator[tuple[Client, int]]:
     """Run a gateway with a management port; give its client and that port."""
-    names = [str(each.relative_to(PROTOS)) for each in PROTOS.rglob("library.proto")]
+    names = [str(each.relative_to(PROTOS)) for each in PROTOS.rglob(file)]
     registry = descriptors.load(compile_protos(PROTOS, tmp_path / "set", *names))
     port = free_port()
     settings = GatewaySettings(stop_grace_seconds=1, gateway_metrics_port=port, **more)
-    places = {SERVICE: Upstream("library", f"127.0.0.1:{upstreams.port}")}
+    places = {service: Upstream("library", f"127.0.0.1:{upstreams.port}")}
     async with (
         managed(settings) as management,
         running(settings, registry, places, port=0, management=management) as http,
@@ -44,12 +52,18 @@ async def gateway(
 
 async def counts(port: int) -> list[Labels]:
     """Return the labels of each kind of request that was counted."""
+    name = "http_server_request_duration_seconds_count"
+    return [labels for labels, _ in await samples(port, name)]
+
+
+async def samples(port: int, name: str) -> list[tuple[Labels, float]]:
+    """Return the labels and the values of a metric."""
     _, text = await asyncio.to_thread(ask, port, "/metrics")
     return [
-        dict(sample.labels)
+        (dict(sample.labels), sample.value)
         for family in text_string_to_metric_families(text)
         for sample in family.samples
-        if sample.name == "http_server_request_duration_seconds_count"
+        if sample.name == name
     ]
 
 
@@ -74,6 +88,24 @@ async def test_failures_of_a_service_have_an_error_type(tmp_path: Path) -> None:
         await client.get("/v1/books/2")
         [labels] = await counts(port)
     assert (labels["http_response_status_code"], labels["error_type"]) == ("503", "503")
+
+
+async def test_streams_are_counted_with_their_messages_and_failures(tmp_path: Path) -> None:
+    async with (
+        echoing() as upstreams,
+        gateway(tmp_path, upstreams, service=FEATURES, file="features.proto") as (client, port),
+    ):
+        with upstreams.streaming(books("a", "b")):
+            await client.get(WATCH)
+        with upstreams.streaming(failing(1, grpc.StatusCode.NOT_FOUND, "No more books.")):
+            await client.get(WATCH)
+        async with asyncio.timeout(10):
+            while len(requests := await counts(port)) < 2:
+                pass
+        [(labels, messages)] = await samples(port, "gateway_stream_messages_total")
+        [(_, streams)] = await samples(port, "gateway_streams")
+    assert [each["error_type"] for each in requests] == ["", "NOT_FOUND"]
+    assert (labels["http_route"], messages, streams) == (WATCH, 3, 0)
 
 
 async def test_readiness_follows_the_services(tmp_path: Path) -> None:

@@ -98,7 +98,7 @@ def build_router(api: Api, shared: Shared) -> Router[Transcoder]:
     """Build the routes of an API."""
     router: Router[Transcoder] = Router()
     for rpc, upstream in api.served:
-        invoke = shared.channels.invoker(upstream, rpc.path)
+        method = shared.channels.method(upstream, rpc.path)
         for binding in rpc.bindings:
             transcoder = Transcoder(
                 rpc,
@@ -106,7 +106,7 @@ def build_router(api: Api, shared: Shared) -> Router[Transcoder]:
                 forms=shared.forms,
                 failures=shared.failures,
                 upstream=upstream,
-                invoke=invoke,
+                method=method,
                 answer_bytes=shared.answer_bytes,
                 etags=shared.etags,
             )

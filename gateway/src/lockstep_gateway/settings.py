@@ -15,6 +15,8 @@ from typing import Annotated, Any, ClassVar
 from lockstep_gateway.binding.system import GOOGLES
 from lockstep_gateway.http.config import (
     ANSWER_BYTES,
+    STREAM_SECONDS,
+    STREAMS,
     ApiInfo,
     Certificate,
     GatewayConfig,
@@ -127,6 +129,15 @@ class GatewayFields(BaseModel):
     )
     gateway_requests: int = Field(
         default=1000, ge=1, description="requests in flight; more get 429"
+    )
+    gateway_streams: int = Field(
+        default=STREAMS, ge=0, description="streams in flight; more get 429"
+    )
+    gateway_stream_seconds: float = Field(
+        default=STREAM_SECONDS,
+        gt=0,
+        le=86_400,
+        description="longest time of a stream, and its default",
     )
     gateway_api_title: str | None = Field(
         default=None, description="name of the API in /openapi.json; by default from its packages"
@@ -241,4 +252,6 @@ def _limits(settings: GatewayFields) -> Limits:
         call_seconds=settings.gateway_deadline_seconds,
         body_seconds=settings.gateway_read_seconds,
         answer_bytes=settings.gateway_answer_bytes,
+        streams=settings.gateway_streams,
+        stream_seconds=settings.gateway_stream_seconds,
     )

@@ -37,6 +37,7 @@ WHOLE: Final = "*"
 SERVICE_ACCESS: Final = "ACCESS_SERVICE"
 PUBLIC_ACCESS: Final = "ACCESS_PUBLIC"
 NO_SIDE_EFFECTS: Final = "NO_SIDE_EFFECTS"
+WITHOUT_BODY: Final = (204, 205, 304)
 PLACE: Final = re.compile(r"\{([a-z0-9_.]+)\}")
 """A field of the answer in the `location` of a method's options."""
 
@@ -126,6 +127,11 @@ class Rpc:
     def path(self) -> str:
         """The gRPC path, `/package.Service/Method`."""
         return f"/{self.desc.parent.type_name}/{self.desc.name}"
+
+    @property
+    def is_stream(self) -> bool:
+        """Whether the method answers with a stream."""
+        return self.desc.method_kind == "server_streaming"
 
     @property
     def is_safe(self) -> bool:
@@ -242,8 +248,10 @@ def _access_name(option: Message) -> str:
 
 def _refuse_unsupported(rpc: Rpc) -> None:
     method = rpc.desc
-    if method.method_kind != "unary":
-        raise ValueError("streams are not served over HTTP")
+    if not (rpc.is_stream or method.method_kind == "unary"):
+        raise ValueError("streams of requests are not served over HTTP")
+    if rpc.is_stream and rpc.rule.success_status in WITHOUT_BODY:
+        raise ValueError(f"a stream cannot be answered with {rpc.rule.success_status}")
     if method.input.type_name == HTTP_BODY:
         raise ValueError(f"{HTTP_BODY} is not served in requests")
     if rpc.rule.access == SERVICE_ACCESS:

@@ -16,7 +16,7 @@ from lockstep_gateway.http import spans
 from lockstep_gateway.http.config import Limits
 from lockstep_gateway.http.cors import Cors
 from lockstep_gateway.http.door import EVERYTHING, Door
-from lockstep_gateway.http.errors import Failure, Failures
+from lockstep_gateway.http.errors import CODES, Failure, Failures
 from lockstep_gateway.http.headers import REQUEST_ID, HeaderPolicy, request_id
 from lockstep_gateway.http.messages import (
     ClientGone,
@@ -35,6 +35,7 @@ from lockstep_gateway.http.pages import Health, Page
 from lockstep_gateway.http.sending import send_response
 from lockstep_gateway.http.spans import RequestSpans
 from lockstep_gateway.http.static import StaticSite
+from lockstep_gateway.http.streaming import Streaming, StreamSender
 from lockstep_gateway.http.transcoder import Transcoder, UpstreamCall
 from lockstep_gateway.http.upstream import Channels
 from opentelemetry.trace import Span
@@ -57,6 +58,8 @@ class Trace:
     request_id: str
     route: str = ""
     span: Span | None = None
+    error: str = ""
+    messages: int | None = None
     started: float = field(default_factory=time.perf_counter)
 
 
@@ -92,6 +95,7 @@ class Gateway:
     meter: RequestMeter
     spans: RequestSpans | None = None
     _running: int = field(default=0, init=False)
+    _streams: int = field(default=0, init=False)
     _tasks: set[asyncio.Task[object]] = field(default_factory=set, init=False)
     _is_over: bool = field(default=False, init=False)
 
@@ -144,26 +148,38 @@ class Gateway:
                 status = response.status
                 await self._send(send, request, trace, response)
         except ClientGone:
-            pass
+            status = CLIENT_CLOSED
         finally:
-            seconds = time.perf_counter() - trace.started
-            self.meter.measure(seconds, method=request.method, route=trace.route, status=status)
-            if trace.span is not None:
-                spans.end(trace.span, status)
-            log.info(
-                "request",
-                method=request.method,
-                route=trace.route or request.raw_path[:200],
-                status=status,
-                ms=round(seconds * 1000, 2),
-                request_id=trace.request_id,
-            )
+            self._note(request, trace, status)
         # The answer has gone. Its time does not count what the client still sends.
         if status not in (HTTPStatus.REQUEST_TIMEOUT, CLIENT_CLOSED):
             size = DISCARD_TIMES * self.limits.body_bytes
             await request.discard(bytes_max=size, seconds=DISCARD_SECONDS)
 
-    async def _respond(self, request: Request, trace: Trace) -> Response | None:
+    def _note(self, request: Request, trace: Trace, status: int) -> None:
+        """Measure a request, and write its line."""
+        seconds = time.perf_counter() - trace.started
+        self.meter.measure(
+            seconds, method=request.method, route=trace.route, status=status, error=trace.error
+        )
+        if trace.span is not None:
+            spans.end(trace.span, status, trace.error)
+        more: dict[str, object] = {}
+        if trace.messages is not None:
+            more["messages"] = trace.messages
+        if trace.error:
+            more["error"] = trace.error
+        log.info(
+            "request",
+            method=request.method,
+            route=trace.route or request.raw_path[:200],
+            status=status,
+            ms=round(seconds * 1000, 2),
+            request_id=trace.request_id,
+            **more,
+        )
+
+    async def _respond(self, request: Request, trace: Trace) -> Response | Streaming | None:
         """Return the response, also of a failure; None if the site may have the path."""
         try:
             return await self._dispatch(request, trace)
@@ -181,7 +197,7 @@ class Gateway:
             log.exception("unexpected", request_id=trace.request_id, route=trace.route)
             return self._failed(request, self.failures.internal())
 
-    async def _dispatch(self, request: Request, trace: Trace) -> Response | None:
+    async def _dispatch(self, request: Request, trace: Trace) -> Response | Streaming | None:
         self.door.check(request)
         if request.raw_path == EVERYTHING:
             return Response(204)
@@ -228,23 +244,45 @@ class Gateway:
 
     async def _serve_within_limit(
         self, request: Request, trace: Trace, found: Match[Transcoder]
-    ) -> Response:
+    ) -> Response | Streaming:
+        if found.target.is_stream:
+            return await self._open_within_limit(request, trace, found)
         if self._running >= self.limits.requests:
             raise self.failures.too_many()
         self._running += 1
         try:
-            return await self._serve_rpc(request, trace, found)
+            return await self._serve_rpc(request, trace, found, self.limits.call_seconds)
         finally:
             self._running -= 1
 
-    async def _serve_rpc(
+    async def _open_within_limit(
         self, request: Request, trace: Trace, found: Match[Transcoder]
-    ) -> Response:
-        if not (found.target.answers_raw or accepts(request.header(b"accept"))[0]):
-            raise self.failures.invalid([("Accept", f"must allow {JSON}")], status=406)
+    ) -> Response | Streaming:
+        """Open a stream. It counts until it is over."""
+        if self._streams >= self.limits.streams:
+            raise self.failures.too_many("Too many streams are in flight.")
+        self._count_streams(1)
+        try:
+            stream = await self._serve_rpc(request, trace, found, self.limits.stream_seconds)
+        except BaseException:
+            self._count_streams(-1)
+            raise
+        assert isinstance(stream, Streaming)
+        stream.when_over = lambda: self._count_streams(-1)
+        return stream
+
+    def _count_streams(self, change: int) -> None:
+        self._streams += change
+        self.meter.count_streams(change)
+
+    async def _serve_rpc(
+        self, request: Request, trace: Trace, found: Match[Transcoder], seconds_max: float
+    ) -> Response | Streaming:
+        if refusal := found.target.refusal(request.header(b"accept")):
+            raise self.failures.invalid([("Accept", refusal)], status=406)
         inbound = self.headers.inbound(request.fields)
         body = await self._read_body(request)
-        wanted = inbound.timeout_seconds or self.limits.call_seconds
+        wanted = inbound.timeout_seconds or seconds_max
         client_ip = self.headers.client_ip(request.peer, request.fields)
         carried = inbound.metadata
         if trace.span is not None:
@@ -254,7 +292,7 @@ class Gateway:
             (REQUEST_ID, trace.request_id),
             *found.target.upstream.proof(client_ip),
         ]
-        call = UpstreamCall(metadata, min(wanted, self.limits.call_seconds))
+        call = UpstreamCall(metadata, min(wanted, seconds_max))
         return await found.target.serve(request, found.values, body, call)
 
     async def _read_body(self, request: Request) -> bytes:
@@ -303,9 +341,26 @@ class Gateway:
             return response.status
         return status
 
-    async def _send(self, send: Send, request: Request, trace: Trace, response: Response) -> None:
+    async def _send(
+        self, send: Send, request: Request, trace: Trace, response: Response | Streaming
+    ) -> None:
         headers = {REQUEST_ID: trace.request_id, **self.cors.headers(request)}
-        await send_response(send, request, response, headers)
+        if isinstance(response, Streaming):
+            await self._send_stream(send, request, trace, response, headers)
+        else:
+            await send_response(send, request, response, headers)
+
+    async def _send_stream(
+        self, send: Send, request: Request, trace: Trace, stream: Streaming, more: dict[str, str]
+    ) -> None:
+        sender = StreamSender(self.failures, self.limits.body_seconds, lambda: self._is_over)
+        try:
+            await sender.send(send, request, stream, more)
+        finally:
+            trace.messages = stream.messages
+            self.meter.count_messages(stream.messages, route=trace.route)
+            if stream.failure is not None:
+                trace.error = CODES[stream.failure.code]
 
 
 def _with_implied(methods: Collection[str]) -> set[str]:

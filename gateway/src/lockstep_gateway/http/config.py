@@ -10,6 +10,11 @@ from typing import Final
 ANSWER_BYTES: Final = 8 * 1024 * 1024
 """The largest answer of a service, unless a setting says otherwise."""
 
+STREAMS: Final = 1000
+"""The most streams in flight, unless a setting says otherwise."""
+STREAM_SECONDS: Final = 3600.0
+"""The longest time of a stream, unless a setting says otherwise."""
+
 ChannelOptions = Sequence[tuple[str, int | str]]
 
 
@@ -22,7 +27,9 @@ class Limits:
         body_bytes: The largest body.
         call_seconds: The longest call, and the timeout of a client that sends none.
         body_seconds: The longest time that a body may take to arrive.
-        answer_bytes: The largest answer of a service.
+        answer_bytes: The largest answer of a service, and the largest message of a stream.
+        streams: The most streams in flight. They do not count as calls.
+        stream_seconds: The longest stream, and the timeout of a client that sends none.
     """
 
     requests: int
@@ -30,6 +37,8 @@ class Limits:
     call_seconds: float
     body_seconds: float
     answer_bytes: int = ANSWER_BYTES
+    streams: int = STREAMS
+    stream_seconds: float = STREAM_SECONDS
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,7 +38,7 @@ class Encoder:
     def __init__(self, rpc: Rpc, binding: Binding, registry: Registry) -> None:
         self._type = rpc.desc.output.type
         self._registry = registry
-        self._status = rpc.rule.success_status
+        self.status: Final = rpc.rule.success_status
         self._location = _location(rpc.desc.output, rpc.rule.location)
         self._part = next(
             (each for each in rpc.desc.output.fields if each.name == binding.response_body), None
@@ -60,10 +60,10 @@ class Encoder:
         Raises:
             AnswerError: The data is not a message of the type, or the message has no JSON form.
         """
-        response = Response(self._status)
+        response = Response(self.status)
         message = self._read(data)
         shown = message[self._part] if self._part is not None else message
-        if self._status in NO_CONTENT:
+        if self.status in NO_CONTENT:
             pass
         elif self.is_raw:
             _write_raw(response, shown)

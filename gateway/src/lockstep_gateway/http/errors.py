@@ -35,6 +35,8 @@ UNIMPLEMENTED: Final = 12
 INTERNAL: Final = 13
 UNAVAILABLE: Final = 14
 
+CODES: Final = {each.value[0]: each.name for each in grpc.StatusCode}
+
 # The statuses by gRPC code (google/rpc/code.proto).
 HTTP_STATUS: Final = (
     200, 499, 500, 400, 504, 404, 409, 403, 429, 400, 409, 400, 501, 500, 503, 500, 401,

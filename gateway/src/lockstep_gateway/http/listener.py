@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import socket
+import stat
+from pathlib import Path
 from typing import Any, Final
 
 from granian._granian import SocketHolder
@@ -14,6 +17,7 @@ from granian.log import LogLevels
 from granian.server.embed import Server
 from lockstep_gateway.http.config import HeadLimits, ServerConfig
 from lockstep_gateway.http.messages import Receive, Scope, Send
+from lockstep_gateway.http.streaming import Broken
 from lockstep_gateway.http.switch import Switch
 
 BACKLOG: Final = 2048
@@ -24,6 +28,7 @@ BUFFER_BYTES_MIN: Final = 8192
 HEAD_MARGIN_BYTES: Final = 16 * 1024
 """The application itself refuses heads that are longer than the limits by so much."""
 HSTS: Final = (b"strict-transport-security", b"max-age=31536000")
+FILES: Final = Path("/dev/fd")
 CLOSE: Final = (b"connection", b"close")
 
 # It would give granian a handler of its own, which writes to the standard output.
@@ -47,16 +52,26 @@ class Edge:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request (ASGI)."""
         has_connections = scope["http_version"].startswith("1")  # RFC 9113 8.2.2
+        is_under_way = False
 
         async def told(message: Any) -> None:
+            nonlocal is_under_way
             if message["type"] == "http.response.start":
                 headers = [*message["headers"], *self._added]
                 if self.is_leaving and has_connections:
                     headers = [each for each in headers if each[0] != CLOSE[0]] + [CLOSE]
                 message = {**message, "headers": headers}
             await send(message)
+            is_under_way = message.get("more_body", message["type"] == "http.response.start")
 
-        await self._app(scope, receive, told)
+        try:
+            await self._app(scope, receive, told)
+        except BaseException as error:
+            # granian would end the answer as if it were whole.
+            if is_under_way:
+                end_connection(scope.get("client"))
+            if not isinstance(error, Broken):
+                raise
 
 
 class Listener(Server):
@@ -121,6 +136,27 @@ class Listener(Server):
         with socket.create_server(("127.0.0.1", 0)) as silent:
             os.set_blocking(silent.fileno(), False)
             os.dup2(silent.fileno(), self._accepting, inheritable=False)
+
+
+def end_connection(peer: tuple[str, Any] | None) -> None:
+    """End the connection with a client, which then knows that its answer is not whole.
+
+    granian does not give its connections away, so this looks at all files of the process.
+
+    Args:
+        peer: The IP of the client, and its port as granian tells it: as a text.
+    """
+    for each in FILES.iterdir():
+        with contextlib.suppress(OSError):
+            if stat.S_ISSOCK(os.fstat(int(each.name)).st_mode):
+                _end_if_with(peer, os.dup(int(each.name)))
+
+
+def _end_if_with(peer: tuple[str, Any] | None, file: int) -> None:
+    with socket.socket(fileno=file) as sock:
+        is_ip = sock.family in (socket.AF_INET, socket.AF_INET6)
+        if is_ip and (sock.getpeername()[0], str(sock.getpeername()[1])) == peer:
+            sock.shutdown(socket.SHUT_RDWR)
 
 
 def _connections() -> int:

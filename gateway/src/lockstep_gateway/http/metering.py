@@ -20,7 +20,7 @@ Attributes = dict[str, str | int]
 
 
 class RequestMeter:
-    """Measures every request, with one measurement a request."""
+    """Measures every request, with one measurement a request, and what streams send."""
 
     def __init__(self, meter: Meter) -> None:
         self._durations = meter.create_histogram(
@@ -29,9 +29,25 @@ class RequestMeter:
             description="Duration of served requests",
             explicit_bucket_boundaries_advisory=list(DURATION_BUCKETS),
         )
-        self._attributes: dict[tuple[str, str, int], Attributes] = {}
+        self._messages = meter.create_counter(
+            "gateway.stream.messages", description="Messages that streams have sent to clients"
+        )
+        self._streams = meter.create_up_down_counter(
+            "gateway.streams", description="Streams in flight"
+        )
+        self._attributes: dict[tuple[str, str, int, str], Attributes] = {}
 
-    def measure(self, seconds: float, *, method: str, route: str, status: int) -> None:
+    def count_streams(self, change: int) -> None:
+        """Note that a stream has begun (1) or ended (-1)."""
+        self._streams.add(change)
+
+    def count_messages(self, number: int, *, route: str) -> None:
+        """Note the messages that a stream has sent."""
+        self._messages.add(number, {"http.route": route})
+
+    def measure(
+        self, seconds: float, *, method: str, route: str, status: int, error: str = ""
+    ) -> None:
         """Note a request.
 
         Args:
@@ -39,18 +55,21 @@ class RequestMeter:
             method: Its method, as it came.
             route: The template of its path; empty for a path that is not served.
             status: The status of the response.
+            error: The name of the gRPC code that ended a stream after its head was sent.
         """
-        key = (method if method in METHODS else OTHER, route, status)
+        key = (method if method in METHODS else OTHER, route, status, error)
         attributes = self._attributes.get(key)
         if attributes is None:
             attributes = self._attributes[key] = _attributes(*key)
         self._durations.record(seconds, attributes)
 
 
-def _attributes(method: str, route: str, status: int) -> Attributes:
+def _attributes(method: str, route: str, status: int, error: str) -> Attributes:
     attributes: Attributes = {"http.request.method": method, "http.response.status_code": status}
     if route:
         attributes["http.route"] = route
     if status >= SERVER_ERROR:
         attributes["error.type"] = str(status)
+    if error:
+        attributes["error.type"] = error
     return attributes

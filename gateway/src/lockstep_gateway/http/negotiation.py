@@ -7,8 +7,15 @@ from typing import Final
 
 JSON: Final = "application/json"
 PROBLEM: Final = "application/problem+json"
+LINES: Final = "application/x-ndjson"
+EVENTS: Final = "text/event-stream"
 
-_RANGES: Final = {JSON: (JSON, "application/*", "*/*"), PROBLEM: (PROBLEM,)}
+_RANGES: Final = {
+    JSON: (JSON, "application/*", "*/*"),
+    PROBLEM: (PROBLEM,),
+    LINES: (LINES, JSON, "application/*", "*/*"),
+    EVENTS: (EVENTS,),
+}
 _QUALITY = re.compile(r"q=(0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)", re.IGNORECASE)
 _JSON_TYPE = re.compile(r"application/(?:[a-z0-9.!#$&^_-]+\+)?json", re.IGNORECASE)
 ENTITY_TAG: Final = r'(?:W/)?"[\x21\x23-\x7e]*"'
@@ -26,6 +33,20 @@ def accepts(accept: str) -> tuple[bool, bool]:
     problem_quality = _quality(wanted, PROBLEM)
     is_problem = problem_quality > 0 and problem_quality >= json_quality
     return json_quality > 0 or is_problem, is_problem
+
+
+def accepts_stream(accept: str) -> tuple[bool, bool]:
+    """Read `Accept`: whether it allows a stream of messages, and whether it asks for events.
+
+    A client that takes JSON also takes a line of JSON for each message.
+    """
+    if accept in ("", "*/*", JSON, LINES):
+        return True, False
+    wanted = _qualities(accept)
+    lines_quality = _quality(wanted, LINES)
+    events_quality = _quality(wanted, EVENTS)
+    is_events = events_quality > 0 and events_quality >= lines_quality
+    return lines_quality > 0 or is_events, is_events
 
 
 def accepts_gzip(accept_encoding: str) -> bool:

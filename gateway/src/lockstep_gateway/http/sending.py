@@ -24,18 +24,29 @@ async def send_response(
     send: Send, request: Request, response: Response, more: Mapping[str, str]
 ) -> None:
     """Send an answer with these headers besides its own, which win."""
+    headers = head_fields(request, response, more)
+    body = await _compressed(request, response, headers)
+    if response.status not in NO_CONTENT:
+        headers["content-type"] = response.content_type
+        headers["content-length"] = str(len(body))
+    await start(send, response.status, headers)
+    await send({"type": "http.response.body", "body": b"" if request.method == "HEAD" else body})
+
+
+def head_fields(request: Request, response: Response, more: Mapping[str, str]) -> dict[str, str]:
+    """Return the header fields of an answer, but for those that follow from its body."""
     headers = {**SECURITY, **more, **response.headers}
     if not request.is_http1:
         headers.pop("connection", None)  # RFC 9113 8.2.2
     if headers.get("location", "").startswith("/"):
         headers["location"] = request.root_path + headers["location"]
-    body = await _compressed(request, response, headers)
-    if response.status not in NO_CONTENT:
-        headers["content-type"] = response.content_type
-        headers["content-length"] = str(len(body))
+    return headers
+
+
+async def start(send: Send, status: int, headers: Mapping[str, str]) -> None:
+    """Send the head of an answer."""
     raw = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
-    await send({"type": "http.response.start", "status": response.status, "headers": raw})
-    await send({"type": "http.response.body", "body": b"" if request.method == "HEAD" else body})
+    await send({"type": "http.response.start", "status": status, "headers": raw})
 
 
 async def _compressed(request: Request, response: Response, headers: dict[str, str]) -> bytes:

@@ -44,11 +44,11 @@ class RequestSpans:
         )
 
 
-def end(span: Span, status: int) -> None:
-    """End a span with the status of the response."""
+def end(span: Span, status: int, error: str = "") -> None:
+    """End a span with the status of the response, and what ended a stream behind its head."""
     span.set_attribute("http.response.status_code", status)
-    if status >= SERVER_ERROR:
-        span.set_attribute("error.type", str(status))
+    if error or status >= SERVER_ERROR:
+        span.set_attribute("error.type", error or str(status))
         span.set_status(Status(StatusCode.ERROR))
     span.end()
 

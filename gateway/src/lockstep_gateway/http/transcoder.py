@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from functools import partial
+from typing import Any, Final, TypeVar
 
 import grpc
 import structlog
@@ -18,12 +19,13 @@ from lockstep_gateway.http.conditions import (
     EtagForms,
     is_mismatch,
 )
-from lockstep_gateway.http.encoder import AnswerError, Encoder
+from lockstep_gateway.http.encoder import OCTETS, AnswerError, Encoder
 from lockstep_gateway.http.errors import Failure, Failures
 from lockstep_gateway.http.headers import passed_out
-from lockstep_gateway.http.messages import ClientGone, Request, Response
-from lockstep_gateway.http.negotiation import none_match
-from lockstep_gateway.http.upstream import Invoke, Metadata, Upstream
+from lockstep_gateway.http.messages import Client, ClientGone, Request, Response
+from lockstep_gateway.http.negotiation import JSON, LINES, accepts, accepts_stream, none_match
+from lockstep_gateway.http.streaming import NDJSON, SSE, Framing, Streaming
+from lockstep_gateway.http.upstream import Metadata, Upstream, UpstreamMethod
 from protobuf import Message
 
 IN_THREAD_ABOVE_BYTES: Final = 64 * 1024
@@ -32,6 +34,8 @@ IN_THREAD_ABOVE_BYTES: Final = 64 * 1024
 
 log = structlog.get_logger("gateway")
 
+T = TypeVar("T")
+
 
 @dataclass(frozen=True, slots=True)
 class UpstreamCall:
@@ -39,6 +43,54 @@ class UpstreamCall:
 
     metadata: Metadata
     timeout_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """The parts of a stream: the answers of a running call.
+
+    Attributes:
+        running: The call.
+        client: The client that waits. When it leaves, the call is cancelled.
+        encode: Turns an answer into a response.
+        translate: Turns the failure of the call into one of ours.
+        framing: The form of the parts; None for bytes that have none.
+    """
+
+    running: grpc.aio.UnaryStreamCall[bytes, bytes]
+    client: Client
+    encode: Callable[[bytes], Response]
+    translate: Callable[[grpc.aio.AioRpcError], Failure]
+    framing: Framing | None
+
+    async def next(self) -> bytes | None:
+        """Read the next answer. See `Parts`."""
+        response = await self.response()
+        return None if response is None else self.framed(response)
+
+    async def response(self) -> Response | None:
+        """Read the next answer as a response of its own; None after the last."""
+        try:
+            data: Any = await self.running.read()
+        except grpc.aio.AioRpcError as error:
+            raise self.translate(error) from None
+        except asyncio.CancelledError:
+            if self.client.has_left:
+                raise ClientGone from None
+            raise
+        return None if data is grpc.aio.EOF else self.encode(data)
+
+    def framed(self, response: Response) -> bytes:
+        """Return a response as a part."""
+        if self.framing is None:
+            return response.body
+        before, after = self.framing.item
+        return before + response.body + after
+
+    def close(self) -> None:
+        """Cancel the call, unless it has ended."""
+        self.client.when_left(None)
+        self.running.cancel()
 
 
 class Transcoder:
@@ -50,7 +102,7 @@ class Transcoder:
         forms: The JSON forms of messages.
         failures: The factory of failures.
         upstream: The upstream of the service.
-        invoke: The function that calls the method.
+        method: The method of the upstream.
         answer_bytes: The largest answer.
         etags: The forms of etags.
 
@@ -66,7 +118,7 @@ class Transcoder:
         forms: MessageForms,
         failures: Failures,
         upstream: Upstream,
-        invoke: Invoke,
+        method: UpstreamMethod,
         answer_bytes: int,
         etags: EtagForms,
     ) -> None:
@@ -77,17 +129,25 @@ class Transcoder:
         self._body = binding.body
         self._request = rpc.desc.input
         self._encoder = Encoder(rpc, binding, forms.registry)
-        self.answers_raw: Final = self._encoder.is_raw
+        self.is_stream: Final = rpc.is_stream
         service = rpc.desc.parent.type_name
         self._condition = Condition(rpc.desc.input, binding, service, etags)
         self._failures = failures
-        self._invoke = invoke
+        self._method = method
         self._answer_bytes = answer_bytes
+
+    def refusal(self, accept: str) -> str:
+        """Say what `Accept` must allow, if it does not; "" if it does."""
+        if self._encoder.is_raw:
+            return ""
+        if self.is_stream:
+            return "" if accepts_stream(accept)[0] else f"must allow {LINES}"
+        return "" if accepts(accept)[0] else f"must allow {JSON}"
 
     async def serve(
         self, request: Request, path: Mapping[str, str], body: bytes, call: UpstreamCall
-    ) -> Response:
-        """Make the call.
+    ) -> Response | Streaming:
+        """Make the call. A stream is returned with its first answer.
 
         Raises:
             BadRequest: The request has wrong fields.
@@ -98,34 +158,34 @@ class Transcoder:
             message = await asyncio.to_thread(self._binder.message, path, request.query, body)
         else:
             message = self._binder.message(path, request.query, body)
-        data, headers = await self._call_if(request, message, call)
-        response = self._encode(data, self._binder.wants_enum_numbers(request.query))
-        for name, value in headers.items():
-            response.headers.setdefault(name, value)
-        return _unless_known(request, response)
+        encode = partial(self._encode, as_numbers=self._binder.wants_enum_numbers(request.query))
+        if self.is_stream:
+            return await self._call_if(request, message, partial(self._open, request, call, encode))
+        data, headers = await self._call_if(request, message, partial(self._call, request, call))
+        return _unless_known(request, _with_headers(encode(data), headers))
 
     async def _call_if(
-        self, request: Request, message: Message, call: UpstreamCall
-    ) -> tuple[bytes | None, dict[str, str]]:
+        self, request: Request, message: Message, call: Callable[[bytes], Awaitable[T]]
+    ) -> T:
         """Make the call on the condition that `If-Match` or the request's etag sets."""
         if_match = request.header(b"if-match")
         *first, last = self._condition.etags(if_match, message)
         for etag in first:
             self._condition.fill(message, etag)
             try:
-                return await self._call(request, message.to_binary(), call)
+                return await call(message.to_binary())
             except Failure as failure:
                 if not is_mismatch(failure):
                     raise
         self._condition.fill(message, last)
         try:
-            return await self._call(request, message.to_binary(), call)
+            return await call(message.to_binary())
         except Failure as failure:
             if if_match and is_mismatch(failure):
                 failure.status = PRECONDITION_FAILED
             raise
 
-    def _encode(self, data: bytes | None, as_numbers: bool) -> Response:  # noqa: FBT001
+    def _encode(self, data: bytes | None, *, as_numbers: bool) -> Response:
         # gRPC gives None for a call that succeeded without an answer.
         if data is not None and len(data) > self._answer_bytes:
             raise self._failures.answer_too_large()
@@ -138,17 +198,17 @@ class Transcoder:
         return response
 
     async def _call(
-        self, request: Request, data: bytes, call: UpstreamCall
+        self, request: Request, call: UpstreamCall, data: bytes
     ) -> tuple[bytes | None, dict[str, str]]:
-        running = self._invoke(data, timeout=call.timeout_seconds, metadata=tuple(call.metadata))
+        running = self._method.call(
+            data, timeout=call.timeout_seconds, metadata=tuple(call.metadata)
+        )
         request.client.when_left(running.cancel)
         try:
             answer: bytes | None = await running
             return answer, passed_out(await running.initial_metadata())
         except grpc.aio.AioRpcError as error:
-            failure = self._failures.of(error, self._request, self._body)
-            failure.headers = {**passed_out(error.initial_metadata()), **failure.headers}
-            raise failure from None
+            raise self._translate(error) from None
         except asyncio.CancelledError:
             if request.client.has_left:
                 raise ClientGone from None
@@ -156,6 +216,50 @@ class Transcoder:
             raise
         finally:
             request.client.when_left(None)
+
+    async def _open(
+        self,
+        request: Request,
+        call: UpstreamCall,
+        encode: Callable[[bytes | None], Response],
+        data: bytes,
+    ) -> Streaming:
+        """Begin a stream. A failure before its first answer is one of the call."""
+        ends_at = asyncio.get_running_loop().time() + call.timeout_seconds
+        running = self._method.stream(
+            data, timeout=call.timeout_seconds, metadata=tuple(call.metadata)
+        )
+        answers = Answers(running, request.client, encode, self._translate, self._framing(request))
+        request.client.when_left(running.cancel)
+        try:
+            first = await answers.response()
+            headers = passed_out(await running.initial_metadata())
+        except BaseException:
+            answers.close()
+            raise
+        head = Response(self._encoder.status, content_type=OCTETS)
+        if answers.framing is not None:
+            head.content_type = answers.framing.content_type
+        elif first is not None:
+            head.content_type = first.content_type
+        part = None if first is None else answers.framed(first)
+        return Streaming(_with_headers(head, headers), part, answers, ends_at, answers.framing)
+
+    def _framing(self, request: Request) -> Framing | None:
+        if self._encoder.is_raw:
+            return None
+        return SSE if accepts_stream(request.header(b"accept"))[1] else NDJSON
+
+    def _translate(self, error: grpc.aio.AioRpcError) -> Failure:
+        failure = self._failures.of(error, self._request, self._body)
+        failure.headers = {**passed_out(error.initial_metadata()), **failure.headers}
+        return failure
+
+
+def _with_headers(response: Response, headers: Mapping[str, str]) -> Response:
+    for name, value in headers.items():
+        response.headers.setdefault(name, value)
+    return response
 
 
 def _unless_known(request: Request, response: Response) -> Response:

@@ -8,7 +8,7 @@ import ssl
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 
 import grpc
 from lockstep_gateway.http.channels import resolve
@@ -24,20 +24,6 @@ Metadata = list[tuple[str, str]]
 
 Proof = Callable[[str], Metadata]
 """Takes the client's IP and returns the metadata that proves the caller to an upstream."""
-
-
-class Invoke(Protocol):
-    """Calls a method."""
-
-    def __call__(
-        self,
-        request: bytes,
-        /,
-        *,
-        timeout: float | None = None,
-        metadata: tuple[tuple[str, str], ...] = (),
-    ) -> grpc.aio.UnaryUnaryCall[bytes, bytes]:
-        """Send a request; the answer can be awaited."""
 
 
 class UpstreamError(ValueError):
@@ -126,17 +112,17 @@ class Channels:
         self._options = list(options)
         self._channels: dict[Upstream, grpc.aio.Channel] = {}
         self._targets: dict[Upstream, str] = {}
-        self._methods: list[_Method] = []
+        self._methods: list[UpstreamMethod] = []
 
-    def invoker(self, upstream: Upstream, path: str) -> Invoke:
-        """Return the function that calls a method.
+    def method(self, upstream: Upstream, path: str) -> UpstreamMethod:
+        """Return a method of an upstream.
 
         Raises:
             UpstreamError: The upstream's target is malformed.
         """
         if upstream not in self._targets:
             self._targets[upstream] = _resolved(upstream)
-        method = _Method(lambda: self._channel(upstream), path)
+        method = UpstreamMethod(lambda: self._channel(upstream), path)
         self._methods.append(method)
         return method
 
@@ -205,28 +191,34 @@ def _resolved(upstream: Upstream) -> str:
         raise UpstreamError(f"{upstream.name}: {error}") from None
 
 
-class _Method:
+class UpstreamMethod:
     """A method, called on a channel that opens with the first call."""
 
-    __slots__ = ("_call", "_channel", "_path")
+    __slots__ = ("_call", "_channel", "_path", "_stream")
 
     def __init__(self, channel: Callable[[], grpc.aio.Channel], path: str) -> None:
         self._channel = channel
         self._path = path
         self._call: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] | None = None
+        self._stream: grpc.aio.UnaryStreamMultiCallable[bytes, bytes] | None = None
 
-    def __call__(
-        self,
-        request: bytes,
-        /,
-        *,
-        timeout: float | None = None,
-        metadata: tuple[tuple[str, str], ...] = (),
+    def call(
+        self, request: bytes, *, timeout: float, metadata: tuple[tuple[str, str], ...]
     ) -> grpc.aio.UnaryUnaryCall[bytes, bytes]:
+        """Send a request; the answer can be awaited."""
         if self._call is None:
             self._call = self._channel().unary_unary(self._path)
         return self._call(request, timeout=timeout, metadata=metadata)
 
+    def stream(
+        self, request: bytes, *, timeout: float, metadata: tuple[tuple[str, str], ...]
+    ) -> grpc.aio.UnaryStreamCall[bytes, bytes]:
+        """Send a request; the answers can be read one by one."""
+        if self._stream is None:
+            self._stream = self._channel().unary_stream(self._path)
+        return self._stream(request, timeout=timeout, metadata=metadata)
+
     def forget(self) -> None:
         """Forget the channel, which is closed."""
         self._call = None
+        self._stream = None

@@ -17,6 +17,7 @@ from lockstep_gateway.binding.protojson import SPECIAL, STRUCTS
 from lockstep_gateway.http.conditions import checks_if_match
 from lockstep_gateway.http.config import ApiInfo
 from lockstep_gateway.http.messages import NO_CONTENT
+from lockstep_gateway.http.negotiation import EVENTS, LINES
 from lockstep_gateway.openapi import paths
 from lockstep_gateway.openapi.comments import read_comments, summary
 from lockstep_gateway.openapi.errors import ERROR_SCHEMAS, ERROR_STATUSES, error_responses
@@ -38,6 +39,11 @@ METHODS: Final = ("GET", "PUT", "POST", "DELETE", "OPTIONS", "HEAD", "PATCH", "T
 EVERY_METHOD: Final = ("GET", "PUT", "POST", "DELETE", "PATCH")
 JSON: Final = "application/json"
 OCTETS: Final = "application/octet-stream"
+STREAM: Final = (
+    "\n\nThis is a stream. Each line is a message in JSON, as the schema says. With"
+    " `Accept: text/event-stream` each message is the data of an event. If the stream fails, its"
+    ' last line is `{"error": ...}` with the status, or its last event is `error` with the status.'
+)
 NESTING_MAX: Final = 3
 """The deepest messages whose fields are listed as query parameters."""
 
@@ -249,6 +255,9 @@ class _Document:
         success: dict[str, Any] = {"description": self._success(output), "headers": headers}
         if rpc.rule.success_status not in NO_CONTENT:
             success["content"] = self._content(output, binding.response_body)
+        if rpc.is_stream and JSON in success["content"]:
+            success["description"] += STREAM
+            success["content"] = _as_stream(success["content"][JSON])
         never = {401, 403} if rpc.rule.access == PUBLIC_ACCESS else set[int]()
         if not checks_if_match(rpc.desc.input, binding):
             never.add(412)
@@ -270,6 +279,11 @@ class _Document:
 
     def _success(self, message: DescMessage) -> str:
         return summary(self._comments.get(message.type_name, "")) or message.name
+
+
+def _as_stream(message: Schema) -> dict[str, Any]:
+    """Describe a stream by one of its messages. OpenAPI 3.1 has no schema of a sequence."""
+    return {LINES: message, EVENTS: {"schema": {"type": "string"}}}
 
 
 def _parameters_by_shape(
