@@ -4,9 +4,11 @@ import asyncio
 import contextlib
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, Final, TypeVar
 
 import typer
+
+from services.cli.tables import JsonOption, Record, show
 
 if TYPE_CHECKING:
     from lockstep.auth.v1 import auth_service_pb2 as auth_pb
@@ -19,6 +21,13 @@ app = typer.Typer(
 )
 
 T = TypeVar("T")
+ADMINISTRATORS: Final = {
+    "id": "User",
+    "email": "E-mail",
+    "full_name": "Name",
+    "status": "Status",
+    "create_time": "Made",
+}
 EmailOption = Annotated[str, typer.Option("--email", help="e-mail address of the account")]
 
 
@@ -65,18 +74,21 @@ def unlock(email: EmailOption) -> None:
 
 
 @app.command(name="list")
-def list_administrators() -> None:
+def list_administrators(*, as_json: JsonOption = False) -> None:
     """List administrators."""
-    from rich.table import Table
-
     from services.auth.store import accounts
-    from services.cli.screen import console
 
-    table = Table("User", "E-mail", "Name", "Status", "Made")
-    for user in run(accounts.list_administrators):
-        made = user.create_time.astimezone().isoformat(" ", "seconds")
-        table.add_row(str(user.id), user.email_display, user.full_name, user.status.lower(), made)
-    console().print(table)
+    rows: list[Record] = [
+        {
+            "id": user.id,
+            "email": user.email_display,
+            "full_name": user.full_name,
+            "status": user.status.lower(),
+            "create_time": user.create_time,
+        }
+        for user in run(accounts.list_administrators)
+    ]
+    show(rows, ADMINISTRATORS, empty="there are no administrators", as_json=as_json)
 
 
 def run(work: "Callable[[Database], Awaitable[T]]") -> T:
@@ -86,14 +98,18 @@ def run(work: "Callable[[Database], Awaitable[T]]") -> T:
         CommandError: The task has failed.
     """
     from services.cli.errors import CommandError
+    from services.cli.system import System, ensure_reachable
     from services.kernel.errors import DomainError
 
-    async def connected() -> T:
-        async with _database() as database:
+    async def connected(url: str) -> T:
+        async with _database(url) as database:
             return await work(database)
 
+    system = System()
     try:
-        return asyncio.run(connected())
+        with system.running_postgres(["auth"]):
+            ensure_reachable(system, "auth")
+            return asyncio.run(connected(system.database_url("auth")))
     except DomainError as error:
         raise CommandError(error.message) from error
 
@@ -142,12 +158,10 @@ def _ask(
 
 
 @contextlib.asynccontextmanager
-async def _database() -> "AsyncIterator[Database]":
-    from services.auth.settings import AuthSettings
-    from services.common.settings import load
+async def _database(url: str) -> "AsyncIterator[Database]":
     from services.kernel.db.database import Database
 
-    database = Database(load(AuthSettings).auth_database_url, name="operator", connections=1)
+    database = Database(url, name="operator", connections=1)
     await database.open()
     try:
         yield database
@@ -162,20 +176,23 @@ async def _register(email: str, password: str, first_name: str, last_name: str) 
 
     from services.auth.settings import AuthSettings
     from services.cli.errors import CommandError
+    from services.cli.failures import failure_of
     from services.common.settings import load
 
+    address = load(AuthSettings).auth_address
     # This role requires no field but the names.
     request = auth_pb.RegisterRequest(
         email=email, password=password, role="creator", first_name=first_name, last_name=last_name
     )
     try:
-        async with connect(load(AuthSettings).auth_address) as channel:
+        async with connect(address) as channel:
             await auth_grpc.AuthServiceStub(channel).Register(request)
     except LockstepError as error:
-        lines = [f"{violation.field} {violation.description}" for violation in error.violations]
         if error.reason == "EMAIL_TAKEN":
-            lines = [f"{email} has an account: use `lockstep admin promote`"]
-        raise CommandError("\n".join(lines) or f"auth answers {error}") from error
+            told = CommandError(f"{email} has an account: use `lockstep admin promote`")
+        else:
+            told = failure_of("auth", address, error)
+        raise told from error
 
 
 def _password(*, from_stdin: bool) -> str:

@@ -1,13 +1,25 @@
 """`lockstep audit`: the audit log of accounts."""
 
-import json
-from typing import TYPE_CHECKING, Annotated
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Final
 from uuid import UUID
 
 import typer
 
+from services.cli.tables import JsonOption, show
+
 if TYPE_CHECKING:
     from services.auth.store.audit import Entry
+
+COLUMNS: Final = {
+    "time": "Time",
+    "event": "Event",
+    "user": "User",
+    "account": "Account",
+    "actor": "Actor",
+    "address": "Client IP",
+    "detail": "Detail",
+}
 
 
 def audit(
@@ -15,36 +27,20 @@ def audit(
     user: Annotated[UUID | None, typer.Option(help="id of a user")] = None,
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="most entries to show")] = 50,
     *,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="print a JSON object on each line")
-    ] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Show the audit log, the newest entries first."""
     from services.auth.store import audit as store
     from services.cli.admin import run
 
     entries = run(lambda database: store.latest(database, event=event, user_id=user, limit=limit))
-    if as_json:
-        for entry in entries:
-            typer.echo(json.dumps(_fields(entry)))
-    else:
-        _print_table([_fields(entry) for entry in entries])
+    rows = [_fields(entry) for entry in entries]
+    show(rows, COLUMNS, empty="there are no such entries", as_json=as_json)
 
 
-def _print_table(rows: list[dict[str, str]]) -> None:
-    from rich.table import Table
-
-    from services.cli.screen import console
-
-    table = Table("Time", "Event", "User", "Account", "Actor", "Client IP", "Detail")
-    for row in rows:
-        table.add_row(*row.values())
-    console().print(table)
-
-
-def _fields(entry: "Entry") -> dict[str, str]:
+def _fields(entry: "Entry") -> dict[str, str | datetime]:
     return {
-        "time": entry.create_time.astimezone().isoformat(" ", "milliseconds"),
+        "time": entry.create_time,
         "event": entry.event,
         "user": str(entry.user_id or ""),
         "account": entry.account or "",

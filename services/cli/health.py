@@ -7,6 +7,7 @@ from typing import Annotated, Final
 import typer
 
 HTTP_OK: Final = b"200"
+READINESS_BYTES_MAX: Final = 4096
 
 
 def health(
@@ -19,9 +20,12 @@ def health(
     """Ask a service whether it is SERVING (the gateway: whether it is ready)."""
     from services.cli.errors import CommandError
 
-    for endpoint in _endpoints(target):
+    for endpoint in endpoints_of(target):
         if not asyncio.run(is_serving(endpoint, timeout)):
-            raise CommandError(f"{target} is not serving at {endpoint}")
+            raise CommandError(
+                f"{target} is not serving at {endpoint}: start it (`lockstep up`), "
+                "or ask `/readyz` of its management port for the reason"
+            )
     typer.echo(f"{target} is serving")
 
 
@@ -35,6 +39,21 @@ async def is_serving(endpoint: str, seconds: float = 2.0) -> bool:
             return await _grpc_serving(endpoint, seconds)
     except (OSError, TimeoutError):
         return False
+
+
+async def readiness(management: str, seconds: float = 2.0) -> str:
+    """Return why a process is not ready, by its management port; nothing if it does not say."""
+    host, _, port = management.rpartition(":")
+    try:
+        async with asyncio.timeout(seconds):
+            reader, writer = await asyncio.open_connection(host.strip("[]"), int(port))
+            writer.write(f"GET /readyz HTTP/1.0\r\nHost: {management}\r\n\r\n".encode())
+            await writer.drain()
+            answer = await reader.read(READINESS_BYTES_MAX)
+            writer.close()
+    except (OSError, TimeoutError):
+        return ""
+    return answer.partition(b"\r\n\r\n")[2].decode(errors="replace").strip()
 
 
 async def _grpc_serving(target: str, seconds: float) -> bool:
@@ -77,7 +96,8 @@ def _tls() -> ssl.SSLContext:
     return context
 
 
-def _endpoints(target: str) -> list[str]:
+def endpoints_of(target: str) -> list[str]:
+    """Return where the processes of a service are, by the settings."""
     from services.common.settings import CommonSettings, load, peer_host
     from services.gateway.lockstep import GatewaySettings
 

@@ -1,9 +1,19 @@
 """`lockstep keys`: makes, lists, rotates and retires keys."""
 
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
+
+from services.cli.tables import JsonOption, show
+
+TOKEN_KEYS: Final = {
+    "key": "Key",
+    "state": "State",
+    "create_time": "Made",
+    "verify_until": "Verifies until",
+}
 
 app = typer.Typer(no_args_is_help=True, help="Make and change keys.")
 
@@ -24,19 +34,20 @@ def init(
 
 
 @app.command(name="list")
-def list_keys() -> None:
+def list_keys(*, as_json: JsonOption = False) -> None:
     """List the keys that sign and verify access tokens, newest first."""
-    from rich.table import Table
-
-    from services.cli.screen import console
     from services.common.key_files import list_token_keys
 
-    table = Table("Key", "State", "Made", "Verifies until")
-    for key in list_token_keys(_folder()):
-        state = "signs" if key.active else "verifies"
-        until = "" if key.verify_until is None else _local_time(key.verify_until)
-        table.add_row(key.kid, state, _local_time(key.create_time), until)
-    console().print(table)
+    rows = [
+        {
+            "key": key.kid,
+            "state": "signs" if key.active else "verifies",
+            "create_time": _moment(key.create_time),
+            "verify_until": None if key.verify_until is None else _moment(key.verify_until),
+        }
+        for key in list_token_keys(_folder())
+    ]
+    show(rows, TOKEN_KEYS, empty="there are no keys: run `lockstep keys init`", as_json=as_json)
 
 
 @app.command()
@@ -88,7 +99,5 @@ def _folder() -> Path:
     return load(CommonSettings).keys
 
 
-def _local_time(seconds: float) -> str:
-    from datetime import UTC, datetime
-
-    return datetime.fromtimestamp(seconds, UTC).astimezone().isoformat(" ", "seconds")
+def _moment(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)

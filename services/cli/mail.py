@@ -1,28 +1,40 @@
 """`lockstep mail`: reads the mail that the sink of `lockstep up` has taken."""
 
+from datetime import UTC, datetime, timedelta
 from email.message import EmailMessage
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
-app = typer.Typer(no_args_is_help=True, help="Read the mail in the sink.")
+from services.cli import tables
+from services.cli.durations import parse_duration
+from services.cli.mailfolder import prune as prune_folder
+from services.cli.tables import JsonOption, Record
+
+app = typer.Typer(no_args_is_help=True, help="Read the mail in the sink, and delete old mail.")
+
+COLUMNS: Final = {"mail": "Mail", "to": "To", "subject": "Subject", "sent": "Sent"}
 
 
 @app.command(name="list")
 def list_mail(
     limit: Annotated[int, typer.Option(min=1, help="most mails")] = 20,
+    *,
+    as_json: JsonOption = False,
 ) -> None:
     """List mail, newest first."""
-    from rich.table import Table
-
-    from services.cli.screen import console
-
-    table = Table("Mail", "To", "Subject", "Sent")
-    for path in _newest_first()[:limit]:
-        message = _read(path)
-        table.add_row(path.stem, message["to"], message["subject"], message["date"])
-    console().print(table)
+    rows: list[Record] = [
+        {
+            "mail": path.stem,
+            "to": str(message["to"]),
+            "subject": str(message["subject"]),
+            "sent": _sent(path, message),
+        }
+        for path in _newest_first()[:limit]
+        for message in [_read(path)]
+    ]
+    tables.show(rows, COLUMNS, empty=f"there is no mail in {_folder()}", as_json=as_json)
 
 
 @app.command()
@@ -49,12 +61,35 @@ def show(
     raise CommandError(f"there is no such mail in {_folder()}")
 
 
+@app.command()
+def prune(
+    older_than: Annotated[
+        timedelta,
+        typer.Option(
+            parser=parse_duration, metavar="TIME", help="delete what is older, such as 7d or 12h"
+        ),
+    ],
+) -> None:
+    """Delete old mail: it may hold codes."""
+    deleted = prune_folder(_folder(), older_than=older_than)
+    typer.echo(f"deleted {deleted} {'mail' if deleted == 1 else 'mails'} in {_folder()}")
+
+
 def _print(message: EmailMessage) -> None:
     for header in ("From", "To", "Subject", "Date"):
-        typer.echo(f"{header}: {message[header] or ''}")
+        typer.echo(f"{header}: {tables.visible(str(message[header] or ''))}")
     body = message.get_body(("plain", "html"))
     typer.echo("")
-    typer.echo(body.get_content() if body is not None else "")
+    for line in str(body.get_content() if body is not None else "").splitlines():
+        typer.echo(tables.visible(line))
+
+
+def _sent(path: Path, message: EmailMessage) -> datetime:
+    """Return when a mail was sent; when the sink took it, if its date cannot be read."""
+    found: datetime | None = getattr(message["date"], "datetime", None)
+    if found is None:
+        return datetime.fromtimestamp(path.stat().st_mtime, UTC)
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 def _newest_first() -> list[Path]:

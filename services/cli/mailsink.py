@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import contextlib
 import os
 import secrets
 import signal
@@ -12,6 +13,9 @@ from typing import Final
 
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
+from services.cli.mailfolder import KEPT, prune
+
+PRUNE_SECONDS: Final = 3600.0
 MAIL_BYTES_MAX: Final = 10 * 1024 * 1024
 FOR_OWNER_ONLY: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL
 
@@ -55,7 +59,20 @@ async def serve(folder: Path, host: str, port: int) -> None:
     async with server:
         taken = server.sockets[0].getsockname()[1]
         print(f"mail to {host}:{taken} goes to {folder}", flush=True)
-        await stop.wait()
+        while not stop.is_set():
+            await asyncio.to_thread(_prune, folder)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), PRUNE_SECONDS)
+
+
+def _prune(folder: Path) -> None:
+    try:
+        deleted = prune(folder, older_than=KEPT)
+    except OSError as error:
+        print(f"old mail cannot be deleted: {error}", flush=True)
+        return
+    if deleted:
+        print(f"deleted {deleted} mails older than {KEPT.days} days", flush=True)
 
 
 def main() -> None:

@@ -12,11 +12,14 @@ from services.cli import (
     keys,
     mail,
     migrate,
+    outbox,
     psql,
     reconcile,
+    restart,
     sagas,
     seed,
     settings,
+    status,
     up,
 )
 
@@ -52,6 +55,9 @@ def _root(
 
 
 app.command()(up.up)
+app.command()(status.status)
+app.command()(restart.restart)
+app.command()(restart.stop)
 app.command()(migrate.migrate)
 app.add_typer(keys.app, name="keys")
 app.add_typer(admin.app, name="admin")
@@ -60,6 +66,7 @@ app.command()(settings.settings)
 app.command(context_settings=psql.PASS_ON)(psql.psql)
 app.add_typer(sagas.app, name="sagas")
 app.add_typer(mail.app, name="mail")
+app.add_typer(outbox.app, name="outbox")
 app.command()(health.health)
 app.command()(seed.seed)
 app.command()(reconcile.reconcile)
@@ -92,7 +99,7 @@ def _told(error: Exception) -> Exception | None:
     if isinstance(error, OSError):
         return explained(error)
     if isinstance(error, psycopg.OperationalError):
-        return CommandError(" ".join(str(error).split()))
+        return CommandError(f"a database cannot be reached: {' '.join(str(error).split())}")
     if isinstance(error, psycopg.errors.UndefinedTable | psycopg.errors.UndefinedFunction):
         return CommandError("a database has no tables yet: run `lockstep migrate`")
     return error if isinstance(error, CommandError | FileProblem | SettingsError) else None

@@ -23,14 +23,16 @@ def ask(service: str, call: "Callable[[grpc.aio.Channel], Awaitable[T]]") -> T:
     """
     from lockstep_clients import LockstepError, NotFound
 
-    from services.cli.errors import CommandError
+    from services.cli.failures import failure_of
+    from services.common.settings import CommonSettings, load
 
     try:
         return asyncio.run(_call(service, call))
     except NotFound:
         raise
     except LockstepError as error:
-        raise CommandError(f"{service} answers {error}") from error
+        target = getattr(load(CommonSettings), f"{service}_address")
+        raise failure_of(service, target, error) from error
 
 
 async def _call(service: str, call: "Callable[[grpc.aio.Channel], Awaitable[T]]") -> T:

@@ -99,7 +99,7 @@ class EmbeddedPostgres:
     def prepare(self) -> None:
         """Make missing folders and a missing cluster, and stop a server of an earlier run."""
         uid = self._make_folder()
-        _make_private(self.socket_folder, uid)
+        make_private(self.socket_folder, uid)
         stop_leftover(self.data)
         for leftover in self.socket_folder.glob(".s.PGSQL.*"):
             leftover.unlink()
@@ -316,7 +316,7 @@ def _unprivileged() -> tuple[int, int]:
     raise CommandError("PostgreSQL cannot run as root: make the system user postgres or nobody")
 
 
-def _make_private(folder: Path, uid: int) -> None:
+def make_private(folder: Path, uid: int) -> None:
     """Make a folder in /tmp for `uid` alone, or refuse one that another user has made."""
     folder.mkdir(mode=0o700, exist_ok=True)
     found = folder.lstat()

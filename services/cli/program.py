@@ -40,6 +40,9 @@ class Program:
     environment: Mapping[str, str] = field(repr=False)
     stop_signal: signal.Signals = signal.SIGTERM
     kill_signal: signal.Signals = signal.SIGKILL
+    service: str = ""  # whose process it is; none for PostgreSQL and the mail sink
+    endpoint: str = ""  # where it can be asked whether it serves
+    management: str = ""  # host:port of its management port, if it has one
     is_attached: bool = False  # whether argv ties the process to this one already
 
 
@@ -83,6 +86,7 @@ class Runner:
         self._echo: Final = echo
         self._wrap: Final = wrap
         self._stopping: Final = asyncio.Event()
+        self._is_ordered = False
         self._process: asyncio.subprocess.Process | None = None
         self.task: asyncio.Task[None] | None = None
 
@@ -103,6 +107,28 @@ class Runner:
             self.kill()
             await asyncio.wait([self.task], timeout=5.0)
 
+    async def restart(self, grace_seconds: float) -> None:
+        """Ask the program to stop, kill it after `grace_seconds`; it is started again at once."""
+        process = self._process
+        self.is_ready = False
+        if process is None or process.returncode is not None:
+            return  # it has crashed, and is about to start by itself
+        self._is_ordered = True
+        self._signal(self.program.stop_signal)
+        try:
+            await asyncio.wait_for(process.wait(), grace_seconds)
+        except TimeoutError:
+            self._echo(self.program.name, f"did not stop in {grace_seconds:.0f} s: killed")
+            self._signal(self.program.kill_signal)
+            await process.wait()
+        self.begin = time.monotonic()
+
+    @property
+    def pid(self) -> int | None:
+        """The id of the process; None while there is none."""
+        process = self._process
+        return None if process is None or process.returncode is not None else process.pid
+
     def kill(self) -> None:
         """End the program at once."""
         self._stopping.set()
@@ -115,6 +141,10 @@ class Runner:
             code = await self._run_once()
             if self._stopping.is_set():
                 break
+            if self._is_ordered:
+                self._is_ordered = False
+                self._echo(self.program.name, "stopped, as asked; starting again")
+                continue
             self.crashes += 1
             if time.monotonic() - begin > HEALTHY_SECONDS:
                 backoff = BACKOFF_SECONDS_MIN

@@ -36,7 +36,7 @@ def reconcile(
     """Compare Auth, Profile and Commerce, also their clocks, and print their differences."""
     from services.cli.errors import CommandError
     from services.cli.reconciler import TooManyError
-    from services.cli.system import System
+    from services.cli.system import DATABASES, System, ensure_reachable
 
     age = timedelta(minutes=min_age)
     system = System()
@@ -44,6 +44,8 @@ def reconcile(
         if every is not None:
             asyncio.run(_again_and_again(system, mend=mend, min_age=age, pause_seconds=every * 60))
             return
+        for service in DATABASES:
+            ensure_reachable(system, service)
         try:
             agrees = asyncio.run(_look(system, mend=mend, min_age=age))
         except TooManyError as error:

@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Final
 
 import services
+from services.cli.control import ControlServer
 from services.cli.errors import CommandError
 from services.cli.health import is_serving
 from services.cli.lines import as_it_is, as_json
+from services.cli.orders import Orders
 from services.cli.postgres import environment
 from services.cli.program import Program, python, stop_leftovers
 from services.cli.screen import Screen
@@ -65,12 +67,15 @@ async def run(system: System, screen: Screen) -> None:
     async with Supervisor(
         home=system.home, echo=screen.line, grace_seconds=grace, wrap=wrap
     ) as supervisor:
-        try:
-            await _start(system, supervisor)
-        except Stopped:
-            return
-        screen.endpoints(_endpoints(system), gateway_url(system))
-        await supervisor.wait_stopped()
+        orders = Orders(supervisor, _endpoints(system))
+        async with ControlServer(system.home, orders.handlers()):
+            try:
+                await _start(system, supervisor)
+            except Stopped:
+                return
+            orders.has_started = True
+            screen.endpoints(_endpoints(system), gateway_url(system))
+            await supervisor.wait_stopped()
         screen.line("lockstep", "stopping; Ctrl-C again stops at once")
 
 
@@ -127,6 +132,9 @@ def workers(system: System, name: str) -> list[Program]:
             name=f"{name}-{number}" if number else name,
             argv=python(f"services.{name}"),
             probe=functools.partial(is_serving, f"{scheme}{host}:{port}"),
+            service=name,
+            endpoint=f"{scheme}{host}:{port}",
+            management=_management(settings, name, number),
             environment=_environment()
             | (_site() if name == "gateway" else {})
             | as_environment(settings)
@@ -135,6 +143,13 @@ def workers(system: System, name: str) -> list[Program]:
         )
         for number, port in enumerate(ports)
     ]
+
+
+def _management(settings: CommonSettings, name: str, number: int) -> str:
+    """Return where a worker's management port is, or nothing if it is switched off."""
+    first = settings.metrics_port(name)
+    port = worker_ports(first, settings.workers)[number]
+    return f"{peer_host(settings.metrics_host)}:{port}" if first else ""
 
 
 def _ports_of(settings: CommonSettings, name: str, number: int) -> dict[str, str]:
@@ -250,7 +265,8 @@ def _environment() -> dict[str, str]:
 
 def _endpoints(system: System) -> list[tuple[str, str]]:
     url = gateway_url(system)
-    rows = [("REST gateway", url), ("API description", f"{url}/docs")]
+    rows = [("shop", f"{url}/")] if _site() or system.values.get("LOCKSTEP_GATEWAY_STATIC") else []
+    rows += [("REST gateway", url), ("API description", f"{url}/docs")]
     for name in filter(is_installed, DATABASES):
         rows.append((f"{name} (gRPC)", system.values[variable(f"{name}_address")]))
         rows.append((f"{name} database", masked(system.database_url(name))))

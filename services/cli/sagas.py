@@ -5,14 +5,27 @@ from typing import TYPE_CHECKING, Annotated, Final, TypeVar
 
 import typer
 
+from services.cli import tables
+from services.cli.tables import JsonOption, Value
+
 if TYPE_CHECKING:
-    from google.protobuf.timestamp_pb2 import Timestamp
     from lockstep.saga.v1 import saga_service_pb2 as saga_pb
     from lockstep.saga.v1 import saga_service_pb2_grpc as saga_grpc
 
 app = typer.Typer(no_args_is_help=True, help="Look at sagas, and make stuck ones due.")
 
 COORDINATORS: Final = ("auth", "commerce")
+COLUMNS: Final = {
+    "service": "Service",
+    "id": "Saga",
+    "kind": "Kind",
+    "state": "State",
+    "parked": "Parked",
+    "attempts": "Attempts",
+    "reason": "Reason",
+    "create_time": "Made",
+    "next_run_time": "Next try",
+}
 STATE_PREFIX: Final = "SAGA_STATE_"
 STATES: Final = ("running", "compensating", "done", "aborted")
 
@@ -26,42 +39,48 @@ def list_sagas(
     limit: Annotated[int, typer.Option(min=1, max=100, help="most sagas of a service")] = 20,
     *,
     parked: Annotated[bool, typer.Option("--parked", help="list parked sagas alone")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """List sagas, newest first."""
     from lockstep.saga.v1 import saga_service_pb2 as saga_pb
-    from rich.table import Table
-
-    from services.cli.screen import console
 
     request = saga_pb.ListSagasRequest(
         state=_state(state), kind=kind, parked=parked, page_size=limit
     )
-    table = Table("Service", "Saga", "Kind", "State", "Attempts", "Reason", "Made", "Next try")
-    for service in _coordinators():
-        for saga in _ask(service, lambda stub: stub.ListSagas(request)).sagas:
-            shown = f"{_state_name(saga)}{' (parked)' if saga.parked else ''}"
-            made, due = _local_time(saga.create_time), _next_try(saga)
-            attempts = str(saga.attempts)
-            table.add_row(service, saga.id, saga.kind, shown, attempts, saga.reason, made, due)
-    console().print(table)
+    rows = [
+        _fields(service, saga)
+        for service in _coordinators()
+        for saga in _ask(service, lambda stub: stub.ListSagas(request)).sagas
+    ]
+    tables.show(rows, COLUMNS, empty="there are no such sagas", as_json=as_json)
 
 
 @app.command()
-def show(saga_id: Annotated[str, typer.Argument(help="id of the saga")]) -> None:
+def show(
+    saga_id: Annotated[str, typer.Argument(help="id of the saga")],
+    *,
+    as_json: JsonOption = False,
+) -> None:
     """Show one saga."""
     from lockstep.saga.v1 import saga_service_pb2 as saga_pb
 
     request = saga_pb.GetSagaRequest(saga_id=saga_id)
-    _print(*_find(lambda stub: stub.GetSaga(request)))
+    found = _find(lambda stub: stub.GetSaga(request))
+    tables.show_one(_fields(*found), as_json=as_json)
 
 
 @app.command()
-def retry(saga_id: Annotated[str, typer.Argument(help="id of the saga")]) -> None:
+def retry(
+    saga_id: Annotated[str, typer.Argument(help="id of the saga")],
+    *,
+    as_json: JsonOption = False,
+) -> None:
     """Make an unfinished saga due now."""
     from lockstep.saga.v1 import saga_service_pb2 as saga_pb
 
     request = saga_pb.RetrySagaRequest(saga_id=saga_id)
-    _print(*_find(lambda stub: stub.RetrySaga(request)))
+    found = _find(lambda stub: stub.RetrySaga(request))
+    tables.show_one(_fields(*found), as_json=as_json)
 
 
 def _find(
@@ -95,21 +114,19 @@ def _coordinators() -> list[str]:
     return [service for service in COORDINATORS if is_installed(service)]
 
 
-def _print(service: str, saga: "saga_pb.Saga") -> None:
-    from rich.table import Table
+def _fields(service: str, saga: "saga_pb.Saga") -> dict[str, Value]:
+    """Return the fields of a saga by their names; None for one that has no value."""
+    from datetime import UTC
 
-    from services.cli.screen import console
-
-    table = Table(show_header=False)
-    table.add_row("service", service)
     present = {field.name for field, _ in saga.ListFields()}
+    found: dict[str, Value] = {"service": service}
     for field in saga.DESCRIPTOR.fields:
+        value = getattr(saga, field.name)
         if field.message_type is not None:
-            value = _local_time(getattr(saga, field.name)) if field.name in present else ""
+            found[field.name] = value.ToDatetime(UTC) if field.name in present else None
         else:
-            value = _state_name(saga) if field.name == "state" else str(getattr(saga, field.name))
-        table.add_row(field.name.replace("_", " "), value)
-    console().print(table)
+            found[field.name] = value
+    return found | {"state": _state_name(saga)}
 
 
 def _state(name: str | None) -> "saga_pb.SagaState.ValueType":
@@ -128,13 +145,3 @@ def _state_name(saga: "saga_pb.Saga") -> str:
     from lockstep.saga.v1 import saga_service_pb2 as saga_pb
 
     return saga_pb.SagaState.Name(saga.state).removeprefix(STATE_PREFIX).lower()
-
-
-def _next_try(saga: "saga_pb.Saga") -> str:
-    return _local_time(saga.next_run_time) if saga.HasField("next_run_time") else ""
-
-
-def _local_time(moment: "Timestamp") -> str:
-    from datetime import UTC
-
-    return moment.ToDatetime(UTC).astimezone().isoformat(" ", "seconds")

@@ -15,7 +15,7 @@ def seed(
     import psycopg
     from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn
 
-    from services.cli.databases import in_a_line
+    from services.cli.databases import in_a_line, setting_of
     from services.cli.errors import CommandError
     from services.cli.system import System
     from services.commerce.store import seeding
@@ -35,5 +35,7 @@ def seed(
             raise CommandError("the catalog has no tables: run `lockstep migrate` first") from error
         except psycopg.OperationalError as error:
             reason = in_a_line(error)
-            raise CommandError(f"cannot reach the catalog's database: {reason}") from error
+            raise CommandError(
+                f"cannot reach the catalog's database: {reason} (see {setting_of('commerce')})"
+            ) from error
     typer.echo(f"added {products} products in {categories} categories")

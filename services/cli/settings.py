@@ -1,9 +1,13 @@
 """`lockstep settings`: shows the settings in effect."""
 
 import json
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
+
+from services.cli.tables import show
+
+COLUMNS: Final = {"setting": "Setting", "value": "Value", "from": "From", "meaning": "Meaning"}
 
 
 def settings(
@@ -28,22 +32,23 @@ def settings(
         }
         typer.echo(json.dumps(shown, indent=2))
     else:
-        _print_table({name: masked(value) for name, value in values.items()})
+        _show({name: masked(value) for name, value in values.items()})
 
 
-def _print_table(values: dict[str, str]) -> None:
+def _show(values: dict[str, str]) -> None:
     import os
 
-    from rich.table import Column, Table
-
-    from services.cli.screen import console
     from services.cli.system import SETTINGS
     from services.common.settings import variable
 
-    table = Table("Setting", Column("Value", overflow="fold"), "From", "Meaning")
     fields = {name: field for cls in SETTINGS.values() for name, field in cls.model_fields.items()}
-    for name, field in fields.items():
-        source = "environment" if os.environ.get(variable(name)) else "default"
-        value = values.get(variable(name), "")
-        table.add_row(variable(name), value, source, field.description)
-    console().print(table)
+    rows = [
+        {
+            "setting": variable(name),
+            "value": values.get(variable(name)),
+            "from": "environment" if os.environ.get(variable(name)) else "default",
+            "meaning": field.description,
+        }
+        for name, field in fields.items()
+    ]
+    show(rows, COLUMNS, empty="there are no settings")

@@ -47,6 +47,29 @@ class Supervisor:
         for stage in reversed(self._stages):
             await asyncio.gather(*(runner.stop(self._grace_seconds) for runner in stage))
 
+    @property
+    def runners(self) -> list[Runner]:
+        """The runners of all programs, in the order of their start."""
+        return [runner for stage in self._stages for runner in stage]
+
+    def request_stop(self) -> None:
+        """Stop everything in order, as at a first signal."""
+        self._stop.set()
+
+    async def restart(self, *runners: Runner) -> None:
+        """Stop programs in order, start them again, and wait until they work.
+
+        Raises:
+            CommandError: One does not work again; the text names it.
+            Stopped: Everything is stopping.
+        """
+
+        async def work() -> None:
+            await asyncio.gather(*(runner.restart(self._grace_seconds) for runner in runners))
+            await self._wait_all(list(runners))
+
+        await self.unless_stopped(work())
+
     def start(self, *programs: Program) -> None:
         """Start a stage of programs, which may start at the same time."""
         runners = [
@@ -63,8 +86,7 @@ class Supervisor:
         Raises:
             CommandError: A program does not start; the text names it.
         """
-        runners = [runner for stage in self._stages for runner in stage]
-        await self.unless_stopped(self._wait_all(runners))
+        await self.unless_stopped(self._wait_all(self.runners))
 
     async def unless_stopped(self, work: Awaitable[T]) -> T:
         """Await `work`.
@@ -85,7 +107,7 @@ class Supervisor:
     async def wait_stopped(self) -> None:
         """Wait for Ctrl-C or SIGTERM, or raise the error of a runner, such as a full disk."""
         stop = asyncio.create_task(self._stop.wait())
-        running = {runner.task for stage in self._stages for runner in stage if runner.task}
+        running = {runner.task for runner in self.runners if runner.task}
         done, _ = await asyncio.wait({stop, *running}, return_when=asyncio.FIRST_COMPLETED)
         stop.cancel()
         for task in done:
@@ -104,13 +126,17 @@ class Supervisor:
 
     async def _wait_one(self, runner: Runner) -> None:
         program, begin = runner.program, runner.begin
+        crashes_max = runner.crashes + CRASHES_AT_START_MAX
         if runner.is_ready:
             return
         while not await program.probe():
             if runner.task is not None and runner.task.done():
                 runner.task.result()  # raises what has ended the runner, such as a full disk
-            if runner.crashes >= CRASHES_AT_START_MAX:
-                raise CommandError(f"{program.name} does not start: its last lines are above")
+            if runner.crashes >= crashes_max:
+                raise CommandError(
+                    f"{program.name} does not start: its last lines are in "
+                    f"{self._home / 'logs' / program.name}.log"
+                )
             if time.monotonic() - begin > READY_SECONDS_MAX:
                 raise CommandError(
                     f"{program.name} was not ready after {READY_SECONDS_MAX:.0f} s: "

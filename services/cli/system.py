@@ -12,7 +12,7 @@ from typing import Final
 import psycopg
 
 from services.auth.settings import AuthSettings, sink_url
-from services.cli.databases import connect, make_missing, setting_of
+from services.cli.databases import connect, in_a_line, make_missing, setting_of
 from services.cli.errors import CommandError
 from services.cli.postgres import EmbeddedPostgres
 from services.commerce import settings as commerce
@@ -65,10 +65,7 @@ class System:
     @property
     def is_embedded(self) -> bool:
         """Whether any database is one of the embedded PostgreSQL."""
-        return any(
-            self.database_url(service) == embedded_url(self.postgres.folder, name)
-            for service, name in DATABASES.items()
-        )
+        return any(map(self.uses_embedded, DATABASES))
 
     @property
     def has_json_logs(self) -> bool:
@@ -116,10 +113,14 @@ class System:
             if history is not None
         )
 
+    def uses_embedded(self, service: str) -> bool:
+        """Return whether a service's database is one of the embedded PostgreSQL."""
+        return self.database_url(service) == embedded_url(self.postgres.folder, DATABASES[service])
+
     @contextmanager
-    def running_postgres(self) -> Iterator[None]:
-        """Keep the embedded PostgreSQL running during the context, if a service uses it."""
-        if not self.is_embedded or self.postgres.is_ready():
+    def running_postgres(self, services: Iterable[str] = DATABASES) -> Iterator[None]:
+        """Keep the embedded PostgreSQL running during the context, if a service needs it."""
+        if not any(map(self.uses_embedded, services)) or self.postgres.is_ready():
             yield
             return
         with home_lock(self.home), self.postgres:
@@ -129,6 +130,21 @@ class System:
 def is_installed(service: str) -> bool:
     """Return whether a service can be run with `python -m`."""
     return find_spec(f"services.{service}.__main__") is not None
+
+
+def ensure_reachable(system: System, service: str) -> None:
+    """Make sure that the database of a service answers.
+
+    Raises:
+        CommandError: It does not; the text has the reason and the setting.
+    """
+    try:
+        connect(system.database_url(service)).close()
+    except psycopg.OperationalError as error:
+        setting = variable(f"{service}_database_url")
+        raise CommandError(
+            f"the database of {service} cannot be reached: {in_a_line(error)} (see {setting})"
+        ) from error
 
 
 def _revisions(url: str) -> list[str]:

@@ -126,7 +126,7 @@ async def running(
             worker.start()
             stack.push_async_callback(worker.stop)
         port = await server.start(listen_on or f"{settings.host}:{frame.port}")
-        stack.push_async_callback(server.stop, settings.stop_grace_seconds)
+        stack.push_async_callback(_stop, server, settings)
         if composition.engine is not None:
             # First of all: another replica may go on with these sagas while calls end here.
             stack.push_async_callback(composition.engine.retire)
@@ -225,6 +225,10 @@ def _pools(
         has_public_reads=frame.has_public_reads,
         tracer=own_tracer(telemetry.tracers),
     )
+
+
+async def _stop(server: Server, settings: CommonSettings) -> None:
+    await server.stop(settings.stop_grace_seconds, delay_seconds=settings.stop_delay_seconds)
 
 
 def _call_all(functions: Sequence[Callable[[], None]]) -> None:

@@ -260,7 +260,7 @@ class CommonSettings(BaseSettings):
         default=0.0,
         ge=0,
         le=600,
-        description="time in which a stopping gateway is not ready, but still serves",
+        description="time in which a stopping process is not ready, but still serves",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="lowest level that is logged"

@@ -45,12 +45,18 @@ class Stack:
         """Return the data folder."""
         return Path(self.environment["LOCKSTEP_HOME"])
 
-    def command(self, *arguments: str, text: str = "") -> str:
-        """Run `lockstep` with arguments, and return its output."""
+    def run(self, *arguments: str, text: str = "") -> subprocess.CompletedProcess[str]:
+        """Run `lockstep` with arguments, and return how it ended."""
         argv = [sys.executable, "-m", "services.cli", *arguments]
         return subprocess.run(
-            argv, env=self.environment, input=text, capture_output=True, text=True, check=True
-        ).stdout
+            argv, env=self.environment, input=text, capture_output=True, text=True, check=False
+        )
+
+    def command(self, *arguments: str, text: str = "") -> str:
+        """Run `lockstep` with arguments, which must work, and return its output."""
+        done = self.run(*arguments, text=text)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
 
     @contextlib.contextmanager
     def stopped(self, service: str) -> Iterator[None]:
@@ -78,17 +84,18 @@ class Stack:
 
 
 @contextlib.contextmanager
-def running_stack() -> Iterator[Stack]:
-    """Run `lockstep up` until the context ends."""
+def running_stack(**changes: str) -> Iterator[Stack]:
+    """Run `lockstep up` until the context ends, with settings beside those of a test."""
     with tempfile.TemporaryDirectory(prefix="lockstep-web-") as folder:
-        stack = Stack(_environment(Path(folder) / "home"))
-        with _up(stack):
+        stack = Stack(_environment(Path(folder) / "home") | changes)
+        with up(stack):
             yield stack
         EmbeddedPostgres(stack.home / "postgres").destroy()
 
 
 @contextlib.contextmanager
-def _up(stack: Stack) -> Iterator[None]:
+def up(stack: Stack) -> Iterator[None]:
+    """Run `lockstep up` in the folder of a stack until the context ends."""
     process = subprocess.Popen(
         [sys.executable, "-m", "services.cli", "up"],
         env=stack.environment,

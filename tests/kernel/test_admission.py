@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import signal
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from itertools import islice
@@ -245,3 +246,24 @@ async def test_a_call_that_outlasts_the_grace_is_told_to_try_again() -> None:
         error = await late
         assert error.code is grpc.StatusCode.UNAVAILABLE
         assert error.reason == "UPSTREAM_UNAVAILABLE"
+
+
+async def test_a_stop_with_a_delay_is_announced_while_calls_are_still_served() -> None:
+    async with probing() as w:
+        stopping = asyncio.create_task(w.server.stop(10, delay_seconds=60))
+        watch: Any = w.channel.unary_stream(
+            "/grpc.health.v1.Health/Watch",
+            request_serializer=health_pb2.HealthCheckRequest.SerializeToString,
+            response_deserializer=health_pb2.HealthCheckResponse.FromString,
+        )
+        async with asyncio.timeout(10):
+            answers = watch(health_pb2.HealthCheckRequest())
+            async for answer in answers:
+                if answer.status != SERVING:
+                    answers.cancel()
+                    break
+        assert w.server.trouble == "stopping"
+        assert await w.call(text="still served") == "still served"
+        assert not stopping.done()
+        signal.raise_signal(signal.SIGTERM)  # another one ends the delay
+        await asyncio.wait_for(stopping, 10)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from sqlalchemy import (
@@ -22,7 +22,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from services.auth.model import OUTBOX
 from services.kernel.db.cleaner import old_rows
-from services.kernel.db.database import Transaction
+from services.kernel.db.database import Reader, Transaction
 from services.kernel.db.statement import Limit, NoParameters, NoRow, Statement
 from services.kernel.db.tables import clock_once
 from services.kernel.ids import new_id
@@ -35,6 +35,18 @@ class WaitingMail:
     id: UUID
     sealed: bytes
     attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class QueuedMail:
+    """A mail in the queue, without its contents and its reader."""
+
+    id: UUID
+    attempts: int
+    last_error: str | None
+    next_try_time: datetime
+    create_time: datetime
+    expire_time: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +134,28 @@ STANDING = Statement(
     NoParameters,
     Standing,
 )
+_QUEUE = Statement(
+    select(
+        OUTBOX.c.id,
+        OUTBOX.c.attempts,
+        OUTBOX.c.last_error,
+        OUTBOX.c.next_try_time,
+        OUTBOX.c.create_time,
+        OUTBOX.c.expire_time,
+    )
+    .order_by(OUTBOX.c.create_time)
+    .limit(bindparam("limit")),
+    Limit,
+    QueuedMail,
+)
+# A mail without an error is due by itself, or somebody is sending it for the first time.
+_MAKE_DUE = Statement(
+    update(OUTBOX)
+    .where(OUTBOX.c.last_error.is_not(None), OUTBOX.c.next_try_time > clock_once())
+    .values(next_try_time=func.saga_now()),
+    NoParameters,
+    NoRow,
+)
 EXPIRED = old_rows("mail", OUTBOX, OUTBOX.c.expire_time)
 
 
@@ -143,6 +177,16 @@ async def remove(tx: Transaction, mail_id: UUID) -> None:
 async def postpone(tx: Transaction, mail_id: UUID, *, pause: timedelta, last_error: str) -> None:
     """Make a mail due again after a pause."""
     await tx.execute(_POSTPONE, _Postponement(mail_id=mail_id, pause=pause, last_error=last_error))
+
+
+async def queue(reader: Reader, *, limit: int) -> list[QueuedMail]:
+    """Return the mail that waits, the oldest first."""
+    return await reader.all(_QUEUE, Limit(limit))
+
+
+async def make_due(tx: Transaction) -> int:
+    """Make mail that was postponed due now, and return how much."""
+    return await tx.execute(_MAKE_DUE, NoParameters())
 
 
 async def remove_expired(tx: Transaction, *, limit: int) -> int:

@@ -14,6 +14,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1._async import HealthServicer
 from opentelemetry.metrics import Meter, Observation
 
+from services.kernel import signals
 from services.kernel.rpc import reflection
 from services.kernel.rpc.access import Access
 from services.kernel.rpc.admission import CALLS_MAX, Admission
@@ -126,6 +127,7 @@ class Server:
         self._probe = probe
         self._serving = False
         self._reason = SILENT_DATABASE
+        self._error = ""
         self._is_stopping = False
         self._poll: asyncio.Task[None] | None = None
         spans = None if tracers is None else CallSpans(tracers, access.is_proven)
@@ -157,6 +159,8 @@ class Server:
         """
         self._serving = await self._is_working()
         await self._report(serving=self._serving)
+        if not self._serving:
+            self._log_health()
         try:
             port = self._server.add_insecure_port(listen_on)
         except RuntimeError as error:
@@ -168,17 +172,23 @@ class Server:
         log.info("listening", address=listen_on, port=port)
         return port
 
-    async def stop(self, grace_seconds: float = STOP_GRACE_SECONDS) -> None:
+    async def stop(
+        self, grace_seconds: float = STOP_GRACE_SECONDS, *, delay_seconds: float = 0.0
+    ) -> None:
         """Report NOT_SERVING, wait until callers have left, and let the calls in flight end.
 
-        gRPC cancels calls that it has received and not handed over when the server stops, so
-        the server takes calls until no more come. Calls that outlast the grace are answered.
+        Callers that do not watch the health, such as a balancer that asks now and then, have
+        the delay to see it. Another signal ends the delay. gRPC cancels calls that it has
+        received and not handed over when the server stops, so the server takes calls until no
+        more come. Calls that outlast the grace are answered.
         """
         self._is_stopping = True
         if self._poll is not None:
             self._poll.cancel()
-        ends_at = time.monotonic() + grace_seconds
         await self._health.enter_graceful_shutdown()
+        if delay_seconds:
+            await signals.pause(delay_seconds)
+        ends_at = time.monotonic() + grace_seconds
         await self._admission.quiet(min(grace_seconds, QUIET_SECONDS_MAX))
         left_seconds = max(0.0, ends_at - time.monotonic())
         ending = asyncio.get_running_loop().call_later(left_seconds, self._admission.end)
@@ -190,11 +200,13 @@ class Server:
     async def _poll_health(self) -> None:
         while True:
             await asyncio.sleep(HEALTH_POLL_SECONDS)
+            before = self.trouble
             serving = await self._is_working()
             if serving is not self._serving:
-                log.info("health", serving=serving)
                 await self._report(serving=serving)
                 self._serving = serving
+            if self.trouble != before:
+                self._log_health()
 
     async def _is_working(self) -> bool:
         try:
@@ -202,9 +214,16 @@ class Server:
                 await self._probe()
         except Exception as error:  # noqa: BLE001 - after any failure the service cannot work
             self._reason = str(error) if isinstance(error, NotReady) else SILENT_DATABASE
-            log.warning("not serving", error=type(error).__name__, reason=self._reason)
+            self._error = type(error).__name__
             return False
         return True
+
+    def _log_health(self) -> None:
+        """Log a changed answer; the same answer comes each second."""
+        if self._serving:
+            log.info("health", serving=True)
+        else:
+            log.warning("not serving", error=self._error, reason=self._reason)
 
     async def _report(self, *, serving: bool) -> None:
         state = health_pb2.HealthCheckResponse

@@ -1,0 +1,53 @@
+"""What a person is told about a call that failed."""
+
+from typing import TYPE_CHECKING
+
+from services.cli.errors import CommandError
+
+if TYPE_CHECKING:
+    from lockstep_clients import LockstepError
+
+
+def failure_of(service: str, target: str, error: "LockstepError") -> CommandError:
+    """Make sentences of a failed call, with what the reader can do.
+
+    Args:
+        service: The name of the service.
+        target: Where it was called.
+        error: How the call failed.
+    """
+    if error.violations:
+        return CommandError("\n".join(f"{v.field} {v.description}" for v in error.violations))
+    return CommandError(_sentence(service, target, error))
+
+
+def _sentence(service: str, target: str, error: "LockstepError") -> str:
+    import lockstep_clients as clients
+
+    setting = f"LOCKSTEP_{service.upper()}_ADDRESS"
+    match error:
+        case clients.Unavailable() if not error.reason:
+            return (
+                f"{service} cannot be reached at {target}: start it (`lockstep up`), "
+                f"or set {setting} to where it runs"
+            )
+        case clients.DeadlineExceeded():
+            return (
+                f"{service} did not answer in time: ask `lockstep health {service}`; "
+                "what was asked for may have happened all the same"
+            )
+        case clients.Unauthenticated() | clients.PermissionDenied():
+            return (
+                f"{service} refuses the keys of this command: LOCKSTEP_KEYS must name the "
+                f"folder whose trusted.json {service} uses{_because(error)}"
+            )
+        case clients.Internal() | clients.Unknown() if error.trace_id:
+            return f"{service} has failed: its log has the trace {error.trace_id}"
+        case clients.Unavailable():
+            return f"{service} cannot do this now{_because(error)}: try again"
+    return error.message or f"{service} has failed ({error.code.name})"
+
+
+def _because(error: "LockstepError") -> str:
+    text = error.message.strip().rstrip(".")
+    return f" ({text})" if text else ""
