@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -150,3 +151,117 @@ async def test_the_document_describes_files_and_parts(features: World) -> None:
     assert content("/v1/parts/{id}") == {"application/json": {"schema": book}}
     ids = {"type": "array", "items": {"type": "string"}}
     assert content("/v1/parts/{id}/ids") == {"application/json": {"schema": ids}}
+
+
+def sent(world: World, name: str) -> Any:
+    """Return the request that the service got last."""
+    message = world.registry.message(name)
+    assert message is not None
+    return message.type.from_binary(world.upstream.calls[-1][1])
+
+
+@pytest.mark.parametrize("data", [b"\x89PNG\x00\xff", b"", b"  ", b"{not json", b"x" * 300_000])
+async def test_a_file_arrives_as_it_is(features: World, data: bytes) -> None:
+    answer = await features.client.send(
+        "POST", "/v1/upload", data, headers={"Content-Type": "image/png"}
+    )
+    assert (answer.status, answer.body) == (200, data)
+    assert answer.headers["content-type"] == "image/png"
+    got = sent(features, "google.api.HttpBody")
+    assert (got.data, got.content_type) == (data, "image/png")
+
+
+async def test_a_file_may_be_a_field_beside_path_and_query(features: World) -> None:
+    headers = {"Content-Type": 'text/csv; charset="utf-8"'}
+    target = "/v1/files/7?note=hello&updateMask=note"
+    for method in ("POST", "PATCH"):
+        answer = await features.client.send(method, target, b"a,b\r\n", headers=headers)
+        assert answer.status == 200
+        got = sent(features, "acme.features.v1.UploadRequest")
+        assert (got.id, got.note, list(got.update_mask.paths)) == ("7", "hello", ["note"])
+        assert (got.file.data, got.file.content_type) == (b"a,b\r\n", headers["Content-Type"])
+
+
+async def test_a_patch_with_a_file_infers_no_mask(features: World) -> None:
+    await features.client.send("PATCH", "/v1/files/7", b"x", headers={"Content-Type": "a/b"})
+    got = sent(features, "acme.features.v1.UploadRequest")
+    assert got.update_mask is None
+
+
+async def test_a_file_needs_no_content_type(features: World) -> None:
+    answer = await features.client.raw(
+        b"POST /v1/upload HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc", "POST"
+    )
+    assert (answer.status, answer.body) == (200, b"abc")
+    assert sent(features, "google.api.HttpBody").content_type == ""
+
+
+async def test_a_json_file_is_no_message(features: World) -> None:
+    answer = await features.client.post("/v1/upload", {"data": "eA==", "nope": [1]})
+    assert answer.status == 200
+    assert answer.json == {"data": "eA==", "nope": [1]}
+
+
+async def test_a_message_with_a_file_is_json_if_the_whole_is_the_body(features: World) -> None:
+    body = {"file": {"contentType": "a/b", "data": "eA=="}, "note": "n"}
+    assert (await features.client.post("/v1/files/7:json", body)).status == 200
+    got = sent(features, "acme.features.v1.UploadRequest")
+    assert (got.id, got.file.data, got.note) == ("7", b"x", "n")
+    refused = await features.client.send(
+        "POST", "/v1/files/7:json", b"x", headers={"Content-Type": "image/png"}
+    )
+    assert (refused.status, set(refused.fields)) == (415, {"Content-Type"})
+
+
+async def test_no_part_overrides_the_type_of_a_file(features: World) -> None:
+    target = "/v1/files/7/image%2Fpng"
+    same = await features.client.send("POST", target, b"x", headers={"Content-Type": "image/png"})
+    assert same.status == 200
+    other = await features.client.send("POST", target, b"x", headers={"Content-Type": "image/gif"})
+    assert (other.status, set(other.fields)) == (400, {"file.contentType"})
+    twice = await features.client.send("POST", "/v1/files/7?file.data=eA%3D%3D", b"x")
+    assert (twice.status, set(twice.fields)) == (400, {"file.data"})
+    whole = await features.client.send("POST", "/v1/upload?contentType=a/b", b"x")
+    assert (whole.status, set(whole.fields)) == (400, {"contentType"})
+
+
+@pytest.mark.parametrize(
+    ("headers", "status", "field"),
+    [
+        ({"Content-Type": "nonsense"}, 415, "Content-Type"),
+        ({"Content-Type": "a/b\xe9"}, 415, "Content-Type"),
+        ({"Content-Type": "application/grpc"}, 415, "Content-Type"),
+        ({"Content-Type": "a/b", "Content-Encoding": "gzip"}, 415, "Content-Encoding"),
+    ],
+)
+async def test_a_file_that_cannot_be_taken_calls_nothing(
+    features: World, headers: dict[str, str], status: int, field: str
+) -> None:
+    features.upstream.calls.clear()
+    head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    request = f"POST /v1/upload HTTP/1.1\r\nHost: x\r\n{head}Content-Length: 1\r\n\r\nx"
+    answer = await features.client.raw(request.encode("latin-1"), "POST")
+    assert (answer.status, set(answer.fields)) == (status, {field})
+    assert features.upstream.calls == []
+
+
+@pytest.mark.parametrize("target", ["/v1/upload", "/v1/files/7"])
+async def test_a_file_above_the_limit_is_413(features: World, target: str) -> None:
+    features.upstream.calls.clear()
+    headers = {"Content-Type": "image/png"}
+    answer = await features.client.send("POST", target, b"x" * (1024 * 1024 + 1), headers=headers)
+    assert (answer.status, set(answer.fields)) == (413, {"body"})
+    assert features.upstream.calls == []
+    fits = await features.client.send("POST", target, b"x" * (1024 * 1024), headers=headers)
+    assert fits.status == 200
+
+
+async def test_a_file_of_another_length_than_declared_calls_nothing(features: World) -> None:
+    features.upstream.calls.clear()
+    reader, writer = await asyncio.open_connection("127.0.0.1", features.client.port)
+    writer.write(b"POST /v1/upload HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nhalf")
+    writer.write_eof()
+    async with asyncio.timeout(10):
+        await reader.read(-1)
+    writer.close()
+    assert features.upstream.calls == []

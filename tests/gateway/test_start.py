@@ -114,7 +114,6 @@ def test_a_rule_that_cannot_be_served_is_refused(tmp_path: Path, options: str, r
     [
         ("stream Request", "Request", "streams of requests are not served"),
         ("stream Request", "stream Request", "streams of requests are not served"),
-        ("google.api.HttpBody", "Request", "google.api.HttpBody is not served in requests"),
     ],
 )
 def test_what_is_not_done_yet_is_refused(

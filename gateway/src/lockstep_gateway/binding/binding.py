@@ -6,6 +6,7 @@ from that value.
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,7 +14,7 @@ from typing import Any, Final
 from urllib.parse import unquote_to_bytes
 
 from lockstep_gateway.binding import fieldmask, strictjson
-from lockstep_gateway.binding.descriptors import WHOLE, Binding
+from lockstep_gateway.binding.descriptors import HTTP_BODY, WHOLE, Binding, body_message
 from lockstep_gateway.binding.protojson import Field, MessageForm, MessageForms
 from lockstep_gateway.binding.scalars import FromText, from_path
 from lockstep_gateway.binding.system import ENUM_NUMBERS, asks_for_numbers
@@ -63,12 +64,10 @@ class RequestBinder:
             for variable in binding.template.variables
         }
         self._in_path = {leaf.path for leaf in self._path.values()}
-        self._mask = fieldmask.inference(self._form, binding)
-
-    @property
-    def takes_body(self) -> bool:
-        """Whether a part of the request is in the body."""
-        return bool(self._body)
+        part = body_message(message, binding)
+        self.takes_raw: Final = part is not None and part.type_name == HTTP_BODY
+        """Whether the body is the bytes of a google.api.HttpBody, of any type."""
+        self._mask = None if self.takes_raw else fieldmask.inference(self._form, binding)
 
     def wants_enum_numbers(self, query: bytes) -> bool:
         """Tell whether the client asks for the numbers of enums, and not for their names."""
@@ -80,14 +79,22 @@ class RequestBinder:
             if self._is_system(name)
         )
 
-    def message(self, path: Mapping[str, str], query: bytes, body: bytes) -> Message:
+    def message(
+        self, path: Mapping[str, str], query: bytes, body: bytes, content_type: str = ""
+    ) -> Message:
         """Build the request.
+
+        Args:
+            path: The values of the path's variables.
+            query: The query string.
+            body: The body.
+            content_type: The media type of the body, for a request that keeps it.
 
         Raises:
             BadRequest: A field is wrong. The error names every wrong field.
         """
         v = BindingViolations()
-        tree = self._read_body(body, v)
+        tree = self._read_body(body, content_type, v)
         present = self._mask.paths(tree, self._in_path) if self._mask else ()
         if query:
             self._read_query(query, tree, v)
@@ -99,17 +106,17 @@ class RequestBinder:
             self._mask.set_unless_given(message, present)
         return message
 
-    def _read_body(self, body: bytes, v: BindingViolations) -> dict[str, Any]:
+    def _read_body(self, body: bytes, content_type: str, v: BindingViolations) -> dict[str, Any]:
         if not self._body:
             _refuse_content(body)
             return {}
         field = self._body_field
-        if not body.strip(SPACE):
+        if self.takes_raw:
+            value: Any = _raw(body, content_type)
+        elif not body.strip(SPACE):
             return {field.name: {}} if field and field.form else {}
-        try:
-            value = strictjson.read(body)
-        except strictjson.JsonError as error:
-            raise BadRequest([(error.member or "body", str(error))]) from None
+        else:
+            value = _json(body)
         if field is None:
             return self._form.read(value, "", v)
         if value is None and not field.reader.takes_null:
@@ -214,6 +221,19 @@ def _holder(tree: dict[str, Any], leaf: Leaf, v: BindingViolations) -> dict[str,
             inner = tree[field.name] = {}
         tree = inner
     return tree
+
+
+def _json(body: bytes) -> Any:
+    try:
+        return strictjson.read(body)
+    except strictjson.JsonError as error:
+        raise BadRequest([(error.member or "body", str(error))]) from None
+
+
+def _raw(body: bytes, content_type: str) -> dict[str, str]:
+    """Return a google.api.HttpBody in its JSON form, so that it is brought together as all."""
+    value = {"data": base64.b64encode(body).decode()} if body else {}
+    return {**value, "contentType": content_type} if content_type else value
 
 
 def _refuse_content(body: bytes) -> None:

@@ -217,6 +217,14 @@ def field_at(message: DescMessage, path: str) -> Sequence[DescField]:
     return steps
 
 
+def body_message(message: DescMessage, binding: Binding) -> DescMessage | None:
+    """Return the message that the body of a binding holds; None if it holds no message."""
+    if binding.body in ("", WHOLE):
+        return message if binding.body else None
+    value = field_at(message, binding.body)[0].value
+    return value.message if isinstance(value, DescFieldValueMessage) else None
+
+
 def _option(registry: Registry, method: DescMethod, name: str) -> Message | None:
     extension = registry.extension(name)
     options = method.proto.options
@@ -252,8 +260,6 @@ def _refuse_unsupported(rpc: Rpc) -> None:
         raise ValueError("streams of requests are not served over HTTP")
     if rpc.is_stream and rpc.rule.success_status in WITHOUT_BODY:
         raise ValueError(f"a stream cannot be answered with {rpc.rule.success_status}")
-    if method.input.type_name == HTTP_BODY:
-        raise ValueError(f"{HTTP_BODY} is not served in requests")
     if rpc.rule.access == SERVICE_ACCESS:
         raise ValueError("only services may call it, so it cannot have an HTTP rule")
     for place in PLACE.findall(rpc.rule.location):

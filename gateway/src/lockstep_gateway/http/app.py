@@ -30,7 +30,7 @@ from lockstep_gateway.http.messages import (
     TooSlow,
 )
 from lockstep_gateway.http.metering import RequestMeter
-from lockstep_gateway.http.negotiation import JSON, PROBLEM, accepts, is_json
+from lockstep_gateway.http.negotiation import JSON, PROBLEM, accepts, is_json, is_media_type
 from lockstep_gateway.http.pages import Health, Page
 from lockstep_gateway.http.sending import send_response
 from lockstep_gateway.http.spans import RequestSpans
@@ -281,7 +281,7 @@ class Gateway:
         if refusal := found.target.refusal(request.header(b"accept")):
             raise self.failures.invalid([("Accept", refusal)], status=406)
         inbound = self.headers.inbound(request.fields)
-        body = await self._read_body(request)
+        body = await self._read_body(request, takes_raw=found.target.takes_raw)
         wanted = inbound.timeout_seconds or seconds_max
         client_ip = self.headers.client_ip(request.peer, request.fields)
         carried = inbound.metadata
@@ -295,10 +295,12 @@ class Gateway:
         call = UpstreamCall(metadata, min(wanted, seconds_max))
         return await found.target.serve(request, found.values, body, call)
 
-    async def _read_body(self, request: Request) -> bytes:
+    async def _read_body(self, request: Request, *, takes_raw: bool) -> bytes:
         content_type = request.header(b"content-type")
         if content_type.startswith(GRPC_TYPE):
             raise self._unsupported()
+        if takes_raw and content_type and not is_media_type(content_type):
+            raise self._unsupported("a media type")
         if request.header(b"content-encoding") not in ("", "identity"):
             raise self.failures.invalid(
                 [("Content-Encoding", "must be absent: send the body uncompressed")],
@@ -319,12 +321,12 @@ class Gateway:
         except Incomplete:
             reason = "must be complete: of the length that the request declares, in valid chunks"
             raise self.failures.invalid([("body", reason)], headers=CLOSE) from None
-        if body and content_type and not is_json(content_type):
+        if body and content_type and not (takes_raw or is_json(content_type)):
             raise self._unsupported()
         return body
 
-    def _unsupported(self) -> Failure:
-        return self.failures.invalid([("Content-Type", f"must be {JSON}")], status=415)
+    def _unsupported(self, wanted: str = JSON) -> Failure:
+        return self.failures.invalid([("Content-Type", f"must be {wanted}")], status=415)
 
     def _failed(self, request: Request, failure: Failure) -> Response:
         headers = failure.all_headers()

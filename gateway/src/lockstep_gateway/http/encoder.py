@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import re
 from typing import Any, Final
 from urllib.parse import quote
 
 from lockstep_gateway.binding.descriptors import HTTP_BODY, PLACE, Binding, Rpc, field_at
 from lockstep_gateway.http.conditions import is_etag
 from lockstep_gateway.http.messages import NO_CONTENT, Response
-from lockstep_gateway.http.negotiation import entity_tag
+from lockstep_gateway.http.negotiation import entity_tag, is_media_type
 from protobuf import (
     DescField,
     DescFieldValueMessage,
@@ -20,8 +19,6 @@ from protobuf import (
 )
 
 OCTETS: Final = "application/octet-stream"
-# RFC 9110 8.3.1: a type, a subtype, and parameters.
-_MEDIA_TYPE = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+/[!#$%&'*+.^_`|~0-9A-Za-z-]+(;[ -~]*)?")
 
 
 class AnswerError(ValueError):
@@ -104,7 +101,7 @@ class Encoder:
 def _write_raw(response: Response, body: Any) -> None:
     """Answer with a google.api.HttpBody: its bytes, under its own type."""
     content_type = body.content_type if body is not None else ""
-    if content_type and not _MEDIA_TYPE.fullmatch(content_type):
+    if content_type and not is_media_type(content_type):
         raise AnswerError("the content type is not one")
     response.body = body.data if body is not None else b""
     response.content_type = content_type or OCTETS

@@ -17,6 +17,10 @@ _RANGES: Final = {
     EVENTS: (EVENTS,),
 }
 _QUALITY = re.compile(r"q=(0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)", re.IGNORECASE)
+# RFC 9110 8.3.1: a type, a subtype, and parameters.
+_MEDIA_TYPE = re.compile(
+    r"[!#$%&'*+.^_`|~0-9A-Za-z-]+/[!#$%&'*+.^_`|~0-9A-Za-z-]+(?:[ \t]*;[ -~]*)?"
+)
 _JSON_TYPE = re.compile(r"application/(?:[a-z0-9.!#$&^_-]+\+)?json", re.IGNORECASE)
 ENTITY_TAG: Final = r'(?:W/)?"[\x21\x23-\x7e]*"'
 
@@ -61,6 +65,11 @@ def is_json(content_type: str) -> bool:
         return False
     charset = re.search(r"charset\s*=\s*\"?([^\s\";]+)", parameters, re.IGNORECASE)
     return charset is None or charset[1].lower() in ("utf-8", "utf8", "us-ascii")
+
+
+def is_media_type(content_type: str) -> bool:
+    """Tell whether a text is a media type, with parameters or without."""
+    return _MEDIA_TYPE.fullmatch(content_type) is not None
 
 
 def entity_tag(text: str) -> str:

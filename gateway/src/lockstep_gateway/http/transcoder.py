@@ -130,6 +130,7 @@ class Transcoder:
         self._request = rpc.desc.input
         self._encoder = Encoder(rpc, binding, forms.registry)
         self.is_stream: Final = rpc.is_stream
+        self.takes_raw: Final = self._binder.takes_raw
         service = rpc.desc.parent.type_name
         self._condition = Condition(rpc.desc.input, binding, service, etags)
         self._failures = failures
@@ -154,10 +155,9 @@ class Transcoder:
             Failure: The call failed.
             ClientGone: The client has left, and the call was cancelled.
         """
-        if len(body) > IN_THREAD_ABOVE_BYTES:
-            message = await asyncio.to_thread(self._binder.message, path, request.query, body)
-        else:
-            message = self._binder.message(path, request.query, body)
+        content_type = request.header(b"content-type") if self.takes_raw else ""
+        read = partial(self._binder.message, path, request.query, body, content_type)
+        message = await asyncio.to_thread(read) if len(body) > IN_THREAD_ABOVE_BYTES else read()
         encode = partial(self._encode, as_numbers=self._binder.wants_enum_numbers(request.query))
         if self.is_stream:
             return await self._call_if(request, message, partial(self._open, request, call, encode))

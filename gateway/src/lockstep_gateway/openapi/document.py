@@ -11,6 +11,7 @@ from lockstep_gateway.binding.descriptors import (
     WHOLE,
     Binding,
     Rpc,
+    body_message,
     field_at,
 )
 from lockstep_gateway.binding.protojson import SPECIAL, STRUCTS
@@ -44,6 +45,7 @@ STREAM: Final = (
     " `Accept: text/event-stream` each message is the data of an event. If the stream fails, its"
     ' last line is `{"error": ...}` with the status, or its last event is `error` with the status.'
 )
+BINARY: Final = {"type": "string", "format": "binary"}
 NESTING_MAX: Final = 3
 """The deepest messages whose fields are listed as query parameters."""
 
@@ -222,6 +224,10 @@ class _Document:
             yield dict(IF_MATCH)
 
     def _body(self, rpc: Rpc, binding: Binding) -> Schema:
+        part = body_message(rpc.desc.input, binding)
+        if part is not None and part.type_name == HTTP_BODY:
+            # Any type will do. Generators refuse "*/*".
+            return {"required": False, "content": {OCTETS: {"schema": BINARY}}}
         mode = Mode.PATCH if binding.method == "PATCH" else Mode.INPUT
         schema = self._body_schema(rpc.desc.input, binding, mode)
         target = schema
@@ -272,7 +278,7 @@ class _Document:
         shown = output if field is None else _message_in(field)
         if shown is not None and shown.type_name == HTTP_BODY:
             # The service chooses the real type. Generators refuse "*/*".
-            return {OCTETS: {"schema": {"type": "string", "format": "binary"}}}
+            return {OCTETS: {"schema": BINARY}}
         if field is not None:
             return {JSON: {"schema": self._schemas.field(field, Mode.OUTPUT)}}
         return {JSON: {"schema": self._schemas.reference(output, Mode.OUTPUT)}}
