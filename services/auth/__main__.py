@@ -9,9 +9,9 @@ from grpc_health.v1 import health_pb2_grpc
 from lockstep.commerce.v1 import order_service_pb2_grpc as order_grpc
 from lockstep.profile.v1 import profile_service_pb2_grpc as profile_grpc
 
-from services.auth import domain, sagas, store, usecases
+from services.auth import domain, sagas, store
+from services.auth.composition import AUTH, auth_servicer
 from services.auth.servicers.api_keys import API_KEYS, ApiKeyServicer
-from services.auth.servicers.auth import AUTH, AuthServicer
 from services.auth.settings import AuthSettings
 from services.common import service
 from services.common.keys import SigningKeys
@@ -19,9 +19,6 @@ from services.common.parts import Composition, ServiceParts
 from services.common.service import Frame, Running
 from services.kernel.db import cleaner
 from services.kernel.db.database import Observer
-from services.kernel.sagas.engine import SagaEngine
-from services.kernel.sagas.forward_only import ForwardOnlySagas
-from services.kernel.sagas.requests import Requests
 from services.kernel.sagas.servicer import SAGA, SagaServicer
 
 
@@ -52,44 +49,6 @@ def compose(
         engine=engine,
         workers=domain.mail_workers(parts.background, shared.outbox, mail_server, parts.meter),
         closing=[hasher.close],
-    )
-
-
-def auth_servicer(
-    parts: ServiceParts,
-    shared: domain.Collaborators,
-    engine: SagaEngine,
-    profiles: sagas.RemoteProfiles,
-) -> AuthServicer:
-    """Put the use cases of AuthService together."""
-    database, hasher, audit, codes = shared.database, shared.hasher, shared.audit, shared.codes
-    proof, throttle, outbox = shared.reauthentication, shared.throttle, shared.outbox
-    forward_only, requests = ForwardOnlySagas(database, engine), Requests(database, engine)
-    registrations = usecases.Registrations(database, profiles)
-    return AuthServicer(
-        request_keys=parts.request_keys,
-        limits=shared.ip_limits,
-        register=usecases.Register(requests, registrations, hasher),
-        send_otp=usecases.SendOtp(database, hasher, codes),
-        verify_otp=usecases.VerifyOtp(requests, registrations, codes),
-        login=usecases.Login(database, hasher, throttle, shared.issuer, audit),
-        refresh_token=usecases.RefreshToken(database, shared.refresh_tokens, shared.issuer, audit),
-        logout=usecases.Logout(database, audit),
-        verify_email=usecases.VerifyEmail(codes, forward_only, outbox, audit, throttle),
-        send_email_verification=usecases.SendEmailVerification(database, codes),
-        change_email=usecases.ChangeEmail(database, proof, codes),
-        request_password_reset=usecases.RequestPasswordReset(database, codes),
-        reset_password=usecases.ResetPassword(hasher, codes, forward_only, throttle, outbox, audit),
-        change_password=usecases.ChangePassword(database, hasher, proof, outbox, audit),
-        check_session=usecases.CheckSession(database),
-        get_jwks=usecases.GetJwks(shared.signing_keys),
-        get_user=usecases.GetUser(database),
-        list_users=usecases.ListUsers(database, parts.page_tokens),
-        disable_user=usecases.DisableUser(database, forward_only, audit),
-        enable_user=usecases.EnableUser(database, forward_only, audit),
-        delete_user=usecases.DeleteUser(database, requests, audit),
-        change_role=usecases.ChangeRole(database, audit),
-        unlock_user=usecases.UnlockUser(database, throttle, codes, audit),
     )
 
 

@@ -1,0 +1,76 @@
+"""AuthService: opens, renews, checks and ends sessions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lockstep.auth.v1 import auth_service_pb2 as auth_pb
+
+from services.auth.domain.emails import comparable_form
+from services.auth.domain.ip_limits import IpRateLimiter, client_ip_of
+from services.auth.servicers.messages import require, token_fields
+from services.auth.usecases.check_session import CheckSession
+from services.auth.usecases.get_jwks import GetJwks
+from services.auth.usecases.login import Login
+from services.auth.usecases.logout import Logout
+from services.auth.usecases.refresh_token import RefreshToken
+from services.kernel.rpc.call import Call
+from services.kernel.validation import Violations
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionServicer:
+    """Opens, renews, checks and ends sessions."""
+
+    limits: IpRateLimiter
+    login: Login
+    refresh_token: RefreshToken
+    logout: Logout
+    check_session: CheckSession
+    get_jwks: GetJwks
+
+    async def Login(self, request: auth_pb.LoginRequest, call: Call) -> auth_pb.LoginResponse:
+        """Open a session."""
+        client_ip = await self.limits.hit(call)
+        with Violations() as v:
+            require(v, request.email.strip(), "email")
+            require(v, request.password, "password")
+        tokens = await self.login(
+            email=comparable_form(request.email), password=request.password, client_ip=client_ip
+        )
+        return auth_pb.LoginResponse(**token_fields(tokens))
+
+    async def RefreshToken(
+        self, request: auth_pb.RefreshTokenRequest, call: Call
+    ) -> auth_pb.RefreshTokenResponse:
+        """Renew a session."""
+        client_ip = await self.limits.hit(call)
+        with Violations() as v:
+            require(v, request.refresh_token, "refresh_token")
+        tokens = await self.refresh_token(request.refresh_token, client_ip=client_ip)
+        return auth_pb.RefreshTokenResponse(**token_fields(tokens))
+
+    async def Logout(self, request: auth_pb.LogoutRequest, call: Call) -> auth_pb.LogoutResponse:
+        """End a session, or all."""
+        await self.logout(
+            caller=call.user, all_sessions=request.all_sessions, client_ip=client_ip_of(call)
+        )
+        return auth_pb.LogoutResponse()
+
+    async def CheckSession(
+        self, request: auth_pb.CheckSessionRequest, call: Call
+    ) -> auth_pb.CheckSessionResponse:
+        """Say whether a session lives."""
+        with Violations() as v:
+            session_id = v.uuid(request.sid, "sid")
+        session = await self.check_session(session_id)
+        if session is None:
+            return auth_pb.CheckSessionResponse()
+        return auth_pb.CheckSessionResponse(
+            active=True, role=session.role, user_id=str(session.user_id)
+        )
+
+    async def GetJwks(self, request: auth_pb.GetJwksRequest, call: Call) -> auth_pb.GetJwksResponse:
+        """Publish the public keys."""
+        keys = await self.get_jwks()
+        return auth_pb.GetJwksResponse(keys=[auth_pb.Jwk(**key) for key in keys])
