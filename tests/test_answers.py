@@ -20,8 +20,10 @@ from lockstep_clients.methods import descriptors
 
 from services.auth.domain.api_keys import SCOPES_MAX, grantable, new_key
 from services.auth.domain.emails import EMAIL_MAX
+from services.auth.domain.sessions import CLIENT_NAME_MAX
 from services.auth.domain.tokens import REFRESH_LENGTH
 from services.auth.store.api_keys import LISTED_MAX
+from services.auth.store.sessions import SESSIONS_MAX
 from services.commerce.model import LINES_MAX, PRODUCT_NAME_MAX, CartProblem
 from services.commerce.servicers.catalog import BATCH_MAX, BATCH_TEXT_BYTES_MAX
 from services.common.vocabulary import (
@@ -46,6 +48,7 @@ from services.profile.servicers.wallet import REFERENCE_MAX
 GRPC_DEFAULT_BYTES = 4 * 1024 * 1024
 WIDEST = "\U0001f600"  # four bytes in UTF-8
 UUID_LENGTH = 36
+IP_LENGTH = 45
 COUNTER_LENGTH = 10
 REASON_LENGTH = max(map(len, error_pb.ErrorReason.keys()))
 JWT_LENGTH = 1024
@@ -98,6 +101,8 @@ TEXTS: Mapping[str, str] = {
     "company_size": longest(COMPANY_SIZES),
     "user_role": letters(USER_ROLE_MAX),
     "role": longest(tuple(Role)),
+    "client_name": text(CLIENT_NAME_MAX),
+    "Session.address": letters(IP_LENGTH),
     "Brand.name": text(COMPANY_MAX),
     "Category.name": text(NAME_MAX),
     "ProductCategory.name": text(NAME_MAX),
@@ -128,6 +133,7 @@ LENGTHS: Mapping[str, int] = {
     "ListApiKeysResponse.api_keys": LISTED_MAX,
     "ApiKey.scopes": SCOPES_MAX,
     "CheckApiKeyResponse.scopes": SCOPES_MAX,
+    "ListSessionsResponse.sessions": SESSIONS_MAX,
     "ListCategoriesResponse.categories": PAGE_SIZE_MAX,
     "ListProductsResponse.products": PAGE_SIZE_MAX,
     "ListOrdersResponse.orders": PAGE_SIZE_MAX,

@@ -9,6 +9,7 @@ from services.auth.servicers.credentials import CredentialServicer
 from services.auth.servicers.sessions import SessionServicer
 from services.auth.servicers.sign_up import SignUpServicer
 from services.auth.servicers.users import UserServicer
+from services.auth.store.sessions import LocalSessions
 from services.common.parts import ServiceParts
 from services.kernel.rpc.joined import JoinedServicer
 from services.kernel.sagas.engine import SagaEngine
@@ -53,12 +54,17 @@ def _sign_up(
 
 def _sessions(shared: domain.Collaborators) -> SessionServicer:
     database, audit, issuer = shared.database, shared.audit, shared.issuer
+    proof = shared.reauthentication
     return SessionServicer(
         limits=shared.ip_limits,
         login=usecases.Login(database, shared.hasher, shared.throttle, issuer, audit),
         refresh_token=usecases.RefreshToken(database, shared.refresh_tokens, issuer, audit),
         logout=usecases.Logout(database, audit),
-        check_session=usecases.CheckSession(database),
+        reauthenticate=usecases.Reauthenticate(database, proof, issuer, audit),
+        list_sessions=usecases.ListSessions(database),
+        end_session=usecases.EndSession(database, audit),
+        end_sessions=usecases.EndSessions(database, audit),
+        check_session=usecases.CheckSession(LocalSessions(database)),
         get_jwks=usecases.GetJwks(shared.signing_keys),
     )
 

@@ -72,6 +72,20 @@ class ApiKeyNotFound(NotFound):
     text = "There is no such API key. It may have ended."
 
 
+class ReauthenticationRequired(PermissionDenied):
+    """The user proved the password too long ago for this request."""
+
+    reason = "REAUTHENTICATION_REQUIRED"
+    text = "This needs the password again. Call Reauthenticate, then repeat the request."
+
+
+class SessionNotFound(NotFound):
+    """The user has no such session."""
+
+    reason = "SESSION_NOT_FOUND"
+    text = "There is no such session. It may have ended."
+
+
 class OtpInvalid(InvalidArgument):
     """The code is wrong, or there is no such flow."""
 

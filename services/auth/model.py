@@ -77,6 +77,11 @@ SESSIONS = Table(
     Column("refresh_hash", LargeBinary, nullable=False),
     # In a row, where the session's user repeats the password.
     Column("wrong_passwords", Integer, nullable=False, server_default="0"),
+    # The client: its own name, and its IP at the login or the last refresh.
+    Column("client_name", Text),
+    Column("address", Text),
+    timestamp("auth_time", default=True),
+    timestamp("last_seen_time", default=True),
     timestamp("rotate_time", default=True),
     timestamp("create_time", default=True),
     timestamp("expire_time"),

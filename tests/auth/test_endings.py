@@ -132,6 +132,11 @@ async def _logout(stage: Stage) -> None:
     await stage.world.auth.Logout(request, metadata=stage.member.proof)
 
 
+async def _end_sessions(stage: Stage) -> None:
+    request = auth_pb.EndSessionsRequest(user_id=stage.member.id)
+    await stage.world.auth.EndSessions(request, metadata=stage.admin.proof)
+
+
 async def _disable_user(stage: Stage) -> None:
     auth, user_id = stage.world.auth, stage.member.id
     await auth.DisableUser(auth_pb.DisableUserRequest(user_id=user_id), metadata=stage.admin.proof)
@@ -157,6 +162,7 @@ EVENTS: dict[str, Callable[[Stage], Awaitable[None]]] = {
     "reset_password": _reset_password,
     "verify_email": _verify_email,
     "logout": _logout,
+    "end_sessions": _end_sessions,
     "disable_user": _disable_user,
     "delete_user": _delete_user,
     "account_deletion": _account_deletion,
@@ -275,11 +281,17 @@ async def _prove_to_change_email(world: World, member: Member) -> None:
     await world.auth.ChangeEmail(request, metadata=member.proof)
 
 
+async def _prove_again(world: World, member: Member) -> None:
+    request = auth_pb.ReauthenticateRequest(password=PASSWORD)
+    await world.auth.Reauthenticate(request, metadata=member.proof)
+
+
 # For each use case that has a password or a code proven before it writes, a call of it.
 BY_PASSWORD: dict[str, Callable[[World, Member], Awaitable[None]]] = {
     "login": _prove_by_login,
     "change_password": _prove_to_change_password,
     "change_email": _prove_to_change_email,
+    "reauthenticate": _prove_again,
 }
 BY_CODE = {
     "reset_password": Purpose.RESET,
@@ -336,7 +348,7 @@ async def test_a_password_that_is_replaced_after_its_proof_allows_nothing(
     assert len(await world.sql("SELECT 1 FROM sessions")) == 1
 
 
-@pytest.mark.parametrize("usecase", ["change_password", "change_email"])
+@pytest.mark.parametrize("usecase", ["change_password", "change_email", "reauthenticate"])
 async def test_a_session_that_ends_after_the_proof_allows_nothing(
     world: World, monkeypatch: pytest.MonkeyPatch, usecase: str
 ) -> None:

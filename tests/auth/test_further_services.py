@@ -38,6 +38,7 @@ OWN_ONLY = {
     "SendEmailVerification",
     "ChangeEmail",
     "ChangePassword",
+    "Reauthenticate",
     "GetCart",
     "AddCartItem",
     "UpdateCartItem",

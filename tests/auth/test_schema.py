@@ -63,3 +63,34 @@ def test_migrations_and_model_agree_to_the_last_constraint(
         assert catalog(url) == set()
         upgrade(url, FOLDER)
         assert catalog(url) == made
+
+
+def test_sessions_of_before_they_were_listed_are_dated_by_what_is_known(
+    postgres: EmbeddedPostgres,
+) -> None:
+    with fresh_database(postgres) as url:
+        upgrade(url, FOLDER, "0010")
+        engine = create_engine(url.replace("postgresql://", "postgresql+psycopg://"))
+        with engine.begin() as connection:
+            connection.execute(text("INSERT INTO roles (id, name) VALUES (gen_random_uuid(), 'r')"))
+            connection.execute(
+                text(
+                    "INSERT INTO users (id, email, email_as_typed, password_hash, full_name, "
+                    "role_id, status, saga_id) SELECT gen_random_uuid(), 'e', 'e', 'h', 'n', id, "
+                    "'ACTIVE', gen_random_uuid() FROM roles"
+                )
+            )
+            connection.execute(
+                text(
+                    "INSERT INTO sessions (id, user_id, generation, refresh_hash, rotate_time, "
+                    "create_time, expire_time) SELECT gen_random_uuid(), id, 0, '', '2026-11-02', "
+                    "'2026-11-01', '2126-12-01' FROM users"
+                )
+            )
+        upgrade(url, FOLDER)
+        with engine.connect() as connection:
+            dated = text(
+                "SELECT auth_time = create_time AND last_seen_time = rotate_time FROM sessions"
+            )
+            assert connection.execute(dated).scalars().all() == [True]
+        engine.dispose()

@@ -20,6 +20,7 @@ class Event(StrEnum):
     LOGIN_FAIL_MAX = "authn_login_fail_max"
     CREDENTIALS_CHANGE = "authn_password_change"
     CREDENTIALS_CHANGE_FAIL = "authn_password_change_fail"
+    REAUTHENTICATED = "authn_reauthentication"
     REFRESH_REUSE = "authn_token_reuse"
     SESSION_REVOKED = "authn_token_revoked"
     API_KEY_CREATED = "authn_token_created"

@@ -74,7 +74,7 @@ class Collaborators:
             throttle=LoginThrottle(database, places, outbox, audit),
             reauthentication=Reauthentication(database, hasher, audit),
             refresh_tokens=refresh_tokens,
-            issuer=SessionIssuer(AccessTokenSigner(signing_keys), refresh_tokens),
+            issuer=SessionIssuer(AccessTokenSigner(signing_keys), refresh_tokens, audit),
             outbox=outbox,
             codes=Codes(database, secrets["codes"], outbox, CodeLimiter(secrets["codes"], places)),
         )

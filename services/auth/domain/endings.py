@@ -43,8 +43,8 @@ async def end_opened(
         await api_keys.end_of_user(tx, user_id)
 
 
-async def lock_proven(tx: Transaction, proven: Credentials, *, session_id: UUID) -> None:
-    """Lock a user who has repeated the password, before the change that needs it.
+async def lock_proven(tx: Transaction, proven: Credentials, *, session_id: UUID) -> Credentials:
+    """Lock a user who has repeated the password, and return the credentials of now.
 
     Raises:
         SessionEnded: The session has ended since, or the user's access has.
@@ -57,6 +57,7 @@ async def lock_proven(tx: Transaction, proven: Credentials, *, session_id: UUID)
         raise SessionEnded
     if not now.are_those_of(proven):
         raise InvalidCredentials("The password has been changed already.")
+    return now
 
 
 async def spend(tx: Transaction, flow: Flow, *, saga_id: UUID | None) -> Credentials | None:

@@ -1,4 +1,4 @@
-"""Client IPs: their form, and a limit of calls for each."""
+"""SessionClient IPs: their form, and a limit of calls for each."""
 
 from __future__ import annotations
 

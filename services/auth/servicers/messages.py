@@ -14,6 +14,7 @@ from services.auth.domain.sessions import Tokens
 from services.auth.domain.tokens import ACCESS_SECONDS
 from services.auth.model import CanonicalEmail, Email, Status, User
 from services.auth.sagas.registration import RegisteredUser
+from services.auth.store.sessions import ListedSession
 from services.common.vocabulary import (
     ADDRESS_MAX,
     COMPANY_MAX,
@@ -174,6 +175,25 @@ def token_fields(tokens: Tokens) -> TokenFields:
         "expires_in": ACCESS_SECONDS,
         "refresh_token": tokens.refresh,
     }
+
+
+def session_message(session: ListedSession, *, is_current: bool) -> auth_pb.Session:
+    """Write a session.
+
+    Args:
+        session: The session.
+        is_current: Whether it is the caller's own.
+    """
+    return auth_pb.Session(
+        id=str(session.id),
+        client_name=session.client_name or "",
+        address=session.client_ip or "",
+        create_time=timestamp(session.create_time),
+        auth_time=timestamp(session.auth_time),
+        last_seen_time=timestamp(session.last_seen_time),
+        expire_time=timestamp(session.expire_time),
+        current=is_current,
+    )
 
 
 def user_message(user: User) -> auth_pb.User:

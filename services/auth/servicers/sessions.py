@@ -8,11 +8,17 @@ from lockstep.auth.v1 import auth_service_pb2 as auth_pb
 
 from services.auth.domain.emails import comparable_form
 from services.auth.domain.ip_limits import IpRateLimiter, client_ip_of
-from services.auth.servicers.messages import require, token_fields
+from services.auth.domain.sessions import CLIENT_NAME_MAX
+from services.auth.servicers.messages import require, session_message, token_fields
+from services.auth.store.sessions import SessionClient
 from services.auth.usecases.check_session import CheckSession
+from services.auth.usecases.end_session import EndSession
+from services.auth.usecases.end_sessions import EndSessions
 from services.auth.usecases.get_jwks import GetJwks
+from services.auth.usecases.list_sessions import ListSessions
 from services.auth.usecases.login import Login
 from services.auth.usecases.logout import Logout
+from services.auth.usecases.reauthenticate import Reauthenticate
 from services.auth.usecases.refresh_token import RefreshToken
 from services.kernel.rpc.call import Call
 from services.kernel.validation import Violations
@@ -26,6 +32,10 @@ class SessionServicer:
     login: Login
     refresh_token: RefreshToken
     logout: Logout
+    reauthenticate: Reauthenticate
+    list_sessions: ListSessions
+    end_session: EndSession
+    end_sessions: EndSessions
     check_session: CheckSession
     get_jwks: GetJwks
 
@@ -35,8 +45,11 @@ class SessionServicer:
         with Violations() as v:
             require(v, request.email.strip(), "email")
             require(v, request.password, "password")
+            name = v.text(request.client_name, "client_name", max_length=CLIENT_NAME_MAX)
         tokens = await self.login(
-            email=comparable_form(request.email), password=request.password, client_ip=client_ip
+            email=comparable_form(request.email),
+            password=request.password,
+            client=SessionClient(name, client_ip),
         )
         return auth_pb.LoginResponse(**token_fields(tokens))
 
@@ -56,6 +69,50 @@ class SessionServicer:
             caller=call.user, all_sessions=request.all_sessions, client_ip=client_ip_of(call)
         )
         return auth_pb.LogoutResponse()
+
+    async def Reauthenticate(
+        self, request: auth_pb.ReauthenticateRequest, call: Call
+    ) -> auth_pb.ReauthenticateResponse:
+        """Open a fresh session in the place of the caller's."""
+        with Violations() as v:
+            require(v, request.password, "password")
+        tokens = await self.reauthenticate(
+            caller=call.user, password=request.password, client_ip=client_ip_of(call)
+        )
+        return auth_pb.ReauthenticateResponse(**token_fields(tokens))
+
+    async def ListSessions(
+        self, request: auth_pb.ListSessionsRequest, call: Call
+    ) -> auth_pb.ListSessionsResponse:
+        """List the sessions of a user."""
+        with Violations() as v:
+            user_id = v.user_id(request.user_id, "user_id", me=call.caller.own_id)
+        sessions = await self.list_sessions(caller=call.caller, user_id=user_id)
+        own = call.caller.own_session_id
+        return auth_pb.ListSessionsResponse(
+            sessions=[session_message(each, is_current=each.id == own) for each in sessions]
+        )
+
+    async def EndSession(
+        self, request: auth_pb.EndSessionRequest, call: Call
+    ) -> auth_pb.EndSessionResponse:
+        """End one session of a user."""
+        with Violations() as v:
+            user_id = v.user_id(request.user_id, "user_id", me=call.caller.own_id)
+            session_id = v.uuid(request.session_id, "session_id")
+        await self.end_session(
+            caller=call.caller, user_id=user_id, session_id=session_id, client_ip=client_ip_of(call)
+        )
+        return auth_pb.EndSessionResponse()
+
+    async def EndSessions(
+        self, request: auth_pb.EndSessionsRequest, call: Call
+    ) -> auth_pb.EndSessionsResponse:
+        """End the sessions of a user, but the caller's own."""
+        with Violations() as v:
+            user_id = v.user_id(request.user_id, "user_id", me=call.caller.own_id)
+        await self.end_sessions(caller=call.caller, user_id=user_id, client_ip=client_ip_of(call))
+        return auth_pb.EndSessionsResponse()
 
     async def CheckSession(
         self, request: auth_pb.CheckSessionRequest, call: Call

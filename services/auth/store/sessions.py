@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
+from functools import partial
 from uuid import UUID
 
 from sqlalchemy import Interval, bindparam, cast, delete, func, or_, select, update
@@ -12,13 +14,49 @@ from sqlalchemy.dialects.postgresql import insert
 from services.auth.model import ROLES, SESSIONS, USERS
 from services.kernel.db.cleaner import old_rows
 from services.kernel.db.database import Database, Reader, Transaction
-from services.kernel.db.statement import NoRow, Statement
+from services.kernel.db.statement import ByUser, NoRow, Statement
+from services.kernel.errors import DatabaseUnavailable
 from services.kernel.rpc.access import Session
 
 IDLE = timedelta(days=30)  # a session ends when it is not refreshed for so long
 LIFE = timedelta(days=90)  # no session lives longer (OWASP ASVS 5, 7.3)
 GRACE = timedelta(seconds=10)
+FRESH = timedelta(minutes=5)
+SEEN_EVERY = timedelta(minutes=15)  # how exact the time is at which a session was seen
+SESSIONS_MAX = 50  # for an account
 PASSWORD_TRIES = 10
+
+
+@dataclass(frozen=True, slots=True)
+class SessionClient:
+    """The client of a session.
+
+    Attributes:
+        name: As it names itself; None when it does not.
+        ip: None when it is not known.
+    """
+
+    name: str | None
+    ip: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ListedSession:
+    """A session as its user sees it.
+
+    Attributes:
+        client_ip: The client's IP at the login or the last refresh.
+        auth_time: When the user last proved the password.
+        last_seen_time: When the session was last used, exact to 15 minutes.
+    """
+
+    id: UUID
+    client_name: str | None
+    client_ip: str | None
+    create_time: datetime
+    auth_time: datetime
+    last_seen_time: datetime
+    expire_time: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +81,35 @@ class _BySession:
 
 
 @dataclass(frozen=True, slots=True)
+class _Checked:
+    role: str
+    user_id: UUID
+    was_seen: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Freshness:
+    is_fresh: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _ClientName:
+    client_name: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class _OfUser:
+    session_id: UUID
+    user_id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class _Rotation:
+    session_id: UUID
+    client_ip: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class _Tries:
     wrong_passwords: int
 
@@ -52,6 +119,8 @@ class _NewSession:
     session_id: UUID
     user_id: UUID
     seed_hash: bytes
+    client_name: str | None
+    client_ip: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,18 +140,75 @@ _INSERT = Statement(
         user_id=bindparam("user_id"),
         generation=0,
         refresh_hash=bindparam("seed_hash"),
+        client_name=bindparam("client_name"),
+        address=bindparam("client_ip"),
         expire_time=func.saga_now() + bindparam("idle", IDLE, Interval),
     ),
     _NewSession,
     NoRow,
 )
+_OF_USER = SESSIONS.c.user_id == bindparam("user_id")
+_WAS_SEEN = SESSIONS.c.last_seen_time > func.saga_now() - cast(SEEN_EVERY, Interval)
 _CHECK = Statement(
-    select(ROLES.c.name.label("role"), SESSIONS.c.user_id)
+    select(ROLES.c.name.label("role"), SESSIONS.c.user_id, _WAS_SEEN.label("was_seen"))
     .select_from(SESSIONS.join(USERS).join(ROLES))
     .where(_BY_ID, _LIVES, _USER_LIVES),
     _BySession,
-    Session,
+    _Checked,
 )
+# A row that is locked is left alone: nobody waits for this.
+_SEE = Statement(
+    update(SESSIONS)
+    .where(
+        SESSIONS.c.id
+        == select(SESSIONS.c.id)
+        .where(_BY_ID, ~_WAS_SEEN)
+        .with_for_update(skip_locked=True)
+        .scalar_subquery()
+    )
+    .values(last_seen_time=func.saga_now()),
+    _BySession,
+    NoRow,
+)
+_IS_FRESH = Statement(
+    select(
+        (SESSIONS.c.auth_time > func.saga_now() - cast(FRESH, Interval)).label("is_fresh")
+    ).where(_BY_ID),
+    _BySession,
+    _Freshness,
+)
+_NAME = Statement(select(SESSIONS.c.client_name).where(_BY_ID), _BySession, _ClientName)
+_LAST_SEEN_FIRST = (SESSIONS.c.last_seen_time.desc(), SESSIONS.c.id.desc())
+_LIST = Statement(
+    select(
+        SESSIONS.c.id,
+        SESSIONS.c.client_name,
+        SESSIONS.c.address.label("client_ip"),
+        SESSIONS.c.create_time,
+        SESSIONS.c.auth_time,
+        SESSIONS.c.last_seen_time,
+        SESSIONS.c.expire_time,
+    )
+    .where(_OF_USER, _LIVES)
+    .order_by(*_LAST_SEEN_FIRST)
+    .limit(SESSIONS_MAX),
+    ByUser,
+    ListedSession,
+)
+_END_SURPLUS = Statement(
+    delete(SESSIONS).where(
+        SESSIONS.c.id.in_(
+            select(SESSIONS.c.id)
+            .where(_OF_USER)
+            .order_by(*_LAST_SEEN_FIRST)
+            .offset(SESSIONS_MAX)
+            .scalar_subquery()
+        )
+    ),
+    ByUser,
+    NoRow,
+)
+_END_OF_USER = Statement(delete(SESSIONS).where(_BY_ID, _OF_USER), _OfUser, NoRow)
 # The lock keeps the session from being removed, and lets it be refreshed.
 _HOLD = Statement(
     select(ROLES.c.name.label("role"), SESSIONS.c.user_id)
@@ -114,12 +240,14 @@ _ROTATE = Statement(
     .values(
         generation=SESSIONS.c.generation + 1,
         rotate_time=func.saga_now(),
+        last_seen_time=func.saga_now(),
+        address=bindparam("client_ip"),
         expire_time=func.least(
             func.saga_now() + bindparam("idle", IDLE, Interval),
             SESSIONS.c.create_time + bindparam("life", LIFE, Interval),
         ),
     ),
-    _BySession,
+    _Rotation,
     NoRow,
 )
 _END = Statement(delete(SESSIONS).where(_BY_ID), _BySession, NoRow)
@@ -149,24 +277,47 @@ class LocalSessions:
 
     database: Database
 
-    async def check(self, session_id: UUID, *, fresh: bool) -> Session | None:  # noqa: ARG002 - every answer is fresh
-        """See `access.SessionChecker`."""
-        return await check(self.database, session_id)
+    async def check(self, session_id: UUID, *, fresh: bool = True) -> Session | None:  # noqa: ARG002 - every answer is fresh
+        """See `access.SessionChecker`. The session counts as seen."""
+        found = await self.database.first(_CHECK, _BySession(session_id))
+        if found is None:
+            return None
+        if not found.was_seen:
+            with contextlib.suppress(DatabaseUnavailable):  # the next check will write it
+                see = partial(_see, session_id=session_id)
+                await self.database.transact("session.seen", see)
+        return Session(role=found.role, user_id=found.user_id)
 
 
 async def insert_session(
-    tx: Transaction, *, session_id: UUID, user_id: UUID, seed_hash: bytes
+    tx: Transaction, *, session_id: UUID, user_id: UUID, seed_hash: bytes, client: SessionClient
 ) -> None:
-    """Insert a session; the transaction must have locked the user's status."""
-    await tx.execute(
-        _INSERT,
-        _NewSession(session_id=session_id, user_id=user_id, seed_hash=seed_hash),
+    """Insert a session; the transaction must have locked the user."""
+    new = _NewSession(
+        session_id=session_id,
+        user_id=user_id,
+        seed_hash=seed_hash,
+        client_name=client.name,
+        client_ip=client.ip,
     )
+    await tx.execute(_INSERT, new)
 
 
-async def check(reader: Reader, session_id: UUID) -> Session | None:
-    """Return a session, or None when it has ended, or its user's access has."""
-    return await reader.first(_CHECK, _BySession(session_id))
+async def list_of_user(reader: Reader, user_id: UUID) -> list[ListedSession]:
+    """Return the sessions of a user, the one that was seen last first."""
+    return await reader.all(_LIST, ByUser(user_id))
+
+
+async def client_name(reader: Reader, session_id: UUID) -> str | None:
+    """Return the name of a session's client; None when it has none."""
+    row = await reader.first(_NAME, _BySession(session_id))
+    return None if row is None else row.client_name
+
+
+async def is_fresh(reader: Reader, session_id: UUID) -> bool | None:
+    """Return whether a session's user proved the password lately; None when it has ended."""
+    row = await reader.first(_IS_FRESH, _BySession(session_id))
+    return None if row is None else row.is_fresh
 
 
 async def hold(tx: Transaction, session_id: UUID) -> bool:
@@ -179,9 +330,9 @@ async def lock(tx: Transaction, session_id: UUID) -> Refreshable | None:
     return await tx.first(_LOCK, _BySession(session_id))
 
 
-async def rotate(tx: Transaction, session_id: UUID) -> None:
+async def rotate(tx: Transaction, session_id: UUID, *, client_ip: str | None) -> None:
     """Begin the next generation of a session that is locked."""
-    await tx.execute(_ROTATE, _BySession(session_id))
+    await tx.execute(_ROTATE, _Rotation(session_id=session_id, client_ip=client_ip))
 
 
 async def take_password_try(tx: Transaction, session_id: UUID) -> int | None:
@@ -200,6 +351,23 @@ async def end(tx: Transaction, session_id: UUID) -> None:
     await tx.execute(_END, _BySession(session_id))
 
 
+async def end_of_user(tx: Transaction, session_id: UUID, *, user_id: UUID) -> bool:
+    """End a session of a user; False when the user has no such session."""
+    return await tx.execute(_END_OF_USER, _OfUser(session_id, user_id)) == 1
+
+
+async def end_surplus(tx: Transaction, user_id: UUID) -> int:
+    """End the sessions of a user beyond the fiftieth, those seen longest ago; return the number.
+
+    The transaction must have locked the user.
+    """
+    return await tx.execute(_END_SURPLUS, ByUser(user_id))
+
+
 async def end_all(tx: Transaction, user_id: UUID, *, except_id: UUID | None = None) -> int:
     """End the sessions of a user, perhaps except one; return the number."""
     return await tx.execute(_END_ALL, _OfUserExcept(user_id=user_id, except_id=except_id))
+
+
+async def _see(tx: Transaction, *, session_id: UUID) -> None:
+    await tx.execute(_SEE, _BySession(session_id))

@@ -10,12 +10,16 @@ from services.auth.usecases.delete_user import DeleteUser
 from services.auth.usecases.disable_user import DisableUser
 from services.auth.usecases.enable_user import EnableUser
 from services.auth.usecases.end_api_key import EndApiKey
+from services.auth.usecases.end_session import EndSession
+from services.auth.usecases.end_sessions import EndSessions
 from services.auth.usecases.get_jwks import GetJwks
 from services.auth.usecases.get_user import GetUser
 from services.auth.usecases.list_api_keys import ListApiKeys
+from services.auth.usecases.list_sessions import ListSessions
 from services.auth.usecases.list_users import ListUsers
 from services.auth.usecases.login import Login
 from services.auth.usecases.logout import Logout
+from services.auth.usecases.reauthenticate import Reauthenticate
 from services.auth.usecases.refresh_token import RefreshToken
 from services.auth.usecases.register import Register, Registrations
 from services.auth.usecases.request_password_reset import RequestPasswordReset
@@ -37,12 +41,16 @@ __all__ = [
     "DisableUser",
     "EnableUser",
     "EndApiKey",
+    "EndSession",
+    "EndSessions",
     "GetJwks",
     "GetUser",
     "ListApiKeys",
+    "ListSessions",
     "ListUsers",
     "Login",
     "Logout",
+    "Reauthenticate",
     "RefreshToken",
     "Register",
     "Registrations",

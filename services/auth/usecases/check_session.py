@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from uuid import UUID
 
-from services.auth.store import sessions
-from services.kernel.db.database import Database
+from services.auth.store.sessions import LocalSessions
 from services.kernel.rpc.access import Session
 
 
@@ -14,8 +13,8 @@ from services.kernel.rpc.access import Session
 class CheckSession:
     """Checks sessions."""
 
-    database: Database
+    sessions: LocalSessions
 
     async def __call__(self, session_id: UUID) -> Session | None:
         """Return a session, or None when it has ended, or its user's access has."""
-        return await sessions.check(self.database, session_id)
+        return await self.sessions.check(session_id)

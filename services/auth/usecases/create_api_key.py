@@ -8,6 +8,7 @@ from uuid import UUID
 
 from services.auth.domain.api_keys import new_key, secret_hash
 from services.auth.domain.audit import Audit, Event
+from services.auth.domain.freshness import require_fresh
 from services.auth.model import Status
 from services.auth.store import api_keys, credentials, sessions
 from services.auth.store.api_keys import KEYS_MAX, ListedKey, NewKey
@@ -45,11 +46,13 @@ class CreateApiKey:
 
         Raises:
             Forbidden: The id is another user's.
+            ReauthenticationRequired: The caller proved the password too long ago.
             IllegalState: The account has many.
             SessionEnded: The session has ended meanwhile.
         """
         if user_id != caller.id:  # not even an administrator acts as somebody else
             raise Forbidden("Only its owner can make an API key.")
+        await require_fresh(self.database, caller)
         key = new_key()
         new = NewKey(
             key_id=key.id,

@@ -9,6 +9,7 @@ from uuid import UUID
 from services.auth.domain.administrators import ensure_one_remains
 from services.auth.domain.audit import Audit, Event
 from services.auth.domain.endings import end_opened
+from services.auth.domain.freshness import require_fresh
 from services.auth.errors import UserNotFound
 from services.auth.model import Status, User
 from services.auth.sagas.account_deletion import ACCOUNT_DELETION, DeletionPayload
@@ -35,6 +36,7 @@ class DeleteUser:
 
         Raises:
             Forbidden: The id is another user's, and the caller is not an administrator.
+            ReauthenticationRequired: The caller proved the password too long ago.
             UserNotFound: There is no such user.
             LastAdministrator: There would be none left.
             EtagMismatch: The account was disabled or enabled at the same moment.
@@ -42,6 +44,7 @@ class DeleteUser:
             DeadlineExceeded: The outcome is not known yet; the saga goes on.
         """
         require_own(user_id, caller)
+        await require_fresh(self.database, caller)
 
         async def prepare() -> NewSaga[DeletionPayload, Nothing]:
             user = await users.get(self.database, user_id)

@@ -13,6 +13,7 @@ from services.auth.errors import AccountDisabled, InvalidCredentials
 from services.auth.model import CanonicalEmail, Status
 from services.auth.store import credentials
 from services.auth.store.credentials import Credentials
+from services.auth.store.sessions import SessionClient
 from services.kernel.db.database import Database, Transaction
 from services.kernel.errors import TooManyRequests
 
@@ -28,7 +29,7 @@ class Login:
     audit: Audit
 
     async def __call__(
-        self, *, email: CanonicalEmail, password: str, client_ip: str | None
+        self, *, email: CanonicalEmail, password: str, client: SessionClient
     ) -> Tokens:
         """Open a session.
 
@@ -37,7 +38,7 @@ class Login:
         Args:
             email: The result of `comparable_form`.
             password: Any text; it is wrong if it breaks the rules of passwords.
-            client_ip: The caller's.
+            client: The caller.
 
         Raises:
             InvalidCredentials: The e-mail or the password is wrong.
@@ -45,27 +46,27 @@ class Login:
             TooManyRequests: The account must wait, or too many passwords are being hashed.
         """
         self.hasher.ensure_room()
-        await self.throttle.ensure_allowed(email, client_ip=client_ip)
+        await self.throttle.ensure_allowed(email, client_ip=client.ip)
         found = await credentials.by_email(self.database, email)
         match = await self.hasher.verify(password, found.password_hash if found else None)
         if found is None or not match:
             await self.throttle.fail(
                 email,
                 user_id=found.user_id if found else None,
-                client_ip=client_ip,
+                client_ip=client.ip,
             )
             raise InvalidCredentials
-        tokens = await self._open(found, client_ip)
+        tokens = await self._open(found, client)
         if match is PasswordMatch.IN_OLD_FORM or self.hasher.is_outdated(found.password_hash):
             await self._update_hash(found, password)
         return tokens
 
-    async def _open(self, found: Credentials, client_ip: str | None) -> Tokens:
+    async def _open(self, found: Credentials, client: SessionClient) -> Tokens:
         async def work(tx: Transaction) -> Tokens:
             # The lock keeps a session from outliving a deletion, a disabling or a new
-            # password that happens at the same time.
-            now = await credentials.hold(tx, found.user_id)
-            await self.throttle.succeed(tx, found.email, client_ip=client_ip)
+            # password that happens at the same time, and logins from counting sessions at once.
+            now = await credentials.lock(tx, found.user_id)
+            await self.throttle.succeed(tx, found.email, client_ip=client.ip)
             if now is None or not now.are_those_of(found):
                 raise InvalidCredentials
             if now.status is Status.DISABLED:
@@ -73,9 +74,9 @@ class Login:
             if now.status is not Status.ACTIVE:
                 raise InvalidCredentials
             await self.audit.write(
-                tx, Event.LOGIN_SUCCESS, user_id=found.user_id, client_ip=client_ip
+                tx, Event.LOGIN_SUCCESS, user_id=found.user_id, client_ip=client.ip
             )
-            return await self.sessions.open(tx, now)
+            return await self.sessions.open(tx, now, client)
 
         return await self.database.transact("login", work)
 

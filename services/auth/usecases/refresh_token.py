@@ -56,7 +56,7 @@ class RefreshToken:
             await self.audit.write(
                 tx, Event.SESSION_RENEWED, user_id=session.user_id, client_ip=client_ip
             )
-            return await self.sessions.renew(tx, read, session)
+            return await self.sessions.renew(tx, read, session, client_ip=client_ip)
         if read.generation == session.generation - 1 and session.rotated_lately:
             return self.sessions.repeat(read, session)
         await store.end(tx, read.session_id)

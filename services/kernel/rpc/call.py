@@ -47,6 +47,11 @@ class UserPrincipal:
         return self.id
 
     @property
+    def own_session_id(self) -> UUID:
+        """The session of the call."""
+        return self.session_id
+
+    @property
     def acts_for_all(self) -> bool:
         """Whether the caller may act on the data of every user."""
         return self.is_admin
@@ -69,6 +74,11 @@ class ServicePrincipal:
     @property
     def own_id(self) -> None:
         """None: a service owns no user's data."""
+        return
+
+    @property
+    def own_session_id(self) -> None:
+        """None: a service has no session."""
         return
 
     @property

@@ -4,8 +4,8 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.postgresql import ARRAY
 
-revision = "0009"
-down_revision = "0008"
+revision = "0010"
+down_revision = "0009"
 LOSES = {"api_keys": "SELECT count(*) FROM api_keys"}
 
 NOW = sa.text("clock_timestamp()")
