@@ -17,9 +17,9 @@ SOURCES = {
 }
 
 # The name of a service, as a word or at the beginning of a class's name. `from operator
-# import` is Python's own module.
+# import` is Python's own module, and `auth_context` is gRPC's.
 SERVICE = re.compile(
-    r"(?<![A-Za-z])(?i:auth|profile|commerce|gateway|operator)(?![A-Za-z]| import)"
+    r"(?<![A-Za-z])(?i:auth|profile|commerce|gateway|operator)(?![A-Za-z]| import|_context\b)"
     r"|\b(Auth|Profile|Commerce|Gateway|Operator)(?=[A-Z])"
 )
 

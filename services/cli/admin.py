@@ -177,6 +177,7 @@ async def _register(email: str, password: str, first_name: str, last_name: str) 
     from services.auth.settings import AuthSettings
     from services.cli.errors import CommandError
     from services.cli.failures import failure_of
+    from services.cli.operator import operator_tls
     from services.common.settings import load
 
     address = load(AuthSettings).auth_address
@@ -185,7 +186,7 @@ async def _register(email: str, password: str, first_name: str, last_name: str) 
         email=email, password=password, role="creator", first_name=first_name, last_name=last_name
     )
     try:
-        async with connect(address) as channel:
+        async with connect(address, audience="auth", tls=operator_tls()) as channel:
             await auth_grpc.AuthServiceStub(channel).Register(request)
     except LockstepError as error:
         if error.reason == "EMAIL_TAKEN":

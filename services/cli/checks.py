@@ -131,8 +131,12 @@ async def _outbox(database: Database) -> Check:
 
 
 def _certificates(system: System) -> Iterator[Check]:
-    """Look at every certificate that a setting names."""
+    """Look at every certificate that a setting names, and at those of the services."""
     names = {name: value for name, value in system.values.items() if name.endswith("_TLS_CERT")}
+    settings = system.settings["auth"]
+    if settings.tls != "off":
+        paths = settings.certs.glob("*/cert.pem")
+        names |= {f"certs/{path.parent.name}": str(path) for path in sorted(paths)}
     for name, path in names.items():
         try:
             yield _certificate(name, Path(path))

@@ -2,12 +2,16 @@
 
 import asyncio
 import ssl
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 HTTP_OK: Final = b"200"
 READINESS_BYTES_MAX: Final = 4096
+NAMED: Final = ("auth", "profile", "commerce")
+
+if TYPE_CHECKING:
+    from services.common.tls import Tls
 
 
 def health(
@@ -19,9 +23,12 @@ def health(
 ) -> None:
     """Ask a service whether it is SERVING (the gateway: whether it is ready)."""
     from services.cli.errors import CommandError
+    from services.cli.operator import operator_tls
 
+    name = target if target in NAMED else None
+    tls = operator_tls() if "://" not in target and target != "gateway" else None
     for endpoint in endpoints_of(target):
-        if not asyncio.run(is_serving(endpoint, timeout)):
+        if not asyncio.run(is_serving(endpoint, timeout, tls=tls, name=name)):
             raise CommandError(
                 f"{target} is not serving at {endpoint}: start it (`lockstep up`), "
                 "or ask `/readyz` of its management port for the reason"
@@ -29,14 +36,23 @@ def health(
     typer.echo(f"{target} is serving")
 
 
-async def is_serving(endpoint: str, seconds: float = 2.0) -> bool:
-    """Return whether a gRPC target (grpc.health.v1) or `http(s)://host:port` (`/readyz`) serves."""
+async def is_serving(
+    endpoint: str, seconds: float = 2.0, *, tls: "Tls | None" = None, name: str | None = None
+) -> bool:
+    """Return whether a gRPC target (grpc.health.v1) or `http(s)://host:port` (`/readyz`) serves.
+
+    Args:
+        endpoint: The endpoint.
+        seconds: The time that it has.
+        tls: The credentials for gRPC; None: plain text.
+        name: The name that the certificate must have; None: the host.
+    """
     try:
         async with asyncio.timeout(seconds + 0.5):
             scheme, separator, authority = endpoint.partition("://")
             if separator and scheme in ("http", "https"):
                 return await _is_ready(authority, is_secure=scheme == "https")
-            return await _grpc_serving(endpoint, seconds)
+            return await _grpc_serving(endpoint, seconds, tls, name)
     except (OSError, TimeoutError):
         return False
 
@@ -56,13 +72,18 @@ async def readiness(management: str, seconds: float = 2.0) -> str:
     return answer.partition(b"\r\n\r\n")[2].decode(errors="replace").strip()
 
 
-async def _grpc_serving(target: str, seconds: float) -> bool:
+async def _grpc_serving(target: str, seconds: float, tls: "Tls | None", name: str | None) -> bool:
     import grpc
     from grpc_health.v1 import health_pb2
+    from lockstep_clients.channels import channel_over_tls
 
     # Without a pool of its own, the channel would keep the backoff of an earlier failure.
     options = [("grpc.use_local_subchannel_pool", 1), ("grpc.enable_http_proxy", 0)]
-    async with grpc.aio.insecure_channel(target, options=options) as channel:
+    if tls is None:
+        opened = grpc.aio.insecure_channel(target, options=options)
+    else:
+        opened = channel_over_tls(target, tls, options, name=name)
+    async with opened as channel:
         check = channel.unary_unary(
             "/grpc.health.v1.Health/Check",
             request_serializer=health_pb2.HealthCheckRequest.SerializeToString,

@@ -8,6 +8,7 @@ import typer
 from services.cli import (
     admin,
     audit,
+    certs,
     health,
     keys,
     mail,
@@ -60,6 +61,7 @@ app.command()(restart.restart)
 app.command()(restart.stop)
 app.command()(migrate.migrate)
 app.add_typer(keys.app, name="keys")
+app.add_typer(certs.app, name="certs")
 app.add_typer(admin.app, name="admin")
 app.command()(audit.audit)
 app.command()(settings.settings)

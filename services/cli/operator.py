@@ -2,11 +2,14 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 if TYPE_CHECKING:
     import grpc
 
+    from services.common.tls import Tls
+
+OPERATOR: Final = "operator"
 T = TypeVar("T")
 
 
@@ -42,8 +45,20 @@ async def _call(service: str, call: "Callable[[grpc.aio.Channel], Awaitable[T]]"
     from services.common.settings import CommonSettings, load
 
     settings = load(CommonSettings)
-    ring = KeyRing.load(settings.keys, "operator")
+    ring = KeyRing.load(settings.keys, OPERATOR)
     identity = ServiceIdentity(ring.service, ring.private_key)
-    target = getattr(settings, f"{service}_address")
-    async with connect(target, identity=identity, audience=service) as channel:
+    target, tls = getattr(settings, f"{service}_address"), operator_tls()
+    async with connect(target, identity=identity, audience=service, tls=tls) as channel:
         return await call(channel)
+
+
+def operator_tls() -> "Tls | None":
+    """Read the credentials of the command; None: TLS is off.
+
+    Raises:
+        FileProblem: They cannot be used.
+    """
+    from services.common.settings import CommonSettings, load
+    from services.common.tls import tls_of
+
+    return tls_of(load(CommonSettings), OPERATOR)

@@ -13,13 +13,14 @@ from services.cli.control import ControlServer
 from services.cli.errors import CommandError
 from services.cli.health import is_serving
 from services.cli.lines import as_it_is, as_json
+from services.cli.operator import OPERATOR
 from services.cli.orders import Orders
 from services.cli.postgres import environment
 from services.cli.program import Program, python, stop_leftovers
 from services.cli.screen import Screen
 from services.cli.supervisor import Stopped, Supervisor
 from services.cli.system import DATABASES, SETTINGS, System, is_installed
-from services.common import key_files
+from services.common import cert_files, key_files
 from services.common.files import ensure_writable, make_folder
 from services.common.keys import KeyRing
 from services.common.settings import (
@@ -30,6 +31,7 @@ from services.common.settings import (
     variable,
     worker_ports,
 )
+from services.common.tls import OFF, tls_of
 from services.gateway.lockstep import GatewaySettings
 
 FOLDERS: Final = ("run", "logs", "mail", "own-keys")
@@ -53,9 +55,13 @@ def prepare(system: System, screen: Screen) -> None:
     for name in stop_leftovers(system.home, grace_seconds(system)):
         screen.line(name, "was left over by an earlier run: stopped")
     refuse_taken_ports(system)
-    key_files.initialise(system.settings["auth"].keys)
+    settings = system.settings["auth"]
+    key_files.initialise(settings.keys)
+    if settings.tls != OFF and not settings.tls_cert:
+        cert_files.initialise(settings.certs)
     for name in filter(is_installed, SETTINGS):
         KeyRing.load(system.settings[name].keys, name)
+        tls_of(system.settings[name], name)
     if system.is_embedded:
         system.postgres.prepare()
 
@@ -126,12 +132,13 @@ def workers(system: System, name: str) -> list[Program]:
     host = peer_host(settings.host)
     scheme = f"{settings.scheme}://" if isinstance(settings, GatewaySettings) else ""
     ports = worker_ports(getattr(settings, f"{name}_port"), settings.workers)
+    tls = tls_of(settings, OPERATOR) if name in DATABASES else None
     own_keys = key_files.view(settings.keys, name, at=system.home / "own-keys" / name)
     return [
         Program(
             name=f"{name}-{number}" if number else name,
             argv=python(f"services.{name}"),
-            probe=functools.partial(is_serving, f"{scheme}{host}:{port}"),
+            probe=functools.partial(is_serving, f"{scheme}{host}:{port}", tls=tls, name=name),
             service=name,
             endpoint=f"{scheme}{host}:{port}",
             management=_management(settings, name, number),

@@ -94,9 +94,12 @@ async def _of_program(told: dict[str, Any]) -> Record:
 
 
 async def _asked(record: Record, endpoint: str, management: str) -> Record:
-    from services.cli.health import is_serving, readiness
+    from services.cli.health import NAMED, is_serving, readiness
+    from services.cli.operator import operator_tls
 
-    if await is_serving(endpoint):
+    name, _, _ = str(record["process"]).partition("-")
+    tls = operator_tls() if name in NAMED else None
+    if await is_serving(endpoint, tls=tls, name=name):
         return record | {"state": SERVING}
     reason = await readiness(management, READY_SECONDS) if management else ""
     return record | {"state": f"NOT_SERVING ({reason})" if reason else "NOT_SERVING"}

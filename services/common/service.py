@@ -16,10 +16,9 @@ from typing import TypeVar
 
 import grpc
 import uvloop
-from lockstep_clients import ServiceIdentity, connect
-from opentelemetry.metrics import Meter
 
 from services.common.auth_client import Authentication
+from services.common.channels import opener
 from services.common.databases import Pools, pools
 from services.common.files import FileProblem, explained
 from services.common.keys import KeyRing
@@ -27,6 +26,7 @@ from services.common.ledger import Ledger, WrongCurrency
 from services.common.parts import Composition, ServiceParts, Worker
 from services.common.schema import schema_probe
 from services.common.settings import CommonSettings, SettingsError, load
+from services.common.tls import Tls, observe_ends, service_tls
 from services.kernel.db.cleaner import Cleaner
 from services.kernel.db.database import Database, Observer
 from services.kernel.db.limits import SessionRules, options_of
@@ -35,9 +35,7 @@ from services.kernel.db.requirements import DatabaseUnfit
 from services.kernel.ids import process_name
 from services.kernel.logging import configure
 from services.kernel.rpc.access import Access
-from services.kernel.rpc.metering import ClientMeter
 from services.kernel.rpc.server import Server
-from services.kernel.rpc.tracing import TraceInterceptor
 from services.kernel.sagas.metrics import saga_survey
 from services.kernel.signals import until_stopped
 from services.kernel.telemetry.loop_lag import LoopLag
@@ -104,24 +102,24 @@ async def running(
         observer: The observer of the databases.
 
     Raises:
+        FileProblem: A key or a certificate cannot be used.
         DatabaseUnfit, WrongCurrency: The service cannot work with its database.
     """
     keys = KeyRing.load(settings.keys, frame.name)
+    tls = service_tls(settings, frame.name)
     telemetry = Telemetry(frame.name, instance=process_name(frame.name))
     databases = _pools(frame, settings, observer, telemetry)
     async with AsyncExitStack() as stack:
         stack.callback(telemetry.close)
-        metrics_port = settings.metrics_port(frame.name) if listen_on is None else 0
-        management = stack.enter_context(
-            managed(settings.metrics_host, metrics_port, telemetry.registry)
-        )
+        port = 0 if listen_on else settings.metrics_port(frame.name)
+        management = stack.enter_context(managed(settings.metrics_host, port, telemetry.registry))
         await databases.requests.require()
         await stack.enter_async_context(opened(*databases.by_name().values()))
-        channel = _opener(frame, keys, stack, telemetry.meter)
+        channel = opener(frame.targets, keys, stack, meter=telemetry.meter, tls=tls)
         parts = _parts(frame, keys, databases, channel, telemetry)
         composition = compose(await _with_money(parts, frame, settings))
         stack.callback(_call_all, composition.closing)
-        server = _server(frame, settings, parts, composition)
+        server = _server(frame, settings, parts, composition, tls)
         for worker in _workers(composition, parts, databases):
             worker.start()
             stack.push_async_callback(worker.stop)
@@ -237,19 +235,33 @@ def _call_all(functions: Sequence[Callable[[], None]]) -> None:
 
 
 def _server(
-    frame: Frame, settings: CommonSettings, parts: ServiceParts, composition: Composition
+    frame: Frame,
+    settings: CommonSettings,
+    parts: ServiceParts,
+    composition: Composition,
+    tls: Tls | None,
 ) -> Server:
+    if tls is not None:
+        observe_ends(parts.meter, {"rpc": lambda: tls.pair.ends})
     return Server(
         list(composition.servicers.items()),
-        access=_access(frame, parts.keys, composition.authentication),
+        access=_access(
+            frame,
+            parts.keys,
+            composition.authentication,
+            checks_peers=tls is not None and tls.is_mutual,
+        ),
         probe=schema_probe(parts.database, frame.name),
         connection_seconds=settings.connection_seconds,
         meter=parts.meter,
         tracers=parts.tracers,
+        tls=None if tls is None else tls.server_credentials(),
     )
 
 
-def _access(frame: Frame, keys: KeyRing, authentication: Authentication) -> Access:
+def _access(
+    frame: Frame, keys: KeyRing, authentication: Authentication, *, checks_peers: bool
+) -> Access:
     return Access(
         service=frame.name,
         keys=authentication.keys,
@@ -257,6 +269,7 @@ def _access(frame: Frame, keys: KeyRing, authentication: Authentication) -> Acce
         trusted=keys.trusted,
         proxies=PROXIES,
         api_keys=authentication.api_keys,
+        checks_peers=checks_peers,
     )
 
 
@@ -277,23 +290,3 @@ def _workers(composition: Composition, parts: ServiceParts, databases: Pools) ->
 
 def _figures(database: Database) -> PoolFigures:
     return database.pool_figures
-
-
-def _opener(
-    frame: Frame, keys: KeyRing, stack: AsyncExitStack, meter: Meter
-) -> Callable[[str], grpc.aio.Channel]:
-    """Return a function that opens a channel to a service; the stack closes it."""
-    identity = ServiceIdentity(frame.name, keys.private_key)
-    interceptors = [TraceInterceptor(), ClientMeter(meter)]
-
-    def channel(name: str) -> grpc.aio.Channel:
-        opened = connect(
-            frame.targets[name],
-            identity=identity,
-            audience=name,
-            interceptors=interceptors,
-        )
-        stack.push_async_callback(opened.close)
-        return opened
-
-    return channel

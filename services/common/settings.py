@@ -21,6 +21,7 @@ from services.kernel.db import urls
 PREFIX: Final = "LOCKSTEP_"
 WORKER_PORT_STEP: Final = 100
 LOOPBACK_OF: Final = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104 - nothing is bound
+LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
 SECRET_ENDINGS: Final = ("_url", "_secret", "_password")
 
 S = TypeVar("S", bound="CommonSettings")
@@ -235,6 +236,21 @@ class CommonSettings(BaseSettings):
     keys: Folder = Field(
         default_factory=lambda data: data["home"] / "keys",
         description="trusted.json and a folder of keys a service, made by `lockstep keys init`",
+    )
+    tls: Literal["off", "server", "mutual"] = Field(
+        default="off",
+        description="TLS between services: off, server, or mutual, where callers have certificates",
+    )
+    certs: Folder = Field(
+        default_factory=lambda data: data["home"] / "certs",
+        description="ca.pem and a folder of a certificate a service, made by `lockstep certs init`",
+    )
+    tls_cert: Folder | None = Field(
+        default=None, description="certificate of this process with its chain (PEM)"
+    )
+    tls_key: Folder | None = Field(default=None, description="key of LOCKSTEP_TLS_CERT (PEM)")
+    tls_ca: Folder | None = Field(
+        default=None, description="certificates of the authorities to trust (PEM)"
     )
     address_limits: bool = Field(
         default=True,

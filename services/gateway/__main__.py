@@ -81,15 +81,16 @@ async def serve(arguments: argparse.Namespace) -> None:
     settings = lockstep.load_settings()
     lockstep.start_logging(settings)
     is_foreign = arguments.descriptors is not None
+    tls = None if is_foreign else lockstep.own_tls(settings)
     if is_foreign:
         registry = lockstep.load_descriptors(arguments.descriptors)
         upstreams = foreign_upstreams(arguments.upstream, ca=arguments.upstream_tls)
     else:
         registry = descriptors.load(lockstep.own_descriptors())
         names = [each.type_name for each in descriptors.services(registry)]
-        upstreams = lockstep.own_upstreams(settings, names)
+        upstreams = lockstep.own_upstreams(settings, names, tls)
     async with (
-        managed(settings) as management,
+        managed(settings, tls) as management,
         running(
             settings,
             registry,

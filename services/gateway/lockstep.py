@@ -22,8 +22,10 @@ from services.common.settings import CommonSettings, SettingsError, load
 
 if TYPE_CHECKING:
     from lockstep_clients import ServiceIdentity
-    from lockstep_gateway.http.upstream import Metadata, Proof, Upstream
+    from lockstep_gateway.http.upstream import Metadata, OpenChannel, Proof, Upstream
     from protobuf import Registry
+
+    from services.common.tls import Tls
 
 NAME: Final = "gateway"
 DESCRIPTORS: Final = ("lockstep_clients", "lockstep.binpb")
@@ -149,10 +151,31 @@ def load_descriptors(path: Path) -> Registry:
         raise descriptors.DescriptorError(f"{path}: {error}") from None
 
 
-def own_upstreams(settings: GatewaySettings, services: Iterable[str]) -> dict[str, Upstream]:
+def own_tls(settings: GatewaySettings) -> Tls | None:
+    """Read the credentials with which the gateway calls our own services; None: TLS is off.
+
+    Raises:
+        StartError: They cannot be used.
+    """
+    from services.common import files, tls
+
+    try:
+        return tls.service_tls(settings, NAME)
+    except files.FileProblem as error:
+        raise StartError(str(error)) from None
+
+
+def own_upstreams(
+    settings: GatewaySettings, services: Iterable[str], tls: Tls | None = None
+) -> dict[str, Upstream]:
     """Find the upstreams of our own services among these full names.
 
     The second part of a full name is the name of the process, and of its settings.
+
+    Args:
+        settings: The gateway's settings.
+        services: The full names.
+        tls: The credentials of the transport; None: plain text.
 
     Raises:
         StartError: The gateway's key cannot be read.
@@ -165,7 +188,9 @@ def own_upstreams(settings: GatewaySettings, services: Iterable[str]) -> dict[st
         area = [*service.split("."), ""][1]
         target = getattr(settings, f"{area}_address", None)
         if target is not None:
-            found[service] = Upstream(area, target, proof_by(partial(identity.token, area)))
+            proof = proof_by(partial(identity.token, area))
+            opening = None if tls is None else _opening(tls, area)
+            found[service] = Upstream(area, target, proof, opening=opening)
     return found
 
 
@@ -190,6 +215,12 @@ async def until_stopped() -> None:
     from services.kernel import signals
 
     await signals.until_stopped()
+
+
+def _opening(tls: Tls, service: str) -> OpenChannel:
+    from lockstep_clients.channels import channel_over_tls
+
+    return lambda target, options: channel_over_tls(target, tls, options, name=service)
 
 
 def _identity(settings: GatewaySettings) -> ServiceIdentity:

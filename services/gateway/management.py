@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from datetime import datetime
 from typing import Final
 
 from lockstep_gateway.http.pages import Health
 from lockstep_gateway.http.spans import RequestSpans
 from opentelemetry.metrics import Meter
 
+from services.common.tls import Tls, observe_ends, read_certificates
 from services.gateway.lockstep import NAME, GatewaySettings, StartError
 from services.kernel.ids import process_name
 from services.kernel.telemetry.loop_lag import LoopLag
@@ -52,8 +54,12 @@ class Management:
 
 
 @contextlib.asynccontextmanager
-async def managed(settings: GatewaySettings) -> AsyncIterator[Management]:
+async def managed(settings: GatewaySettings, tls: Tls | None = None) -> AsyncIterator[Management]:
     """Open the management port until the context ends. `/readyz` says `starting` at first.
+
+    Args:
+        settings: The gateway's settings.
+        tls: The credentials with which it calls the services; None: it has none.
 
     Raises:
         StartError: A setting of OpenTelemetry is wrong.
@@ -65,6 +71,7 @@ async def managed(settings: GatewaySettings) -> AsyncIterator[Management]:
         raise StartError(str(error)) from None
     async with contextlib.AsyncExitStack() as stack:
         stack.callback(telemetry.close)
+        observe_ends(telemetry.meter, _ends(settings, tls))
         lag = LoopLag(telemetry.meter)
         lag.start()
         stack.push_async_callback(lag.stop)
@@ -72,6 +79,15 @@ async def managed(settings: GatewaySettings) -> AsyncIterator[Management]:
             port_managed(settings.metrics_host, settings.metrics_port(NAME), telemetry.registry)
         )
         yield Management(telemetry, server)
+
+
+def _ends(settings: GatewaySettings, tls: Tls | None) -> dict[str, Callable[[], datetime]]:
+    ends: dict[str, Callable[[], datetime]] = {}
+    if tls is not None:
+        ends["rpc"] = lambda: tls.pair.ends
+    if (edge := settings.gateway_tls_cert) is not None:
+        ends["edge"] = lambda: read_certificates(edge).ends
+    return ends
 
 
 def _spans(telemetry: Telemetry) -> RequestSpans | None:

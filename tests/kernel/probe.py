@@ -236,11 +236,14 @@ async def healthy() -> None:
 
 
 @contextlib.asynccontextmanager
-async def probing(*, probe: Probe = healthy, **options: Any) -> AsyncIterator[World]:
+async def probing(
+    *, probe: Probe = healthy, checks_peers: bool = False, **options: Any
+) -> AsyncIterator[World]:
     """Run a probe, and connect to it.
 
     Args:
         probe: What its health follows.
+        checks_peers: See `Access`.
         options: Further arguments of the server.
     """
     token_key = ec.generate_private_key(ec.SECP256R1())
@@ -255,6 +258,7 @@ async def probing(*, probe: Probe = healthy, **options: Any) -> AsyncIterator[Wo
         trusted={name: key.public_key() for name, key in service_keys.items()},
         proxies={"gateway"},
         api_keys=api_keys,
+        checks_peers=checks_peers,
     )
     server = Server([(SERVICE, servicer)], access=access, probe=probe, **options)
     port = await server.start("127.0.0.1:0")

@@ -50,13 +50,14 @@ def metrics_in(source: Path) -> Iterator[str]:
             yield name + UNITS.get(unit[1] if unit else "", "")
 
 
-METRICS = {name for source in (ROOT / "services").rglob("*.py") for name in metrics_in(source)} | {
+SOURCES = [*(ROOT / "services").rglob("*.py"), *(ROOT / "gateway" / "src").rglob("*.py")]
+METRICS = {name for source in SOURCES for name in metrics_in(source)} | {
     "process_resident_memory_bytes",
     "process_cpu_seconds_total",
 }
 LABELS = {
     match.replace(".", "_")
-    for source in (ROOT / "services").rglob("*.py")
+    for source in SOURCES
     for match in re.findall(r'"((?:rpc|error|db|lockstep|http)\.[a-z_.]+)"', source.read_text())
 }
 

@@ -29,6 +29,7 @@ from services.kernel.rpc.call import (
     ServicePrincipal,
     UserPrincipal,
 )
+from services.kernel.rpc.peers import names_of
 
 ALGORITHMS = ["ES256"]  # a token's header must not choose the algorithm (RFC 8725, 3.1)
 ISSUER = "lockstep"
@@ -93,6 +94,8 @@ class Access:
         trusted: The public key of each service.
         proxies: The services that pass on calls of clients. Only they may name a client's IP.
         api_keys: Tells which API keys are good; None: the service takes none.
+        checks_peers: Whether a service's certificate must have the name of its token, so that
+            a token is of no use to anybody else.
     """
 
     def __init__(
@@ -104,12 +107,14 @@ class Access:
         trusted: Mapping[str, EllipticCurvePublicKey],
         proxies: Collection[str],
         api_keys: ApiKeyChecker | None = None,
+        checks_peers: bool = False,
     ) -> None:
         self._tokens = AccessTokenVerifier(keys)
         self._sessions = sessions
         self._api_keys = api_keys
         self._services = ServiceTokens(service, trusted)
         self._proxies = proxies
+        self._checks_peers = checks_peers
 
     def layer(self, method: Method, handler: Handler) -> Handler:  # noqa: ARG002 - every layer takes both
         """Check the method's access rule before its handler runs."""
@@ -133,7 +138,12 @@ class Access:
 
     def _service(self, call: Call) -> ServicePrincipal | None:
         token = call.metadata.get("x-lockstep-service")
-        return self._services.verify(token) if token else None
+        if not token:
+            return None
+        caller = self._services.verify(token)
+        if self._checks_peers and caller.name not in names_of(call.certificate()):
+            raise InvalidToken("The service token is not that of the certificate's owner.")
+        return caller
 
     def _client_ip(self, call: Call, caller: ServicePrincipal | None) -> str | None:
         """Return the client's IP: from an authenticated proxy, else from the transport."""

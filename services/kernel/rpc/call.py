@@ -14,6 +14,7 @@ from google.protobuf.message_factory import GetMessageClass
 from lockstep.options.v1 import options_pb2 as options_pb
 
 from services.kernel.errors import Forbidden
+from services.kernel.rpc.peers import CertificateFacts
 
 ADMIN = "admin"
 USER_SCOPE = "user:"
@@ -157,6 +158,8 @@ class Call:
         principal: The proven caller; None for an anonymous one.
         client_ip: The client's IP by the word of a proxy, else the transport's peer.
         peer: The other end of the connection, as the transport names it.
+        certificate: Tells what the certificate of the other end says. It copies that, so
+            it is asked only where it matters.
     """
 
     method: Method
@@ -170,6 +173,7 @@ class Call:
     client_ip: str | None = None
     peer: str = ""
     repeated: frozenset[str] = frozenset()
+    certificate: Callable[[], CertificateFacts] = dict
 
     @property
     def user(self) -> UserPrincipal:

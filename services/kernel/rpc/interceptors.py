@@ -91,6 +91,7 @@ def errors(method: Method, handler: Handler) -> RpcHandler:
             message=message,
             remaining_seconds=context.time_remaining(),
             peer=context.peer(),
+            certificate=context.auth_context,
         )
         try:
             return await handler(call)

@@ -101,6 +101,7 @@ class Server:
         calls_max: The most calls in flight.
         meter: Creates the metrics of the calls and of the health.
         tracers: Make a span of each call; None: there are none.
+        tls: The credentials of the transport; without them the server speaks plain text.
 
     Raises:
         TypeError: A method declares no access, or a servicer lacks a method.
@@ -116,11 +117,13 @@ class Server:
         calls_max: int = CALLS_MAX,
         meter: Meter = NO_METER,
         tracers: Tracers | None = None,
+        tls: grpc.ServerCredentials | None = None,
     ) -> None:
         self._server = grpc.aio.server(
             options=[*OPTIONS, ("grpc.max_connection_age_ms", round(connection_seconds * 1000))],
             maximum_concurrent_rpcs=RPCS_MAX,
         )
+        self._tls = tls
         self._admission = Admission(calls_max)
         self._names = [descriptor.full_name for descriptor, _ in servicers]
         self._health = HealthServicer()
@@ -162,7 +165,10 @@ class Server:
         if not self._serving:
             self._log_health()
         try:
-            port = self._server.add_insecure_port(listen_on)
+            if self._tls is None:
+                port = self._server.add_insecure_port(listen_on)
+            else:
+                port = self._server.add_secure_port(listen_on, self._tls)
         except RuntimeError as error:
             raise OSError(
                 f"cannot listen on {listen_on}: another process may be using the port"

@@ -29,6 +29,7 @@ from lockstep_clients.errors import (
     Unknown,
     from_rpc_error,
 )
+from lockstep_clients.tls import TlsFiles
 
 __all__ = [
     "Aborted",
@@ -46,6 +47,7 @@ __all__ = [
     "PermissionDenied",
     "ResourceExhausted",
     "ServiceIdentity",
+    "TlsFiles",
     "Unauthenticated",
     "Unavailable",
     "Unimplemented",

@@ -12,12 +12,14 @@ from lockstep_clients.deadlines import DeadlineInterceptor
 from lockstep_clients.errors import ErrorInterceptor
 from lockstep_clients.idempotency import IdempotencyInterceptor
 from lockstep_clients.methods import methods
+from lockstep_clients.tls import Renewable, RenewingChannel
 
 REQUEST_BYTES_MAX = 4 * 1024 * 1024
 # A test holds the largest legal answer of every method below gRPC's own default of 4 MiB.
 ANSWER_BYTES_MAX = 8 * 1024 * 1024
 METADATA_BYTES_MAX = 32 * 1024
 IPV6 = 6
+NAME_OPTION = "grpc.ssl_target_name_override"
 
 Ip = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -59,7 +61,7 @@ def connect(
     *,
     identity: ServiceIdentity | None = None,
     audience: str | None = None,
-    tls: grpc.ChannelCredentials | None = None,
+    tls: grpc.ChannelCredentials | Renewable | None = None,
     interceptors: Sequence[grpc.aio.UnaryUnaryClientInterceptor] = (),
 ) -> grpc.aio.Channel:
     """Open a channel that spreads calls over every healthy address of a service.
@@ -74,18 +76,50 @@ def connect(
         identity: The service that calls; needed for methods that only services may call.
         audience: The service that is called; needed only for methods that several services
             have. Otherwise it follows from the method's package.
-        tls: The credentials of the transport; without them the channel is plaintext.
+        tls: The credentials of the transport; without them the channel is plaintext. Those in
+            files (`TlsFiles`) may be renewed while calls are made. With an audience, the
+            certificate of the service must have the audience as a name, and its address need
+            not be there.
         interceptors: Further interceptors, such as one that passes trace ids on. They run
             after the channel's own, next to the wire.
 
     Raises:
         ValueError: The target is malformed, or a name in a list cannot be looked up.
+        OSError, ValueError: The credentials in files cannot be used.
     """
     chain = [*_interceptors(identity, audience), *interceptors]
     options = channel_options()
+    resolved = resolve(target)
     if tls is None:
-        return grpc.aio.insecure_channel(resolve(target), options, interceptors=chain)
-    return grpc.aio.secure_channel(resolve(target), tls, options, interceptors=chain)
+        return grpc.aio.insecure_channel(resolved, options, interceptors=chain)
+    return channel_over_tls(resolved, tls, options, name=audience, interceptors=chain)
+
+
+def channel_over_tls(
+    target: str,
+    tls: grpc.ChannelCredentials | Renewable,
+    options: Sequence[tuple[str, int | str]],
+    *,
+    name: str | None,
+    interceptors: Sequence[grpc.aio.UnaryUnaryClientInterceptor] = (),
+) -> grpc.aio.Channel:
+    """Open a channel over TLS.
+
+    Args:
+        target: A gRPC target.
+        tls: The credentials; those in files may be renewed.
+        options: The gRPC options.
+        name: The name that the certificate must have; None: the host of the target.
+        interceptors: The interceptors.
+    """
+    named = [*options, *([] if name is None else [(NAME_OPTION, name)])]
+
+    def open_channel(credentials: grpc.ChannelCredentials) -> grpc.aio.Channel:
+        return grpc.aio.secure_channel(target, credentials, named, interceptors=interceptors)
+
+    if isinstance(tls, grpc.ChannelCredentials):
+        return open_channel(tls)
+    return RenewingChannel(tls, open_channel)
 
 
 def _interceptors(

@@ -25,6 +25,9 @@ Metadata = list[tuple[str, str]]
 Proof = Callable[[str], Metadata]
 """Takes the client's IP and returns the metadata that proves the caller to an upstream."""
 
+OpenChannel = Callable[[str, ChannelOptions], grpc.aio.Channel]
+"""Opens a channel to a target."""
+
 
 class UpstreamError(ValueError):
     """Say in one line what is wrong with the target of a service."""
@@ -44,12 +47,14 @@ class Upstream:
         target: `host:port`, several of them separated by commas, or a gRPC target.
         proof: The proof of the caller, made for each call.
         tls: Credentials of the transport; plaintext without them.
+        opening: Opens the channel in place of that, such as one whose credentials are renewed.
     """
 
     name: str
     target: str
     proof: Proof = no_proof
     tls: grpc.ChannelCredentials | None = None
+    opening: OpenChannel | None = None
 
 
 def foreign_upstreams(given: Iterable[str], *, ca: str | None = None) -> dict[str, Upstream]:
@@ -149,7 +154,7 @@ class Channels:
         channel = self._channels.get(upstream)
         if channel is None:
             target = self._targets[upstream]
-            channel = self._channels[upstream] = _open(target, upstream.tls, self._options)
+            channel = self._channels[upstream] = _open(target, upstream, self._options)
         return channel
 
     async def _health(self, upstream: Upstream) -> str:
@@ -173,15 +178,15 @@ def open_channel(upstream: Upstream, options: ChannelOptions) -> grpc.aio.Channe
     Raises:
         UpstreamError: The target is malformed.
     """
-    return _open(_resolved(upstream), upstream.tls, options)
+    return _open(_resolved(upstream), upstream, options)
 
 
-def _open(
-    target: str, tls: grpc.ChannelCredentials | None, options: ChannelOptions
-) -> grpc.aio.Channel:
-    if tls is None:
+def _open(target: str, upstream: Upstream, options: ChannelOptions) -> grpc.aio.Channel:
+    if upstream.opening is not None:
+        return upstream.opening(target, options)
+    if upstream.tls is None:
         return grpc.aio.insecure_channel(target, options)
-    return grpc.aio.secure_channel(target, tls, options)
+    return grpc.aio.secure_channel(target, upstream.tls, options)
 
 
 def _resolved(upstream: Upstream) -> str:
