@@ -67,6 +67,7 @@ def test_channels_are_opened_in_one_way() -> None:
     opening = re.compile(r"\b(in)?secure_channel\(")
     sources = SOURCES | {source.name: source.read_text() for source in CLIENTS.glob("*.py")}
     assert {name for name, text in sources.items() if opening.search(text)} == {
+        "blocking.py",
         "channels.py",
         "gateway/src/lockstep_gateway/http/upstream.py",
         "services/cli/health.py",

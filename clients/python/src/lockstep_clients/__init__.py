@@ -6,6 +6,7 @@ reply = await auth.Login(LoginRequest(email=email, password=password))
 user = await auth.GetUser(GetUserRequest(user_id="me"), metadata=bearer(reply.token))
 """
 
+from lockstep_clients.blocking import connect_blocking
 from lockstep_clients.channels import connect
 from lockstep_clients.credentials import ServiceIdentity, bearer
 from lockstep_clients.errors import (
@@ -54,5 +55,6 @@ __all__ = [
     "Unknown",
     "bearer",
     "connect",
+    "connect_blocking",
     "from_rpc_error",
 ]

@@ -6,7 +6,7 @@ the class or on the reason, never on the message.
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import grpc
 from google.protobuf.any_pb2 import Any as AnyMessage
@@ -164,8 +164,12 @@ class Unauthenticated(LockstepError):
 _CLASSES = {kind.code: kind for kind in LockstepError.__subclasses__()}
 
 
-def from_rpc_error(error: grpc.aio.AioRpcError) -> LockstepError:
-    """Return the typed form of a gRPC error, without details of unknown types."""
+def from_rpc_error(error: Any) -> LockstepError:
+    """Return the typed form of a gRPC error, without details of unknown types.
+
+    Args:
+        error: An error of a call, of grpc or of grpc.aio.
+    """
     status = _status(error)
     info = _detail(status, ErrorInfo)
     request = _detail(status, BadRequest)
@@ -182,7 +186,7 @@ def from_rpc_error(error: grpc.aio.AioRpcError) -> LockstepError:
     )
 
 
-def _status(error: grpc.aio.AioRpcError) -> Status:
+def _status(error: Any) -> Status:
     for key, value in error.trailing_metadata() or ():
         if key == "grpc-status-details-bin" and isinstance(value, bytes):
             try:
