@@ -152,6 +152,16 @@ class GatewayFields(BaseModel):
     gateway_api_license: str | None = Field(
         default=None, description="licence of the API there, such as Apache-2.0"
     )
+    gateway_api_servers: Several = Field(
+        default=(), description="URLs of the API there; by default the document's own host"
+    )
+    gateway_api_visibility: Several = Field(
+        default=(), description="labels of google.api.visibility that documents show, too"
+    )
+    gateway_api_audiences: Several = Field(
+        default=(),
+        description="labels of google.api.visibility, each with a document /openapi/LABEL.json",
+    )
     gateway_error_domain: str = Field(
         default="gateway", description="ErrorInfo.domain of the gateway's own errors"
     )
@@ -242,6 +252,9 @@ def _api_info(settings: GatewayFields, default: ApiInfo) -> ApiInfo:
         description=settings.gateway_api_description or default.description,
         contact=settings.gateway_api_contact or default.contact,
         license=settings.gateway_api_license or default.license,
+        servers=settings.gateway_api_servers or default.servers,
+        labels=settings.gateway_api_visibility or default.labels,
+        audiences=settings.gateway_api_audiences or default.audiences,
     )
 
 

@@ -90,6 +90,9 @@ class ApiInfo:
         description: A text on it.
         contact: The URL, the e-mail address or the name of those who answer questions.
         license: The SPDX identifier of its licence.
+        servers: The URLs where it is served; the document's own host without them.
+        labels: The labels of `google.api.visibility` that the documents show, too.
+        audiences: The labels that get a document of their own.
     """
 
     title: str = ""
@@ -97,6 +100,9 @@ class ApiInfo:
     description: str = ""
     contact: str = ""
     license: str = ""
+    servers: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
+    audiences: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from lockstep_gateway.binding.descriptors import Rpc
 from lockstep_gateway.http.config import ApiInfo
-from lockstep_gateway.http.pages import FixedPage
+from lockstep_gateway.http.messages import Request, Response
+from lockstep_gateway.http.pages import FixedPage, Page
 from lockstep_gateway.openapi.document import document
+from lockstep_gateway.openapi.visibility import Visibility
 from protobuf import Registry
 
 BUNDLE: Final = "fastapi_swagger"
@@ -53,19 +57,54 @@ SECURITY: Final = {
 }
 
 
+class DocumentPage:
+    """An OpenAPI document, which is written when somebody asks for it first.
+
+    Args:
+        write: Writes the document.
+    """
+
+    def __init__(self, write: Callable[[], dict[str, Any]]) -> None:
+        self._write = write
+        self._page: FixedPage | None = None
+
+    async def __call__(self, request: Request) -> Response:
+        """Answer with the document."""
+        if self._page is None:
+            self._page = await asyncio.to_thread(self._written)
+        return await self._page(request)
+
+    def _written(self) -> FixedPage:
+        return _json_page(self._write())
+
+
 def api_pages(
     registry: Registry, rpcs: Sequence[Rpc], *, info: ApiInfo | None = None, ignore_unknown: bool
-) -> dict[str, FixedPage]:
-    """Return the OpenAPI document of these RPCs and the pages that show it, by path.
+) -> dict[str, Page]:
+    """Return the OpenAPI documents of these RPCs and the pages that show them, by path.
+
+    There is one of all, one for each service, and one for each audience.
 
     Raises:
         FileNotFoundError: The package with the bundle is not installed.
     """
-    described = document(
-        registry, rpcs, title=_title(rpcs), info=info, ignore_unknown=ignore_unknown
+    facts = info or ApiInfo()
+    shown = Visibility(registry, facts.labels).rpcs(rpcs)
+    write = partial(
+        document, registry, title=_title(shown), info=facts, ignore_unknown=ignore_unknown
     )
-    text = json.dumps(described, ensure_ascii=False)
-    return {"/openapi.json": FixedPage(text.encode(), "application/json"), **_docs_pages()}
+    pages: dict[str, Page] = {"/openapi.json": _json_page(write(rpcs, labels=facts.labels))}
+    for label in facts.audiences:
+        labels = (*facts.labels, label)
+        pages[f"/openapi/{label}.json"] = DocumentPage(partial(write, rpcs, labels=labels))
+    for service in dict.fromkeys(rpc.desc.parent.type_name for rpc in shown):
+        own = [rpc for rpc in shown if rpc.desc.parent.type_name == service]
+        pages[f"/openapi/{service}.json"] = DocumentPage(partial(write, own, labels=facts.labels))
+    return {**pages, **_docs_pages()}
+
+
+def _json_page(written: dict[str, Any]) -> FixedPage:
+    return FixedPage(json.dumps(written, ensure_ascii=False).encode(), "application/json")
 
 
 def _title(rpcs: Sequence[Rpc]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any, Final
 
 from lockstep_gateway.binding.descriptors import (
@@ -26,6 +26,7 @@ from lockstep_gateway.openapi.info import info_object
 from lockstep_gateway.openapi.names import UniqueNames, camel, pascal
 from lockstep_gateway.openapi.paths import PathParameter
 from lockstep_gateway.openapi.schemas import REFERENCE, Mode, Schema, Schemas
+from lockstep_gateway.openapi.visibility import Visibility
 from protobuf import (
     DescField,
     DescFieldValueList,
@@ -84,6 +85,7 @@ def document(
     title: str,
     info: ApiInfo | None = None,
     ignore_unknown: bool = False,
+    labels: Collection[str] = (),
 ) -> dict[str, Any]:
     """Return the document.
 
@@ -93,16 +95,31 @@ def document(
         title: The name of the API, unless `info` has one.
         info: Facts about the API that are not in the descriptors.
         ignore_unknown: Whether bodies may have unknown fields.
+        labels: The labels of `google.api.visibility` whose elements are shown, too.
     """
-    made = _Document(registry, rpcs, ignore_unknown=ignore_unknown).write()
-    return {"openapi": OPENAPI, "info": info_object(info or ApiInfo(), title, rpcs), **made}
+    facts, visibility = info or ApiInfo(), Visibility(registry, labels)
+    shown = visibility.rpcs(rpcs)
+    return {
+        "openapi": OPENAPI,
+        "info": info_object(facts, title, shown),
+        "servers": [{"url": each} for each in facts.servers or ("/",)],
+        **_Document(registry, shown, visibility, ignore_unknown=ignore_unknown).write(),
+    }
 
 
 class _Document:
-    def __init__(self, registry: Registry, rpcs: Sequence[Rpc], *, ignore_unknown: bool) -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        rpcs: Sequence[Rpc],
+        visibility: Visibility,
+        *,
+        ignore_unknown: bool,
+    ) -> None:
         self._rpcs = rpcs
+        self._visibility = visibility
         self._comments = read_comments(registry)
-        self._schemas = Schemas(registry, self._comments, ignore_unknown=ignore_unknown)
+        self._schemas = Schemas(registry, visibility, self._comments, ignore_unknown=ignore_unknown)
         self._paths: dict[str, dict[str, Any]] = {}
         self._ids = UniqueNames()
         self._tag_names = UniqueNames()
@@ -120,7 +137,6 @@ class _Document:
         if any(rpc.rule.access != PUBLIC_ACCESS for rpc in self._rpcs):
             components["securitySchemes"] = {"bearer": BEARER}
         return {
-            "servers": [{"url": "/"}],
             "tags": self._tags(),
             "paths": self._paths,
             "components": components,
@@ -202,14 +218,20 @@ class _Document:
         }
 
     def _query_names(self, rpc: Rpc, binding: Binding) -> Iterator[str]:
-        for name, _ in _query_fields(rpc, binding):
+        for name, _ in self._query_fields(rpc, binding):
             yield camel(name.split("."))
+
+    def _query_fields(self, rpc: Rpc, binding: Binding) -> Iterator[tuple[str, DescField]]:
+        """Yield the fields that a query may hold, with their names there."""
+        if binding.body != WHOLE:
+            taken = {each.field_path for each in binding.template.variables} | {binding.body}
+            yield from _fields_below(rpc.desc.input, taken, self._visibility)
 
     def _comment(self, field: DescField) -> str:
         return self._comments.get(f"{field.parent.type_name}.{field.name}", field.json_name)
 
     def _other_parameters(self, rpc: Rpc, binding: Binding) -> Iterator[Schema]:
-        for name, field in _query_fields(rpc, binding):
+        for name, field in self._query_fields(rpc, binding):
             required = "REQUIRED" in self._schemas.behaviors(field) and "." not in name
             yield {
                 "name": name,
@@ -304,21 +326,16 @@ def _parameters_by_shape(
     return found
 
 
-def _query_fields(rpc: Rpc, binding: Binding) -> Iterator[tuple[str, DescField]]:
-    """Yield the fields that a query may hold, with their names there."""
-    if binding.body != WHOLE:
-        taken = {each.field_path for each in binding.template.variables} | {binding.body}
-        yield from _fields_below(rpc.desc.input, taken)
-
-
 def _fields_below(
     message: DescMessage,
     taken: set[str],
+    visibility: Visibility,
+    *,
     prefix: str = "",
     shown: str = "",
     above: tuple[str, ...] = (),
 ) -> Iterator[tuple[str, DescField]]:
-    for field in message.fields:
+    for field in visibility.fields(message):
         path, name = f"{prefix}{field.name}", f"{shown}{field.json_name}"
         if path in taken or (not above and field.name in taken):
             continue
@@ -327,7 +344,9 @@ def _fields_below(
             # A message may hold its own type: the list must end.
             way = (*above, message.type_name)
             if inner.type_name not in way and len(way) <= NESTING_MAX:
-                yield from _fields_below(inner, taken, f"{path}.", f"{name}.", way)
+                yield from _fields_below(
+                    inner, taken, visibility, prefix=f"{path}.", shown=f"{name}.", above=way
+                )
         elif _fits_in_query(field):
             yield name, field
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from enum import Enum
 from itertools import combinations
@@ -12,6 +12,7 @@ from lockstep_gateway.binding.protojson import NULL_VALUE, WRAPPERS
 from lockstep_gateway.binding.scalars import RANGES
 from lockstep_gateway.openapi.errors import ERROR_SCHEMAS
 from lockstep_gateway.openapi.names import UniqueNames, pascal
+from lockstep_gateway.openapi.visibility import Visibility
 from protobuf import (
     DescEnum,
     DescField,
@@ -83,12 +84,14 @@ class Schemas:
 
     Attributes:
         registry: The descriptors, with the options of fields.
+        visibility: Tells which fields and values are shown.
         comments: The comments by full name.
         ignore_unknown: Whether requests may have unknown fields.
         made: The schemas so far, by name.
     """
 
     registry: Registry
+    visibility: Visibility
     comments: Mapping[str, str]
     _: KW_ONLY
     ignore_unknown: bool
@@ -112,7 +115,8 @@ class Schemas:
         self, message: DescMessage, mode: Mode, without: frozenset[str] = frozenset()
     ) -> Schema:
         """Return the schema of a message, written out, without some of its fields (JSON names)."""
-        fields = [field for field in message.fields if field.json_name not in without]
+        shown = self.visibility.fields(message)
+        fields = [field for field in shown if field.json_name not in without]
         schema: Schema = {"type": "object"}
         if comment := self.comments.get(message.type_name):
             schema["description"] = comment
@@ -123,7 +127,7 @@ class Schemas:
         if mode is not Mode.OUTPUT:
             if not self.ignore_unknown:
                 schema["additionalProperties"] = False
-            _exclude_siblings(schema, message)
+            _exclude_siblings(schema, message, shown)
         return schema
 
     def described(self, field: DescField, mode: Mode) -> Schema:
@@ -176,16 +180,19 @@ class Schemas:
             return {"type": "null"}
         name = self._name(enum.type_name, enum.name, Mode.OUTPUT)
         if name not in self.made:
-            schema: Schema = {"type": "string", "enum": [value.name for value in enum.values]}
+            schema: Schema = {"type": "string", "enum": self._value_names(enum)}
             if description := self._enum_description(enum):
                 schema["description"] = description
             self.made[name] = schema
         return {"$ref": REFERENCE + name}
 
+    def _value_names(self, enum: DescEnum) -> list[str]:
+        return [value.name for value in self.visibility.values(enum)]
+
     def _enum_description(self, enum: DescEnum) -> str:
         values = {
             value.name: self.comments.get(f"{enum.type_name}.{value.name}", "")
-            for value in enum.values
+            for value in self.visibility.values(enum)
         }
         lines = [f"- `{name}`: {' '.join(text.split())}" for name, text in values.items() if text]
         return "\n".join([self.comments.get(enum.type_name, ""), *lines]).strip()
@@ -228,7 +235,7 @@ def _is_implicit(field: DescField) -> bool:
     return field.presence.name == "IMPLICIT"
 
 
-def _exclude_siblings(schema: Schema, message: DescMessage) -> None:
+def _exclude_siblings(schema: Schema, message: DescMessage, shown: Sequence[DescField]) -> None:
     groups = [each for each in message.members if isinstance(each, DescOneof)]
     pairs = [
         # Linters want a required property to be defined where it is required.
@@ -237,7 +244,7 @@ def _exclude_siblings(schema: Schema, message: DescMessage) -> None:
             "required": [one.json_name, other.json_name],
         }
         for group in groups
-        for one, other in combinations(group.fields, 2)
+        for one, other in combinations([each for each in group.fields if each in shown], 2)
     ]
     if pairs:
         schema["not"] = {"anyOf": pairs} if len(pairs) > 1 else pairs[0]
