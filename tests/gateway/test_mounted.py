@@ -15,7 +15,7 @@ import pytest_asyncio
 from lockstep_gateway import build
 from lockstep_gateway.http.app import Gateway
 from lockstep_gateway.http.upstream import Upstream
-from lockstep_gateway.openapi.docs import api_pages
+from lockstep_gateway.openapi.docs import PREFIXES_MAX, api_pages
 from protobuf import Registry
 from starlette.applications import Starlette
 from starlette.routing import Mount
@@ -86,7 +86,12 @@ async def test_pages_lead_to_one_another(client: httpx.AsyncClient) -> None:
         assert (await client.get(str(page.url.join(link)))).status_code == 200
     start = await client.get("/docs/start.js")
     assert 'url: "openapi.json"' in start.text
-    assert (await client.get(str(page.url.join("openapi.json")))).json()["openapi"]
+    described = (await client.get(str(page.url.join("openapi.json")))).json()
+    assert described["openapi"]
+    # A tool puts the path of an operation behind the server.
+    [server] = described["servers"]
+    url = server["url"].rstrip("/") + "/v1/books/dune"
+    assert (await client.get(str(page.url.join(url)))).json()["name"] == "dune"
 
 
 async def test_files_are_served_and_their_names_unescaped_once(client: httpx.AsyncClient) -> None:
@@ -128,6 +133,19 @@ async def test_the_lifespan_opens_the_channels_and_closes_them(
     await to_app.put({"type": "lifespan.shutdown"})
     assert (await from_app.get())["type"] == "lifespan.shutdown.complete"
     await life
+
+
+async def test_a_prefix_out_of_the_url_is_not_kept_for_ever(
+    upstream: Upstreams, library: Registry
+) -> None:
+    gateway = application(upstream, library)
+    app = Starlette(routes=[Mount("/{tenant}", gateway)])
+    async with client_of(app, "") as client:
+        for i in range(2 * PREFIXES_MAX):
+            described = (await client.get(f"/t{i}/openapi.json")).json()
+            assert described["servers"] == [{"url": f"/t{i}"}]
+    page: Any = gateway.pages["/openapi.json"]
+    assert len(page._pages) == PREFIXES_MAX
 
 
 async def test_a_web_socket_is_refused(upstream: Upstreams, library: Registry) -> None:

@@ -9,17 +9,21 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import quote
 
 from lockstep_gateway.binding.descriptors import Rpc
 from lockstep_gateway.http.config import ApiInfo
-from lockstep_gateway.http.messages import Request, Response
+from lockstep_gateway.http.messages import JSON_TYPE, Request, Response
 from lockstep_gateway.http.pages import FixedPage, Page
-from lockstep_gateway.openapi.document import document
+from lockstep_gateway.openapi.document import OWN_SERVERS, document
 from lockstep_gateway.openapi.visibility import Visibility
 from protobuf import Registry
 
 BUNDLE: Final = "fastapi_swagger"
 """The package that ships Swagger UI. The gateway reads its files, and imports no code of it."""
+
+PREFIXES_MAX: Final = 16
+"""Documents that are kept. An application may take a prefix out of the URL of a request."""
 
 # The links are relative, so that the gateway may be mounted under a prefix.
 HTML: Final = b"""<!doctype html>
@@ -58,24 +62,32 @@ SECURITY: Final = {
 
 
 class DocumentPage:
-    """An OpenAPI document, which is written when somebody asks for it first.
+    """An OpenAPI document.
 
     Args:
-        write: Writes the document.
+        write: Writes the document, when somebody asks for it first.
     """
 
     def __init__(self, write: Callable[[], dict[str, Any]]) -> None:
         self._write = write
-        self._page: FixedPage | None = None
+        self._described: dict[str, Any] | None = None
+        self._pages: dict[str, FixedPage] = {}
 
     async def __call__(self, request: Request) -> Response:
-        """Answer with the document."""
-        if self._page is None:
-            self._page = await asyncio.to_thread(self._written)
-        return await self._page(request)
+        """Answer with the document. Its server is the prefix under which the gateway is mounted."""
+        prefix = request.root_path
+        page = self._pages.get(prefix)
+        if page is None:
+            page = await asyncio.to_thread(self._page, prefix)
+            if len(self._pages) < PREFIXES_MAX:
+                self._pages[prefix] = page
+        return await page(request)
 
-    def _written(self) -> FixedPage:
-        return _json_page(self._write())
+    def _page(self, prefix: str) -> FixedPage:
+        described = self._described = self._described or self._write()
+        if prefix and described["servers"] == OWN_SERVERS:
+            described = {**described, "servers": [{"url": quote(prefix)}]}
+        return FixedPage(json.dumps(described, ensure_ascii=False).encode(), JSON_TYPE)
 
 
 def api_pages(
@@ -93,7 +105,8 @@ def api_pages(
     write = partial(
         document, registry, title=_title(shown), info=facts, ignore_unknown=ignore_unknown
     )
-    pages: dict[str, Page] = {"/openapi.json": _json_page(write(rpcs, labels=facts.labels))}
+    described = write(rpcs, labels=facts.labels)
+    pages: dict[str, Page] = {"/openapi.json": DocumentPage(lambda: described)}
     for label in facts.audiences:
         labels = (*facts.labels, label)
         pages[f"/openapi/{label}.json"] = DocumentPage(partial(write, rpcs, labels=labels))
@@ -103,16 +116,12 @@ def api_pages(
     return {**pages, **_docs_pages()}
 
 
-def _json_page(written: dict[str, Any]) -> FixedPage:
-    return FixedPage(json.dumps(written, ensure_ascii=False).encode(), "application/json")
-
-
 def _title(rpcs: Sequence[Rpc]) -> str:
     packages = sorted({rpc.desc.parent.type_name.partition(".")[0] for rpc in rpcs})
     return " and ".join(each.capitalize() for each in packages) or "Empty"
 
 
-def _docs_pages() -> dict[str, FixedPage]:
+def _docs_pages() -> dict[str, Page]:
     folder = _folder()
     css = (folder / "swagger-ui.css").read_bytes()
     script = (folder / "swagger-ui-bundle.js").read_bytes()

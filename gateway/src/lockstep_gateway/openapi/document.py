@@ -47,6 +47,7 @@ STREAM: Final = (
     ' last line is `{"error": ...}` with the status, or its last event is `error` with the status.'
 )
 BINARY: Final = {"type": "string", "format": "binary"}
+OWN_SERVERS: Final = [{"url": "/"}]
 NESTING_MAX: Final = 3
 """The deepest messages whose fields are listed as query parameters."""
 
