@@ -9,6 +9,7 @@ from services.cli import (
     admin,
     audit,
     certs,
+    backup,
     health,
     keys,
     mail,
@@ -17,6 +18,7 @@ from services.cli import (
     psql,
     reconcile,
     restart,
+    restore,
     sagas,
     seed,
     settings,
@@ -72,6 +74,8 @@ app.add_typer(outbox.app, name="outbox")
 app.command()(health.health)
 app.command()(seed.seed)
 app.command()(reconcile.reconcile)
+app.command()(backup.backup)
+app.command()(restore.restore)
 
 
 def main() -> None:

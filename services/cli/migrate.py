@@ -36,15 +36,29 @@ def migrate(
     wanted = services or list(DATABASES)
     system = System()
     with system.running_postgres():
-        if not status:
+        if status:
+            for service in wanted:
+                _show(system, service)
+        else:
             system.make_databases(wanted)
-            plans = {service: _plan(system, service, to, down_to) for service in wanted}
-            _refuse_losses(plans, destroy or ())
-        for service in wanted:
-            if not status:
-                _carry_out(service, plans[service], may_lose=service in (destroy or ()))
-                _prepare_role(system, service)
-            _show(system, service)
+            bring(system, wanted, to=to, down_to=down_to, destroy=destroy or ())
+
+
+def bring(
+    system: "System",
+    services: Sequence[str],
+    *,
+    to: str = "head",
+    down_to: str | None = None,
+    destroy: Sequence[str] = (),
+) -> None:
+    """Bring databases to a revision; each has its way before the first is changed."""
+    plans = {service: _plan(system, service, to, down_to) for service in services}
+    _refuse_losses(plans, destroy)
+    for service in services:
+        _carry_out(service, plans[service], may_lose=service in destroy)
+        _prepare_role(system, service)
+        _show(system, service)
 
 
 def _refuse_unknown(services: Sequence[str]) -> None:

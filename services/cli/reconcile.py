@@ -47,7 +47,7 @@ def reconcile(
         for service in DATABASES:
             ensure_reachable(system, service)
         try:
-            agrees = asyncio.run(_look(system, mend=mend, min_age=age))
+            agrees = asyncio.run(look(system, mend=mend, min_age=age))
         except TooManyError as error:
             raise CommandError(str(error)) from None
     if not agrees:
@@ -71,7 +71,7 @@ async def _again_and_again(
     age, mends = min_age, mend
     while not stopped.done():
         try:
-            await _look(system, mend=mends, min_age=age)
+            await look(system, mend=mends, min_age=age)
         except (TooManyError, psycopg.OperationalError) as error:
             print(f"lockstep: {str(error).strip()}", file=sys.stderr, flush=True)
         age, mends = min_age, mend
@@ -83,7 +83,7 @@ async def _again_and_again(
             age, mends = timedelta(0), False
 
 
-async def _look(system: "System", *, mend: bool, min_age: timedelta) -> bool:
+async def look(system: "System", *, mend: bool, min_age: timedelta) -> bool:
     """Compare once, and mend if `mend`; return whether the databases agree now.
 
     Clocks that are far apart are printed; only an administrator can set a clock.

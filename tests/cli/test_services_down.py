@@ -30,13 +30,14 @@ NEED_DATABASES = {
     ("admin", "list"): (),
     ("audit",): (),
     ("outbox", "retry"): (),
+    ("backup",): ("backup-of-nothing",),
     ("migrate",): (),
     ("reconcile",): (),
     ("seed",): ("--products", "1"),
 }
 # These need a running `lockstep up`, or tell that nothing runs: tests/e2e/test_operating.py.
 NEED_UP = {("restart",), ("status",), ("stop",)}
-# `psql` becomes another program, and `up` starts what is missing.
+# `psql` becomes another program, `restore` reads its folder first, `up` starts what is missing.
 ALONE = {
     ("keys", "init"),
     ("keys", "list"),
@@ -47,6 +48,7 @@ ALONE = {
     ("mail", "prune"),
     ("mail", "show"),
     ("psql",),
+    ("restore",),
     ("settings",),
     ("up",),
 }
@@ -63,6 +65,7 @@ def test_every_command_is_in_one_of_the_tables() -> None:
 def nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let commands find keys, and neither a service nor a database."""
     initialise(tmp_path / "keys")
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("LOCKSTEP_HOME", str(tmp_path))
     monkeypatch.setenv("LOCKSTEP_DATABASE_URL", "postgresql://u:hunter2@127.0.0.1:1/x")
     for name, port in settings_of_ports().items():

@@ -87,7 +87,7 @@ class Stack:
 def running_stack(**changes: str) -> Iterator[Stack]:
     """Run `lockstep up` until the context ends, with settings beside those of a test."""
     with tempfile.TemporaryDirectory(prefix="lockstep-web-") as folder:
-        stack = Stack(_environment(Path(folder) / "home") | changes)
+        stack = Stack(environment(Path(folder) / "home") | changes)
         with up(stack):
             yield stack
         EmbeddedPostgres(stack.home / "postgres").destroy()
@@ -127,7 +127,7 @@ def _read(output: IO[str], lines: list[str], ready: threading.Event) -> None:
     ready.set()  # it has ended: do not wait any longer
 
 
-def _environment(home: Path) -> dict[str, str]:
+def environment(home: Path) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("LOCKSTEP_")}
     return (
         kept
