@@ -5,6 +5,8 @@ VENV        := .venv
 BIN         := $(VENV)/bin
 PYTHON      := $(BIN)/python
 INSTALLED   := $(VENV)/.installed
+RUNNABLE    := $(VENV)/.runnable
+PROJECTS    := pyproject.toml clients/python/pyproject.toml gateway/pyproject.toml
 DESCRIPTORS := clients/python/src/lockstep_clients/lockstep.binpb
 # Folders too: they change when a proto is removed.
 PROTOS      := $(shell find protos/lockstep -type d -o -name '*.proto')
@@ -15,12 +17,14 @@ WORKERS ?= -n 3 --dist loadfile
 FAULTS  ?= long
 
 .DEFAULT_GOAL := help
+# Two recipes change one environment.
+.NOTPARALLEL:
 .PHONY: help run test check lint format bench bench-quick faults failover protos lock clean setup stale
 
 help:  ## print this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-run: setup  ## start everything on this machine (ARGS="..." goes to `lockstep up`)
+run: $(RUNNABLE) $(DESCRIPTORS)  ## start everything on this machine (ARGS="..." goes to `lockstep up`)
 	@exec $(BIN)/lockstep up $(ARGS)
 
 test: setup  ## run the tests (ARGS="tests/auth -k login" for some, WORKERS= for one process)
@@ -35,6 +39,7 @@ lint: setup  ## all of check but the tests
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/buf format --diff --exit-code protos
 	$(BIN)/buf lint $(DESCRIPTORS) --path lockstep
+	$(BIN)/hadolint Dockerfile
 	@$(BREAKING)
 	@$(WEB_TYPES)
 	$(PYTHON) -m tests.gateway.openapi_checks
@@ -60,36 +65,46 @@ protos: setup  ## generate the stubs, which happens by itself when a proto chang
 	$(PYTHON) clients/python/hatch_build.py
 
 lock: setup  ## lock the versions anew (ARGS=--upgrade for the newest)
-	$(PYTHON) -c "$$BUILD_REQUIREMENTS" | $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
-		--generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-package lockstep-clients \
-		--no-emit-package lockstep-gateway --extra dev $(ARGS) -o requirements.lock \
-		pyproject.toml clients/python/pyproject.toml gateway/pyproject.toml -
+	$(PYTHON) -c "$$BUILD_REQUIREMENTS" | $(COMPILE) --extra dev $(ARGS) -o requirements.lock $(PROJECTS) -
+	$(PYTHON) -c "$$BUILD_REQUIREMENTS" | $(COMPILE) --extra embedded -c requirements.lock -o requirements-run.lock $(PROJECTS) -
+	$(COMPILE) -c requirements.lock -o requirements-image.lock $(PROJECTS)
 
 clean:  ## remove what make made; the data in .lockstep stays
 	rm -rf $(VENV) $(DESCRIPTORS) clients/python/src/lockstep build dist clients/python/dist gateway/dist
 	rm -rf .pytest_cache .ruff_cache .mypy_cache .hypothesis .import_linter_cache
 	find services gateway clients tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
-setup: $(INSTALLED) $(DESCRIPTORS)
+setup: $(INSTALLED) $(RUNNABLE) $(DESCRIPTORS)
 
-$(INSTALLED): requirements.lock pyproject.toml clients/python/pyproject.toml gateway/pyproject.toml
+# One environment serves both. The developers' part is added to what runs, in the same versions,
+# so a Lockstep that runs goes on.
+$(INSTALLED): requirements.lock $(PROJECTS)
 	@$(MAKE_VENV)
-	@echo "Installing into $(VENV); the first time takes a minute or two."
-	@$(PYTHON) -m pip --version >/dev/null 2>&1 || $(PYTHON) -m ensurepip
-	@$(PIP_INSTALL) --require-hashes -r requirements.lock
+	@echo "Installing into $(VENV), with the developers' tools; the first time takes a minute or two."
+	@$(call INSTALL,requirements.lock)
+	@$(FINGERPRINT) > $@
+
+$(RUNNABLE): requirements-run.lock $(PROJECTS)
+	@$(MAKE_VENV)
+	@if [ ! $(INSTALLED) -nt requirements.lock ] || [ "$$(cat $(INSTALLED))" != "$$($(FINGERPRINT))" ]; then \
+		echo "Installing into $(VENV); the first time takes a minute." && $(call INSTALL,requirements-run.lock); fi
 	@# Without isolation: the stubs must come from the grpcio-tools of the lock.
 	@$(PIP_INSTALL) --no-build-isolation --no-deps -e clients/python -e gateway -e .
 	@$(FINGERPRINT) > $@
 
-$(DESCRIPTORS): $(PROTOS) clients/python/hatch_build.py | $(INSTALLED)
+$(DESCRIPTORS): $(PROTOS) clients/python/hatch_build.py | $(RUNNABLE)
 	$(PYTHON) clients/python/hatch_build.py
 	@touch $@
 
-PIP_INSTALL = $(PYTHON) -m pip install --quiet --no-input --disable-pip-version-check
+INSTALL = { $(PYTHON) -m pip --version >/dev/null 2>&1 || $(PYTHON) -m ensurepip; } && $(PIP_INSTALL) --require-hashes -r $(1)
+PIP_INSTALL = $(PYTHON) -c "$$PATIENTLY" $(PYTHON) -m pip install --quiet --no-input --disable-pip-version-check
 
 # The stamp holds which Python the environment was made for, and where. A checkout that was
 # moved, or a Python that was removed, gives another fingerprint or none.
 FINGERPRINT = $(PYTHON) -c 'import sys; print(sys.version_info[:2], sys.prefix)'
+ifneq ($(shell cat $(RUNNABLE) 2>/dev/null),$(shell $(FINGERPRINT) 2>/dev/null))
+$(RUNNABLE): stale
+endif
 ifneq ($(shell cat $(INSTALLED) 2>/dev/null),$(shell $(FINGERPRINT) 2>/dev/null))
 $(INSTALLED): stale
 endif
@@ -131,3 +146,21 @@ for path in ("pyproject.toml", "clients/python/pyproject.toml", "gateway/pyproje
         print(*tomllib.load(file)["build-system"]["requires"], sep="\n")
 endef
 export BUILD_REQUIREMENTS
+
+COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+	--no-emit-index-url --no-emit-package lockstep --no-emit-package lockstep-clients --no-emit-package lockstep-gateway
+
+# Run a command, and give a sign of life every ten seconds.
+define PATIENTLY
+import subprocess, sys, time
+begin = time.monotonic()
+with subprocess.Popen(sys.argv[1:]) as process:
+    while True:
+        try:
+            sys.exit(process.wait(10))
+        except subprocess.TimeoutExpired:
+            print(f"  still installing, for {time.monotonic() - begin:.0f} s", file=sys.stderr, flush=True)
+        except KeyboardInterrupt:
+            sys.exit(130)
+endef
+export PATIENTLY

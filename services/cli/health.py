@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 HTTP_OK: Final = b"200"
-READINESS_BYTES_MAX: Final = 4096
+SELF: Final = "self"
+READY: Final = "ok"
 NAMED: Final = ("auth", "profile", "commerce")
 
 if TYPE_CHECKING:
@@ -17,7 +18,10 @@ if TYPE_CHECKING:
 def health(
     target: Annotated[
         str,
-        typer.Argument(help="auth, profile, commerce, gateway, host:port or http(s)://host:port"),
+        typer.Argument(
+            help="auth, profile, commerce, gateway, host:port, http(s)://host:port, or self: "
+            "the processes whose management ports are on this machine"
+        ),
     ],
     timeout: Annotated[float, typer.Option(min=0.1, max=60, help="seconds")] = 2.0,
 ) -> None:
@@ -25,6 +29,10 @@ def health(
     from services.cli.errors import CommandError
     from services.cli.operator import operator_tls
 
+    if target == SELF:
+        _ask_self(timeout)
+        typer.echo("every process on this machine is ready")
+        return
     name = target if target in NAMED else None
     tls = operator_tls() if "://" not in target and target != "gateway" else None
     for endpoint in endpoints_of(target):
@@ -34,6 +42,27 @@ def health(
                 "or ask `/readyz` of its management port for the reason"
             )
     typer.echo(f"{target} is serving")
+
+
+def _ask_self(seconds: float) -> None:
+    """Ask the management ports: a container has one process, and its health check needs no name."""
+    from services.cli.errors import CommandError
+    from services.cli.system import SETTINGS
+    from services.common.settings import CommonSettings, load
+
+    settings = load(CommonSettings)
+    ports = {name: settings.metrics_port(name) for name in SETTINGS}
+    found = {
+        name: asyncio.run(readiness(f"127.0.0.1:{port}", seconds))
+        for name, port in ports.items()
+        if port
+    }
+    answers = {name: answer for name, answer in found.items() if answer}
+    if not answers:
+        raise CommandError("no management port on this machine answers: a process must run")
+    troubles = [f"{name} is not ready: {each}" for name, each in answers.items() if each != READY]
+    if troubles:
+        raise CommandError("\n".join(troubles))
 
 
 async def is_serving(
@@ -65,7 +94,7 @@ async def readiness(management: str, seconds: float = 2.0) -> str:
             reader, writer = await asyncio.open_connection(host.strip("[]"), int(port))
             writer.write(f"GET /readyz HTTP/1.0\r\nHost: {management}\r\n\r\n".encode())
             await writer.drain()
-            answer = await reader.read(READINESS_BYTES_MAX)
+            answer = await reader.read()  # until it is closed
             writer.close()
     except (OSError, TimeoutError):
         return ""

