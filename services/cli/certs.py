@@ -1,8 +1,12 @@
 """`lockstep certs`: certificates for TLS between services, from a small authority."""
 
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
+
+from services.cli.tables import JsonOption, Record, show
+
+COLUMNS: Final = {"service": "Service", "names": "Names", "expire_time": "Expires"}
 
 app = typer.Typer(no_args_is_help=True, help="Make, renew and list the certificates of TLS.")
 
@@ -34,19 +38,17 @@ def renew(host: HostOption = None) -> None:
 
 
 @app.command(name="list")
-def list_certificates() -> None:
+def list_certificates(*, as_json: JsonOption = False) -> None:
     """List the certificates, their names, and when they expire."""
-    from rich.table import Table
-
-    from services.cli.screen import console
     from services.common import cert_files
     from services.common.settings import CommonSettings, load
 
-    table = Table("Service", "Names", "Expires")
-    for each in cert_files.listed(load(CommonSettings).certs):
-        ends = each.ends.astimezone().isoformat(" ", "seconds")
-        table.add_row(each.service, " ".join(each.names), ends)
-    console().print(table)
+    rows: list[Record] = [
+        {"service": each.service, "names": " ".join(each.names), "expire_time": each.ends}
+        for each in cert_files.listed(load(CommonSettings).certs)
+    ]
+    empty = "there are no certificates: run `lockstep certs init`"
+    show(rows, COLUMNS, empty=empty, as_json=as_json)
 
 
 def _hosts(given: list[str] | None) -> dict[str, list[str]]:

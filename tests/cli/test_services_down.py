@@ -39,6 +39,9 @@ NEED_DATABASES = {
 NEED_UP = {("restart",), ("status",), ("stop",)}
 # `psql` becomes another program, `restore` reads its folder first, `up` starts what is missing.
 ALONE = {
+    ("certs", "init"),
+    ("certs", "list"),
+    ("certs", "renew"),
     ("keys", "init"),
     ("keys", "list"),
     ("keys", "retire"),

@@ -35,6 +35,7 @@ ROW: Record = {
 LISTS = {
     ("admin", "list"),
     ("audit",),
+    ("certs", "list"),
     ("keys", "list"),
     ("mail", "list"),
     ("outbox",),
