@@ -24,7 +24,10 @@ LOOK = (
         "SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = 'public'"
         " AND tablename <> 'alembic_version' ORDER BY 1"
     ),
-    "SELECT proname, prosrc, provolatile FROM pg_proc WHERE pronamespace = 'public'::regnamespace",
+    (
+        "SELECT proname, prosrc, provolatile FROM pg_proc"
+        " WHERE pronamespace = 'public'::regnamespace ORDER BY proname"
+    ),
 )
 
 

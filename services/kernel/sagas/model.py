@@ -199,14 +199,25 @@ class SagaKind(Generic[P, R]):
         result: The dataclass of the answer to the caller.
         version: Grows when one of the two changes. A process leaves alone a row whose version
             it does not know.
+        since: The first version whose rows these classes can read, too: by defaults of
+            their new fields.
 
     Raises:
         TypeError: One of the classes would ignore a field that it does not know.
     """
 
-    def __init__(self, name: str, payload: type[P], result: type[R], *, version: int) -> None:
+    def __init__(
+        self,
+        name: str,
+        payload: type[P],
+        result: type[R],
+        *,
+        version: int,
+        since: int | None = None,
+    ) -> None:
         self.name = name
         self.version = version
+        self.versions = range(version if since is None else since, version + 1)
         self._payload = _adapter(payload)
         self._result = _adapter(result)
 
@@ -269,7 +280,7 @@ class SagaKind(Generic[P, R]):
         return Outcome(result=_kept(self._result, saga.result))
 
     def _is_of(self, saga: Saga) -> bool:
-        return (saga.kind, saga.version) == (self.name, self.version)
+        return saga.kind == self.name and saga.version in self.versions
 
 
 def _adapter(stored: type[T]) -> TypeAdapter[T]:

@@ -149,7 +149,9 @@ class SagaStateMachine:
 
     def __init__(self, sagas: Iterable[AnySaga], spans: SagaSpans = NO_SPANS) -> None:
         self._spans = spans
-        self._sagas = {(each.kind.name, each.kind.version): each for each in sagas}
+        self._sagas = {
+            (each.kind.name, version): each for each in sagas for version in each.kind.versions
+        }
         self._clocks = ClockWatch()
 
     @property
