@@ -24,8 +24,10 @@ from services.auth.domain.sessions import CLIENT_NAME_MAX
 from services.auth.domain.tokens import REFRESH_LENGTH
 from services.auth.store.api_keys import LISTED_MAX
 from services.auth.store.sessions import SESSIONS_MAX
+from services.commerce.domain.refunds import REFUNDS_MAX
 from services.commerce.model import LINES_MAX, PRODUCT_NAME_MAX, CartProblem
-from services.commerce.servicers.catalog import BATCH_MAX, BATCH_TEXT_BYTES_MAX
+from services.commerce.servicers.catalog import BATCH_MAX, BATCH_TEXT_BYTES_MAX, REASON_MAX
+from services.commerce.servicers.order import TRACKING_MAX
 from services.common.vocabulary import (
     ADDRESS_MAX,
     BIO_MAX,
@@ -77,6 +79,11 @@ TEXTS: Mapping[str, str] = {
     "category_id": letters(UUID_LENGTH),
     "seller_id": letters(UUID_LENGTH),
     "original_id": letters(UUID_LENGTH),
+    "Shipment.product_ids": letters(UUID_LENGTH),
+    "number": letters(8),
+    "shipping_address": text(ADDRESS_MAX),
+    "tracking": text(TRACKING_MAX),
+    "Refund.reason": text(REASON_MAX),
     "flow_id": letters(UUID_LENGTH),
     "verification_flow_id": letters(UUID_LENGTH),
     "next_page_token": letters(TOKEN_LENGTH_MAX),
@@ -143,6 +150,11 @@ LENGTHS: Mapping[str, int] = {
     "Cart.items": LINES_MAX,
     "CartItem.problems": len(CartProblem),
     "Order.items": LINES_MAX,
+    "Order.shipments": LINES_MAX,
+    "Shipment.product_ids": LINES_MAX,
+    # Those of each kind, and the one that cancels all that is left.
+    "Order.refunds": 2 * REFUNDS_MAX + 1,
+    "Refund.items": LINES_MAX,
     # An operator makes them by hand, and they go when their last token has expired.
     "GetJwksResponse.keys": KEYS,
 }

@@ -83,7 +83,7 @@ BY_MYPY = [
         '"RegistrationPayload" has no attribute "verification_flow"',
     ),
     Misspelling(  # a field of a saga's payload that a use case gives
-        "commerce/usecases/cancel_order.py",
+        "commerce/sagas/kinds.py",
         "OrderPayload(order_id=order_id)",
         "OrderPayload(oder_id=order_id)",
         'Unexpected keyword argument "oder_id"',

@@ -33,9 +33,11 @@ OWNERS = ("auth", "profile", "commerce")
 # Modules with functions that make statements. `of_listing` calls those of listing; the
 # others put theirs into values of modules.
 BUILDERS = {
+    "services.commerce.store.fulfilment",
     "services.commerce.store.listing",
     "services.commerce.store.orders",
     "services.common.forgetting",
+    "services.common.ledger",
     "services.kernel.db.cleaner",
 }
 

@@ -33,7 +33,8 @@ class Kind(StrEnum):
     MISSING_PROFILE = "user without a profile"
     ORPHAN_DEBIT = "debit without an order"
     UNPAID_ORDER = "paid order without a debit"
-    UNREFUNDED_ORDER = "cancelled or failed order whose debit stands"
+    UNREFUNDED_ORDER = "order whose refund is missing"
+    OVERPAID_REFUND = "order that got more back than was refunded"
     STUCK_ORDER = "order in flight for more than an hour"
     WRONG_BALANCE = "balance that does not follow from the transfers"
 
@@ -74,18 +75,28 @@ _PROFILES: Final = paged(
 _DEBITS: Final = paged(
     """
 SELECT id, create_time <= %(before)s,
+       amount,
        coalesce((SELECT sum(amount) FROM transfers
-                  WHERE original_id = t.id AND state = 'posted'), 0) >= amount
+                  WHERE original_id = t.id AND state = 'posted'), 0)
   FROM transfers t WHERE kind = 'debit' AND state = 'posted' AND""",
     "id",
 )
-_ORDERS: Final = paged("SELECT debit_id, id, state, total > 0 FROM orders WHERE", "debit_id")
+# What went back for sure, and with refunds that are still in flight.
+_ORDERS: Final = paged(
+    """
+SELECT debit_id, id, state, total,
+       coalesce((SELECT sum(amount) FROM refunds WHERE order_id = o.id AND state = 'DONE'), 0),
+       coalesce((SELECT sum(amount) FROM refunds WHERE order_id = o.id), 0)
+  FROM orders o WHERE""",
+    "debit_id",
+)
 _STUCK: Final = paged(
     """
-SELECT id, coalesce(refund_id, debit_id),
-       state IN ('PENDING', 'CANCELLING') AND update_time < %(before)s
-  FROM orders WHERE""",
-    "id",
+SELECT o.id, coalesce(open.id, o.debit_id),
+       o.state = 'PENDING' AND o.update_time < %(before)s
+       OR coalesce(open.create_time < %(before)s, false)
+  FROM orders o LEFT JOIN refunds open ON open.order_id = o.id AND open.state = 'OPEN' WHERE""",
+    "o.id",
 )
 _BALANCES: Final = paged(
     """
@@ -154,16 +165,11 @@ class Comparison:
         for debit, order in merged(debits, orders):
             if order is None:
                 assert debit is not None
-                debit_id, is_old, is_back = debit
-                if is_old and not is_back and not self._is_unfinished(debit_id):
+                debit_id, is_old, amount, back = debit
+                if is_old and back < amount and not self._is_unfinished(debit_id):
                     yield Finding(Kind.ORPHAN_DEBIT, debit_id, debit_id)
                 continue
-            debit_id, order_id, state, costs = order
-            stands = debit is not None and not debit[2]
-            if state in ("FAILED", "CANCELLED") and stands:
-                yield Finding(Kind.UNREFUNDED_ORDER, order_id, debit_id)
-            if state == "PAID" and costs and not stands:
-                yield Finding(Kind.UNPAID_ORDER, order_id, debit_id)
+            yield from _compared(debit, order)
 
     def stuck(self, keys: Keys) -> Iterator[Finding]:
         """Find orders that are neither paid nor given up."""
@@ -193,6 +199,22 @@ class Comparison:
             if len(page) < limit:
                 return
             parameters["after"] = page[-1][0]
+
+
+def _compared(debit: Row | None, order: Row) -> Iterator[Finding]:
+    """Compare an order with its debit: what went back of it is what was refunded."""
+    debit_id, order_id, state, total, done, with_open = order
+    amount, back = (0, 0) if debit is None else debit[2:]
+    if state == "FAILED":
+        if back < amount:
+            yield Finding(Kind.UNREFUNDED_ORDER, order_id, debit_id)
+        return
+    if state in ("PAID", "FULFILLED") and total and (debit is None or back == amount > with_open):
+        yield Finding(Kind.UNPAID_ORDER, order_id, debit_id)
+    elif debit is not None and back < done:
+        yield Finding(Kind.UNREFUNDED_ORDER, order_id, debit_id)
+    elif debit is not None and state != "PENDING" and back > with_open:
+        yield Finding(Kind.OVERPAID_REFUND, order_id, debit_id)
 
 
 def fetch(connection: Connection, sql: str, parameters: Mapping[str, Any]) -> list[Row]:

@@ -8,8 +8,8 @@ from lockstep.profile.v1 import wallet_service_pb2_grpc as wallet_grpc
 
 from services.commerce import store, usecases
 from services.commerce.domain.totals import Totals
-from services.commerce.sagas.cancellation import CancellationSaga
 from services.commerce.sagas.checkout import CheckoutSaga
+from services.commerce.sagas.refund import CancellationSaga, ReturnSaga
 from services.commerce.servicers.cart import CART, CartServicer
 from services.commerce.servicers.catalog import CATALOG, CatalogServicer
 from services.commerce.servicers.messages import Messages
@@ -29,10 +29,8 @@ from services.kernel.sagas.servicer import SAGA, SagaServicer
 def compose(parts: ServiceParts) -> Composition:
     """Put Commerce together."""
     wallets = wallet_grpc.WalletServiceStub(parts.channel("profile"))
-    engine = parts.saga_engine(
-        CheckoutSaga(wallets, parts.currency),
-        CancellationSaga(wallets, parts.currency),
-    )
+    kinds = (CheckoutSaga, CancellationSaga, ReturnSaga)
+    engine = parts.saga_engine(*(kind(wallets, parts.currency) for kind in kinds))
     messages = Messages(parts.currency)
     return Composition(
         servicers={
@@ -80,15 +78,16 @@ def cart_servicer(parts: ServiceParts, messages: Messages) -> CartServicer:
 
 def order_servicer(parts: ServiceParts, messages: Messages, engine: SagaEngine) -> OrderServicer:
     """Put the use cases of OrderService together."""
-    get_order = usecases.GetOrder(parts.database)
     requests = Requests(parts.database, engine)
     return OrderServicer(
         messages=messages,
         request_keys=parts.request_keys,
         place_order=usecases.PlaceOrder(parts.database, requests),
-        get_order=get_order,
+        get_order=usecases.GetOrder(parts.database),
         list_orders=usecases.ListOrders(parts.database, parts.page_tokens),
-        cancel_order=usecases.CancelOrder(requests, get_order),
+        cancel_order=usecases.CancelOrder(parts.database, requests),
+        fulfil_order=usecases.FulfilOrder(parts.database),
+        refund_order=usecases.RefundOrder(parts.database, requests),
         forget_user=usecases.ForgetUser(parts.database),
     )
 

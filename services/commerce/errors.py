@@ -121,6 +121,17 @@ class CheckoutInProgress(Aborted):
         super().__init__(retry_after_seconds=1.0)
 
 
+class RefundInProgress(Aborted):
+    """Another refund of this order is in flight."""
+
+    reason = "REFUND_IN_PROGRESS"
+    text = "Another refund of this order is in flight. Try again in a moment."
+
+    def __init__(self) -> None:
+        """Ask the caller to wait for a second."""
+        super().__init__(retry_after_seconds=1.0)
+
+
 class PaymentUnavailable(Unavailable):
     """Profile, the owner of the wallets, did not answer in time."""
 

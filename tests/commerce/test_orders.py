@@ -278,7 +278,7 @@ async def test_a_cancelled_order_gives_money_and_goods_back_once(shop: Shop) -> 
     assert await shop.balance(buyer) == 2000
     cancelled = await shop.cancel(buyer, order.id)
     assert cancelled.state == State.ORDER_STATE_CANCELLED
-    assert cancelled.items == order.items
+    assert [item.cancelled_quantity for item in cancelled.items] == [3]
     assert await shop.cancel(buyer, order.id) == cancelled
     assert await shop.cancel(buyer, order.id, key="again") == cancelled
     assert (await shop.balance(buyer), await shop.stock(product)) == (5000, 5)

@@ -82,7 +82,8 @@ async def walk_of(shop: Shop) -> Walk:
     for each in (buyer, poor):
         await shop.add(each, dear)
     order = await shop.bought(await _with_cart(shop), product)
-    owner = shop.admin
+    owner, seller = shop.admin, brand
+    shipped = await shop.bought(await _with_cart(shop), product)
     update = catalog_pb.UpdateProductRequest(
         product=catalog_pb.Product(id=product.id, name="New"), update_mask=FieldMask(paths=["name"])
     )
@@ -128,6 +129,8 @@ async def walk_of(shop: Shop) -> Walk:
         ),
         "ListOrders": lambda: shop.history(buyer),
         "CancelOrder": cancel,
+        "FulfilOrder": lambda: shop.fulfil(seller, shipped.id),
+        "RefundOrder": lambda: shop.refund(seller, shipped.id, (product, 1)),
         "DeleteProduct": lambda: shop.catalog.DeleteProduct(gone, metadata=brand.metadata),
         "RemoveCartItem": lambda: shop.carts.RemoveCartItem(removal, metadata=poor.metadata),
         "ClearCart": lambda: shop.carts.ClearCart(

@@ -253,6 +253,50 @@ def test_from_the_catalog_to_an_order_and_back(http: httpx.Client, admin: dict[s
     assert http.get(f"/v1/products/{product['id']}").json()["stock"] == 3
 
 
+def test_an_order_goes_on_after_its_payment(http: httpx.Client, admin: dict[str, str]) -> None:
+    """It is cancelled in part, shipped, and partly comes back."""
+    assert http.get("/v1/currency").json() == {"code": "USD", "digits": 2}
+    email = new_email()
+    user_id = student(http, email)["user"]["id"]
+    mine = login(http, email)
+    top_up = {"transferId": str(uuid.uuid4()), "amount": {"units": "100"}}
+    assert http.post(f"/v1/wallets/{user_id}/transfers", json=top_up, headers=admin).is_success
+    category = http.post("/v1/categories", json={"name": f"Life of {email}"}, headers=admin).json()
+    fields = {"categoryId": category["id"], "name": "Cup", "price": {"units": "10"}, "stock": 9}
+    cup = http.post("/v1/products", json=fields, headers=admin).json()["id"]
+    http.post("/v1/cart/items", json={"productId": cup, "quantity": 4}, headers=mine)
+    placed = http.post("/v1/orders", json={"shippingAddress": "1 Main St"}, headers=mine).json()
+    path, one = f"/v1/orders/{placed['id']}", [{"productId": cup, "quantity": 1}]
+    assert len(placed["number"]) == 8
+
+    part = http.post(f"{path}:cancel", json={"items": one}, headers=mine)
+    assert part.json()["refunded"]["units"] == "10", part.text
+    early = http.post(f"{path}:refund", json={"items": one, "reason": "x"}, headers=admin)
+    assert (early.status_code, reason(early)) == (400, "ILLEGAL_STATE")
+    for name, who, code in (("fulfil", mine, 403), ("fulfil", login_of_other(http), 404)):
+        assert http.post(f"{path}:{name}", json={}, headers=who).status_code == code
+    shipped = http.post(f"{path}:fulfil", json={"tracking": "RM 1"}, headers=admin).json()
+    assert (shipped["state"], shipped["shipments"][0]["tracking"]) == (
+        "ORDER_STATE_FULFILLED",
+        "RM 1",
+    )
+    late = http.post(f"{path}:cancel", json={}, headers=mine)
+    assert (late.status_code, reason(late)) == (400, "ILLEGAL_STATE")
+    wrong = http.post(f"{path}:refund", json={"items": [], "reason": ""}, headers=admin)
+    assert (wrong.status_code, reason(wrong)) == (400, "INVALID_FIELD")
+    back = {"items": one, "reason": "Broken.", "restock": False}
+    returned = http.post(f"{path}:refund", json=back, headers=admin).json()
+    assert returned["refunded"]["units"] == "20"
+    assert http.get("/v1/wallets/me", headers=mine).json()["balance"]["units"] == "80"
+    assert http.get(f"/v1/products/{cup}").json()["stock"] == 6
+
+
+def login_of_other(http: httpx.Client) -> dict[str, str]:
+    email = new_email()
+    student(http, email)
+    return login(http, email)
+
+
 def test_a_disabled_account_is_out_at_once_and_back_when_it_is_enabled(
     http: httpx.Client, admin: dict[str, str]
 ) -> None:

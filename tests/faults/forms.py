@@ -27,6 +27,8 @@ PAIRS: dict[str, int] = {
     "checkout": 1000,
     "checkout-refused": 450,
     "cancel": 450,
+    "cancel-part": 50,
+    "return": 50,
     "verify": 250,
     "delete": 200,
     "delete-refused": 150,

@@ -128,6 +128,30 @@ async def _cancel(scenario: Any, wire: Any) -> Any:
     )
 
 
+async def _cancel_part(scenario: Any, wire: Any) -> Any:
+    return await order_grpc.OrderServiceStub(wire).CancelOrder(
+        order_pb.CancelOrderRequest(order_id=str(scenario.order), items=[_one(scenario)])
+    )
+
+
+async def _fulfil(scenario: Any, wire: Any) -> Any:
+    return await order_grpc.OrderServiceStub(wire).FulfilOrder(
+        order_pb.FulfilOrderRequest(order_id=str(scenario.order))
+    )
+
+
+async def _return(scenario: Any, wire: Any) -> Any:
+    return await order_grpc.OrderServiceStub(wire).RefundOrder(
+        order_pb.RefundOrderRequest(
+            order_id=str(scenario.order), items=[_one(scenario)], reason="Too small."
+        )
+    )
+
+
+def _one(scenario: Any) -> order_pb.RefundItem:
+    return order_pb.RefundItem(product_id=str(scenario.product), quantity=1)
+
+
 async def _place(scenario: Any, wire: Any) -> Any:
     return await order_grpc.OrderServiceStub(wire).PlaceOrder(order_pb.PlaceOrderRequest())
 
@@ -185,6 +209,9 @@ async def _reset(scenario: Any, wire: Any) -> Any:
 
 SENT = {
     "CancelOrder": _cancel,
+    "CancelOrder of a part": _cancel_part,
+    "FulfilOrder": _fulfil,
+    "RefundOrder": _return,
     "PlaceOrder": _place,
     "CreateProduct": _create,
     "DeleteUser": _delete,

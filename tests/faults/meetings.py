@@ -111,6 +111,122 @@ class CancelAndDeleteByAdmin(CancelAndDelete):
     other = DELETE_BY_ADMIN
 
 
+class CancelAndFulfil(_OfCustomer):
+    """A paid order that is cancelled while it is shipped."""
+
+    name = "cancel+fulfil"
+    paid = True
+    first = Request("CancelOrder", {"ILLEGAL_STATE"})
+    other = Request("FulfilOrder", {"ILLEGAL_STATE"}, by_admin=True)
+
+    def in_the_end(self, outcome: Outcome) -> Iterator[str]:
+        yield from super().in_the_end(outcome)
+        row = self.world.ground.one(
+            "SELECT state, cancelled_quantity AS gone, shipment_id IS NOT NULL AS shipped"
+            " FROM commerce.orders o JOIN commerce.order_items i ON i.order_id = o.id"
+            " WHERE o.id = %(o)s",
+            o=self.order,
+        )
+        if row.shipped and row.gone:
+            yield "what is shipped was cancelled"
+        if row.shipped != (row.state == "FULFILLED") or bool(row.gone) != (
+            row.state == "CANCELLED"
+        ):
+            yield f"the order is {row.state}, and its line says {row}"
+        if self.told("CancelOrder", outcome) == self.told("FulfilOrder", outcome) == {"ok"}:
+            yield "both requests were told ok"
+
+
+class FulfilAndCancel(CancelAndFulfil):
+    """The same, the other way round."""
+
+    name = "fulfil+cancel"
+    first, other = CancelAndFulfil.other, CancelAndFulfil.first
+
+
+class _Refunds(_OfCustomer):
+    """Refunds of an order: what its lines say is what went back."""
+
+    paid = True
+
+    def always(self) -> Iterator[str]:
+        # The order of a deleted user may be refunded; the money then goes to suspense.
+        if traces_of(self.world, self.user, self.email).wallets:
+            yield from super().always()
+
+    def in_the_end(self, outcome: Outcome) -> Iterator[str]:
+        if traces_of(self.world, self.user, self.email).wallets:
+            yield from super().in_the_end(outcome)
+        if self.look().open:
+            yield "a refund is in flight for ever"
+        row = self.world.ground.one(
+            "SELECT count(*) AS refunds, coalesce(sum(amount), 0) AS amount,"
+            " (SELECT sum((cancelled_quantity + returned_quantity) * unit_price)"
+            " FROM commerce.order_items WHERE order_id = %(o)s) AS counted,"
+            " (SELECT coalesce(sum(amount), 0) FROM profile.transfers WHERE kind = 'refund'"
+            " AND original_id = %(d)s) AS given FROM commerce.refunds WHERE order_id = %(o)s",
+            o=self.order,
+            d=self.debit,
+        )
+        if not row.amount == row.counted == row.given:
+            yield f"refunds of {row.amount}, lines of {row.counted}, and {row.given} went back"
+        oks = sum(
+            told.kind == "ok" and request.method in ("RefundOrder", "CancelOrder of a part")
+            for request, told in self.outcomes(outcome)
+        )
+        if row.refunds < oks:
+            yield f"{oks} were told ok, and there are {row.refunds} refunds"
+
+
+class ReturnAndReturn(_Refunds):
+    """Two returns of one order."""
+
+    name = "return+return"
+    shipped = True
+    first = Request("RefundOrder", {"REFUND_IN_PROGRESS"}, by_admin=True)
+    other = first
+
+
+class PartAndPart(_Refunds):
+    """Two cancellations of parts of one order."""
+
+    name = "part+part"
+    first = Request("CancelOrder of a part", {"REFUND_IN_PROGRESS"})
+    other = first
+
+
+class PartAndCancel(_Refunds):
+    """All of an order is cancelled while a part of it is."""
+
+    name = "part+cancel"
+    first = Request("CancelOrder of a part", {"REFUND_IN_PROGRESS", "INVALID_FIELD"})
+    other = Request("CancelOrder", {"REFUND_IN_PROGRESS"})
+
+
+class ReturnAndDelete(_Refunds):
+    """A return while the buyer is deleted."""
+
+    name = "return+delete"
+    shipped = True
+    first = Request("RefundOrder", {"ETAG_MISMATCH"}, by_admin=True)
+    other = DELETE
+
+
+class DeleteAndReturn(ReturnAndDelete):
+    """The same, the other way round."""
+
+    name = "delete+return"
+    first, other = ReturnAndDelete.other, ReturnAndDelete.first
+
+
+class FulfilAndDelete(_Refunds):
+    """An order that is shipped while its buyer is deleted."""
+
+    name = "fulfil+delete"
+    first = Request("FulfilOrder", {"ETAG_MISMATCH"}, by_admin=True)
+    other = DELETE
+
+
 class CheckoutAndDelete(_OfCustomer):
     """An order that is placed while its buyer is deleted."""
 
@@ -262,6 +378,14 @@ class RegisterAndSignUp(SignUpAndRegister):
 
 
 MEETINGS: tuple[type[Meeting], ...] = (
+    CancelAndFulfil,
+    FulfilAndCancel,
+    ReturnAndReturn,
+    PartAndPart,
+    PartAndCancel,
+    ReturnAndDelete,
+    DeleteAndReturn,
+    FulfilAndDelete,
     CancelAndDelete,
     DeleteAndCancel,
     CancelByAdminAndDelete,

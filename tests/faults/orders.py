@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
+from uuid import UUID
 
 from google.type.money_pb2 import Money
 from lockstep.commerce.v1 import order_service_pb2 as order_pb
@@ -24,6 +25,7 @@ class Shopping(Scenario):
     coordinator = "c"
     balance = BALANCE
     paid = False
+    shipped = False
 
     def prepare(self) -> None:
         self.user, self.product, self.order = new_id(), new_id(), new_id()
@@ -43,13 +45,19 @@ class Shopping(Scenario):
             "stock": STOCK - (QUANTITY if self.paid else 0),
             "total": TOTAL,
         }
-        for sql in (*_SHOP, *(_PAID if self.paid else _CART)):
+        order = (*_PAID, *(_SHIPPED if self.shipped else ())) if self.paid else _CART
+        for sql in (*_SHOP, *order):
             self.world.ground.rows(sql, **ids)
 
     def look(self) -> Any:
         """Return the sums that everything here is about."""
         return self.world.ground.one(
-            """WITH ordered AS (SELECT o.state, o.total, i.quantity FROM commerce.orders o
+            """WITH ordered AS (SELECT o.state, i.quantity - i.cancelled_quantity
+                    - i.restocked_quantity AS held, i.quantity - i.cancelled_quantity
+                    - i.returned_quantity AS kept, i.unit_price AS price,
+                    EXISTS (SELECT FROM commerce.refunds r
+                            WHERE r.order_id = o.id AND r.state = 'OPEN') AS open
+                FROM commerce.orders o
                 JOIN commerce.order_items i ON i.order_id = o.id WHERE i.product_id = %(p)s)
               SELECT
               (SELECT balance FROM profile.accounts WHERE id = %(w)s) AS balance,
@@ -62,10 +70,11 @@ class Shopping(Scenario):
                  AND %(w)s IN (debit_account_id, credit_account_id)) AS debited,
               (SELECT stock FROM commerce.products WHERE id = %(p)s) AS stock,
               (SELECT taken FROM commerce.products WHERE id = %(p)s) AS taken,
-              (SELECT coalesce(sum(quantity), 0) FROM ordered
-                 WHERE state IN ('PENDING', 'PAID', 'CANCELLING')) AS held,
-              (SELECT coalesce(sum(total), 0) FROM ordered WHERE state = 'PAID') AS paid,
-              (SELECT count(*) FROM ordered WHERE state IN ('PENDING', 'CANCELLING')) AS open,
+              (SELECT coalesce(sum(held), 0) FROM ordered WHERE state <> 'FAILED') AS held,
+              (SELECT coalesce(sum(kept * price), 0) FROM ordered
+                 WHERE state NOT IN ('PENDING', 'FAILED')) AS paid,
+              (SELECT count(*) FROM ordered WHERE state IN ('PENDING', 'CANCELLING') OR open)
+                 AS open,
               (SELECT coalesce(sum(quantity), 0) FROM commerce.cart_items
                  WHERE user_id = %(u)s) AS cart""",
             w=self.wallet,
@@ -90,7 +99,7 @@ class Shopping(Scenario):
             yield "an order is unfinished for ever"
         if now.paid != now.debited:
             yield f"{now.debited} were debited for orders of {now.paid}"
-        if now.paid not in (0, TOTAL):
+        if now.paid > TOTAL:
             yield "there are two orders"
 
 
@@ -138,6 +147,13 @@ _PAID = (
         " quantity, unit_price)"
         " VALUES (%(o)s, 0, %(p)s, 'Thing', %(q)s, %(price)s)"
     ),
+)
+
+
+_SHIPPED = (
+    "INSERT INTO commerce.shipments (id, order_id, tracking) VALUES (%(d)s, %(o)s, 'RM 1')",
+    "UPDATE commerce.order_items SET shipment_id = %(d)s WHERE order_id = %(o)s",
+    "UPDATE commerce.orders SET state = 'FULFILLED' WHERE id = %(o)s",
 )
 
 
@@ -222,3 +238,50 @@ class Cancellation(Shopping):
             "SELECT state FROM commerce.orders WHERE id = %(o)s", o=self.order
         ).state
         return bool(state == "CANCELLED")
+
+
+class PartialCancellation(Shopping):
+    """One of three goods is cancelled: its price back, and the order stays."""
+
+    name = "cancel-part"
+    paid = True
+
+    async def ask(self, wire: Any) -> Any:
+        return await order_grpc.OrderServiceStub(wire).CancelOrder(
+            order_pb.CancelOrderRequest(order_id=str(self.order), items=[_one(self.product)])
+        )
+
+    def in_the_end(self, outcome: Outcome) -> Iterator[str]:
+        yield from super().in_the_end(outcome)
+        now = self.look()
+        if now.paid not in (TOTAL, TOTAL - PRICE):
+            yield f"what is left costs {now.paid}"
+        if outcome.kind == "ok" and not self.happened():
+            yield "the client was told ok, and nothing went back"
+        if outcome.kind == "fail":
+            yield f"a refund failed: {outcome.reason}"
+
+    def happened(self) -> bool:
+        return bool(self.look().paid == TOTAL - PRICE)
+
+
+class Return(PartialCancellation):
+    """One of three goods comes back: its price back, and the good into the stock."""
+
+    name = "return"
+    shipped = True
+
+    def prepare(self) -> None:
+        super().prepare()
+        self.principal = UserPrincipal(id=new_id(), session_id=new_id(), role="admin")
+
+    async def ask(self, wire: Any) -> Any:
+        return await order_grpc.OrderServiceStub(wire).RefundOrder(
+            order_pb.RefundOrderRequest(
+                order_id=str(self.order), items=[_one(self.product)], reason="Too small."
+            )
+        )
+
+
+def _one(product: UUID) -> order_pb.RefundItem:
+    return order_pb.RefundItem(product_id=str(product), quantity=1)

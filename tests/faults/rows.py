@@ -133,6 +133,13 @@ ROWS: dict[str, tuple[str, str]] = {
     "C38": ("deletion during checkout", r"delete-refused "),
     "C39": ("many checkouts of one product or wallet", ""),
     "C40": ("barriers are cleaned up too early", r":age"),
+    "C41": ("a part or a return: crash after T1", r"(cancel-part|return) c1\.T1\.\S*acked:crash"),
+    "C42": ("its refund is made, and the reply is lost", r"(part|return) c1\.Refund\S*reply:lose"),
+    "C43": ("its refund comes twice", r"(part|return) c1\.RefundWallet\.request:(twice|again)"),
+    "C44": ("its T2: the answer to COMMIT is lost", r"(part|return) c1\.T2\.commit\.sent:lost"),
+    "C45": ("its refund cannot be made for long", r"(part|return) c1\.RefundWallet\.request:down"),
+    "C46": ("an order is cancelled while it is shipped", ""),
+    "C47": ("two refunds of one order", ""),
 }
 
 # The outcome that a row requires of a schedule with one fault, once all is at rest. For a row
@@ -140,7 +147,7 @@ ROWS: dict[str, tuple[str, str]] = {
 # participant refuses is undone in every row.
 DONE, UNDONE = "done", "undone"
 _DONE = """R5 R8 R9 R10 R11 R13 R15 R16 R17 R20 R21 R22 R25 R27 R29 R30 R31 R56 R57
-  C1 C3 C9 C12 C14 C15 C18 C19 C21 C24 C25 C31"""
+  C1 C3 C9 C12 C14 C15 C18 C19 C21 C24 C25 C31 C41 C42 C43 C44 C45"""
 _UNDONE = "R2 R14 R23 R24 R33 R34 R35 R40 R41 R42 R43 R45 R46 C11 C27 C30"
 REQUIRED = dict.fromkeys(_DONE.split(), DONE) | dict.fromkeys(_UNDONE.split(), UNDONE)
 REFUSED = re.compile(r"^\S+-refused ")

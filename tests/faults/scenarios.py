@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from tests.faults.accounts import Deletion, Disabling, Enabling, RefusedDeletion, Verification
 from tests.faults.meetings import MEETINGS
-from tests.faults.orders import Cancellation, Checkout, RefusedCheckout
+from tests.faults.orders import (
+    Cancellation,
+    Checkout,
+    PartialCancellation,
+    RefusedCheckout,
+    Return,
+)
 from tests.faults.registrations import RefusedRegistration, Registration, SignUp
 from tests.faults.scenario import Scenario
 
@@ -14,6 +20,8 @@ _ALL: tuple[type[Scenario], ...] = (
     Checkout,
     RefusedCheckout,
     Cancellation,
+    PartialCancellation,
+    Return,
     Verification,
     Deletion,
     RefusedDeletion,

@@ -25,6 +25,7 @@ from lockstep.commerce.v1 import order_service_pb2 as order_pb
 from lockstep.commerce.v1 import order_service_pb2_grpc as order_grpc
 from lockstep_clients import LockstepError, bearer, connect
 
+import services.commerce
 from services.auth.settings import AuthSettings
 from services.cli.postgres import EmbeddedPostgres
 from services.cli.reconciler import compare
@@ -36,6 +37,7 @@ from tests.faulty import Process, started
 from tests.ports import free_port
 
 PASSWORD = "Secure-Horse-42"
+INVARIANTS = Path(services.commerce.__file__).parent / "sql/check_invariants.sql"
 SETTINGS: dict[str, type[CommonSettings]] = {
     "auth": AuthSettings,
     "profile": ProfileSettings,
@@ -110,6 +112,7 @@ class Soak:
     living: dict[tuple[str, int], Process] = field(default_factory=dict)
     stacks: dict[tuple[str, int], contextlib.AsyncExitStack] = field(default_factory=dict)
     product: UUID = field(default_factory=new_id)
+    staff: Any = ()
     # Nothing is measured while PostgreSQL restarts.
     postgres: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -150,6 +153,32 @@ class Soak:
         self.living.pop((service, number))
         await self.stacks.pop((service, number)).aclose()
         await self.start(service, number)
+
+    async def employ(self) -> None:
+        """Let an administrator log in, who ships and takes back."""
+        async with connect(f"127.0.0.1:{self.ports['auth'][SPARED]}") as channel:
+            auth = auth_grpc.AuthServiceStub(channel)
+            staff = auth_pb.RegisterRequest(
+                email="staff@example.com",
+                password=PASSWORD,
+                full_name="Grace Hopper",
+                course="Compilers",
+            )
+            user = (await auth.Register(staff, wait_for_ready=True)).user
+            self.sql(
+                "auth",
+                "INSERT INTO roles (id, name) VALUES (gen_random_uuid(), 'admin')"
+                " ON CONFLICT DO NOTHING",
+            )
+            self.sql(
+                "auth",
+                "UPDATE users SET role_id = (SELECT id FROM roles WHERE name = 'admin')"
+                " WHERE id = %(u)s",
+                u=user.id,
+            )
+            self.history.registered.add(user.id)
+            login = auth_pb.LoginRequest(email=staff.email, password=PASSWORD)
+            self.staff = bearer((await auth.Login(login)).token)
 
     def prepare(self) -> None:
         """Put something up for sale."""
@@ -235,13 +264,27 @@ class Soak:
         ended, order = await self.tell("order", lambda: orders.PlaceOrder(place, metadata=keyed))
         if ended != "ok":
             return
-        if self.dice.random() < 0.4:
+        if self.dice.random() < 0.5:
+            await self._refund(orders, proof, order.id)
+        elif self.dice.random() < 0.5:
             cancel = order_pb.CancelOrderRequest(order_id=order.id)
             ended, _ = await self.tell("cancel", lambda: orders.CancelOrder(cancel, metadata=proof))
             if ended == "ok":
                 self.history.cancelled.add(order.id)
         else:
             self.history.paid.add(order.id)
+
+    async def _refund(self, orders: Any, proof: Any, order_id: str) -> None:
+        """Cancel one of two goods, or ship them and take one back."""
+        one = [order_pb.RefundItem(product_id=str(self.product), quantity=1)]
+        if self.dice.random() < 0.5:
+            part = order_pb.CancelOrderRequest(order_id=order_id, items=one)
+            await self.tell("part", lambda: orders.CancelOrder(part, metadata=proof))
+            return
+        ship = order_pb.FulfilOrderRequest(order_id=order_id)
+        await self.tell("ship", lambda: orders.FulfilOrder(ship, metadata=self.staff))
+        back = order_pb.RefundOrderRequest(order_id=order_id, items=one, reason="Too small.")
+        await self.tell("return", lambda: orders.RefundOrder(back, metadata=self.staff))
 
     # --- who hurts them
 
@@ -308,10 +351,11 @@ class Soak:
         }
         assert {orders[order_id] for order_id in history.paid} <= {"PAID"}
         assert {orders[order_id] for order_id in history.cancelled} <= {"CANCELLED"}
-        assert set(orders.values()) <= {"PAID", "FAILED", "CANCELLED"}
+        assert set(orders.values()) <= {"PAID", "FAILED", "CANCELLED", "FULFILLED"}
         ((stock, taken),) = self.sql("commerce", "SELECT stock, taken FROM products")
         assert stock + taken == STOCK
-        assert taken == 2 * list(orders.values()).count("PAID")
+        problems = self.sql("commerce", INVARIANTS.read_text())
+        assert problems == [], problems
 
     async def sizes(self) -> dict[str, Size]:
         """Measure the replica of each service that nobody kills."""
@@ -361,6 +405,7 @@ async def soaking(
     names = [(name, number) for name in SETTINGS for number in range(REPLICAS)]
     try:
         await asyncio.gather(*(soak.start(*name) for name in names))
+        await soak.employ()
         yield soak
     finally:
         for stack in soak.stacks.values():

@@ -15,6 +15,15 @@ def test_no_schedule_breaks_a_promise_of_a_cancellation_of_an_order(
     keep_promises(world, "cancel", part)
 
 
+@pytest.mark.parametrize(
+    ("name", "part"), [(name, part) for name in ("cancel-part", "return") for part in parts(name)]
+)
+def test_no_schedule_breaks_a_promise_of_a_refund_of_a_part(
+    world: World, name: str, part: int
+) -> None:
+    keep_promises(world, name, part)
+
+
 @pytest.mark.parametrize("part", parts("verify"))
 def test_no_schedule_breaks_a_promise_of_a_confirmation_of_an_address(
     world: World, part: int

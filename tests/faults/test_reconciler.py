@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import psycopg
 import pytest
@@ -61,18 +62,45 @@ class Lost:
             user_id,
         )
 
-    def order(self, state: str, debit_id: object, *, minutes: int = 0) -> None:
-        refund_id = new_id() if state in ("CANCELLING", "CANCELLED") else None
+    def order(self, state: str, debit_id: object, *, minutes: int = 0) -> UUID:
+        order_id = new_id()
         self.sql(
             "commerce",
-            "INSERT INTO orders (id, user_id, state, total, debit_id, refund_id, update_time)"
-            " VALUES (gen_random_uuid(), gen_random_uuid(), %s, 60, %s, %s,"
-            " now() - %s * interval '1 minute')",
-            state,
+            "INSERT INTO orders (id, user_id, state, total, debit_id, update_time)"
+            " VALUES (%s, gen_random_uuid(), %s, 60, %s, now() - %s * interval '1 minute')",
+            order_id,
+            "PENDING" if state == "PENDING" else "PAID",
             debit_id,
-            refund_id,
             minutes,
         )
+        if state in ("CANCELLING", "CANCELLED"):
+            refund_id = self.refund(order_id, 60, is_open=state == "CANCELLING", minutes=minutes)
+            self.sql(
+                "commerce",
+                "UPDATE orders SET state = %s, refund_id = %s WHERE id = %s",
+                state,
+                refund_id,
+                order_id,
+            )
+        return order_id
+
+    def refund(
+        self, order_id: UUID, amount: int, *, is_open: bool = False, minutes: int = 0
+    ) -> UUID:
+        """Let an order have a refund of which the wallet knows nothing."""
+        refund_id = new_id()
+        self.sql(
+            "commerce",
+            "INSERT INTO refunds (id, order_id, kind, state, amount, is_restocked, reason,"
+            " create_time) VALUES (%s, %s, 'CANCEL', %s, %s, true, '',"
+            " now() - %s * interval '1 minute')",
+            refund_id,
+            order_id,
+            "OPEN" if is_open else "DONE",
+            amount,
+            minutes,
+        )
+        return refund_id
 
     def kinds(self) -> list[Kind]:
         return [finding.kind for finding in compare(self.urls)]
@@ -167,6 +195,27 @@ async def test_orders_and_debits_that_disagree_are_only_told(lost: Lost) -> None
     lost.order("CANCELLED", debit_id)
     lost.order("PAID", new_id())
     assert sorted(lost.kinds()) == sorted([Kind.UNREFUNDED_ORDER, Kind.UNPAID_ORDER])
+    assert await lost.mend() == []
+
+
+async def test_what_went_back_is_what_was_refunded(lost: Lost) -> None:
+    debit_id = new_id()
+    lost.debit(await lost.register(), debit_id)
+    order_id = lost.order("PAID", debit_id)
+    assert compare(lost.urls) == []
+    lost.refund(order_id, 20, is_open=True)  # on its way
+    assert compare(lost.urls) == []
+    lost.sql("commerce", "UPDATE refunds SET state = 'DONE'")
+    assert lost.kinds() == [Kind.UNREFUNDED_ORDER]
+    lost.sql(
+        "profile",
+        "INSERT INTO transfers (id, kind, state, debit_account_id, credit_account_id, amount,"
+        " reference, fingerprint, original_id) SELECT gen_random_uuid(), 'refund', 'posted',"
+        " credit_account_id, debit_account_id, 30, '', 'f', id FROM transfers WHERE id = %s",
+        debit_id,
+    )
+    lost.sql("profile", "UPDATE accounts SET balance = balance + 30 WHERE kind = 'wallet'")
+    assert lost.kinds() == [Kind.OVERPAID_REFUND]
     assert await lost.mend() == []
 
 

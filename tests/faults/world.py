@@ -69,7 +69,7 @@ CALLED = {
     ],
     "WalletService": ["DebitWallet", "VoidTransfer", "RefundWallet", "TopUpWallet"],
     "CatalogService": ["CreateProduct", "UpdateProduct"],
-    "OrderService": ["PlaceOrder", "CancelOrder", "ForgetUser"],
+    "OrderService": ["PlaceOrder", "CancelOrder", "FulfilOrder", "RefundOrder", "ForgetUser"],
 }
 PASSWORD_HASH = "$2b$04$the-hash-that-must-not-leave-its-row"
 SERVICES = {"a": "auth", "p": "profile", "c": "commerce"}

@@ -9,6 +9,7 @@ const ORDERS = {
   ORDER_STATE_FAILED: ["Not paid", "problem"],
   ORDER_STATE_CANCELLING: ["Being refunded", "info"],
   ORDER_STATE_CANCELLED: ["Refunded", "plain"],
+  ORDER_STATE_FULFILLED: ["Shipped", "ok"],
 };
 
 /** @type {Record<string, string>} */

@@ -44,6 +44,13 @@ SAGAS = tables.SAGAS.to_metadata(METADATA)
 SAGA_BARRIERS = tables.SAGA_BARRIERS.to_metadata(METADATA)
 IDEMPOTENCY = tables.IDEMPOTENCY.to_metadata(METADATA)
 LEAST_CODE = tables.LEAST_CODE.to_metadata(METADATA)
+# The buyer whom a stored reply is about: a seller's request has a scope of its own.
+REPLY_USER_ID = literal_column("reply ->> 'user_id'", Text)
+Index(
+    "ix_idempotency_reply_user_id",
+    IDEMPOTENCY.c.reply["user_id"].astext,
+    postgresql_where=REPLY_USER_ID.is_not(None),
+)
 LEDGER = ledger.LEDGER.to_metadata(METADATA)
 
 CATEGORIES = Table(
@@ -138,10 +145,22 @@ CART_ITEMS = Table(
     CheckConstraint(f"quantity BETWEEN 1 AND {QUANTITY_MAX}", name="quantity"),
 )
 
-# `debit_id` is the id of the wallet's transfer and of the checkout saga; `refund_id` is
-# the same for the cancellation. `user_id` is absent once the user was forgotten.
 IS_FAILED = literal_column("state = 'FAILED'", Boolean)
+IS_OPEN = literal_column("state = 'OPEN'", Boolean)
 
+# What people call an order on the phone: eight characters of Crockford's base32, from the
+# random bytes of a UUID.
+ORDER_NUMBER = """
+CREATE FUNCTION order_number() RETURNS text LANGUAGE sql VOLATILE AS $$
+  SELECT string_agg(
+           substr('0123456789ABCDEFGHJKMNPQRSTVWXYZ', 1 + (get_byte(random, place) & 31), 1), '')
+    FROM uuid_send(gen_random_uuid()) AS random, unnest('{0,1,2,3,4,5,10,11}'::int[]) AS place
+$$
+"""
+event.listen(METADATA, "before_create", DDL(ORDER_NUMBER))  # type: ignore[no-untyped-call]
+
+# `debit_id` is the id of the wallet's transfer and of the checkout saga; `refund_id` names the
+# refund that has left nothing of the order. `user_id` is absent once the user was forgotten.
 ORDERS = Table(
     "orders",
     METADATA,
@@ -151,11 +170,14 @@ ORDERS = Table(
     Column("total", BigInteger, nullable=False),
     Column("failure_reason", Text),
     Column("debit_id", Uuid, nullable=False),
-    Column("refund_id", Uuid),
+    Column("refund_id", Uuid, ForeignKey("refunds.id", use_alter=True)),
     timestamp("create_time", default=True),
     timestamp("update_time", default=True),
+    Column("number", Text, nullable=False, server_default=text("order_number()")),
+    Column("shipping_address", Text, nullable=False, server_default=""),
     CheckConstraint(
-        "state IN ('PENDING', 'PAID', 'FAILED', 'CANCELLING', 'CANCELLED')", name="state"
+        "state IN ('PENDING', 'PAID', 'FAILED', 'CANCELLING', 'CANCELLED', 'FULFILLED')",
+        name="state",
     ),
     CheckConstraint(f"total BETWEEN 0 AND {TOTAL_MAX}", name="total"),
     CheckConstraint("(state = 'FAILED') = (failure_reason IS NOT NULL)", name="failure_reason"),
@@ -163,11 +185,24 @@ ORDERS = Table(
         "(state IN ('CANCELLING', 'CANCELLED')) = (refund_id IS NOT NULL)", name="refund_id"
     ),
     Index("uq_orders_debit_id", "debit_id", unique=True),
+    Index("uq_orders_number", "number", unique=True),
     Index("uq_orders_pending", "user_id", unique=True, postgresql_where=text("state = 'PENDING'")),
     Index("ix_orders_user_id", "user_id", "create_time", "id"),
     Index("ix_orders_failed", "update_time", postgresql_where=IS_FAILED),
 )
 
+SHIPMENTS = Table(
+    "shipments",
+    METADATA,
+    Column("id", Uuid, primary_key=True),
+    Column("order_id", Uuid, ForeignKey(ORDERS.c.id, ondelete="CASCADE"), nullable=False),
+    Column("tracking", Text, nullable=False),
+    timestamp("create_time", default=True),
+    Index("ix_shipments_order_id", "order_id", "create_time", "id"),
+)
+
+# `seller_id` is who sold it; absent for first-party products, and once the seller was
+# forgotten. What is cancelled or came back counts as soon as its refund has begun.
 ORDER_ITEMS = Table(
     "order_items",
     METADATA,
@@ -177,8 +212,54 @@ ORDER_ITEMS = Table(
     Column("name", Text, nullable=False),
     Column("quantity", Integer, nullable=False),
     Column("unit_price", BigInteger, nullable=False),
+    Column("seller_id", Uuid),
+    Column("shipment_id", Uuid, ForeignKey(SHIPMENTS.c.id)),
+    Column("cancelled_quantity", Integer, nullable=False, server_default="0"),
+    Column("returned_quantity", Integer, nullable=False, server_default="0"),
+    Column("restocked_quantity", Integer, nullable=False, server_default="0"),
     CheckConstraint(f"quantity BETWEEN 1 AND {QUANTITY_MAX}", name="quantity"),
     CheckConstraint(f"unit_price BETWEEN 0 AND {MINOR_UNITS_MAX}", name="unit_price"),
+    CheckConstraint(
+        "cancelled_quantity >= 0 AND returned_quantity >= 0"
+        " AND cancelled_quantity + returned_quantity <= quantity",
+        name="refunded",
+    ),
+    CheckConstraint("restocked_quantity BETWEEN 0 AND returned_quantity", name="restocked"),
+    CheckConstraint("shipment_id IS NOT NULL OR returned_quantity = 0", name="returned"),
+    Index(
+        "ix_order_items_seller",
+        "seller_id",
+        "order_id",
+        postgresql_where=text("seller_id IS NOT NULL"),
+    ),
+)
+
+# A refund has the id of its saga and of its transfer.
+REFUNDS = Table(
+    "refunds",
+    METADATA,
+    Column("id", Uuid, primary_key=True),
+    Column("order_id", Uuid, ForeignKey(ORDERS.c.id, ondelete="CASCADE"), nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("amount", BigInteger, nullable=False),
+    Column("is_restocked", Boolean, nullable=False),
+    Column("reason", Text, nullable=False),
+    timestamp("create_time", default=True),
+    CheckConstraint("kind IN ('CANCEL', 'RETURN')", name="kind"),
+    CheckConstraint("state IN ('OPEN', 'DONE')", name="state"),
+    CheckConstraint(f"amount BETWEEN 0 AND {TOTAL_MAX}", name="amount"),
+    Index("ix_refunds_order_id", "order_id", "create_time", "id"),
+    Index("uq_refunds_open", "order_id", unique=True, postgresql_where=IS_OPEN),
+)
+
+REFUND_ITEMS = Table(
+    "refund_items",
+    METADATA,
+    Column("refund_id", Uuid, ForeignKey(REFUNDS.c.id, ondelete="CASCADE"), primary_key=True),
+    Column("product_id", Uuid, ForeignKey(PRODUCTS.c.id), primary_key=True),
+    Column("quantity", Integer, nullable=False),
+    CheckConstraint(f"quantity BETWEEN 1 AND {QUANTITY_MAX}", name="quantity"),
 )
 
 # What was ordered, and for how much, is the receipt, and decides what a refund gives back.

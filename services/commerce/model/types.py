@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import zlib
-from dataclasses import dataclass, fields
+from collections.abc import Collection
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
@@ -19,6 +20,21 @@ class OrderState(StrEnum):
     FAILED = "FAILED"
     CANCELLING = "CANCELLING"
     CANCELLED = "CANCELLED"
+    FULFILLED = "FULFILLED"
+
+
+class RefundKind(StrEnum):
+    """Why money goes back."""
+
+    CANCEL = "CANCEL"
+    RETURN = "RETURN"
+
+
+class RefundState(StrEnum):
+    """How far a refund is."""
+
+    OPEN = "OPEN"
+    DONE = "DONE"
 
 
 class CartProblem(StrEnum):
@@ -193,17 +209,66 @@ class Cart:
 @with_config(ConfigDict(extra="forbid"))
 @dataclass(frozen=True, slots=True)
 class OrderItem:
-    """A line of an order: a snapshot that never changes. Sagas keep it as JSON."""
+    """A line of an order: a snapshot, and what has become of it. Sagas keep it as JSON."""
 
     product_id: UUID
     name: str
     quantity: int
     unit_price: int
+    cancelled_quantity: int = 0
+    is_fulfilled: bool = False
+    returned_quantity: int = 0
 
     @property
     def total(self) -> int:
         """The price of the line, in minor units."""
         return self.quantity * self.unit_price
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether nothing of the line is left to ship."""
+        return self.is_fulfilled or self.cancelled_quantity == self.quantity
+
+
+@with_config(ConfigDict(extra="forbid"))
+@dataclass(frozen=True, slots=True)
+class Shipment:
+    """Products of an order that were shipped together. Sagas keep it as JSON."""
+
+    id: UUID
+    product_ids: list[UUID]
+    tracking: str
+    create_time: datetime
+
+
+@with_config(ConfigDict(extra="forbid"))
+@dataclass(frozen=True, slots=True)
+class RefundItem:
+    """A quantity of a product in an order. Sagas keep it as JSON."""
+
+    product_id: UUID
+    quantity: int
+
+
+@with_config(ConfigDict(extra="forbid"))
+@dataclass(frozen=True, slots=True)
+class Refund:
+    """Money of an order that goes back, and for which products. Sagas keep it as JSON.
+
+    Attributes:
+        id: Also that of the saga, and of the transfer.
+        amount: In minor units.
+        is_restocked: Whether the products can be sold again.
+    """
+
+    id: UUID
+    kind: RefundKind
+    state: RefundState
+    items: list[RefundItem]
+    amount: int
+    is_restocked: bool
+    reason: str
+    create_time: datetime
 
 
 @with_config(ConfigDict(extra="forbid"))
@@ -216,7 +281,8 @@ class Order:
         user_id: None once the user was forgotten.
         total: In minor units.
         debit_id: The transfer that pays it, and the id of the checkout saga.
-        refund_id: The transfer that refunds it, and the id of the cancellation saga.
+        refund_id: The refund that has left nothing of it.
+        number: What people call it; empty when the order was only validated.
     """
 
     id: UUID | None
@@ -228,3 +294,40 @@ class Order:
     failure_reason: str | None
     debit_id: UUID | None
     refund_id: UUID | None
+    # Results of 0.1 are stored without these.
+    number: str = ""
+    shipping_address: str = ""
+    shipments: tuple[Shipment, ...] = ()
+    refunds: tuple[Refund, ...] = ()
+
+    @property
+    def refunded(self) -> int:
+        """The money that went back, in minor units."""
+        return sum(each.amount for each in self.refunds if each.state is RefundState.DONE)
+
+    def of_products(self, own: Collection[UUID]) -> Order:
+        """Return the part of the order that a seller of these products sees."""
+        items = [each for each in self.items if each.product_id in own]
+        prices = {each.product_id: each.unit_price for each in items}
+        shipments = [
+            replace(each, product_ids=[one for one in each.product_ids if one in own])
+            for each in self.shipments
+        ]
+        refunds = [
+            replace(each, items=[one for one in each.items if one.product_id in own])
+            for each in self.refunds
+        ]
+        address = "" if all(each.is_settled for each in items) else self.shipping_address
+        return replace(
+            self,
+            user_id=None,
+            items=items,
+            total=sum(each.total for each in items),
+            shipping_address=address,
+            shipments=tuple(each for each in shipments if each.product_ids),
+            refunds=tuple(
+                replace(each, amount=sum(prices[i.product_id] * i.quantity for i in each.items))
+                for each in refunds
+                if each.items
+            ),
+        )

@@ -7,8 +7,14 @@ from uuid import UUID
 
 import pydantic
 
+from services.commerce.domain import refunds
+from services.commerce.domain.refunds import WantedRefund
+from services.commerce.domain.standing import OrderStanding
 from services.commerce.model import Order
-from services.kernel.sagas.model import STORED, SagaKind
+from services.commerce.store import fulfilment
+from services.kernel.db.database import Transaction
+from services.kernel.errors import EtagMismatch
+from services.kernel.sagas.model import STORED, NewSaga, SagaKind
 
 
 @pydantic.dataclasses.dataclass(frozen=True, slots=True, config=STORED)
@@ -18,5 +24,29 @@ class OrderPayload:
     order_id: UUID
 
 
-CHECKOUT: Final = SagaKind("checkout", OrderPayload, Order, version=1)
-CANCELLATION: Final = SagaKind("cancellation", OrderPayload, Order, version=1)
+# Version 1, of 0.1, knew no partial refunds: its orders have fewer fields.
+CHECKOUT: Final = SagaKind("checkout", OrderPayload, Order, version=2, since=1)
+CANCELLATION: Final = SagaKind("cancellation", OrderPayload, Order, version=2, since=1)
+RETURN: Final = SagaKind("return", OrderPayload, Order, version=1)
+
+
+def new_refund(
+    kind: SagaKind[OrderPayload, Order],
+    standing: OrderStanding,
+    order_id: UUID,
+    wanted: WantedRefund,
+) -> NewSaga[OrderPayload, Order]:
+    """Return a saga that begins with the refund of an order of the locked buyer."""
+
+    async def begin(tx: Transaction, saga_id: UUID) -> None:
+        order = await fulfilment.lock(tx, order_id)
+        if order.user_id != standing.buyer_id:
+            raise EtagMismatch  # the buyer was forgotten: the order is not the buyer's any more
+        await refunds.begin(tx, order, wanted, refund_id=saga_id)
+
+    return kind.new(
+        OrderPayload(order_id=order_id),
+        user_id=standing.buyer_id,
+        lock=standing.lock,
+        initial_change=begin,
+    )

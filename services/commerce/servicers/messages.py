@@ -21,6 +21,8 @@ from services.commerce.model import (
     OrderItem,
     Product,
     ProductFields,
+    Refund,
+    Shipment,
 )
 from services.commerce.usecases.list_products import ProductPage
 from services.common.vocabulary import DESCRIPTION_MAX
@@ -154,6 +156,25 @@ class Messages:
             total=to_wire(order.total, self.currency),
             create_time=timestamp(order.create_time),
             failure_reason=order.failure_reason,
+            number=order.number,
+            shipping_address=order.shipping_address,
+            shipments=[_shipment(each) for each in order.shipments],
+            refunds=[self._refund(each) for each in order.refunds],
+            refunded=to_wire(order.refunded, self.currency),
+        )
+
+    def _refund(self, refund: Refund) -> order_pb.Refund:
+        return order_pb.Refund(
+            id=str(refund.id),
+            kind=order_pb.RefundKind.Value(f"REFUND_KIND_{refund.kind}"),
+            items=[
+                order_pb.RefundItem(product_id=str(each.product_id), quantity=each.quantity)
+                for each in refund.items
+            ],
+            amount=to_wire(refund.amount, self.currency),
+            state=order_pb.RefundState.Value(f"REFUND_STATE_{refund.state}"),
+            reason=refund.reason,
+            create_time=timestamp(refund.create_time),
         )
 
     def _item(self, item: OrderItem) -> order_pb.OrderItem:
@@ -163,6 +184,9 @@ class Messages:
             quantity=item.quantity,
             unit_price=to_wire(item.unit_price, self.currency),
             line_total=to_wire(item.total, self.currency),
+            cancelled_quantity=item.cancelled_quantity,
+            fulfilled=item.is_fulfilled,
+            returned_quantity=item.returned_quantity,
         )
 
 
@@ -172,6 +196,15 @@ def _changing(v: Violations, request: catalog_pb.UpdateProductRequest) -> list[s
         return v.mask(request.update_mask.paths, PRODUCT_FIELDS, identity="id", values={"price"})
     given = {field.name for field, _ in request.product.ListFields()}
     return [name for name in PRODUCT_FIELDS if name in given]
+
+
+def _shipment(shipment: Shipment) -> order_pb.Shipment:
+    return order_pb.Shipment(
+        id=str(shipment.id),
+        product_ids=map(str, shipment.product_ids),
+        tracking=shipment.tracking,
+        create_time=timestamp(shipment.create_time),
+    )
 
 
 def category_message(category: Category) -> catalog_pb.Category:

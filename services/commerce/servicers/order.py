@@ -6,17 +6,24 @@ from dataclasses import dataclass
 
 from lockstep.commerce.v1 import order_service_pb2 as order_pb
 
+from services.commerce.servicers.catalog import REASON_MAX
 from services.commerce.servicers.messages import Messages
+from services.commerce.servicers.refund_items import read_refund_items, tell_repeats
 from services.commerce.usecases.cancel_order import CancelOrder
 from services.commerce.usecases.forget_user import ForgetUser
+from services.commerce.usecases.fulfil_order import FulfilOrder
 from services.commerce.usecases.get_order import GetOrder
 from services.commerce.usecases.list_orders import ListOrders
 from services.commerce.usecases.place_order import PlaceOrder
+from services.commerce.usecases.refund_order import RefundOrder
+from services.common.vocabulary import ADDRESS_MAX
 from services.kernel.paging import page_size
 from services.kernel.rpc.call import Call
 from services.kernel.rpc.timestamps import read_moment
 from services.kernel.sagas.idempotency import RequestKeys
 from services.kernel.validation import Violations
+
+TRACKING_MAX = 200
 
 ORDER = order_pb.DESCRIPTOR.services_by_name["OrderService"]
 
@@ -31,6 +38,8 @@ class OrderServicer:
     get_order: GetOrder
     list_orders: ListOrders
     cancel_order: CancelOrder
+    fulfil_order: FulfilOrder
+    refund_order: RefundOrder
     forget_user: ForgetUser
 
     async def PlaceOrder(self, request: order_pb.PlaceOrderRequest, call: Call) -> order_pb.Order:
@@ -39,11 +48,18 @@ class OrderServicer:
         with Violations() as v:
             if request.HasField("expected_total"):
                 expected = self.messages.amount(v, request.expected_total, "expected_total")
+            given = request.shipping_address
+            address = v.text(given, "shipping_address", max_length=ADDRESS_MAX, multiline=True)
         if request.validate_only:
-            order = await self.place_order.validate(user_id=call.user.id, expected_total=expected)
+            order = await self.place_order.validate(
+                user_id=call.user.id, expected_total=expected, shipping_address=address or ""
+            )
         else:
             order = await self.place_order(
-                user_id=call.user.id, expected_total=expected, key=self.request_keys.of(call)
+                user_id=call.user.id,
+                expected_total=expected,
+                shipping_address=address or "",
+                key=self.request_keys.of(call),
             )
         return self.messages.order(order)
 
@@ -72,7 +88,45 @@ class OrderServicer:
         key = self.request_keys.of(call)
         with Violations() as v:
             order_id = v.uuid(request.order_id, "order_id")
-        order = await self.cancel_order(caller=call.caller, order_id=order_id, key=key)
+            items = read_refund_items(v, request.items)
+        order = await self.cancel_order(caller=call.caller, order_id=order_id, items=items, key=key)
+        return self.messages.order(order)
+
+    async def FulfilOrder(self, request: order_pb.FulfilOrderRequest, call: Call) -> order_pb.Order:
+        """Mark products of an order as shipped."""
+        with Violations() as v:
+            order_id = v.uuid(request.order_id, "order_id")
+            product_ids = [
+                v.uuid(each, f"product_ids[{place}]")
+                for place, each in enumerate(request.product_ids)
+            ]
+            tell_repeats(v, product_ids, "product_ids[{}]")
+            tracking = v.text(request.tracking, "tracking", max_length=TRACKING_MAX)
+        order = await self.fulfil_order(
+            caller=call.caller,
+            order_id=order_id,
+            product_ids=product_ids,
+            tracking=tracking or "",
+            key=self.request_keys.of(call),
+        )
+        return self.messages.order(order)
+
+    async def RefundOrder(self, request: order_pb.RefundOrderRequest, call: Call) -> order_pb.Order:
+        """Refund products that came back."""
+        with Violations() as v:
+            order_id = v.uuid(request.order_id, "order_id")
+            items = read_refund_items(v, request.items)
+            if not items:
+                v.add("items", "is required")
+            reason = v.text(request.reason, "reason", max_length=REASON_MAX, required=True)
+        order = await self.refund_order(
+            caller=call.caller,
+            order_id=order_id,
+            items=items,
+            reason=reason,
+            is_restocked=request.restock if request.HasField("restock") else True,
+            key=self.request_keys.of(call),
+        )
         return self.messages.order(order)
 
     async def ForgetUser(

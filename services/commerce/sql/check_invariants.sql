@@ -1,21 +1,37 @@
 -- Lists everything in Commerce that does not agree: no row is good news.
 -- It locks nothing and sees one moment. Run it with: lockstep psql commerce < this file
 WITH held AS (
-      SELECT items.product_id, sum(items.quantity) AS quantity
+      SELECT items.product_id,
+             sum(items.quantity - items.cancelled_quantity - items.restocked_quantity) AS quantity
         FROM order_items AS items
         JOIN orders ON orders.id = items.order_id
-       WHERE orders.state IN ('PENDING', 'PAID', 'CANCELLING')
+       WHERE orders.state <> 'FAILED'
        GROUP BY items.product_id
      ),
      lines AS (
-      SELECT order_id, sum(quantity * unit_price) AS total FROM order_items GROUP BY order_id
+      SELECT order_id,
+             sum(quantity * unit_price) AS total,
+             bool_and(cancelled_quantity = quantity) AS is_gone,
+             bool_and(shipment_id IS NOT NULL OR cancelled_quantity = quantity) AS is_settled
+        FROM order_items GROUP BY order_id
+     ),
+     -- What a line says of refunds, and what the refunds say of it.
+     refunded AS (
+      SELECT refunds.order_id, given.product_id,
+             coalesce(sum(given.quantity) FILTER (WHERE kind = 'CANCEL'), 0) AS cancelled,
+             coalesce(sum(given.quantity) FILTER (WHERE kind = 'RETURN'), 0) AS returned,
+             coalesce(sum(given.quantity) FILTER (
+               WHERE kind = 'RETURN' AND state = 'DONE' AND is_restocked), 0) AS restocked
+        FROM refunds JOIN refund_items AS given ON given.refund_id = refunds.id
+       GROUP BY refunds.order_id, given.product_id
      ),
      -- What the saga of an order must look like; finished ones may have been cleaned up.
      expected (order_state, saga_states) AS (
       VALUES ('PENDING', ARRAY['RUNNING', 'COMPENSATING']),
              ('PAID', ARRAY['DONE']),
+             ('FULFILLED', ARRAY['DONE']),
              ('FAILED', ARRAY['ABORTED']),
-             ('CANCELLING', ARRAY['RUNNING']),
+             ('CANCELLING', ARRAY['DONE']),
              ('CANCELLED', ARRAY['DONE'])
      )
 SELECT 'goods held by orders differ from products.taken' AS problem,
@@ -28,18 +44,59 @@ SELECT 'the total is not the sum of the lines', orders.id, format('%s, %s', orde
   FROM orders LEFT JOIN lines ON lines.order_id = orders.id
  WHERE orders.total IS DISTINCT FROM lines.total
 UNION ALL
+SELECT 'the state does not follow from the lines', orders.id, orders.state
+  FROM orders JOIN lines ON lines.order_id = orders.id
+ WHERE orders.state NOT IN ('PENDING', 'FAILED')
+   AND orders.state IS DISTINCT FROM CASE
+         WHEN is_gone AND EXISTS (SELECT 1 FROM refunds
+                                   WHERE refunds.order_id = orders.id AND refunds.state = 'OPEN')
+           THEN 'CANCELLING'
+         WHEN is_gone THEN 'CANCELLED'
+         WHEN is_settled THEN 'FULFILLED'
+         ELSE 'PAID'
+       END
+UNION ALL
+SELECT 'a line does not agree with the refunds', items.order_id,
+       format('%s: %s cancelled, %s back, %s restocked', items.product_id,
+              cancelled_quantity, returned_quantity, restocked_quantity)
+  FROM order_items AS items
+  LEFT JOIN refunded USING (order_id, product_id)
+ WHERE (cancelled_quantity, returned_quantity, restocked_quantity)
+       IS DISTINCT FROM (coalesce(cancelled, 0), coalesce(returned, 0), coalesce(restocked, 0))
+UNION ALL
+SELECT 'a refund is not what its products cost', refunds.id, refunds.amount::text
+  FROM refunds
+ WHERE amount IS DISTINCT FROM (
+         SELECT sum(given.quantity * items.unit_price)
+           FROM refund_items AS given
+           JOIN order_items AS items
+             ON items.order_id = refunds.order_id AND items.product_id = given.product_id
+          WHERE given.refund_id = refunds.id)
+UNION ALL
 SELECT 'the saga does not fit the order', orders.id, format('%s, %s', orders.state, sagas.state)
   FROM orders
   JOIN expected ON expected.order_state = orders.state
-  LEFT JOIN sagas ON sagas.id = coalesce(orders.refund_id, orders.debit_id)
+  LEFT JOIN sagas ON sagas.id = orders.debit_id
+ WHERE NOT coalesce(sagas.state = ANY (expected.saga_states), orders.state <> 'PENDING')
+UNION ALL
+SELECT 'the saga does not fit the refund', refunds.id, format('%s, %s', refunds.state, sagas.state)
+  FROM refunds LEFT JOIN sagas ON sagas.id = refunds.id
  WHERE NOT coalesce(
-         sagas.state = ANY (expected.saga_states),
-         orders.state NOT IN ('PENDING', 'CANCELLING')
+         sagas.state = CASE refunds.state WHEN 'OPEN' THEN 'RUNNING' ELSE 'DONE' END,
+         refunds.state = 'DONE'
        )
 UNION ALL
 SELECT 'an order is in flight for more than an hour', id, format('%s since %s', state, update_time)
   FROM orders
- WHERE state IN ('PENDING', 'CANCELLING') AND update_time < now() - interval '1 hour'
+ WHERE state = 'PENDING' AND update_time < now() - interval '1 hour'
+UNION ALL
+SELECT 'a refund is in flight for more than an hour', id, format('%s since %s', kind, create_time)
+  FROM refunds
+ WHERE state = 'OPEN' AND create_time < now() - interval '1 hour'
+UNION ALL
+SELECT 'an address is left without a need', id, state
+  FROM orders
+ WHERE user_id IS NULL AND shipping_address <> '' AND state <> 'PAID'
 UNION ALL
 SELECT 'a saga that has not ended lost its payload', id, kind
   FROM sagas
@@ -47,7 +104,8 @@ SELECT 'a saga that has not ended lost its payload', id, kind
 UNION ALL
 SELECT 'a saga has no order', sagas.id, sagas.kind
   FROM sagas
- WHERE NOT EXISTS (SELECT 1 FROM orders WHERE sagas.id IN (orders.debit_id, orders.refund_id))
+ WHERE NOT EXISTS (SELECT 1 FROM orders WHERE orders.debit_id = sagas.id)
+   AND NOT EXISTS (SELECT 1 FROM refunds WHERE refunds.id = sagas.id)
 UNION ALL
 SELECT 'a key names a saga that is not there', keys.saga_id, keys.method
   FROM idempotency AS keys
@@ -66,5 +124,6 @@ SELECT 'something is left of a user who was forgotten', gone.user_id, ''
     OR EXISTS (SELECT 1 FROM users WHERE users.user_id = gone.user_id)
     OR EXISTS (SELECT 1 FROM orders WHERE orders.user_id = gone.user_id)
     OR EXISTS (SELECT 1 FROM products WHERE products.seller_id = gone.user_id)
+    OR EXISTS (SELECT 1 FROM order_items WHERE order_items.seller_id = gone.user_id)
     OR EXISTS (SELECT 1 FROM sagas WHERE sagas.user_id = gone.user_id)
     OR EXISTS (SELECT 1 FROM idempotency WHERE scope = 'user:' || gone.user_id);

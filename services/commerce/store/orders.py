@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import groupby
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -14,16 +13,19 @@ from sqlalchemy import (
     ARRAY,
     BigInteger,
     BindParameter,
+    Boolean,
     DateTime,
     Integer,
     Text,
     Uuid,
     bindparam,
-    column,
+    case,
     func,
     insert,
+    literal,
     literal_column,
     null,
+    or_,
     select,
     tuple_,
     update,
@@ -34,11 +36,14 @@ from services.commerce.model import (
     IS_FAILED,
     ORDER_ITEMS,
     ORDERS,
-    SAGAS,
+    PRODUCTS,
+    REFUNDS,
+    SHIPMENTS,
     Order,
     OrderItem,
     OrderState,
 )
+from services.commerce.store.order_lines import ORDER_COLUMNS, OrderRow, whole
 from services.kernel.db.cleaner import old_rows
 from services.kernel.db.database import Reader, Transaction
 from services.kernel.db.statement import ByUser, NoRow, Statement
@@ -54,13 +59,6 @@ class ByOrder:
 
 
 @dataclass(frozen=True, slots=True)
-class ByOrders:
-    """The parameter of a statement about several orders."""
-
-    order_ids: list[UUID]
-
-
-@dataclass(frozen=True, slots=True)
 class NewOrder:
     """An order to insert."""
 
@@ -68,6 +66,7 @@ class NewOrder:
     user_id: UUID
     total: int
     debit_id: UUID
+    shipping_address: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,36 +100,27 @@ class FailedOrder:
 
 
 @dataclass(frozen=True, slots=True)
-class CancelledOrder:
-    """An order to cancel, and the transfer that refunds it."""
+class OrderQuantity:
+    """The quantity of a product in an order."""
 
-    order_id: UUID
-    refund_id: UUID
-
-
-@dataclass(frozen=True, slots=True)
-class OrderRow:
-    """An order without its items."""
-
-    id: UUID
-    user_id: UUID | None
-    state: OrderState
-    total: int
-    failure_reason: str | None
-    debit_id: UUID
-    refund_id: UUID | None
-    create_time: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class OrderItemRow:
-    """An item and the order that it is in."""
-
-    order_id: UUID
     product_id: UUID
-    name: str
     quantity: int
-    unit_price: int
+
+
+@dataclass(frozen=True, slots=True)
+class AskedStanding:
+    """An order, and a user who may have something to do with it."""
+
+    order_id: UUID
+    caller_id: UUID | None
+
+
+@dataclass(frozen=True, slots=True)
+class StandingRow:
+    """Who ordered, and the products in the order that the user sells."""
+
+    user_id: UUID | None
+    own: list[UUID]
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,16 +130,6 @@ class FoundOrder:
     id: UUID
 
 
-_COLUMNS = (
-    ORDERS.c.id,
-    ORDERS.c.user_id,
-    ORDERS.c.state,
-    ORDERS.c.total,
-    ORDERS.c.failure_reason,
-    ORDERS.c.debit_id,
-    ORDERS.c.refund_id,
-    ORDERS.c.create_time,
-)
 _BY_ID = ORDERS.c.id == bindparam("order_id", type_=Uuid)
 _USER = bindparam("user_id", type_=Uuid)
 _NOW = func.clock_timestamp()
@@ -161,47 +141,60 @@ _INSERT = Statement(
         state=OrderState.PENDING.value,
         total=bindparam("total"),
         debit_id=bindparam("debit_id"),
+        shipping_address=bindparam("shipping_address"),
     ),
     NewOrder,
     NoRow,
 )
 _ITEM_COLUMNS = ("position", "product_id", "name", "quantity", "unit_price")
+_given = (
+    func.unnest(
+        bindparam("positions", type_=ARRAY(Integer)),
+        bindparam("product_ids", type_=ARRAY(Uuid)),
+        bindparam("names", type_=ARRAY(Text)),
+        bindparam("quantities", type_=ARRAY(Integer)),
+        bindparam("unit_prices", type_=ARRAY(BigInteger)),
+    )
+    .table_valued(*_ITEM_COLUMNS, name="given")
+    .render_derived()
+)
 _INSERT_ITEMS = Statement(
     insert(ORDER_ITEMS).from_select(
-        ["order_id", *_ITEM_COLUMNS],
+        ["order_id", *_ITEM_COLUMNS, "seller_id"],
         select(
-            bindparam("order_id", type_=Uuid), *(column(name) for name in _ITEM_COLUMNS)
-        ).select_from(
-            func.unnest(
-                bindparam("positions", type_=ARRAY(Integer)),
-                bindparam("product_ids", type_=ARRAY(Uuid)),
-                bindparam("names", type_=ARRAY(Text)),
-                bindparam("quantities", type_=ARRAY(Integer)),
-                bindparam("unit_prices", type_=ARRAY(BigInteger)),
-            )
-            .table_valued(*_ITEM_COLUMNS, name="given")
-            .render_derived()
-        ),
+            bindparam("order_id", type_=Uuid),
+            *(_given.c[name] for name in _ITEM_COLUMNS),
+            PRODUCTS.c.seller_id,
+        ).join_from(_given, PRODUCTS, PRODUCTS.c.id == _given.c.product_id),
     ),
     NewOrderItems,
     NoRow,
 )
-_GET = Statement(select(*_COLUMNS).where(_BY_ID), ByOrder, OrderRow)
-_ITEMS = Statement(
-    select(
-        ORDER_ITEMS.c.order_id,
-        ORDER_ITEMS.c.product_id,
-        ORDER_ITEMS.c.name,
-        ORDER_ITEMS.c.quantity,
-        ORDER_ITEMS.c.unit_price,
+_GET = Statement(select(*ORDER_COLUMNS).where(_BY_ID), ByOrder, OrderRow)
+_QUANTITIES = Statement(
+    select(ORDER_ITEMS.c.product_id, ORDER_ITEMS.c.quantity).where(
+        ORDER_ITEMS.c.order_id == bindparam("order_id", type_=Uuid)
+    ),
+    ByOrder,
+    OrderQuantity,
+)
+_own = (
+    select(ORDER_ITEMS.c.product_id)
+    .where(
+        ORDER_ITEMS.c.order_id == ORDERS.c.id,
+        ORDER_ITEMS.c.seller_id == bindparam("caller_id", type_=Uuid),
     )
-    .where(ORDER_ITEMS.c.order_id == func.any(bindparam("order_ids", type_=ARRAY(Uuid))))
-    .order_by(ORDER_ITEMS.c.order_id, ORDER_ITEMS.c.position),
-    ByOrders,
-    OrderItemRow,
+    .correlate(ORDERS)
+)
+_STANDING = Statement(
+    select(
+        ORDERS.c.user_id, func.array(_own.scalar_subquery(), type_=ARRAY(Uuid)).label("own")
+    ).where(_BY_ID),
+    AskedStanding,
+    StandingRow,
 )
 _PAGE = Statement(
-    select(*_COLUMNS)
+    select(*ORDER_COLUMNS)
     .where(
         ORDERS.c.user_id == _USER,
         tuple_(ORDERS.c.create_time, ORDERS.c.id)
@@ -234,26 +227,16 @@ _PAY = _move(OrderState.PENDING, OrderState.PAID, ByOrder)
 _FAIL = _move(
     OrderState.PENDING, OrderState.FAILED, FailedOrder, failure_reason=bindparam("reason")
 )
-_REFUND = bindparam("refund_id", type_=Uuid)
-# Whom the saga is about was read before the order was locked.
-_BEGIN_CANCEL = Statement(
-    update(ORDERS)
-    .where(
-        _BY_ID,
-        ORDERS.c.state == OrderState.PAID.value,
-        SAGAS.c.id == _REFUND,
-        ORDERS.c.user_id.is_not_distinct_from(SAGAS.c.user_id),
-    )
-    .values(state=OrderState.CANCELLING.value, update_time=_NOW, refund_id=_REFUND),
-    CancelledOrder,
-    NoRow,
+_open_refund = (
+    select(REFUNDS.c.id)
+    .where(REFUNDS.c.order_id == ORDERS.c.id, literal_column("refunds.state = 'OPEN'", Boolean))
+    .correlate(ORDERS)
 )
-_CANCEL = _move(OrderState.CANCELLING, OrderState.CANCELLED, ByOrder)
 _IN_FLIGHT = Statement(
     select(ORDERS.c.id)
     .where(
         ORDERS.c.user_id == _USER,
-        ORDERS.c.state == func.any(literal_column("ARRAY['PENDING', 'CANCELLING']", ARRAY(Text))),
+        or_(literal_column("orders.state = 'PENDING'", Boolean), _open_refund.exists()),
     )
     .limit(1),
     ByUser,
@@ -264,13 +247,37 @@ _IS_PENDING = Statement(
     ByUser,
     FoundOrder,
 )
-_PSEUDONYMISE = Statement(
-    update(ORDERS).where(ORDERS.c.user_id == _USER).values(user_id=null(), update_time=_NOW),
+_orders_of_user = select(ORDERS.c.id).where(ORDERS.c.user_id == _USER)
+# What sellers wrote about the buyer's orders.
+_FORGET_REASONS = Statement(
+    update(REFUNDS).where(REFUNDS.c.order_id.in_(_orders_of_user)).values(reason=""),
     ByUser,
     NoRow,
 )
-
-
+_FORGET_TRACKING = Statement(
+    update(SHIPMENTS).where(SHIPMENTS.c.order_id.in_(_orders_of_user)).values(tracking=""),
+    ByUser,
+    NoRow,
+)
+_FORGET_SELLER = Statement(
+    update(ORDER_ITEMS).where(ORDER_ITEMS.c.seller_id == _USER).values(seller_id=null()),
+    ByUser,
+    NoRow,
+)
+# What is paid and not shipped can still be shipped.
+_PSEUDONYMISE = Statement(
+    update(ORDERS)
+    .where(ORDERS.c.user_id == _USER)
+    .values(
+        user_id=null(),
+        update_time=_NOW,
+        shipping_address=case(
+            (ORDERS.c.state == OrderState.PAID.value, ORDERS.c.shipping_address), else_=literal("")
+        ),
+    ),
+    ByUser,
+    NoRow,
+)
 # Long after its saga and its key are gone. The items go with it.
 OLD_FAILED = old_rows("failed orders", ORDERS, ORDERS.c.update_time, age="30 days", only=IS_FAILED)
 
@@ -283,14 +290,16 @@ async def insert_order(
     items: Sequence[OrderItem],
     total: int,
     debit_id: UUID,
+    shipping_address: str,
 ) -> None:
     """Insert a PENDING order with its items.
 
     Raises:
         CheckoutInProgress: The user has a PENDING order; the transaction is lost.
     """
+    new = NewOrder(order_id, user_id, total, debit_id, shipping_address)
     try:
-        await tx.execute(_INSERT, NewOrder(order_id, user_id, total, debit_id))
+        await tx.execute(_INSERT, new)
     except psycopg.errors.UniqueViolation as error:
         if error.diag.constraint_name != "uq_orders_pending":
             raise
@@ -311,7 +320,7 @@ async def insert_order(
 async def get(reader: Reader, order_id: UUID) -> Order | None:
     """Return an order, or None."""
     row = await reader.first(_GET, ByOrder(order_id))
-    return None if row is None else (await _with_items(reader, [row]))[0]
+    return None if row is None else (await whole(reader, [row]))[0]
 
 
 async def get_known(reader: Reader, order_id: UUID) -> Order:
@@ -326,7 +335,7 @@ async def list_orders(
 ) -> list[Order]:
     """Return a user's orders before a position, newest first; takes two statements."""
     rows = await reader.all(_PAGE, OrderPage(user_id, *before, limit))
-    return await _with_items(reader, rows)
+    return await whole(reader, rows)
 
 
 async def is_pending(reader: Reader, user_id: UUID) -> bool:
@@ -349,47 +358,18 @@ async def fail(tx: Transaction, order_id: UUID, *, reason: str) -> bool:
     return await tx.execute(_FAIL, FailedOrder(order_id, reason)) == 1
 
 
-async def begin_cancel(tx: Transaction, order_id: UUID, *, refund_id: UUID) -> bool:
-    """Make a PAID order CANCELLING; return False when it is not PAID, or not the saga's user's."""
-    return await tx.execute(_BEGIN_CANCEL, CancelledOrder(order_id, refund_id)) == 1
-
-
-async def cancel(tx: Transaction, order_id: UUID) -> bool:
-    """Make a CANCELLING order CANCELLED; return False when it is not CANCELLING."""
-    return await tx.execute(_CANCEL, ByOrder(order_id)) == 1
-
-
 async def quantities(reader: Reader, order_id: UUID) -> dict[UUID, int]:
     """Return the quantity of each product in an order."""
-    items = await reader.all(_ITEMS, ByOrders([order_id]))
+    items = await reader.all(_QUANTITIES, ByOrder(order_id))
     return {item.product_id: item.quantity for item in items}
 
 
+async def standing(reader: Reader, order_id: UUID, caller_id: UUID | None) -> StandingRow | None:
+    """Return who ordered, and what a user sells in an order; None when there is no order."""
+    return await reader.first(_STANDING, AskedStanding(order_id, caller_id))
+
+
 async def pseudonymise(tx: Transaction, user_id: UUID) -> None:
-    """Take the user out of all orders."""
-    await tx.execute(_PSEUDONYMISE, ByUser(user_id))
-
-
-async def _with_items(reader: Reader, rows: Sequence[OrderRow]) -> list[Order]:
-    found = await reader.all(_ITEMS, ByOrders([row.id for row in rows]))
-    items = {
-        order_id: [
-            OrderItem(row.product_id, row.name, row.quantity, row.unit_price) for row in group
-        ]
-        for order_id, group in groupby(found, key=lambda row: row.order_id)
-    }
-    return [_order(row, items[row.id]) for row in rows]
-
-
-def _order(row: OrderRow, items: list[OrderItem]) -> Order:
-    return Order(
-        id=row.id,
-        user_id=row.user_id,
-        state=row.state,
-        items=items,
-        total=row.total,
-        create_time=row.create_time,
-        failure_reason=row.failure_reason,
-        debit_id=row.debit_id,
-        refund_id=row.refund_id,
-    )
+    """Take the user out of all orders, those bought and those sold."""
+    for statement in (_FORGET_REASONS, _FORGET_TRACKING, _PSEUDONYMISE, _FORGET_SELLER):
+        await tx.execute(statement, ByUser(user_id))

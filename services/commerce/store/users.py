@@ -11,16 +11,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import Uuid, bindparam, delete, select
+from sqlalchemy import Text, Uuid, bindparam, cast, delete, select
 from sqlalchemy.dialects.postgresql import insert
 
-from services.commerce.model import FORGOTTEN_USERS, IDEMPOTENCY, SAGAS, USERS
+from services.commerce.model import FORGOTTEN_USERS, IDEMPOTENCY, REPLY_USER_ID, SAGAS, USERS
 from services.common.forgetting import Forgetting
 from services.kernel.db.database import Transaction
 from services.kernel.db.statement import ByUser, NoRow, Statement
 from services.kernel.errors import SessionEnded
 
-FORGETTING = Forgetting(IDEMPOTENCY, sagas=SAGAS, tombstones=FORGOTTEN_USERS)
+_ABOUT = cast(bindparam("user_id", type_=Uuid), Text) == REPLY_USER_ID
+FORGETTING = Forgetting(IDEMPOTENCY, about=_ABOUT, sagas=SAGAS, tombstones=FORGOTTEN_USERS)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from services.commerce.usecases.create_category import CreateCategory
 from services.commerce.usecases.create_product import CreateProduct
 from services.commerce.usecases.delete_product import DeleteProduct
 from services.commerce.usecases.forget_user import ForgetUser
+from services.commerce.usecases.fulfil_order import FulfilOrder
 from services.commerce.usecases.get_cart import GetCart
 from services.commerce.usecases.get_order import GetOrder
 from services.commerce.usecases.get_product import GetProduct
@@ -16,6 +17,7 @@ from services.commerce.usecases.list_categories import ListCategories
 from services.commerce.usecases.list_orders import ListOrders
 from services.commerce.usecases.list_products import ListProducts
 from services.commerce.usecases.place_order import PlaceOrder
+from services.commerce.usecases.refund_order import RefundOrder
 from services.commerce.usecases.remove_cart_item import RemoveCartItem
 from services.commerce.usecases.update_cart_item import UpdateCartItem
 from services.commerce.usecases.update_product import UpdateProduct
@@ -30,6 +32,7 @@ __all__ = [
     "CreateProduct",
     "DeleteProduct",
     "ForgetUser",
+    "FulfilOrder",
     "GetCart",
     "GetOrder",
     "GetProduct",
@@ -37,6 +40,7 @@ __all__ = [
     "ListOrders",
     "ListProducts",
     "PlaceOrder",
+    "RefundOrder",
     "RemoveCartItem",
     "UpdateCartItem",
     "UpdateProduct",

@@ -1,61 +1,73 @@
-"""Cancel a paid order: the money goes back to the wallet, the goods to the stock."""
+"""Cancel an order or a part of it: the goods go back to the stock, the money to the wallet."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from uuid import UUID
 
-from services.commerce.model import Order, OrderState
-from services.commerce.sagas.kinds import CANCELLATION, OrderPayload
-from services.commerce.store import orders, users
-from services.commerce.usecases.get_order import GetOrder
+from services.commerce.domain import order_rules
+from services.commerce.domain.refunds import WantedRefund
+from services.commerce.domain.standing import OrderStanding
+from services.commerce.model import Order, OrderState, RefundItem, RefundKind
+from services.commerce.sagas.kinds import CANCELLATION, OrderPayload, new_refund
+from services.commerce.store import fulfilment, orders
 from services.kernel.db.database import Database, Reader, Transaction
-from services.kernel.errors import (
-    DomainError,
-    EtagMismatch,
-    IllegalState,
-    RequestInProgress,
-    SessionEnded,
-)
+from services.kernel.errors import DomainError, RequestInProgress
 from services.kernel.rpc.call import Caller
 from services.kernel.sagas import idempotency
 from services.kernel.sagas.idempotency import EarlierRequest, RequestKey
 from services.kernel.sagas.model import NewSaga
+from services.kernel.sagas.protocol import DedupKey
 from services.kernel.sagas.requests import IdempotencyKey, Requests
+
+_GONE = frozenset({OrderState.CANCELLING, OrderState.CANCELLED})
 
 
 @dataclass(frozen=True, slots=True)
 class CancelOrder:
-    """Cancels orders: one's own, or any for administrators."""
+    """Cancels what is not shipped: buyers all of it, sellers their own lines."""
 
+    database: Database
     requests: Requests
-    get_order: GetOrder
 
-    async def __call__(self, *, caller: Caller, order_id: UUID, key: RequestKey | None) -> Order:
-        """Cancel an order and return it; a cancelled order stays cancelled.
+    async def __call__(
+        self,
+        *,
+        caller: Caller,
+        order_id: UUID,
+        items: Sequence[RefundItem],
+        key: RequestKey | None,
+    ) -> Order:
+        """Cancel products of an order and return it; a cancelled order stays cancelled.
+
+        Args:
+            caller: The caller.
+            order_id: The order.
+            items: The products; none: all that the caller may cancel.
+            key: Names the request.
 
         Raises:
-            OrderNotFound: There is no such order, or it is another user's and the caller is
-                not an administrator.
-            IllegalState: It was never paid, or is not paid yet.
+            OrderNotFound: There is no such order, or the caller has nothing to do with it.
+            IllegalState: It was never paid, is not paid yet, or is shipped.
+            InvalidField: A product is not the caller's, or less of it is left.
+            RefundInProgress: Another refund of the order is in flight.
+            QuantityLimit: The order has too many refunds.
             SessionEnded: The caller's account was deleted at the same moment.
             EtagMismatch: The account of another buyer was deleted at the same moment.
             DeadlineExceeded, RequestInProgress: It will be cancelled; the refund takes time.
         """
 
         async def prepare() -> NewSaga[OrderPayload, Order]:
-            order = await self.get_order(caller=caller, order_id=order_id)
-            if order.state in (OrderState.PENDING, OrderState.FAILED):
-                raise _not_paid()
-            return CANCELLATION.new(
-                OrderPayload(order_id=order_id),
-                user_id=order.user_id,
-                lock=partial(_lock_buyer, order.user_id, caller),
-            )
+            standing = await OrderStanding.of(self.database, caller, order_id)
+            wanted = WantedRefund(RefundKind.CANCEL, items, standing.cancellable)
+            return new_refund(CANCELLATION, standing, order_id, wanted)
 
-        row = OrderRowKey(order_id, IdempotencyKey(key))
-        return await self.requests.run_once(CANCELLATION, row, prepare)
+        named: DedupKey[Order] = IdempotencyKey(key)
+        if not items:
+            named = OrderRowKey(order_id, IdempotencyKey(key))
+        order = await self.requests.run_once(CANCELLATION, named, prepare)
+        return (await OrderStanding.of(self.database, caller, order_id)).seen(order)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,21 +85,18 @@ class OrderRowKey:
         return await self.key.find(reader)
 
     async def take(self, tx: Transaction, saga_id: UUID) -> EarlierRequest | None:
-        """Make the order CANCELLING, unless another saga cancels it or has done so.
+        """Lock the order, unless another saga cancels all of it or has done so.
 
         Raises:
             IllegalState: It is not paid.
         """
         if (earlier := await self.key.take(tx, saga_id)) is not None:
             return earlier
-        if await orders.begin_cancel(tx, self.order_id, refund_id=saga_id):
+        order = await fulfilment.lock(tx, self.order_id)
+        order_rules.ensure_paid(order.state, "cancelled")
+        if order.state not in _GONE:
             return None
         await idempotency.free(tx, saga_id)
-        order = await orders.get_known(tx, self.order_id)
-        if order.state is OrderState.PAID:
-            raise EtagMismatch  # the saga is about somebody whose order it is not any more
-        if order.refund_id is None:
-            raise _not_paid()
         return EarlierRequest(saga_id=order.refund_id)
 
     async def keep(self, database: Database, error: DomainError) -> EarlierRequest | None:
@@ -100,18 +109,3 @@ class OrderRowKey:
         if order.state is not OrderState.CANCELLED:
             raise RequestInProgress
         return order
-
-
-async def _lock_buyer(buyer_id: UUID | None, caller: Caller, tx: Transaction) -> None:
-    if buyer_id is None:  # forgotten: only an administrator can see the order
-        return
-    try:
-        await users.lock(tx, buyer_id)
-    except SessionEnded:
-        if buyer_id == caller.own_id:
-            raise
-        raise EtagMismatch from None  # an administrator's session goes on
-
-
-def _not_paid() -> IllegalState:
-    return IllegalState("Only a paid order can be cancelled.")

@@ -34,13 +34,19 @@ class PlaceOrder:
     requests: Requests
 
     async def __call__(
-        self, *, user_id: UUID, expected_total: int | None, key: RequestKey | None
+        self,
+        *,
+        user_id: UUID,
+        expected_total: int | None,
+        shipping_address: str,
+        key: RequestKey | None,
     ) -> Order:
         """Order what is in the cart, pay it from the wallet, and return the order.
 
         Args:
             user_id: The user who orders.
             expected_total: The most it may cost, in minor units; None: whatever it costs.
+            shipping_address: Where to ship it.
             key: Names the request.
 
         Raises:
@@ -52,11 +58,13 @@ class PlaceOrder:
         """
 
         async def prepare() -> NewSaga[OrderPayload, Order]:
-            return _checkout(user_id, expected_total)
+            return _checkout(user_id, expected_total, shipping_address)
 
         return await self.requests.run_once(CHECKOUT, IdempotencyKey(key), prepare)
 
-    async def validate(self, *, user_id: UUID, expected_total: int | None) -> Order:
+    async def validate(
+        self, *, user_id: UUID, expected_total: int | None, shipping_address: str
+    ) -> Order:
         """Return the order as it would be now; nothing is locked, nothing changes.
 
         Raises:
@@ -77,14 +85,24 @@ class PlaceOrder:
             failure_reason=None,
             debit_id=None,
             refund_id=None,
+            shipping_address=shipping_address,
         )
 
 
-def _checkout(user_id: UUID, expected: int | None) -> NewSaga[OrderPayload, Order]:
+def _checkout(user_id: UUID, expected: int | None, address: str) -> NewSaga[OrderPayload, Order]:
     order_id = new_id()
 
     async def begin(tx: Transaction, saga_id: UUID) -> None:
-        await _open(tx, user_id, expected, order_id=order_id, saga_id=saga_id)
+        items = await _take(tx, user_id, expected)
+        await orders.insert_order(
+            tx,
+            order_id=order_id,
+            user_id=user_id,
+            items=items,
+            total=_total(items),
+            debit_id=saga_id,
+            shipping_address=address,
+        )
 
     return CHECKOUT.new(
         OrderPayload(order_id=order_id),
@@ -94,19 +112,15 @@ def _checkout(user_id: UUID, expected: int | None) -> NewSaga[OrderPayload, Orde
     )
 
 
-async def _open(
-    tx: Transaction, user_id: UUID, expected: int | None, *, order_id: UUID, saga_id: UUID
-) -> None:
-    """Write the order of a locked user, and take the stock."""
+async def _take(tx: Transaction, user_id: UUID, expected: int | None) -> list[OrderItem]:
+    """Take what is in the cart of a locked user out of the stock, and return it."""
     if not await carts.touch(tx, user_id):
         raise CartEmpty
     if await orders.is_pending(tx, user_id):
         raise CheckoutInProgress
     items = _items(await carts.lock_lines(tx, user_id), expected)
     await products.reserve(tx, {item.product_id: item.quantity for item in items})
-    await orders.insert_order(
-        tx, order_id=order_id, user_id=user_id, items=items, total=_total(items), debit_id=saga_id
-    )
+    return items
 
 
 def _items(lines: Sequence[CartLine], expected: int | None) -> list[OrderItem]:
