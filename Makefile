@@ -70,7 +70,7 @@ lock: setup  ## lock the versions anew (ARGS=--upgrade for the newest)
 	$(COMPILE) -c requirements.lock -o requirements-image.lock $(PROJECTS)
 
 clean:  ## remove what make made; the data in .lockstep stays
-	rm -rf $(VENV) $(DESCRIPTORS) clients/python/src/lockstep build dist clients/python/dist gateway/dist
+	rm -rf $(VENV) $(DESCRIPTORS) clients/python/src/lockstep build dist clients/python/dist gateway/dist clients/typescript/dist clients/typescript/node_modules
 	rm -rf .pytest_cache .ruff_cache .mypy_cache .hypothesis .import_linter_cache
 	find services gateway clients tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
