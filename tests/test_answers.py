@@ -19,9 +19,11 @@ from lockstep_clients import channels
 from lockstep_clients.methods import descriptors
 
 from services.auth.domain.api_keys import SCOPES_MAX, grantable, new_key
+from services.auth.domain.challenges import TOKEN_LENGTH
 from services.auth.domain.emails import EMAIL_MAX
 from services.auth.domain.sessions import CLIENT_NAME_MAX
 from services.auth.domain.tokens import REFRESH_LENGTH
+from services.auth.domain.totp import RECOVERY_CODES, RECOVERY_LENGTH
 from services.auth.store.api_keys import LISTED_MAX
 from services.auth.store.sessions import SESSIONS_MAX
 from services.commerce.domain.refunds import REFUNDS_MAX
@@ -108,6 +110,10 @@ TEXTS: Mapping[str, str] = {
     "company_size": longest(COMPANY_SIZES),
     "user_role": letters(USER_ROLE_MAX),
     "role": longest(tuple(Role)),
+    "mfa_token": letters(TOKEN_LENGTH),
+    "secret": letters(32),
+    "otpauth_uri": letters(200) + 3 * text(EMAIL_MAX),
+    "ConfirmTotpResponse.recovery_codes": letters(RECOVERY_LENGTH),
     "client_name": text(CLIENT_NAME_MAX),
     "Session.address": letters(IP_LENGTH),
     "Brand.name": text(COMPANY_MAX),
@@ -140,6 +146,7 @@ LENGTHS: Mapping[str, int] = {
     "ListApiKeysResponse.api_keys": LISTED_MAX,
     "ApiKey.scopes": SCOPES_MAX,
     "CheckApiKeyResponse.scopes": SCOPES_MAX,
+    "ConfirmTotpResponse.recovery_codes": RECOVERY_CODES,
     "ListSessionsResponse.sessions": SESSIONS_MAX,
     "ListCategoriesResponse.categories": PAGE_SIZE_MAX,
     "ListProductsResponse.products": PAGE_SIZE_MAX,

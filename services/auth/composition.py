@@ -6,10 +6,10 @@ from lockstep.auth.v1 import auth_service_pb2 as auth_pb
 
 from services.auth import domain, sagas, usecases
 from services.auth.servicers.credentials import CredentialServicer
+from services.auth.servicers.second_factors import SecondFactorServicer
 from services.auth.servicers.sessions import SessionServicer
 from services.auth.servicers.sign_up import SignUpServicer
 from services.auth.servicers.users import UserServicer
-from services.auth.store.sessions import LocalSessions
 from services.common.parts import ServiceParts
 from services.kernel.rpc.joined import JoinedServicer
 from services.kernel.sagas.engine import SagaEngine
@@ -32,6 +32,7 @@ def auth_servicer(
         _sign_up(parts, shared, requests, profiles),
         _sessions(shared),
         _credentials(shared, forward_only),
+        _second_factors(shared),
         _users(parts, shared, forward_only, requests),
     )
 
@@ -64,7 +65,7 @@ def _sessions(shared: domain.Collaborators) -> SessionServicer:
         list_sessions=usecases.ListSessions(database),
         end_session=usecases.EndSession(database, audit),
         end_sessions=usecases.EndSessions(database, audit),
-        check_session=usecases.CheckSession(LocalSessions(database)),
+        check_session=usecases.CheckSession(shared.local_sessions),
         get_jwks=usecases.GetJwks(shared.signing_keys),
     )
 
@@ -82,6 +83,19 @@ def _credentials(
         request_password_reset=usecases.RequestPasswordReset(database, codes),
         reset_password=usecases.ResetPassword(hasher, codes, forward_only, throttle, outbox, audit),
         change_password=usecases.ChangePassword(database, hasher, proof, outbox, audit),
+    )
+
+
+def _second_factors(shared: domain.Collaborators) -> SecondFactorServicer:
+    database, factors, audit = shared.database, shared.factors, shared.audit
+    issuer, outbox = shared.issuer, shared.outbox
+    return SecondFactorServicer(
+        limits=shared.ip_limits,
+        create_totp=usecases.CreateTotp(database, factors),
+        confirm_totp=usecases.ConfirmTotp(database, factors, outbox, audit),
+        delete_totp=usecases.DeleteTotp(database, factors, outbox, audit),
+        verify_mfa=usecases.VerifyMfa(database, factors, shared.throttle, issuer, outbox, audit),
+        reset_mfa=usecases.ResetMfa(database, factors, outbox, audit),
     )
 
 

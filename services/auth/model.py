@@ -11,6 +11,7 @@ from uuid import UUID
 from sqlalchemy import (
     ARRAY,
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     DateTime,
@@ -80,6 +81,7 @@ SESSIONS = Table(
     # The client: its own name, and its IP at the login or the last refresh.
     Column("client_name", Text),
     Column("address", Text),
+    Column("has_second_factor", Boolean, nullable=False, server_default="false"),
     timestamp("auth_time", default=True),
     timestamp("last_seen_time", default=True),
     timestamp("rotate_time", default=True),
@@ -174,13 +176,34 @@ CODES = Table(
     timestamp("create_time", default=True),
     timestamp("expire_time"),
     CheckConstraint(
-        "purpose IN ('signup', 'verification', 'reset', 'email_change')", name="purpose"
+        "purpose IN ('signup', 'verification', 'reset', 'email_change', 'mfa')", name="purpose"
     ),
     Index("ix_codes_email_purpose", "email", "purpose"),
     Index("ix_codes_user_id", "user_id"),
     Index("ix_codes_session_id", "session_id"),
     Index("ix_codes_saga_id", "saga_id"),
     Index("ix_codes_expire_time", "expire_time"),
+)
+
+# The seeds of second factors (TOTP), encrypted. One counts from its first code on.
+TOTPS = Table(
+    "totps",
+    METADATA,
+    Column("user_id", Uuid, ForeignKey(USERS.c.id, ondelete="CASCADE"), primary_key=True),
+    Column("sealed", LargeBinary, nullable=False),
+    # The step of the last code that counted: the next one must be later.
+    Column("last_step", BigInteger, nullable=False, server_default="0"),
+    timestamp("confirm_time", nullable=True),
+    timestamp("create_time", default=True),
+)
+
+# The recovery codes that are left, hashed (SHA-256).
+RECOVERY_CODES = Table(
+    "recovery_codes",
+    METADATA,
+    Column("user_id", Uuid, ForeignKey(USERS.c.id, ondelete="CASCADE"), primary_key=True),
+    Column("code_hash", LargeBinary, primary_key=True),
+    timestamp("create_time", default=True),
 )
 
 # The times of sent and of wrong codes: for each e-mail and purpose, and with each place.
@@ -237,12 +260,13 @@ class Status(StrEnum):
 
 
 class Purpose(StrEnum):
-    """The purpose of a mailed code: for another purpose the code is wrong."""
+    """The purpose of a flow: for another purpose its code is wrong."""
 
     SIGNUP = "signup"
     VERIFICATION = "verification"
     RESET = "reset"
     EMAIL_CHANGE = "email_change"
+    MFA = "mfa"
 
 
 # Lower case, the domain in ASCII (IDNA): the form that is compared, one for each mailbox.
@@ -290,4 +314,5 @@ class User:
     role: str
     status: Status
     email_verified: bool
+    has_second_factor: bool
     create_time: datetime

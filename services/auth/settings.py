@@ -1,6 +1,6 @@
 """Auth's settings."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
@@ -52,6 +52,10 @@ class AuthSettings(CommonSettings):
     password_words: str | None = Field(
         default=None,
         description="words that no password may be made of, such as acme,widgets",
+    )
+    admin_mfa: Literal["off", "required"] = Field(
+        default="off",
+        description="whether administrators need a second factor: off or required",
     )
     bcrypt_cost: int = Field(
         default=12,

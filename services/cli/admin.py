@@ -73,6 +73,16 @@ def unlock(email: EmailOption) -> None:
     typer.echo(f"unlocked {user.email} ({user.id})")
 
 
+@app.command(name="reset-mfa")
+def reset_mfa(email: EmailOption) -> None:
+    """Take the second factor off an account; its sessions end, and the owner gets a mail."""
+    from lockstep.auth.v1 import auth_service_pb2 as auth_pb
+
+    request = auth_pb.ResetMfaRequest(email=_checked(email))
+    user = _ask(email, lambda auth: auth.ResetMfa(request))
+    typer.echo(f"{user.email} ({user.id}) has no second factor")
+
+
 @app.command(name="list")
 def list_administrators(*, as_json: JsonOption = False) -> None:
     """List administrators."""

@@ -187,7 +187,11 @@ class RemoteKeys:
 
 def _session(answer: auth_pb.CheckSessionResponse) -> Session:
     # Compare with care: an older Auth leaves the id out.
-    return Session(role=answer.role, user_id=UUID(answer.user_id) if answer.user_id else None)
+    return Session(
+        role=answer.role,
+        user_id=UUID(answer.user_id) if answer.user_id else None,
+        lacks_mfa=answer.mfa_missing,
+    )
 
 
 def _api_key(answer: api_key_pb.CheckApiKeyResponse) -> ApiKey:

@@ -199,6 +199,13 @@ class Forbidden(PermissionDenied):
     text = "You may not do this."
 
 
+class MfaRequired(PermissionDenied):
+    """The caller is an administrator whose session lacks a second factor."""
+
+    reason = "MFA_REQUIRED"
+    text = "Administrators need a second factor here. Add one, and log in with it."
+
+
 class InvalidToken(Unauthenticated):
     """The token is missing, malformed, expired, or signed by an unknown key."""
 

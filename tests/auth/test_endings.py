@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import pyotp
 import pytest
 from lockstep.auth.v1 import auth_service_pb2 as auth_pb
 from lockstep_clients import Aborted, LockstepError, Unauthenticated
@@ -80,6 +82,16 @@ async def ask_email(world: World, member: Member, email: str) -> Opened:
     return await opened(world, Purpose.EMAIL_CHANGE, flow_id, email)
 
 
+async def ask_second_factor(world: World, member: Member) -> Opened:
+    """Switch the second factor on, and log in with the password alone."""
+    proof = member.proof
+    made = await world.auth.CreateTotp(auth_pb.CreateTotpRequest(), metadata=proof)
+    totp = pyotp.TOTP(made.secret)
+    await world.auth.ConfirmTotp(auth_pb.ConfirmTotpRequest(code=totp.now()), metadata=proof)
+    token = (await world.login(EMAIL)).mfa_token
+    return Opened(Purpose.MFA, token, EMAIL, totp.at(time.time(), counter_offset=1))
+
+
 async def present(world: World, flow: Opened, password: str = NEW_PASSWORD) -> str | None:
     """Present a code; return the reason of the refusal, or None."""
     auth = world.auth
@@ -87,6 +99,9 @@ async def present(world: World, flow: Opened, password: str = NEW_PASSWORD) -> s
         Purpose.SIGNUP: lambda: auth.VerifyOtp(auth_pb.VerifyOtpRequest(**flow.fields)),
         Purpose.VERIFICATION: lambda: auth.VerifyEmail(auth_pb.VerifyEmailRequest(**flow.fields)),
         Purpose.EMAIL_CHANGE: lambda: auth.VerifyEmail(auth_pb.VerifyEmailRequest(**flow.fields)),
+        Purpose.MFA: lambda: auth.VerifyMfa(
+            auth_pb.VerifyMfaRequest(mfa_token=flow.flow_id, code=flow.otp)
+        ),
         Purpose.RESET: lambda: auth.ResetPassword(
             auth_pb.ResetPasswordRequest(**flow.fields, new_password=password)
         ),
@@ -105,7 +120,8 @@ async def open_all(world: World) -> tuple[Member, list[Opened]]:
     made = await world.register(EMAIL)
     second = await opened(world, Purpose.VERIFICATION, made.verification_flow_id, EMAIL)
     member = world.of(await world.login(EMAIL))
-    flows = [first, second, await ask_reset(world), await ask_email(world, member, NEW)]
+    third = await ask_second_factor(world, member)
+    flows = [first, second, third, await ask_reset(world), await ask_email(world, member, NEW)]
     assert {flow.purpose for flow in flows} == set(Purpose)
     return member, flows
 
@@ -137,6 +153,15 @@ async def _end_sessions(stage: Stage) -> None:
     await stage.world.auth.EndSessions(request, metadata=stage.admin.proof)
 
 
+async def _delete_totp(stage: Stage) -> None:
+    await stage.world.auth.DeleteTotp(auth_pb.DeleteTotpRequest(), metadata=stage.member.proof)
+
+
+async def _reset_mfa(stage: Stage) -> None:
+    request = auth_pb.ResetMfaRequest(user_id=stage.member.id)
+    await stage.world.auth.ResetMfa(request, metadata=stage.admin.proof)
+
+
 async def _disable_user(stage: Stage) -> None:
     auth, user_id = stage.world.auth, stage.member.id
     await auth.DisableUser(auth_pb.DisableUserRequest(user_id=user_id), metadata=stage.admin.proof)
@@ -163,6 +188,8 @@ EVENTS: dict[str, Callable[[Stage], Awaitable[None]]] = {
     "verify_email": _verify_email,
     "logout": _logout,
     "end_sessions": _end_sessions,
+    "delete_totp": _delete_totp,
+    "reset_mfa": _reset_mfa,
     "disable_user": _disable_user,
     "delete_user": _delete_user,
     "account_deletion": _account_deletion,
@@ -230,6 +257,7 @@ async def test_a_change_of_address_ends_with_the_session_that_asked_for_it(world
     assert reasons == {
         Purpose.SIGNUP: "EMAIL_TAKEN",
         Purpose.VERIFICATION: None,
+        Purpose.MFA: None,
         Purpose.RESET: None,
         Purpose.EMAIL_CHANGE: "OTP_INVALID",
     }

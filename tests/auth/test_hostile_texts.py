@@ -53,6 +53,7 @@ GOOD = {
     "current_password": "Correct-horse-7",
     "new_password": "Another-horse-8",
     "otp": "123456",
+    "code": "123456",
     "full_name": "Ada Lovelace",
     "first_name": "Ada",
     "last_name": "Lovelace",

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import pyotp
 import pytest
 from lockstep.auth.v1 import auth_service_pb2 as auth_pb
 from lockstep_clients import LockstepError
@@ -49,6 +50,14 @@ async def _change_email(world: World, spoilt: str) -> None:
     await world.auth.VerifyEmail(auth_pb.VerifyEmailRequest(flow_id=flow_id, email=NEW, otp=otp))
 
 
+async def _second_factor(world: World, spoilt: str) -> None:
+    member = await world.member(EMAIL)
+    made = await world.auth.CreateTotp(auth_pb.CreateTotpRequest(), metadata=member.proof)
+    await world.sql("UPDATE totps SET sealed = %s::bytea", spoilt.encode())
+    code = pyotp.TOTP(made.secret).now()
+    await world.auth.ConfirmTotp(auth_pb.ConfirmTotpRequest(code=code), metadata=member.proof)
+
+
 OBJECTS = ("{}", '{"typed": 7}', f'{{"typed": "{SPOILT}"}}', f'"{SPOILT}"', f'["{SPOILT}"]')
 Use = Callable[[World, str], Awaitable[Any]]
 CASES: tuple[tuple[Use, str, tuple[str, str]], ...] = (
@@ -56,6 +65,10 @@ CASES: tuple[tuple[Use, str, tuple[str, str]], ...] = (
         (use, spoilt, ("INVALID_CREDENTIALS", "a stored password hash is malformed"))
         for use in (_login, _change_password)
         for spoilt in ("", SPOILT, f"$2b$04${SPOILT}", f"$2b$99${'a' * 53}")
+    ),
+    *(
+        (_second_factor, spoilt, ("OTP_INVALID", "the seed of a second factor cannot be read"))
+        for spoilt in ("", SPOILT)
     ),
     *(
         (use, spoilt, ("OTP_INVALID", "the payload of a flow is malformed"))

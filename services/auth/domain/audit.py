@@ -16,10 +16,13 @@ class Event(StrEnum):
     """The names of the OWASP Application Logging Vocabulary."""
 
     LOGIN_SUCCESS = "authn_login_success"
+    LOGIN_HALF = "authn_login_first_factor"
     LOGIN_FAIL = "authn_login_fail"
     LOGIN_FAIL_MAX = "authn_login_fail_max"
     CREDENTIALS_CHANGE = "authn_password_change"
     CREDENTIALS_CHANGE_FAIL = "authn_password_change_fail"
+    MFA_CHANGE = "authn_mfa_change"
+    MFA_FAIL = "authn_mfa_fail"
     REAUTHENTICATED = "authn_reauthentication"
     REFRESH_REUSE = "authn_token_reuse"
     SESSION_REVOKED = "authn_token_revoked"

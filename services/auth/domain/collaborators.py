@@ -17,9 +17,10 @@ from services.auth.domain.places import Places
 from services.auth.domain.reauthentication import Reauthentication
 from services.auth.domain.sessions import SessionIssuer
 from services.auth.domain.tokens import AccessTokenSigner, LocalKeys, RefreshTokens
+from services.auth.domain.totp import SecondFactors
 from services.auth.model import CanonicalEmail
 from services.auth.settings import AuthSettings
-from services.auth.store.sessions import LocalSessions
+from services.auth.store.session_checks import LocalSessions
 from services.common.auth_client import Authentication
 from services.common.keys import SigningKeys
 from services.common.parts import ServiceParts
@@ -42,6 +43,8 @@ class Collaborators:
     issuer: SessionIssuer
     outbox: Outbox
     codes: Codes
+    factors: SecondFactors
+    local_sessions: LocalSessions
 
     @classmethod
     def of(
@@ -76,15 +79,15 @@ class Collaborators:
             refresh_tokens=refresh_tokens,
             issuer=SessionIssuer(AccessTokenSigner(signing_keys), refresh_tokens, audit),
             outbox=outbox,
+            factors=SecondFactors(secrets["totp"]),
+            local_sessions=LocalSessions(database, settings.admin_mfa == "required"),
             codes=Codes(database, secrets["codes"], outbox, CodeLimiter(secrets["codes"], places)),
         )
 
     @property
     def authentication(self) -> Authentication:
         """The answers about tokens, sessions and API keys, from Auth's own database."""
-        return Authentication(
-            LocalKeys(self.signing_keys), LocalSessions(self.database), self.api_keys
-        )
+        return Authentication(LocalKeys(self.signing_keys), self.local_sessions, self.api_keys)
 
     async def forget_limits(self, tx: Transaction, email: CanonicalEmail) -> None:
         """Forget what was counted for an account that is gone, and where its owner has been."""

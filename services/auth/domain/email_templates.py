@@ -86,6 +86,42 @@ def password_changed() -> EmailContent:
     )
 
 
+def second_factor_on() -> EmailContent:
+    """Tell an account's owner that logins now take a second factor."""
+    return _notice(
+        "Your account has a second factor",
+        "From now on a login takes your password and a code of your app. If this was not you, "
+        "reset your password at once, and ask an administrator for help.",
+    )
+
+
+def second_factor_off() -> EmailContent:
+    """Tell an account's owner that logins take no second factor any more."""
+    return _notice(
+        "Your second factor was switched off",
+        "From now on a login takes your password alone. If this was not you, reset your password "
+        "at once.",
+    )
+
+
+def second_factor_reset() -> EmailContent:
+    """Tell an account's owner that an administrator took the second factor off."""
+    return _notice(
+        "An administrator switched your second factor off",
+        "From now on a login takes your password alone, and you are logged out everywhere. If you "
+        "did not ask for this, reset your password at once.",
+    )
+
+
+def recovery_code_used(left: int) -> EmailContent:
+    """Tell an account's owner that a recovery code was used."""
+    return _notice(
+        "A recovery code of your account was used",
+        f"Somebody, perhaps you, logged in with your password and a recovery code. {left} of them "
+        "are left. If this was not you, reset your password at once.",
+    )
+
+
 def many_attempts() -> EmailContent:
     """Tell an account's owner that others keep trying to get in."""
     return _notice(

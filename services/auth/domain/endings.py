@@ -10,7 +10,7 @@ from uuid import UUID
 
 from services.auth.errors import InvalidCredentials, OtpInvalid
 from services.auth.model import Status
-from services.auth.store import api_keys, codes, credentials
+from services.auth.store import api_keys, codes, credentials, second_factors
 from services.auth.store import sessions as session_store
 from services.auth.store.codes import Flow
 from services.auth.store.credentials import Credentials
@@ -37,6 +37,7 @@ async def end_opened(
     """
     await credentials.raise_version(tx, user_id)
     await codes.end_of_user(tx, user_id)
+    await second_factors.forget_unconfirmed(tx, user_id)
     if sessions:
         await session_store.end_all(tx, user_id, except_id=keep_session)
     if not keep_api_keys:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from services.auth.errors import ReauthenticationRequired
-from services.auth.store import sessions
+from services.auth.store import session_checks
 from services.kernel.db.database import Reader
 from services.kernel.errors import SessionEnded
 from services.kernel.rpc.call import Caller, ServicePrincipal
@@ -21,7 +21,7 @@ async def require_fresh(reader: Reader, caller: Caller) -> None:
     """
     if isinstance(caller, ServicePrincipal):
         return
-    is_fresh = await sessions.is_fresh(reader, caller.session_id)
+    is_fresh = await session_checks.is_fresh(reader, caller.session_id)
     if is_fresh is None:
         raise SessionEnded
     if not is_fresh:

@@ -79,6 +79,17 @@ class LoginThrottle:
 
         _refuse(await self.database.transact("attempt", count))
 
+    async def ensure_no_wait(
+        self, tx: Transaction, account: CanonicalEmail, *, client_ip: str | None
+    ) -> None:
+        """Refuse when the place must wait since a moment ago, and forget nothing.
+
+        Raises:
+            TooManyRequests: The place must wait.
+        """
+        pair = self.places.pair(account, client_ip)
+        _refuse((await store.standing(tx, pair)).seconds_left)
+
     async def succeed(
         self, tx: Transaction, account: CanonicalEmail, *, client_ip: str | None
     ) -> None:

@@ -47,7 +47,11 @@ class Reauthentication:
         if tries is None:
             raise SessionEnded
         if await self.hasher.verify(password, found.password_hash):
-            forgive = partial(sessions.forgive_passwords, session_id=caller.session_id)
+            # Otherwise a right password would give new tries at the second factor.
+            forgiving = (
+                sessions.give_back_try if found.has_second_factor else sessions.forgive_passwords
+            )
+            forgive = partial(forgiving, session_id=caller.session_id)
             await self.database.transact("password.right", forgive)
             return found
         await self._fail(caller, found, tries, client_ip)

@@ -35,7 +35,14 @@ class SessionIssuer:
     refresh: RefreshTokens
     audit: Audit
 
-    async def open(self, tx: Transaction, user: Credentials, client: SessionClient) -> Tokens:
+    async def open(
+        self,
+        tx: Transaction,
+        user: Credentials,
+        client: SessionClient,
+        *,
+        has_second_factor: bool = False,
+    ) -> Tokens:
         """Open a session of a user, whose row the transaction must have locked.
 
         Of more than fifty sessions the one ends that was seen longest ago.
@@ -48,6 +55,7 @@ class SessionIssuer:
             user_id=user.user_id,
             seed_hash=seed_hash(refresh.seed),
             client=client,
+            has_second_factor=has_second_factor,
         )
         if ended := await sessions.end_surplus(tx, user.user_id):
             await self.audit.write(

@@ -7,6 +7,7 @@ from typing import TypedDict
 from lockstep.auth.v1 import auth_service_pb2 as auth_pb
 
 from services.auth.domain import passwords
+from services.auth.domain.challenges import Challenge
 from services.auth.domain.codes import SubmittedCode, is_code
 from services.auth.domain.emails import is_reserved, parse_email
 from services.auth.domain.registration import REQUIRED, Details
@@ -166,6 +167,23 @@ class TokenFields(TypedDict):
     refresh_token: str
 
 
+class ChallengeFields(TypedDict):
+    """The fields of an answer that asks for the second factor."""
+
+    user_id: str
+    email: str
+    mfa_token: str
+
+
+def challenge_fields(challenge: Challenge) -> ChallengeFields:
+    """Ask for the second factor."""
+    return {
+        "user_id": str(challenge.user_id),
+        "email": challenge.email_display,
+        "mfa_token": challenge.token,
+    }
+
+
 def token_fields(tokens: Tokens) -> TokenFields:
     """Write the tokens of a session."""
     return {
@@ -193,6 +211,7 @@ def session_message(session: ListedSession, *, is_current: bool) -> auth_pb.Sess
         last_seen_time=timestamp(session.last_seen_time),
         expire_time=timestamp(session.expire_time),
         current=is_current,
+        second_factor=session.has_second_factor,
     )
 
 
@@ -206,6 +225,7 @@ def user_message(user: User) -> auth_pb.User:
         create_time=timestamp(user.create_time),
         email_verified=user.email_verified,
         disabled=user.status is Status.DISABLED,
+        second_factor=user.has_second_factor,
     )
 
 

@@ -6,10 +6,16 @@ from dataclasses import dataclass
 
 from lockstep.auth.v1 import auth_service_pb2 as auth_pb
 
+from services.auth.domain.challenges import Challenge
 from services.auth.domain.emails import comparable_form
 from services.auth.domain.ip_limits import IpRateLimiter, client_ip_of
 from services.auth.domain.sessions import CLIENT_NAME_MAX
-from services.auth.servicers.messages import require, session_message, token_fields
+from services.auth.servicers.messages import (
+    challenge_fields,
+    require,
+    session_message,
+    token_fields,
+)
 from services.auth.store.sessions import SessionClient
 from services.auth.usecases.check_session import CheckSession
 from services.auth.usecases.end_session import EndSession
@@ -46,12 +52,14 @@ class SessionServicer:
             require(v, request.email.strip(), "email")
             require(v, request.password, "password")
             name = v.text(request.client_name, "client_name", max_length=CLIENT_NAME_MAX)
-        tokens = await self.login(
+        opened = await self.login(
             email=comparable_form(request.email),
             password=request.password,
             client=SessionClient(name, client_ip),
         )
-        return auth_pb.LoginResponse(**token_fields(tokens))
+        if isinstance(opened, Challenge):
+            return auth_pb.LoginResponse(**challenge_fields(opened))
+        return auth_pb.LoginResponse(**token_fields(opened))
 
     async def RefreshToken(
         self, request: auth_pb.RefreshTokenRequest, call: Call
@@ -76,10 +84,12 @@ class SessionServicer:
         """Open a fresh session in the place of the caller's."""
         with Violations() as v:
             require(v, request.password, "password")
-        tokens = await self.reauthenticate(
+        opened = await self.reauthenticate(
             caller=call.user, password=request.password, client_ip=client_ip_of(call)
         )
-        return auth_pb.ReauthenticateResponse(**token_fields(tokens))
+        if isinstance(opened, Challenge):
+            return auth_pb.ReauthenticateResponse(**challenge_fields(opened))
+        return auth_pb.ReauthenticateResponse(**token_fields(opened))
 
     async def ListSessions(
         self, request: auth_pb.ListSessionsRequest, call: Call
@@ -124,7 +134,10 @@ class SessionServicer:
         if session is None:
             return auth_pb.CheckSessionResponse()
         return auth_pb.CheckSessionResponse(
-            active=True, role=session.role, user_id=str(session.user_id)
+            active=True,
+            role=session.role,
+            user_id=str(session.user_id),
+            mfa_missing=session.lacks_mfa,
         )
 
     async def GetJwks(self, request: auth_pb.GetJwksRequest, call: Call) -> auth_pb.GetJwksResponse:

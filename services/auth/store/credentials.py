@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import bindparam, func, select, update
 
 from services.auth.model import LOGIN_FAILURES, ROLES, USERS, CanonicalEmail, Status, mailbox
-from services.auth.store.users import ByEmail
+from services.auth.store.users import HAS_SECOND_FACTOR, ByEmail
 from services.kernel.db.cleaner import old_rows
 from services.kernel.db.database import Reader, Transaction
 from services.kernel.db.statement import ByUser, NoRow, Statement
@@ -30,6 +30,7 @@ class Credentials:
     status: Status
     role: str
     is_verified: bool
+    has_second_factor: bool
 
     def are_those_of(self, earlier: Credentials) -> bool:
         """Whether nothing has ended the credentials that were read earlier.
@@ -64,6 +65,7 @@ _SELECT = (
         USERS.c.status,
         ROLES.c.name.label("role"),
         USERS.c.email_verify_time.is_not(None).label("is_verified"),
+        HAS_SECOND_FACTOR,
     )
     .select_from(USERS.join(ROLES))
     .where(USERS.c.status != "PENDING")

@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
-import contextlib
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import partial
 from uuid import UUID
 
-from sqlalchemy import Interval, bindparam, cast, delete, func, or_, select, update
+from sqlalchemy import (
+    Interval,
+    bindparam,
+    cast,
+    delete,
+    false,
+    func,
+    or_,
+    select,
+    true,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert
 
 from services.auth.model import ROLES, SESSIONS, USERS
 from services.kernel.db.cleaner import old_rows
-from services.kernel.db.database import Database, Reader, Transaction
+from services.kernel.db.database import Reader, Transaction
 from services.kernel.db.statement import ByUser, NoRow, Statement
-from services.kernel.errors import DatabaseUnavailable
-from services.kernel.rpc.access import Session
 
 IDLE = timedelta(days=30)  # a session ends when it is not refreshed for so long
 LIFE = timedelta(days=90)  # no session lives longer (OWASP ASVS 5, 7.3)
 GRACE = timedelta(seconds=10)
-FRESH = timedelta(minutes=5)
-SEEN_EVERY = timedelta(minutes=15)  # how exact the time is at which a session was seen
 SESSIONS_MAX = 50  # for an account
 PASSWORD_TRIES = 10
 
@@ -57,6 +62,7 @@ class ListedSession:
     auth_time: datetime
     last_seen_time: datetime
     expire_time: datetime
+    has_second_factor: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,20 +82,15 @@ class Refreshable:
 
 
 @dataclass(frozen=True, slots=True)
-class _BySession:
+class BySession:
+    """The parameter of a statement about one session."""
+
     session_id: UUID
 
 
 @dataclass(frozen=True, slots=True)
-class _Checked:
-    role: str
+class _Held:
     user_id: UUID
-    was_seen: bool
-
-
-@dataclass(frozen=True, slots=True)
-class _Freshness:
-    is_fresh: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +122,7 @@ class _NewSession:
     seed_hash: bytes
     client_name: str | None
     client_ip: str | None
+    has_second_factor: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,10 +131,10 @@ class _OfUserExcept:
     except_id: UUID | None
 
 
-_BY_ID = SESSIONS.c.id == bindparam("session_id")
-_LIVES = SESSIONS.c.expire_time > func.saga_now()
+BY_ID = SESSIONS.c.id == bindparam("session_id")
+LIVES = SESSIONS.c.expire_time > func.saga_now()
 # The sessions of a DELETING user live until Commerce can no longer refuse the deletion.
-_USER_LIVES = or_(USERS.c.status == "ACTIVE", USERS.c.status == "DELETING")
+USER_LIVES = or_(USERS.c.status == "ACTIVE", USERS.c.status == "DELETING")
 
 _INSERT = Statement(
     insert(SESSIONS).values(
@@ -142,42 +144,14 @@ _INSERT = Statement(
         refresh_hash=bindparam("seed_hash"),
         client_name=bindparam("client_name"),
         address=bindparam("client_ip"),
+        has_second_factor=bindparam("has_second_factor"),
         expire_time=func.saga_now() + bindparam("idle", IDLE, Interval),
     ),
     _NewSession,
     NoRow,
 )
 _OF_USER = SESSIONS.c.user_id == bindparam("user_id")
-_WAS_SEEN = SESSIONS.c.last_seen_time > func.saga_now() - cast(SEEN_EVERY, Interval)
-_CHECK = Statement(
-    select(ROLES.c.name.label("role"), SESSIONS.c.user_id, _WAS_SEEN.label("was_seen"))
-    .select_from(SESSIONS.join(USERS).join(ROLES))
-    .where(_BY_ID, _LIVES, _USER_LIVES),
-    _BySession,
-    _Checked,
-)
-# A row that is locked is left alone: nobody waits for this.
-_SEE = Statement(
-    update(SESSIONS)
-    .where(
-        SESSIONS.c.id
-        == select(SESSIONS.c.id)
-        .where(_BY_ID, ~_WAS_SEEN)
-        .with_for_update(skip_locked=True)
-        .scalar_subquery()
-    )
-    .values(last_seen_time=func.saga_now()),
-    _BySession,
-    NoRow,
-)
-_IS_FRESH = Statement(
-    select(
-        (SESSIONS.c.auth_time > func.saga_now() - cast(FRESH, Interval)).label("is_fresh")
-    ).where(_BY_ID),
-    _BySession,
-    _Freshness,
-)
-_NAME = Statement(select(SESSIONS.c.client_name).where(_BY_ID), _BySession, _ClientName)
+_NAME = Statement(select(SESSIONS.c.client_name).where(BY_ID), BySession, _ClientName)
 _LAST_SEEN_FIRST = (SESSIONS.c.last_seen_time.desc(), SESSIONS.c.id.desc())
 _LIST = Statement(
     select(
@@ -188,8 +162,9 @@ _LIST = Statement(
         SESSIONS.c.auth_time,
         SESSIONS.c.last_seen_time,
         SESSIONS.c.expire_time,
+        SESSIONS.c.has_second_factor,
     )
-    .where(_OF_USER, _LIVES)
+    .where(_OF_USER, LIVES)
     .order_by(*_LAST_SEEN_FIRST)
     .limit(SESSIONS_MAX),
     ByUser,
@@ -208,15 +183,15 @@ _END_SURPLUS = Statement(
     ByUser,
     NoRow,
 )
-_END_OF_USER = Statement(delete(SESSIONS).where(_BY_ID, _OF_USER), _OfUser, NoRow)
+_END_OF_USER = Statement(delete(SESSIONS).where(BY_ID, _OF_USER), _OfUser, NoRow)
 # The lock keeps the session from being removed, and lets it be refreshed.
 _HOLD = Statement(
-    select(ROLES.c.name.label("role"), SESSIONS.c.user_id)
-    .select_from(SESSIONS.join(USERS).join(ROLES))
-    .where(_BY_ID, _LIVES, _USER_LIVES)
+    select(SESSIONS.c.user_id)
+    .select_from(SESSIONS.join(USERS))
+    .where(BY_ID, LIVES, USER_LIVES)
     .with_for_update(of=SESSIONS, read=True, key_share=True),
-    _BySession,
-    Session,
+    BySession,
+    _Held,
 )
 _LOCK = Statement(
     select(
@@ -229,14 +204,14 @@ _LOCK = Statement(
         (SESSIONS.c.rotate_time > func.saga_now() - cast(GRACE, Interval)).label("rotated_lately"),
     )
     .select_from(SESSIONS.join(USERS).join(ROLES))
-    .where(_BY_ID, _LIVES, _USER_LIVES)
+    .where(BY_ID, LIVES, USER_LIVES)
     .with_for_update(of=SESSIONS),
-    _BySession,
+    BySession,
     Refreshable,
 )
 _ROTATE = Statement(
     update(SESSIONS)
-    .where(_BY_ID)
+    .where(BY_ID)
     .values(
         generation=SESSIONS.c.generation + 1,
         rotate_time=func.saga_now(),
@@ -250,7 +225,7 @@ _ROTATE = Statement(
     _Rotation,
     NoRow,
 )
-_END = Statement(delete(SESSIONS).where(_BY_ID), _BySession, NoRow)
+_END = Statement(delete(SESSIONS).where(BY_ID), BySession, NoRow)
 _END_ALL = Statement(
     delete(SESSIONS).where(
         SESSIONS.c.user_id == bindparam("user_id"),
@@ -261,36 +236,41 @@ _END_ALL = Statement(
 )
 _TAKE_TRY = Statement(
     update(SESSIONS)
-    .where(_BY_ID, SESSIONS.c.wrong_passwords < PASSWORD_TRIES)
+    .where(BY_ID, SESSIONS.c.wrong_passwords < PASSWORD_TRIES)
     .values(wrong_passwords=SESSIONS.c.wrong_passwords + 1)
     .returning(SESSIONS.c.wrong_passwords),
-    _BySession,
+    BySession,
     _Tries,
 )
-_FORGIVE = Statement(update(SESSIONS).where(_BY_ID).values(wrong_passwords=0), _BySession, NoRow)
+_GIVE_BACK = Statement(
+    update(SESSIONS)
+    .where(BY_ID)
+    .values(wrong_passwords=func.greatest(SESSIONS.c.wrong_passwords - 1, 0)),
+    BySession,
+    NoRow,
+)
+_NOTE_SECOND_FACTOR = Statement(
+    update(SESSIONS).where(BY_ID).values(has_second_factor=true()), BySession, NoRow
+)
+_FORGET_SECOND_FACTOR = Statement(
+    update(SESSIONS)
+    .where(_OF_USER, SESSIONS.c.has_second_factor)
+    .values(has_second_factor=false()),
+    ByUser,
+    NoRow,
+)
+_FORGIVE = Statement(update(SESSIONS).where(BY_ID).values(wrong_passwords=0), BySession, NoRow)
 EXPIRED = old_rows("sessions", SESSIONS, SESSIONS.c.expire_time)
 
 
-@dataclass(frozen=True, slots=True)
-class LocalSessions:
-    """Checks sessions for Auth's own access rules (`access.SessionChecker`)."""
-
-    database: Database
-
-    async def check(self, session_id: UUID, *, fresh: bool = True) -> Session | None:  # noqa: ARG002 - every answer is fresh
-        """See `access.SessionChecker`. The session counts as seen."""
-        found = await self.database.first(_CHECK, _BySession(session_id))
-        if found is None:
-            return None
-        if not found.was_seen:
-            with contextlib.suppress(DatabaseUnavailable):  # the next check will write it
-                see = partial(_see, session_id=session_id)
-                await self.database.transact("session.seen", see)
-        return Session(role=found.role, user_id=found.user_id)
-
-
 async def insert_session(
-    tx: Transaction, *, session_id: UUID, user_id: UUID, seed_hash: bytes, client: SessionClient
+    tx: Transaction,
+    *,
+    session_id: UUID,
+    user_id: UUID,
+    seed_hash: bytes,
+    client: SessionClient,
+    has_second_factor: bool,
 ) -> None:
     """Insert a session; the transaction must have locked the user."""
     new = _NewSession(
@@ -299,6 +279,7 @@ async def insert_session(
         seed_hash=seed_hash,
         client_name=client.name,
         client_ip=client.ip,
+        has_second_factor=has_second_factor,
     )
     await tx.execute(_INSERT, new)
 
@@ -310,24 +291,18 @@ async def list_of_user(reader: Reader, user_id: UUID) -> list[ListedSession]:
 
 async def client_name(reader: Reader, session_id: UUID) -> str | None:
     """Return the name of a session's client; None when it has none."""
-    row = await reader.first(_NAME, _BySession(session_id))
+    row = await reader.first(_NAME, BySession(session_id))
     return None if row is None else row.client_name
-
-
-async def is_fresh(reader: Reader, session_id: UUID) -> bool | None:
-    """Return whether a session's user proved the password lately; None when it has ended."""
-    row = await reader.first(_IS_FRESH, _BySession(session_id))
-    return None if row is None else row.is_fresh
 
 
 async def hold(tx: Transaction, session_id: UUID) -> bool:
     """Keep a session from ending until the transaction ends; False when it has ended."""
-    return await tx.first(_HOLD, _BySession(session_id)) is not None
+    return await tx.first(_HOLD, BySession(session_id)) is not None
 
 
 async def lock(tx: Transaction, session_id: UUID) -> Refreshable | None:
     """Lock and return a session; None when it has ended, or its user's access has."""
-    return await tx.first(_LOCK, _BySession(session_id))
+    return await tx.first(_LOCK, BySession(session_id))
 
 
 async def rotate(tx: Transaction, session_id: UUID, *, client_ip: str | None) -> None:
@@ -337,18 +312,33 @@ async def rotate(tx: Transaction, session_id: UUID, *, client_ip: str | None) ->
 
 async def take_password_try(tx: Transaction, session_id: UUID) -> int | None:
     """Take a try of the password, and return its number; None when no try is left."""
-    row = await tx.first(_TAKE_TRY, _BySession(session_id))
+    row = await tx.first(_TAKE_TRY, BySession(session_id))
     return None if row is None else row.wrong_passwords
 
 
 async def forgive_passwords(tx: Transaction, session_id: UUID) -> None:
     """Give all tries back: the password was right."""
-    await tx.execute(_FORGIVE, _BySession(session_id))
+    await tx.execute(_FORGIVE, BySession(session_id))
+
+
+async def give_back_try(tx: Transaction, session_id: UUID) -> None:
+    """Give one try back: the password was right, but wrong second factors stay counted."""
+    await tx.execute(_GIVE_BACK, BySession(session_id))
+
+
+async def note_second_factor(tx: Transaction, session_id: UUID) -> bool:
+    """Note that a session's user has proven the second factor; False when it has ended."""
+    return await tx.execute(_NOTE_SECOND_FACTOR, BySession(session_id)) == 1
+
+
+async def forget_second_factor(tx: Transaction, user_id: UUID) -> None:
+    """Forget that the sessions of a user had a second factor: it is gone."""
+    await tx.execute(_FORGET_SECOND_FACTOR, ByUser(user_id))
 
 
 async def end(tx: Transaction, session_id: UUID) -> None:
     """End a session; nothing when it has ended before."""
-    await tx.execute(_END, _BySession(session_id))
+    await tx.execute(_END, BySession(session_id))
 
 
 async def end_of_user(tx: Transaction, session_id: UUID, *, user_id: UUID) -> bool:
@@ -367,7 +357,3 @@ async def end_surplus(tx: Transaction, user_id: UUID) -> int:
 async def end_all(tx: Transaction, user_id: UUID, *, except_id: UUID | None = None) -> int:
     """End the sessions of a user, perhaps except one; return the number."""
     return await tx.execute(_END_ALL, _OfUserExcept(user_id=user_id, except_id=except_id))
-
-
-async def _see(tx: Transaction, *, session_id: UUID) -> None:
-    await tx.execute(_SEE, _BySession(session_id))

@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy import Boolean, bindparam, case, delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
-from services.auth.model import ROLES, USERS, CanonicalEmail, Email, Status, User
+from services.auth.model import ROLES, TOTPS, USERS, CanonicalEmail, Email, Status, User
 from services.kernel.db.database import Reader, Transaction
 from services.kernel.db.statement import ByUser, NoRow, Statement
 from services.kernel.ids import new_id
@@ -120,6 +120,13 @@ _DELETE_PENDING = Statement(
     ByUser,
     NoRow,
 )
+HAS_SECOND_FACTOR = (
+    select(TOTPS.c.user_id)
+    .where(TOTPS.c.user_id == USERS.c.id, TOTPS.c.confirm_time.is_not(None))
+    .correlate(USERS)
+    .exists()
+    .label("has_second_factor")
+)
 # The columns of `User`.
 VISIBLE = (
     USERS.c.id,
@@ -128,6 +135,7 @@ VISIBLE = (
     ROLES.c.name.label("role"),
     USERS.c.status,
     USERS.c.email_verify_time.is_not(None).label("email_verified"),
+    HAS_SECOND_FACTOR,
     USERS.c.create_time,
 )
 _GET = Statement(

@@ -5,7 +5,10 @@ from services.auth.usecases.change_password import ChangePassword
 from services.auth.usecases.change_role import ChangeRole
 from services.auth.usecases.check_api_key import CheckApiKey
 from services.auth.usecases.check_session import CheckSession
+from services.auth.usecases.confirm_totp import ConfirmTotp
 from services.auth.usecases.create_api_key import CreateApiKey
+from services.auth.usecases.create_totp import CreateTotp
+from services.auth.usecases.delete_totp import DeleteTotp
 from services.auth.usecases.delete_user import DeleteUser
 from services.auth.usecases.disable_user import DisableUser
 from services.auth.usecases.enable_user import EnableUser
@@ -23,11 +26,13 @@ from services.auth.usecases.reauthenticate import Reauthenticate
 from services.auth.usecases.refresh_token import RefreshToken
 from services.auth.usecases.register import Register, Registrations
 from services.auth.usecases.request_password_reset import RequestPasswordReset
+from services.auth.usecases.reset_mfa import ResetMfa
 from services.auth.usecases.reset_password import ResetPassword
 from services.auth.usecases.send_email_verification import SendEmailVerification
 from services.auth.usecases.send_otp import SendOtp
 from services.auth.usecases.unlock_user import UnlockUser
 from services.auth.usecases.verify_email import VerifyEmail
+from services.auth.usecases.verify_mfa import VerifyMfa
 from services.auth.usecases.verify_otp import VerifyOtp
 
 __all__ = [
@@ -36,7 +41,10 @@ __all__ = [
     "ChangeRole",
     "CheckApiKey",
     "CheckSession",
+    "ConfirmTotp",
     "CreateApiKey",
+    "CreateTotp",
+    "DeleteTotp",
     "DeleteUser",
     "DisableUser",
     "EnableUser",
@@ -55,10 +63,12 @@ __all__ = [
     "Register",
     "Registrations",
     "RequestPasswordReset",
+    "ResetMfa",
     "ResetPassword",
     "SendEmailVerification",
     "SendOtp",
     "UnlockUser",
     "VerifyEmail",
+    "VerifyMfa",
     "VerifyOtp",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from uuid import UUID
 
-from services.auth.store.sessions import LocalSessions
+from services.auth.store.session_checks import LocalSessions
 from services.kernel.rpc.access import Session
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 from dataclasses import dataclass
 
+from services.auth.domain import challenges
 from services.auth.domain.audit import Audit, Event
+from services.auth.domain.challenges import Challenge
 from services.auth.domain.login_throttle import LoginThrottle
 from services.auth.domain.passwords import Hasher, PasswordMatch
 from services.auth.domain.sessions import SessionIssuer, Tokens
@@ -30,8 +32,8 @@ class Login:
 
     async def __call__(
         self, *, email: CanonicalEmail, password: str, client: SessionClient
-    ) -> Tokens:
-        """Open a session.
+    ) -> Tokens | Challenge:
+        """Open a session, or ask for the second factor of an account that has one.
 
         E-mails with and without an account get the same answer after the same work.
 
@@ -61,18 +63,25 @@ class Login:
             await self._update_hash(found, password)
         return tokens
 
-    async def _open(self, found: Credentials, client: SessionClient) -> Tokens:
-        async def work(tx: Transaction) -> Tokens:
+    async def _open(self, found: Credentials, client: SessionClient) -> Tokens | Challenge:
+        async def work(tx: Transaction) -> Tokens | Challenge:
             # The lock keeps a session from outliving a deletion, a disabling or a new
             # password that happens at the same time, and logins from counting sessions at once.
             now = await credentials.lock(tx, found.user_id)
-            await self.throttle.succeed(tx, found.email, client_ip=client.ip)
+            await self.throttle.ensure_no_wait(tx, found.email, client_ip=client.ip)
             if now is None or not now.are_those_of(found):
                 raise InvalidCredentials
             if now.status is Status.DISABLED:
                 raise AccountDisabled
             if now.status is not Status.ACTIVE:
                 raise InvalidCredentials
+            if now.has_second_factor:
+                # Wrong second factors count as wrong passwords: a right password clears none.
+                await self.audit.write(
+                    tx, Event.LOGIN_HALF, user_id=found.user_id, client_ip=client.ip
+                )
+                return await challenges.issue(tx, now, client)
+            await self.throttle.succeed(tx, found.email, client_ip=client.ip)
             await self.audit.write(
                 tx, Event.LOGIN_SUCCESS, user_id=found.user_id, client_ip=client.ip
             )

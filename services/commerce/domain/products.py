@@ -9,6 +9,7 @@ from uuid import UUID
 from services.commerce.model import PRODUCT_FIELDS, Product, ProductFields
 from services.common.vocabulary import Role
 from services.kernel.errors import Forbidden
+from services.kernel.rpc.access import forbidden
 from services.kernel.rpc.call import Caller, UserPrincipal
 
 
@@ -35,7 +36,7 @@ class Seller:
         """
         is_brand = isinstance(caller, UserPrincipal) and caller.role == Role.BRAND
         if not is_brand and not caller.acts_for_all:
-            raise Forbidden("Only administrators and brands have products.")
+            raise forbidden(caller, "Only administrators and brands have products.")
         return cls(caller.own_id, caller.acts_for_all)
 
     @property

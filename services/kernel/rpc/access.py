@@ -17,10 +17,16 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 from lockstep.options.v1 import options_pb2 as options_pb
 
-from services.kernel.errors import Forbidden, InvalidField, InvalidToken, SessionEnded, Violation
+from services.kernel.errors import (
+    Forbidden,
+    InvalidField,
+    InvalidToken,
+    MfaRequired,
+    SessionEnded,
+    Violation,
+)
 from services.kernel.rpc.api_keys import ApiKeyChecker, is_api_key, read_api_key
 from services.kernel.rpc.call import (
-    ADMIN,
     Call,
     Caller,
     Handler,
@@ -52,10 +58,13 @@ class Session:
     Attributes:
         role: The role that its user has now.
         user_id: Its user; None when an older checker does not tell.
+        lacks_mfa: Whether the user needs a second factor to act as an administrator, and
+            has proven none.
     """
 
     role: str
     user_id: UUID | None = None
+    lacks_mfa: bool = False
 
 
 class SessionChecker(Protocol):
@@ -162,8 +171,8 @@ class Access:
                 return await self._user(call)
             case options_pb.ACCESS_ADMIN:
                 user = await self._user(call)
-                if user.role != ADMIN:
-                    raise Forbidden
+                if not user.is_admin:
+                    raise forbidden(user)
                 return user
             case _:
                 raise Forbidden
@@ -179,7 +188,12 @@ class Access:
             raise SessionEnded
         if session.user_id not in (None, claims.user_id):
             raise InvalidToken
-        return UserPrincipal(id=claims.user_id, session_id=claims.session_id, role=session.role)
+        return UserPrincipal(
+            id=claims.user_id,
+            session_id=claims.session_id,
+            role=session.role,
+            lacks_mfa=session.lacks_mfa,
+        )
 
     async def _owner(self, call: Call, token: str, api_keys: ApiKeyChecker) -> UserPrincipal:
         """Return the owner of an API key, as whom its caller acts within its scopes."""
@@ -215,9 +229,22 @@ def require_own(user_id: UUID, caller: Caller) -> None:
 
     Raises:
         Forbidden: The id is another user's.
+        MfaRequired: It is, and the caller is an administrator without second factor.
     """
     if user_id != caller.own_id and not caller.acts_for_all:
-        raise Forbidden
+        raise forbidden(caller)
+
+
+def forbidden(caller: Caller, text: str | None = None) -> Forbidden | MfaRequired:
+    """Return the refusal of what the caller may not do.
+
+    Args:
+        caller: The user, who does not act as an administrator.
+        text: What the user may not do; by default the text of the error.
+    """
+    if isinstance(caller, UserPrincipal) and caller.lacks_mfa:
+        return MfaRequired()
+    return Forbidden(text) if text else Forbidden()
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,17 +30,19 @@ class UserPrincipal:
         session_id: The token's session.
         role: The user's role now; the role in the token may be old.
         api_key_id: The API key by which the user is proven instead; `session_id` is its id then.
+        lacks_mfa: Whether the session lacks the second factor that administrators need here.
     """
 
     id: UUID
     session_id: UUID
     role: str
     api_key_id: UUID | None = None
+    lacks_mfa: bool = False
 
     @property
     def is_admin(self) -> bool:
-        """Whether the user is an administrator."""
-        return self.role == ADMIN
+        """Whether the user acts as an administrator."""
+        return self.role == ADMIN and not self.lacks_mfa
 
     @property
     def own_id(self) -> UUID:
