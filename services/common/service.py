@@ -35,9 +35,10 @@ from services.kernel.db.requirements import DatabaseUnfit
 from services.kernel.ids import process_name
 from services.kernel.logging import configure
 from services.kernel.rpc.access import Access
-from services.kernel.rpc.server import Server
+from services.kernel.rpc.server import NotReady, Probe, Server
 from services.kernel.sagas.metrics import saga_survey
 from services.kernel.signals import until_stopped
+from services.kernel.tasks import Loop, Watchdog
 from services.kernel.telemetry.loop_lag import LoopLag
 from services.kernel.telemetry.management import managed
 from services.kernel.telemetry.metrics import Telemetry, TelemetryError
@@ -119,10 +120,10 @@ async def running(
         parts = _parts(frame, keys, databases, channel, telemetry)
         composition = compose(await _with_money(parts, frame, settings))
         stack.callback(_call_all, composition.closing)
-        server = _server(frame, settings, parts, composition, tls)
-        for worker in _workers(composition, parts, databases):
-            worker.start()
-            stack.push_async_callback(worker.stop)
+        workers = _workers(composition, parts, databases)
+        watchdog = _watchdog(composition, workers, parts)
+        server = _server(frame, settings, parts, composition, tls=tls, watchdog=watchdog)
+        _start(stack, *workers, watchdog)
         port = await server.start(listen_on or f"{settings.host}:{frame.port}")
         stack.push_async_callback(_stop, server, settings)
         if composition.engine is not None:
@@ -229,6 +230,12 @@ async def _stop(server: Server, settings: CommonSettings) -> None:
     await server.stop(settings.stop_grace_seconds, delay_seconds=settings.stop_delay_seconds)
 
 
+def _start(stack: AsyncExitStack, *workers: Worker) -> None:
+    for worker in workers:
+        worker.start()
+        stack.push_async_callback(worker.stop)
+
+
 def _call_all(functions: Sequence[Callable[[], None]]) -> None:
     for function in functions:
         function()
@@ -239,7 +246,9 @@ def _server(
     settings: CommonSettings,
     parts: ServiceParts,
     composition: Composition,
+    *,
     tls: Tls | None,
+    watchdog: Watchdog,
 ) -> Server:
     if tls is not None:
         observe_ends(parts.meter, {"rpc": lambda: tls.pair.ends})
@@ -251,12 +260,30 @@ def _server(
             composition.authentication,
             checks_peers=tls is not None and tls.is_mutual,
         ),
-        probe=schema_probe(parts.database, frame.name),
+        probe=loops_probe(schema_probe(parts.database, frame.name), watchdog),
         connection_seconds=settings.connection_seconds,
         meter=parts.meter,
         tracers=parts.tracers,
         tls=None if tls is None else tls.server_credentials(),
     )
+
+
+def loops_probe(database: Probe, watchdog: Watchdog) -> Probe:
+    """Return a probe that also fails while a loop stands still."""
+
+    async def probe() -> None:
+        await database()
+        if watchdog.trouble is not None:
+            raise NotReady(watchdog.trouble)
+
+    return probe
+
+
+def _watchdog(composition: Composition, workers: Sequence[Worker], parts: ServiceParts) -> Watchdog:
+    loops: list[Loop] = [each for each in workers if isinstance(each, Loop)]
+    if composition.engine is not None:
+        loops.append(composition.engine.recovery)
+    return Watchdog(loops, parts.meter)
 
 
 def _access(

@@ -28,6 +28,7 @@ from services.kernel.db.database import Database, Transaction
 from services.kernel.ids import new_id
 from services.kernel.secret import Secret
 from tests.auth.world import PASSWORD, Sink, World, code_in, serving_auth, settings_for
+from tests.kernel.saga_world import Stop
 
 EMAIL = "ada@example.com"
 CONTENT = EmailContent(subject="Subject", text="Text\n", html="<p>Text</p>")
@@ -132,6 +133,27 @@ async def test_mail_whose_time_is_over_is_not_sent(
     await worker.stop()
     await database.close()
     assert sink.to(EMAIL) == []
+
+
+async def test_a_sender_whose_claim_hangs_goes_on(auth_url: str, mail: tuple[Sink, int]) -> None:
+    sink, port = mail
+    stop = Stop("test.mail.claim.statement#1")
+    database = Database(auth_url, name="test", connections=1, observer=stop)
+    await database.open()
+    box = Outbox(Secret.of(b"s" * 32))
+    await database.transact("put", partial(_put, box, EMAIL))
+    worker = outbox.OutboxWorker(
+        database, box, MailServer(f"smtp://127.0.0.1:{port}", sender=SENDER)
+    )
+    worker.start()
+    await asyncio.wait_for(stop.reached.wait(), 20)
+    worker.pulse.silence = 1.0
+    await worker.restart()
+    await sink.wait_for(EMAIL)
+    assert worker.pulse.silence == 0
+    await worker.stop()
+    await worker.restart()  # it stays stopped
+    await database.close()
 
 
 async def test_a_mail_is_sent_once_however_many_send(auth_url: str, mail: tuple[Sink, int]) -> None:

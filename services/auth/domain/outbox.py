@@ -34,8 +34,10 @@ from services.kernel.db.database import Database, Transaction
 from services.kernel.db.survey import Survey
 from services.kernel.errors import DatabaseUnavailable
 from services.kernel.secret import Secret
+from services.kernel.tasks import BEAT_SECONDS, Loop, Pulse, end
 from services.kernel.telemetry.metrics import NO_METER
 
+CLAIM: Final = "mail.claim"
 POLL_SECONDS: Final = 1.0
 COMMIT_SECONDS: Final = 0.02  # a transaction that has added mail may take as long to commit
 SENT_AT_ONCE: Final = 8
@@ -151,7 +153,7 @@ class MailServer:
         return message
 
 
-class OutboxWorker:
+class OutboxWorker(Loop):
     """Sends the mail in the outbox; any number of replicas may do so."""
 
     def __init__(
@@ -163,10 +165,19 @@ class OutboxWorker:
         self._server = server
         self._task: asyncio.Task[None] | None = None
         self._is_stopping = False
+        # A mail server that is dead takes the time of a delivery, and stops nothing.
+        self.pulse = Pulse("mail-sender", seconds=BEAT_SECONDS + MAIL_SECONDS)
 
     def start(self) -> None:
         """Begin to send."""
         self._task = asyncio.create_task(self._run(), name="mail-sender")
+
+    async def restart(self) -> None:
+        """Look anew, when a look has not ended. Mail that was claimed is due after its lease."""
+        await end(self._task)
+        await self._database.abandon(CLAIM)
+        if not self._is_stopping:
+            self.start()
 
     async def stop(self) -> None:
         """End. Mail that is being sent gets a few seconds more."""
@@ -181,7 +192,8 @@ class OutboxWorker:
     async def _run(self) -> None:
         while not self._is_stopping:
             try:
-                expired, claimed = await self._database.transact("mail.claim", self._claim)
+                expired, claimed = await self._database.transact(CLAIM, self._claim)
+                self.pulse.beat()
                 self._meter.expired(expired)
                 await self._deliver_all(claimed)
                 if len(claimed) == SENT_AT_ONCE:

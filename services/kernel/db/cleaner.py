@@ -17,7 +17,7 @@ from services.kernel.db.database import Database, Transaction
 from services.kernel.db.statement import Limit, NoRow, Statement
 from services.kernel.db.tables import ENDED, IDEMPOTENCY, SAGA_BARRIERS, SAGAS, clock_once
 from services.kernel.errors import DatabaseUnavailable
-from services.kernel.tasks import BackgroundTask
+from services.kernel.tasks import BackgroundTask, Loop, Pulse, end
 from services.kernel.telemetry.metrics import NO_METER
 
 BARRIERS_KEPT = "7 days"
@@ -28,6 +28,7 @@ a tombstone that is gone refuses nothing.
 """
 EVERY_SECONDS = 300.0
 ROWS_AT_ONCE = 1000
+SWEEP = "sweep"
 
 log = structlog.get_logger("lockstep.janitor")
 
@@ -105,7 +106,7 @@ OLD_BARRIERS: Final = old_rows(
 OLD_KEYS: Final = old_rows("idempotency keys", IDEMPOTENCY, IDEMPOTENCY.c.expire_time)
 
 
-class Cleaner(BackgroundTask):
+class Cleaner(BackgroundTask, Loop):
     """Remove old rows every few minutes.
 
     The first round comes at a random time, so that replicas do not sweep at once.
@@ -115,6 +116,7 @@ class Cleaner(BackgroundTask):
         self, database: Database, cleanups: Sequence[Cleanup], meter: Meter = NO_METER
     ) -> None:
         super().__init__(self._run, name="janitor")
+        self.pulse = Pulse("janitor", seconds=2 * EVERY_SECONDS)
         self._database = database
         self._cleanups = cleanups
         self._last_success = time.monotonic()
@@ -130,6 +132,12 @@ class Cleaner(BackgroundTask):
             unit="s",
             description="The time since the last round in which no clean-up failed",
         )
+
+    async def restart(self) -> None:
+        """Give up a round that does not end, and wait for the next."""
+        await end(self._task)
+        await self._database.abandon(SWEEP)
+        self.start()
 
     async def sweep(self) -> int:
         """Do one round and return how many rows it removed.
@@ -158,7 +166,8 @@ class Cleaner(BackgroundTask):
 
         rows = ROWS_AT_ONCE
         while rows == ROWS_AT_ONCE:
-            rows = await self._database.transact("sweep", remove)
+            rows = await self._database.transact(SWEEP, remove)
+            self.pulse.beat()
             yield rows
 
     def _note(self, removed: Mapping[str, int], *, succeeded: bool) -> None:

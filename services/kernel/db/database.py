@@ -217,10 +217,18 @@ class Database:
             DatabaseUnavailable: The transaction was not committed.
             CommitUnknown: The connection was lost during COMMIT.
         """
-        return await self._owned(self._tries(name, work))
+        return await self._owned(self._tries(name, work), name)
 
-    async def _owned(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        task = asyncio.ensure_future(coroutine)
+    async def abandon(self, name: str) -> None:
+        """Give up the transactions with this name, and replace all connections."""
+        for task in list(self._running):
+            if task.get_name() == name:
+                task.cancel()
+        self._generation += 1
+        await self._pool.drain()
+
+    async def _owned(self, coroutine: Coroutine[Any, Any, T], name: str) -> T:
+        task = asyncio.create_task(coroutine, name=name)
         self._running.add(task)
         task.add_done_callback(self._forget)
         return await asyncio.shield(task)

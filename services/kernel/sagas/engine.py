@@ -38,6 +38,7 @@ from services.kernel.sagas.protocol import AnySaga, DedupKey, SagaStateMachine
 from services.kernel.sagas.recovery import POLL_SECONDS, Recovery
 from services.kernel.sagas.spans import spans_of
 from services.kernel.sagas.store import FIRST_EPOCH
+from services.kernel.tasks import Loop
 from services.kernel.telemetry.metrics import NO_METER
 
 T = TypeVar("T")
@@ -146,6 +147,11 @@ class SagaEngine:
     def is_recovering(self) -> bool:
         """Whether sagas that are due are taken up."""
         return self._takes_up.is_running
+
+    @property
+    def recovery(self) -> Loop:
+        """The loop that takes up sagas that are due."""
+        return self._takes_up
 
     def start(self) -> None:
         """Begin to take up sagas that are due."""

@@ -24,6 +24,7 @@ from services.kernel.sagas.lease_store import SagaQueue
 from services.kernel.sagas.model import Saga
 from services.kernel.sagas.store import LEASE_SECONDS, SagaRow
 
+CLAIM: Final = "K"
 RENEWAL_SECONDS: Final = 0.7
 # A saga of milliseconds is over before its lease is worth a renewal.
 YOUNG_SECONDS: Final = 0.1
@@ -89,7 +90,11 @@ class Leases:
         async def claim(tx: Transaction) -> list[SagaRow]:
             return await lease_store.claim_due(tx, owner=self._owner, kinds=kinds, limits=limits)
 
-        return await self._database.transact("K", claim)
+        return await self._database.transact(CLAIM, claim)
+
+    async def abandon_claim(self) -> None:
+        """Give up a claim that does not end, with the connections."""
+        await self._database.abandon(CLAIM)
 
     def hold(self, lease: Lease, task: asyncio.Task[None]) -> None:
         """Renew a lease until the task that drives its saga ends."""

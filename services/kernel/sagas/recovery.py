@@ -17,6 +17,7 @@ from services.kernel.sagas.leases import Lease, Leases, named
 from services.kernel.sagas.metrics import SagaMeter
 from services.kernel.sagas.model import Saga
 from services.kernel.sagas.store import SagaRow, saga_of
+from services.kernel.tasks import Loop, Pulse, end
 
 POLL_SECONDS: Final = 1.0
 STOP_SECONDS: Final = 5.0
@@ -29,7 +30,7 @@ Sagas that fail may take long, each time. So each queue has slots of its own.
 log = structlog.get_logger("lockstep.saga")
 
 
-class Recovery:
+class Recovery(Loop):
     """Takes up sagas that are due, at once and then after each poll.
 
     Args:
@@ -63,6 +64,7 @@ class Recovery:
         self._driven: dict[asyncio.Task[None], SagaQueue] = {}
         self._stopping = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self.pulse = Pulse("saga-recovery")
 
     @property
     def is_running(self) -> bool:
@@ -72,6 +74,13 @@ class Recovery:
     def start(self) -> None:
         """Begin to take up sagas."""
         self._task = asyncio.create_task(self._run(), name="saga-recovery")
+
+    async def restart(self) -> None:
+        """Look anew, when a look has not ended. The sagas that are driven go on."""
+        await end(self._task)
+        await self._leases.abandon_claim()
+        if self._task is not None and not self._stopping.is_set():
+            self.start()
 
     async def stop(self) -> None:
         """Take up nothing more, and give back at once what was taken up."""
@@ -108,6 +117,7 @@ class Recovery:
         since = time.monotonic()
         claimed = await self._leases.claim(self._kinds, limits) if any(limits.values()) else []
         self._meter.claimed()
+        self.pulse.beat()
         for row in claimed:
             self._take_up(row, since=since)
         taken = Counter(map(queue_of, claimed))
