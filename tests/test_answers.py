@@ -129,6 +129,7 @@ TEXTS: Mapping[str, str] = {
     "refresh_token": letters(REFRESH_LENGTH),
     "Saga.kind": letters(KIND_MAX),
     "Saga.reason": letters(REASON_LENGTH),
+    "SkippedItem.reason": letters(REASON_LENGTH),
     # The name of an exception and a reason.
     "last_error": letters(100 + REASON_LENGTH),
     "ApiKey.name": text(NAME_MAX),
@@ -154,6 +155,8 @@ LENGTHS: Mapping[str, int] = {
     "ListWalletTransfersResponse.transfers": PAGE_SIZE_MAX,
     "ListSagasResponse.sagas": PAGE_SIZE_MAX,
     "BatchCreateProductsResponse.products": BATCH_MAX,
+    "BatchGetProductsResponse.products": PAGE_SIZE_MAX,
+    "MergeCartResponse.skipped": LINES_MAX,
     "Cart.items": LINES_MAX,
     "CartItem.problems": len(CartProblem),
     "Order.items": LINES_MAX,

@@ -59,6 +59,7 @@ def catalog_servicer(parts: ServiceParts, messages: Messages) -> CatalogServicer
         delete_product=usecases.DeleteProduct(database, totals),
         batch_create_products=usecases.BatchCreateProducts(database, totals),
         get_product=usecases.GetProduct(public),
+        batch_get_products=usecases.BatchGetProducts(public),
         list_products=usecases.ListProducts(public, parts.page_tokens, totals),
     )
 
@@ -73,6 +74,7 @@ def cart_servicer(parts: ServiceParts, messages: Messages) -> CartServicer:
         update_cart_item=usecases.UpdateCartItem(parts.database),
         remove_cart_item=usecases.RemoveCartItem(parts.database),
         clear_cart=usecases.ClearCart(parts.database),
+        merge_cart=usecases.MergeCart(parts.database),
     )
 
 

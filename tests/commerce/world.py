@@ -154,6 +154,11 @@ class Shop:
             request.quantity = quantity
         return await self.carts.UpdateCartItem(request, metadata=buyer.metadata)
 
+    async def merge(self, buyer: Buyer, *items: Wanted) -> cart_pb.MergeCartResponse:
+        given = [cart_pb.GuestItem(product_id=each.id, quantity=n) for each, n in items]
+        request = cart_pb.MergeCartRequest(items=given)
+        return await self.carts.MergeCart(request, metadata=buyer.metadata)
+
     # --- orders
 
     async def place(self, buyer: Buyer, *, key: str = "", **fields: Any) -> order_pb.Order:

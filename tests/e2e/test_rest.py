@@ -264,7 +264,11 @@ def test_an_order_goes_on_after_its_payment(http: httpx.Client, admin: dict[str,
     category = http.post("/v1/categories", json={"name": f"Life of {email}"}, headers=admin).json()
     fields = {"categoryId": category["id"], "name": "Cup", "price": {"units": "10"}, "stock": 9}
     cup = http.post("/v1/products", json=fields, headers=admin).json()["id"]
-    http.post("/v1/cart/items", json={"productId": cup, "quantity": 4}, headers=mine)
+    shown = http.get("/v1/products:batchGet", params={"ids": [cup, str(uuid.uuid4())]}).json()
+    assert [each["id"] for each in shown["products"]] == [cup]
+    guest = {"items": [{"productId": cup, "quantity": 4}]}
+    merged = http.post("/v1/cart:merge", json=guest, headers=mine).json()
+    assert (merged["cart"]["items"][0]["quantity"], merged["skipped"]) == (4, [])
     placed = http.post("/v1/orders", json={"shippingAddress": "1 Main St"}, headers=mine).json()
     path, one = f"/v1/orders/{placed['id']}", [{"productId": cup, "quantity": 1}]
     assert len(placed["number"]) == 8

@@ -11,6 +11,7 @@ from services.commerce.servicers.filters import read_filters
 from services.commerce.servicers.messages import Messages, category_message
 from services.commerce.usecases.adjust_stock import AdjustStock
 from services.commerce.usecases.batch_create_products import BatchCreateProducts
+from services.commerce.usecases.batch_get_products import BatchGetProducts
 from services.commerce.usecases.create_category import CreateCategory
 from services.commerce.usecases.create_product import CreateProduct
 from services.commerce.usecases.delete_product import DeleteProduct
@@ -47,6 +48,7 @@ class CatalogServicer:
     adjust_stock: AdjustStock
     batch_create_products: BatchCreateProducts
     get_product: GetProduct
+    batch_get_products: BatchGetProducts
     list_products: ListProducts
 
     async def CreateCategory(
@@ -164,6 +166,17 @@ class CatalogServicer:
         with Violations() as v:
             product_id = v.uuid(request.product_id, "product_id")
         return self.messages.product(await self.get_product(product_id=product_id))
+
+    async def BatchGetProducts(
+        self, request: catalog_pb.BatchGetProductsRequest, call: Call
+    ) -> catalog_pb.BatchGetProductsResponse:
+        """Get several products."""
+        with Violations() as v:
+            if not 1 <= len(request.ids) <= PAGE_SIZE_MAX:
+                raise InvalidField(Violation("ids", f"must be 1 to {PAGE_SIZE_MAX} ids"))
+            ids = [v.uuid(each, f"ids[{place}]") for place, each in enumerate(request.ids)]
+        found = await self.batch_get_products(product_ids=ids)
+        return catalog_pb.BatchGetProductsResponse(products=map(self.messages.product, found))
 
     async def ListProducts(
         self, request: catalog_pb.ListProductsRequest, call: Call

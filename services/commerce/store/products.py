@@ -273,6 +273,12 @@ async def get(reader: Reader, product_id: UUID) -> Product | None:
     return await reader.first(_GET, ByProduct(product_id))
 
 
+async def get_many(reader: Reader, product_ids: Sequence[UUID]) -> dict[UUID, Product]:
+    """Return those of some products that are in the catalog."""
+    found = await reader.all(_GET_MANY, ByProducts(list(product_ids)))
+    return {product.id: product for product in found}
+
+
 async def lock(tx: Transaction, product_id: UUID) -> Product | None:
     """Lock a product and return it; None as in `get`."""
     return await tx.first(_LOCK, ByProduct(product_id))
@@ -315,8 +321,7 @@ async def insert_products(
         await tx.execute(_INSERT_MANY, new)
     except psycopg.errors.ForeignKeyViolation as error:
         raise CategoryNotFound from error
-    inserted = await tx.all(_GET_MANY, ByProducts(new.product_ids))
-    by_id = {product.id: product for product in inserted}
+    by_id = await get_many(tx, new.product_ids)
     return [by_id[product_id] for product_id in product_ids]
 
 

@@ -3,6 +3,7 @@
 from services.commerce.usecases.add_cart_item import AddCartItem
 from services.commerce.usecases.adjust_stock import AdjustStock
 from services.commerce.usecases.batch_create_products import BatchCreateProducts
+from services.commerce.usecases.batch_get_products import BatchGetProducts
 from services.commerce.usecases.cancel_order import CancelOrder
 from services.commerce.usecases.clear_cart import ClearCart
 from services.commerce.usecases.create_category import CreateCategory
@@ -16,6 +17,7 @@ from services.commerce.usecases.get_product import GetProduct
 from services.commerce.usecases.list_categories import ListCategories
 from services.commerce.usecases.list_orders import ListOrders
 from services.commerce.usecases.list_products import ListProducts
+from services.commerce.usecases.merge_cart import MergeCart
 from services.commerce.usecases.place_order import PlaceOrder
 from services.commerce.usecases.refund_order import RefundOrder
 from services.commerce.usecases.remove_cart_item import RemoveCartItem
@@ -26,6 +28,7 @@ __all__ = [
     "AddCartItem",
     "AdjustStock",
     "BatchCreateProducts",
+    "BatchGetProducts",
     "CancelOrder",
     "ClearCart",
     "CreateCategory",
@@ -39,6 +42,7 @@ __all__ = [
     "ListCategories",
     "ListOrders",
     "ListProducts",
+    "MergeCart",
     "PlaceOrder",
     "RefundOrder",
     "RemoveCartItem",
