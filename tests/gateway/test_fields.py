@@ -6,11 +6,14 @@ import asyncio
 import contextlib
 from typing import Any
 
+import httpx
 import pytest
 from lockstep_gateway.http.deadline import READERS
 from lockstep_gateway.http.fields import LISTS, ONCE, Fields
 from lockstep_gateway.http.headers import PASSED_OUT, HeaderPolicy
+from pydantic import ValidationError
 
+from services.gateway.lockstep import GatewaySettings
 from tests.gateway.http import Answer
 from tests.gateway.world import World, gateway_for
 
@@ -89,7 +92,11 @@ async def test_a_browser_may_send_what_is_read_and_read_what_is_sent(world: Worl
     origin = "https://shop.example"
     extra = "X-Tenant,Grpc-Metadata-Color"
     async with gateway_for(
-        world.upstream, world.registry, gateway_origins=origin, gateway_headers=extra
+        world.upstream,
+        world.registry,
+        gateway_origins=origin,
+        gateway_headers=extra,
+        gateway_headers_out="X-Shelf",
     ) as open_:
         preflight = await open_.client.send(
             "OPTIONS",
@@ -102,7 +109,35 @@ async def test_a_browser_may_send_what_is_read_and_read_what_is_sent(world: Worl
     assert allowed == set(policy.read)
     assert {"x-tenant", "grpc-metadata-color", "if-match", "content-type", *READERS} <= allowed
     exposed = set(answer.headers["access-control-expose-headers"].split(", "))
-    assert exposed == {*PASSED_OUT, "x-request-id"}
+    assert exposed == {*PASSED_OUT, "x-shelf", "x-request-id"}
+
+
+async def test_what_a_setting_names_goes_out_line_by_line(world: World) -> None:
+    async def behave(request: bytes, context: Any) -> bytes:
+        sent = [("set-cookie", "a=1"), ("set-cookie", "b=2"), ("x-shelf", "7"), ("x-other", "8")]
+        await context.send_initial_metadata([*sent, ("etag", "one"), ("etag", "two")])
+        return request
+
+    names = "Set-Cookie,x-shelf"
+    with world.upstream.behaving(behave):
+        async with gateway_for(world.upstream, world.registry, gateway_headers_out=names) as open_:
+            url = f"http://127.0.0.1:{open_.client.port}/v1/books/dune"
+            async with httpx.AsyncClient() as client:
+                answer = await client.get(url)
+        unnamed = await world.client.get("/v1/books/dune")
+    assert answer.headers.get_list("set-cookie") == ["a=1", "b=2"]
+    assert answer.headers["x-shelf"] == "7"
+    assert answer.headers["etag"] == "two"
+    assert "x-other" not in answer.headers
+    assert not {"set-cookie", "x-shelf"} & unnamed.headers.keys()
+
+
+@pytest.mark.parametrize(
+    "name", ["content-length", "Connection", "grpc-status", "x-request-id", "a b", "x-bin", "vary"]
+)
+async def test_what_the_gateway_sends_itself_cannot_be_named(name: str) -> None:
+    with pytest.raises(ValidationError, match=r"cannot be passed out"):
+        GatewaySettings(gateway_headers_out=(name,))
 
 
 async def test_a_thousand_idle_connections_end_in_time_and_stall_nobody(world: World) -> None:

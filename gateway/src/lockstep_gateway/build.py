@@ -21,7 +21,7 @@ from lockstep_gateway.http.config import ANSWER_BYTES, GatewayConfig, HeadLimits
 from lockstep_gateway.http.cors import Cors
 from lockstep_gateway.http.door import Door
 from lockstep_gateway.http.errors import Failures
-from lockstep_gateway.http.headers import PASSED_OUT, REQUEST_ID, HeaderPolicy
+from lockstep_gateway.http.headers import REQUEST_ID, HeaderPolicy, OutboundHeaders
 from lockstep_gateway.http.metering import NO_METER, RequestMeter
 from lockstep_gateway.http.pages import Health, Page
 from lockstep_gateway.http.server import HttpServer, listen, server_running
@@ -58,6 +58,7 @@ class Shared:
     failures: Failures
     answer_bytes: int = ANSWER_BYTES
     etags: EtagForms = field(default_factory=EtagForms)
+    outbound: OutboundHeaders = field(default_factory=OutboundHeaders)
 
 
 def find_api(
@@ -109,6 +110,7 @@ def build_router(api: Api, shared: Shared) -> Router[Transcoder]:
                 method=method,
                 answer_bytes=shared.answer_bytes,
                 etags=shared.etags,
+                outbound=shared.outbound,
             )
             router.add(binding.method, binding.template, transcoder)
     return router
@@ -184,7 +186,9 @@ def application(
         limits=config.limits,
         health=health,
         pages={**health.pages, **pages},
-        cors=Cors(config.origins, allowed=headers.read, exposed=(*PASSED_OUT, REQUEST_ID)),
+        cors=Cors(
+            config.origins, allowed=headers.read, exposed=(*shared.outbound.names, REQUEST_ID)
+        ),
         site=StaticSite(config.static) if config.static else None,
         meter=RequestMeter(meter),
         spans=spans,
@@ -202,6 +206,7 @@ def _shared(api: Api, config: GatewayConfig) -> Shared:
         ),
         Failures(config.error_domain, api.registry),
         config.limits.answer_bytes,
+        outbound=OutboundHeaders(config.headers_out),
     )
 
 

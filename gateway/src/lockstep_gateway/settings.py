@@ -24,7 +24,7 @@ from lockstep_gateway.http.config import (
     Limits,
     ServerConfig,
 )
-from lockstep_gateway.http.headers import HeaderPolicy
+from lockstep_gateway.http.headers import HeaderPolicy, OutboundHeaders
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -78,6 +78,10 @@ class GatewayFields(BaseModel):
     gateway_headers: Several = Field(
         default=(),
         description="further request headers that services get; grpc-metadata-x arrives as x",
+    )
+    gateway_headers_out: Several = Field(
+        default=(),
+        description="metadata of answers that becomes headers, such as set-cookie",
     )
     gateway_trusted_proxies: Annotated[Several, AfterValidator(_networks)] = Field(
         default=(), description="networks whose X-Forwarded-For is believed, such as 10.0.0.0/8"
@@ -177,6 +181,12 @@ class GatewayFields(BaseModel):
         HeaderPolicy(names, reserved=cls.RESERVED_HEADERS)  # refuses names that must not pass
         return names
 
+    @field_validator("gateway_headers_out")
+    @classmethod
+    def _may_be_sent(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        OutboundHeaders(names)  # refuses names that the gateway itself sends
+        return names
+
     @field_validator("gateway_tls_key")
     @classmethod
     def _has_certificate(cls, key: Path | None, info: ValidationInfo) -> Path | None:
@@ -208,6 +218,7 @@ def gateway_config(
         fold_first_letter=folds_first_letter if folds is None else folds,
         ignored_parameters=settings.gateway_ignored_parameters,
         extra_headers=settings.gateway_headers,
+        headers_out=settings.gateway_headers_out,
         reserved_headers=settings.RESERVED_HEADERS,
         trusted_proxies=settings.gateway_trusted_proxies,
         origins=settings.gateway_origins,

@@ -115,6 +115,7 @@ class GatewayConfig:
         fold_first_letter: Whether JSON names may begin with either case.
         ignored_parameters: The names of parameters of a query that are ignored.
         extra_headers: The names of further request headers that services get.
+        headers_out: The names of further metadata of answers that becomes headers.
         reserved_headers: The prefixes of names that only the gateway itself may send.
         trusted_proxies: The networks whose `x-forwarded-for` is believed.
         origins: The origins whose browsers may call.
@@ -130,6 +131,7 @@ class GatewayConfig:
     fold_first_letter: bool
     ignored_parameters: Sequence[str]
     extra_headers: Sequence[str]
+    headers_out: Sequence[str]
     reserved_headers: Sequence[str]
     trusted_proxies: Sequence[str]
     origins: Sequence[str]

@@ -37,6 +37,11 @@ _READ: Final = ("content-type", "if-match", "if-none-match", REQUEST_ID)
 _PRINTABLE = re.compile(r"[\x20-\x7e]+")
 _METADATA_NAME = re.compile(r"[a-z0-9_.-]+")
 _OWN_METADATA: Final = ("grpc-", ":")
+# The gateway, or the server below it, sends these itself.
+_SENT = re.compile(
+    r"grpc-|access-control-|content-|x-request-id$|(?:connection|date|keep-alive|server|te|trailer"
+    r"|transfer-encoding|upgrade|vary)$"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,13 +143,31 @@ def request_id(fields: Fields) -> str:
     return os.urandom(16).hex()
 
 
-def passed_out(metadata: Iterable[tuple[str, str | bytes]] | None) -> dict[str, str]:
-    """Return the metadata of an answer that becomes HTTP headers."""
-    return {
-        key: value
-        for key, value in metadata or ()
-        if key in PASSED_OUT and isinstance(value, str) and _PRINTABLE.fullmatch(value)
-    }
+class OutboundHeaders:
+    """Choose the metadata of answers that becomes HTTP headers.
+
+    Args:
+        extra: The names beside those that always pass.
+
+    Raises:
+        ValueError: A name must not pass, because the gateway itself sends it.
+    """
+
+    def __init__(self, extra: Iterable[str] = ()) -> None:
+        more = [each.lower() for each in extra]
+        for name in more:
+            if not _METADATA_NAME.fullmatch(name) or name.endswith("-bin") or _SENT.match(name):
+                raise ValueError(f"the header {name} cannot be passed out")
+        self.names: Final = tuple(dict.fromkeys((*PASSED_OUT, *more)))
+
+    def __call__(self, metadata: Iterable[tuple[str, str | bytes]] | None) -> dict[str, str]:
+        """Return the headers; the lines of one name are separated by line feeds."""
+        found: dict[str, str] = {}
+        for key, value in metadata or ():
+            if key in self.names and isinstance(value, str) and _PRINTABLE.fullmatch(value):
+                is_list = key in found and key not in PASSED_OUT
+                found[key] = f"{found[key]}\n{value}" if is_list else value
+        return found
 
 
 def _take(found: dict[str, str], name: str, value: str, *, is_strict: bool) -> None:

@@ -44,8 +44,12 @@ def head_fields(request: Request, response: Response, more: Mapping[str, str]) -
 
 
 async def start(send: Send, status: int, headers: Mapping[str, str]) -> None:
-    """Send the head of an answer."""
-    raw = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
+    """Send the head of an answer. A line feed separates lines of one name."""
+    raw = [
+        (name.encode(), line.encode("latin-1"))
+        for name, value in headers.items()
+        for line in value.split("\n")
+    ]
     await send({"type": "http.response.start", "status": status, "headers": raw})
 
 

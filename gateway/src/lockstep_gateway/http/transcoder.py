@@ -21,7 +21,7 @@ from lockstep_gateway.http.conditions import (
 )
 from lockstep_gateway.http.encoder import OCTETS, AnswerError, Encoder
 from lockstep_gateway.http.errors import Failure, Failures
-from lockstep_gateway.http.headers import passed_out
+from lockstep_gateway.http.headers import OutboundHeaders
 from lockstep_gateway.http.messages import Client, ClientGone, Request, Response
 from lockstep_gateway.http.negotiation import JSON, LINES, accepts, accepts_stream, none_match
 from lockstep_gateway.http.streaming import NDJSON, SSE, Framing, Streaming
@@ -105,6 +105,7 @@ class Transcoder:
         method: The method of the upstream.
         answer_bytes: The largest answer.
         etags: The forms of etags.
+        outbound: Chooses the metadata that becomes headers.
 
     Raises:
         ValueError: The binding or the `location` of the method's options is invalid.
@@ -121,8 +122,10 @@ class Transcoder:
         method: UpstreamMethod,
         answer_bytes: int,
         etags: EtagForms,
+        outbound: OutboundHeaders,
     ) -> None:
         self.name: Final = rpc.name
+        self._outbound = outbound
         self.upstream: Final = upstream
         self.path: Final = binding.path
         self._binder = RequestBinder(rpc.desc.input, binding, forms)
@@ -206,7 +209,7 @@ class Transcoder:
         request.client.when_left(running.cancel)
         try:
             answer: bytes | None = await running
-            return answer, passed_out(await running.initial_metadata())
+            return answer, self._outbound(await running.initial_metadata())
         except grpc.aio.AioRpcError as error:
             raise self._translate(error) from None
         except asyncio.CancelledError:
@@ -233,7 +236,7 @@ class Transcoder:
         request.client.when_left(running.cancel)
         try:
             first = await answers.response()
-            headers = passed_out(await running.initial_metadata())
+            headers = self._outbound(await running.initial_metadata())
         except BaseException:
             answers.close()
             raise
@@ -252,7 +255,7 @@ class Transcoder:
 
     def _translate(self, error: grpc.aio.AioRpcError) -> Failure:
         failure = self._failures.of(error, self._request, self._body)
-        failure.headers = {**passed_out(error.initial_metadata()), **failure.headers}
+        failure.headers = {**self._outbound(error.initial_metadata()), **failure.headers}
         return failure
 
 
