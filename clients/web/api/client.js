@@ -5,8 +5,20 @@ import { session } from "./session.js";
 
 /** @typedef {Parameters<typeof send>[2]} Options */
 
+/** @type {() => Promise<boolean>} */
+let proveAgain = async () => false;
+
 /**
- * Call a method that needs a session.
+ * Name what asks the reader for the password again.
+ *
+ * @param {() => Promise<boolean>} ask says whether it was given
+ */
+export function setProof(ask) {
+  proveAgain = ask;
+}
+
+/**
+ * Call a method that needs a session, and perhaps a password that was given lately.
  *
  * @param {string} method
  * @param {string} path
@@ -14,6 +26,21 @@ import { session } from "./session.js";
  * @throws {ApiError}
  */
 export async function call(method, path, options = {}) {
+  try {
+    return await callOnce(method, path, options);
+  } catch (error) {
+    if (!(error instanceof ApiError) || error.reason !== "REAUTHENTICATION_REQUIRED") throw error;
+    if (await proveAgain()) return callOnce(method, path, options);
+    throw new ApiError("Nothing was done: this needs your password.", error);
+  }
+}
+
+/**
+ * @param {string} method
+ * @param {string} path
+ * @param {Options} options
+ */
+async function callOnce(method, path, options) {
   const token = await session.token();
   try {
     return await send(method, path, { ...options, token });

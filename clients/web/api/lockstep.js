@@ -3,7 +3,7 @@
 import { call } from "./client.js";
 import { send } from "./http.js";
 
-/** @import { Brand, Cart, Category, Money, Order, OtpSent, Product, ProductPage, Profile, Registered, Tokens, Transfer, User, Wallet } from "./types.js" */
+/** @import { Brand, Cart, Category, Money, Order, OtpSent, Product, ProductPage, Profile, Registered, Session, Tokens, Transfer, User, Wallet } from "./types.js" */
 /** @typedef {Record<string, unknown>} Json */
 /** @typedef {{ users: User[], nextPageToken: string }} UserPage */
 /** @typedef {{ orders: Order[], nextPageToken: string }} OrderPage */
@@ -23,6 +23,15 @@ export const auth = {
   verifyOtp: (body) => send("POST", "/v1/auth/otp/verify", { body }),
   /** @param {Json} body @returns {Promise<Tokens>} */
   login: (body) => send("POST", "/api/auth/login", { body }),
+  /** @param {Json} body @returns {Promise<Tokens>} */
+  verifyMfa: (body) => send("POST", "/v1/auth/mfa/verify", { body }),
+  /** @param {Json} body @returns {Promise<Tokens>} */
+  reauthenticate: (body) => call("POST", "/v1/auth/reauthenticate", { body }),
+  /** @returns {Promise<{ secret: string, otpauthUri: string }>} */
+  createTotp: () => call("POST", "/v1/users/me/totp", { body: {} }),
+  /** @param {Json} body @returns {Promise<{ recoveryCodes: string[] }>} */
+  confirmTotp: (body) => call("POST", "/v1/users/me/totp:confirm", { body }),
+  deleteTotp: () => call("DELETE", "/v1/users/me/totp"),
   /** @param {boolean} allSessions */
   logout: (allSessions) => call("POST", "/v1/auth/logout", { body: { allSessions } }),
   /** @param {Json} body */
@@ -49,6 +58,14 @@ export const users = {
   /** @param {string} id @returns {Promise<User>} */
   enable: (id) => call("POST", `/v1/users/${segment(id)}:enable`, { body: {} }),
   deleteMe: () => call("DELETE", "/v1/users/me"),
+};
+
+export const sessions = {
+  /** @returns {Promise<{ sessions: Session[] }>} */
+  list: () => call("GET", "/v1/users/me/sessions"),
+  /** @param {string} id */
+  end: (id) => call("DELETE", `/v1/users/me/sessions/${segment(id)}`),
+  endOthers: () => call("POST", "/v1/users/me/sessions:end", { body: {} }),
 };
 
 export const profiles = {

@@ -56,6 +56,16 @@ class Session extends EventTarget {
     this.#changed();
   }
 
+  /**
+   * Go on with another session of the same user.
+   *
+   * @param {Tokens} tokens
+   */
+  replace(tokens) {
+    this.#keep(tokens);
+    this.#schedule();
+  }
+
   /** @param {string} email the address that the account has by now */
   readdress(email) {
     const now = this.current;

@@ -15,6 +15,18 @@ export interface Tokens {
   /** Seconds. */
   expiresIn: number;
   refreshToken: string;
+  /** Without the other tokens: the second factor is missing. */
+  mfaToken?: string;
+}
+
+export interface Session {
+  id: string;
+  clientName?: string;
+  address?: string;
+  createTime: string;
+  lastSeenTime: string;
+  current?: boolean;
+  secondFactor?: boolean;
 }
 
 export interface User {
@@ -25,6 +37,7 @@ export interface User {
   createTime: string;
   emailVerified: boolean;
   disabled: boolean;
+  secondFactor?: boolean;
 }
 
 export interface Brand {

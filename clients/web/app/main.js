@@ -1,5 +1,6 @@
 // Where everything is put together.
 
+import { setProof } from "../api/client.js";
 import { session } from "../api/session.js";
 import { basket } from "./basket.js";
 import { startRouter } from "./router.js";
@@ -20,11 +21,13 @@ const ROUTES = [
   { path: "/orders/:id", access: "user", load: () => import("../pages/order.js") },
   { path: "/wallet", access: "user", load: () => import("../pages/wallet.js") },
   { path: "/profile", access: "user", load: () => import("../pages/profile.js") },
+  { path: "/sessions", access: "user", load: () => import("../pages/sessions.js") },
   { path: "/sell", access: "user", load: () => import("../pages/admin-catalog.js") },
   { path: "/admin/catalog", access: "admin", load: () => import("../pages/admin-catalog.js") },
   { path: "/admin/users", access: "admin", load: () => import("../pages/admin-users.js") },
 ];
 
+setProof(async () => (await import("../pages/prove-again.js")).proveAgain());
 session.start();
 basket.start();
 const main = document.getElementById("main");

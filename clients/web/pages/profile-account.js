@@ -10,6 +10,7 @@ import { ActionForm } from "../ui/form.js";
 import { toast } from "../ui/messages.js";
 import { email as emailRule } from "../ui/rules.js";
 import { newPasswordFields } from "./reset.js";
+import { secondFactor } from "./second-factor.js";
 import { codeStep } from "./verify.js";
 
 /** @typedef {import("../api/types.js").User} User */
@@ -23,7 +24,9 @@ export function accountSections(user) {
   return [
     ["E-mail", confirmation(user), changeEmail()],
     ["Password", changePassword()],
-    ["Sign out", h("div", { class: "side-by-side" }, ...signOut())],
+    ["Second factor", secondFactor(user)],
+    ["Sign out", h("p", {}, h("a", { href: "#/sessions" }, "See where you are signed in")),
+      h("div", { class: "side-by-side" }, ...signOut())],
     ["Delete the account", deletion()],
   ];
 }

@@ -1,5 +1,6 @@
 // The fields of a registration, by role; both ways to sign up have them.
 
+import { clientName } from "../api/client-name.js";
 import { auth } from "../api/lockstep.js";
 import { session } from "../api/session.js";
 import { fill, h } from "../ui/dom.js";
@@ -64,7 +65,7 @@ export function registrationParts({ detailsRequired }) {
  * @param {string} secret
  */
 export async function signInAfter(address, secret) {
-  session.open(await auth.login({ email: address, password: secret }));
+  session.open(await auth.login({ email: address, password: secret, clientName: clientName() }));
   toast("Welcome! Your account is ready.");
 }
 

@@ -1,14 +1,17 @@
 // Sign-in.
 
+import { clientName } from "../api/client-name.js";
 import { auth } from "../api/lockstep.js";
 import { session } from "../api/session.js";
-import { h } from "../ui/dom.js";
+import { fill, h } from "../ui/dom.js";
 import { FormField } from "../ui/field.js";
 import { ActionForm } from "../ui/form.js";
 import { narrowPage } from "./registration.js";
+import { secondStep } from "./second-step.js";
 
 /** @type {import("../app/router.js").Page} */
 export function page({ query }) {
+  const step = h("div");
   const form = new ActionForm({
     parts: [
       new FormField({
@@ -22,13 +25,21 @@ export function page({ query }) {
     ],
     submit: "Sign in",
     async action({ email, password }) {
-      session.open(await auth.login({ email, password }));
+      const opened = await auth.login({ email, password, clientName: clientName() });
+      if (!opened.mfaToken) {
+        session.open(opened);
+        return;
+      }
+      const next = secondStep(opened.mfaToken, (tokens) => session.open(tokens));
+      fill(step, next);
+      next.querySelector("input")?.focus();
     },
   });
+  fill(step, form);
   const wanted = query.get("to");
   const lead = wanted ? "Please sign in to go on." : "Good to see you again.";
   const target = wanted ? `?to=${encodeURIComponent(wanted)}` : "";
-  const content = narrowPage("Sign in", lead, form,
+  const content = narrowPage("Sign in", lead, step,
     h("p", { class: "aside" }, h("a", { href: "#/reset" }, "Forgot the password?")),
     h("p", { class: "aside" }, "New here? ", h("a", { href: `#/sign-up${target}` }, "Create an account")));
   return { title: "Sign in", content: [content] };

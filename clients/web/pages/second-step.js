@@ -1,0 +1,34 @@
+// The second step of a sign-in: a code of the app, or a recovery code.
+
+import { auth } from "../api/lockstep.js";
+import { h } from "../ui/dom.js";
+import { FormField } from "../ui/field.js";
+import { ActionForm } from "../ui/form.js";
+
+/** @import { Tokens } from "../api/types.js" */
+
+const SIX_DIGITS = /^[0-9]{6}$/;
+
+/**
+ * @param {string} mfaToken
+ * @param {(tokens: Tokens) => void} done
+ */
+export function secondStep(mfaToken, done) {
+  return new ActionForm({
+    parts: [
+      h("p", {}, "Your account has a second factor."),
+      new FormField({
+        name: "code", label: "Code", required: true,
+        hint: "Six digits of your app, or a recovery code",
+        tidy: (text) => text.replace(/[\s-]/g, ""),
+        attributes: { class: "code", autocomplete: "one-time-code", maxlength: 40 },
+      }),
+    ],
+    submit: "Go on",
+    reasons: { OTP_INVALID: "code" },
+    async action({ code = "" }) {
+      const proof = SIX_DIGITS.test(code) ? { code } : { recoveryCode: code };
+      done(await auth.verifyMfa({ mfaToken, ...proof }));
+    },
+  });
+}
