@@ -41,6 +41,11 @@ DEFAULTS: Final = {
     # The details and statements of failed commands may hold personal data.
     "log_error_verbosity": "terse",
     "log_min_error_statement": "panic",
+    # With terse errors no parameter of a statement is logged, which may be personal.
+    "log_min_duration_statement": "250ms",
+    "log_lock_waits": "on",
+    "log_temp_files": "10MB",
+    "shared_preload_libraries": "pg_stat_statements",
 }
 # Whatever encoding `template1` has.
 _CREATE: Final = sql.SQL("CREATE DATABASE {} TEMPLATE template0 ENCODING 'UTF8'")

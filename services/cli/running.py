@@ -4,7 +4,6 @@ import asyncio
 import functools
 import os
 import signal
-import socket
 from pathlib import Path
 from typing import Final
 
@@ -15,6 +14,7 @@ from services.cli.health import is_serving
 from services.cli.lines import as_it_is, as_json
 from services.cli.operator import OPERATOR
 from services.cli.orders import Orders
+from services.cli.ports import first_ports, refuse_useless, wanted_ports
 from services.cli.postgres import environment
 from services.cli.program import Program, python, stop_leftovers
 from services.cli.screen import Screen
@@ -54,7 +54,7 @@ def prepare(system: System, screen: Screen) -> None:
         ensure_writable(system.home / folder)
     for name in stop_leftovers(system.home, grace_seconds(system)):
         screen.line(name, "was left over by an earlier run: stopped")
-    refuse_taken_ports(system)
+    refuse_useless(list(wanted_ports(system)))
     settings = system.settings["auth"]
     key_files.initialise(settings.keys)
     if settings.tls != OFF and not settings.tls_cert:
@@ -163,15 +163,7 @@ def _ports_of(settings: CommonSettings, name: str, number: int) -> dict[str, str
     """Return the ports of a worker, as settings."""
     return {
         variable(setting): str(worker_ports(first, settings.workers)[number] if first else 0)
-        for setting, first in _first_ports(settings, name).items()
-    }
-
-
-def _first_ports(settings: CommonSettings, name: str) -> dict[str, int]:
-    """Return the ports of the first worker by the names of their settings."""
-    return {
-        f"{name}_port": getattr(settings, f"{name}_port"),
-        f"{name}_metrics_port": settings.metrics_port(name),
+        for setting, first in first_ports(settings, name).items()
     }
 
 
@@ -179,34 +171,6 @@ def _site() -> dict[str, str]:
     """Return the setting by which the gateway serves a checkout's browser client."""
     folder = Path(services.__file__).parents[1] / "clients" / "web"
     return {variable("gateway_static"): str(folder)} if folder.is_dir() else {}
-
-
-def refuse_taken_ports(system: System) -> None:
-    """Refuse to start while another process listens on a port.
-
-    Raises:
-        CommandError: Ports are taken; each has a line with its setting.
-    """
-    host = system.settings["auth"].host
-    wanted = []
-    if system.has_mail_sink:
-        port = int(system.values["LOCKSTEP_MAIL_PORT"])
-        wanted.append(("127.0.0.1", port, "LOCKSTEP_MAIL_PORT"))
-    for name in filter(is_installed, SETTINGS):
-        settings = system.settings[name]
-        for setting, first in _first_ports(settings, name).items():
-            listen_on = settings.metrics_host if "metrics" in setting else host
-            wanted += [
-                (listen_on, port, variable(setting))
-                for port in (worker_ports(first, settings.workers) if first else ())
-            ]
-    problems = [
-        f"port {port} is taken: stop the process that listens there, or change {setting}"
-        for listen_on, port, setting in wanted
-        if _is_taken(listen_on, port)
-    ]
-    if problems:
-        raise CommandError("\n".join(problems))
 
 
 def grace_seconds(system: System) -> float:
@@ -252,18 +216,6 @@ async def _accepts(host: str, port: int) -> bool:
         return False
     writer.close()
     return True
-
-
-def _is_taken(host: str, port: int) -> bool:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family) as listener:
-        # A server can take a port in TIME_WAIT, and so can this check.
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listener.bind((host.strip("[]"), port))
-        except OSError:
-            return True
-    return False
 
 
 def _environment() -> dict[str, str]:

@@ -1,6 +1,7 @@
 """The output of `lockstep up`: the programs' lines, their endpoints, a first request."""
 
 import os
+import re
 import sys
 from itertools import cycle
 from typing import Final
@@ -12,6 +13,8 @@ from services.cli.lines import as_json, event
 
 NAME_WIDTH: Final = 11
 PIPE_WIDTH: Final = 200
+LEVELS: Final = {"warning": 33, "error": 31, "critical": 31}
+LEVEL: Final = re.compile(rf"\[({'|'.join(LEVELS)}) *\]")
 COLOURS: Final = (36, 33, 35, 32, 34, 96, 93, 95)
 
 FIRST_REQUEST: Final = """\
@@ -45,7 +48,7 @@ class Screen:
         if not self._is_open:
             return
         try:
-            shown = as_json(name, text) if self._is_json else f"{self._prefix(name)} {text}"
+            shown = as_json(name, text) if self._is_json else self._for_people(name, text)
             sys.stdout.write(f"{shown}\n")
             sys.stdout.flush()
         except OSError:
@@ -73,10 +76,19 @@ class Screen:
         """Say that everything has stopped."""
         print(as_json("lockstep", "stopped") if self._is_json else "stopped")
 
+    def _for_people(self, name: str, text: str) -> str:
+        """Put the name before a line; its level has a colour, as a process writes to a pipe."""
+        if self._has_colours:
+            text = LEVEL.sub(lambda each: f"\x1b[{LEVELS[each[1]]}m{each[0]}\x1b[0m", text, count=1)
+        return f"{self._prefix(name)} {text}"
+
+    @property
+    def _has_colours(self) -> bool:
+        return self._console.is_terminal and not self._console.no_color
+
     def _prefix(self, name: str) -> str:
         if name not in self._prefixes:
             plain = f"{name:<{NAME_WIDTH}}|"
             colour = next(self._colours)
-            is_terminal = self._console.is_terminal and not self._console.no_color
-            self._prefixes[name] = f"\x1b[{colour}m{plain}\x1b[0m" if is_terminal else plain
+            self._prefixes[name] = f"\x1b[{colour}m{plain}\x1b[0m" if self._has_colours else plain
         return self._prefixes[name]

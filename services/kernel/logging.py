@@ -69,7 +69,8 @@ class Bridge(logging.Handler):
 def plain(_logger: object, _method: str, event: structlog.types.EventDict) -> str:
     """Write an event as a line for people, at a third of the cost of structlog's renderer."""
     time, level, name = event.pop("timestamp"), event.pop("level"), event.pop("event")
-    trace = event.pop("exception", None)
+    trace, _ = event.pop("exception", None), event.pop("service", None)  # the prefix names it
+    time = time.partition(".")[0]  # people need no microseconds
     rest = " ".join(
         f"{key}={value if type(value) is str and value.isprintable() else repr(value)}"
         for key, value in event.items()

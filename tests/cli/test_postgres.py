@@ -253,3 +253,16 @@ def start_and_die(home: Path) -> int:
     )
     assert done.returncode == -signal.SIGKILL, done.stderr
     return int(done.stdout)
+
+
+def test_a_slow_statement_is_logged_without_its_parameters(server: EmbeddedPostgres) -> None:
+    server.start()
+    with psycopg.connect(server.url("postgres")) as connection:
+        connection.execute("SELECT pg_sleep(0.3), %s::text", ["Secure-Horse-42"])
+        assert one(server.url("postgres"), "SHOW log_lock_waits") == "on"
+        connection.execute("CREATE EXTENSION pg_stat_statements")
+        connection.execute("SELECT count(*) FROM pg_stat_statements")
+    log = (server.folder.resolve() / "postgres.log").read_text()
+    assert "duration: " in log
+    assert "pg_sleep" in log
+    assert "Secure-Horse" not in log

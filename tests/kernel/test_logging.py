@@ -138,3 +138,9 @@ async def test_lines_are_written_together_a_moment_later_and_at_once_when_someth
 def test_a_value_that_is_not_plain_text_can_not_pretend_to_be_another_line() -> None:
     event = {"timestamp": "T", "level": "info", "event": "call", "name": "a\nT [error   ] broken"}
     assert plain(None, "info", event) == r"T [info    ] call         name='a\nT [error   ] broken'"
+
+
+def test_people_get_neither_microseconds_nor_the_name_of_the_service_twice() -> None:
+    event = {"timestamp": "2026-11-27T03:00:00.123456Z", "level": "info", "event": "call"}
+    line = plain(None, "info", event | {"service": "auth", "code": "OK"})
+    assert line == "2026-11-27T03:00:00 [info    ] call         code=OK"

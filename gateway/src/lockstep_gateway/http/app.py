@@ -47,6 +47,8 @@ LIFESPAN: Final = "lifespan"
 HTTP: Final = "http"
 CLOSE: Final = {"connection": "close"}
 GRPC_TYPE: Final = "application/grpc"
+# What balancers and orchestrators ask for, every few seconds.
+PROBED: Final = ("/healthz", "/readyz")
 
 log = structlog.get_logger("gateway")
 
@@ -98,6 +100,7 @@ class Gateway:
     _streams: int = field(default=0, init=False)
     _tasks: set[asyncio.Task[object]] = field(default_factory=set, init=False)
     _is_over: bool = field(default=False, init=False)
+    _answers: dict[str, int] = field(default_factory=dict, init=False)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, or the lifespan of the server (ASGI)."""
@@ -164,6 +167,8 @@ class Gateway:
         )
         if trace.span is not None:
             spans.end(trace.span, status, trace.error)
+        if not self._is_news(trace.route, status):
+            return
         more: dict[str, object] = {}
         if trace.messages is not None:
             more["messages"] = trace.messages
@@ -178,6 +183,14 @@ class Gateway:
             request_id=trace.request_id,
             **more,
         )
+
+    def _is_news(self, route: str, status: int) -> bool:
+        """Say whether a request is worth a line: probes ask all the time, mostly for the same."""
+        if route not in PROBED:
+            return True
+        before = self._answers.get(route)
+        self._answers[route] = status
+        return before != status
 
     async def _respond(self, request: Request, trace: Trace) -> Response | Streaming | None:
         """Return the response, also of a failure; None if the site may have the path."""
