@@ -121,6 +121,8 @@ CLAIM = LEASE | {
 HELD = {"ids": [uuid_of(1 + 4 * n) for n in range(1, 9)], "epochs": [1] * 8}
 CASES = (
     Case("services.common.schema:_SCHEMA", {}),
+    Case("services.common.ledger:_GET", {}, rows=0),
+    Case("services.common.ledger:_INSERT", {"code": "USD", "digits": 2}),
     cleanup("services.kernel.db.cleaner:ENDED_SAGAS"),
     cleanup("services.kernel.db.cleaner:OLD_BARRIERS"),
     cleanup("services.kernel.db.cleaner:OLD_KEYS"),
