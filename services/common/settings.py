@@ -286,6 +286,12 @@ class CommonSettings(BaseSettings):
         default=True,
         description="whether limits per client IP apply; those per account always do",
     )
+    address_limits_factor: int = Field(
+        default=1,
+        ge=1,
+        le=10_000,
+        description="how many times as high these limits are, for offices behind one IP",
+    )
     currency: CurrencyCode = Field(
         default="USD",
         description="currency of catalog and wallets, ISO 4217, which the first start settles",

@@ -12,7 +12,16 @@ from typing import Annotated, ClassVar
 
 import grpc
 import pydantic
-from pydantic import BeforeValidator, ConfigDict, PlainSerializer, TypeAdapter
+import structlog
+from pydantic import (
+    BeforeValidator,
+    ConfigDict,
+    PlainSerializer,
+    TypeAdapter,
+    ValidationError,
+)
+
+log = structlog.get_logger("lockstep.errors")
 
 DOMAIN = "lockstep"
 FIELDS_NAMED_MAX = 10
@@ -26,8 +35,10 @@ class Violation:
     description: str
 
 
-def _code(value: grpc.StatusCode | str) -> grpc.StatusCode:
-    return grpc.StatusCode[value] if isinstance(value, str) else value
+def _code(value: object) -> object:
+    if isinstance(value, str) and value in grpc.StatusCode.__members__:
+        return grpc.StatusCode[value]
+    return value
 
 
 _Code = Annotated[grpc.StatusCode, BeforeValidator(_code), PlainSerializer(lambda code: code.name)]
@@ -69,8 +80,13 @@ class ErrorRecord:
 
     @staticmethod
     def from_json(kept: object) -> ErrorRecord:
-        """Restore what `to_json` returned."""
-        return _RECORD.validate_python(kept)
+        """Restore what `to_json` returned; anything else counts as an unexpected failure."""
+        try:
+            return _RECORD.validate_python(kept)
+        except ValidationError:
+            # Without the traceback, whose text quotes the value.
+            log.error("a stored error is malformed")  # noqa: TRY400
+            return Internal().record()
 
 
 _RECORD = TypeAdapter(ErrorRecord)

@@ -46,7 +46,14 @@ async def mail() -> AsyncIterator[tuple[Sink, int]]:
 
 
 @pytest.fixture
-async def world(
+def address_limits_factor() -> int:
+    """How high the limits per IP are: all tests have one IP."""
+    return 30
+
+
+@pytest.fixture
+async def world(  # noqa: PLR0917 - fixtures
+    address_limits_factor: int,
     auth_url: str,
     keys: Path,
     mail: tuple[Sink, int],
@@ -61,6 +68,7 @@ async def world(
         profile=profile_target,
         commerce=commerce_target,
         smtp_url=f"smtp://127.0.0.1:{port}",
+        address_limits_factor=address_limits_factor,
     )
     async with serving_auth(settings, sink) as world:
         yield world

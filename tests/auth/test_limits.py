@@ -14,6 +14,7 @@ import bcrypt
 import grpc
 import pytest
 from lockstep.auth.v1 import auth_service_pb2 as auth_pb
+from lockstep.options.v1 import options_pb2 as options_pb
 from lockstep_clients import (
     InvalidArgument,
     LockstepError,
@@ -22,9 +23,11 @@ from lockstep_clients import (
 )
 
 from services.auth.domain import ip_limits, passwords
-from services.auth.domain.ip_limits import client_ip_of
+from services.auth.domain.ip_limits import IpRateLimiter, client_ip_of
 from services.auth.domain.passwords import Hasher
+from services.kernel.errors import TooManyRequests
 from services.kernel.rpc.call import Call, Method
+from tests.auth.test_hostile_texts import rpcs
 from tests.auth.world import PASSWORD, Sink, World, calling_as, serving_auth, settings_for
 
 EMAIL = "ada@example.com"
@@ -55,7 +58,56 @@ def test_ips_are_read_from_what_the_transport_or_the_gateway_says(
 @pytest.fixture
 def few_calls(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let an IP call three times a minute."""
-    monkeypatch.setattr(ip_limits, "CALLS_A_MINUTE", 3)
+    monkeypatch.setattr(ip_limits, "calls_a_minute", lambda _: 3)
+
+
+@pytest.fixture
+def address_limits_factor() -> int:
+    """How high the limits per IP are: as they are without a setting."""
+    return 1
+
+
+# Whatever makes accounts, sends mail, takes codes or passwords has a limit of its own.
+CALLS_A_MINUTE = {
+    "Register": 20,
+    "SendOtp": 20,
+    "RequestPasswordReset": 20,
+    "VerifyOtp": 10,
+    "VerifyEmail": 10,
+    "ResetPassword": 10,
+    "VerifyMfa": 10,
+    "Login": 60,
+    "RefreshToken": 300,
+    "GetJwks": 300,
+}
+PUBLIC = [
+    method
+    for each in rpcs()
+    if each.containing_service.full_name.startswith("lockstep.auth.")
+    and (method := Method.of(each)).access == options_pb.ACCESS_PUBLIC
+]
+
+
+@pytest.mark.parametrize("method", PUBLIC, ids=lambda method: method.name)
+@pytest.mark.parametrize("factor", [1, 3])
+async def test_an_ip_may_call_each_method_as_often_as_its_proto_says(
+    method: Method, factor: int
+) -> None:
+    limiter = IpRateLimiter(enabled=True, factor=factor)
+    call = Call(method=method, metadata={}, message=b"", client_ip="203.0.113.7")
+    for _ in range(CALLS_A_MINUTE[method.name] * factor):
+        await limiter.hit(call)
+    with pytest.raises(TooManyRequests):
+        await limiter.hit(call)
+    call.client_ip = "203.0.113.8"
+    await limiter.hit(call)
+
+
+async def test_without_limits_an_ip_may_call_as_often_as_it_likes() -> None:
+    limiter = IpRateLimiter(enabled=False, factor=1)
+    call = Call(method=METHOD, metadata={}, message=b"", client_ip="203.0.113.7")
+    for _ in range(CALLS_A_MINUTE["Login"] + 1):
+        assert await limiter.hit(call) == "203.0.113.7"
 
 
 async def ask(world: World, client_ip: str | None = None) -> LockstepError | None:

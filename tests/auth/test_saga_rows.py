@@ -9,12 +9,11 @@ import pytest
 from google.protobuf.json_format import ParseDict
 from lockstep.auth.v1 import auth_service_pb2 as auth_pb
 from psycopg.types.json import Jsonb
-from pydantic import ValidationError
 
 from services.auth.sagas.account_deletion import ACCOUNT_DELETION
 from services.auth.sagas.profile_status import EMAIL_VERIFICATION, USER_DISABLING, USER_ENABLING
 from services.auth.sagas.registration import REGISTRATION
-from services.kernel.errors import RequestInProgress
+from services.kernel.errors import Internal, RequestInProgress
 from services.kernel.ids import new_id
 from tests.auth.world import World
 from tests.busy import all_connections_taken
@@ -183,16 +182,21 @@ def test_a_deletion_is_read_and_written_as_before(status: str) -> None:
     assert written_again(ACCOUNT_DELETION, payload=payload, result={}) == (payload, {})
 
 
-def test_a_field_that_is_not_known_is_refused() -> None:
+def test_a_field_that_is_not_known_is_refused_and_logged_without_the_row(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     payload, result = STUDENT
     saga = row(REGISTRATION, payload=payload | {"nickname": "Al"}, result=result | {"more": 1})
-    with pytest.raises(ValidationError):
+    with pytest.raises(Internal):
         REGISTRATION.running(saga, NO_DATABASE)
-    with pytest.raises(ValidationError):
+    with pytest.raises(Internal):
         REGISTRATION.outcome_of(saga)
     profile = {**result["profile"], "nickname": "Al"}
-    with pytest.raises(ValidationError):
+    with pytest.raises(Internal):
         REGISTRATION.outcome_of(row(REGISTRATION, result={**result, "profile": profile}))
+    logged = "".join(capsys.readouterr())
+    assert logged.count("a stored value is malformed") == 3
+    assert "Alice" not in logged
 
 
 @pytest.mark.parametrize("kept", [{}, None])

@@ -136,6 +136,8 @@ def environment(home: Path) -> dict[str, str]:
             "LOCKSTEP_HOME": str(home),
             "LOCKSTEP_ENV": "test",
             "LOCKSTEP_BCRYPT_COST": "4",
+            # All tests have one IP.
+            "LOCKSTEP_ADDRESS_LIMITS_FACTOR": "30",
             "LOCKSTEP_GATEWAY_STATIC": str(ROOT / "clients" / "web"),
             "PYTHONPATH": str(ROOT),
             "COLUMNS": "200",

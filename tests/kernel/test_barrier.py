@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
+import psycopg
 import pytest
 from pydantic import TypeAdapter
 
@@ -240,3 +241,21 @@ async def test_a_refusal_never_replaces_what_was_decided_before(participant: Par
 
     await participant.database.transact("reject", keep)
     assert await participant.create(saga_id) == Reply(1)
+
+
+@pytest.mark.parametrize("state", ["DONE", "REJECTED"])
+async def test_a_spoilt_reply_is_an_unexpected_failure_that_quotes_nothing(
+    url: str, participant: Participant, capsys: pytest.CaptureFixture[str], state: str
+) -> None:
+    saga_id = new_id()
+    await participant.create(saga_id)
+    async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
+        await connection.execute(
+            "UPDATE saga_barriers SET state = %s, reply = %s", (state, '"unreadable-value"')
+        )
+    with pytest.raises(DomainError) as caught:
+        await participant.create(saga_id)
+    assert caught.value.reason == "INTERNAL"
+    logged = "".join(capsys.readouterr())
+    assert "is malformed" in logged
+    assert "unreadable-value" not in logged

@@ -74,3 +74,28 @@ def test_of_many_wrong_fields_the_first_are_named_in_the_message() -> None:
     named = "f0, f1, f2, f3, f4, f5, f6, f7, f8, f9, ..."
     assert error.message == f"Invalid: {named}. See the field violations."
     assert len(error.violations) == 11
+
+
+SPOILT = "unreadable-value"
+
+
+@pytest.mark.parametrize(
+    "kept",
+    [
+        SPOILT,
+        [SPOILT],
+        {},
+        {"code": SPOILT},
+        errors.EtagMismatch().record().to_json() | {"code": SPOILT},
+        errors.EtagMismatch().record().to_json() | {SPOILT: 1},
+        errors.EtagMismatch().record().to_json() | {"metadata": [SPOILT]},
+    ],
+    ids=str,
+)
+def test_a_spoilt_error_counts_as_an_unexpected_one(
+    kept: object, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert ErrorRecord.from_json(kept).reason == "INTERNAL"
+    logged = "".join(capsys.readouterr())
+    assert "a stored error is malformed" in logged
+    assert SPOILT not in logged

@@ -376,3 +376,22 @@ async def test_a_name_that_was_taken_in_vain_is_given_back(database: Database) -
     assert earlier is not None
     assert RECEIPTS.validate_python(earlier.reply) == receipt
     assert await count(database) == 1
+
+
+@pytest.mark.parametrize("column", ["reply", "error"])
+async def test_a_spoilt_answer_is_an_unexpected_failure_that_quotes_nothing(
+    kernel_url: str, database: Database, capsys: pytest.CaptureFixture[str], column: str
+) -> None:
+    work = Work()
+    await once(database, work)
+    async with await psycopg.AsyncConnection.connect(kernel_url, autocommit=True) as connection:
+        await connection.execute(
+            f"UPDATE idempotency SET {column} = %s".encode(), ('{"code": "unreadable-value"}',)
+        )
+    with pytest.raises(DomainError) as caught:
+        await once(database, work)
+    assert caught.value.reason == "INTERNAL"
+    assert len(work.runs) == 1
+    logged = "".join(capsys.readouterr())
+    assert "is malformed" in logged
+    assert "unreadable-value" not in logged

@@ -73,7 +73,9 @@ class Collaborators:
             signing_keys=signing_keys,
             audit=audit,
             api_keys=ApiKeys(database),
-            ip_limits=IpRateLimiter(enabled=settings.address_limits),
+            ip_limits=IpRateLimiter(
+                enabled=settings.address_limits, factor=settings.address_limits_factor
+            ),
             throttle=LoginThrottle(database, places, outbox, audit),
             reauthentication=Reauthentication(database, hasher, audit),
             refresh_tokens=refresh_tokens,

@@ -11,7 +11,7 @@ from limits.aio.storage import MemoryStorage
 from limits.aio.strategies import SlidingWindowCounterRateLimiter
 
 from services.kernel.errors import TooManyRequests
-from services.kernel.rpc.call import Call
+from services.kernel.rpc.call import Call, Method
 
 CALLS_A_MINUTE = 300
 IPV6_SITE_BITS = 64  # a client may use every IP of its site
@@ -43,10 +43,12 @@ class IpRateLimiter:
 
     Args:
         enabled: False for load tests, and behind proxies that all clients share.
+        factor: How many times as high the limits are, for offices behind one IP.
     """
 
-    def __init__(self, *, enabled: bool) -> None:
-        self._limit = RateLimitItemPerMinute(CALLS_A_MINUTE) if enabled else None
+    def __init__(self, *, enabled: bool, factor: int) -> None:
+        self._enabled = enabled
+        self._factor = factor
         self._limiter = SlidingWindowCounterRateLimiter(MemoryStorage())
 
     async def hit(self, call: Call) -> str | None:
@@ -56,13 +58,19 @@ class IpRateLimiter:
             TooManyRequests: The IP has called too often.
         """
         client_ip = client_ip_of(call)
-        if self._limit is None or client_ip is None:
+        if not self._enabled or client_ip is None:
             return client_ip
+        limit = RateLimitItemPerMinute(calls_a_minute(call.method) * self._factor)
         names = (call.method.name, site_of(client_ip))
-        if not await self._limiter.hit(self._limit, *names):
-            stats = await self._limiter.get_window_stats(self._limit, *names)
+        if not await self._limiter.hit(limit, *names):
+            stats = await self._limiter.get_window_stats(limit, *names)
             raise TooManyRequests(retry_after_seconds=max(1.0, stats.reset_time - time.time()))
         return client_ip
+
+
+def calls_a_minute(method: Method) -> int:
+    """Return how often a client IP may call a method in a minute."""
+    return method.calls_a_minute or CALLS_A_MINUTE
 
 
 def site_of(client_ip: str) -> str:

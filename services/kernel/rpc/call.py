@@ -111,6 +111,7 @@ class Method:
     takes_idempotency_key: bool
     fresh_session: bool
     is_for_persons: bool
+    calls_a_minute: int
 
     @classmethod
     def of(cls, descriptor: MethodDescriptor) -> Method:
@@ -140,6 +141,7 @@ class Method:
             takes_idempotency_key=rule.idempotency_key,
             fresh_session=rule.fresh_session,
             is_for_persons=rule.person,
+            calls_a_minute=rule.calls_a_minute,
         )
 
 

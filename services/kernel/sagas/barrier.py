@@ -21,6 +21,7 @@ from services.kernel.db.database import Transaction
 from services.kernel.db.statement import NoRow, Statement
 from services.kernel.db.tables import SAGA_BARRIERS as BARRIERS
 from services.kernel.errors import DomainError, ErrorRecord, RecordedError, SagaCancelled
+from services.kernel.sagas.model import read_stored
 
 T = TypeVar("T")
 
@@ -121,7 +122,8 @@ async def once(
     """
     claimed = await tx.first(_CLAIM, _BranchClaim(saga_id, branch, not_after))
     if claimed is None:
-        return codec.validate_python(await _stored(tx, saga_id, branch))
+        reply = await _stored(tx, saga_id, branch)
+        return read_stored(codec, reply, "the reply of a branch")
     if claimed.is_late:
         raise too_late(claimed.time)
     reply = await work()

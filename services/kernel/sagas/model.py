@@ -15,11 +15,14 @@ from uuid import UUID
 
 import grpc
 import pydantic
+import structlog
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from services.kernel.db.database import Database, Transaction
-from services.kernel.errors import ErrorRecord, RecordedError, RequestInProgress
+from services.kernel.errors import ErrorRecord, Internal, RecordedError, RequestInProgress
 from services.kernel.ids import new_id
+
+log = structlog.get_logger("lockstep.saga")
 
 P = TypeVar("P")
 R = TypeVar("R")
@@ -260,12 +263,18 @@ class SagaKind(Generic[P, R]):
         Args:
             saga: The saga.
             database: The connections on which it is driven.
+
+        Raises:
+            Internal: The row holds something else.
         """
-        return RunningSaga(saga, self._payload.validate_python(saga.payload), database)
+        payload = read_stored(self._payload, saga.payload, "the payload of a saga")
+        return RunningSaga(saga, payload, database)
 
     def payload_of(self, saga: Saga) -> P | None:
         """Return a saga's payload; None when it was forgotten, or is of another kind."""
-        return _kept(self._payload, saga.payload) if self._is_of(saga) else None
+        if not self._is_of(saga):
+            return None
+        return _kept(self._payload, saga.payload, "the payload of a saga")
 
     def outcome_of(self, saga: Saga) -> Outcome[R]:
         """Return the outcome of a saga of this kind that has ended, or is bound to.
@@ -277,7 +286,7 @@ class SagaKind(Generic[P, R]):
             return Outcome(error=saga.error)
         if not self._is_of(saga):
             raise RequestInProgress
-        return Outcome(result=_kept(self._result, saga.result))
+        return Outcome(result=_kept(self._result, saga.result, "the result of a saga"))
 
     def _is_of(self, saga: Saga) -> bool:
         return saga.kind == self.name and saga.version in self.versions
@@ -290,11 +299,30 @@ def _adapter(stored: type[T]) -> TypeAdapter[T]:
     return TypeAdapter(stored)
 
 
-def _kept(adapter: TypeAdapter[T], kept: object) -> T | None:
+def read_stored(adapter: TypeAdapter[T], stored: object, what: str) -> T:
+    """Read the JSON of a row.
+
+    Args:
+        adapter: Reads the type that it must have.
+        stored: The JSON.
+        what: Names it for the operators.
+
+    Raises:
+        Internal: It is something else.
+    """
+    try:
+        return adapter.validate_python(stored)
+    except ValidationError:
+        # Without the error, whose text quotes the value.
+        log.error("a stored value is malformed", value=what)  # noqa: TRY400
+        raise Internal from None
+
+
+def _kept(adapter: TypeAdapter[T], kept: object, what: str) -> T | None:
     """Read JSON that was kept; None: forgotten, which leaves `{}` or NULL."""
+    if kept:
+        return read_stored(adapter, kept, what)
     try:
         return adapter.validate_python(kept)
     except ValidationError:
-        if kept:
-            raise
         return None

@@ -26,7 +26,7 @@ from services.kernel.errors import (
 from services.kernel.sagas import idempotency
 from services.kernel.sagas.engine import SagaEngine
 from services.kernel.sagas.idempotency import EarlierRequest, RequestKey
-from services.kernel.sagas.model import NewSaga, Outcome, P, R, SagaKind
+from services.kernel.sagas.model import NewSaga, Outcome, P, R, SagaKind, read_stored
 from services.kernel.sagas.protocol import DedupKey
 
 T = TypeVar("T")
@@ -176,4 +176,4 @@ async def transact_once(
 def _replayed(earlier: EarlierRequest, codec: TypeAdapter[T]) -> T:
     if earlier.error is not None:
         raise RecordedError(earlier.error)
-    return codec.validate_python(earlier.reply)
+    return read_stored(codec, earlier.reply, "the answer of an idempotency key")
