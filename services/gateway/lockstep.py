@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib.resources
 from collections.abc import Callable, Iterable
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Final
 
@@ -36,6 +37,7 @@ CLIENT_IP: Final = "x-lockstep-client-address"
 
 OWN_INFO: Final = ApiInfo(
     title="Lockstep",
+    version=version("lockstep"),
     description="Accounts, profiles, wallets, products, carts and orders, over HTTP and JSON.",
     contact="Lockstep",
     license="Apache-2.0",

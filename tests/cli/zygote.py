@@ -47,6 +47,8 @@ class Zygote:
 
 
 def main() -> None:
+    import iso4217  # noqa: F401 - it reads files that another user cannot reach
+
     import services.auth.__main__
     import services.cli.running
     import services.common.key_files

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from importlib.metadata import version
 from pathlib import Path
 from zipfile import ZipFile
 
@@ -14,7 +15,10 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from services.gateway.lockstep import OWN_INFO
+
 ROOT = Path(__file__).parents[2]
+VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
 LOCKS = ("requirements.lock", "requirements-run.lock", "requirements-image.lock")
 PROJECTS = ["pyproject.toml", "clients/python/pyproject.toml", "gateway/pyproject.toml"]
 
@@ -87,15 +91,15 @@ def test_the_lock_has_what_the_projects_ask_for(project: str) -> None:
     asked += declared["project"].get("optional-dependencies", {}).get("dev", [])
     lock = (ROOT / "requirements.lock").read_text()
     pins = re.findall(r"^([a-z0-9.-]+)==([^ ]+)", lock, re.MULTILINE)
-    pins += [("lockstep-clients", "0.1.0"), ("lockstep-gateway", "0.1.0")]  # of the checkout
+    pins += [("lockstep-clients", VERSION), ("lockstep-gateway", VERSION)]  # of the checkout
     versions = {str(canonicalize_name(name)): pin for name, pin in pins}
     stale = [text for text in asked if not is_met(Requirement(text), versions)]
     assert stale == [], "run `make lock`"
 
 
 def is_met(requirement: Requirement, versions: dict[str, str]) -> bool:
-    version = versions.get(canonicalize_name(requirement.name))
-    return version is not None and requirement.specifier.contains(version)
+    pin = versions.get(canonicalize_name(requirement.name))
+    return pin is not None and requirement.specifier.contains(pin)
 
 
 def wheel_of(source: Path, tmp_path: Path) -> Path:
@@ -126,3 +130,16 @@ def run(*arguments: str, folder: Path) -> str:
     )
     assert result.returncode == 0, result.stdout + result.stderr
     return result.stdout
+
+
+def test_everything_of_a_release_has_one_version() -> None:
+    versions = {tomllib.loads((ROOT / each).read_text())["project"]["version"] for each in PROJECTS}
+    assert versions == {VERSION}
+    assert version("lockstep") == VERSION
+    assert OWN_INFO.version == VERSION
+    assert f"\nARG VERSION={VERSION}\n" in (ROOT / "Dockerfile").read_text()
+    changelog = (ROOT / "CHANGELOG.md").read_text()
+    releases = re.findall(r"^## (.+)$", changelog, re.MULTILINE)
+    dated = [each for each in releases if each != "Unreleased"]
+    assert all(re.fullmatch(r"\d+\.\d+\.\d+ - \d{4}-\d\d-\d\d", each) for each in dated)
+    assert dated[0].startswith(f"{VERSION} - ")
