@@ -18,6 +18,7 @@ from lockstep_gateway.http.app import Gateway
 from lockstep_gateway.http.channels import channel_options
 from lockstep_gateway.http.conditions import EtagForms
 from lockstep_gateway.http.config import ANSWER_BYTES, GatewayConfig, HeadLimits, ServerConfig
+from lockstep_gateway.http.connect import ConnectTranscoder, connect_rpc
 from lockstep_gateway.http.cors import Cors
 from lockstep_gateway.http.door import Door
 from lockstep_gateway.http.errors import Failures
@@ -57,6 +58,7 @@ class Shared:
     forms: MessageForms
     failures: Failures
     answer_bytes: int = ANSWER_BYTES
+    has_connect: bool = True
     etags: EtagForms = field(default_factory=EtagForms)
     outbound: OutboundHeaders = field(default_factory=OutboundHeaders)
 
@@ -96,24 +98,38 @@ def find_api(
 
 
 def build_router(api: Api, shared: Shared) -> Router[Transcoder]:
-    """Build the routes of an API."""
+    """Build the routes of an API. A rule that has the path of the Connect protocol keeps it."""
     router: Router[Transcoder] = Router()
     for rpc, upstream in api.served:
-        method = shared.channels.method(upstream, rpc.path)
-        for binding in rpc.bindings:
-            transcoder = Transcoder(
-                rpc,
-                binding,
-                forms=shared.forms,
-                failures=shared.failures,
-                upstream=upstream,
-                method=method,
-                answer_bytes=shared.answer_bytes,
-                etags=shared.etags,
-                outbound=shared.outbound,
-            )
-            router.add(binding.method, binding.template, transcoder)
+        _add_routes(router, rpc, upstream, shared, Transcoder)
+    for rpc, upstream in api.served if shared.has_connect else ():
+        if called := connect_rpc(rpc):
+            with contextlib.suppress(DuplicateRouteError):
+                _add_routes(router, called, upstream, shared, ConnectTranscoder)
     return router
+
+
+def _add_routes(
+    router: Router[Transcoder],
+    rpc: Rpc,
+    upstream: Upstream,
+    shared: Shared,
+    kind: type[Transcoder],
+) -> None:
+    method = shared.channels.method(upstream, rpc.path)
+    for binding in rpc.bindings:
+        transcoder = kind(
+            rpc,
+            binding,
+            forms=shared.forms,
+            failures=shared.failures,
+            upstream=upstream,
+            method=method,
+            answer_bytes=shared.answer_bytes,
+            etags=shared.etags,
+            outbound=shared.outbound,
+        )
+        router.add(binding.method, binding.template, transcoder)
 
 
 class _Found:
@@ -206,6 +222,7 @@ def _shared(api: Api, config: GatewayConfig) -> Shared:
         ),
         Failures(config.error_domain, api.registry),
         config.limits.answer_bytes,
+        has_connect=config.has_connect,
         outbound=OutboundHeaders(config.headers_out),
     )
 

@@ -94,6 +94,9 @@ class GatewayFields(BaseModel):
         default=GOOGLES,
         description="query parameters to ignore unless a field has the name, such as key,utm_*",
     )
+    gateway_connect: bool = Field(
+        default=True, description="serve methods by the Connect protocol, too"
+    )
     gateway_deadline_seconds: float = Field(
         default=10.0, gt=0, le=600, description="longest time of a call, and its default"
     )
@@ -217,6 +220,7 @@ def gateway_config(
         ignore_unknown=settings.gateway_ignore_unknown,
         fold_first_letter=folds_first_letter if folds is None else folds,
         ignored_parameters=settings.gateway_ignored_parameters,
+        has_connect=settings.gateway_connect,
         extra_headers=settings.gateway_headers,
         headers_out=settings.gateway_headers_out,
         reserved_headers=settings.RESERVED_HEADERS,

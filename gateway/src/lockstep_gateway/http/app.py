@@ -14,6 +14,7 @@ from lockstep_gateway.binding.routes import BadPathError, Match, OtherMethods, R
 from lockstep_gateway.binding.violations import BadRequest
 from lockstep_gateway.http import spans
 from lockstep_gateway.http.config import Limits
+from lockstep_gateway.http.connect import failure_body
 from lockstep_gateway.http.cors import Cors
 from lockstep_gateway.http.door import EVERYTHING, Door
 from lockstep_gateway.http.errors import CODES, Failure, Failures
@@ -28,9 +29,10 @@ from lockstep_gateway.http.messages import (
     Send,
     TooLarge,
     TooSlow,
+    gunzipped,
 )
 from lockstep_gateway.http.metering import RequestMeter
-from lockstep_gateway.http.negotiation import JSON, PROBLEM, accepts, is_json, is_media_type
+from lockstep_gateway.http.negotiation import JSON, PROBLEM, accepts
 from lockstep_gateway.http.pages import Health, Page
 from lockstep_gateway.http.sending import send_response
 from lockstep_gateway.http.spans import RequestSpans
@@ -46,6 +48,7 @@ CLIENT_CLOSED: Final = 499
 LIFESPAN: Final = "lifespan"
 HTTP: Final = "http"
 CLOSE: Final = {"connection": "close"}
+GZIP: Final = "gzip"
 GRPC_TYPE: Final = "application/grpc"
 # What balancers and orchestrators ask for, every few seconds.
 PROBED: Final = ("/healthz", "/readyz")
@@ -60,6 +63,7 @@ class Trace:
     request_id: str
     route: str = ""
     span: Span | None = None
+    is_connect: bool = False
     error: str = ""
     messages: int | None = None
     started: float = field(default_factory=time.perf_counter)
@@ -197,18 +201,20 @@ class Gateway:
         try:
             return await self._dispatch(request, trace)
         except Failure as failure:
-            return self._failed(request, failure)
+            return self._failed(request, trace, failure)
         except BadRequest as error:
-            return self._failed(request, self.failures.invalid(error.fields))
+            return self._failed(request, trace, self.failures.invalid(error.fields))
         except ClientGone:
             raise
         except asyncio.CancelledError:
             if not self._is_over:
                 raise
-            return self._failed(request, self.failures.unavailable("The gateway is stopping."))
+            return self._failed(
+                request, trace, self.failures.unavailable("The gateway is stopping.")
+            )
         except Exception:
             log.exception("unexpected", request_id=trace.request_id, route=trace.route)
-            return self._failed(request, self.failures.internal())
+            return self._failed(request, trace, self.failures.internal())
 
     async def _dispatch(self, request: Request, trace: Trace) -> Response | Streaming | None:
         self.door.check(request)
@@ -224,6 +230,7 @@ class Gateway:
             raise BadRequest([("path", str(error))]) from None
         if isinstance(found, Match) and not self.cors.is_preflight(request):
             trace.route = found.target.path
+            trace.is_connect = found.target.has_connect_failures
             trace.span = self._begin_span(request, trace.route)
             return await self._serve_within_limit(request, trace, found)
         if found is None:
@@ -294,7 +301,9 @@ class Gateway:
         if refusal := found.target.refusal(request.header(b"accept")):
             raise self.failures.invalid([("Accept", refusal)], status=406)
         inbound = self.headers.inbound(request.fields)
-        body = await self._read_body(request, takes_raw=found.target.takes_raw)
+        body = await self._read_body(request, found.target.codings)
+        if wanted_type := found.target.wanted_type(request.header(b"content-type"), body):
+            raise self._unsupported(wanted_type)
         wanted = inbound.timeout_seconds or seconds_max
         client_ip = self.headers.client_ip(request.peer, request.fields)
         carried = inbound.metadata
@@ -308,22 +317,21 @@ class Gateway:
         call = UpstreamCall(metadata, min(wanted, seconds_max))
         return await found.target.serve(request, found.values, body, call)
 
-    async def _read_body(self, request: Request, *, takes_raw: bool) -> bytes:
-        content_type = request.header(b"content-type")
-        if content_type.startswith(GRPC_TYPE):
-            raise self._unsupported()
-        if takes_raw and content_type and not is_media_type(content_type):
-            raise self._unsupported("a media type")
-        if request.header(b"content-encoding") not in ("", "identity"):
+    async def _read_body(self, request: Request, codings: Collection[str]) -> bytes:
+        if request.header(b"content-type").startswith(GRPC_TYPE):
+            raise self._unsupported(JSON)
+        coding = request.header(b"content-encoding")
+        if coding not in ("", *codings):
             raise self.failures.invalid(
-                [("Content-Encoding", "must be absent: send the body uncompressed")],
+                [("Content-Encoding", f"must be absent, or be {' or '.join(codings)}")],
                 status=415,
-                headers={"accept-encoding": "identity"},
+                headers={"accept-encoding": ", ".join(codings)},
             )
         try:
             body = await request.read_body(
                 bytes_max=self.limits.body_bytes, seconds=self.limits.body_seconds
             )
+            return gunzipped(body, self.limits.body_bytes) if coding == GZIP else body
         except TooLarge:
             reason = f"must be at most {self.limits.body_bytes} bytes long"
             raise self.failures.invalid([("body", reason)], status=413, headers=CLOSE) from None
@@ -334,15 +342,15 @@ class Gateway:
         except Incomplete:
             reason = "must be complete: of the length that the request declares, in valid chunks"
             raise self.failures.invalid([("body", reason)], headers=CLOSE) from None
-        if body and content_type and not (takes_raw or is_json(content_type)):
-            raise self._unsupported()
-        return body
 
-    def _unsupported(self, wanted: str = JSON) -> Failure:
+    def _unsupported(self, wanted: str) -> Failure:
         return self.failures.invalid([("Content-Type", f"must be {wanted}")], status=415)
 
-    def _failed(self, request: Request, failure: Failure) -> Response:
+    def _failed(self, request: Request, trace: Trace, failure: Failure) -> Response:
         headers = failure.all_headers()
+        if trace.is_connect:
+            body = failure_body(failure, self.failures.registry)
+            return Response(failure.http_status, body, headers)
         if accepts(request.header(b"accept"))[1]:
             return Response(failure.http_status, failure.as_problem(), headers, PROBLEM)
         return Response(failure.http_status, failure.as_status(), headers)
@@ -351,7 +359,7 @@ class Gateway:
         assert self.site is not None
         status = await self.site.serve(scope, request, send, {REQUEST_ID: trace.request_id})
         if status is None:
-            response = self._failed(request, self.failures.no_route())
+            response = self._failed(request, trace, self.failures.no_route())
             await self._send(send, request, trace, response)
             return response.status
         return status

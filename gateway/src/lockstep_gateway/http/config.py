@@ -114,6 +114,7 @@ class GatewayConfig:
         ignore_unknown: Whether unknown members of a body are dropped instead of refused.
         fold_first_letter: Whether JSON names may begin with either case.
         ignored_parameters: The names of parameters of a query that are ignored.
+        has_connect: Whether methods are also served by the Connect protocol.
         extra_headers: The names of further request headers that services get.
         headers_out: The names of further metadata of answers that becomes headers.
         reserved_headers: The prefixes of names that only the gateway itself may send.
@@ -130,6 +131,7 @@ class GatewayConfig:
     ignore_unknown: bool
     fold_first_letter: bool
     ignored_parameters: Sequence[str]
+    has_connect: bool
     extra_headers: Sequence[str]
     headers_out: Sequence[str]
     reserved_headers: Sequence[str]

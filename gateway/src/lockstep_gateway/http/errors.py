@@ -117,7 +117,7 @@ class Failures:
 
     def __init__(self, domain: str, registry: Registry) -> None:
         self._domain = domain
-        self._registry = registry
+        self.registry: Final = registry
         status = registry.message(STATUS)
         assert status is not None
         self._status_type = status.type
@@ -255,7 +255,7 @@ class Failures:
 
     def _detail(self, detail: Any, request: DescMessage, body: str) -> dict[str, Any]:
         try:
-            shown: dict[str, Any] = json.loads(detail.to_json(registry=self._registry))
+            shown: dict[str, Any] = json.loads(detail.to_json(registry=self.registry))
         except (ValueError, TypeError):
             # The type is unknown here. A client that knows it can read the value.
             value = base64.b64encode(detail.value).decode()

@@ -30,6 +30,7 @@ ONCE: Final = frozenset(
     {
         b"access-control-request-method",
         b"authorization",
+        b"connect-timeout-ms",
         b"content-length",
         b"content-type",
         b"grpc-timeout",

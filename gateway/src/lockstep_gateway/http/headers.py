@@ -33,7 +33,7 @@ _PASSED_IN: Final = {
     "accept-language": False,
 }
 # The gateway itself reads these headers of a browser's request.
-_READ: Final = ("content-type", "if-match", "if-none-match", REQUEST_ID)
+_READ: Final = ("connect-protocol-version", "content-type", "if-match", "if-none-match", REQUEST_ID)
 _PRINTABLE = re.compile(r"[\x20-\x7e]+")
 _METADATA_NAME = re.compile(r"[a-z0-9_.-]+")
 _OWN_METADATA: Final = ("grpc-", ":")

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import zlib
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import quote, unquote
 
+from lockstep_gateway.binding.violations import BadRequest
 from lockstep_gateway.http.fields import Fields
 
 Scope = MutableMapping[str, Any]
@@ -17,6 +19,8 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 JSON_TYPE: Final = "application/json"
 NO_CONTENT: Final = (204, 304)
+GZIP_BITS: Final = 31
+"""Tells zlib that there is the head of gzip."""
 DISCONNECT: Final = "http.disconnect"
 WATCH_AFTER_SECONDS: Final = 0.05
 """Most calls end earlier. They do without the task that waits for the client."""
@@ -36,6 +40,25 @@ class TooSlow(Exception):
 
 class Incomplete(Exception):
     """The body ended early, or has another length than it declares."""
+
+
+def gunzipped(body: bytes, bytes_max: int) -> bytes:
+    """Unpack a body.
+
+    Raises:
+        TooLarge: It becomes longer than `bytes_max`. Nothing more is unpacked.
+        BadRequest: It is not gzip.
+    """
+    unpacker = zlib.decompressobj(wbits=GZIP_BITS)
+    try:
+        unpacked = unpacker.decompress(body, bytes_max + 1)
+    except zlib.error:
+        raise BadRequest([("body", "must be gzip")]) from None
+    if len(unpacked) > bytes_max:
+        raise TooLarge
+    if body and (not unpacker.eof or unpacker.unused_data):
+        raise BadRequest([("body", "must be gzip")])
+    return unpacked
 
 
 @dataclass(slots=True)

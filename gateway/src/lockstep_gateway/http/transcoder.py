@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, TypeVar
@@ -23,7 +23,15 @@ from lockstep_gateway.http.encoder import OCTETS, AnswerError, Encoder
 from lockstep_gateway.http.errors import Failure, Failures
 from lockstep_gateway.http.headers import OutboundHeaders
 from lockstep_gateway.http.messages import Client, ClientGone, Request, Response
-from lockstep_gateway.http.negotiation import JSON, LINES, accepts, accepts_stream, none_match
+from lockstep_gateway.http.negotiation import (
+    JSON,
+    LINES,
+    accepts,
+    accepts_stream,
+    is_json,
+    is_media_type,
+    none_match,
+)
 from lockstep_gateway.http.streaming import NDJSON, SSE, Framing, Streaming
 from lockstep_gateway.http.upstream import Metadata, Upstream, UpstreamMethod
 from protobuf import Message
@@ -130,7 +138,7 @@ class Transcoder:
         self.path: Final = binding.path
         self._binder = RequestBinder(rpc.desc.input, binding, forms)
         self._body = binding.body
-        self._request = rpc.desc.input
+        self.input: Final = rpc.desc.input
         self._encoder = Encoder(rpc, binding, forms.registry)
         self.is_stream: Final = rpc.is_stream
         self.takes_raw: Final = self._binder.takes_raw
@@ -139,6 +147,17 @@ class Transcoder:
         self._failures = failures
         self._method = method
         self._answer_bytes = answer_bytes
+
+    codings: Sequence[str] = ("identity",)
+    """The codings in which a body may come."""
+    has_connect_failures = False
+    """Whether failures have the form of the Connect protocol."""
+
+    def wanted_type(self, content_type: str, body: bytes) -> str:
+        """Say what `Content-Type` must be, if it is not; "" if the body can be read."""
+        if self.takes_raw:
+            return "" if not content_type or is_media_type(content_type) else "a media type"
+        return "" if not (body and content_type) or is_json(content_type) else JSON
 
     def refusal(self, accept: str) -> str:
         """Say what `Accept` must allow, if it does not; "" if it does."""
@@ -188,10 +207,13 @@ class Transcoder:
                 failure.status = PRECONDITION_FAILED
             raise
 
-    def _encode(self, data: bytes | None, *, as_numbers: bool) -> Response:
+    def _check_size(self, data: bytes | None) -> None:
         # gRPC gives None for a call that succeeded without an answer.
         if data is not None and len(data) > self._answer_bytes:
             raise self._failures.answer_too_large()
+
+    def _encode(self, data: bytes | None, *, as_numbers: bool) -> Response:
+        self._check_size(data)
         try:
             response, etag = self._encoder.encode(data, enum_numbers=as_numbers)
         except AnswerError as error:
@@ -254,7 +276,7 @@ class Transcoder:
         return SSE if accepts_stream(request.header(b"accept"))[1] else NDJSON
 
     def _translate(self, error: grpc.aio.AioRpcError) -> Failure:
-        failure = self._failures.of(error, self._request, self._body)
+        failure = self._failures.of(error, self.input, self._body)
         failure.headers = {**self._outbound(error.initial_metadata()), **failure.headers}
         return failure
 
