@@ -213,6 +213,15 @@ async def test_a_message_with_a_file_is_json_if_the_whole_is_the_body(features: 
     assert (refused.status, set(refused.fields)) == (415, {"Content-Type"})
 
 
+async def test_a_patch_of_a_whole_request_infers_the_mask_of_its_only_message(
+    features: World,
+) -> None:
+    body = {"file": {"contentType": "a/b"}, "note": "n"}
+    assert (await features.client.send("PATCH", "/v1/files/7:json", body)).status == 200
+    got = sent(features, "acme.features.v1.UploadRequest")
+    assert list(got.update_mask.paths) == ["content_type"]
+
+
 async def test_no_part_overrides_the_type_of_a_file(features: World) -> None:
     target = "/v1/files/7/image%2Fpng"
     same = await features.client.send("POST", target, b"x", headers={"Content-Type": "image/png"})

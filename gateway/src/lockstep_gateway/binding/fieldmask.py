@@ -55,7 +55,7 @@ def inference(form: MessageForm, binding: Binding) -> Inference | None:
     if binding.method != "PATCH" or mask is None:
         return None
     if binding.body == WHOLE:
-        held = [each for each in set(form.exact_fields.values()) if each.form is not None]
+        held = [each for each in form.by_name.values() if each.form is not None]
     else:
         held = [each for each in form.exact_fields.values() if each.name == binding.body][:1]
     if len(held) != 1 or held[0].form is None:
