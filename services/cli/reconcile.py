@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated
@@ -61,6 +62,7 @@ async def _again_and_again(
     import psycopg
 
     from services.cli.failovers import Watch
+    from services.cli.findings import telling
     from services.cli.reconciler import TooManyError
     from services.cli.system import DATABASES
     from services.kernel.signals import until_stopped
@@ -69,22 +71,32 @@ async def _again_and_again(
     await asyncio.to_thread(watch.has_moved)  # know where each is before the first look
     stopped = asyncio.create_task(until_stopped())
     age, mends = min_age, mend
-    while not stopped.done():
-        try:
-            await look(system, mend=mends, min_age=age)
-        except (TooManyError, psycopg.OperationalError) as error:
-            print(f"lockstep: {str(error).strip()}", file=sys.stderr, flush=True)
-        age, mends = min_age, mend
-        if await watch.until_failover(stopped, pause_seconds):
-            print(
-                "a server has failed over: all ages are compared, and nothing is mended",
-                flush=True,
-            )
-            age, mends = timedelta(0), False
+    with telling(system.settings["auth"]) as findings:
+        while not stopped.done():
+            try:
+                findings.note(await compared(system, mend=mends, min_age=age))
+            except (TooManyError, psycopg.OperationalError) as error:
+                print(f"lockstep: {str(error).strip()}", file=sys.stderr, flush=True)
+            age, mends = min_age, mend
+            if await watch.until_failover(stopped, pause_seconds):
+                print(
+                    "a server has failed over: all ages are compared, and nothing is mended",
+                    flush=True,
+                )
+                age, mends = timedelta(0), False
 
 
 async def look(system: "System", *, mend: bool, min_age: timedelta) -> bool:
     """Compare once, and mend if `mend`; return whether the databases agree now.
+
+    Raises:
+        TooManyError: There are too many differences; nothing was mended.
+    """
+    return not await compared(system, mend=mend, min_age=min_age)
+
+
+async def compared(system: "System", *, mend: bool, min_age: timedelta) -> Counter[str]:
+    """Compare once, and mend if `mend`; return how many differences of each kind are left.
 
     Clocks that are far apart are printed; only an administrator can set a clock.
 
@@ -93,6 +105,7 @@ async def look(system: "System", *, mend: bool, min_age: timedelta) -> bool:
     """
     from services.cli import clocks
     from services.cli.comparison import differences
+    from services.cli.findings import CLOCKS
     from services.cli.system import DATABASES
 
     urls = {service: system.database_url(service) for service in DATABASES}
@@ -100,7 +113,8 @@ async def look(system: "System", *, mend: bool, min_age: timedelta) -> bool:
     for clock in apart:
         _print("found", clock)
     found = differences(urls, min_age=min_age)
-    told, mendable = await asyncio.to_thread(_tell, found, mend=mend)
+    left, mendable = await asyncio.to_thread(_tell, found, mend=mend)
+    left[CLOCKS] += len(apart)
     mended: list[Finding] = []
     try:
         if mendable:
@@ -108,25 +122,26 @@ async def look(system: "System", *, mend: bool, min_age: timedelta) -> bool:
     finally:
         for each in mendable:
             _print("mended" if each in mended else "found", each)
-    if not (apart or told or mendable):
+    left.update(each.kind.value for each in mendable if each not in mended)
+    if not (left.total() or mendable):
         print("everything agrees", flush=True)
-    return not apart and not told and len(mended) == len(mendable)
+    return +left
 
 
-def _tell(findings: Iterable["Finding"], *, mend: bool) -> tuple[int, list["Finding"]]:
-    """Print what is not to be mended, as it is found; return its number, and the rest.
+def _tell(findings: Iterable["Finding"], *, mend: bool) -> tuple[Counter[str], list["Finding"]]:
+    """Print what is not to be mended, as it is found; return its kinds, and the rest.
 
     However much disagrees, no more is kept than what tells that it is too much.
     """
     from services.cli.reconciler import MENDABLE, MENDED_AT_ONCE
 
-    told = 0
+    told = Counter[str]()
     mendable: list[Finding] = []
     for each in findings:
         if mend and each.kind in MENDABLE and len(mendable) <= MENDED_AT_ONCE:
             mendable.append(each)
         else:
-            told += 1
+            told[each.kind.value] += 1
             _print("found", each)
     return told, mendable
 

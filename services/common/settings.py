@@ -236,6 +236,9 @@ class CommonSettings(BaseSettings):
     commerce_metrics_port: OptionalPort = Field(
         default=9053, description="management port of Commerce; 0 switches it off"
     )
+    reconcile_metrics_port: OptionalPort = Field(
+        default=0, description="management port of `lockstep reconcile --every`; 0: it has none"
+    )
     auth_address: Target = Field(
         default_factory=lambda data: target_of(data, "auth"),
         description="where to call Auth: host:port, several separated by commas, or dns:///name:port",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import tracemalloc
 from contextlib import ExitStack
@@ -18,7 +19,9 @@ from services.kernel.db.migrations import upgrade
 from services.kernel.ids import new_id
 from tests.cli.conftest import Lockstep, finish
 from tests.conftest import SERVICES, Databases
+from tests.ports import free_port
 from tests.postgres import set_clock_offset
+from tests.telemetry.test_management import ask
 
 PROFILE = (
     "INSERT INTO profiles (id, user_id, saga_id, create_time)"
@@ -48,13 +51,31 @@ def urls(databases: Databases, stack: ExitStack) -> dict[str, str]:
     }
 
 
+def left(port: int) -> dict[str, float]:
+    """Return how many differences of each kind the management port tells."""
+    found = re.findall(
+        r'lockstep_reconcile_findings{.*lockstep_reconcile_kind="(.*?)".*} (\S+)',
+        ask(port, "/metrics")[1],
+    )
+    return {kind: float(number) for kind, number in found}
+
+
 def test_what_agrees_is_said_again_and_again_until_it_is_stopped(
     lockstep: Lockstep, databases: Databases, stack: ExitStack
 ) -> None:
-    process = lockstep("reconcile", "--every", "0.01", **urls(databases, stack))
+    where, port = urls(databases, stack), free_port()
+    given = where | {"LOCKSTEP_RECONCILE_METRICS_PORT": str(port)}
+    process = lockstep("reconcile", "--every", "0.01", **given)
     assert process.stdout is not None
     assert process.stdout.readline() == "everything agrees\n"
     assert process.stdout.readline() == "everything agrees\n"
+    assert ask(port, "/readyz") == (200, "ok\n")
+    assert set(left(port).values()) == {0.0}
+    set_clock_offset(where["LOCKSTEP_COMMERCE_DATABASE_URL"], "-6 s")
+    for _ in range(2):  # the second look's lines come after the first look's figures
+        while not process.stdout.readline().startswith("found: clock of profile"):
+            pass
+    assert {kind for kind, number in left(port).items() if number} == {"clocks that are far apart"}
 
     process.send_signal(signal.SIGTERM)
     code, _, errors = finish(process)
