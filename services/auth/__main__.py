@@ -17,7 +17,6 @@ from services.common import service
 from services.common.keys import SigningKeys
 from services.common.parts import Composition, ServiceParts
 from services.common.service import Frame, Running
-from services.kernel.db import cleaner
 from services.kernel.db.database import Observer
 from services.kernel.sagas.servicer import SAGA, SagaServicer
 
@@ -45,7 +44,7 @@ def compose(
             SAGA: SagaServicer(parts.database, parts.page_tokens),
         },
         authentication=shared.authentication,
-        cleanups=(cleaner.ENDED_SAGAS, cleaner.OLD_KEYS, *store.CLEANUPS),
+        cleanups=store.CLEANUPS,
         engine=engine,
         workers=domain.mail_workers(parts.background, shared.outbox, mail_server, parts.meter),
         closing=[hasher.close],

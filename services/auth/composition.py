@@ -43,7 +43,7 @@ def _sign_up(
     requests: Requests,
     profiles: sagas.RemoteProfiles,
 ) -> SignUpServicer:
-    registrations = usecases.Registrations(shared.database, profiles)
+    registrations = usecases.Registrations(shared.database, profiles, shared.audit)
     return SignUpServicer(
         request_keys=parts.request_keys,
         limits=shared.ip_limits,

@@ -234,20 +234,7 @@ OUTBOX = Table(
     Index("ix_outbox_expire_time", "expire_time"),
 )
 
-AUDIT_LOG = Table(
-    "audit_log",
-    METADATA,
-    Column("id", Uuid, primary_key=True),
-    Column("event", Text, nullable=False),
-    Column("user_id", Uuid),
-    Column("account", Text),
-    Column("actor", Text),
-    Column("address", Text),
-    Column("detail", JSONB, nullable=False),
-    timestamp("create_time", default=True),
-    Index("ix_audit_log_create_time", "create_time", "id"),
-    Index("ix_audit_log_user_id", "user_id"),
-)
+AUDIT_LOG = tables.audit_log(METADATA)
 
 
 class Status(StrEnum):

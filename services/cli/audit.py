@@ -9,7 +9,7 @@ import typer
 from services.cli.tables import JsonOption, show
 
 if TYPE_CHECKING:
-    from services.auth.store.audit import Entry
+    from services.kernel.audit.store import AuditEntry
 
 COLUMNS: Final = {
     "time": "Time",
@@ -30,15 +30,17 @@ def audit(
     as_json: JsonOption = False,
 ) -> None:
     """Show the audit log, the newest entries first."""
-    from services.auth.store import audit as store
     from services.cli.admin import run
+    from services.kernel.audit.store import EntryFilters, list_entries
+    from services.kernel.paging import NEWEST
 
-    entries = run(lambda database: store.latest(database, event=event, user_id=user, limit=limit))
+    filters = EntryFilters(event=event, user_id=user)
+    entries = run(lambda database: list_entries(database, filters, before=NEWEST, limit=limit))
     rows = [_fields(entry) for entry in entries]
     show(rows, COLUMNS, empty="there are no such entries", as_json=as_json)
 
 
-def _fields(entry: "Entry") -> dict[str, str | datetime]:
+def _fields(entry: "AuditEntry") -> dict[str, str | datetime]:
     return {
         "time": entry.create_time,
         "event": entry.event,

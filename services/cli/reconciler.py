@@ -27,6 +27,7 @@ from services.auth.store import accounts
 from services.cli.comparison import AGE, Finding, Kind, differences
 from services.kernel.db.database import Database
 from services.kernel.errors import DomainError
+from services.kernel.rpc.call import Origin
 from services.kernel.sagas import store as saga_store
 from services.kernel.sagas.model import SagaState
 from services.profile.model import NewBrand, NewProfile
@@ -37,6 +38,7 @@ from services.profile.usecases.void_transfer import VoidTransfer
 
 MENDED_AT_ONCE: Final = 20
 NOT_AFTER: Final = timedelta(minutes=1)
+RECONCILER: Final = Origin(actor="reconcile", client_ip=None)
 
 
 MENDABLE: Final = frozenset({Kind.ORPHAN_PROFILE, Kind.MISSING_PROFILE, Kind.ORPHAN_DEBIT})
@@ -80,7 +82,7 @@ class Mender:
                 case Kind.ORPHAN_PROFILE:
                     await CancelProfile(self.profile)(saga_id=finding.saga_id)
                 case Kind.ORPHAN_DEBIT:
-                    await VoidTransfer(self.profile)(transfer_id=finding.id)
+                    await VoidTransfer(self.profile)(transfer_id=finding.id, origin=RECONCILER)
                 case _:
                     return await self._create(finding.id, finding.saga_id)
         except DomainError:

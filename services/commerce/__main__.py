@@ -19,7 +19,6 @@ from services.common import service
 from services.common.auth_client import remote_authentication
 from services.common.parts import Composition, ServiceParts
 from services.common.service import Frame, Running
-from services.kernel.db import cleaner
 from services.kernel.db.database import Observer
 from services.kernel.sagas.engine import SagaEngine
 from services.kernel.sagas.requests import Requests
@@ -40,7 +39,7 @@ def compose(parts: ServiceParts) -> Composition:
             SAGA: SagaServicer(parts.database, parts.page_tokens),
         },
         authentication=remote_authentication(parts.channel("auth")),
-        cleanups=(cleaner.ENDED_SAGAS, cleaner.OLD_BARRIERS, cleaner.OLD_KEYS, *store.CLEANUPS),
+        cleanups=store.CLEANUPS,
         engine=engine,
     )
 

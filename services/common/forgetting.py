@@ -29,6 +29,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import insert
 
+from services.kernel.audit import store as audit
 from services.kernel.db.cleaner import Cleanup, old_rows, removal, row_place
 from services.kernel.db.database import Reader, Transaction
 from services.kernel.db.statement import ByUser, NoRow, Statement
@@ -55,7 +56,7 @@ class ForgottenUser:
 
 
 class Forgetting:
-    """Forgets users: their keys and stored replies, and the personal data of ended sagas.
+    """Forgets users: their keys, replies and IPs, and the personal data of ended sagas.
 
     Args:
         idempotency: The table of keys.
@@ -90,9 +91,13 @@ class Forgetting:
         self._forget.append(_delete_keys(idempotency, sagas, about))
         if sagas is not None:
             self._forget.append(_clean_sagas(sagas))
+        self._forget.append(audit.FORGET_ADDRESSES)
 
     async def forget_user(self, tx: Transaction, user_id: UUID) -> None:
-        """Leave a tombstone, and remove the user from keys, stored replies and ended sagas."""
+        """Leave a tombstone, and remove the user from keys, stored replies and ended sagas.
+
+        In the audit log the user's IPs go, and what has happened stays.
+        """
         for statement in self._forget:
             await tx.execute(statement, ByUser(user_id))
 

@@ -27,6 +27,7 @@ from services.common.parts import Composition, ServiceParts, Worker
 from services.common.schema import schema_probe
 from services.common.settings import CommonSettings, SettingsError, load
 from services.common.tls import Tls, observe_ends, service_tls
+from services.kernel.audit.refusals import RefusalLog
 from services.kernel.db.cleaner import Cleaner
 from services.kernel.db.database import Database, Observer
 from services.kernel.db.limits import SessionRules, options_of
@@ -252,6 +253,7 @@ def _server(
 ) -> Server:
     if tls is not None:
         observe_ends(parts.meter, {"rpc": lambda: tls.pair.ends})
+    refusals = RefusalLog(parts.background, parts.keys.secrets["requests"])
     return Server(
         list(composition.servicers.items()),
         access=_access(
@@ -262,6 +264,7 @@ def _server(
         ),
         probe=loops_probe(schema_probe(parts.database, frame.name), watchdog),
         connection_seconds=settings.connection_seconds,
+        refusals=[refusals.layer],
         meter=parts.meter,
         tracers=parts.tracers,
         tls=None if tls is None else tls.server_credentials(),

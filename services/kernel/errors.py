@@ -237,10 +237,15 @@ class SessionEnded(Unauthenticated):
 
 
 class TooManyRequests(ResourceExhausted):
-    """The caller has reached a limit on the number of requests."""
+    """The caller has reached a limit on the number of requests.
+
+    Attributes:
+        account: The pseudonym of the account whose limit it is, for the audit log alone.
+    """
 
     reason = "TOO_MANY_REQUESTS"
     text = "Too many requests. Try again later."
+    account: str | None = None
 
 
 class DeadlineExceeded(DomainError):

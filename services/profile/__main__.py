@@ -8,7 +8,6 @@ from services.common import service
 from services.common.auth_client import remote_authentication
 from services.common.parts import Composition, ServiceParts
 from services.common.service import Frame, Running
-from services.kernel.db import cleaner
 from services.kernel.db.database import Observer
 from services.profile import store, usecases
 from services.profile.servicers.profile import PROFILE, ProfileServicer
@@ -24,7 +23,7 @@ def compose(parts: ServiceParts) -> Composition:
             WALLET: wallet_servicer(parts),
         },
         authentication=remote_authentication(parts.channel("auth")),
-        cleanups=(cleaner.OLD_BARRIERS, cleaner.OLD_KEYS, *store.CLEANUPS),
+        cleanups=store.CLEANUPS,
     )
 
 

@@ -85,7 +85,7 @@ class NaiveRegister(Register):
     """Registers by two writes, and hopes that the second one succeeds."""
 
     async def __call__(
-        self, details: Details, *, password: str, key: RequestKey | None
+        self, details: Details, *, password: str, key: RequestKey | None, client_ip: str | None
     ) -> Registered:
         if key is not None:
             await idempotency.find(self.requests.database, key)

@@ -15,7 +15,6 @@ from services.cli.postgres import create_databases
 from services.commerce import store
 from services.common.service import opened
 from services.common.settings import embedded_url
-from services.kernel.db import cleaner
 from services.kernel.db.cleaner import Cleaner
 from services.kernel.db.database import Database
 from services.kernel.db.migrations import upgrade
@@ -25,7 +24,7 @@ from tests.bench.row_lists import medians
 from tests.bench.stack import ROOT
 from tests.plans import full
 
-CLEANUPS = (cleaner.ENDED_SAGAS, cleaner.OLD_BARRIERS, cleaner.OLD_KEYS, *store.CLEANUPS)
+CLEANUPS = store.CLEANUPS
 DUE, QUICK_DUE = 20_000, 5_000  # of each table
 FLAT, SHARE = 1.5, 0.10
 # Rows that are due, beside the others; then the statements that remove them at once.

@@ -24,7 +24,7 @@ from tests.conftest import Databases
 
 LOSING = re.compile(
     r"DROP TABLE (?:IF EXISTS )?(\w+)|ALTER TABLE (\w+) DROP COLUMN"
-    r"|DELETE FROM (\w+)|TRUNCATE (?:TABLE )?(\w+)",
+    r"|DELETE FROM (\w+)|TRUNCATE (?:TABLE )?(?!ON )(\w+)",
     re.IGNORECASE,
 )
 REVISIONS = [

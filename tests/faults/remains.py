@@ -21,12 +21,16 @@ STRANGER = "Bob"
 MAY_NAME_DELETED = {
     "auth.sagas",
     "auth.audit_log",
+    "profile.audit_log",
+    "commerce.audit_log",
     "profile.saga_barriers",
     "profile.forgotten_users",
     "commerce.forgotten_users",
     # A refusal may be kept after the deletion; the clean-up removes it.
     "commerce.idempotency",
 }
+# These lines say that a saga has taken effect, and have its id.
+_FINAL = {"user_created", "user_deleted", "order_placed"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +148,7 @@ def _beside_codes(remains: Remains, content: Content) -> bool:
 
 
 def _audit(remains: Remains, entry: Content) -> bool:
-    if entry["event"] != "user_created":
+    if entry["event"] not in _FINAL:
         return True
     return remains.state_of(entry["id"]) == "DONE" or remains.is_aged
 
@@ -245,6 +249,8 @@ RULES: dict[str, Rule] = {
     "auth.code_limits": _always,  # disabling an account removes its codes alone
     "auth.outbox": _beside_codes,
     "auth.audit_log": _audit,
+    "profile.audit_log": _always,
+    "commerce.audit_log": _audit,
     "profile.saga_barriers": _tombstone,
     "profile.idempotency": _key,
     "profile.forgotten_users": _forgotten,

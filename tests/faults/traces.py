@@ -12,10 +12,11 @@ from uuid import UUID
 import grpc
 from sqlalchemy import func, literal_column, text
 
-from services.auth.domain.audit import note_registration
+from services.auth.domain.audit import Event
 from services.auth.sagas.registration import RegistrationSaga
 from services.auth.store import users
 from services.common.errors import PhoneTaken
+from services.kernel.audit import log
 from services.kernel.db import cleaner
 from services.kernel.db.cleaner import old_rows
 from services.kernel.db.database import Database, Transaction
@@ -98,7 +99,7 @@ def leave_the_key() -> AbstractContextManager[None]:
 
 def note_before_it_is_final() -> AbstractContextManager[None]:
     async def note(tx: Transaction, user_id: UUID, saga_id: UUID) -> None:
-        await note_registration(tx, user_id=user_id, saga_id=saga_id)
+        await log.conclude(tx, saga_id, Event.USER_CREATED, user_id=user_id)
 
     return _after_insertion(note)
 

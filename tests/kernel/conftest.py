@@ -17,6 +17,7 @@ from tests.postgres import fresh_database, make_template
 METADATA = tables.new_metadata()
 for table in (tables.SAGAS, tables.SAGA_BARRIERS, tables.IDEMPOTENCY):
     table.to_metadata(METADATA)
+tables.audit_log(METADATA)
 
 
 @pytest.fixture(scope="session")

@@ -66,11 +66,13 @@ async def test_the_layers_are_trace_then_log_then_admission_then_deadline_then_a
 
     nobody: Any = Nobody()
     admission = Admission()
-    assert interceptors.layers(admission, nobody, nobody) == (
+    refusals: Any = Nobody()
+    assert interceptors.layers(admission, nobody, nobody, refusals=[refusals.layer]) == (
         interceptors.trace,
         nobody.layer,
         admission.layer,
         interceptors.deadline,
+        refusals.layer,
         nobody.layer,
     )
 

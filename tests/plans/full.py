@@ -178,8 +178,10 @@ LOGIN_FAILURES = insert(
 AUDIT_LOG = insert(
     "audit_log",
     id="uuid_of(i)",
-    event="'login'",
+    event="CASE WHEN i % 1000 = 0 THEN 'rare' ELSE 'login' END",
     user_id=USER,
+    actor="CASE WHEN i % 1000 = 1 THEN 'operator' ELSE uuid_of(i)::text END",
+    address="'192.0.2.1'",
     detail="""'{"session": 1}'""",
     create_time=moment(due="-2 years", others="-1 year"),
 )

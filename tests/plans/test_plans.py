@@ -71,6 +71,25 @@ PAGE = {
     "before_id": new_id(),
     "limit": 100,
 }
+AUDIT = "services.kernel.audit.store:"
+LINES = {
+    "event": None,
+    "user_id": None,
+    "actor": None,
+    "since": None,
+    "before_time": NOW,
+    "before_id": new_id(),
+    "limit": 100,
+}
+ENTRY = {
+    "entry_id": new_id(),
+    "event": "login",
+    "user_id": new_id(),
+    "account": None,
+    "actor": "operator",
+    "client_ip": "192.0.2.1",
+    "detail": JSON,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +164,7 @@ CASES = (
     Case("services.auth.store.places:_FAIL", PAIR, database=AUTH),
     Case("services.auth.store.places:_CLEAR_PLACES", ACCOUNT, database=AUTH),
     Case("services.auth.store.code_limits:_CLEAR", ACCOUNT, database=AUTH),
-    cleanup("services.auth.store.audit:OLD", AUTH),
+    cleanup("services.kernel.db.cleaner:OLD_AUDIT", AUTH),
     cleanup("services.auth.store.outbox:EXPIRED", AUTH),
     Case("services.kernel.sagas.metrics:UNFINISHED", {}, rows=2, counts=COUNTED_MAX),
     Case("services.auth.store.outbox:STANDING", {}, database=AUTH, counts=COUNTED_MAX),
@@ -214,6 +233,14 @@ CASES = (
     Case(f"{LISTING}_LIST", PAGE | {"state": "COMPENSATING"}, DUE, label="that compensate"),
     Case(f"{LISTING}_LIST", PAGE | {"state": "ABORTED"}, DUE, label="that were aborted"),
     Case(f"{LISTING}_LIST", PAGE | {"kind": "rare"}, DUE, label="of a rare kind"),
+    Case(f"{AUDIT}_INSERT", ENTRY, database=AUTH),
+    Case(f"{AUDIT}_SOURCE", {"entry_id": uuid_of(5)}, database=AUTH),
+    Case(f"{AUDIT}_LIST", LINES, 100, AUTH),
+    Case(f"{AUDIT}_LIST", LINES | {"event": "rare"}, 100, AUTH, label="of a rare event"),
+    Case(f"{AUDIT}_LIST", LINES | {"actor": "operator"}, 100, AUTH, label="of an actor"),
+    Case(f"{AUDIT}_LIST", LINES | LATER_USER, KEYS_OF_USER, AUTH, label="of a user"),
+    Case(f"{AUDIT}_LIST", LINES | {"since": NOW}, 0, AUTH, label="since now"),
+    Case(f"{AUDIT}FORGET_ADDRESSES", LATER_USER, database=AUTH, counts=KEYS_OF_USER + 1),
 )
 
 

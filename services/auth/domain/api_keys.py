@@ -13,12 +13,12 @@ from typing import Final
 
 from lockstep_clients.methods import methods
 
-from services.auth.domain.ip_limits import parse_ip
 from services.auth.store import api_keys as store
 from services.kernel.db.database import Database
 from services.kernel.errors import DatabaseUnavailable
 from services.kernel.ids import new_id
 from services.kernel.rpc.api_keys import SECRET_BYTES, ApiKey, PresentedKey, read_api_key
+from services.kernel.rpc.client_ips import parse_client_ip
 from services.kernel.validation import Violations
 
 DAYS: Final = 90
@@ -41,7 +41,9 @@ class ApiKeys:
         if not hmac.compare_digest(found.secret_hash, secret_hash(presented)):
             return None
         if not found.was_used:
-            note = partial(store.note_use, key_id=presented.id, client_ip=parse_ip(client_ip or ""))
+            note = partial(
+                store.note_use, key_id=presented.id, client_ip=parse_client_ip(client_ip)
+            )
             with contextlib.suppress(DatabaseUnavailable):  # a later use will be written down
                 await self.database.transact("api_key.use", note)
         return ApiKey(

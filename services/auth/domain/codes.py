@@ -12,12 +12,13 @@ import secrets
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from uuid import UUID
 
 import structlog
 
 from services.auth.domain import email_templates as mails
+from services.auth.domain.audit import Audit, Event
 from services.auth.domain.code_limits import CodeLimiter, CodeRequest
 from services.auth.domain.email_templates import EmailContent
 from services.auth.domain.outbox import Outbox
@@ -27,12 +28,14 @@ from services.auth.store import codes, credentials
 from services.auth.store.code_limits import CodeLimits
 from services.auth.store.codes import TRIES_MAX, Flow, FlowOwner
 from services.kernel.db.database import Database, Transaction
-from services.kernel.errors import DomainError
+from services.kernel.errors import DomainError, TooManyRequests
 from services.kernel.ids import new_id
 from services.kernel.secret import Secret
 
 LIFE: Final = timedelta(minutes=10)
 REINSTATED_LIFE: Final = timedelta(minutes=5)
+
+R = TypeVar("R", bound=DomainError | None)
 
 log = structlog.get_logger("lockstep.codes")
 
@@ -86,6 +89,7 @@ class Codes:
     secret: Secret
     outbox: Outbox
     limits: CodeLimiter
+    audit: Audit
 
     async def send(
         self,
@@ -109,9 +113,14 @@ class Codes:
         asked = CodeRequest(
             purpose=mail.purpose, email=mail.email, client_ip=client_ip, account=account
         )
-        await self.limits.take_send(tx, asked)
+        try:
+            await self.limits.take_send(tx, asked)
+        except TooManyRequests as refusal:
+            refusal.account = self.audit.pseudonym(account or mail.email)
+            raise
         flow_id = new_id()
         await self._begin(tx, flow_id, mail, self.limits.places.place(client_ip))
+        await self._note_request(tx, flow_id, mail, account or mail.email, client_ip)
         return flow_id
 
     async def issue_verification(
@@ -126,6 +135,7 @@ class Codes:
         await self.limits.note_send(tx, mail.purpose, email)
         if await codes.get(tx, flow_id) is None:
             await self._begin(tx, flow_id, mail, None)
+            await self._note_request(tx, flow_id, mail, email, None)
 
     async def verify(
         self, submitted: SubmittedCode, purposes: Collection[Purpose], *, client_ip: str | None
@@ -146,14 +156,17 @@ class Codes:
         async def work(tx: Transaction) -> Flow | DomainError:
             seen = await codes.get(tx, submitted.flow_id)
             if seen is None or seen.purpose not in purposes or seen.email != submitted.email:
-                return OtpInvalid()
+                return await self._noted(tx, submitted, None, OtpInvalid(), client_ip)
             limits = await self.limits.lock(tx, seen.purpose, seen.email)
             flow = await codes.lock(tx, submitted.flow_id)
             if flow is None:
-                return OtpInvalid()
-            return await self._compare(tx, flow, limits, submitted.otp, client_ip)
+                return await self._noted(tx, submitted, None, OtpInvalid(), client_ip)
+            refusal = await self._compare(tx, flow, limits, submitted.otp, client_ip)
+            return await self._noted(tx, submitted, flow, refusal, client_ip) or flow
 
         found = await self.database.transact("code", work)
+        if isinstance(found, TooManyRequests):
+            found.account = self.audit.pseudonym(submitted.email)
         if isinstance(found, DomainError):
             raise found
         return found
@@ -164,7 +177,8 @@ class Codes:
 
     async def _compare(
         self, tx: Transaction, flow: Flow, limits: CodeLimits, code: str, client_ip: str | None
-    ) -> Flow | DomainError:
+    ) -> DomainError | None:
+        """Return why the code is refused; None when it is right."""
         if flow.is_over and not flow.is_repeatable:
             return OtpExpired()
         if flow.tries >= TRIES_MAX:
@@ -180,12 +194,56 @@ class Codes:
             return refusal
         given = _message(flow.id, flow.email, _bare(code))
         if self.secret.verifies(given, flow.code_hmac or b""):
-            return flow
+            return None
         await codes.count_try(tx, flow.id)
         if await self.limits.count_failure(tx, flow.purpose, flow.email, limits):
             to = None if owner is None else owner.mailbox
             await self.outbox.put(tx, mails.many_attempts(), to=to)
         return OtpInvalid()
+
+    async def _note_request(
+        self,
+        tx: Transaction,
+        flow_id: UUID,
+        mail: CodeEmail,
+        account: CanonicalEmail,
+        client_ip: str | None,
+    ) -> None:
+        is_change = mail.purpose is Purpose.EMAIL_CHANGE
+        facts = {"new_account": self.audit.pseudonym(mail.email)} if is_change else {}
+        await self.audit.write(
+            tx,
+            Event.EMAIL_CHANGE_REQUESTED if is_change else Event.CODE_REQUESTED,
+            user_id=None if mail.owner is None else mail.owner.user_id,
+            account=account,
+            client_ip=client_ip,
+            purpose=mail.purpose,
+            flow=str(flow_id),
+            **facts,
+        )
+
+    async def _noted(
+        self,
+        tx: Transaction,
+        submitted: SubmittedCode,
+        flow: Flow | None,
+        refusal: R,
+        client_ip: str | None,
+    ) -> R:
+        """Write a try down, and return its refusal. The kernel writes limits down."""
+        if not isinstance(refusal, TooManyRequests):
+            await self.audit.write(
+                tx,
+                Event.CODE_ACCEPTED if refusal is None else Event.CODE_REFUSED,
+                # The row of a flow is locked, so its user is not deleted before the line is there.
+                user_id=None if flow is None else flow.user_id,
+                account=submitted.email,
+                client_ip=client_ip,
+                purpose="unknown" if flow is None else flow.purpose,
+                flow=str(submitted.flow_id),
+                **({} if refusal is None else {"reason": refusal.reason}),
+            )
+        return refusal
 
     async def _begin(
         self, tx: Transaction, flow_id: UUID, mail: CodeEmail, place_hmac: bytes | None

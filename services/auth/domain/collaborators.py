@@ -83,7 +83,9 @@ class Collaborators:
             outbox=outbox,
             factors=SecondFactors(secrets["totp"]),
             local_sessions=LocalSessions(database, settings.admin_mfa == "required"),
-            codes=Codes(database, secrets["codes"], outbox, CodeLimiter(secrets["codes"], places)),
+            codes=Codes(
+                database, secrets["codes"], outbox, CodeLimiter(secrets["codes"], places), audit
+            ),
         )
 
     @property

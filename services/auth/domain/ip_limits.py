@@ -1,9 +1,7 @@
-"""SessionClient IPs: their form, and a limit of calls for each."""
+"""Client IPs: their form, and a limit of calls for each."""
 
 from __future__ import annotations
 
-import ipaddress
-import re
 import time
 
 from limits import RateLimitItemPerMinute
@@ -12,11 +10,9 @@ from limits.aio.strategies import SlidingWindowCounterRateLimiter
 
 from services.kernel.errors import TooManyRequests
 from services.kernel.rpc.call import Call, Method
+from services.kernel.rpc.client_ips import parse_client_ip, site_of
 
 CALLS_A_MINUTE = 300
-IPV6_SITE_BITS = 64  # a client may use every IP of its site
-
-_PEER = re.compile(r"ipv[46]:(?:%5B|\[)?(?P<ip>[^]%]+?)(?:%5D|\])?:\d+")
 
 
 def client_ip_of(call: Call) -> str | None:
@@ -24,16 +20,7 @@ def client_ip_of(call: Call) -> str | None:
 
     The gateway names it; for every other caller it is the transport's peer.
     """
-    return parse_ip(call.client_ip or "")
-
-
-def parse_ip(text: str) -> str | None:
-    """Return the IP in the name of a peer, or in a text that is one; None when it has none."""
-    peer = _PEER.fullmatch(text)
-    try:
-        return str(ipaddress.ip_address(peer["ip"] if peer else text))
-    except ValueError:
-        return None
+    return parse_client_ip(call.client_ip)
 
 
 class IpRateLimiter:
@@ -71,13 +58,3 @@ class IpRateLimiter:
 def calls_a_minute(method: Method) -> int:
     """Return how often a client IP may call a method in a minute."""
     return method.calls_a_minute or CALLS_A_MINUTE
-
-
-def site_of(client_ip: str) -> str:
-    """Return the IPs that one client may use: an IPv4, or the site of an IPv6."""
-    ip = ipaddress.ip_address(client_ip)
-    if isinstance(ip, ipaddress.IPv6Address):
-        if ip.ipv4_mapped is not None:
-            return str(ip.ipv4_mapped)
-        return str(ipaddress.ip_network((ip, IPV6_SITE_BITS), strict=False))
-    return str(ip)

@@ -14,7 +14,6 @@ from services.auth.model import CanonicalEmail
 from services.auth.store import credentials
 from services.auth.store import places as store
 from services.kernel.db.database import Database, Transaction
-from services.kernel.errors import TooManyRequests
 from services.kernel.ids import new_id
 
 
@@ -42,10 +41,10 @@ class LoginThrottle:
         """
         pair = self.places.pair(account, client_ip)
         standing = await store.standing(self.database, pair)
-        _refuse(standing.seconds_left)
+        self._refuse(account, standing.seconds_left)
         if standing.is_capped and not standing.is_known:
             take = partial(store.take_try, account_hmac=pair.account_hmac)
-            _refuse(await self.database.transact("attempt.take", take))
+            self._refuse(account, await self.database.transact("attempt.take", take))
 
     async def fail(
         self, account: CanonicalEmail, *, user_id: UUID | None, client_ip: str | None
@@ -77,7 +76,7 @@ class LoginThrottle:
                 await self.outbox.put(tx, mails.many_attempts(), to=to)
             return 0.0
 
-        _refuse(await self.database.transact("attempt", count))
+        self._refuse(account, await self.database.transact("attempt", count))
 
     async def ensure_no_wait(
         self, tx: Transaction, account: CanonicalEmail, *, client_ip: str | None
@@ -88,7 +87,7 @@ class LoginThrottle:
             TooManyRequests: The place must wait.
         """
         pair = self.places.pair(account, client_ip)
-        _refuse((await store.standing(tx, pair)).seconds_left)
+        self._refuse(account, (await store.standing(tx, pair)).seconds_left)
 
     async def succeed(
         self, tx: Transaction, account: CanonicalEmail, *, client_ip: str | None
@@ -99,7 +98,7 @@ class LoginThrottle:
             TooManyRequests: The place must wait since a moment ago.
         """
         pair = self.places.pair(account, client_ip)
-        _refuse(await store.forgive(tx, pair))
+        self._refuse(account, await store.forgive(tx, pair))
         await store.remember(tx, pair)
 
     async def forgive(
@@ -119,7 +118,6 @@ class LoginThrottle:
         await store.clear(tx, self.places.account(account))
         await store.forget(tx, self.places.account(account))
 
-
-def _refuse(seconds: float) -> None:
-    if seconds > 0:
-        raise TooManyRequests(retry_after_seconds=seconds)
+    def _refuse(self, account: CanonicalEmail, seconds: float) -> None:
+        if seconds > 0:
+            raise self.audit.too_many(account, seconds=seconds)

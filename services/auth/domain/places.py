@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from services.auth.domain.ip_limits import site_of
 from services.auth.model import CanonicalEmail
 from services.auth.store import places as store
 from services.auth.store.places import Pair
 from services.kernel.db.database import Reader
+from services.kernel.rpc.client_ips import site_of
 from services.kernel.secret import Secret
 
 

@@ -18,10 +18,12 @@ from lockstep.commerce.v1 import order_service_pb2_grpc as order_grpc
 from lockstep.profile.v1 import profile_service_pb2 as profile_pb
 from lockstep.profile.v1 import profile_service_pb2_grpc as profile_grpc
 
+from services.auth.domain.audit import Event
 from services.auth.domain.endings import end_opened
 from services.auth.model import CanonicalEmail, Status
-from services.auth.store import accounts, audit, codes
+from services.auth.store import accounts, codes
 from services.auth.store.forgetting import FORGETTING
+from services.kernel.audit import log
 from services.kernel.db.database import Transaction
 from services.kernel.errors import SagaCancelled
 from services.kernel.rpc.timestamps import timestamp
@@ -96,8 +98,8 @@ class AccountDeletionSaga(ReversibleSaga[DeletionPayload, None, Nothing]):
             # In the order in which a code is compared: the limits, then the flow.
             await self.forget_limits(tx, email)
             await codes.forget(tx, user_id=saga.user_id, email=email)
+        await log.conclude(tx, saga.id, Event.USER_DELETED, user_id=saga.user_id)
         await FORGETTING.forget_user(tx, saga.user_id)
-        await audit.forget_client_ips(tx, saga.user_id)
         return Nothing()
 
     async def compensate(self, saga: RunningSaga[DeletionPayload]) -> None:
@@ -108,3 +110,6 @@ class AccountDeletionSaga(ReversibleSaga[DeletionPayload, None, Nothing]):
         user = await accounts.lock(tx, saga.user_id)
         if user is not None and user.status is Status.DELETING:
             await accounts.set_status(tx, user.id, saga.payload.status)
+            await log.conclude(
+                tx, saga.id, Event.DELETION_REFUSED, {"reason": saga.error.reason}, user_id=user.id
+            )

@@ -16,13 +16,14 @@ from lockstep.profile.v1 import profile_service_pb2_grpc as profile_grpc
 from pydantic import BeforeValidator, PlainSerializer, PlainValidator
 
 from services.auth.domain import codes
-from services.auth.domain.audit import note_registration
+from services.auth.domain.audit import Audit, Event
 from services.auth.domain.registration import Details
 from services.auth.errors import EmailTaken, RegistrationInProgress, RegistrationUnavailable
 from services.auth.model import CanonicalEmail, Status, mailbox
 from services.auth.store import users
 from services.auth.store.users import ActivatedUser
 from services.common.vocabulary import Role
+from services.kernel.audit import log
 from services.kernel.db.database import Transaction
 from services.kernel.ids import new_id
 from services.kernel.rpc.timestamps import moment_of, timestamp
@@ -135,7 +136,12 @@ REGISTRATION = SagaKind("registration", RegistrationPayload, Registered, version
 
 
 def new_registration(
-    details: Details, *, password_hash: str, is_verified: bool
+    details: Details,
+    *,
+    password_hash: str,
+    is_verified: bool,
+    audit: Audit,
+    client_ip: str | None,
 ) -> NewSaga[RegistrationPayload, Registered]:
     """Return the saga of a registration, which begins with a PENDING user.
 
@@ -143,6 +149,8 @@ def new_registration(
         details: The registration.
         password_hash: The hash of the password, for the user's row and nowhere else.
         is_verified: Whether the mailbox is proven already (a sign-up by code).
+        audit: The audit log.
+        client_ip: The caller's.
     """
     user_id = new_id()
 
@@ -158,6 +166,14 @@ def new_registration(
         )
         if not is_inserted:
             raise taken(await users.status_of_email(tx, details.email.canonical))
+        await audit.begin(
+            tx,
+            saga_id,
+            Event.REGISTRATION_REQUESTED,
+            user_id=user_id,
+            account=details.email.canonical,
+            client_ip=client_ip,
+        )
 
     payload = payload_of(details, is_verified=is_verified)
     return REGISTRATION.new(payload, user_id=user_id, initial_change=insert_user)
@@ -273,7 +289,7 @@ class RegistrationSaga(ReversibleSaga[RegistrationPayload, ProfileCreated, Regis
                 to=mailbox(payload.email, payload.email_canonical),
                 user_id=saga.user_id,
             )
-        await note_registration(tx, user_id=saga.user_id, saga_id=saga.id)
+        await log.conclude(tx, saga.id, Event.USER_CREATED, user_id=saga.user_id)
 
     async def compensate(self, saga: RunningSaga[RegistrationPayload]) -> None:
         """Cancel the profile, also when it was refused: a duplicate may come later."""

@@ -31,10 +31,10 @@ class SignUpServicer:
         self, request: auth_pb.RegisterRequest, call: Call
     ) -> auth_pb.RegisterResponse:
         """Register an account."""
-        await self.limits.hit(call)
+        client_ip = await self.limits.hit(call)
         key = self.request_keys.of(call)
         details = read_registration(request, is_complete=True)
-        made = await self.register(details, password=request.password, key=key)
+        made = await self.register(details, password=request.password, key=key, client_ip=client_ip)
         return auth_pb.RegisterResponse(
             user=registered_message(made.user),
             profile=made.profile,

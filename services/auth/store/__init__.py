@@ -1,8 +1,12 @@
 """All of Auth's SQL, in one file for each aggregate."""
 
-from services.auth.store import api_keys, audit, code_limits, codes, credentials, places, sessions
+from services.auth.store import api_keys, code_limits, codes, credentials, places, sessions
+from services.kernel.db import cleaner
 
 CLEANUPS = (
+    cleaner.ENDED_SAGAS,
+    cleaner.OLD_KEYS,
+    cleaner.OLD_AUDIT,
     sessions.EXPIRED,
     api_keys.OLD,
     credentials.OLD_FAILURES,
@@ -11,5 +15,4 @@ CLEANUPS = (
     places.OLD_OF_ACCOUNTS,
     codes.OLD,
     code_limits.OLD,
-    audit.OLD,
 )

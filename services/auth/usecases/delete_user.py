@@ -57,7 +57,7 @@ class DeleteUser:
     def _deletion(
         self, user: User, caller: call.Caller, client_ip: str | None
     ) -> NewSaga[DeletionPayload, Nothing]:
-        async def begin(tx: Transaction, _saga_id: UUID) -> None:
+        async def begin(tx: Transaction, saga_id: UUID) -> None:
             now = await accounts.lock(tx, user.id)
             if now is None or now.status is not user.status:
                 raise EtagMismatch  # the saga can give back only the status in its payload
@@ -65,8 +65,13 @@ class DeleteUser:
             await accounts.set_status(tx, user.id, Status.DELETING)
             # The sessions live until Commerce can no longer refuse.
             await end_opened(tx, user.id, sessions=False)
-            await self.audit.write(
-                tx, Event.USER_DELETED, user_id=user.id, actor=caller.actor, client_ip=client_ip
+            await self.audit.begin(
+                tx,
+                saga_id,
+                Event.DELETION_REQUESTED,
+                user_id=user.id,
+                actor=caller.actor,
+                client_ip=client_ip,
             )
 
         payload = DeletionPayload(user.status)

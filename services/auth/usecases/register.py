@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from services.auth.domain.audit import Audit
 from services.auth.domain.passwords import Hasher
 from services.auth.domain.registration import Details
 from services.auth.errors import RegistrationInProgress
@@ -33,7 +34,7 @@ class Register:
     hasher: Hasher
 
     async def __call__(
-        self, details: Details, *, password: str, key: RequestKey | None
+        self, details: Details, *, password: str, key: RequestKey | None, client_ip: str | None
     ) -> Registered:
         """Register, and return the new user, profile and brand.
 
@@ -47,7 +48,7 @@ class Register:
             await self.registrations.ensure_possible(details)
             password_hash = await self.hasher.hash(password)
             return await self.registrations.new(
-                details, password_hash=password_hash, is_verified=False
+                details, password_hash=password_hash, is_verified=False, client_ip=client_ip
             )
 
         dedup_key = IdempotencyKey(key, unknown=RegistrationInProgress)
@@ -60,6 +61,7 @@ class Registrations:
 
     database: Database
     profiles: RemoteProfiles
+    audit: Audit
 
     async def ensure_possible(self, details: Details) -> None:
         """Check the constraints before the work of hashing.
@@ -78,7 +80,12 @@ class Registrations:
             raise PhoneTaken
 
     async def new(
-        self, details: Details, *, password_hash: str, is_verified: bool
+        self,
+        details: Details,
+        *,
+        password_hash: str,
+        is_verified: bool,
+        client_ip: str | None,
     ) -> NewSaga[RegistrationPayload, Registered]:
         """Return the saga of a registration that was found possible.
 
@@ -86,9 +93,16 @@ class Registrations:
             details: The registration.
             password_hash: Of the password; goes into the user's row and nowhere else.
             is_verified: Whether the mailbox is proven already (a sign-up by code).
+            client_ip: The caller's.
         """
         await self._ensure_role(details.role)
-        return new_registration(details, password_hash=password_hash, is_verified=is_verified)
+        return new_registration(
+            details,
+            password_hash=password_hash,
+            is_verified=is_verified,
+            audit=self.audit,
+            client_ip=client_ip,
+        )
 
     async def _ensure_role(self, role: Role) -> None:
         # In a transaction of its own: a lock on the role's row would make all

@@ -59,14 +59,24 @@ class VerifyEmail:
         user = await spend(tx, flow, saga_id=saga_id)
         if user is None:
             return  # a copy of this request was faster
+        await accounts.verify_email(tx, user.user_id)
         if flow.purpose is Purpose.EMAIL_CHANGE:
-            await self._change(tx, flow, user)
+            await self._change(tx, flow, user, client_ip)
         elif flow.email != user.email:
             raise OtpInvalid  # the e-mail has changed
-        await accounts.verify_email(tx, user.user_id)
-        await self.audit.write(tx, Event.USER_UPDATED, user_id=user.user_id, client_ip=client_ip)
+        else:
+            await self.audit.write(
+                tx,
+                Event.USER_UPDATED,
+                user_id=user.user_id,
+                client_ip=client_ip,
+                confirmed="email",
+                flow=str(flow.id),
+            )
 
-    async def _change(self, tx: Transaction, flow: Flow, user: Credentials) -> None:
+    async def _change(
+        self, tx: Transaction, flow: Flow, user: Credentials, client_ip: str | None
+    ) -> None:
         payload = flow.payload if isinstance(flow.payload, dict) else {}
         typed = payload.get("typed")
         new = parse_email(typed) if isinstance(typed, str) else None
@@ -77,3 +87,12 @@ class VerifyEmail:
         await end_opened(tx, user.user_id, keep_session=flow.session_id, sessions=ends_sessions)
         await self.throttle.forget(tx, user.email)
         await self.outbox.put(tx, mails.email_changed(new.typed), to=user.mailbox)
+        await self.audit.write(
+            tx,
+            Event.EMAIL_CHANGED,
+            user_id=user.user_id,
+            account=user.email,
+            client_ip=client_ip,
+            new_account=self.audit.pseudonym(new.canonical),
+            flow=str(flow.id),
+        )

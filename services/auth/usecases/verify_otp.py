@@ -49,7 +49,10 @@ class VerifyOtp:
                 raise malformed(flow)
             await self.registrations.ensure_possible(sign_up.details)
             return await self.registrations.new(
-                sign_up.details, password_hash=sign_up.password_hash, is_verified=True
+                sign_up.details,
+                password_hash=sign_up.password_hash,
+                is_verified=True,
+                client_ip=client_ip,
             )
 
         return await self.requests.run_once(REGISTRATION, MailedCode(flow.id), prepare)

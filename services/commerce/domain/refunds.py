@@ -37,8 +37,10 @@ class WantedRefund:
 
 async def begin(
     tx: Transaction, order: LockedOrder, wanted: WantedRefund, *, refund_id: UUID
-) -> None:
-    """Write an OPEN refund of a locked order. What is cancelled can be sold again at once.
+) -> int:
+    """Write an OPEN refund of a locked order, and return its amount.
+
+    What is cancelled can be sold again at once.
 
     Raises:
         RefundInProgress: Another refund of the order is OPEN.
@@ -62,6 +64,7 @@ async def begin(
     if is_cancelled:
         await products.release(tx, _quantities(items))
     await _settle(tx, order, refund_id=refund_id)
+    return new.amount
 
 
 async def end(tx: Transaction, order_id: UUID, *, refund_id: UUID) -> None:

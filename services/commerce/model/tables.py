@@ -52,6 +52,7 @@ Index(
     postgresql_where=REPLY_USER_ID.is_not(None),
 )
 LEDGER = ledger.LEDGER.to_metadata(METADATA)
+AUDIT_LOG = tables.audit_log(METADATA)
 
 CATEGORIES = Table(
     "categories",

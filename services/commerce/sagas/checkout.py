@@ -17,6 +17,7 @@ from services.commerce.errors import InsufficientFunds, PaymentUnavailable
 from services.commerce.model import Order
 from services.commerce.sagas.kinds import CHECKOUT, OrderPayload
 from services.commerce.store import carts, orders, products, users
+from services.kernel.audit import log
 from services.kernel.db.database import Transaction
 from services.kernel.money import Currency, to_wire
 from services.kernel.rpc.timestamps import moment_of, timestamp
@@ -71,10 +72,21 @@ class CheckoutSaga(ReversibleSaga[OrderPayload, datetime | None, Order]):
         """Make the order PAID, and take out of the cart what was ordered."""
         order_id = saga.payload.order_id
         await users.lock_known(tx, saga.user_id)
-        if await orders.pay(tx, order_id):
+        is_paid = await orders.pay(tx, order_id)
+        if is_paid:
             await carts.touch(tx, saga.user_id)
             await carts.reduce(tx, user_id=saga.user_id, order_id=order_id)
-        return await orders.get_known(tx, order_id)
+        order = await orders.get_known(tx, order_id)
+        if is_paid:
+            await log.write(
+                tx,
+                "order_placed",
+                {"order": str(order_id), "total": order.total},
+                user_id=saga.user_id,
+                actor=saga.user_id,
+                entry_id=saga.id,
+            )
+        return order
 
     async def compensate(self, saga: RunningSaga[OrderPayload]) -> None:
         """Void the debit, also when it was refused: a duplicate may come later."""

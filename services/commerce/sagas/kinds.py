@@ -10,10 +10,12 @@ import pydantic
 from services.commerce.domain import refunds
 from services.commerce.domain.refunds import WantedRefund
 from services.commerce.domain.standing import OrderStanding
-from services.commerce.model import Order
+from services.commerce.model import Order, RefundKind
 from services.commerce.store import fulfilment
+from services.kernel.audit import log
 from services.kernel.db.database import Transaction
 from services.kernel.errors import EtagMismatch
+from services.kernel.rpc.call import Origin
 from services.kernel.sagas.model import STORED, NewSaga, SagaKind
 
 
@@ -35,6 +37,7 @@ def new_refund(
     standing: OrderStanding,
     order_id: UUID,
     wanted: WantedRefund,
+    origin: Origin,
 ) -> NewSaga[OrderPayload, Order]:
     """Return a saga that begins with the refund of an order of the locked buyer."""
 
@@ -42,7 +45,16 @@ def new_refund(
         order = await fulfilment.lock(tx, order_id)
         if order.user_id != standing.buyer_id:
             raise EtagMismatch  # the buyer was forgotten: the order is not the buyer's any more
-        await refunds.begin(tx, order, wanted, refund_id=saga_id)
+        amount = await refunds.begin(tx, order, wanted, refund_id=saga_id)
+        # It cannot be refused any more, so this is the moment of the change.
+        await log.write(
+            tx,
+            "order_cancelled" if wanted.kind is RefundKind.CANCEL else "order_refunded",
+            {"order": str(order_id), "amount": amount},
+            user_id=order.user_id,
+            entry_id=saga_id,
+            **log.by(origin),
+        )
 
     return kind.new(
         OrderPayload(order_id=order_id),

@@ -64,6 +64,7 @@ class CatalogServicer:
             user_id=call.caller.own_id,
             name=name,
             description=description or "",
+            origin=call.origin,
             key=self.request_keys.of(call),
         )
         return category_message(category)
@@ -86,7 +87,7 @@ class CatalogServicer:
         with Violations() as v:
             fields = self.messages.product_fields(v, request.product, "product")
         product = await self.create_product(
-            seller=seller, fields=fields, key=self.request_keys.of(call)
+            seller=seller, fields=fields, origin=call.origin, key=self.request_keys.of(call)
         )
         return self.messages.product(product)
 
@@ -99,7 +100,11 @@ class CatalogServicer:
             product_id = v.uuid(request.product.id, "product.id")
             changes = self.messages.product_changes(v, request)
         product = await self.update_product(
-            seller=seller, product_id=product_id, changes=changes, etag=request.product.etag
+            seller=seller,
+            product_id=product_id,
+            changes=changes,
+            origin=call.origin,
+            etag=request.product.etag,
         )
         return self.messages.product(product)
 
@@ -118,6 +123,7 @@ class CatalogServicer:
             product_id=product_id,
             delta=request.delta,
             reason=reason or "",
+            origin=call.origin,
             key=self.request_keys.of(call),
         )
         return self.messages.product(product)
@@ -129,7 +135,9 @@ class CatalogServicer:
         seller = Seller.of(call.caller)
         with Violations() as v:
             product_id = v.uuid(request.product_id, "product_id")
-        await self.delete_product(seller=seller, product_id=product_id, etag=request.etag)
+        await self.delete_product(
+            seller=seller, product_id=product_id, origin=call.origin, etag=request.etag
+        )
         return catalog_pb.DeleteProductResponse()
 
     async def BatchCreateProducts(
@@ -146,7 +154,10 @@ class CatalogServicer:
             if sum(each.text_bytes for each in fields) > BATCH_TEXT_BYTES_MAX:
                 v.add("products", "must have at most 3 MiB of text together")
         products = await self.batch_create_products(
-            user_id=call.caller.own_id, fields=fields, key=self.request_keys.of(call)
+            user_id=call.caller.own_id,
+            fields=fields,
+            origin=call.origin,
+            key=self.request_keys.of(call),
         )
         return catalog_pb.BatchCreateProductsResponse(
             products=[self.messages.product(product) for product in products]

@@ -89,7 +89,9 @@ class OrderServicer:
         with Violations() as v:
             order_id = v.uuid(request.order_id, "order_id")
             items = read_refund_items(v, request.items)
-        order = await self.cancel_order(caller=call.caller, order_id=order_id, items=items, key=key)
+        order = await self.cancel_order(
+            caller=call.caller, order_id=order_id, items=items, origin=call.origin, key=key
+        )
         return self.messages.order(order)
 
     async def FulfilOrder(self, request: order_pb.FulfilOrderRequest, call: Call) -> order_pb.Order:
@@ -107,6 +109,7 @@ class OrderServicer:
             order_id=order_id,
             product_ids=product_ids,
             tracking=tracking or "",
+            origin=call.origin,
             key=self.request_keys.of(call),
         )
         return self.messages.order(order)
@@ -125,6 +128,7 @@ class OrderServicer:
             items=items,
             reason=reason,
             is_restocked=request.restock if request.HasField("restock") else True,
+            origin=call.origin,
             key=self.request_keys.of(call),
         )
         return self.messages.order(order)

@@ -6,6 +6,14 @@ from services.commerce.model import PRODUCTS
 from services.commerce.store.orders import OLD_FAILED
 from services.commerce.store.users import FORGETTING
 from services.common.ledger import Ledger
+from services.kernel.db import cleaner
 
 MONEY = Ledger(select(PRODUCTS.c.price))
-CLEANUPS = (*FORGETTING.cleanups, OLD_FAILED)
+CLEANUPS = (
+    cleaner.ENDED_SAGAS,
+    cleaner.OLD_BARRIERS,
+    cleaner.OLD_KEYS,
+    cleaner.OLD_AUDIT,
+    *FORGETTING.cleanups,
+    OLD_FAILED,
+)

@@ -12,8 +12,10 @@ from services.commerce.domain.products import Seller
 from services.commerce.errors import NoStock, ProductNotFound
 from services.commerce.model import STOCK_MAX, Product
 from services.commerce.store import products, users
+from services.kernel.audit import log
 from services.kernel.db.database import Database, Transaction
 from services.kernel.errors import InvalidField, Violation
+from services.kernel.rpc.call import Origin
 from services.kernel.sagas.idempotency import RequestKey
 from services.kernel.sagas.requests import transact_once
 
@@ -33,6 +35,7 @@ class AdjustStock:
         product_id: UUID,
         delta: int,
         reason: str,
+        origin: Origin,
         key: RequestKey | None,
     ) -> Product:
         """Change the stock, keep the reason, and return the product.
@@ -53,6 +56,13 @@ class AdjustStock:
             adjusted = await products.adjust_stock(tx, product_id, delta)
             if adjusted is not None:
                 await products.note_adjustment(tx, adjusted, delta=delta, reason=reason)
+                await log.write(
+                    tx,
+                    "stock_adjusted",
+                    {"product": str(product_id), "delta": delta, "new_stock": adjusted.stock},
+                    user_id=product.seller_id,
+                    **log.by(origin),
+                )
                 return adjusted
             if delta < 0:
                 raise NoStock(product_id)

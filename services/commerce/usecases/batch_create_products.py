@@ -12,8 +12,10 @@ from pydantic import TypeAdapter
 from services.commerce.domain.totals import Totals
 from services.commerce.model import Product, ProductFields
 from services.commerce.store import products, users
+from services.kernel.audit import log
 from services.kernel.db.database import Database, Transaction
 from services.kernel.ids import new_id
+from services.kernel.rpc.call import Origin
 from services.kernel.sagas.idempotency import RequestKey
 from services.kernel.sagas.requests import transact_once
 
@@ -28,7 +30,12 @@ class BatchCreateProducts:
     totals: Totals
 
     async def __call__(
-        self, *, user_id: UUID | None, fields: Sequence[ProductFields], key: RequestKey | None
+        self,
+        *,
+        user_id: UUID | None,
+        fields: Sequence[ProductFields],
+        origin: Origin,
+        key: RequestKey | None,
     ) -> list[Product]:
         """Create products and return them in this order.
 
@@ -39,7 +46,18 @@ class BatchCreateProducts:
         lock = partial(users.lock, user_id=user_id)
 
         async def insert(tx: Transaction) -> list[Product]:
-            return await products.insert_products(tx, [new_id() for _ in fields], fields)
+            inserted = await products.insert_products(tx, [new_id() for _ in fields], fields)
+            await log.write(
+                tx,
+                "products_created",
+                {
+                    "count": len(inserted),
+                    "first": str(inserted[0].id),
+                    "last": str(inserted[-1].id),
+                },
+                **log.by(origin),
+            )
+            return inserted
 
         created = await transact_once(
             self.database, "BatchCreateProducts", key, insert, _CODEC, lock=lock

@@ -14,7 +14,7 @@ from services.commerce.sagas.kinds import CANCELLATION, OrderPayload, new_refund
 from services.commerce.store import fulfilment, orders
 from services.kernel.db.database import Database, Reader, Transaction
 from services.kernel.errors import DomainError, RequestInProgress
-from services.kernel.rpc.call import Caller
+from services.kernel.rpc.call import Caller, Origin
 from services.kernel.sagas import idempotency
 from services.kernel.sagas.idempotency import EarlierRequest, RequestKey
 from services.kernel.sagas.model import NewSaga
@@ -37,6 +37,7 @@ class CancelOrder:
         caller: Caller,
         order_id: UUID,
         items: Sequence[RefundItem],
+        origin: Origin,
         key: RequestKey | None,
     ) -> Order:
         """Cancel products of an order and return it; a cancelled order stays cancelled.
@@ -45,6 +46,7 @@ class CancelOrder:
             caller: The caller.
             order_id: The order.
             items: The products; none: all that the caller may cancel.
+            origin: The caller, for the audit log.
             key: Names the request.
 
         Raises:
@@ -61,7 +63,7 @@ class CancelOrder:
         async def prepare() -> NewSaga[OrderPayload, Order]:
             standing = await OrderStanding.of(self.database, caller, order_id)
             wanted = WantedRefund(RefundKind.CANCEL, items, standing.cancellable)
-            return new_refund(CANCELLATION, standing, order_id, wanted)
+            return new_refund(CANCELLATION, standing, order_id, wanted, origin)
 
         named: DedupKey[Order] = IdempotencyKey(key)
         if not items:

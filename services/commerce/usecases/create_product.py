@@ -11,8 +11,10 @@ from services.commerce.domain.products import Seller
 from services.commerce.domain.totals import Totals
 from services.commerce.model import Product, ProductFields
 from services.commerce.store import products, users
+from services.kernel.audit import log
 from services.kernel.db.database import Database, Transaction
 from services.kernel.ids import new_id
+from services.kernel.rpc.call import Origin
 from services.kernel.sagas.idempotency import RequestKey
 from services.kernel.sagas.requests import transact_once
 
@@ -27,7 +29,7 @@ class CreateProduct:
     totals: Totals
 
     async def __call__(
-        self, *, seller: Seller, fields: ProductFields, key: RequestKey | None
+        self, *, seller: Seller, fields: ProductFields, origin: Origin, key: RequestKey | None
     ) -> Product:
         """Create a product and return it.
 
@@ -38,9 +40,17 @@ class CreateProduct:
         lock = partial(users.lock, user_id=seller.user_id)
 
         async def insert(tx: Transaction) -> Product:
-            return await products.insert_product(
+            product = await products.insert_product(
                 tx, product_id=new_id(), seller_id=seller.seller_id, fields=fields
             )
+            await log.write(
+                tx,
+                "product_created",
+                {"product": str(product.id), "new_price": product.price},
+                user_id=product.seller_id,
+                **log.by(origin),
+            )
+            return product
 
         created = await transact_once(
             self.database, "CreateProduct", key, insert, _CODEC, lock=lock

@@ -9,8 +9,10 @@ from services.commerce.domain.products import Seller
 from services.commerce.domain.totals import Totals
 from services.commerce.errors import ProductNotFound
 from services.commerce.store import products, users
+from services.kernel.audit import log
 from services.kernel.db.database import Database, Transaction
 from services.kernel.errors import EtagMismatch
+from services.kernel.rpc.call import Origin
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +22,9 @@ class DeleteProduct:
     database: Database
     totals: Totals
 
-    async def __call__(self, *, seller: Seller, product_id: UUID, etag: str) -> None:
+    async def __call__(
+        self, *, seller: Seller, product_id: UUID, origin: Origin, etag: str
+    ) -> None:
         """Delete a product.
 
         Raises:
@@ -39,6 +43,13 @@ class DeleteProduct:
             if etag and not product.is_unchanged_since(etag):
                 raise EtagMismatch
             await products.delete_product(tx, product_id)
+            await log.write(
+                tx,
+                "product_deleted",
+                {"product": str(product_id), "old_price": product.price},
+                user_id=product.seller_id,
+                **log.by(origin),
+            )
 
         await self.database.transact("DeleteProduct", delete)
         self.totals.clear()

@@ -13,10 +13,12 @@ from services.commerce.domain.standing import OrderStanding
 from services.commerce.model import Order
 from services.commerce.store import fulfilment, orders
 from services.commerce.store.fulfilment import NewShipment
+from services.kernel.audit import log
+from services.kernel.audit.log import Facts
 from services.kernel.db.database import Database, Transaction
 from services.kernel.errors import EtagMismatch
 from services.kernel.ids import new_id
-from services.kernel.rpc.call import Caller
+from services.kernel.rpc.call import Caller, Origin
 from services.kernel.sagas.idempotency import RequestKey
 from services.kernel.sagas.requests import transact_once
 
@@ -36,6 +38,7 @@ class FulfilOrder:
         order_id: UUID,
         product_ids: Sequence[UUID],
         tracking: str,
+        origin: Origin,
         key: RequestKey | None,
     ) -> Order:
         """Ship products of an order and return it.
@@ -45,6 +48,7 @@ class FulfilOrder:
             order_id: The order.
             product_ids: The products; none: all that the caller may ship.
             tracking: The carrier's name for the shipment.
+            origin: The caller, for the audit log.
             key: Names the request.
 
         Raises:
@@ -65,9 +69,10 @@ class FulfilOrder:
             lines = await fulfilment.lines(tx, order_id)
             chosen = order_rules.to_ship(lines, product_ids, sold)
             await fulfilment.ship(tx, NewShipment(new_id(), order_id, tracking), chosen)
-            lines = await fulfilment.lines(tx, order_id)
-            state = order_rules.state_of(lines, is_open=False)
+            state = order_rules.state_of(await fulfilment.lines(tx, order_id), is_open=False)
             await fulfilment.set_state(tx, order_id, state, refund_id=None)
+            facts: Facts = {"order": str(order_id), "lines": len(chosen)}
+            await log.write(tx, "order_shipped", facts, user_id=order.user_id, **log.by(origin))
             return await orders.get_known(tx, order_id)
 
         # All of the order is kept with the key, so that it goes when the buyer is forgotten.

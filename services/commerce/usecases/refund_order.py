@@ -11,7 +11,7 @@ from services.commerce.domain.standing import OrderStanding
 from services.commerce.model import Order, RefundItem, RefundKind
 from services.commerce.sagas.kinds import RETURN, OrderPayload, new_refund
 from services.kernel.db.database import Database
-from services.kernel.rpc.call import Caller
+from services.kernel.rpc.call import Caller, Origin
 from services.kernel.sagas.idempotency import RequestKey
 from services.kernel.sagas.model import NewSaga
 from services.kernel.sagas.requests import IdempotencyKey, Requests
@@ -32,6 +32,7 @@ class RefundOrder:
         items: Sequence[RefundItem],
         reason: str,
         is_restocked: bool,
+        origin: Origin,
         key: RequestKey | None,
     ) -> Order:
         """Refund products of an order and return it.
@@ -52,7 +53,7 @@ class RefundOrder:
             wanted = WantedRefund(
                 RefundKind.RETURN, items, standing.sold, is_restocked=is_restocked, reason=reason
             )
-            return new_refund(RETURN, standing, order_id, wanted)
+            return new_refund(RETURN, standing, order_id, wanted, origin)
 
         order = await self.requests.run_once(RETURN, IdempotencyKey(key), prepare)
         return (await OrderStanding.of(self.database, caller, order_id)).seen(order)

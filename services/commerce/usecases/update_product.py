@@ -10,8 +10,11 @@ from services.commerce.domain.totals import Totals
 from services.commerce.errors import ProductNotFound
 from services.commerce.model import Product
 from services.commerce.store import products, users
+from services.kernel.audit import log
+from services.kernel.audit.log import Fact
 from services.kernel.db.database import Database, Transaction
 from services.kernel.errors import EtagMismatch
+from services.kernel.rpc.call import Origin
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +25,13 @@ class UpdateProduct:
     totals: Totals
 
     async def __call__(
-        self, *, seller: Seller, product_id: UUID, changes: ProductChanges, etag: str
+        self,
+        *,
+        seller: Seller,
+        product_id: UUID,
+        changes: ProductChanges,
+        origin: Origin,
+        etag: str,
     ) -> Product:
         """Change a product and return it.
 
@@ -30,6 +39,7 @@ class UpdateProduct:
             seller: The caller.
             product_id: The product.
             changes: The new values.
+            origin: The caller, for the audit log.
             etag: The etag that the product must still have, unless it is empty.
 
         Raises:
@@ -49,8 +59,30 @@ class UpdateProduct:
                 raise EtagMismatch
             if not changes.names:
                 return product
-            return await products.update_product(tx, product.id, changes.applied_to(product))
+            changed = await products.update_product(tx, product.id, changes.applied_to(product))
+            await _note(tx, product, changed, changes, origin)
+            return changed
 
         changed = await self.database.transact("UpdateProduct", change)
         self.totals.clear()
         return changed
+
+
+async def _note(
+    tx: Transaction, old: Product, new: Product, changes: ProductChanges, origin: Origin
+) -> None:
+    facts = {"product": str(old.id), "fields": ",".join(sorted(changes.names))}
+    numbers = _numbers(old, new)
+    await log.write(
+        tx, "product_updated", {**facts, **numbers}, user_id=old.seller_id, **log.by(origin)
+    )
+
+
+def _numbers(old: Product, new: Product) -> dict[str, Fact]:
+    """Return the old and the new price and stock, where they differ."""
+    numbers: dict[str, Fact] = {}
+    for name in ("price", "stock"):
+        before, after = getattr(old, name), getattr(new, name)
+        if before != after:
+            numbers |= {f"old_{name}": before, f"new_{name}": after}
+    return numbers

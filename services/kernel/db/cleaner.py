@@ -15,7 +15,14 @@ from sqlalchemy import ColumnElement, Select, Table, bindparam, delete, func, li
 
 from services.kernel.db.database import Database, Transaction
 from services.kernel.db.statement import Limit, NoRow, Statement
-from services.kernel.db.tables import ENDED, IDEMPOTENCY, SAGA_BARRIERS, SAGAS, clock_once
+from services.kernel.db.tables import (
+    AUDIT_LOG,
+    ENDED,
+    IDEMPOTENCY,
+    SAGA_BARRIERS,
+    SAGAS,
+    clock_once,
+)
 from services.kernel.errors import DatabaseUnavailable
 from services.kernel.tasks import BackgroundTask, Loop, Pulse, end
 from services.kernel.telemetry.metrics import NO_METER
@@ -104,6 +111,8 @@ OLD_BARRIERS: Final = old_rows(
     age=BARRIERS_KEPT,
 )
 OLD_KEYS: Final = old_rows("idempotency keys", IDEMPOTENCY, IDEMPOTENCY.c.expire_time)
+# Its trigger refuses to remove what is younger.
+OLD_AUDIT: Final = old_rows("audit log", AUDIT_LOG, AUDIT_LOG.c.create_time, age="1 year")
 
 
 class Cleaner(BackgroundTask, Loop):

@@ -161,3 +161,52 @@ IDEMPOTENCY = Table(
     Index("ix_idempotency_saga_id", "saga_id"),
     Index("ix_idempotency_expire_time", "expire_time"),
 )
+
+# Who did what to whom, and from where. The user is the one to whom it happened.
+AUDIT_LOG = Table(
+    "audit_log",
+    _KERNEL,
+    Column("id", Uuid, primary_key=True),
+    Column("event", Text, nullable=False),
+    Column("user_id", Uuid),
+    Column("account", Text),
+    Column("actor", Text),
+    Column("address", Text),
+    Column("detail", JSONB, nullable=False),
+    timestamp("create_time", default=True),
+    # Each filter of the list has an index in the order of the list.
+    Index("ix_audit_log_create_time", "create_time", "id"),
+    Index("ix_audit_log_event", "event", "create_time", "id"),
+    Index("ix_audit_log_user", "user_id", "create_time", "id"),
+    Index("ix_audit_log_actor", "actor", "create_time", "id"),
+)
+
+# The log only grows. Erasure takes addresses away, and the clean-up what is a year old.
+AUDIT_LOG_STAYS = """
+CREATE FUNCTION audit_log_stays() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  IF TG_OP = 'DELETE' THEN
+    IF OLD.create_time < pg_catalog.clock_timestamp() - interval '1 year' THEN
+      RETURN OLD;
+    END IF;
+  ELSIF TG_OP = 'UPDATE' THEN
+    OLD.address := NULL;
+    IF NEW *= OLD THEN
+      RETURN NEW;
+    END IF;
+  END IF;
+  RAISE EXCEPTION 'the audit log is never changed' USING ERRCODE = 'restrict_violation';
+END
+$$;
+CREATE TRIGGER audit_log_stays BEFORE UPDATE OR DELETE ON audit_log
+  FOR EACH ROW EXECUTE FUNCTION audit_log_stays();
+CREATE TRIGGER audit_log_is_kept BEFORE TRUNCATE ON audit_log
+  FOR EACH STATEMENT EXECUTE FUNCTION audit_log_stays()
+"""
+
+
+def audit_log(metadata: MetaData) -> Table:
+    """Take the audit log over into the model of a service, with its triggers."""
+    table = AUDIT_LOG.to_metadata(metadata)
+    event.listen(table, "after_create", DDL(AUDIT_LOG_STAYS))  # type: ignore[no-untyped-call]
+    return table

@@ -172,6 +172,7 @@ class Access:
             case options_pb.ACCESS_ADMIN:
                 user = await self._user(call)
                 if not user.is_admin:
+                    call.principal = user  # the audit log names who was refused
                     raise forbidden(user)
                 return user
             case _:

@@ -14,6 +14,7 @@ from google.protobuf.message_factory import GetMessageClass
 from lockstep.options.v1 import options_pb2 as options_pb
 
 from services.kernel.errors import Forbidden
+from services.kernel.rpc.client_ips import parse_client_ip
 from services.kernel.rpc.peers import CertificateFacts
 
 ADMIN = "admin"
@@ -97,6 +98,19 @@ class ServicePrincipal:
 
 Caller = UserPrincipal | ServicePrincipal
 Principal = Caller | None
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Who calls, and from where, as the audit log has it.
+
+    Attributes:
+        actor: The id of the user, or the name of the service; None for an anonymous caller.
+        client_ip: None when the caller is a service, or is not known to have one.
+    """
+
+    actor: str | None
+    client_ip: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +221,17 @@ class Call:
     def actor(self) -> str:
         """The name of the caller in the audit log; only for methods that need a principal."""
         return self.caller.actor
+
+    @property
+    def origin(self) -> Origin:
+        """The caller in the audit log. Of a service no IP is told: it is no client."""
+        match self.principal:
+            case ServicePrincipal(name=name):
+                return Origin(name, None)
+            case UserPrincipal(id=user_id):
+                return Origin(str(user_id), parse_client_ip(self.client_ip))
+            case _:
+                return Origin(None, parse_client_ip(self.client_ip))
 
     @property
     def scope(self) -> str:

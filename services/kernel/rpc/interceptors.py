@@ -59,7 +59,7 @@ _REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
 
 
 def chain(method: Method, servicer: Handler, inside: Sequence[Layer]) -> RpcHandler:
-    """Put the layers around a servicer's method."""
+    """Put the layers around a servicer's method, the outermost first."""
     handler = servicer
     for layer in reversed(inside):
         handler = layer(method, handler)
@@ -67,16 +67,21 @@ def chain(method: Method, servicer: Handler, inside: Sequence[Layer]) -> RpcHand
 
 
 def layers(
-    admission: Admission, access: Access, observer: CallObserver, spans: CallSpans | None = None
+    admission: Admission,
+    access: Access,
+    observer: CallObserver,
+    spans: CallSpans | None = None,
+    refusals: Sequence[Layer] = (),
 ) -> tuple[Layer, ...]:
     """Return the layers inside `errors`, in the order in which a call passes them.
 
     A span, if there are any, holds all that follows. `trace` precedes the observer, whose log
     needs the ids. The observer precedes admission and access, because it must tell refusals.
     Admission precedes all work. The deadline precedes access, which may call another service.
+    Layers that write refusals down precede access, too.
     """
     spanning = () if spans is None else (spans.layer,)
-    return (*spanning, trace, observer.layer, admission.layer, deadline, access.layer)
+    return (*spanning, trace, observer.layer, admission.layer, deadline, *refusals, access.layer)
 
 
 def errors(method: Method, handler: Handler) -> RpcHandler:

@@ -99,6 +99,7 @@ class Server:
         connection_seconds: The age at which a connection is closed, once its calls have ended.
             Callers then look the service's addresses up again, and find new replicas.
         calls_max: The most calls in flight.
+        refusals: Layers that write refusals down.
         meter: Creates the metrics of the calls and of the health.
         tracers: Make a span of each call; None: there are none.
         tls: The credentials of the transport; without them the server speaks plain text.
@@ -115,6 +116,7 @@ class Server:
         probe: Probe,
         connection_seconds: float = CONNECTION_SECONDS,
         calls_max: int = CALLS_MAX,
+        refusals: Sequence[Layer] = (),
         meter: Meter = NO_METER,
         tracers: Tracers | None = None,
         tls: grpc.ServerCredentials | None = None,
@@ -134,7 +136,8 @@ class Server:
         self._is_stopping = False
         self._poll: asyncio.Task[None] | None = None
         spans = None if tracers is None else CallSpans(tracers, access.is_proven)
-        inside = layers(self._admission, access, CallObserver(CallMeter(meter)), spans)
+        observer = CallObserver(CallMeter(meter))
+        inside = layers(self._admission, access, observer, spans, refusals)
         meter.create_observable_gauge(
             "lockstep.serving",
             callbacks=[lambda _: [Observation(self.trouble is None)]],

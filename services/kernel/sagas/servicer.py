@@ -6,6 +6,7 @@ from typing import Final
 
 from lockstep.saga.v1 import saga_service_pb2 as saga_pb
 
+from services.kernel.audit import log
 from services.kernel.db.database import Database, Transaction
 from services.kernel.errors import IllegalState, SagaNotFound
 from services.kernel.ids import parse_id
@@ -67,7 +68,13 @@ class SagaServicer:
         saga_id = parse_id(request.saga_id, field="saga_id")
 
         async def retry(tx: Transaction) -> SagaSummary | None:
-            return await retry_now(tx, saga_id)
+            saga = await retry_now(tx, saga_id)
+            if saga is not None:
+                facts = {"saga": str(saga_id), "kind": saga.kind}
+                await log.write(
+                    tx, "saga_retried", facts, user_id=saga.user_id, **log.by(call.origin)
+                )
+            return saga
 
         saga = await self._database.transact("retry", retry)
         if saga is None:

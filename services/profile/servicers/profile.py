@@ -106,7 +106,11 @@ class ProfileServicer:
             user_id = v.user_id(request.profile.user_id, "profile.user_id", me=call.caller.own_id)
             changes = _changes(v, request, "profile", fields.PROFILE, identity="user_id")
         profile = await self.update_profile(
-            caller=call.caller, user_id=user_id, changes=changes, etag=request.profile.etag
+            caller=call.caller,
+            user_id=user_id,
+            changes=changes,
+            origin=call.origin,
+            etag=request.profile.etag,
         )
         return profile_message(profile)
 

@@ -77,7 +77,8 @@ class WalletServicer:
                 amount=self._amount(v, request),
             )
         key = self.request_keys.of(call)
-        return self._transfer_message(await self.top_up_wallet(new=new, key=key))
+        transfer = await self.top_up_wallet(new=new, origin=call.origin, key=key)
+        return self._transfer_message(transfer)
 
     async def DebitWallet(
         self, request: wallet_pb.DebitWalletRequest, call: Call
@@ -102,7 +103,8 @@ class WalletServicer:
         """Undo a debit."""
         with Violations() as v:
             transfer_id = v.uuid(request.transfer_id, "transfer_id")
-        return self._transfer_message(await self.void_transfer(transfer_id=transfer_id))
+        transfer = await self.void_transfer(transfer_id=transfer_id, origin=call.origin)
+        return self._transfer_message(transfer)
 
     async def RefundWallet(
         self, request: wallet_pb.RefundWalletRequest, call: Call
@@ -115,7 +117,7 @@ class WalletServicer:
                 original_id=v.uuid(request.original_id, "original_id"),
                 amount=self._amount(v, request),
             )
-        return self._transfer_message(await self.refund_wallet(new=new))
+        return self._transfer_message(await self.refund_wallet(new=new, origin=call.origin))
 
     def _amount(
         self,

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from services.kernel.audit import log
 from services.kernel.db.database import Database, Transaction
 from services.kernel.errors import IllegalState
+from services.kernel.rpc.call import Origin
 from services.profile.domain.repeats import repeated
 from services.profile.errors import TransferNotFound
 from services.profile.model import NewTransfer, Transfer, TransferKind, TransferState
@@ -19,7 +21,7 @@ class RefundWallet:
 
     database: Database
 
-    async def __call__(self, *, new: NewTransfer) -> Transfer:
+    async def __call__(self, *, new: NewTransfer, origin: Origin) -> Transfer:
         """Give money back to the wallet it came from, or to suspense when that is closed.
 
         Raises:
@@ -27,14 +29,18 @@ class RefundWallet:
             IllegalState: The original is not a posted debit, or too little of it is left.
             InvalidField: The id was used for another transfer.
         """
+
+        async def refund(tx: Transaction) -> Transfer:
+            return await _refund(tx, new, origin)
+
         try:
-            return await self.database.transact("RefundWallet", lambda tx: _refund(tx, new))
+            return await self.database.transact("RefundWallet", refund)
         except IdTaken:
             # Another call was faster with the same id; the second try finds its transfer.
-            return await self.database.transact("RefundWallet", lambda tx: _refund(tx, new))
+            return await self.database.transact("RefundWallet", refund)
 
 
-async def _refund(tx: Transaction, new: NewTransfer) -> Transfer:
+async def _refund(tx: Transaction, new: NewTransfer, origin: Origin) -> Transfer:
     assert new.original_id is not None
     debit = await transfers.lock(tx, new.original_id)
     if debit is None:
@@ -53,4 +59,11 @@ async def _refund(tx: Transaction, new: NewTransfer) -> Transfer:
     await ledger.give_back(tx, new, wallet_id=debit.wallet_id)
     refund = await transfers.find(tx, new.id)
     assert refund is not None
+    await log.write(
+        tx,
+        "wallet_refunded",
+        {"transfer": str(new.id), "original": str(debit.id), "amount": new.amount},
+        user_id=refund.user_id,
+        **log.by(origin),
+    )
     return refund

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 from pydantic import TypeAdapter
 
+from services.kernel.audit import log
 from services.kernel.db.database import Database, Transaction
+from services.kernel.rpc.call import Origin
 from services.kernel.sagas.idempotency import RequestKey
 from services.kernel.sagas.requests import transact_once
 from services.profile.domain.repeats import repeated
@@ -24,7 +26,9 @@ class TopUpWallet:
 
     database: Database
 
-    async def __call__(self, *, new: NewTransfer, key: RequestKey | None) -> Transfer:
+    async def __call__(
+        self, *, new: NewTransfer, origin: Origin, key: RequestKey | None
+    ) -> Transfer:
         """Put money into a wallet.
 
         Raises:
@@ -32,12 +36,12 @@ class TopUpWallet:
             InvalidField: The id was used for another transfer.
         """
         try:
-            return await self._once(new, key)
+            return await self._once(new, origin, key)
         except IdTaken:
             # Another call was faster with the same id; the second try finds its transfer.
-            return await self._once(new, key)
+            return await self._once(new, origin, key)
 
-    async def _once(self, new: NewTransfer, key: RequestKey | None) -> Transfer:
+    async def _once(self, new: NewTransfer, origin: Origin, key: RequestKey | None) -> Transfer:
         async def top_up(tx: Transaction) -> Transfer:
             found = await transfers.find(tx, new.id)
             if found is not None:
@@ -45,6 +49,13 @@ class TopUpWallet:
             posted = await ledger.top_up(tx, new)
             if posted is None:
                 raise WalletNotFound
+            await log.write(
+                tx,
+                "wallet_topped_up",
+                {"transfer": str(new.id), "amount": new.amount},
+                user_id=new.user_id,
+                **log.by(origin),
+            )
             return posted
 
         return await transact_once(self.database, "TopUpWallet", key, top_up, _CODEC)

@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
+from services.kernel.audit import log
 from services.kernel.db.database import Database, Transaction
 from services.kernel.errors import EtagMismatch
 from services.kernel.rpc.access import require_own
-from services.kernel.rpc.call import Caller
+from services.kernel.rpc.call import Caller, Origin
 from services.profile.errors import ProfileNotFound
 from services.profile.model import Profile, display_name
 from services.profile.store import profiles
@@ -23,7 +24,13 @@ class UpdateProfile:
     database: Database
 
     async def __call__(
-        self, *, caller: Caller, user_id: UUID, changes: Mapping[str, Any], etag: str = ""
+        self,
+        *,
+        caller: Caller,
+        user_id: UUID,
+        changes: Mapping[str, Any],
+        origin: Origin,
+        etag: str = "",
     ) -> Profile:
         """Change a profile and return it; write nothing when nothing differs.
 
@@ -31,6 +38,7 @@ class UpdateProfile:
             caller: The user or service that wants the change.
             user_id: The owner of the profile.
             changes: The fields with their new values; None takes a value away.
+            origin: The caller, for the audit log.
             etag: The etag that the profile must have, unless it is empty.
 
         Raises:
@@ -48,7 +56,17 @@ class UpdateProfile:
             if etag and etag != profile.etag:
                 raise EtagMismatch
             changed = _changed(profile, changes)
-            return profile if changed == profile else await profiles.update_locked(tx, changed)
+            if changed == profile:
+                return profile
+            if user_id != caller.own_id:
+                await log.write(
+                    tx,
+                    "profile_updated",
+                    {"fields": ",".join(sorted(changes))},
+                    user_id=user_id,
+                    **log.by(origin),
+                )
+            return await profiles.update_locked(tx, changed)
 
         return await self.database.transact("UpdateProfile", update)
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from uuid import UUID
 
+from services.kernel.audit import log
 from services.kernel.db.database import Database, Transaction
 from services.kernel.errors import InvalidField, Violation
 from services.kernel.ids import new_id
+from services.kernel.rpc.call import Origin
 from services.profile.model import NewTransfer, Transfer, TransferKind, TransferState
 from services.profile.store import ledger, transfers
 
@@ -18,7 +20,7 @@ class VoidTransfer:
 
     database: Database
 
-    async def __call__(self, *, transfer_id: UUID) -> Transfer:
+    async def __call__(self, *, transfer_id: UUID, origin: Origin) -> Transfer:
         """Give back the rest of a debit, or leave a tombstone for it; return the debit.
 
         Raises:
@@ -34,13 +36,13 @@ class VoidTransfer:
             if debit.state is not TransferState.POSTED:
                 return debit
             if not debit.is_undone:
-                await _reverse(tx, debit)
+                await _reverse(tx, debit, origin)
             return replace(debit, state=TransferState.VOIDED)
 
         return await self.database.transact("VoidTransfer", void)
 
 
-async def _reverse(tx: Transaction, debit: Transfer) -> None:
+async def _reverse(tx: Transaction, debit: Transfer, origin: Origin) -> None:
     assert debit.wallet_id is not None
     reversal = NewTransfer(
         id=new_id(),
@@ -50,3 +52,10 @@ async def _reverse(tx: Transaction, debit: Transfer) -> None:
         original_id=debit.id,
     )
     await ledger.give_back(tx, reversal, wallet_id=debit.wallet_id)
+    await log.write(
+        tx,
+        "transfer_voided",
+        {"transfer": str(debit.id), "amount": reversal.amount},
+        user_id=debit.user_id,
+        **log.by(origin),
+    )

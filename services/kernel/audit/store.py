@@ -1,0 +1,177 @@
+"""The SQL of the audit log."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from psycopg.types.json import Jsonb
+from sqlalchemy import Text, and_, bindparam, cast, or_, select, tuple_, update
+from sqlalchemy.dialects import postgresql
+
+from services.kernel.db.database import Reader, Transaction
+from services.kernel.db.statement import ByUser, NoRow, Statement
+from services.kernel.db.tables import AUDIT_LOG
+
+
+@dataclass(frozen=True, slots=True)
+class NewEntry:
+    """A line that is to be written."""
+
+    entry_id: UUID
+    event: str
+    user_id: UUID | None
+    account: str | None
+    actor: str | None
+    client_ip: str | None
+    detail: Jsonb
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEntry:
+    """A line of the audit log."""
+
+    id: UUID
+    event: str
+    user_id: UUID | None
+    account: str | None
+    actor: str | None
+    client_ip: str | None
+    detail: dict[str, Any]
+    create_time: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class EntrySource:
+    """The account, the actor and the place of a line."""
+
+    account: str | None
+    actor: str | None
+    client_ip: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EntryFilters:
+    """The lines that a list shows; None shows all."""
+
+    event: str | None = None
+    user_id: UUID | None = None
+    actor: str | None = None
+    since: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _ByEntry:
+    entry_id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class _EntryPage:
+    event: str | None
+    user_id: UUID | None
+    actor: str | None
+    since: datetime | None
+    before_time: datetime
+    before_id: UUID
+    limit: int
+
+
+_ADDRESS = AUDIT_LOG.c.address.label("client_ip")
+_INSERT = Statement(
+    postgresql.insert(AUDIT_LOG)
+    .values(
+        id=bindparam("entry_id"),
+        event=bindparam("event"),
+        user_id=bindparam("user_id"),
+        account=bindparam("account"),
+        actor=bindparam("actor"),
+        address=bindparam("client_ip"),
+        detail=bindparam("detail"),
+    )
+    .on_conflict_do_nothing(),
+    NewEntry,
+    NoRow,
+)
+_SOURCE = Statement(
+    select(AUDIT_LOG.c.account, AUDIT_LOG.c.actor, _ADDRESS).where(
+        AUDIT_LOG.c.id == bindparam("entry_id")
+    ),
+    _ByEntry,
+    EntrySource,
+)
+_SINCE = bindparam("since", type_=AUDIT_LOG.c.create_time.type)
+_LIST = Statement(
+    select(
+        AUDIT_LOG.c.id,
+        AUDIT_LOG.c.event,
+        AUDIT_LOG.c.user_id,
+        AUDIT_LOG.c.account,
+        AUDIT_LOG.c.actor,
+        _ADDRESS,
+        AUDIT_LOG.c.detail,
+        AUDIT_LOG.c.create_time,
+    )
+    .where(
+        *(
+            or_(
+                bindparam(name, type_=AUDIT_LOG.c[name].type).is_(None),
+                AUDIT_LOG.c[name] == bindparam(name, type_=AUDIT_LOG.c[name].type),
+            )
+            for name in ("event", "user_id", "actor")
+        ),
+        or_(_SINCE.is_(None), AUDIT_LOG.c.create_time >= _SINCE),
+        tuple_(AUDIT_LOG.c.create_time, AUDIT_LOG.c.id)
+        < tuple_(
+            bindparam("before_time", type_=AUDIT_LOG.c.create_time.type),
+            bindparam("before_id", type_=AUDIT_LOG.c.id.type),
+        ),
+    )
+    .order_by(AUDIT_LOG.c.create_time.desc(), AUDIT_LOG.c.id.desc())
+    .limit(bindparam("limit")),
+    _EntryPage,
+    AuditEntry,
+    is_planned_anew=True,  # the filters that are given say which index serves
+)
+_USER = bindparam("user_id", type_=AUDIT_LOG.c.user_id.type)
+# Where somebody else acted, the address is not the user's.
+FORGET_ADDRESSES = Statement(
+    update(AUDIT_LOG)
+    .where(
+        or_(
+            and_(AUDIT_LOG.c.user_id == _USER, AUDIT_LOG.c.actor.is_(None)),
+            AUDIT_LOG.c.actor == cast(_USER, Text),
+        ),
+        AUDIT_LOG.c.address.is_not(None),
+    )
+    .values(address=None),
+    ByUser,
+    NoRow,
+)
+
+
+def packed(facts: Mapping[str, str | int | bool]) -> Jsonb:
+    """Return facts as the column takes them."""
+    return Jsonb(dict(facts))
+
+
+async def insert(tx: Transaction, entry: NewEntry) -> None:
+    """Add a line; nothing when there is one with this id."""
+    await tx.execute(_INSERT, entry)
+
+
+async def get_source(tx: Transaction, entry_id: UUID) -> EntrySource | None:
+    """Return the account, the actor and the place of a line, or None."""
+    return await tx.first(_SOURCE, _ByEntry(entry_id))
+
+
+async def list_entries(
+    reader: Reader, filters: EntryFilters, *, before: tuple[datetime, UUID], limit: int
+) -> list[AuditEntry]:
+    """Return lines, the newest first, older than `before`."""
+    page = _EntryPage(
+        filters.event, filters.user_id, filters.actor, filters.since, *before, limit=limit
+    )
+    return await reader.all(_LIST, page)
