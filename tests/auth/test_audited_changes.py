@@ -55,6 +55,7 @@ EXEMPT = {
     "commerce UpdateCartItem": "a cart is the caller's own",
     "commerce RemoveCartItem": "a cart is the caller's own",
     "commerce ClearCart": "a cart is the caller's own",
+    "commerce MergeCart": "a cart is the caller's own",
     "auth CreateTotp": "a seed counts for nothing before ConfirmTotp",
     "profile UpdateBrand": "the owner of the brand alone may call it",
 }
