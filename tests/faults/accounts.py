@@ -10,7 +10,7 @@ from lockstep.auth.v1 import auth_service_pb2 as auth_pb
 from lockstep.auth.v1 import auth_service_pb2_grpc as auth_grpc
 
 from services.kernel.ids import new_id
-from services.kernel.rpc.call import UserPrincipal
+from services.kernel.rpc.call import ServicePrincipal, UserPrincipal
 from tests.faults.scenario import CODE, Outcome, Scenario, hmac_of
 from tests.faults.world import PASSWORD_HASH, World
 
@@ -26,6 +26,7 @@ class Member(Scenario):
         self.principal = UserPrincipal(id=self.user, session_id=new_id(), role="customer")
         ids = {
             "u": self.user,
+            "session": self.principal.session_id,
             "e": self.email,
             "w": self.wallet,
             "f": self.flow,
@@ -49,8 +50,9 @@ ACCOUNT = (
         " FROM auth.roles WHERE name = 'customer'"
     ),
     (
-        "INSERT INTO auth.sessions (id, user_id, generation, refresh_hash, expire_time)"
-        " VALUES (gen_random_uuid(), %(u)s, 0, '', now() + interval '1000 days')"
+        "INSERT INTO auth.sessions (id, user_id, generation, refresh_hash, expire_time,"
+        # However the clock jumps, the password was proven just now.
+        " auth_time) VALUES (%(session)s, %(u)s, 0, '', now() + interval '1000 days', 'infinity')"
     ),
     (
         "INSERT INTO auth.codes (id, purpose, email, user_id, code_hmac, expire_time)"
@@ -187,8 +189,9 @@ _DISABLED = (
 )
 
 
-def administrator() -> UserPrincipal:
-    return UserPrincipal(id=new_id(), session_id=new_id(), role="admin")
+def administrator() -> ServicePrincipal:
+    """A caller who may act on every account, and who needs no session for that."""
+    return ServicePrincipal("operator")
 
 
 class Deletion(Member):

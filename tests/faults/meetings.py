@@ -26,8 +26,10 @@ class _OfCustomer(Meeting, Shopping):
     def make_person(self) -> UserPrincipal:
         self.email = f"m{self.number}.{new_id().hex[-12:]}@example.com"
         self.flow = new_id()
+        person = UserPrincipal(id=self.user, session_id=new_id(), role=self.role)
         ids = {
             "u": self.user,
+            "session": person.session_id,
             "e": self.email,
             "f": self.flow,
             "saga": new_id(),
@@ -36,7 +38,7 @@ class _OfCustomer(Meeting, Shopping):
         }
         for sql in ACCOUNT:
             self.world.ground.rows(sql, **ids)
-        return UserPrincipal(id=self.user, session_id=new_id(), role=self.role)
+        return person
 
     def in_the_end(self, outcome: Outcome) -> Iterator[str]:
         yield from super().in_the_end(outcome)

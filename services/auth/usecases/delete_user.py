@@ -15,7 +15,7 @@ from services.auth.model import Status, User
 from services.auth.sagas.account_deletion import ACCOUNT_DELETION, DeletionPayload
 from services.auth.store import accounts, users
 from services.kernel.db.database import Database, Reader, Transaction
-from services.kernel.errors import DomainError, EtagMismatch
+from services.kernel.errors import DomainError, EtagMismatch, SessionEnded
 from services.kernel.rpc import call
 from services.kernel.rpc.access import require_own
 from services.kernel.sagas.idempotency import EarlierRequest
@@ -44,15 +44,24 @@ class DeleteUser:
             DeadlineExceeded: The outcome is not known yet; the saga goes on.
         """
         require_own(user_id, caller)
-        await require_fresh(self.database, caller)
 
         async def prepare() -> NewSaga[DeletionPayload, Nothing]:
             user = await users.get(self.database, user_id)
             if user is None:
                 raise UserNotFound
+            await self._require_fresh(caller, user_id)
             return self._deletion(user, caller, client_ip)
 
         await self.requests.run_once(ACCOUNT_DELETION, UserRowKey(user_id), prepare)
+
+    async def _require_fresh(self, caller: call.Caller, user_id: UUID) -> None:
+        try:
+            await require_fresh(self.database, caller)
+        except SessionEnded:
+            # Another copy of the request may have erased the account, and its sessions.
+            if await users.get(self.database, user_id) is None:
+                raise UserNotFound from None
+            raise
 
     def _deletion(
         self, user: User, caller: call.Caller, client_ip: str | None
