@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from contextlib import ExitStack
 from typing import Final
 
 from services.cli.system import SETTINGS
@@ -24,4 +25,9 @@ def free_port(ip: str = "127.0.0.1") -> int:
 
 def settings_of_ports() -> dict[str, str]:
     """Return a free port for everything, as environment variables."""
-    return {f"LOCKSTEP_{name}_PORT": str(free_port()) for name in NAMES}
+    with ExitStack() as stack:  # held together, so that no two are the same
+        listeners = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in NAMES]
+        return {
+            f"LOCKSTEP_{name}_PORT": str(listener.getsockname()[1])
+            for name, listener in zip(NAMES, listeners, strict=True)
+        }
