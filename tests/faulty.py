@@ -21,6 +21,9 @@ from services.common.settings import CommonSettings, as_environment, load
 from services.kernel.logging import configure
 from services.kernel.signals import until_stopped
 
+# Long, because a soak keeps every core busy while a process starts.
+START_SECONDS = 120.0
+
 
 class Strike:
     """Sends this process a signal at an edge, once."""
@@ -107,17 +110,19 @@ async def started(
     try:
         running = Process(process, await _port(process, log))
         drain = asyncio.create_task(_drain(running, log))
-        yield running
+        try:
+            yield running
+        finally:
+            drain.cancel()
     finally:
         with contextlib.suppress(ProcessLookupError):
             process.kill()
         await process.wait()
-        drain.cancel()
 
 
 async def _port(process: asyncio.subprocess.Process, log: Path) -> int:
     assert process.stdout is not None
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(START_SECONDS):
         while line := await process.stdout.readline():
             if line.startswith(b"PORT "):
                 return int(line.split()[1])

@@ -43,17 +43,21 @@ class Proxy:
     async def pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Carry one direction."""
         self.writers.add(writer)
-        with contextlib.suppress(ConnectionError, asyncio.CancelledError):
-            while data := await reader.read(65536):
-                if self.is_swallowing:
-                    self.swallowed.set()
-                    continue
-                if self.delay_seconds:
-                    await asyncio.sleep(self.delay_seconds)
-                writer.write(data)
-                await writer.drain()
-        self.writers.discard(writer)
-        writer.close()
+        try:
+            with contextlib.suppress(ConnectionError, asyncio.CancelledError):
+                while data := await reader.read(65536):
+                    if self.is_swallowing:
+                        self.swallowed.set()
+                        continue
+                    if self.delay_seconds:
+                        await asyncio.sleep(self.delay_seconds)
+                    if writer.is_closing():  # the other direction has ended
+                        return
+                    writer.write(data)
+                    await writer.drain()
+        finally:
+            self.writers.discard(writer)
+            writer.close()
 
 
 @contextlib.asynccontextmanager
