@@ -55,7 +55,12 @@ class Naive:
         variant = self
 
         async def register(
-            self: Register, details: Details, *, password: str, key: RequestKey | None
+            self: Register,
+            details: Details,
+            *,
+            password: str,
+            key: RequestKey | None,
+            client_ip: str | None,
         ) -> Registered:
             await self.registrations.ensure_possible(details)
             return await _register(variant, self, details, await self.hasher.hash(password))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -12,13 +12,15 @@ from uuid import UUID
 import grpc
 from sqlalchemy import func, literal_column, text
 
+from services.auth import store as auth_store
 from services.auth.domain.audit import Event
 from services.auth.sagas.registration import RegistrationSaga
 from services.auth.store import users
+from services.commerce import store as commerce_store
 from services.common.errors import PhoneTaken
 from services.kernel.audit import log
 from services.kernel.db import cleaner
-from services.kernel.db.cleaner import old_rows
+from services.kernel.db.cleaner import Cleanup, old_rows
 from services.kernel.db.database import Database, Transaction
 from services.kernel.db.failure import TryAgain
 from services.kernel.db.statement import NoRow, Statement
@@ -28,6 +30,7 @@ from services.kernel.ids import new_id
 from services.kernel.sagas import idempotency, model
 from services.kernel.sagas.model import Saga
 from services.kernel.sagas.protocol import Deadline, SagaStateMachine
+from services.profile import store as profile_store
 from services.profile.store import wallets
 from tests.faults.patching import patched
 
@@ -52,11 +55,21 @@ def pass_lateness_on() -> Iterator[None]:
 def clean_tombstones_early() -> AbstractContextManager[None]:
     moment = func.coalesce(SAGA_BARRIERS.c.not_after, SAGA_BARRIERS.c.create_time)
     early = moment - literal_column("interval '2 hours'")
-    return patched(cleaner, "OLD_BARRIERS", old_rows("barriers", SAGA_BARRIERS, early))
+    return _cleaned(cleaner.OLD_BARRIERS, old_rows("barriers", SAGA_BARRIERS, early))
 
 
 def clean_sagas_that_run() -> AbstractContextManager[None]:
-    return patched(cleaner, "ENDED_SAGAS", old_rows("sagas", SAGAS, SAGAS.c.update_time))
+    return _cleaned(cleaner.ENDED_SAGAS, old_rows("sagas", SAGAS, SAGAS.c.update_time))
+
+
+@contextmanager
+def _cleaned(right: Cleanup, wrong: Cleanup) -> Iterator[None]:
+    """Let every service clean up in another way."""
+    with ExitStack() as stack:
+        for store in (auth_store, profile_store, commerce_store):
+            cleanups = tuple(wrong if each is right else each for each in store.CLEANUPS)
+            stack.enter_context(patched(store, "CLEANUPS", cleanups))
+        yield
 
 
 # --- reads and answers

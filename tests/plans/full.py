@@ -131,6 +131,15 @@ SESSIONS = insert(
     refresh_hash="int8send(i)",
     expire_time=moment(due="-1 minute", others="30 days"),
 )
+API_KEYS = insert(
+    "api_keys",
+    id="uuid_of(i)",
+    user_id=USER,
+    name="'Reports'",
+    secret_hash="int8send(i)",
+    scopes="'{}'",
+    expire_time=moment(due="-31 days", others="-30 days"),
+)
 CODES = insert(
     "codes",
     id="uuid_of(i)",
@@ -196,6 +205,7 @@ OUTBOX = insert(
 TABLES = {
     "auth": (
         SESSIONS,
+        API_KEYS,
         CODES,
         CODE_LIMITS,
         KNOWN_PLACES,

@@ -154,6 +154,7 @@ CASES = (
     cleanup("services.profile.store.transfers:OLD_TOMBSTONES", PROFILE),
     cleanup("services.auth.store.sessions:EXPIRED", AUTH),
     cleanup("services.auth.store.credentials:OLD_FAILURES", AUTH),
+    cleanup("services.auth.store.api_keys:OLD", AUTH),
     cleanup("services.auth.store.codes:OLD", AUTH),
     cleanup("services.auth.store.code_limits:OLD", AUTH),
     cleanup("services.auth.store.places:OLD_KNOWN", AUTH),

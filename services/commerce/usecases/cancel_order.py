@@ -59,9 +59,9 @@ class CancelOrder:
             EtagMismatch: The account of another buyer was deleted at the same moment.
             DeadlineExceeded, RequestInProgress: It will be cancelled; the refund takes time.
         """
+        standing = await OrderStanding.of(self.database, caller, order_id)
 
         async def prepare() -> NewSaga[OrderPayload, Order]:
-            standing = await OrderStanding.of(self.database, caller, order_id)
             wanted = WantedRefund(RefundKind.CANCEL, items, standing.cancellable)
             return new_refund(CANCELLATION, standing, order_id, wanted, origin)
 
@@ -69,7 +69,7 @@ class CancelOrder:
         if not items:
             named = OrderRowKey(order_id, IdempotencyKey(key))
         order = await self.requests.run_once(CANCELLATION, named, prepare)
-        return (await OrderStanding.of(self.database, caller, order_id)).seen(order)
+        return standing.seen(order)
 
 
 @dataclass(frozen=True, slots=True)

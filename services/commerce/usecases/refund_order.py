@@ -47,13 +47,13 @@ class RefundOrder:
             SessionEnded, EtagMismatch: The buyer's account was deleted at the same moment.
             DeadlineExceeded, RequestInProgress: It will be refunded; that takes time.
         """
+        standing = await OrderStanding.of(self.database, caller, order_id)
 
         async def prepare() -> NewSaga[OrderPayload, Order]:
-            standing = await OrderStanding.of(self.database, caller, order_id)
             wanted = WantedRefund(
                 RefundKind.RETURN, items, standing.sold, is_restocked=is_restocked, reason=reason
             )
             return new_refund(RETURN, standing, order_id, wanted, origin)
 
         order = await self.requests.run_once(RETURN, IdempotencyKey(key), prepare)
-        return (await OrderStanding.of(self.database, caller, order_id)).seen(order)
+        return standing.seen(order)

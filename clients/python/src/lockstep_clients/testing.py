@@ -45,7 +45,7 @@ class FakeCall:
     """A call that was made.
 
     Attributes:
-        method: Its method, such as `/lockstep.auth.v1.AuthService/Login`.
+        method: Its method as gRPC names it: a slash, the service, a slash and the name.
         request: The request.
         metadata: The metadata, with what the channel adds.
         timeout_seconds: How long it might take.
