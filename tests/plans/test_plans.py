@@ -241,7 +241,12 @@ CASES = (
     Case(f"{AUDIT}_LIST", LINES | {"actor": "operator"}, 100, AUTH, label="of an actor"),
     Case(f"{AUDIT}_LIST", LINES | LATER_USER, KEYS_OF_USER, AUTH, label="of a user"),
     Case(f"{AUDIT}_LIST", LINES | {"since": NOW}, 0, AUTH, label="since now"),
-    Case(f"{AUDIT}FORGET_ADDRESSES", LATER_USER, database=AUTH, counts=KEYS_OF_USER + 1),
+    Case(
+        f"{AUDIT}FORGET_ADDRESSES",
+        {"user_id": uuid_of(10_002)},  # who has acted once
+        database=AUTH,
+        counts=KEYS_OF_USER + 1,
+    ),
 )
 
 
