@@ -22,9 +22,12 @@ SECONDS = 60
 
 @pytest.fixture(scope="module")
 def pair() -> Iterator[Stack]:
-    """Run a Lockstep with two processes of each service."""
+    """Run a Lockstep with two processes of each service.
+
+    On a busy machine it takes longer until everybody knows that a process leaves.
+    """
     with running_stack(
-        LOCKSTEP_WORKERS="2", LOCKSTEP_STOP_DELAY_SECONDS="0.5", LOCKSTEP_ADDRESS_LIMITS="off"
+        LOCKSTEP_WORKERS="2", LOCKSTEP_STOP_DELAY_SECONDS="2", LOCKSTEP_ADDRESS_LIMITS="off"
     ) as stack:
         yield stack
 
