@@ -16,7 +16,10 @@ from services.cli.errors import CommandError
 from services.cli.program import Runner
 from services.cli.supervisor import Stopped, Supervisor
 
-USED_SECONDS_MAX: Final = 3.0
+# A caller tries to connect again after half a second at most (`lockstep_clients.channels`).
+CONNECT_SECONDS: Final = 1.5
+# One try to connect may take 5 s.
+USED_SECONDS_MAX: Final = 6.0
 USED_POLL_SECONDS: Final = 0.1
 METRICS_SECONDS: Final = 2.0
 CALLS: Final = re.compile(
@@ -115,9 +118,11 @@ def _told(runner: Runner) -> Message:
 async def _used(runner: Runner) -> None:
     """Wait until callers have found a process again, or have had the time to.
 
-    A process that is SERVING is not yet called: its callers must see it, and connect.
+    A process that is SERVING is not yet called: its callers must see it, and connect. One
+    that calls says nothing of the others, so all have a moment first.
     """
     management = runner.program.management
+    await asyncio.sleep(CONNECT_SECONDS)
     end = time.monotonic() + USED_SECONDS_MAX
     while time.monotonic() < end:
         if bool(management) and await asyncio.to_thread(_is_called, management):
