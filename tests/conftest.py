@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
+import structlog
 
 import services
 from services.cli.postgres import EmbeddedPostgres
@@ -38,6 +40,19 @@ class Databases:
     def fresh(self, stack: ExitStack, service: str) -> str:
         """Return the URL of a database that lives as long as the stack."""
         return stack.enter_context(fresh_database(self._server, self.template(service)))
+
+
+@pytest.fixture(autouse=True)
+def own_logs(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let what a test configures of the logs end with it: a cached logger would outlive it."""
+    before, configure = structlog.get_config(), structlog.configure
+
+    def without_cache(*arguments: Any, **named: Any) -> None:
+        configure(*arguments, **(named | {"cache_logger_on_first_use": False}))
+
+    monkeypatch.setattr(structlog, "configure", without_cache)
+    yield
+    configure(**before)
 
 
 @pytest.fixture(scope="session", autouse=True)
