@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TypedDict
+from uuid import UUID
 
 from lockstep.auth.v1 import auth_service_pb2 as auth_pb
 
@@ -86,6 +87,15 @@ def read_email(v: Violations, text: str, field: str) -> Email:
     elif email is None:
         v.add(field, "must be an e-mail address such as alice@example.com")
     return email or _WRONG
+
+
+def read_account(
+    v: Violations, request: auth_pb.UnlockUserRequest | auth_pb.ResetMfaRequest
+) -> UUID | CanonicalEmail:
+    """Check the name of an account: its e-mail address, or else its id."""
+    if request.email:
+        return read_email(v, request.email, "email").canonical
+    return v.uuid(request.user_id, "user_id")
 
 
 def read_code(v: Violations, request: CodeRequest) -> SubmittedCode:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from uuid import UUID
 
 from lockstep.auth.v1 import auth_service_pb2 as auth_pb
 
 from services.auth.domain.ip_limits import IpRateLimiter, client_ip_of
 from services.auth.domain.totp import Factor, is_recovery_code, is_totp_code
-from services.auth.model import CanonicalEmail
-from services.auth.servicers.messages import read_email, require, token_fields, user_message
+from services.auth.servicers.messages import read_account, require, token_fields, user_message
 from services.auth.usecases.confirm_totp import ConfirmTotp
 from services.auth.usecases.create_totp import CreateTotp
 from services.auth.usecases.delete_totp import DeleteTotp
@@ -76,12 +74,8 @@ class SecondFactorServicer:
 
     async def ResetMfa(self, request: auth_pb.ResetMfaRequest, call: Call) -> auth_pb.User:
         """Take the second factor off an account."""
-        account: UUID | CanonicalEmail
         with Violations() as v:
-            if request.email:
-                account = read_email(v, request.email, "email").canonical
-            else:
-                account = v.uuid(request.user_id, "user_id")
+            account = read_account(v, request)
         caller = call.principal if isinstance(call.principal, UserPrincipal) else None
         user = await self.reset_mfa(
             account, caller=caller, actor=call.actor, client_ip=client_ip_of(call)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from uuid import UUID
 
 from lockstep.auth.v1 import auth_service_pb2 as auth_pb
 
 from services.auth.domain.ip_limits import client_ip_of
 from services.auth.model import CanonicalEmail
-from services.auth.servicers.messages import read_email, user_message
+from services.auth.servicers.messages import read_account, read_email, user_message
 from services.auth.usecases.change_role import ChangeRole
 from services.auth.usecases.delete_user import DeleteUser
 from services.auth.usecases.disable_user import DisableUser
@@ -92,12 +91,8 @@ class UserServicer:
 
     async def UnlockUser(self, request: auth_pb.UnlockUserRequest, call: Call) -> auth_pb.User:
         """Clear the counters of an account."""
-        account: UUID | CanonicalEmail
         with Violations() as v:
-            if request.email:
-                account = read_email(v, request.email, "email").canonical
-            else:
-                account = v.uuid(request.user_id, "user_id")
+            account = read_account(v, request)
         user = await self.unlock_user(account, actor=call.actor, client_ip=client_ip_of(call))
         return user_message(user)
 

@@ -114,6 +114,13 @@ async def by_id(reader: Reader, user_id: UUID) -> Credentials | None:
     return await reader.first(_BY_ID, ByUser(user_id))
 
 
+async def by_name(reader: Reader, account: UUID | CanonicalEmail) -> Credentials | None:
+    """Return the credentials of a user, named by the id or the e-mail, or None."""
+    if isinstance(account, UUID):
+        return await by_id(reader, account)
+    return await by_email(reader, account)
+
+
 async def hold(tx: Transaction, user_id: UUID) -> Credentials | None:
     """Lock a user against changes until the transaction ends; return the credentials, or None."""
     return await tx.first(_HOLD, ByUser(user_id))

@@ -53,10 +53,7 @@ class ResetMfa:
             await require_fresh(self.database, caller)
 
         async def work(tx: Transaction) -> User:
-            if isinstance(account, UUID):
-                found = await credentials.by_id(tx, account)
-            else:
-                found = await credentials.by_email(tx, account)
+            found = await credentials.by_name(tx, account)
             locked = None if found is None else await credentials.lock(tx, found.user_id)
             if locked is None:
                 raise UserNotFound

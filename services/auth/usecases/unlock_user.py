@@ -33,10 +33,7 @@ class UnlockUser:
         """
 
         async def work(tx: Transaction) -> User:
-            if isinstance(account, UUID):
-                found = await credentials.by_id(tx, account)
-            else:
-                found = await credentials.by_email(tx, account)
+            found = await credentials.by_name(tx, account)
             held = None if found is None else await credentials.hold(tx, found.user_id)
             user = None if held is None else await users.get(tx, held.user_id)
             if held is None or user is None:
