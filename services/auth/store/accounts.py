@@ -18,7 +18,6 @@ from sqlalchemy import (
     func,
     literal_column,
     select,
-    tuple_,
     update,
 )
 
@@ -35,7 +34,7 @@ from services.auth.model import (
 from services.auth.store.users import VISIBLE, RoleId
 from services.common.vocabulary import Role
 from services.kernel.db.database import Reader, Transaction
-from services.kernel.db.statement import ByUser, NoParameters, NoRow, Statement
+from services.kernel.db.statement import ByUser, NoParameters, NoRow, Statement, newest_first
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,18 +131,9 @@ _LOCK = Statement(
     User,
 )
 _LIST = Statement(
-    select(*VISIBLE)
-    .select_from(USERS.join(ROLES))
-    .where(
-        USERS.c.status != "PENDING",
-        tuple_(USERS.c.create_time, USERS.c.id)
-        < tuple_(
-            bindparam("before_time", type_=USERS.c.create_time.type),
-            bindparam("before_id", type_=USERS.c.id.type),
-        ),
-    )
-    .order_by(USERS.c.create_time.desc(), USERS.c.id.desc())
-    .limit(bindparam("limit")),
+    newest_first(
+        select(*VISIBLE).select_from(USERS.join(ROLES)).where(USERS.c.status != "PENDING"), USERS
+    ),
     _Page,
     User,
 )

@@ -14,7 +14,6 @@ from sqlalchemy import (
     BigInteger,
     BindParameter,
     Boolean,
-    DateTime,
     Integer,
     Text,
     Uuid,
@@ -27,7 +26,6 @@ from sqlalchemy import (
     null,
     or_,
     select,
-    tuple_,
     update,
 )
 
@@ -46,7 +44,7 @@ from services.commerce.model import (
 from services.commerce.store.order_lines import ORDER_COLUMNS, OrderRow, whole
 from services.kernel.db.cleaner import old_rows
 from services.kernel.db.database import Reader, Transaction
-from services.kernel.db.statement import ByUser, NoRow, Statement
+from services.kernel.db.statement import ByUser, NoRow, Statement, newest_first
 
 A = TypeVar("A")
 
@@ -194,17 +192,7 @@ _STANDING = Statement(
     StandingRow,
 )
 _PAGE = Statement(
-    select(*ORDER_COLUMNS)
-    .where(
-        ORDERS.c.user_id == _USER,
-        tuple_(ORDERS.c.create_time, ORDERS.c.id)
-        < tuple_(
-            bindparam("before_time", type_=DateTime(timezone=True)),
-            bindparam("before_id", type_=Uuid),
-        ),
-    )
-    .order_by(ORDERS.c.create_time.desc(), ORDERS.c.id.desc())
-    .limit(bindparam("limit")),
+    newest_first(select(*ORDER_COLUMNS).where(ORDERS.c.user_id == _USER), ORDERS),
     OrderPage,
     OrderRow,
 )

@@ -9,11 +9,11 @@ from typing import Any
 from uuid import UUID
 
 from psycopg.types.json import Jsonb
-from sqlalchemy import Text, and_, bindparam, cast, or_, select, tuple_, update
+from sqlalchemy import Text, and_, bindparam, cast, or_, select, update
 from sqlalchemy.dialects import postgresql
 
 from services.kernel.db.database import Reader, Transaction
-from services.kernel.db.statement import ByUser, NoRow, Statement
+from services.kernel.db.statement import ByUser, NoRow, Statement, newest_first
 from services.kernel.db.tables import AUDIT_LOG
 
 
@@ -104,33 +104,28 @@ _SOURCE = Statement(
 )
 _SINCE = bindparam("since", type_=AUDIT_LOG.c.create_time.type)
 _LIST = Statement(
-    select(
-        AUDIT_LOG.c.id,
-        AUDIT_LOG.c.event,
-        AUDIT_LOG.c.user_id,
-        AUDIT_LOG.c.account,
-        AUDIT_LOG.c.actor,
-        _ADDRESS,
-        AUDIT_LOG.c.detail,
-        AUDIT_LOG.c.create_time,
-    )
-    .where(
-        *(
-            or_(
-                bindparam(name, type_=AUDIT_LOG.c[name].type).is_(None),
-                AUDIT_LOG.c[name] == bindparam(name, type_=AUDIT_LOG.c[name].type),
-            )
-            for name in ("event", "user_id", "actor")
+    newest_first(
+        select(
+            AUDIT_LOG.c.id,
+            AUDIT_LOG.c.event,
+            AUDIT_LOG.c.user_id,
+            AUDIT_LOG.c.account,
+            AUDIT_LOG.c.actor,
+            _ADDRESS,
+            AUDIT_LOG.c.detail,
+            AUDIT_LOG.c.create_time,
+        ).where(
+            *(
+                or_(
+                    bindparam(name, type_=AUDIT_LOG.c[name].type).is_(None),
+                    AUDIT_LOG.c[name] == bindparam(name, type_=AUDIT_LOG.c[name].type),
+                )
+                for name in ("event", "user_id", "actor")
+            ),
+            or_(_SINCE.is_(None), AUDIT_LOG.c.create_time >= _SINCE),
         ),
-        or_(_SINCE.is_(None), AUDIT_LOG.c.create_time >= _SINCE),
-        tuple_(AUDIT_LOG.c.create_time, AUDIT_LOG.c.id)
-        < tuple_(
-            bindparam("before_time", type_=AUDIT_LOG.c.create_time.type),
-            bindparam("before_id", type_=AUDIT_LOG.c.id.type),
-        ),
-    )
-    .order_by(AUDIT_LOG.c.create_time.desc(), AUDIT_LOG.c.id.desc())
-    .limit(bindparam("limit")),
+        AUDIT_LOG,
+    ),
     _EntryPage,
     AuditEntry,
     is_planned_anew=True,  # the filters that are given say which index serves

@@ -18,7 +18,7 @@ from uuid import UUID
 
 import psycopg
 from psycopg.rows import RowMaker
-from sqlalchemy import FromClause, Select
+from sqlalchemy import FromClause, Select, Table, bindparam, tuple_
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.sql.base import Executable
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -245,3 +245,20 @@ def _bare(hint: Any) -> Any:
 
 def _listed(names: dict[str, Any]) -> str:
     return ", ".join(names) or "none"
+
+
+def newest_first(rows: Select[Any], table: Table) -> Select[Any]:
+    """Return a page of rows: those before a place, the newest first.
+
+    The place is that of the last row of the page before. The parameters are `before_time`,
+    `before_id` and `limit`.
+    """
+    time, row_id = table.c.create_time, table.c.id
+    before = tuple_(
+        bindparam("before_time", type_=time.type), bindparam("before_id", type_=row_id.type)
+    )
+    return (
+        rows.where(tuple_(time, row_id) < before)
+        .order_by(time.desc(), row_id.desc())
+        .limit(bindparam("limit"))
+    )

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Boolean, Text, bindparam, func, literal_column, or_, select, tuple_, update
+from sqlalchemy import Boolean, Text, bindparam, func, literal_column, or_, select, update
 
 from services.kernel.db.database import Reader, Transaction
-from services.kernel.db.statement import Statement
+from services.kernel.db.statement import Statement, newest_first
 from services.kernel.db.tables import SAGAS, UNFINISHED
 from services.kernel.sagas.model import SagaState
 from services.kernel.sagas.store import BySaga, readable
@@ -73,22 +73,20 @@ _COLUMNS = (
 _BY_ID = SAGAS.c.id == bindparam("saga_id")
 _GET = Statement(select(*_COLUMNS).where(_BY_ID), BySaga, SagaSummary)
 _LIST = Statement(
-    select(*_COLUMNS)
-    .where(
-        or_(
-            bindparam("state", type_=Text).is_(None),
-            SAGAS.c.state == bindparam("state", type_=Text),
+    newest_first(
+        select(*_COLUMNS).where(
+            or_(
+                bindparam("state", type_=Text).is_(None),
+                SAGAS.c.state == bindparam("state", type_=Text),
+            ),
+            or_(
+                bindparam("kind", type_=Text).is_(None),
+                SAGAS.c.kind == bindparam("kind", type_=Text),
+            ),
+            or_(bindparam("any_parked", type_=Boolean), SAGAS.c.parked_at.is_not(None)),
         ),
-        or_(bindparam("kind", type_=Text).is_(None), SAGAS.c.kind == bindparam("kind", type_=Text)),
-        or_(bindparam("any_parked", type_=Boolean), SAGAS.c.parked_at.is_not(None)),
-        tuple_(SAGAS.c.create_time, SAGAS.c.id)
-        < tuple_(
-            bindparam("before_time", type_=SAGAS.c.create_time.type),
-            bindparam("before_id", type_=SAGAS.c.id.type),
-        ),
-    )
-    .order_by(SAGAS.c.create_time.desc(), SAGAS.c.id.desc())
-    .limit(bindparam("limit")),
+        SAGAS,
+    ),
     _SagaPage,
     SagaSummary,
     is_planned_anew=True,  # the filters that are given say which index serves

@@ -8,13 +8,13 @@ from typing import TypeVar
 from uuid import UUID
 
 import psycopg
-from sqlalchemy import Text, Uuid, bindparam, delete, exists, func, or_, select, tuple_, update
+from sqlalchemy import Text, Uuid, bindparam, delete, exists, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from services.common.errors import PhoneTaken
 from services.common.forgetting import Forgetting
 from services.kernel.db.database import Reader, Transaction
-from services.kernel.db.statement import ByUser, NoRow, Statement
+from services.kernel.db.statement import ByUser, NoRow, Statement, newest_first
 from services.kernel.errors import IllegalState
 from services.kernel.ids import new_id
 from services.profile.model import (
@@ -193,14 +193,7 @@ _PHONE_EXISTS = Statement(
     _ByPhone,
     _IsFound,
 )
-_PAGE = (
-    _WITH_BRAND.where(
-        tuple_(PROFILES.c.create_time, PROFILES.c.id)
-        < tuple_(bindparam("before_time"), bindparam("before_id"))
-    )
-    .order_by(PROFILES.c.create_time.desc(), PROFILES.c.id.desc())
-    .limit(bindparam("limit"))
-)
+_PAGE = newest_first(_WITH_BRAND, PROFILES)
 _LIST = Statement(_PAGE, _ProfilePage, _ProfileRow)
 _LIST_OF_STATUS = Statement(
     _PAGE.where(PROFILES.c.status == bindparam("status")), _ProfilePageOfStatus, _ProfileRow

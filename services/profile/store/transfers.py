@@ -12,20 +12,17 @@ from uuid import UUID
 
 from sqlalchemy import (
     BigInteger,
-    DateTime,
-    Uuid,
     bindparam,
     case,
     func,
     select,
-    tuple_,
     union_all,
 )
 from sqlalchemy.dialects.postgresql import insert
 
 from services.kernel.db.cleaner import BARRIERS_KEPT, old_rows
 from services.kernel.db.database import Reader, Transaction
-from services.kernel.db.statement import NoRow, Statement
+from services.kernel.db.statement import NoRow, Statement, newest_first
 from services.profile.model import (
     ACCOUNTS,
     IS_TOMBSTONE,
@@ -111,23 +108,18 @@ _INSERT_TOMBSTONE = Statement(
     _TransferId,
     NoRow,
 )
-_BEFORE = tuple_(_T.create_time, _T.id) < tuple_(
-    bindparam("before_time", type_=DateTime(timezone=True)), bindparam("before_id", type_=Uuid)
-)
-_NEWEST_FIRST = (_T.create_time.desc(), _T.id.desc())
 _PAGE = union_all(
     *(
-        select(_T.id)
-        .where(side == bindparam("wallet_id"), _BEFORE)
-        .order_by(*_NEWEST_FIRST)
-        .limit(bindparam("limit"))
+        newest_first(select(_T.id).where(side == bindparam("wallet_id")), TRANSFERS)
         .subquery()
         .select()
         for side in (_T.debit_account_id, _T.credit_account_id)
     )
 ).subquery("page")
 _LIST = Statement(
-    _READ.join(_PAGE, _PAGE.c.id == _T.id).order_by(*_NEWEST_FIRST).limit(bindparam("limit")),
+    _READ.join(_PAGE, _PAGE.c.id == _T.id)
+    .order_by(_T.create_time.desc(), _T.id.desc())
+    .limit(bindparam("limit")),
     _TransferPage,
     Transfer,
 )
