@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from services.auth.settings import AuthSettings
 from tests.auth.together import All, serving_all
 from tests.auth.world import Sink, World, serving_auth, serving_mail, settings_for
 from tests.fakes.participants import FakeOrders, FakeProfile, serving_orders, serving_profile
@@ -52,25 +54,29 @@ def address_limits_factor() -> int:
 
 
 @pytest.fixture
-async def world(  # noqa: PLR0917 - fixtures
-    address_limits_factor: int,
-    auth_url: str,
-    keys: Path,
-    mail: tuple[Sink, int],
-    profile_target: str,
-    commerce_target: str,
-) -> AsyncIterator[World]:
-    """An Auth that runs."""
-    sink, port = mail
-    settings = settings_for(
+def make_settings(
+    auth_url: str, keys: Path, mail: tuple[Sink, int], profile_target: str, commerce_target: str
+) -> Callable[..., AuthSettings]:
+    """Settings of an Auth beside these stand-ins; more can be named."""
+    return partial(
+        settings_for,
         auth_url,
         keys,
         profile=profile_target,
         commerce=commerce_target,
-        smtp_url=f"smtp://127.0.0.1:{port}",
-        address_limits_factor=address_limits_factor,
+        smtp_url=f"smtp://127.0.0.1:{mail[1]}",
     )
-    async with serving_auth(settings, sink) as world:
+
+
+@pytest.fixture
+async def world(
+    address_limits_factor: int,
+    make_settings: Callable[..., AuthSettings],
+    mail: tuple[Sink, int],
+) -> AsyncIterator[World]:
+    """An Auth that runs."""
+    settings = make_settings(address_limits_factor=address_limits_factor)
+    async with serving_auth(settings, mail[0]) as world:
         yield world
 
 

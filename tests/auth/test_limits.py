@@ -7,8 +7,7 @@ import contextlib
 import itertools
 import os
 import threading
-from collections.abc import AsyncIterator
-from pathlib import Path
+from collections.abc import AsyncIterator, Callable
 
 import bcrypt
 import grpc
@@ -25,10 +24,11 @@ from lockstep_clients import (
 from services.auth.domain import ip_limits, passwords
 from services.auth.domain.ip_limits import IpRateLimiter, client_ip_of
 from services.auth.domain.passwords import Hasher
+from services.auth.settings import AuthSettings
 from services.kernel.errors import TooManyRequests
 from services.kernel.rpc.call import Call, Method
 from tests.auth.test_hostile_texts import rpcs
-from tests.auth.world import PASSWORD, Sink, World, calling_as, serving_auth, settings_for
+from tests.auth.world import PASSWORD, Sink, World, calling_as, serving_auth
 
 EMAIL = "ada@example.com"
 METHOD = Method.of(auth_pb.DESCRIPTOR.services_by_name["AuthService"].methods_by_name["Login"])
@@ -158,24 +158,11 @@ async def test_who_is_not_the_gateway_cannot_choose_an_address(
 
 
 @pytest.fixture
-async def lifted(  # noqa: PLR0917 - fixtures
-    few_calls: None,
-    auth_url: str,
-    keys: Path,
-    mail: tuple[Sink, int],
-    profile_target: str,
-    commerce_target: str,
+async def lifted(
+    few_calls: None, make_settings: Callable[..., AuthSettings], mail: tuple[Sink, int]
 ) -> AsyncIterator[World]:
     """An Auth without limits for IPs."""
-    settings = settings_for(
-        auth_url,
-        keys,
-        profile=profile_target,
-        commerce=commerce_target,
-        smtp_url=f"smtp://127.0.0.1:{mail[1]}",
-        address_limits=False,
-    )
-    async with serving_auth(settings, mail[0]) as world:
+    async with serving_auth(make_settings(address_limits=False), mail[0]) as world:
         yield world
 
 

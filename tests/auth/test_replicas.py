@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from lockstep_clients import (
 )
 
 from services.auth.settings import AuthSettings
-from tests.auth.world import PASSWORD, WRONG, Sink, World, serving_auth, settings_for
+from tests.auth.world import PASSWORD, WRONG, Sink, World, serving_auth
 from tests.fakes.participants import FakeOrders, FakeProfile
 from tests.faulty import started
 
@@ -44,17 +44,8 @@ class Replicas:
 
 
 @pytest.fixture
-def settings(
-    auth_url: str, keys: Path, mail: tuple[Sink, int], profile_target: str, commerce_target: str
-) -> AuthSettings:
-    return settings_for(
-        auth_url,
-        keys,
-        profile=profile_target,
-        commerce=commerce_target,
-        smtp_url=f"smtp://127.0.0.1:{mail[1]}",
-        address_limits=False,
-    )
+def settings(make_settings: Callable[..., AuthSettings]) -> AuthSettings:
+    return make_settings(address_limits=False)
 
 
 @pytest.fixture

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
-from pathlib import Path
+from collections.abc import AsyncIterator, Callable
 
 import pyotp
 import pytest
 from lockstep.auth.v1 import auth_service_pb2 as auth_pb
 from lockstep_clients import InvalidArgument, LockstepError, PermissionDenied
 
+from services.auth.settings import AuthSettings
 from services.common import key_files
 from tests.auth.test_operating import lockstep
 from tests.auth.test_session_list import grow_old, lives, reason_of
@@ -22,7 +22,6 @@ from tests.auth.world import (
     World,
     calling_as,
     serving_auth,
-    settings_for,
 )
 
 EMAIL = "ada@example.com"
@@ -352,23 +351,10 @@ async def test_with_an_account_its_second_factor_goes(world: World) -> None:
 
 @pytest.fixture
 async def strict(
-    auth_url: str,
-    keys: Path,
-    mail: tuple[Sink, int],
-    profile_target: str,
-    commerce_target: str,
+    make_settings: Callable[..., AuthSettings], mail: tuple[Sink, int]
 ) -> AsyncIterator[World]:
     """An Auth whose administrators need a second factor."""
-    sink, port = mail
-    settings = settings_for(
-        auth_url,
-        keys,
-        profile=profile_target,
-        commerce=commerce_target,
-        smtp_url=f"smtp://127.0.0.1:{port}",
-        admin_mfa="required",
-    )
-    async with serving_auth(settings, sink) as world:
+    async with serving_auth(make_settings(admin_mfa="required"), mail[0]) as world:
         yield world
 
 
