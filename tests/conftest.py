@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+import sys
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -44,15 +47,22 @@ class Databases:
 
 @pytest.fixture(autouse=True)
 def own_logs(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Let what a test configures of the logs end with it: a cached logger would outlive it."""
+    """Let what a test configures of the logs end with it: cached loggers, handlers, hooks."""
     before, configure = structlog.get_config(), structlog.configure
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
 
     def without_cache(*arguments: Any, **named: Any) -> None:
         configure(*arguments, **(named | {"cache_logger_on_first_use": False}))
 
     monkeypatch.setattr(structlog, "configure", without_cache)
+    for module in (sys, threading):  # undone in the end, like all that is patched
+        monkeypatch.setattr(module, "excepthook", module.excepthook)
     yield
     configure(**before)
+    logging.captureWarnings(capture=False)
+    root.handlers[:] = handlers
+    root.setLevel(level)
 
 
 @pytest.fixture(scope="session", autouse=True)
