@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import random
 import socket
 from contextlib import ExitStack
 from typing import Final
@@ -16,18 +18,39 @@ NAMES: Final = (
 )
 
 
+# Below the ports that a system gives to connections (Linux: from 32768): one of those could be
+# taken before the process that is to listen there has started.
+PORTS: Final = range(15_000, 32_000)
+# Seeded by nothing, so that tests that run at once draw different ports.
+_RANDOM: Final = random.SystemRandom()
+
+
 def free_port(ip: str = "127.0.0.1") -> int:
     """Return a port that is free now."""
-    with socket.socket() as listener:
-        listener.bind((ip, 0))
-        return int(listener.getsockname()[1])
+    return free_ports(1, ip)[0]
+
+
+def free_ports(number: int, ip: str = "127.0.0.1") -> list[int]:
+    """Return ports that are free now, all different."""
+    with ExitStack() as stack:  # held together, so that no two are the same
+        listeners = [stack.enter_context(_bound(ip)) for _ in range(number)]
+        return [int(listener.getsockname()[1]) for listener in listeners]
+
+
+def _bound(ip: str) -> socket.socket:
+    while True:
+        listener = socket.socket()
+        try:
+            listener.bind((ip, _RANDOM.choice(PORTS)))
+        except OSError as error:
+            listener.close()
+            if error.errno != errno.EADDRINUSE:
+                raise
+        else:
+            return listener
 
 
 def settings_of_ports() -> dict[str, str]:
     """Return a free port for everything, as environment variables."""
-    with ExitStack() as stack:  # held together, so that no two are the same
-        listeners = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in NAMES]
-        return {
-            f"LOCKSTEP_{name}_PORT": str(listener.getsockname()[1])
-            for name, listener in zip(NAMES, listeners, strict=True)
-        }
+    ports = free_ports(len(NAMES))
+    return {f"LOCKSTEP_{name}_PORT": str(port) for name, port in zip(NAMES, ports, strict=True)}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,15 +13,14 @@ import psycopg
 
 from services.cli.postgres import SUPERUSER, THROWAWAY, EmbeddedPostgres
 from services.cli.processes import is_alive
+from tests.ports import free_port
 
 
 class TcpPostgres(EmbeddedPostgres):
     """A throwaway server on the loopback, whose commits survive that it is killed."""
 
     def __init__(self, folder: Path) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port: int = free.getsockname()[1]
+        self.port = free_port()
         listening = {"listen_addresses": "127.0.0.1", "port": str(self.port)}
         super().__init__(folder, options=THROWAWAY | listening | {"synchronous_commit": "on"})
         # The server ends with the thread that has started it.

@@ -12,15 +12,11 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import os
 import sys
 from collections.abc import Sequence
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
-# gRPC warns at each start of a process; no process here goes on after a fork.
-os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
 
 from tests.bench import (
     report,

@@ -6,13 +6,14 @@ import contextlib
 import os
 import pwd
 import shutil
-import socket
 import subprocess
 import time
 from pathlib import Path
 from typing import Final
 
 import psycopg
+
+from tests.ports import free_port
 
 MISSING: Final = "PgBouncer is not on this machine (Debian: apt-get install pgbouncer)"
 FILE: Final = """
@@ -50,9 +51,7 @@ class PgBouncer:
     def __init__(
         self, folder: Path, server_port: int, users: tuple[str, ...], *, further: str = ""
     ) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port: int = free.getsockname()[1]
+        self.port = free_port()
         self._folder = folder
         self._process: subprocess.Popen[bytes] | None = None
         folder.mkdir()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -17,6 +16,7 @@ import psutil
 import psycopg
 
 from tests.failover.tools import Runner, program
+from tests.ports import free_ports
 
 NODES: Final = 3
 START_SECONDS_MAX: Final = 120.0
@@ -25,15 +25,6 @@ LOCAL: Final = "127.0.0.1"
 # Patroni takes no shorter time until a primary that says nothing is replaced.
 TTL_SECONDS: Final = 20
 LAG_BYTES_MAX: Final = 100 * 1024 * 1024
-
-
-def free_ports(number: int) -> list[int]:
-    """Return free ports, all different."""
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(number)]
-        for each in sockets:
-            each.bind((LOCAL, 0))
-        return [int(each.getsockname()[1]) for each in sockets]
 
 
 @dataclass
