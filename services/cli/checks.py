@@ -16,9 +16,10 @@ from services.auth.store import outbox
 from services.cli.databases import connect, in_a_line, session_name
 from services.cli.system import DATABASES, System
 from services.cli.tables import Value, rfc3339
-from services.common.files import FileProblem, read_file
+from services.common.files import FileProblem
 from services.common.schema import migrations_of, newest_revision
 from services.common.service import opened, session_rules
+from services.common.tls import read_certificates
 from services.kernel.db.database import Database
 from services.kernel.db.statement import NoParameters
 from services.kernel.errors import DomainError
@@ -29,6 +30,8 @@ COORDINATORS: Final = ("auth", "commerce")
 SAGA_DUE_SECONDS_MAX: Final = 30.0
 MAIL_SECONDS_MAX: Final = 60.0
 CERTIFICATE_LEFT: Final = timedelta(days=7)
+EDGE: Final = "LOCKSTEP_GATEWAY_TLS_CERT"
+RENEW_EDGE: Final = "renew the certificate, or change the setting"
 FREE_SHARE_MIN: Final = 0.05
 FREE_BYTES_MIN: Final = 200 * 1024 * 1024
 
@@ -55,7 +58,7 @@ async def check_all(system: System) -> list[Check]:
     found = await asyncio.gather(*(_check_database(system, name) for name in DATABASES))
     return [
         *(check for checks in found for check in checks),
-        *_certificates(system),
+        *certificates(system),
         _disk(system.home),
     ]
 
@@ -130,7 +133,7 @@ async def _outbox(database: Database) -> Check:
     )
 
 
-def _certificates(system: System) -> Iterator[Check]:
+def certificates(system: System) -> Iterator[Check]:
     """Look at every certificate that a setting names, and at those of the services."""
     names = {name: value for name, value in system.values.items() if name.endswith("_TLS_CERT")}
     settings = system.settings["auth"]
@@ -145,13 +148,8 @@ def _certificates(system: System) -> Iterator[Check]:
 
 
 def _certificate(setting: str, path: Path) -> Check:
-    from cryptography import x509
-
-    content = read_file(path, remedy="renew the certificate")
-    try:
-        end = x509.load_pem_x509_certificate(content).not_valid_after_utc
-    except ValueError:
-        return Check("certificate", setting, {"file": str(path)}, f"{path} holds no certificate")
+    remedy = RENEW_EDGE if setting == EDGE else ""
+    end = read_certificates(path, remedy=remedy).ends
     facts: dict[str, Value] = {"file": str(path), "ends": rfc3339(end)}
     left = end - datetime.now(UTC)
     if left < CERTIFICATE_LEFT:

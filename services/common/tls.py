@@ -200,20 +200,24 @@ def observe_ends(meter: Meter, ends: dict[str, Callable[[], datetime]]) -> None:
     )
 
 
-def read_certificates(path: Path) -> Certificates:
+def read_certificates(path: Path, *, remedy: str = "") -> Certificates:
     """Read certificates as PEM.
+
+    Args:
+        path: The file.
+        remedy: What to do when it cannot be used, if it is no certificate between services.
 
     Raises:
         FileProblem: There are none.
     """
-    text = read_file(path, remedy=_remedy(path))
+    text = read_file(path, remedy=remedy or _remedy(path))
     try:
         found = x509.load_pem_x509_certificates(text)
         cut = text.count(b"-----BEGIN ") != text.count(b"-----END ")
     except (ValueError, UnsupportedAlgorithm):
         found, cut = [], True
     if cut:
-        raise damaged(path, "certificates as PEM", remedy=RENEW)
+        raise damaged(path, "certificates as PEM", remedy=remedy or RENEW)
     return Certificates(text, found)
 
 

@@ -21,6 +21,8 @@ from lockstep_clients import tls as client_tls
 from structlog.testing import capture_logs
 
 from services.auth import __main__ as auth_main
+from services.cli import checks
+from services.cli.system import System
 from services.common import cert_files
 from services.common.files import FileProblem
 from services.common.settings import CommonSettings
@@ -147,6 +149,31 @@ def test_files_that_cannot_be_used_are_told_in_one_line(certs: Path, damage: str
     assert wanted in text
     assert "\n" not in text
     assert str(certs) in text
+
+
+@pytest.mark.parametrize("how", [*OF_ONE_FILE, "its chain cut"])
+def test_the_status_reads_certificates_as_strictly_as_the_processes(
+    certs: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    edge, service = certs / "edge.pem", certs / "auth/cert.pem"
+    text = service.read_bytes()
+    for path in (edge, service):
+        path.write_bytes(text)
+        if how == "its chain cut":
+            path.write_bytes(text + text[: len(text) // 2])
+        elif (path, how) != (service, "missing"):  # nothing tells that it should be there
+            OF_ONE_FILE[how][0](path.parent, path.name)
+    told = {"TLS": "mutual", "CERTS": certs, "GATEWAY_TLS_CERT": edge, "GATEWAY_TLS_KEY": edge}
+    for name, value in told.items():
+        monkeypatch.setenv(f"LOCKSTEP_{name}", str(value))
+
+    troubles = {each.subject: each.trouble for each in checks.certificates(System())}
+
+    assert str(edge) in str(troubles["LOCKSTEP_GATEWAY_TLS_CERT"])
+    assert "lockstep certs" not in str(troubles["LOCKSTEP_GATEWAY_TLS_CERT"])
+    assert troubles["certs/probe"] is None
+    if how != "missing":
+        assert str(service) in str(troubles["certs/auth"])
 
 
 def test_a_certificate_that_has_expired_is_refused(
