@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import grpc
 from google.protobuf import descriptor_pb2, descriptor_pool
+from google.protobuf.descriptor import FileDescriptor
 from grpc_reflection.v1alpha import reflection_pb2
 from grpc_reflection.v1alpha.reflection import aio
 from lockstep.errors.v1 import error_reason_pb2
@@ -23,30 +24,41 @@ NAMES: Final = (f"{OLD}.{SERVICE}", f"{NEW}.{SERVICE}")
 DESCRIBED: Final = (error_reason_pb2.DESCRIPTOR,)
 
 
-class ReflectionServicer(aio.ReflectionServicer):
-    """Answer with descriptors, also of methods."""
+class PoolWithMethods:
+    """The descriptors of the process, where the file of a method can be found, too.
 
-    def _file_containing_symbol(self, request: Any, fully_qualified_name: str) -> Any:
-        find: Any = super()._file_containing_symbol  # type: ignore[misc] # the stubs lack it
-        answer = find(request, fully_qualified_name)
-        # The pool knows services, but not their methods.
-        holder, _, name = fully_qualified_name.rpartition(".")
-        if answer.HasField("error_response") and _is_method(holder, name):
-            return find(request, holder)
-        return answer
+    Args:
+        pool: The descriptors. By itself it finds services, but not their methods.
+    """
 
+    def __init__(self, pool: descriptor_pool.DescriptorPool) -> None:
+        self._pool = pool
 
-def _is_method(service: str, name: str) -> bool:
-    try:
-        return name in descriptor_pool.Default().FindServiceByName(service).methods_by_name
-    except KeyError:
-        return False
+    def FindFileContainingSymbol(self, symbol: str) -> FileDescriptor:  # noqa: N802 - as the pool
+        """Return the file in which something is declared.
+
+        Raises:
+            KeyError: No file declares it.
+        """
+        try:
+            return self._pool.FindFileContainingSymbol(symbol)
+        except KeyError:
+            service, _, method = symbol.rpartition(".")
+            return (
+                self._pool.FindServiceByName(service)
+                .methods_by_name[method]
+                .containing_service.file
+            )
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._pool, name)
 
 
 def handlers(services: Sequence[str]) -> list[grpc.GenericRpcHandler]:
     """Return the handlers of both versions for a server with these services."""
     _describe_new()
-    servicer = ReflectionServicer([*services, *NAMES])
+    pool = PoolWithMethods(descriptor_pool.Default())
+    servicer = aio.ReflectionServicer([*services, *NAMES], pool)
     handler = grpc.stream_stream_rpc_method_handler(
         servicer.ServerReflectionInfo,
         request_deserializer=reflection_pb2.ServerReflectionRequest.FromString,
