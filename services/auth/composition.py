@@ -113,5 +113,6 @@ def _users(
         enable_user=usecases.EnableUser(database, forward_only, audit),
         delete_user=usecases.DeleteUser(database, requests, audit),
         change_role=usecases.ChangeRole(database, audit),
+        resend_code=usecases.ResendCode(database, shared.codes, audit),
         unlock_user=usecases.UnlockUser(database, shared.throttle, shared.codes, audit),
     )

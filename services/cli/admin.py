@@ -11,7 +11,6 @@ import typer
 from services.cli.tables import JsonOption, Record, show
 
 if TYPE_CHECKING:
-    from lockstep.auth.v1 import auth_service_pb2 as auth_pb
     from lockstep.auth.v1 import auth_service_pb2_grpc as auth_grpc
 
     from services.kernel.db.database import Database
@@ -71,6 +70,16 @@ def unlock(email: EmailOption) -> None:
     request = auth_pb.UnlockUserRequest(email=_checked(email))
     user = _ask(email, lambda auth: auth.UnlockUser(request))
     typer.echo(f"unlocked {user.email} ({user.id})")
+
+
+@app.command(name="resend-code")
+def resend_code(email: EmailOption) -> None:
+    """Mail a new code for the newest open flow of an account, or for a sign-up."""
+    from lockstep.auth.v1 import auth_service_pb2 as auth_pb
+
+    request = auth_pb.ResendCodeRequest(email=_checked(email))
+    sent = _ask(email, lambda auth: auth.ResendCode(request))
+    typer.echo(f"mailed a new code ({sent.purpose}) for the flow of {email}")
 
 
 @app.command(name="reset-mfa")
@@ -147,9 +156,7 @@ def _checked(email: str) -> str:
     return email
 
 
-def _ask(
-    email: str, call: "Callable[[auth_grpc.AuthServiceAsyncStub], Awaitable[auth_pb.User]]"
-) -> "auth_pb.User":
+def _ask(email: str, call: "Callable[[auth_grpc.AuthServiceAsyncStub], Awaitable[T]]") -> T:
     """Call Auth about the account of an e-mail, as the operator.
 
     Raises:

@@ -223,6 +223,7 @@ CASES: dict[str, Make] = {
         )
     ),
     "auth SendEmailVerification": given(lambda _: auth_pb.SendEmailVerificationRequest()),
+    "auth ResendCode": given(lambda s: auth_pb.ResendCodeRequest(user_id=s.people[0].id)),
     "auth DisableUser": given(lambda s: auth_pb.DisableUserRequest(user_id=s.people[0].id)),
     "auth EnableUser": given(lambda s: auth_pb.EnableUserRequest(user_id=s.people[0].id)),
     "auth UnlockUser": given(lambda s: auth_pb.UnlockUserRequest(user_id=s.people[0].id)),

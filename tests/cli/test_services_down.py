@@ -20,6 +20,7 @@ NEED_SERVICES = {
     ("admin", "create"): (*MAIL, "--password-stdin"),
     ("admin", "demote"): MAIL,
     ("admin", "promote"): MAIL,
+    ("admin", "resend-code"): MAIL,
     ("admin", "reset-mfa"): MAIL,
     ("admin", "unlock"): MAIL,
     ("health",): ("auth",),

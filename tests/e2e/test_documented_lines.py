@@ -21,7 +21,7 @@ PAGES = (
     *sorted(f"docs/{each.name}" for each in (ROOT / "docs").glob("*.md")),
 )
 # The rest runs tests or another Lockstep, or leaves out a part ("...").
-RUN = ("curl ", "grpcurl ", ".venv/bin/lockstep ", "TOKEN=")
+RUN = re.compile(r"curl |grpcurl |\.venv/bin/lockstep |[A-Z]+=\$")
 PORTS = {
     "8080": "GATEWAY",
     "50051": "AUTH",
@@ -43,7 +43,7 @@ def commands(page: str) -> Iterator[str]:
                 command = line.removeprefix("$ ")
                 while not is_whole(command):
                     command += "\n" + next(lines)
-                if command.startswith(RUN) and not command.endswith("..."):
+                if RUN.match(command) and not command.endswith("..."):
                     yield command
 
 

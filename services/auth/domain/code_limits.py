@@ -30,6 +30,8 @@ FAILURES_A_DAY: Final = 100  # NIST SP 800-63B, 5.2.2
 HOUR: Final = timedelta(hours=1)
 DAY: Final = timedelta(days=1)
 
+_RESENT: Final = b"resent"  # stands for a place, whose HMACs are longer
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CodeRequest:
@@ -85,6 +87,17 @@ class CodeLimiter:
         if len(asked) >= CHANGES_AN_HOUR:
             raise _too_many(until=asked[0] + HOUR, now=limits.now)
         await store.store(tx, key, sends=[*asked, limits.now], failures=limits.failures)
+
+    async def take_resend(self, tx: Transaction, purpose: Purpose, email: CanonicalEmail) -> None:
+        """Count a code that an administrator sends again; strangers spend nothing of that.
+
+        Raises:
+            TooManyRequests: There were many, or there was one a moment ago.
+        """
+        key = self._key(purpose, email, _RESENT)
+        limits = await store.lock(tx, key)
+        _ensure_sendable(limits)
+        await _note_send(tx, key, limits)
 
     async def note_send(self, tx: Transaction, purpose: Purpose, email: CanonicalEmail) -> None:
         """Count a code that is sent in any case."""

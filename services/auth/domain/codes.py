@@ -11,7 +11,7 @@ import re
 import secrets
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final, TypeVar
 from uuid import UUID
 
@@ -137,6 +137,26 @@ class Codes:
             await self._begin(tx, flow_id, mail, None)
             await self._note_request(tx, flow_id, mail, email, None)
 
+    async def resend(self, tx: Transaction, flow: Flow, *, to: str) -> datetime | None:
+        """Mail another code of an open flow, and return when it ends.
+
+        Returns None when the flow has ended meanwhile.
+
+        Raises:
+            TooManyRequests: See `CodeLimiter.take_resend`.
+        """
+        try:
+            await self.limits.take_resend(tx, flow.purpose, flow.email)
+        except TooManyRequests as refusal:
+            refusal.account = self.audit.pseudonym(flow.email)
+            raise
+        code = _new_code()
+        stored = code_hmac(self.secret, flow.id, flow.email, code)
+        expire_time = await codes.renew(tx, flow.id, code_hmac=stored, life=LIFE)
+        if expire_time is not None:
+            await self.outbox.put(tx, CONTENTS[flow.purpose](code), to=to, life=LIFE)
+        return expire_time
+
     async def verify(
         self, submitted: SubmittedCode, purposes: Collection[Purpose], *, client_ip: str | None
     ) -> Flow:
@@ -248,7 +268,7 @@ class Codes:
     async def _begin(
         self, tx: Transaction, flow_id: UUID, mail: CodeEmail, place_hmac: bytes | None
     ) -> None:
-        code = f"{secrets.randbelow(1_000_000):06d}"
+        code = _new_code()
         is_real = mail.instead is None and mail.to is not None
         await codes.insert_flow(
             tx,
@@ -293,6 +313,10 @@ def code_hmac(secret: Secret, flow_id: UUID, email: CanonicalEmail, code: str) -
 
 def _message(flow_id: UUID, email: CanonicalEmail, code: str) -> bytes:
     return b"\0".join((b"code", flow_id.bytes, email.encode(), code.encode()))
+
+
+def _new_code() -> str:
+    return f"{secrets.randbelow(1_000_000):06d}"
 
 
 def _bare(text: str) -> str:

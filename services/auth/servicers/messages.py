@@ -33,6 +33,8 @@ from services.kernel.validation import Violations
 RegistrationRequest = auth_pb.RegisterRequest | auth_pb.SendOtpRequest
 CodeRequest = auth_pb.VerifyOtpRequest | auth_pb.VerifyEmailRequest | auth_pb.ResetPasswordRequest
 
+AccountRequest = auth_pb.UnlockUserRequest | auth_pb.ResetMfaRequest | auth_pb.ResendCodeRequest
+
 # Stands for a wrong e-mail until the violations are raised.
 _WRONG = Email("", CanonicalEmail(""))
 
@@ -89,9 +91,7 @@ def read_email(v: Violations, text: str, field: str) -> Email:
     return email or _WRONG
 
 
-def read_account(
-    v: Violations, request: auth_pb.UnlockUserRequest | auth_pb.ResetMfaRequest
-) -> UUID | CanonicalEmail:
+def read_account(v: Violations, request: AccountRequest) -> UUID | CanonicalEmail:
     """Check the name of an account: its e-mail address, or else its id."""
     if request.email:
         return read_email(v, request.email, "email").canonical

@@ -15,10 +15,12 @@ from services.auth.usecases.disable_user import DisableUser
 from services.auth.usecases.enable_user import EnableUser
 from services.auth.usecases.get_user import GetUser
 from services.auth.usecases.list_users import ListUsers
+from services.auth.usecases.resend_code import ResendCode
 from services.auth.usecases.unlock_user import UnlockUser
 from services.common.vocabulary import Role
 from services.kernel.paging import page_size
 from services.kernel.rpc.call import Call
+from services.kernel.rpc.timestamps import timestamp
 from services.kernel.validation import Violations
 
 
@@ -32,6 +34,7 @@ class UserServicer:
     enable_user: EnableUser
     delete_user: DeleteUser
     change_role: ChangeRole
+    resend_code: ResendCode
     unlock_user: UnlockUser
 
     async def GetUser(self, request: auth_pb.GetUserRequest, call: Call) -> auth_pb.User:
@@ -88,6 +91,17 @@ class UserServicer:
         with Violations() as v:
             email = read_email(v, request.email, "email")
         return await self._changed(email.canonical, Role.CUSTOMER, call)
+
+    async def ResendCode(
+        self, request: auth_pb.ResendCodeRequest, call: Call
+    ) -> auth_pb.ResendCodeResponse:
+        """Mail a new code for the newest open flow of an account."""
+        with Violations() as v:
+            account = read_account(v, request)
+        sent = await self.resend_code(account, actor=call.actor, client_ip=client_ip_of(call))
+        return auth_pb.ResendCodeResponse(
+            purpose=sent.purpose, expire_time=timestamp(sent.expire_time)
+        )
 
     async def UnlockUser(self, request: auth_pb.UnlockUserRequest, call: Call) -> auth_pb.User:
         """Clear the counters of an account."""

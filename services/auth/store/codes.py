@@ -23,7 +23,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import insert
 
-from services.auth.model import CODES, CanonicalEmail, Purpose
+from services.auth.model import CODES, SESSIONS, CanonicalEmail, Purpose
+from services.auth.store.users import ByEmail
 from services.kernel.db.cleaner import old_rows
 from services.kernel.db.database import Reader, Transaction
 from services.kernel.db.statement import ByUser, NoRow, Statement
@@ -87,6 +88,13 @@ class OpenFlows:
 
 
 @dataclass(frozen=True, slots=True)
+class RenewedCode:
+    """When the new code of a flow ends."""
+
+    expire_time: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class _ByFlow:
     flow_id: UUID
 
@@ -116,6 +124,19 @@ class _OfPlace:
 class _Spending:
     flow_id: UUID
     saga_id: UUID | None
+
+
+@dataclass(frozen=True, slots=True)
+class _OpenOfUser:
+    user_id: UUID
+    credential_version: int
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class _CodeRenewal:
+    flow_id: UUID
+    code_hmac: bytes
+    life: timedelta
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,12 +195,13 @@ _INSERT = Statement(
     _NewFlow,
     NoRow,
 )
-_IS_OPEN = and_(
-    CODES.c.email == bindparam("email"),
-    CODES.c.purpose == bindparam("purpose"),
+_WAITS = and_(
     CODES.c.spend_time.is_(None),
     CODES.c.expire_time > func.saga_now(),
     CODES.c.tries < TRIES_MAX,
+)
+_IS_OPEN = and_(
+    CODES.c.email == bindparam("email"), CODES.c.purpose == bindparam("purpose"), _WAITS
 )
 _IS_HERE = CODES.c.place_hmac == bindparam("place_hmac")
 _COUNT_OPEN = Statement(
@@ -191,6 +213,50 @@ _COUNT_OPEN = Statement(
     ).where(_IS_OPEN),
     _OfPlace,
     OpenFlows,
+)
+_IS_MAILED = and_(_WAITS, CODES.c.code_hmac.is_not(None), CODES.c.purpose != Purpose.MFA)
+_HAS_SESSION = (
+    select(SESSIONS.c.id)
+    .where(SESSIONS.c.id == CODES.c.session_id, SESSIONS.c.expire_time > func.saga_now())
+    .correlate(CODES)
+    .exists()
+)
+_NEWEST_OF_USER = Statement(
+    select(*_COLUMNS)
+    .where(
+        CODES.c.user_id == bindparam("user_id"),
+        CODES.c.credential_version == bindparam("credential_version"),
+        or_(CODES.c.session_id.is_(None), _HAS_SESSION),
+        _IS_MAILED,
+    )
+    .order_by(CODES.c.create_time.desc(), CODES.c.id.desc())
+    .limit(literal_column("1")),
+    _OpenOfUser,
+    Flow,
+)
+_NEWEST_SIGN_UP = Statement(
+    select(*_COLUMNS)
+    .where(
+        CODES.c.email == bindparam("email"),
+        CODES.c.purpose == literal_column(f"'{Purpose.SIGNUP}'"),
+        _IS_MAILED,
+    )
+    .order_by(CODES.c.create_time.desc(), CODES.c.id.desc())
+    .limit(literal_column("1")),
+    ByEmail,
+    Flow,
+)
+_RENEW = Statement(
+    update(CODES)
+    .where(_BY_ID, _WAITS)
+    .values(
+        code_hmac=bindparam("code_hmac"),
+        tries=literal_column("0"),
+        expire_time=func.saga_now() + bindparam("life", type_=Interval),
+    )
+    .returning(CODES.c.expire_time),
+    _CodeRenewal,
+    RenewedCode,
 )
 _COUNT_TRY = Statement(update(CODES).where(_BY_ID).values(tries=CODES.c.tries + 1), _ByFlow, NoRow)
 _SPEND = Statement(
@@ -278,6 +344,24 @@ async def count_open(
     row = await tx.first(_COUNT_OPEN, _OfPlace(purpose, email, place_hmac))
     assert row is not None
     return row
+
+
+async def newest_of_user(tx: Transaction, user_id: UUID, *, credential_version: int) -> Flow | None:
+    """Return the newest flow of a user whose mailed code may still come, or None."""
+    return await tx.first(_NEWEST_OF_USER, _OpenOfUser(user_id, credential_version))
+
+
+async def newest_sign_up(tx: Transaction, email: CanonicalEmail) -> Flow | None:
+    """Return the newest sign-up of an e-mail whose code may still come, or None."""
+    return await tx.first(_NEWEST_SIGN_UP, ByEmail(email))
+
+
+async def renew(
+    tx: Transaction, flow_id: UUID, *, code_hmac: bytes, life: timedelta
+) -> datetime | None:
+    """Give an open flow another code, and return when that ends; None: it is open no more."""
+    row = await tx.first(_RENEW, _CodeRenewal(flow_id, code_hmac, life))
+    return None if row is None else row.expire_time
 
 
 async def count_try(tx: Transaction, flow_id: UUID) -> None:

@@ -26,6 +26,7 @@ from services.auth.usecases.reauthenticate import Reauthenticate
 from services.auth.usecases.refresh_token import RefreshToken
 from services.auth.usecases.register import Register, Registrations
 from services.auth.usecases.request_password_reset import RequestPasswordReset
+from services.auth.usecases.resend_code import ResendCode
 from services.auth.usecases.reset_mfa import ResetMfa
 from services.auth.usecases.reset_password import ResetPassword
 from services.auth.usecases.send_email_verification import SendEmailVerification
@@ -63,6 +64,7 @@ __all__ = [
     "Register",
     "Registrations",
     "RequestPasswordReset",
+    "ResendCode",
     "ResetMfa",
     "ResetPassword",
     "SendEmailVerification",
