@@ -64,7 +64,10 @@ USERS = Table(
     UniqueConstraint("email"),
     CheckConstraint("status IN ('PENDING', 'ACTIVE', 'DISABLED', 'DELETING')", name="status"),
     Index("ix_users_create_time", "create_time", "id"),
-    Index("ix_users_role_id", "role_id"),
+    # Those of filters hold what a list sorts by.
+    Index("ix_users_role", "role_id", "status", "create_time", "id"),
+    Index("ix_users_status", "status", "create_time", "id"),
+    Index("ix_users_email_prefix", "email", postgresql_ops={"email": "text_pattern_ops"}),
 )
 
 # A session lives as long as its row. Of its refresh tokens only the seed is stored, hashed

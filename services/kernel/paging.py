@@ -82,6 +82,12 @@ class PageRows(Generic[T]):
         return messages, self.token_after(self.rows[len(messages) - 1])
 
 
+def listing_of(name: str, **filters: object) -> str:
+    """Return the name of a list with these filters; those that are None are absent."""
+    given = {key: str(value) for key, value in filters.items() if value is not None}
+    return f"{name} {json.dumps(given, sort_keys=True)}" if given else name
+
+
 @dataclass(frozen=True, slots=True)
 class PageTokens:
     """Makes and reads page tokens.

@@ -11,6 +11,8 @@ DUE = 20
 # Of so many rows one is due, so that no two are near each other.
 EACH = ROWS // DUE
 KEYS_OF_USER = 10
+IMPORTED = ROWS // 10
+ADMIN, CUSTOMER, CREATOR, STUDENT = 1, 2, 3, 4  # the numbers of roles
 
 
 def uuid_of(number: int) -> UUID:
@@ -91,6 +93,24 @@ FORGOTTEN_USERS = insert(
       ELSE {moment(due="-7 days", others="-5 days")} - interval '1 day' END""",
 )
 USERS = insert("users", user_id="uuid_of(i)")
+# The oldest tenth of the accounts was imported: its e-mails begin alike, and differ from the rest.
+ACCOUNTS = insert(
+    "users",
+    id="uuid_of(i)",
+    email=f"CASE WHEN i <= {IMPORTED} THEN 'old' ELSE 'user' END || i || '@example.com'",
+    email_as_typed="'User@example.com'",
+    password_hash="'hash'",
+    full_name="'Ada Lovelace'",
+    # The students are those who were imported.
+    role_id=f"""uuid_of(CASE WHEN i <= {IMPORTED} THEN {STUDENT} WHEN i % 1000 = 0 THEN {ADMIN}
+      WHEN i % 2 = 0 THEN {CUSTOMER} ELSE {CREATOR} END)""",
+    status="CASE WHEN i % 1000 = 1 THEN 'DISABLED' ELSE 'ACTIVE' END",
+    saga_id="uuid_of(i)",
+    create_time=f"now() - ({ROWS} - i) * interval '1 minute'",
+)
+ROLES = f"""INSERT INTO roles (id, name) VALUES
+  (uuid_of({ADMIN}), 'admin'), (uuid_of({CUSTOMER}), 'customer'),
+  (uuid_of({CREATOR}), 'creator'), (uuid_of({STUDENT}), 'student')"""
 ORDERS = insert(
     "orders",
     id="uuid_of(i)",
@@ -204,6 +224,8 @@ OUTBOX = insert(
 )
 TABLES = {
     "auth": (
+        ROLES,
+        ACCOUNTS,
         SESSIONS,
         API_KEYS,
         CODES,

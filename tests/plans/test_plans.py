@@ -17,12 +17,14 @@ import pytest
 from psycopg.types.json import Jsonb
 from sqlalchemy import bindparam, delete, func, select
 
+from services.auth.store import user_lists
 from services.kernel.db.statement import Limit, NoRow, Statement
 from services.kernel.db.tables import SAGAS
 from services.kernel.ids import new_id
 from services.kernel.sagas.lease_store import SagaQueue
 from services.kernel.sagas.metrics import COUNTED_MAX
 from tests.conftest import Databases
+from tests.plans import full
 from tests.plans.full import DUE, KEYS_OF_USER, fill, uuid_of
 from tests.plans.pages import run
 from tests.test_statements import of_modules
@@ -81,6 +83,14 @@ LINES = {
     "before_id": new_id(),
     "limit": 100,
 }
+USER_LISTS = "services.auth.store.user_lists:"
+ACCOUNTS = {
+    "since": user_lists.OLDEST,
+    "before_time": NOW + timedelta(days=1),
+    "before_id": new_id(),
+    "limit": 100,
+}
+LONG_AGO = NOW - timedelta(days=100)
 ENTRY = {
     "entry_id": new_id(),
     "event": "login",
@@ -125,6 +135,41 @@ def modes(case: Case) -> tuple[str, ...]:
     return (
         ("force_custom_plan",) if is_planned_anew else ("force_custom_plan", "force_generic_plan")
     )
+
+
+def users_by(name: str, rows: int, *, counts: int = 0, **given: Any) -> Case:
+    """Return a use of a list of users with these filters."""
+    filters = {"role_id": None, "status": None, "pattern": None} if name != "_LIST" else {}
+    label = " ".join(f"{name}={value}" for name, value in given.items())
+    return Case(f"{USER_LISTS}{name}", ACCOUNTS | filters | given, rows, AUTH, label, counts)
+
+
+def lists_of_users() -> Iterator[Case]:
+    """Return lists by filters that match many, few or none, and those that lie together."""
+    admin, creator, student = uuid_of(full.ADMIN), uuid_of(full.CREATOR), uuid_of(full.STUDENT)
+    walked, imported = user_lists.WALKED_MAX, full.IMPORTED
+    soon = NOW + timedelta(minutes=5)
+    yield users_by("_LIST", 100)
+    yield users_by("_LIST", 100, before_time=LONG_AGO)
+    yield users_by("_LIST", 0, since=soon)
+    yield users_by("_WALK", 100, counts=walked, role_id=creator)
+    yield users_by("_WALK", 100, counts=walked, pattern="user%", status="ACTIVE")
+    yield users_by("_WALK", 2, counts=walked, role_id=admin)
+    yield users_by("_WALK", 0, counts=walked, pattern="nobody%")
+    yield users_by("_WALK", 0, since=soon, pattern="user%")
+    yield users_by("_COLLECT", 100, counts=180, role_id=admin)
+    yield users_by("_COLLECT", 100, counts=200, status="DISABLED")
+    yield users_by("_COLLECT", 0, role_id=admin, status="DISABLED")
+    yield users_by("_COLLECT", 0, status="DELETING")
+    yield users_by("_COLLECT", 0, role_id=uuid_of(9))
+    yield users_by("_COLLECT", 20, role_id=student, status="DISABLED")
+    yield users_by("_COLLECT", 100, counts=imported // 10, role_id=student)
+    yield users_by("_COLLECT", 100, counts=1111, pattern="old12%")
+    yield users_by("_COLLECT", 100, counts=1111, pattern="old12%", role_id=student)
+    yield users_by("_COLLECT", 100, counts=180, pattern="user%", role_id=admin)
+    yield users_by("_COLLECT", 1, pattern="user199999@%", role_id=creator, status="ACTIVE")
+    yield users_by("_COLLECT", 0, pattern="nobody%")
+    yield users_by("_COLLECT", 0, since=soon, role_id=creator)
 
 
 # Sagas: 4 has ended, 5 is running and has failed, 10,002 is parked.
@@ -241,6 +286,7 @@ CASES = (
     Case(f"{AUDIT}_LIST", LINES | {"actor": "operator"}, 100, AUTH, label="of an actor"),
     Case(f"{AUDIT}_LIST", LINES | LATER_USER, KEYS_OF_USER, AUTH, label="of a user"),
     Case(f"{AUDIT}_LIST", LINES | {"since": NOW}, 0, AUTH, label="since now"),
+    *lists_of_users(),
     Case(
         f"{AUDIT}FORGET_ADDRESSES",
         {"user_id": uuid_of(10_002)},  # who has acted once

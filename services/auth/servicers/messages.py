@@ -235,6 +235,7 @@ def user_message(user: User) -> auth_pb.User:
         create_time=timestamp(user.create_time),
         email_verified=user.email_verified,
         disabled=user.status is Status.DISABLED,
+        status=user.status.lower(),
         second_factor=user.has_second_factor,
     )
 
@@ -248,4 +249,5 @@ def registered_message(user: RegisteredUser) -> auth_pb.User:
         role=user.role,
         create_time=None if user.create_time is None else timestamp(user.create_time),
         email_verified=user.email_verified,
+        status=Status.ACTIVE.lower(),
     )

@@ -9,6 +9,7 @@ from lockstep.auth.v1 import auth_service_pb2 as auth_pb
 from services.auth.domain.ip_limits import client_ip_of
 from services.auth.model import CanonicalEmail
 from services.auth.servicers.messages import read_account, read_email, user_message
+from services.auth.servicers.user_filters import read_user_filters
 from services.auth.usecases.change_role import ChangeRole
 from services.auth.usecases.delete_user import DeleteUser
 from services.auth.usecases.disable_user import DisableUser
@@ -47,8 +48,10 @@ class UserServicer:
         self, request: auth_pb.ListUsersRequest, call: Call
     ) -> auth_pb.ListUsersResponse:
         """List users."""
-        size = page_size(request.page_size)
-        users, token = await self.list_users(size=size, page_token=request.page_token)
+        with Violations() as v:
+            filters = read_user_filters(v, request)
+            size = page_size(request.page_size)
+        users, token = await self.list_users(filters, size=size, page_token=request.page_token)
         return auth_pb.ListUsersResponse(
             users=[user_message(user) for user in users], next_page_token=token
         )

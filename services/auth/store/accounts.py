@@ -8,7 +8,6 @@ waits for it: the administrators, the user, limits of codes, flows and sessions.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
 from uuid import UUID
 
 import psycopg
@@ -34,7 +33,7 @@ from services.auth.model import (
 from services.auth.store.users import VISIBLE, RoleId
 from services.common.vocabulary import Role
 from services.kernel.db.database import Reader, Transaction
-from services.kernel.db.statement import ByUser, NoParameters, NoRow, Statement, newest_first
+from services.kernel.db.statement import ByUser, NoParameters, NoRow, Statement
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +54,6 @@ class AccountStatus:
         if self.status is Status.DISABLED:
             return "suspended"
         return "active" if self.is_verified else "pending"
-
-
-@dataclass(frozen=True, slots=True)
-class _Page:
-    before_time: datetime
-    before_id: UUID
-    limit: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,13 +120,6 @@ _LOCK = Statement(
     .where(_BY_ID, USERS.c.status != "PENDING")
     .with_for_update(of=USERS),
     ByUser,
-    User,
-)
-_LIST = Statement(
-    newest_first(
-        select(*VISIBLE).select_from(USERS.join(ROLES)).where(USERS.c.status != "PENDING"), USERS
-    ),
-    _Page,
     User,
 )
 _VERIFY = Statement(
@@ -222,12 +207,6 @@ async def status(reader: Reader, user_id: UUID) -> AccountStatus | None:
 async def lock(tx: Transaction, user_id: UUID) -> User | None:
     """Lock a user until the transaction ends, and return it, or None; PENDING ones are None."""
     return await tx.first(_LOCK, ByUser(user_id))
-
-
-async def list_users(reader: Reader, *, before: tuple[datetime, UUID], limit: int) -> list[User]:
-    """Return users older than `before`, the newest first, without PENDING ones."""
-    page = _Page(before_time=before[0], before_id=before[1], limit=limit)
-    return await reader.all(_LIST, page)
 
 
 async def verify_email(tx: Transaction, user_id: UUID) -> None:

@@ -75,9 +75,7 @@ _ADD_ROLE = Statement(
     _NewRole,
     NoRow,
 )
-_ROLE_EXISTS = Statement(
-    select(ROLES.c.id).where(ROLES.c.name == bindparam("role")), _RoleName, RoleId
-)
+_ROLE_ID = Statement(select(ROLES.c.id).where(ROLES.c.name == bindparam("role")), _RoleName, RoleId)
 _INSERT = Statement(
     insert(USERS)
     .values(
@@ -149,7 +147,13 @@ _GET = Statement(
 
 async def role_exists(reader: Reader, role: str) -> bool:
     """Say whether a role has a row."""
-    return await reader.first(_ROLE_EXISTS, _RoleName(role)) is not None
+    return await reader.first(_ROLE_ID, _RoleName(role)) is not None
+
+
+async def role_id_of(reader: Reader, role: str) -> UUID | None:
+    """Return the id of a role's row, or None when there is none."""
+    row = await reader.first(_ROLE_ID, _RoleName(role))
+    return None if row is None else row.id
 
 
 async def ensure_role(tx: Transaction, role: str) -> None:

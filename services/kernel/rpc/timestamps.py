@@ -23,20 +23,25 @@ def timestamp(moment: datetime) -> Timestamp:
 
 def read_moment(v: Violations, request: Message, field: str) -> datetime:
     """Turn a required field of a request into a moment."""
-    if not request.HasField(field):
+    moment = read_optional_moment(v, request, field)
+    if moment is None:
         v.add(field, "is required")
-        return _LATEST
-    try:
-        moment: datetime = getattr(request, field).ToDatetime(tzinfo=UTC)
-    except (ValueError, OverflowError):
-        v.add(field, "must be between the years 1 and 9999")
         return _LATEST
     return moment
 
 
-def moment_of(answer: Message, field: str) -> datetime | None:
-    """Return a moment of an answer, or None if it is absent."""
-    if not answer.HasField(field):
+def read_optional_moment(v: Violations, request: Message, field: str) -> datetime | None:
+    """Turn a field of a request into a moment; None when it is absent."""
+    try:
+        return moment_of(request, field)
+    except (ValueError, OverflowError):
+        v.add(field, "must be between the years 1 and 9999")
+        return _LATEST
+
+
+def moment_of(message: Message, field: str) -> datetime | None:
+    """Return a moment of a message, or None if it is absent."""
+    if not message.HasField(field):
         return None
-    moment: datetime = getattr(answer, field).ToDatetime(tzinfo=UTC)
+    moment: datetime = getattr(message, field).ToDatetime(tzinfo=UTC)
     return moment
