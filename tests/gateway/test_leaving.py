@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from tests.gateway.http import Answer, Client, read_answer
@@ -86,6 +87,9 @@ async def test_a_request_that_outlasts_the_grace_is_503(world: World) -> None:
 
 
 async def test_clients_that_do_nothing_hold_up_no_stop(world: World) -> None:
+    wrong: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: wrong.append(context))
+
     async def large(request: bytes, context: Any) -> bytes:
         return b"\x0a\x80\x80\xc0\x01" + b"x" * (3 * 1024 * 1024)
 
@@ -102,5 +106,10 @@ async def test_clients_that_do_nothing_hold_up_no_stop(world: World) -> None:
             began = time.monotonic()
     # The grace of a second, a second for the last answers, and what a busy machine takes.
     assert time.monotonic() - began < 8
+    # What does not end by itself is ended. granian would meet a task that has ended before.
+    left = psutil.Process().net_connections("tcp")
+    assert [each for each in left if each.laddr.port == port] == []
     for writer in (silent, half, unread):
         writer.transport.abort()
+    asyncio.get_running_loop().set_exception_handler(None)
+    assert wrong == []

@@ -1,4 +1,4 @@
-"""A listener: granian in this event loop, on a socket of ours."""
+"""A listener: granian with our limits, and what it does not do for answers and connections."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import os
 import resource
 import socket
 import stat
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-from granian._granian import SocketHolder
 from granian.constants import HTTPModes, Interfaces, SSLProtocols
 from granian.http import HTTP1Settings, HTTP2Settings
 from granian.log import LogLevels
-from granian.server.embed import Server
+from lockstep_gateway.http.adopting import AdoptingServer
 from lockstep_gateway.http.config import HeadLimits, ServerConfig
 from lockstep_gateway.http.messages import Receive, Scope, Send
 from lockstep_gateway.http.streaming import Broken
@@ -74,11 +74,8 @@ class Edge:
                 raise
 
 
-class Listener(Server):
-    """granian on a socket that is open already.
-
-    By itself it would share a port that another process has, could not tell which port it got,
-    and takes no host names.
+class Listener(AdoptingServer):
+    """Accept connections and serve their requests, until it is closed.
 
     Args:
         edge: The application.
@@ -91,16 +88,15 @@ class Listener(Server):
         self, edge: Edge, sock: socket.socket, config: ServerConfig, limits: HeadLimits
     ) -> None:
         self.edge: Final = edge
-        self._sock = sock
-        self._accepting = -1
         head_bytes = limits.url_bytes + limits.header_bytes
         certificate = config.certificate
         super().__init__(
             edge,
+            sock,
+            BACKLOG,
             interface=Interfaces.ASGINL,
             http=HTTPModes.auto if config.has_http2 else HTTPModes.http1,
             websockets=False,
-            backlog=BACKLOG,
             backpressure=_connections(),
             http1_settings=HTTP1Settings(
                 header_read_timeout=round(config.idle_seconds * 1000),
@@ -117,12 +113,6 @@ class Listener(Server):
             ssl_protocol_min=SSLProtocols.tls12,
         )
 
-    def _init_shared_socket(self) -> None:
-        # granian closes the file that it gets.
-        self._accepting = os.dup(self._sock.fileno())
-        holder: Any = SocketHolder  # Its stub has no constructor.
-        self._shd = holder(fd=self._accepting, uds=False, backlog=BACKLOG)
-
     def close(self) -> None:
         """Accept nothing more, close idle connections, and the others when they become idle."""
         self.stop()  # type: ignore[no-untyped-call]
@@ -135,28 +125,32 @@ class Listener(Server):
         """
         with socket.create_server(("127.0.0.1", 0)) as silent:
             os.set_blocking(silent.fileno(), False)
-            os.dup2(silent.fileno(), self._accepting, inheritable=False)
+            os.dup2(silent.fileno(), self.accepting, inheritable=False)
 
 
 def end_connection(peer: tuple[str, Any] | None) -> None:
     """End the connection with a client, which then knows that its answer is not whole.
 
-    granian does not give its connections away, so this looks at all files of the process.
-
     Args:
         peer: The IP of the client, and its port as granian tells it: as a text.
     """
+    _end(lambda sock: (sock.getpeername()[0], str(sock.getpeername()[1])) == peer)
+
+
+def end_connections(port: int) -> None:
+    """End the connections of all clients to a port of this process."""
+    _end(lambda sock: sock.getsockname()[1] == port)
+
+
+def _end(is_meant: Callable[[socket.socket], bool]) -> None:
+    """End connections. granian gives them to nobody, so this looks at all files of the process."""
     for each in FILES.iterdir():
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError):  # it ends meanwhile, or is no connection
             if stat.S_ISSOCK(os.fstat(int(each.name)).st_mode):
-                _end_if_with(peer, os.dup(int(each.name)))
-
-
-def _end_if_with(peer: tuple[str, Any] | None, file: int) -> None:
-    with socket.socket(fileno=file) as sock:
-        is_ip = sock.family in (socket.AF_INET, socket.AF_INET6)
-        if is_ip and (sock.getpeername()[0], str(sock.getpeername()[1])) == peer:
-            sock.shutdown(socket.SHUT_RDWR)
+                with socket.socket(fileno=os.dup(int(each.name))) as sock:
+                    is_ip = sock.family in (socket.AF_INET, socket.AF_INET6)
+                    if is_ip and is_meant(sock):
+                        sock.shutdown(socket.SHUT_RDWR)
 
 
 def _connections() -> int:

@@ -13,7 +13,7 @@ from typing import Final
 import structlog
 from lockstep_gateway.http import certificates
 from lockstep_gateway.http.config import Certificate, HeadLimits, ServerConfig
-from lockstep_gateway.http.listener import BACKLOG, Edge, Listener
+from lockstep_gateway.http.listener import BACKLOG, Edge, Listener, end_connections
 from lockstep_gateway.http.switch import Switch
 
 LAST_SECONDS: Final = 1.0
@@ -69,6 +69,8 @@ class HttpServer:
         self._on_hangup = [] if gateway.ask_anew is None else [gateway.ask_anew]
         self._listeners: dict[Listener, asyncio.Task[None]] = {}
         self._background: set[asyncio.Task[None]] = set()
+        self.has_ended = False
+        """Whether nothing listens any more, although nobody has stopped it."""
 
     def start(self) -> None:
         """Begin to serve. SIGHUP asks anew for what is served, and for a look at the certificate.
@@ -100,8 +102,9 @@ class HttpServer:
             listener.edge.is_leaving = True
         if self._config.stop_delay_seconds:
             await self._pause(self._config.stop_delay_seconds)
+        port = self._sock.getsockname()[1]
         self._sock.close()
-        await self._close(list(self._listeners))
+        await self._close(list(self._listeners), port)
 
     def _hang_up(self) -> None:
         for each in self._on_hangup:
@@ -125,6 +128,7 @@ class HttpServer:
         del self._listeners[listener]
         if self._listeners or self._gateway.health.draining:
             return
+        self.has_ended = True
         log.critical("http server ended", exc_info=None if task.cancelled() else task.exception())
         signal.raise_signal(signal.SIGTERM)
 
@@ -170,28 +174,40 @@ class HttpServer:
             async with asyncio.timeout(seconds):
                 await self._config.another_signal()
 
-    async def _close(self, listeners: list[Listener]) -> None:
+    async def _close(self, listeners: list[Listener], port: int) -> None:
         """Close listeners and end their requests when the grace is over.
 
-        granian itself waits without end, for clients that do not read their answers, too.
+        granian itself waits without end, for clients that do not read their answers, too. A task
+        of it that is cancelled meets an error of granian when its last connection ends.
         """
-        tasks = [self._listeners[each] for each in listeners]
         for listener in listeners:
             listener.close()
-        _, left = await asyncio.wait(tasks, timeout=self._config.stop_grace_seconds)
+        tasks = {self._listeners[each] for each in listeners}
+        left = await _left(tasks, self._config.stop_grace_seconds)
         if left:
             self._gateway.end_requests()
-            _, left = await asyncio.wait(left, timeout=LAST_SECONDS)
-        for task in left:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+            left = await _left(left, LAST_SECONDS)
+        if left:
+            end_connections(port)
+            await _left(left, LAST_SECONDS)
+
+
+async def _left(tasks: set[asyncio.Task[None]], seconds: float) -> set[asyncio.Task[None]]:
+    """Return the tasks that have not ended after this time."""
+    return (await asyncio.wait(tasks, timeout=seconds))[1] if tasks else tasks
 
 
 @contextlib.asynccontextmanager
 async def server_running(server: HttpServer) -> AsyncIterator[None]:
-    """Serve while the context lasts, then stop in order."""
+    """Serve while the context lasts, then stop in order.
+
+    Raises:
+        OSError: The server ended before the context did.
+    """
     server.start()
     try:
         yield
     finally:
         await server.leave()
+    if server.has_ended:
+        raise OSError("the HTTP server ended by itself; the log says why")
