@@ -46,7 +46,10 @@ def compose(
         authentication=shared.authentication,
         cleanups=store.CLEANUPS,
         engine=engine,
-        workers=domain.mail_workers(parts.background, shared.outbox, mail_server, parts.meter),
+        workers=[
+            *domain.mail_workers(parts.background, shared.outbox, mail_server, parts.meter),
+            domain.UsualCost(parts.background, hasher),
+        ],
         closing=[hasher.close],
     )
 

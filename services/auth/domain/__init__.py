@@ -5,11 +5,13 @@ from services.auth.domain.emails import allow_domains
 from services.auth.domain.outbox import MailServer, mail_workers
 from services.auth.domain.password_words import add_context
 from services.auth.domain.passwords import Hasher
+from services.auth.domain.usual_cost import UsualCost
 
 __all__ = [
     "Collaborators",
     "Hasher",
     "MailServer",
+    "UsualCost",
     "adopt",
     "mail_workers",
 ]

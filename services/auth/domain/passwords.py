@@ -124,7 +124,7 @@ class Hasher:
             self._threads, thread_name_prefix="bcrypt", initializer=_be_nice
         )
         # For logins without an account: their comparison must take the same work.
-        self._nobody = bcrypt.hashpw(secrets.token_bytes(16), bcrypt.gensalt(cost)).decode()
+        self._nobody = _hash_of_nobody(cost)
 
     def measure(self, meter: Meter) -> None:
         """Create the metrics of the waiting passwords."""
@@ -139,6 +139,15 @@ class Hasher:
             unit="{password}",
             description="Passwords that were refused, because too many were waiting",
         )
+
+    async def adopt_cost(self, cost: int) -> None:
+        """Give the comparisons without an account the work of a hash of this cost.
+
+        Raises:
+            TooManyRequests: Too many passwords are waiting.
+        """
+        if cost != _cost_of(self._nobody):
+            self._nobody = await self._run(lambda: _hash_of_nobody(cost))
 
     async def hash(self, password: str) -> str:
         """Hash a password that has no faults.
@@ -206,6 +215,14 @@ class Hasher:
             return await asyncio.get_running_loop().run_in_executor(self._pool, work)
         finally:
             self._waiting -= 1
+
+
+def _hash_of_nobody(cost: int) -> str:
+    return bcrypt.hashpw(secrets.token_bytes(16), bcrypt.gensalt(cost)).decode()
+
+
+def _cost_of(hashed: str) -> int:
+    return int(hashed.split("$")[2])
 
 
 def _be_nice() -> None:

@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 from uuid import UUID
 
-from sqlalchemy import bindparam, func, select, update
+from sqlalchemy import (
+    Integer,
+    bindparam,
+    cast,
+    func,
+    literal_column,
+    select,
+    table,
+    tablesample,
+    update,
+)
 
 from services.auth.model import LOGIN_FAILURES, ROLES, USERS, CanonicalEmail, Status, mailbox
 from services.auth.store.users import HAS_SECOND_FACTOR, ByEmail
 from services.kernel.db.cleaner import old_rows
 from services.kernel.db.database import Reader, Transaction
-from services.kernel.db.statement import ByUser, NoRow, Statement
+from services.kernel.db.statement import ByUser, NoParameters, NoRow, Statement
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -48,12 +59,22 @@ class Credentials:
         return mailbox(self.email_display, self.email)
 
 
+@dataclass(frozen=True, slots=True)
+class HashCost:
+    """The cost of a bcrypt hash."""
+
+    cost: int
+
+
 @dataclass(frozen=True, slots=True, repr=False)
 class _Replacement:
     user_id: UUID
     old_hash: str
     new_hash: str
 
+
+# The form of a bcrypt hash: its variant, its cost, and salt and checksum in base64.
+BCRYPT: Final = r"^\$2[aby]\$[0-9]{2}\$[./A-Za-z0-9]{53}$"
 
 _SELECT = (
     select(
@@ -101,6 +122,30 @@ _REPLACE = Statement(
     NoRow,
 )
 
+# The pages of about a thousand users, by chance. A table that was never analysed is new, and
+# the limit bounds the work all the same.
+_SHARE = (
+    select(literal_column("least(100, 100000 / greatest(reltuples, 1))"))
+    .select_from(table("pg_class"))
+    .where(literal_column("oid = 'users'::regclass"))
+    .scalar_subquery()
+)
+_SAMPLED = tablesample(USERS, func.system(_SHARE))
+_HASHES = select(_SAMPLED.c.password_hash).limit(literal_column("10000")).subquery()
+_USUAL_COST = Statement(
+    select(
+        cast(
+            func.substr(_HASHES.c.password_hash, literal_column("5"), literal_column("2")), Integer
+        ).label("cost")
+    )
+    .where(_HASHES.c.password_hash.regexp_match(literal_column(f"'{BCRYPT}'")))
+    .group_by(literal_column("1"))
+    .order_by(func.count().desc(), literal_column("1 DESC"))
+    .limit(literal_column("1")),
+    NoParameters,
+    HashCost,
+)
+
 OLD_FAILURES = old_rows("login failures", LOGIN_FAILURES, LOGIN_FAILURES.c.update_time, age="1 day")
 
 
@@ -140,3 +185,9 @@ async def replace(tx: Transaction, user_id: UUID, *, old_hash: str, new_hash: st
     """Replace a password's hash; False when it has changed, or the user is not ACTIVE."""
     change = _Replacement(user_id=user_id, old_hash=old_hash, new_hash=new_hash)
     return await tx.execute(_REPLACE, change) == 1
+
+
+async def usual_cost(reader: Reader) -> int | None:
+    """Return the cost that most password hashes have, from a sample; None without users."""
+    row = await reader.first(_USUAL_COST, NoParameters())
+    return None if row is None else row.cost
