@@ -19,7 +19,8 @@ from lockstep_gateway.binding.descriptors import DescriptorError
 from lockstep_gateway.command.arguments import PROGRAM, read_settings
 from lockstep_gateway.command.logs import start_logging
 from lockstep_gateway.command.metrics import measured
-from lockstep_gateway.command.settings import CommandSettings
+from lockstep_gateway.command.settings import CommandSettings, ConfigError
+from lockstep_gateway.command.traces import traced
 from lockstep_gateway.http.upstream import UpstreamError
 from lockstep_gateway.opening import open_gateway
 from lockstep_gateway.settings import head_limits, server_config
@@ -41,6 +42,7 @@ async def running(settings: CommandSettings) -> AsyncIterator[int]:
     """Run a gateway until the context ends; give its port.
 
     Raises:
+        ConfigError: Spans are wanted, but cannot be sent.
         DescriptorError: The descriptors cannot be served.
         UpstreamError: The target of an upstream is malformed.
         OSError: A port is taken or not allowed, or a file cannot be read.
@@ -52,7 +54,10 @@ async def running(settings: CommandSettings) -> AsyncIterator[int]:
         stop_grace_seconds=settings.gateway_stop_grace_seconds,
         another_signal=_until_stopped,
     )
-    with measured(settings.gateway_metrics_host, settings.gateway_metrics_port) as meter:
+    with (
+        traced(is_wanted=settings.gateway_tracing) as spans,
+        measured(settings.gateway_metrics_host, settings.gateway_metrics_port) as meter,
+    ):
         gateway = open_gateway(
             *settings.gateway_upstream,
             descriptors=settings.gateway_descriptors,
@@ -61,6 +66,7 @@ async def running(settings: CommandSettings) -> AsyncIterator[int]:
             method_option=settings.gateway_method_option,
             settings=settings,
             meter=meter,
+            spans=spans,
         )
         async with gateway as switch, build.serving(switch, server, head_limits(settings)) as port:
             yield port
@@ -83,7 +89,7 @@ def main() -> None:
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     try:
         uvloop.run(serve(settings))
-    except (DescriptorError, UpstreamError, OSError) as error:
+    except (ConfigError, DescriptorError, UpstreamError, OSError) as error:
         sys.exit(f"{PROGRAM}: {error}")
 
 

@@ -20,6 +20,7 @@ from lockstep_gateway.discovery.sources import (
 from lockstep_gateway.discovery.updating import Updater
 from lockstep_gateway.http.app import Gateway
 from lockstep_gateway.http.metering import NO_METER
+from lockstep_gateway.http.spans import RequestSpans
 from lockstep_gateway.http.switch import Switch
 from lockstep_gateway.openapi.docs import api_pages
 from lockstep_gateway.settings import GatewayFields, gateway_config
@@ -37,6 +38,7 @@ async def open_gateway(
     method_option: str = "",
     settings: GatewayFields | None = None,
     meter: Meter = NO_METER,
+    spans: RequestSpans | None = None,
 ) -> AsyncIterator[Switch]:
     """Give a gateway as an ASGI application, which any other can mount while the context lasts.
 
@@ -48,6 +50,7 @@ async def open_gateway(
         method_option: The full name of the option that holds the rule of a method.
         settings: Further settings.
         meter: Creates the metrics.
+        spans: Makes the spans of requests; None: there are none.
 
     Raises:
         DescriptorError: The descriptors cannot be served.
@@ -56,7 +59,7 @@ async def open_gateway(
     """
     source = _source(upstreams, descriptors, upstream_tls)
     chosen = settings or GatewayFields()
-    make = partial(_build, chosen, meter, strict=strict, method_option=method_option)
+    make = partial(_build, chosen, meter, spans, strict=strict, method_option=method_option)
     updater = Updater(source, make)
     switch = await updater.first()
     updating = asyncio.create_task(updater.run(switch), name="updating")
@@ -74,7 +77,13 @@ def _source(upstreams: Sequence[str], descriptors: Path | None, ca: str | None) 
 
 
 def _build(
-    settings: GatewayFields, meter: Meter, found: Found, *, strict: bool, method_option: str
+    settings: GatewayFields,
+    meter: Meter,
+    spans: RequestSpans | None,
+    found: Found,
+    *,
+    strict: bool,
+    method_option: str,
 ) -> Gateway:
     config = gateway_config(settings)
     api = build.find_api(
@@ -85,4 +94,4 @@ def _build(
     pages = api_pages(
         found.registry, api.rpcs, info=config.api_info, ignore_unknown=config.ignore_unknown
     )
-    return build.application(api, pages, config, meter=meter, waiting=found.waiting)
+    return build.application(api, pages, config, meter=meter, spans=spans, waiting=found.waiting)

@@ -65,6 +65,10 @@ class CommandSettings(GatewayFields, BaseSettings):
     gateway_metrics_port: Port = Field(
         default=9080, description="port for /metrics; 0 switches it off"
     )
+    gateway_tracing: bool = Field(
+        default=False,
+        description="send spans to a collector, which OTEL_EXPORTER_OTLP_ENDPOINT names",
+    )
     gateway_stop_delay_seconds: float = Field(
         default=0.0, ge=0, le=600, description="time in which a stopping gateway still serves"
     )
@@ -113,7 +117,7 @@ def _variable_of(field: str) -> str | None:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text())
+        return tomllib.loads(path.read_text("utf-8"))
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}") from None
     except ValueError as error:
