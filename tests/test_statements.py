@@ -39,6 +39,7 @@ BUILDERS = {
     "services.common.forgetting",
     "services.common.ledger",
     "services.kernel.db.cleaner",
+    "services.kernel.events.store",
 }
 
 

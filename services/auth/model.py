@@ -238,6 +238,7 @@ OUTBOX = Table(
 )
 
 AUDIT_LOG = tables.audit_log(METADATA)
+EVENTS = tables.events(METADATA)
 
 
 class Status(StrEnum):

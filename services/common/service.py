@@ -33,6 +33,8 @@ from services.kernel.db.database import Database, Observer
 from services.kernel.db.limits import SessionRules, options_of
 from services.kernel.db.pool_metrics import PoolFigures, observe_pools
 from services.kernel.db.requirements import DatabaseUnfit
+from services.kernel.events.sequencer import Sequencer, event_survey
+from services.kernel.events.store import old_events
 from services.kernel.ids import process_name
 from services.kernel.logging import configure
 from services.kernel.rpc.access import Access
@@ -121,7 +123,7 @@ async def running(
         parts = _parts(frame, keys, databases, channel, telemetry)
         composition = compose(await _with_money(parts, frame, settings))
         stack.callback(_call_all, composition.closing)
-        workers = _workers(composition, parts, databases)
+        workers = _workers(composition, parts, databases, settings.events_kept_days)
         watchdog = _watchdog(composition, workers, parts)
         server = _server(frame, settings, parts, composition, tls=tls, watchdog=watchdog)
         _start(stack, *workers, watchdog)
@@ -303,14 +305,18 @@ def _access(
     )
 
 
-def _workers(composition: Composition, parts: ServiceParts, databases: Pools) -> Sequence[Worker]:
+def _workers(
+    composition: Composition, parts: ServiceParts, databases: Pools, kept_days: int
+) -> Sequence[Worker]:
     """List the tasks of the process; the meter of a part comes with the part."""
     background, meter = parts.background, parts.meter
     named = databases.by_name()
     observe_pools(meter, {name: partial(_figures, each) for name, each in named.items()})
     workers = [
         *composition.workers,
-        Cleaner(background, composition.cleanups, meter),
+        Cleaner(background, [*composition.cleanups, old_events(kept_days)], meter),
+        Sequencer(background, meter),
+        event_survey(background, meter),
         LoopLag(meter),
     ]
     if composition.engine is not None:

@@ -295,6 +295,9 @@ class CommonSettings(BaseSettings):
         le=10_000,
         description="how many times as high these limits are, for offices behind one IP",
     )
+    events_kept_days: int = Field(
+        default=7, ge=1, le=365, description="days for which events can be read"
+    )
     currency: CurrencyCode = Field(
         default="USD",
         description="currency of catalog and wallets, ISO 4217, which the first start settles",

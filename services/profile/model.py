@@ -38,6 +38,7 @@ SAGA_BARRIERS = tables.SAGA_BARRIERS.to_metadata(METADATA)
 IDEMPOTENCY = tables.IDEMPOTENCY.to_metadata(METADATA)
 LEAST_CODE = tables.LEAST_CODE.to_metadata(METADATA)
 AUDIT_LOG = tables.audit_log(METADATA)
+EVENTS = tables.events(METADATA)
 # The user whom a stored reply is about: an administrator's request has a scope of its own.
 REPLY_USER_ID = literal_column("reply ->> 'user_id'", Text)
 Index(

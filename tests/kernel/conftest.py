@@ -18,6 +18,7 @@ METADATA = tables.new_metadata()
 for table in (tables.SAGAS, tables.SAGA_BARRIERS, tables.IDEMPOTENCY):
     table.to_metadata(METADATA)
 tables.audit_log(METADATA)
+tables.events(METADATA)
 
 
 @pytest.fixture(scope="session")

@@ -222,6 +222,16 @@ OUTBOX = insert(
       ELSE {SPREAD} * interval '1 hour' END""",
     expire_time=moment(due="-1 minute", others="1 day"),
 )
+# The oldest are due for removal, and the newest have no number yet.
+EVENTS = insert(
+    "events",
+    id="uuid_of(i)",
+    sequence=f"CASE WHEN i <= {ROWS - DUE} THEN i END",
+    type="CASE WHEN i % 1000 = 0 THEN 'Rare' ELSE 'Usual' END",
+    subject=f"'users/' || {USER}",
+    payload="convert_to(repeat('id', 20), 'UTF8')",
+    create_time=f"now() - CASE WHEN i <= {DUE} THEN interval '8 days' ELSE interval '1 hour' END",
+)
 TABLES = {
     "auth": (
         ROLES,
@@ -238,7 +248,7 @@ TABLES = {
         OUTBOX,
     ),
     "profile": (KEYS, FORGOTTEN_USERS, TRANSFERS),
-    "commerce": (SAGAS, BARRIERS, KEYS, FORGOTTEN_USERS, USERS, ORDERS, ORDER_ITEMS),
+    "commerce": (SAGAS, BARRIERS, KEYS, FORGOTTEN_USERS, USERS, ORDERS, ORDER_ITEMS, EVENTS),
 }
 
 

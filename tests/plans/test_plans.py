@@ -102,6 +102,20 @@ ENTRY = {
 }
 
 
+EVENTS = "services.kernel.events.store:"
+EVENT = {
+    "event_id": new_id(),
+    "type": "Usual",
+    "subject": "users/1",
+    "saga_id": None,
+    "trace_id": None,
+    "payload": b"id",
+}
+LISTED = {"after": 100_000, "upto": 102_000, "types": None, "limit": 100}
+# The user of LISTED_OF has ten events, and all numbers are looked at.
+LISTED_OF = {"after": 0, "upto": 200_000, "subject": f"users/{uuid_of(10_000)}", "types": None}
+
+
 @dataclass(frozen=True, slots=True)
 class Case:
     """One use of a statement.
@@ -287,6 +301,25 @@ CASES = (
     Case(f"{AUDIT}_LIST", LINES | LATER_USER, KEYS_OF_USER, AUTH, label="of a user"),
     Case(f"{AUDIT}_LIST", LINES | {"since": NOW}, 0, AUTH, label="since now"),
     *lists_of_users(),
+    cleanup(f"{EVENTS}OLD_EVENTS"),
+    Case(f"{EVENTS}_INSERT", EVENT),
+    Case(f"{EVENTS}_IS_WAITING", {}),
+    Case(f"{EVENTS}_LOCK_HEAD", {}),
+    Case(f"{EVENTS}_HEAD", {}),
+    Case(f"{EVENTS}_NUMBER", {"head": 300_000, "limit": 500}, DUE),
+    Case(f"{EVENTS}_ADVANCE", {"count": DUE}),
+    Case(f"{EVENTS}_STANDING", {"sequence": 100_000}),
+    Case(f"{EVENTS}_PAGE", LISTED, 100),
+    Case(f"{EVENTS}_PAGE", LISTED | {"types": ["Rare"]}, 2, label="of a rare type", counts=2000),
+    Case(f"{EVENTS}_PAGE_OF_SUBJECT", LISTED_OF | {"limit": 100}, KEYS_OF_USER),
+    Case(
+        f"{EVENTS}_PAGE_OF_SUBJECT",
+        LISTED_OF | {"types": ["Rare"], "limit": 100},
+        1,
+        label="of a rare type",
+        counts=KEYS_OF_USER,
+    ),
+    Case("services.kernel.events.sequencer:BACKLOG", {}, counts=COUNTED_MAX),
     Case(
         f"{AUDIT}FORGET_ADDRESSES",
         {"user_id": uuid_of(10_002)},  # who has acted once

@@ -53,6 +53,7 @@ Index(
 )
 LEDGER = ledger.LEDGER.to_metadata(METADATA)
 AUDIT_LOG = tables.audit_log(METADATA)
+EVENTS = tables.events(METADATA)
 
 CATEGORIES = Table(
     "categories",

@@ -11,11 +11,13 @@ from typing import Final
 
 from sqlalchemy import (
     DDL,
+    BigInteger,
     Boolean,
     CheckConstraint,
     Column,
     ColumnElement,
     DateTime,
+    Identity,
     Index,
     Integer,
     LargeBinary,
@@ -210,3 +212,44 @@ def audit_log(metadata: MetaData) -> Table:
     table = AUDIT_LOG.to_metadata(metadata)
     event.listen(table, "after_create", DDL(AUDIT_LOG_STAYS))  # type: ignore[no-untyped-call]
     return table
+
+
+UNSEQUENCED: Final[ColumnElement[bool]] = literal_column("sequence IS NULL", Boolean)
+SEQUENCED: Final[ColumnElement[bool]] = literal_column("sequence IS NOT NULL", Boolean)
+
+# What has happened, for other services. A change writes its row, and the sequencer gives the row
+# its number once the change is committed (ADR 11).
+EVENTS = Table(
+    "events",
+    _KERNEL,
+    Column("id", Uuid, primary_key=True),
+    # The order of insertion, which is that of a subject's changes: they lock its row.
+    Column("place", BigInteger, Identity(always=True), nullable=False),
+    Column("sequence", BigInteger),
+    Column("type", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("saga_id", Uuid),
+    Column("trace_id", Text),
+    Column("payload", LargeBinary, nullable=False),
+    timestamp("create_time", default=True),
+    Index("ix_events_waiting", "place", postgresql_where=UNSEQUENCED),
+    Index("ix_events_sequence", "sequence", unique=True, postgresql_where=SEQUENCED),
+    Index("ix_events_subject", "subject", "sequence", postgresql_where=SEQUENCED),
+)
+
+# One row: the last number that the sequencer has given, and the lock of the sequencers.
+EVENT_HEAD = Table(
+    "event_head",
+    _KERNEL,
+    Column("single", Boolean, primary_key=True, server_default="true"),
+    Column("sequence", BigInteger, nullable=False, server_default="0"),
+    CheckConstraint("single", name="single"),
+)
+EVENT_HEAD_ROW = "INSERT INTO event_head DEFAULT VALUES"
+
+
+def events(metadata: MetaData) -> Table:
+    """Take the tables of events over into the model of a service, with the first number."""
+    head = EVENT_HEAD.to_metadata(metadata)
+    event.listen(head, "after_create", DDL(EVENT_HEAD_ROW))  # type: ignore[no-untyped-call]
+    return EVENTS.to_metadata(metadata)
