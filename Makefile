@@ -19,7 +19,7 @@ FAULTS  ?= long
 .DEFAULT_GOAL := help
 # Two recipes change one environment.
 .NOTPARALLEL:
-.PHONY: help run test check lint format bench bench-quick faults failover protos lock clean setup stale
+.PHONY: help run test check lint format bench bench-quick faults failover deploy-check deploy-base protos lock clean setup stale
 
 help:  ## print this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -60,6 +60,13 @@ faults: setup  ## run the long form of the schedules of faults, and write docs/r
 
 failover: setup  ## fail a PostgreSQL cluster over under load, with Patroni (needs Debian's etcd-server and haproxy)
 	$(PYTHON) -m tests.failover
+
+deploy-check: setup  ## validate everything in deploy/, offline after the first time
+	$(PYTHON) -m tests.deploy
+	$(PYTHON) -m pytest -q tests/deploy tests/telemetry/test_rules.py tests/cli/test_containers.py
+
+deploy-base: setup  ## make the kustomize base from the Helm chart
+	$(PYTHON) -m tests.deploy --write
 
 protos: setup  ## generate the stubs, which happens by itself when a proto changes
 	$(PYTHON) clients/python/hatch_build.py

@@ -103,6 +103,7 @@ def test_every_request_that_a_copy_waits_for_documents_that_it_may_be_in_progres
             *ROOT.glob("*.md"),
             *(ROOT / "docs").rglob("*.md"),
             *(ROOT / "clients").glob("*/*.md"),
+            *(ROOT / "deploy").glob("*/*.md"),
         )
     ),
 )
