@@ -24,6 +24,7 @@ from services.auth.domain.emails import EMAIL_MAX
 from services.auth.domain.sessions import CLIENT_NAME_MAX
 from services.auth.domain.tokens import REFRESH_LENGTH
 from services.auth.domain.totp import RECOVERY_CODES, RECOVERY_LENGTH
+from services.auth.model import Purpose
 from services.auth.store.api_keys import LISTED_MAX
 from services.auth.store.sessions import SESSIONS_MAX
 from services.commerce.domain.refunds import REFUNDS_MAX
@@ -87,6 +88,7 @@ TEXTS: Mapping[str, str] = {
     "tracking": text(TRACKING_MAX),
     "Refund.reason": text(REASON_MAX),
     "flow_id": letters(UUID_LENGTH),
+    "ResendCodeResponse.purpose": longest(tuple(Purpose)),
     "verification_flow_id": letters(UUID_LENGTH),
     "next_page_token": letters(TOKEN_LENGTH_MAX),
     "etag": letters(2 * COUNTER_LENGTH),

@@ -50,6 +50,7 @@ def _sign_up(
         register=usecases.Register(requests, registrations, shared.hasher),
         send_otp=usecases.SendOtp(shared.database, shared.hasher, shared.codes),
         verify_otp=usecases.VerifyOtp(requests, registrations, shared.codes),
+        import_user=usecases.ImportUser(requests, registrations),
     )
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Final, TypeVar
 
 import typer
 
+from services.cli.imports import import_users
 from services.cli.tables import JsonOption, Record, show
 
 if TYPE_CHECKING:
@@ -16,8 +17,10 @@ if TYPE_CHECKING:
     from services.kernel.db.database import Database
 
 app = typer.Typer(
-    no_args_is_help=True, help="Appoint administrators, dismiss them, and unlock accounts."
+    no_args_is_help=True, help="Appoint administrators, and help and import accounts."
 )
+
+app.command(name="import")(import_users)
 
 T = TypeVar("T")
 ADMINISTRATORS: Final = {

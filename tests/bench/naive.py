@@ -137,7 +137,7 @@ class NaiveRegister(Register):
 
 
 def _request(details: Details, user_id: UUID) -> profile_pb.CreateProfileRequest:
-    fields = asdict(payload_of(details, is_verified=False).profile)
+    fields = asdict(payload_of(details, is_verified=False, has_code=True).profile)
     request = profile_pb.CreateProfileRequest(saga_id=str(user_id), user_id=str(user_id), **fields)
     request.not_after.FromDatetime(datetime.now(UTC) + timedelta(minutes=1))
     return request

@@ -288,8 +288,9 @@ def retry_in_three_layers() -> AbstractContextManager[None]:
 def secret_in_the_payload() -> AbstractContextManager[None]:
     original = registration.payload_of
 
-    def payload_of(details: Details, *, is_verified: bool) -> RegistrationPayload:
-        return replace(original(details, is_verified=is_verified), full_name=PASSWORD)
+    def payload_of(details: Details, *, is_verified: bool, has_code: bool) -> RegistrationPayload:
+        made = original(details, is_verified=is_verified, has_code=has_code)
+        return replace(made, full_name=PASSWORD)
 
     return patched(registration, "payload_of", payload_of)
 

@@ -18,6 +18,7 @@ from opentelemetry.metrics import Meter, Observation
 
 from services.auth.domain.password_words import is_common, without_words
 from services.auth.model import CanonicalEmail
+from services.auth.settings import COST_MAX
 from services.kernel.errors import TooManyRequests
 from services.kernel.telemetry.metrics import NO_METER
 from services.kernel.validation import SHRINKAGE_MAX
@@ -29,6 +30,13 @@ log = structlog.get_logger("lockstep.passwords")
 BYTES_MAX = 72  # bcrypt cuts off or refuses more
 LENGTH_MIN = 8
 WAITING_PER_THREAD = 16  # more would miss their deadlines
+
+# Hashes of other systems. The last characters of salt and checksum have unused bits, which
+# must be zero: bcrypt refuses or never matches another one.
+_HASH = re.compile(
+    r"\$2[aby]\$(?P<cost>[0-9]{2})\$[./A-Za-z0-9]{21}[.Oeu][./A-Za-z0-9]{30}[.CGKOSWaeimquy26]"
+)
+_COST_MIN = 4  # bcrypt knows no lower one
 
 _RULES = (
     (re.compile(r"[a-z]"), "must have a lower-case letter"),
@@ -72,6 +80,12 @@ def _too_easy(
     if left < len(password) and left < LENGTH_MIN:
         return [f"must have {LENGTH_MIN} characters beside words such as your name or company"]
     return []
+
+
+def is_hash(text: str) -> bool:
+    """Say whether a text is a bcrypt hash that `Hasher.verify` can use."""
+    found = _HASH.fullmatch(text)
+    return found is not None and _COST_MIN <= int(found["cost"]) <= COST_MAX
 
 
 class PasswordMatch(Enum):

@@ -90,7 +90,7 @@ class RegistrationPayload:
     Attributes:
         email: The e-mail as it was typed.
         is_verified: Whether the mailbox is proven already (a sign-up by code).
-        verification_flow_id: The flow of the code that proves it; None when it is proven.
+        verification_flow_id: The flow of the code that proves it; None when none is mailed.
     """
 
     email: str
@@ -140,7 +140,9 @@ def new_registration(
     *,
     password_hash: str,
     is_verified: bool,
+    has_code: bool,
     audit: Audit,
+    actor: str | None,
     client_ip: str | None,
 ) -> NewSaga[RegistrationPayload, Registered]:
     """Return the saga of a registration, which begins with a PENDING user.
@@ -149,7 +151,9 @@ def new_registration(
         details: The registration.
         password_hash: The hash of the password, for the user's row and nowhere else.
         is_verified: Whether the mailbox is proven already (a sign-up by code).
+        has_code: Whether the owner gets a code that proves it.
         audit: The audit log.
+        actor: The service that registers; None: the user itself.
         client_ip: The caller's.
     """
     user_id = new_id()
@@ -172,10 +176,11 @@ def new_registration(
             Event.REGISTRATION_REQUESTED,
             user_id=user_id,
             account=details.email.canonical,
+            actor=actor,
             client_ip=client_ip,
         )
 
-    payload = payload_of(details, is_verified=is_verified)
+    payload = payload_of(details, is_verified=is_verified, has_code=has_code)
     return REGISTRATION.new(payload, user_id=user_id, initial_change=insert_user)
 
 
@@ -189,7 +194,7 @@ def taken(status: Status | None) -> EmailTaken | RegistrationInProgress:
     return RegistrationInProgress() if status in (None, Status.PENDING) else EmailTaken()
 
 
-def payload_of(details: Details, *, is_verified: bool) -> RegistrationPayload:
+def payload_of(details: Details, *, is_verified: bool, has_code: bool) -> RegistrationPayload:
     """Return the payload of a registration."""
     is_brand = details.role is Role.BRAND  # only a brand has these, whatever else was sent
     return RegistrationPayload(
@@ -198,7 +203,7 @@ def payload_of(details: Details, *, is_verified: bool) -> RegistrationPayload:
         full_name=details.full_name,
         role=details.role,
         is_verified=is_verified,
-        verification_flow_id=None if is_verified else new_id(),
+        verification_flow_id=new_id() if has_code else None,
         profile=ProfilePayload(
             role=details.role,
             initial_status="active" if is_verified else "pending",

@@ -30,7 +30,8 @@ from services.common.vocabulary import (
 from services.kernel.rpc.timestamps import timestamp
 from services.kernel.validation import Violations
 
-RegistrationRequest = auth_pb.RegisterRequest | auth_pb.SendOtpRequest
+NewPasswordRequest = auth_pb.RegisterRequest | auth_pb.SendOtpRequest
+RegistrationRequest = NewPasswordRequest | auth_pb.ImportUserRequest
 CodeRequest = auth_pb.VerifyOtpRequest | auth_pb.VerifyEmailRequest | auth_pb.ResetPasswordRequest
 
 AccountRequest = auth_pb.UnlockUserRequest | auth_pb.ResetMfaRequest | auth_pb.ResendCodeRequest
@@ -39,7 +40,7 @@ AccountRequest = auth_pb.UnlockUserRequest | auth_pb.ResetMfaRequest | auth_pb.R
 _WRONG = Email("", CanonicalEmail(""))
 
 
-def read_registration(request: RegistrationRequest, *, is_complete: bool) -> Details:
+def read_registration(request: NewPasswordRequest, *, is_complete: bool) -> Details:
     """Check a registration and return it in canonical form, without its password.
 
     Args:
@@ -50,33 +51,53 @@ def read_registration(request: RegistrationRequest, *, is_complete: bool) -> Det
         InvalidField: With every wrong field.
     """
     with Violations() as v:
-        email = read_email(v, request.email, "email")
-        _check_passwords(v, request, email)
-        role = _role(v, request)
-        required = REQUIRED[role] if is_complete else frozenset()
-        full_name, first_name, last_name = _names(v, request, required)
-        of_company = "company" in required or bool(request.company)
-        return Details(
-            email=email,
-            role=role,
-            full_name=full_name,
-            first_name=first_name,
-            last_name=last_name,
-            phone_number=phone(
-                v, request.phone_number, "phone_number", required="phone_number" in required
-            ),
-            address=v.text(request.address, "address", max_length=ADDRESS_MAX, multiline=True),
-            course=v.text(
-                request.course, "course", max_length=COURSE_MAX, required="course" in required
-            ),
-            company=v.text(
-                request.company, "company", max_length=COMPANY_MAX, required="company" in required
-            ),
-            company_size=v.choice(
-                request.company_size, "company_size", COMPANY_SIZES, required=of_company
-            ),
-            user_role=user_role(v, request.user_role, "user_role", required=of_company),
-        )
+        details = _details(v, request, is_complete=is_complete)
+        _check_passwords(v, request, details.email)
+    return details
+
+
+def read_import(request: auth_pb.ImportUserRequest) -> Details:
+    """Check the account of another system and return it in canonical form.
+
+    Raises:
+        InvalidField: With every wrong field.
+    """
+    with Violations() as v:
+        details = _details(v, request, is_complete=False)
+        if not request.password_hash:
+            v.add("password_hash", "is required")
+        elif not passwords.is_hash(request.password_hash):
+            v.add("password_hash", "must be a bcrypt hash ($2a$, $2b$, $2y$) of cost 4 to 18")
+    return details
+
+
+def _details(v: Violations, request: RegistrationRequest, *, is_complete: bool) -> Details:
+    email = read_email(v, request.email, "email")
+    role = _role(v, request)
+    required = REQUIRED[role] if is_complete else frozenset()
+    full_name, first_name, last_name = _names(v, request, required)
+    of_company = "company" in required or bool(request.company)
+    return Details(
+        email=email,
+        role=role,
+        full_name=full_name,
+        first_name=first_name,
+        last_name=last_name,
+        phone_number=phone(
+            v, request.phone_number, "phone_number", required="phone_number" in required
+        ),
+        address=v.text(request.address, "address", max_length=ADDRESS_MAX, multiline=True),
+        course=v.text(
+            request.course, "course", max_length=COURSE_MAX, required="course" in required
+        ),
+        company=v.text(
+            request.company, "company", max_length=COMPANY_MAX, required="company" in required
+        ),
+        company_size=v.choice(
+            request.company_size, "company_size", COMPANY_SIZES, required=of_company
+        ),
+        user_role=user_role(v, request.user_role, "user_role", required=of_company),
+    )
 
 
 def read_email(v: Violations, text: str, field: str) -> Email:
@@ -126,7 +147,7 @@ def check_password(
         v.add(field, fault)
 
 
-def _check_passwords(v: Violations, request: RegistrationRequest, email: Email) -> None:
+def _check_passwords(v: Violations, request: NewPasswordRequest, email: Email) -> None:
     require(v, request.password, "password")
     if request.password:
         names = (request.full_name, request.first_name, request.last_name, request.company)

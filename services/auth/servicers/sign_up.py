@@ -8,7 +8,13 @@ from lockstep.auth.v1 import auth_service_pb2 as auth_pb
 
 from services.auth.domain import code_limits, codes
 from services.auth.domain.ip_limits import IpRateLimiter
-from services.auth.servicers.messages import read_code, read_registration, registered_message
+from services.auth.servicers.messages import (
+    read_code,
+    read_import,
+    read_registration,
+    registered_message,
+)
+from services.auth.usecases.import_user import ImportUser
 from services.auth.usecases.register import Register
 from services.auth.usecases.send_otp import SendOtp
 from services.auth.usecases.verify_otp import VerifyOtp
@@ -26,6 +32,7 @@ class SignUpServicer:
     register: Register
     send_otp: SendOtp
     verify_otp: VerifyOtp
+    import_user: ImportUser
 
     async def Register(
         self, request: auth_pb.RegisterRequest, call: Call
@@ -62,5 +69,19 @@ class SignUpServicer:
             code = read_code(v, request)
         made = await self.verify_otp(code, client_ip=client_ip)
         return auth_pb.VerifyOtpResponse(
+            user=registered_message(made.user), profile=made.profile, brand=made.brand
+        )
+
+    async def ImportUser(
+        self, request: auth_pb.ImportUserRequest, call: Call
+    ) -> auth_pb.ImportUserResponse:
+        """Bring an account of another system here."""
+        made = await self.import_user(
+            read_import(request),
+            password_hash=request.password_hash,
+            is_verified=request.email_verified,
+            actor=call.actor,
+        )
+        return auth_pb.ImportUserResponse(
             user=registered_message(made.user), profile=made.profile, brand=made.brand
         )

@@ -48,7 +48,11 @@ class Register:
             await self.registrations.ensure_possible(details)
             password_hash = await self.hasher.hash(password)
             return await self.registrations.new(
-                details, password_hash=password_hash, is_verified=False, client_ip=client_ip
+                details,
+                password_hash=password_hash,
+                is_verified=False,
+                has_code=True,
+                client_ip=client_ip,
             )
 
         dedup_key = IdempotencyKey(key, unknown=RegistrationInProgress)
@@ -85,22 +89,22 @@ class Registrations:
         *,
         password_hash: str,
         is_verified: bool,
-        client_ip: str | None,
+        has_code: bool = False,
+        actor: str | None = None,
+        client_ip: str | None = None,
     ) -> NewSaga[RegistrationPayload, Registered]:
         """Return the saga of a registration that was found possible.
 
-        Args:
-            details: The registration.
-            password_hash: Of the password; goes into the user's row and nowhere else.
-            is_verified: Whether the mailbox is proven already (a sign-up by code).
-            client_ip: The caller's.
+        See `new_registration` for the arguments.
         """
         await self._ensure_role(details.role)
         return new_registration(
             details,
             password_hash=password_hash,
             is_verified=is_verified,
+            has_code=has_code,
             audit=self.audit,
+            actor=actor,
             client_ip=client_ip,
         )
 
