@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +16,10 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).parents[2]
+DEPLOY = ROOT / "deploy" / "prometheus"
+TESTS = yaml.safe_load((DEPLOY / "rules_test.yml").read_text())["tests"]
+PROMTOOL = shutil.which("promtool", path=f"{os.environ['PATH']}:{ROOT}/build/prometheus/usr/bin")
+MISSING = "promtool is not on this machine (it is in Debian's package prometheus)"
 RULES = yaml.safe_load((ROOT / "deploy" / "prometheus" / "rules.yml").read_text())
 DASHBOARD = json.loads((ROOT / "deploy" / "grafana" / "lockstep.json").read_text())
 MANUAL = (ROOT / "docs" / "operations.md").read_text()
@@ -87,6 +94,50 @@ def test_an_alert_has_its_entry_in_the_manual(rule: dict[str, Any]) -> None:
     assert f"\n### {rule['alert']}\n" in MANUAL
     page, _, anchor = rule["annotations"]["runbook_url"].partition("#")
     assert (page, anchor) == ("docs/operations.md", rule["alert"].lower())
+
+
+@pytest.mark.parametrize("alert", [rule["alert"] for rule in ALERTS])
+def test_an_alert_is_tested_quiet_before_it_fires(alert: str) -> None:
+    (own,) = [
+        each["alert_rule_test"]
+        for each in TESTS
+        if any(looked["alertname"] == alert for looked in each["alert_rule_test"])
+    ]
+    fires = [bool(looked.get("exp_alerts")) for looked in own]
+    assert {looked["alertname"] for looked in own} == {alert}
+    assert fires.index(True) > 0
+
+
+def promtool(*arguments: str, folder: Path = DEPLOY) -> subprocess.CompletedProcess[str]:
+    """Run promtool, which gives up by itself."""
+    if PROMTOOL is None:
+        pytest.skip(MISSING)
+    return subprocess.run(
+        [PROMTOOL, *arguments], cwd=folder, capture_output=True, text=True, check=False, timeout=60
+    )
+
+
+def test_prometheus_takes_the_rules() -> None:
+    checked = promtool("check", "rules", "rules.yml")
+    assert checked.returncode == 0, checked.stderr
+    assert f"{len(ALERTS)} rules found" in checked.stdout
+
+
+def test_the_alerts_fire_when_they_should() -> None:
+    tested = promtool("test", "rules", "rules_test.yml")
+    assert tested.returncode == 0, tested.stdout + tested.stderr
+
+
+@pytest.mark.parametrize("alert", [rule["alert"] for rule in ALERTS])
+def test_an_alert_that_never_fires_fails_its_test(alert: str, tmp_path: Path) -> None:
+    rules = yaml.safe_load((DEPLOY / "rules.yml").read_text())
+    (rule,) = [each for each in rules["groups"][0]["rules"] if each["alert"] == alert]
+    rule["expr"] = f"({rule['expr']}) and vector(0) > 1"
+    (tmp_path / "rules.yml").write_text(yaml.safe_dump(rules))
+    shutil.copy(DEPLOY / "rules_test.yml", tmp_path)
+    tested = promtool("test", "rules", "rules_test.yml", folder=tmp_path)
+    assert tested.returncode == 1
+    assert f"alertname: {alert}" in tested.stdout + tested.stderr
 
 
 def test_the_manual_describes_no_other_alert() -> None:
