@@ -14,6 +14,7 @@ from services.cli.system import SETTINGS
 NAMES: Final = (
     *map(str.upper, SETTINGS),
     "MAIL",
+    "PAGE",
     *(f"{name.upper()}_METRICS" for name in SETTINGS),
 )
 

@@ -1,4 +1,4 @@
-"""What a person is told about a call that failed."""
+"""What a person is told about a call or a command that failed."""
 
 from typing import TYPE_CHECKING
 
@@ -51,3 +51,19 @@ def _sentence(service: str, target: str, error: "LockstepError") -> str:
 def _because(error: "LockstepError") -> str:
     text = error.message.strip().rstrip(".")
     return f" ({text})" if text else ""
+
+
+def told_of(error: Exception) -> Exception | None:
+    """Return what to tell about an expected failure, or None for one that nobody expects."""
+    import psycopg
+
+    from services.common.files import FileProblem, explained
+    from services.common.settings import SettingsError
+
+    if isinstance(error, OSError):
+        return explained(error)
+    if isinstance(error, psycopg.OperationalError):
+        return CommandError(f"a database cannot be reached: {' '.join(str(error).split())}")
+    if isinstance(error, psycopg.errors.UndefinedTable | psycopg.errors.UndefinedFunction):
+        return CommandError("a database has no tables yet: run `lockstep migrate`")
+    return error if isinstance(error, CommandError | FileProblem | SettingsError) else None

@@ -1,7 +1,6 @@
 """`lockstep mail`: reads the mail that the sink of `lockstep up` has taken."""
 
-from datetime import UTC, datetime, timedelta
-from email.message import EmailMessage
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -9,6 +8,7 @@ import typer
 
 from services.cli import tables
 from services.cli.durations import parse_duration
+from services.cli.mailfolder import SunkMail, newest_first, read_mail
 from services.cli.mailfolder import prune as prune_folder
 from services.cli.tables import JsonOption, Record
 
@@ -25,14 +25,8 @@ def list_mail(
 ) -> None:
     """List mail, newest first."""
     rows: list[Record] = [
-        {
-            "mail": path.stem,
-            "to": str(message["to"]),
-            "subject": str(message["subject"]),
-            "sent": _sent(path, message),
-        }
-        for path in _newest_first()[:limit]
-        for message in [_read(path)]
+        {"mail": mail.name, "to": mail.to, "subject": mail.subject, "sent": mail.time}
+        for mail in map(read_mail, newest_first(_folder())[:limit])
     ]
     tables.show(rows, COLUMNS, empty=f"there is no mail in {_folder()}", as_json=as_json)
 
@@ -53,10 +47,9 @@ def show(
 
     if name is None and not latest and to is None:
         raise CommandError("no mail is named: give a name, --to ADDRESS or --latest")
-    for path in _newest_first():
-        message = _read(path)
-        if path.stem == (name or path.stem) and (to or "").lower() in message["to"].lower():
-            _print(message)
+    for path in newest_first(_folder()):
+        if path.stem == (name or path.stem) and (mail := read_mail(path)).is_to(to or ""):
+            _print(mail)
             return
     raise CommandError(f"there is no such mail in {_folder()}")
 
@@ -75,35 +68,13 @@ def prune(
     typer.echo(f"deleted {deleted} {'mail' if deleted == 1 else 'mails'} in {_folder()}")
 
 
-def _print(message: EmailMessage) -> None:
-    for header in ("From", "To", "Subject", "Date"):
-        typer.echo(f"{header}: {tables.visible(str(message[header] or ''))}")
-    body = message.get_body(("plain", "html"))
+def _print(mail: SunkMail) -> None:
+    headers = {"From": mail.sender, "To": mail.to, "Subject": mail.subject, "Date": mail.date}
+    for header, value in headers.items():
+        typer.echo(f"{header}: {tables.visible(value)}")
     typer.echo("")
-    for line in str(body.get_content() if body is not None else "").splitlines():
+    for line in (mail.text or mail.html or "").splitlines():
         typer.echo(tables.visible(line))
-
-
-def _sent(path: Path, message: EmailMessage) -> datetime:
-    """Return when a mail was sent; when the sink took it, if its date cannot be read."""
-    found: datetime | None = getattr(message["date"], "datetime", None)
-    if found is None:
-        return datetime.fromtimestamp(path.stat().st_mtime, UTC)
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
-
-
-def _newest_first() -> list[Path]:
-    return sorted(_folder().glob("*.eml"), reverse=True)
-
-
-def _read(path: Path) -> EmailMessage:
-    from email import message_from_bytes, policy
-
-    message = message_from_bytes(path.read_bytes(), policy=policy.default)
-    for header in ("To", "Subject", "Date"):
-        if message[header] is None:
-            message[header] = ""
-    return message
 
 
 def _folder() -> Path:

@@ -86,26 +86,11 @@ def main() -> None:
         sys.stderr.close()
         sys.exit(1)
     except Exception as error:
-        told = _told(error)
+        from services.cli.failures import told_of
+
+        told = told_of(error)
         if told is None:
             raise
         for line in str(told).splitlines():
             print(f"lockstep: {line}", file=sys.stderr)
         sys.exit(1)
-
-
-def _told(error: Exception) -> Exception | None:
-    """Return what to tell about an expected failure, or None for one that nobody expects."""
-    import psycopg
-
-    from services.cli.errors import CommandError
-    from services.common.files import FileProblem, explained
-    from services.common.settings import SettingsError
-
-    if isinstance(error, OSError):
-        return explained(error)
-    if isinstance(error, psycopg.OperationalError):
-        return CommandError(f"a database cannot be reached: {' '.join(str(error).split())}")
-    if isinstance(error, psycopg.errors.UndefinedTable | psycopg.errors.UndefinedFunction):
-        return CommandError("a database has no tables yet: run `lockstep migrate`")
-    return error if isinstance(error, CommandError | FileProblem | SettingsError) else None

@@ -14,6 +14,11 @@ T = TypeVar("T")
 
 
 def ask(service: str, call: "Callable[[grpc.aio.Channel], Awaitable[T]]") -> T:
+    """Call a service as the operator, as `call_as_operator` does."""
+    return asyncio.run(call_as_operator(service, call))
+
+
+async def call_as_operator(service: str, call: "Callable[[grpc.aio.Channel], Awaitable[T]]") -> T:
     """Call a service as the operator.
 
     Args:
@@ -30,7 +35,7 @@ def ask(service: str, call: "Callable[[grpc.aio.Channel], Awaitable[T]]") -> T:
     from services.common.settings import CommonSettings, load
 
     try:
-        return asyncio.run(_call(service, call))
+        return await _call(service, call)
     except NotFound:
         raise
     except LockstepError as error:

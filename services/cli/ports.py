@@ -11,6 +11,7 @@ from services.cli.errors import CommandError
 from services.cli.system import SETTINGS, System, is_installed
 from services.common.settings import CommonSettings, variable, worker_ports
 
+LOOPBACK: Final = "127.0.0.1"
 ALL_HOSTS: Final = ("0.0.0.0", "::", "[::]")  # noqa: S104 - nothing is bound
 
 
@@ -47,7 +48,9 @@ def wanted_ports(system: System) -> Iterator[WantedPort]:
     """Yield the port of each process of `lockstep up`."""
     if system.has_mail_sink:
         number = int(system.values["LOCKSTEP_MAIL_PORT"])
-        yield WantedPort("127.0.0.1", number, "LOCKSTEP_MAIL_PORT", "LOCKSTEP_MAIL_PORT")
+        yield WantedPort(LOOPBACK, number, "LOCKSTEP_MAIL_PORT", "LOCKSTEP_MAIL_PORT")
+    if system.page_port:
+        yield WantedPort(LOOPBACK, system.page_port, "LOCKSTEP_PAGE_PORT", "LOCKSTEP_PAGE_PORT")
     for name in filter(is_installed, SETTINGS):
         settings = system.settings[name]
         for field, first in first_ports(settings, name).items():

@@ -14,7 +14,7 @@ from services.cli.health import is_serving
 from services.cli.lines import as_it_is, as_json
 from services.cli.operator import OPERATOR
 from services.cli.orders import Orders
-from services.cli.ports import first_ports, refuse_useless, wanted_ports
+from services.cli.ports import LOOPBACK, first_ports, refuse_useless, wanted_ports
 from services.cli.postgres import environment
 from services.cli.program import Program, python, stop_leftovers
 from services.cli.screen import Screen
@@ -91,6 +91,8 @@ async def _start(system: System, supervisor: Supervisor) -> None:
         await supervisor.wait_ready()
     if system.has_mail_sink:
         supervisor.start(mail_sink(system))
+    if system.page_port:
+        supervisor.start(local_page(system))
     await supervisor.unless_stopped(_migrate(system))
     programs = [
         worker for name in DATABASES if is_installed(name) for worker in workers(system, name)
@@ -121,7 +123,21 @@ def mail_sink(system: System) -> Program:
     return Program(
         name="mail",
         argv=python("services.cli.mailsink", "--folder", folder, "--port", str(port)),
-        probe=functools.partial(_accepts, "127.0.0.1", port),
+        probe=functools.partial(_accepts, LOOPBACK, port),
+        environment=_environment(),
+    )
+
+
+def local_page(system: System) -> Program:
+    """Describe the page that shows all of this."""
+    given = ["--home", str(system.home), "--port", str(system.page_port)]
+    given += ["--gateway", gateway_url(system)]
+    given += ["--log-format", "json" if system.has_json_logs else "console"]
+    given += ["--shop"] * _has_shop(system) + ["--sink"] * system.has_mail_sink
+    return Program(
+        name="page",
+        argv=python("services.cli.page", *given),
+        probe=functools.partial(_accepts, LOOPBACK, system.page_port),
         environment=_environment(),
     )
 
@@ -171,6 +187,10 @@ def _site() -> dict[str, str]:
     """Return the setting by which the gateway serves a checkout's browser client."""
     folder = Path(services.__file__).parents[1] / "clients" / "web"
     return {variable("gateway_static"): str(folder)} if folder.is_dir() else {}
+
+
+def _has_shop(system: System) -> bool:
+    return bool(_site() or system.values.get("LOCKSTEP_GATEWAY_STATIC"))
 
 
 def grace_seconds(system: System) -> float:
@@ -224,8 +244,10 @@ def _environment() -> dict[str, str]:
 
 def _endpoints(system: System) -> list[tuple[str, str]]:
     url = gateway_url(system)
-    rows = [("shop", f"{url}/")] if _site() or system.values.get("LOCKSTEP_GATEWAY_STATIC") else []
+    rows = [("shop", f"{url}/")] if _has_shop(system) else []
     rows += [("REST gateway", url), ("API description", f"{url}/docs")]
+    if system.page_port:
+        rows.append(("local page", f"http://localhost:{system.page_port}/"))
     for name in filter(is_installed, DATABASES):
         rows.append((f"{name} (gRPC)", system.values[variable(f"{name}_address")]))
         rows.append((f"{name} database", masked(system.database_url(name))))

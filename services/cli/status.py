@@ -1,16 +1,16 @@
 """`lockstep status`: how everything is; exit code 1 when something is wrong."""
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import typer
 
 from services.cli import tables
-from services.cli.tables import JsonOption, Value
+from services.cli.tables import JsonOption, Record, Value
 
 if TYPE_CHECKING:
     from services.cli.checks import Check
-    from services.cli.system import System
+    from services.cli.standing import Standing
 
 PROCESSES: Final = {
     "process": "Process",
@@ -23,10 +23,6 @@ PROCESSES: Final = {
 }
 CHECKS: Final = {"kind": "Check", "subject": "Of", "facts": "Found", "trouble": "Wrong"}
 ADDRESSES: Final = {"part": "Part", "endpoint": "Endpoint"}
-SERVING: Final = "SERVING"
-READY_SECONDS: Final = 2.0
-
-Record = dict[str, Value]
 
 
 def status(
@@ -35,77 +31,24 @@ def status(
 ) -> None:
     """Show processes, schemas, sagas, mail, certificates and free disk, and what is wrong."""
     from services.cli.checks import check_all
+    from services.cli.standing import processes, troubles
     from services.cli.system import System
 
     system = System()
-    processes, endpoints = asyncio.run(_processes(system))
+    found, endpoints = asyncio.run(processes(system))
     checks = asyncio.run(check_all(system))
     if as_json:
-        _print_json(processes, checks)
+        _print_json(found, checks)
     else:
-        _print_tables(processes, checks, endpoints)
-    wrong = _troubles(processes, checks)
+        _print_tables(found, checks, endpoints)
+    wrong = troubles(found, checks)
     for line in wrong:
         typer.echo(f"lockstep: {line}", err=True)
     if wrong:
         raise typer.Exit(1)
 
 
-async def _processes(system: "System") -> tuple[list[Record], list[tuple[str, str]]]:
-    """Ask the running `lockstep up`; without one, ask the addresses of the settings."""
-    from services.cli.control import NotRunning, ask
-
-    try:
-        told = list(ask(system.home, {"do": "status"}, seconds=10.0))
-    except NotRunning:
-        return await asyncio.gather(*_by_address()), []
-    endpoints = told.pop()["endpoints"]
-    return await asyncio.gather(*map(_of_program, told)), endpoints
-
-
-def _by_address() -> list[Any]:
-    from services.cli.health import endpoints_of
-    from services.cli.system import SETTINGS, is_installed
-
-    return [
-        _asked({"process": name, "address": endpoint}, endpoint, "")
-        for name in filter(is_installed, SETTINGS)
-        for endpoint in endpoints_of(name)
-    ]
-
-
-async def _of_program(told: dict[str, Any]) -> Record:
-    import time
-
-    begin, memory = told.get("start_time"), told.get("memory")
-    record: Record = {
-        "process": told["process"],
-        "pid": told["pid"],
-        "address": told["endpoint"] or None,
-        "uptime": None if begin is None else round(max(0.0, time.time() - begin)),
-        "restarts": told["restarts"],
-        "memory": memory,
-    }
-    if told["pid"] is None:
-        return record | {"state": "not running"}
-    if not told["endpoint"]:
-        return record | {"state": "running" if told["is_ready"] else "starting"}
-    return await _asked(record, told["endpoint"], told["management"])
-
-
-async def _asked(record: Record, endpoint: str, management: str) -> Record:
-    from services.cli.health import NAMED, is_serving, readiness
-    from services.cli.operator import operator_tls
-
-    name, _, _ = str(record["process"]).partition("-")
-    tls = operator_tls() if name in NAMED else None
-    if await is_serving(endpoint, tls=tls, name=name):
-        return record | {"state": SERVING}
-    reason = await readiness(management, READY_SECONDS) if management else ""
-    return record | {"state": f"NOT_SERVING ({reason})" if reason else "NOT_SERVING"}
-
-
-def _print_json(processes: list[Record], checks: "list[Check]") -> None:
+def _print_json(processes: "list[Standing]", checks: "list[Check]") -> None:
     for record in processes:
         whole = {name: record.get(name) for name in PROCESSES}
         tables.show_one({"kind": "process", **whole}, as_json=True)
@@ -115,47 +58,36 @@ def _print_json(processes: list[Record], checks: "list[Check]") -> None:
 
 
 def _print_tables(
-    processes: list[Record], checks: "list[Check]", endpoints: list[tuple[str, str]]
+    processes: "list[Standing]", checks: "list[Check]", endpoints: list[tuple[str, str]]
 ) -> None:
     rows = [
         {name: record.get(name) for name in PROCESSES}
-        | {"uptime": _span(record.get("uptime")), "memory": _size(record.get("memory"))}
+        | {"uptime": span(record.get("uptime")), "memory": size_text(record.get("memory"))}
         for record in processes
     ]
     tables.show(rows, PROCESSES, empty="nothing runs")
-    found: list[Record] = [
+    rows_of_checks: list[Record] = [
         {
             "kind": check.kind,
             "subject": check.subject,
-            "facts": ", ".join(_fact(name, value) for name, value in check.facts.items()),
+            "facts": ", ".join(fact(name, value) for name, value in check.facts.items()),
             "trouble": check.trouble,
         }
         for check in checks
     ]
-    tables.show(found, CHECKS, empty="nothing was checked")
+    tables.show(rows_of_checks, CHECKS, empty="nothing was checked")
     if endpoints:
         named: list[Record] = [{"part": part, "endpoint": place} for part, place in endpoints]
         tables.show(named, ADDRESSES, empty="")
 
 
-def _troubles(processes: list[Record], checks: "list[Check]") -> list[str]:
-    good = (SERVING, "running")
-    return [
-        *(
-            f"{each['process']} is {each['state']}"
-            for each in processes
-            if each["state"] not in good
-        ),
-        *(f"{each.kind} of {each.subject}: {each.trouble}" for each in checks if each.trouble),
-    ]
-
-
-def _fact(name: str, value: Value) -> str:
-    shown = _size(value) if name.endswith("_bytes") else value
+def fact(name: str, value: Value) -> str:
+    """Return a fact of a check, such as `due 3`."""
+    shown = size_text(value) if name.endswith("_bytes") else value
     return f"{name.removesuffix('_bytes').replace('_', ' ')} {'none' if shown is None else shown}"
 
 
-def _span(seconds: Value) -> str | None:
+def span(seconds: Value) -> str | None:
     """Return a time that a process has run, such as 3 h 12 min."""
     if not isinstance(seconds, int):
         return None
@@ -167,7 +99,8 @@ def _span(seconds: Value) -> str | None:
     return f"{minutes} min" if minutes else f"{seconds} s"
 
 
-def _size(size: Value) -> str | None:
+def size_text(size: Value) -> str | None:
+    """Return an amount of memory or disk, such as 12 MiB."""
     if not isinstance(size, int):
         return None
     return f"{size / 2**30:.1f} GiB" if size >= 2**30 else f"{size / 2**20:.0f} MiB"

@@ -79,6 +79,11 @@ class System:
         """Whether mail goes to the sink."""
         return self.values["LOCKSTEP_SMTP_URL"] == sink_url(self.values["LOCKSTEP_MAIL_PORT"])
 
+    @property
+    def page_port(self) -> int:
+        """The port of the local page; 0: there is none."""
+        return self.settings["auth"].page_port
+
     def unknown_variables(self) -> list[str]:
         """Describe each variable that looks like a setting but is not, such as a misspelt one."""
         names = {name for cls in SETTINGS.values() for name in cls.model_fields}

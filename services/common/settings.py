@@ -239,6 +239,9 @@ class CommonSettings(BaseSettings):
     reconcile_metrics_port: OptionalPort = Field(
         default=0, description="management port of `lockstep reconcile --every`; 0: it has none"
     )
+    page_port: OptionalPort = Field(
+        default=9070, description="port of the local page of `lockstep up`; 0 switches it off"
+    )
     auth_address: Target = Field(
         default_factory=lambda data: target_of(data, "auth"),
         description="where to call Auth: host:port, several separated by commas, or dns:///name:port",

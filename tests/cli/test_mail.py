@@ -77,3 +77,14 @@ def test_a_mail_that_is_not_there_is_one_line(lockstep: Lockstep) -> None:
     code, _, errors = finish(lockstep("mail", "show", "--latest"))
 
     assert (code, errors.count("\n")) == (1, 1)
+
+
+def test_a_mail_that_python_cannot_parse_is_listed_all_the_same(
+    lockstep: Lockstep, home: Path
+) -> None:
+    (home / "mail").mkdir(parents=True)
+    (home / "mail" / "broken.eml").write_bytes(b"To: <\nSubject: odd\n\nhello\n")
+
+    code, listed, _ = finish(lockstep("mail", "list"))
+    assert (code, listed.split("\t")[:3]) == (0, ["broken", "<", "odd"])
+    assert finish(lockstep("mail", "show", "broken"))[1].endswith("\n\nhello\n")

@@ -9,7 +9,8 @@ import pytest
 from typer.main import get_command
 from typer.testing import CliRunner
 
-from services.cli.main import _told, app
+from services.cli.failures import told_of
+from services.cli.main import app
 from services.common.key_files import initialise
 from tests.cli.test_tables import commands
 from tests.ports import settings_of_ports
@@ -83,7 +84,7 @@ def failure(path: tuple[str, ...], arguments: tuple[str, ...]) -> str:
     """Run a command that fails, and return what it prints."""
     done = CliRunner().invoke(app, [*path, *arguments], input="Secure-Horse-42\n")
     assert isinstance(done.exception, Exception), done.output
-    told = _told(done.exception)
+    told = told_of(done.exception)
     assert told is not None, repr(done.exception)
     return str(told)
 

@@ -78,7 +78,7 @@ def test_up_restarts_what_crashes_survives_a_kill_of_itself_and_stops_in_order(
     first.shows("Ctrl-C stops everything")
     assert not [line for line in first.lines if "FATAL" in line or "ERROR" in line]
     running = programs(home)
-    assert set(running) == {"postgres", "mail", *filter(is_installed, SETTINGS)}
+    assert set(running) == {"postgres", "mail", "page", *filter(is_installed, SETTINGS)}
 
     for name in filter(is_installed, SETTINGS):
         keys = Path(running[name].environ()["LOCKSTEP_KEYS"])

@@ -52,7 +52,7 @@ def test_status_tells_every_process_and_what_else_may_be_wrong(pair: Stack) -> N
     assert (code, errors) == (0, "")
     found = {each["process"]: each for each in rows if each["kind"] == "process"}
     serving = {f"{name}{worker}" for name in SERVICES for worker in ("", "-1")}
-    assert set(found) == {*serving, "postgres", "mail"}
+    assert set(found) == {*serving, "postgres", "mail", "page"}
     assert {found[name]["state"] for name in serving} == {"SERVING"}
     for name, each in found.items():
         assert psutil.Process(each["pid"]).is_running(), name

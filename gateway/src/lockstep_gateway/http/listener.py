@@ -16,9 +16,8 @@ from granian.http import HTTP1Settings, HTTP2Settings
 from granian.log import LogLevels
 from lockstep_gateway.http.adopting import AdoptingServer
 from lockstep_gateway.http.config import HeadLimits, ServerConfig
-from lockstep_gateway.http.messages import Receive, Scope, Send
+from lockstep_gateway.http.messages import Application, Receive, Scope, Send
 from lockstep_gateway.http.streaming import Broken
-from lockstep_gateway.http.switch import Switch
 
 BACKLOG: Final = 2048
 CONNECTIONS_MAX: Final = 10_000
@@ -43,7 +42,7 @@ class Edge:
         is_secure: Whether the connection is encrypted.
     """
 
-    def __init__(self, app: Switch, *, is_secure: bool) -> None:
+    def __init__(self, app: Application, *, is_secure: bool) -> None:
         self.is_leaving = False
         """Whether clients are told to open another connection."""
         self._app = app

@@ -16,6 +16,7 @@ from lockstep_gateway.http.fields import Fields
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 JSON_TYPE: Final = "application/json"
 NO_CONTENT: Final = (204, 304)
