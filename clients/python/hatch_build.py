@@ -17,6 +17,7 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
+ERRORS = ("google/rpc/status.proto", "google/rpc/error_details.proto")
 PLUGINS = ("python", "grpc_python", "mypy", "mypy_grpc")
 
 
@@ -44,10 +45,11 @@ def generate(root: Path) -> None:
 def describe(protos: Path, descriptors: Path) -> None:
     """Write the descriptors of the protos and of their imports, as one FileDescriptorSet.
 
-    The comments stay in it: the gateway makes its API document from them.
+    The comments stay in it: the gateway makes its API document from them. The messages of errors
+    are in it, too: without them another transcoder, such as Envoy's, answers errors without a body.
     """
     options = ["--include_imports", "--include_source_info"]
-    _protoc(protos, *options, f"--descriptor_set_out={descriptors}")
+    _protoc(protos, *options, f"--descriptor_set_out={descriptors}", *ERRORS)
 
 
 def _protos(root: Path) -> Path:
