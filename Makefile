@@ -19,7 +19,7 @@ FAULTS  ?= long
 .DEFAULT_GOAL := help
 # Two recipes change one environment.
 .NOTPARALLEL:
-.PHONY: help run test check lint format bench bench-quick faults failover deploy-check deploy-base protos lock clean setup stale
+.PHONY: help run test check lint format bench bench-quick faults failover deploy-check deploy-base scale protos lock clean setup stale
 
 help:  ## print this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -67,6 +67,9 @@ deploy-check: setup  ## validate everything in deploy/, offline after the first 
 
 deploy-base: setup  ## make the kustomize base from the Helm chart
 	$(PYTHON) -m tests.deploy --write
+
+scale: setup  ## simulate growth: replicas, queues and hashing (ARGS=--write puts it into docs/scale.md)
+	$(PYTHON) -m tests.scale $(ARGS)
 
 protos: setup  ## generate the stubs, which happens by itself when a proto changes
 	$(PYTHON) clients/python/hatch_build.py
