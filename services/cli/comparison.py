@@ -35,6 +35,8 @@ class Kind(StrEnum):
     UNPAID_ORDER = "paid order without a debit"
     UNREFUNDED_ORDER = "order whose refund is missing"
     OVERPAID_REFUND = "order that got more back than was refunded"
+    WRONG_SHARES = "order whose sellers hold another share than theirs"
+    WRONG_PENDING = "order whose pending shares are not those of what is not shipped"
     STUCK_ORDER = "order in flight for more than an hour"
     WRONG_BALANCE = "balance that does not follow from the transfers"
 
@@ -77,17 +79,45 @@ _DEBITS: Final = paged(
 SELECT id, create_time <= %(before)s,
        amount,
        coalesce((SELECT sum(amount) FROM transfers
-                  WHERE original_id = t.id AND state = 'posted'), 0)
+                  WHERE original_id = t.id AND state = 'posted' AND kind IN ('refund', 'void')), 0),
+       (SELECT coalesce(sum(CASE kind WHEN 'sale' THEN amount ELSE -amount END), 0)
+          FROM transfers WHERE original_id = t.id AND kind IN ('sale', 'sale_refund')),
+       (SELECT coalesce(sum(CASE s.kind WHEN 'sale' THEN amount ELSE -amount END), 0)
+          FROM transfers s JOIN accounts a
+            ON a.id = CASE s.kind WHEN 'sale' THEN credit_account_id ELSE debit_account_id END
+         WHERE original_id = t.id AND s.kind IN ('sale', 'release', 'sale_refund')
+           AND a.seller_id IS NOT NULL)
   FROM transfers t WHERE kind = 'debit' AND state = 'posted' AND""",
     "id",
 )
-# What went back for sure, and with refunds that are still in flight.
+# What went back for sure, and with refunds that are still in flight. Of shares the least and the
+# most that sellers may hold, and that may be pending; of those who were forgotten none is.
 _ORDERS: Final = paged(
     """
 SELECT debit_id, id, state, total,
        coalesce((SELECT sum(amount) FROM refunds WHERE order_id = o.id AND state = 'DONE'), 0),
-       coalesce((SELECT sum(amount) FROM refunds WHERE order_id = o.id), 0)
-  FROM orders o WHERE""",
+       coalesce((SELECT sum(amount) FROM refunds WHERE order_id = o.id), 0),
+       lines.got - lines.back, lines.got - lines.back_done, lines.least, lines.most
+  FROM orders o CROSS JOIN LATERAL (
+       SELECT coalesce(sum(share), 0) AS got, coalesce(sum(back), 0) AS back,
+              coalesce(sum(back_done), 0) AS back_done,
+              coalesce(sum(share - back) FILTER (WHERE waits), 0) AS least,
+              coalesce(sum(share - back_done) FILTER (WHERE waits), 0)
+              + coalesce(sum(share - back) FILTER (WHERE moves), 0)
+              + coalesce(sum(back - back_done) FILTER (WHERE NOT waits), 0) AS most
+         FROM (SELECT i.unit_price * i.quantity
+                      - i.unit_price * i.quantity * i.commission_bps / 10000 AS share,
+                      given.back, given.back_done,
+                      i.seller_id IS NOT NULL AND i.shipment_id IS NULL AS waits,
+                      i.seller_id IS NOT NULL AND EXISTS (
+                        SELECT FROM sagas WHERE id = i.shipment_id AND state = 'RUNNING') AS moves
+                 FROM order_items i CROSS JOIN LATERAL (
+                      SELECT coalesce(sum(g.share), 0) AS back,
+                             coalesce(sum(g.share) FILTER (WHERE r.state = 'DONE'), 0) AS back_done
+                        FROM refund_items g JOIN refunds r ON r.id = g.refund_id
+                       WHERE r.order_id = i.order_id AND g.product_id = i.product_id) AS given
+                WHERE i.order_id = o.id AND i.commission_bps IS NOT NULL) AS sold) AS lines
+ WHERE""",
     "debit_id",
 )
 _STUCK: Final = paged(
@@ -104,7 +134,7 @@ SELECT id, coalesce(balance, 0) <> coalesce((SELECT sum(amount) FROM transfers
                         WHERE state = 'posted' AND credit_account_id = a.id), 0)
                    - coalesce((SELECT sum(amount) FROM transfers
                         WHERE state = 'posted' AND debit_account_id = a.id), 0)
-  FROM accounts a WHERE kind = 'wallet' AND""",
+  FROM accounts a WHERE balance IS NOT NULL AND""",
     "id",
 )
 _UNFINISHED: Final = """
@@ -165,7 +195,7 @@ class Comparison:
         for debit, order in merged(debits, orders):
             if order is None:
                 assert debit is not None
-                debit_id, is_old, amount, back = debit
+                debit_id, is_old, amount, back = debit[:4]
                 if is_old and back < amount and not self._is_unfinished(debit_id):
                     yield Finding(Kind.ORPHAN_DEBIT, debit_id, debit_id)
                 continue
@@ -203,8 +233,9 @@ class Comparison:
 
 def _compared(debit: Row | None, order: Row) -> Iterator[Finding]:
     """Compare an order with its debit: what went back of it is what was refunded."""
-    debit_id, order_id, state, total, done, with_open = order
-    amount, back = (0, 0) if debit is None else debit[2:]
+    debit_id, order_id, state, total, done, with_open = order[:6]
+    amount, back, shares, pending = (0, 0, 0, 0) if debit is None else debit[2:]
+    yield from _shares(order, shares, pending)
     if state == "FAILED":
         if back < amount:
             yield Finding(Kind.UNREFUNDED_ORDER, order_id, debit_id)
@@ -215,6 +246,19 @@ def _compared(debit: Row | None, order: Row) -> Iterator[Finding]:
         yield Finding(Kind.UNREFUNDED_ORDER, order_id, debit_id)
     elif debit is not None and state != "PENDING" and back > with_open:
         yield Finding(Kind.OVERPAID_REFUND, order_id, debit_id)
+
+
+def _shares(order: Row, shares: int, pending: int) -> Iterator[Finding]:
+    """Compare what sellers hold of an order with what is theirs."""
+    debit_id, order_id, state, *_, least, most, pending_least, pending_most = order
+    if state == "PENDING":
+        return
+    if state == "FAILED":
+        least = most = pending_least = pending_most = 0
+    if not least <= shares <= most:
+        yield Finding(Kind.WRONG_SHARES, order_id, debit_id)
+    elif not pending_least <= pending <= pending_most:
+        yield Finding(Kind.WRONG_PENDING, order_id, debit_id)
 
 
 def fetch(connection: Connection, sql: str, parameters: Mapping[str, Any]) -> list[Row]:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 
 from lockstep.profile.v1 import wallet_service_pb2_grpc as wallet_grpc
 
-from services.commerce import store, usecases
+from services.commerce import sagas, store, usecases
 from services.commerce.domain.totals import Totals
-from services.commerce.sagas.checkout import CheckoutSaga
-from services.commerce.sagas.refund import CancellationSaga, ReturnSaga
 from services.commerce.servicers.cart import CART, CartServicer
 from services.commerce.servicers.catalog import CATALOG, CatalogServicer
 from services.commerce.servicers.messages import Messages
@@ -20,22 +19,22 @@ from services.common.auth_client import remote_authentication
 from services.common.parts import Composition, ServiceParts
 from services.common.service import Frame, Running
 from services.kernel.db.database import Observer
-from services.kernel.sagas.engine import SagaEngine
 from services.kernel.sagas.requests import Requests
 from services.kernel.sagas.servicer import SAGA, SagaServicer
 
 
-def compose(parts: ServiceParts) -> Composition:
+def compose(parts: ServiceParts, *, commission_bps: int) -> Composition:
     """Put Commerce together."""
     wallets = wallet_grpc.WalletServiceStub(parts.channel("profile"))
-    kinds = (CheckoutSaga, CancellationSaga, ReturnSaga)
-    engine = parts.saga_engine(*(kind(wallets, parts.currency) for kind in kinds))
+    engine = parts.saga_engine(*sagas.all_sagas(wallets, parts.currency))
     messages = Messages(parts.currency)
     return Composition(
         servicers={
             CATALOG: catalog_servicer(parts, messages),
             CART: cart_servicer(parts, messages),
-            ORDER: order_servicer(parts, messages, engine),
+            ORDER: order_servicer(
+                parts, messages, Requests(parts.database, engine), commission_bps
+            ),
             SAGA: SagaServicer(parts.database, parts.page_tokens),
         },
         authentication=remote_authentication(parts.channel("auth")),
@@ -77,13 +76,14 @@ def cart_servicer(parts: ServiceParts, messages: Messages) -> CartServicer:
     )
 
 
-def order_servicer(parts: ServiceParts, messages: Messages, engine: SagaEngine) -> OrderServicer:
+def order_servicer(
+    parts: ServiceParts, messages: Messages, requests: Requests, commission_bps: int
+) -> OrderServicer:
     """Put the use cases of OrderService together."""
-    requests = Requests(parts.database, engine)
     return OrderServicer(
         messages=messages,
         request_keys=parts.request_keys,
-        place_order=usecases.PlaceOrder(parts.database, requests),
+        place_order=usecases.PlaceOrder(parts.database, requests, commission_bps),
         get_order=usecases.GetOrder(parts.database),
         list_orders=usecases.ListOrders(parts.database, parts.page_tokens),
         cancel_order=usecases.CancelOrder(parts.database, requests),
@@ -107,7 +107,8 @@ def running(
         has_public_reads=True,
         ledger=store.MONEY,
     )
-    return service.running(frame, settings, compose, listen_on=listen_on, observer=observer)
+    composed = partial(compose, commission_bps=settings.commission_bps)
+    return service.running(frame, settings, composed, listen_on=listen_on, observer=observer)
 
 
 def main() -> None:

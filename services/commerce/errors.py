@@ -110,6 +110,13 @@ class InsufficientFunds(FailedPrecondition):
     text = "The wallet does not hold enough for this order, and nothing was charged. Order less."
 
 
+class ShareSpent(FailedPrecondition):
+    """A seller's wallet does not hold the share that goes back."""
+
+    reason = "INSUFFICIENT_FUNDS"
+    text = "The seller's wallet does not hold enough for this refund, and nothing was refunded."
+
+
 class CheckoutInProgress(Aborted):
     """An order of this user is being paid or refunded."""
 

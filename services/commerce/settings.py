@@ -21,3 +21,9 @@ class CommerceSettings(CommonSettings):
         default_factory=lambda data: data["commerce_database_url"],
         description="that database as the role that migrates it, past any pooler",
     )
+    commission_bps: int = Field(
+        default=0,
+        ge=0,
+        le=10_000,
+        description="part of a price, in 1/10000, that a seller does not get; kept with each order",
+    )

@@ -56,6 +56,7 @@ def wallet_servicer(parts: ServiceParts) -> WalletServicer:
         debit_wallet=usecases.DebitWallet(database),
         void_transfer=usecases.VoidTransfer(database),
         refund_wallet=usecases.RefundWallet(database),
+        release_sales=usecases.ReleaseSales(database),
     )
 
 

@@ -99,8 +99,8 @@ BRANDS = Table(
 )
 
 # Accounts and transfers have TigerBeetle's shape. A wallet is the account of a user;
-# a closed wallet has no user. System accounts store no balance: every checkout would
-# wait for that one row.
+# a closed wallet has no user. What a seller may not spend yet is in an account of its own.
+# System accounts store no balance: every checkout would wait for that one row.
 ACCOUNTS = Table(
     "accounts",
     METADATA,
@@ -110,15 +110,23 @@ ACCOUNTS = Table(
     Column("balance", BigInteger),
     timestamp("create_time", default=True),
     timestamp("update_time", default=True),
+    Column("seller_id", Uuid),
     UniqueConstraint("user_id"),
+    UniqueConstraint("seller_id"),
     CheckConstraint(
-        "kind IN ('wallet', 'treasury', 'sales', 'suspense', 'forfeited')", name="kind"
+        "kind IN ('wallet', 'pending', 'treasury', 'sales', 'suspense', 'forfeited')", name="kind"
     ),
     CheckConstraint("balance >= 0", name="balance"),
-    CheckConstraint("(kind = 'wallet') = (balance IS NOT NULL)", name="stored_balance"),
+    CheckConstraint(
+        "(kind IN ('wallet', 'pending')) = (balance IS NOT NULL)", name="stored_balance"
+    ),
     CheckConstraint("kind = 'wallet' OR user_id IS NULL", name="owner"),
+    CheckConstraint("kind = 'pending' OR seller_id IS NULL", name="seller"),
     Index(
-        "uq_accounts_system_kind", "kind", unique=True, postgresql_where=text("kind <> 'wallet'")
+        "uq_accounts_system_kind",
+        "kind",
+        unique=True,
+        postgresql_where=text("kind NOT IN ('wallet', 'pending')"),
     ),
 )
 
@@ -143,7 +151,11 @@ TRANSFERS = Table(
     Column("refusal_reason", Text),
     Column("fingerprint", Text, nullable=False),
     timestamp("create_time", default=True),
-    CheckConstraint("kind IN ('top_up', 'debit', 'refund', 'void', 'forfeit')", name="kind"),
+    CheckConstraint(
+        "kind IN ('top_up', 'debit', 'refund', 'void', 'forfeit', 'sale', 'release',"
+        " 'sale_refund')",
+        name="kind",
+    ),
     CheckConstraint("state IN ('posted', 'refused', 'voided')", name="state"),
     CheckConstraint(
         "amount > 0 OR amount = 0 AND (kind = 'void' OR state = 'voided')", name="amount"
@@ -153,7 +165,11 @@ TRANSFERS = Table(
         name="accounts",
     ),
     CheckConstraint("(state = 'refused') = (refusal_reason IS NOT NULL)", name="refusal_reason"),
-    CheckConstraint("(kind IN ('refund', 'void')) = (original_id IS NOT NULL)", name="original_id"),
+    CheckConstraint(
+        "(kind IN ('refund', 'void', 'sale', 'release', 'sale_refund'))"
+        " = (original_id IS NOT NULL)",
+        name="original_id",
+    ),
     Index(None, "debit_account_id", "create_time", "id"),
     Index(None, "credit_account_id", "create_time", "id"),
     Index(None, "original_id", postgresql_where=text("original_id IS NOT NULL")),
@@ -263,6 +279,9 @@ class TransferKind(StrEnum):
     REFUND = "refund"
     VOID = "void"
     FORFEIT = "forfeit"
+    SALE = "sale"
+    RELEASE = "release"
+    SALE_REFUND = "sale_refund"
 
 
 class TransferState(StrEnum):
@@ -275,12 +294,30 @@ class TransferState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Wallet:
-    """A wallet that has a user; the balance is in minor units."""
+    """A wallet that has a user; amounts are in minor units.
+
+    Attributes:
+        pending: The shares of sales that are not shipped yet.
+    """
 
     id: UUID
     user_id: UUID
     balance: int
     update_time: datetime
+    pending: int
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What a seller gets of a debit.
+
+    Attributes:
+        seller_id: None once the seller was forgotten.
+        amount: Minor units, above zero.
+    """
+
+    seller_id: UUID | None
+    amount: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -294,6 +331,8 @@ class NewTransfer:
         user_id: The owner of the wallet; None for a refund, whose debit has the wallet.
         reference: The caller's name for the purchase, such as an order.
         original_id: The debit that a refund belongs to.
+        shares: The shares of sellers in a debit, or those that a refund takes back.
+        is_released: Whether the sellers could spend those shares before.
     """
 
     id: UUID
@@ -302,11 +341,22 @@ class NewTransfer:
     user_id: UUID | None = None
     reference: str = ""
     original_id: UUID | None = None
+    shares: tuple[Share, ...] = ()
+    is_released: bool = False
 
     @property
     def fingerprint(self) -> str:
         """Return a digest of the content, for comparisons after the wallet has lost its user."""
-        content = (self.kind, self.amount, self.user_id, self.reference, self.original_id)
+        content: tuple[object, ...] = (
+            self.kind,
+            self.amount,
+            self.user_id,
+            self.reference,
+            self.original_id,
+        )
+        if self.shares:
+            # A repeat no longer names a seller who was forgotten meanwhile.
+            content += (sum(each.amount for each in self.shares), self.is_released)
         return hashlib.sha256("\0".join(map(str, content)).encode()).hexdigest()
 
 

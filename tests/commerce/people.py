@@ -93,6 +93,19 @@ class People:
         """
         return self.rows(query)
 
+    def shares(self) -> dict[UUID, int]:
+        """Return what sellers hold of each debit, or suspense for them."""
+        query = """
+            SELECT original_id AS id,
+                   sum(CASE kind WHEN 'sale' THEN amount ELSE -amount END)::bigint AS amount
+              FROM transfers WHERE kind IN ('sale', 'sale_refund') GROUP BY 1
+        """
+        return {row.id: row.amount for row in self.rows(query)}
+
+    async def pending(self, user_id: UUID) -> int:
+        request = wallet_pb.GetWalletRequest(user_id=str(user_id))
+        return minor_of((await self.wallets.GetWallet(request, metadata=self.admin)).pending)
+
     def sales(self) -> int:
         """Return the balance of the sales account, from the transfers."""
         query = """

@@ -134,7 +134,7 @@ async def wallet_proxy(target: str) -> AsyncIterator[WalletProxy]:
     """Serve a proxy on a port of its own."""
     proxy = WalletProxy(target)
     server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
-    handlers = {name: proxy.handler(name) for name in (*METHODS, "RefundWallet")}
+    handlers = {name: proxy.handler(name) for name in (*METHODS, "RefundWallet", "ReleaseSales")}
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
     proxy.port = server.add_insecure_port("127.0.0.1:0")
     await server.start()

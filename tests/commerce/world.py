@@ -243,17 +243,24 @@ class Shop:
         assert self.people.wrong_balances() == []
         charged = {row.id: row.amount for row in self.people.charged()}
         orders = self.rows(KEPT)
-        assert self.people.sales() == sum(order.kept for order in orders)
+        shares = self.people.shares()
+        assert self.people.sales() == sum(order.kept - order.shares for order in orders)
         for order in orders:
             assert charged.get(order.debit_id, 0) == order.kept
+            assert shares.get(order.debit_id, 0) == order.shares
 
 
-# What an order keeps of the money: what was neither cancelled nor came back.
+# What an order keeps of the money, and its sellers: what was neither cancelled nor came back.
 KEPT = """
 SELECT debit_id,
        CASE WHEN state IN ('PENDING', 'FAILED') THEN 0 ELSE (
          SELECT sum(unit_price * (quantity - cancelled_quantity - returned_quantity))::bigint
-           FROM order_items WHERE order_id = orders.id) END AS kept
+           FROM order_items WHERE order_id = orders.id) END AS kept,
+       CASE WHEN state IN ('PENDING', 'FAILED') THEN 0 ELSE (
+         SELECT coalesce(sum(price - price * commission_bps / 10000), 0)::bigint
+           FROM order_items, LATERAL (VALUES (
+             unit_price * (quantity - cancelled_quantity - returned_quantity))) AS line (price)
+          WHERE order_id = orders.id) END AS shares
   FROM orders
 """
 

@@ -104,7 +104,7 @@ TABLES = tuple(
 _KEPT = {
     "auth.roles": "false",
     "commerce.categories": "false",
-    "profile.accounts": "kind = 'wallet'",
+    "profile.accounts": "balance IS NOT NULL",
 }
 _EVERYTHING = " UNION ALL ".join(
     f"SELECT '{table}' AS name, to_jsonb(t) AS content FROM {table} t" for table in TABLES

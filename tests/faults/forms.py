@@ -29,6 +29,8 @@ PAIRS: dict[str, int] = {
     "cancel": 450,
     "cancel-part": 50,
     "return": 50,
+    "return-refused": 50,
+    "fulfil": 50,
     "verify": 250,
     "delete": 200,
     "delete-refused": 150,

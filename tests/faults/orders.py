@@ -12,11 +12,13 @@ from lockstep.commerce.v1 import order_service_pb2_grpc as order_grpc
 
 from services.kernel.ids import new_id
 from services.kernel.rpc.call import UserPrincipal
+from services.profile.domain.shares import share_id
 from tests.faults.scenario import Outcome, Scenario
-from tests.faults.world import World
+from tests.faults.world import COMMISSION_BPS, World
 
 BALANCE, PRICE, STOCK, QUANTITY = 10_000, 1_250, 100, 3
 TOTAL = PRICE * QUANTITY
+SHARE = TOTAL - TOTAL * COMMISSION_BPS // 10_000
 
 
 class Shopping(Scenario):
@@ -26,10 +28,12 @@ class Shopping(Scenario):
     balance = BALANCE
     paid = False
     shipped = False
+    has_seller = True
 
     def prepare(self) -> None:
         self.user, self.product, self.order = new_id(), new_id(), new_id()
         self.debit, self.wallet = new_id(), new_id()
+        self.seller, self.sellers_wallet = new_id(), new_id()
         self.principal = UserPrincipal(id=self.user, session_id=new_id(), role="customer")
         ids = {
             "u": self.user,
@@ -44,6 +48,12 @@ class Shopping(Scenario):
             "taken": QUANTITY if self.paid else 0,
             "stock": STOCK - (QUANTITY if self.paid else 0),
             "total": TOTAL,
+            "s": self.seller,
+            "sw": self.sellers_wallet,
+            "sp": new_id(),
+            "share": SHARE,
+            "bps": COMMISSION_BPS,
+            "release": share_id(self.debit, self.seller),
         }
         order = (*_PAID, *(_SHIPPED if self.shipped else ())) if self.paid else _CART
         for sql in (*_SHOP, *order):
@@ -52,7 +62,7 @@ class Shopping(Scenario):
     def look(self) -> Any:
         """Return the sums that everything here is about."""
         return self.world.ground.one(
-            """WITH ordered AS (SELECT o.state, i.quantity - i.cancelled_quantity
+            """WITH ordered AS (SELECT o.state, i.shipment_id, i.quantity - i.cancelled_quantity
                     - i.restocked_quantity AS held, i.quantity - i.cancelled_quantity
                     - i.returned_quantity AS kept, i.unit_price AS price,
                     EXISTS (SELECT FROM commerce.refunds r
@@ -73,6 +83,12 @@ class Shopping(Scenario):
               (SELECT coalesce(sum(held), 0) FROM ordered WHERE state <> 'FAILED') AS held,
               (SELECT coalesce(sum(kept * price), 0) FROM ordered
                  WHERE state NOT IN ('PENDING', 'FAILED')) AS paid,
+              (SELECT coalesce(sum(kept * price), 0) FROM ordered
+                 WHERE state NOT IN ('PENDING', 'FAILED') AND shipment_id IS NULL) AS unshipped,
+              (SELECT coalesce(sum(CASE kind WHEN 'sale' THEN amount ELSE -amount END), 0)
+                 FROM profile.transfers WHERE kind IN ('sale', 'sale_refund')) AS shares,
+              (SELECT coalesce(sum(balance), 0) FROM profile.accounts WHERE seller_id = %(s)s)
+                 AS pending,
               (SELECT count(*) FROM ordered WHERE state IN ('PENDING', 'CANCELLING') OR open)
                  AS open,
               (SELECT coalesce(sum(quantity), 0) FROM commerce.cart_items
@@ -80,6 +96,7 @@ class Shopping(Scenario):
             w=self.wallet,
             p=self.product,
             u=self.user,
+            s=self.seller,
         )
 
     def always(self) -> Iterator[str]:
@@ -92,6 +109,8 @@ class Shopping(Scenario):
             yield "what is taken is not what orders hold"
         if now.paid > now.debited:
             yield "an order is PAID without a debit"
+        if now.shares != share_of(now.debited):
+            yield f"sellers have {now.shares} of {now.debited}"
 
     def in_the_end(self, outcome: Outcome) -> Iterator[str]:
         now = self.look()
@@ -99,8 +118,15 @@ class Shopping(Scenario):
             yield "an order is unfinished for ever"
         if now.paid != now.debited:
             yield f"{now.debited} were debited for orders of {now.paid}"
+        if now.pending != share_of(now.unshipped) and self.has_seller:
+            yield f"{now.pending} are pending for {now.unshipped} that are not shipped"
         if now.paid > TOTAL:
             yield "there are two orders"
+
+
+def share_of(price: int) -> int:
+    """Return what the seller gets."""
+    return price - price * COMMISSION_BPS // 10_000
 
 
 _SHOP = (
@@ -115,13 +141,17 @@ _SHOP = (
         " '00000000-0000-8000-8000-000000000001', %(w)s, %(full)s, '', 'f' WHERE %(full)s > 0"
     ),
     (
+        "INSERT INTO profile.accounts (id, kind, user_id, balance)"
+        " VALUES (%(sw)s, 'wallet', %(s)s, 0)"
+    ),
+    (
         "INSERT INTO commerce.categories (id, name, description) VALUES"
         " ('00000000-0000-8000-8000-00000000000c', 'Things', '') ON CONFLICT DO NOTHING"
     ),
     (
         "INSERT INTO commerce.products (id, category_id, name, description, price, stock, taken,"
-        " image_url) VALUES (%(p)s, '00000000-0000-8000-8000-00000000000c', 'Thing', '', %(price)s,"
-        " %(stock)s, %(taken)s, '')"
+        " image_url, seller_id) VALUES (%(p)s, '00000000-0000-8000-8000-00000000000c', 'Thing',"
+        " '', %(price)s, %(stock)s, %(taken)s, '', %(s)s)"
     ),
 )
 _CART = (
@@ -144,8 +174,18 @@ _PAID = (
     ),
     (
         "INSERT INTO commerce.order_items (order_id, position, product_id, name,"
-        " quantity, unit_price)"
-        " VALUES (%(o)s, 0, %(p)s, 'Thing', %(q)s, %(price)s)"
+        " quantity, unit_price, seller_id, commission_bps)"
+        " VALUES (%(o)s, 0, %(p)s, 'Thing', %(q)s, %(price)s, %(s)s, %(bps)s)"
+    ),
+    (
+        "INSERT INTO profile.accounts (id, kind, seller_id, balance)"
+        " VALUES (%(sp)s, 'pending', %(s)s, %(share)s)"
+    ),
+    (
+        "INSERT INTO profile.transfers (id, kind, state, debit_account_id,"
+        " credit_account_id, amount, reference, fingerprint, original_id)"
+        " VALUES (gen_random_uuid(), 'sale', 'posted', '00000000-0000-8000-8000-000000000002',"
+        " %(sp)s, %(share)s, '', 'f', %(d)s)"
     ),
 )
 
@@ -154,6 +194,14 @@ _SHIPPED = (
     "INSERT INTO commerce.shipments (id, order_id, tracking) VALUES (%(d)s, %(o)s, 'RM 1')",
     "UPDATE commerce.order_items SET shipment_id = %(d)s WHERE order_id = %(o)s",
     "UPDATE commerce.orders SET state = 'FULFILLED' WHERE id = %(o)s",
+    (
+        "INSERT INTO profile.transfers (id, kind, state, debit_account_id,"
+        " credit_account_id, amount, reference, fingerprint, original_id)"
+        " SELECT %(release)s, 'release', 'posted', id, %(sw)s, %(share)s, '', 'f', %(d)s"
+        " FROM profile.accounts WHERE seller_id = %(s)s"
+    ),
+    "UPDATE profile.accounts SET balance = 0 WHERE seller_id = %(s)s",
+    "UPDATE profile.accounts SET balance = %(share)s WHERE id = %(sw)s",
 )
 
 
@@ -281,6 +329,76 @@ class Return(PartialCancellation):
                 order_id=str(self.order), items=[_one(self.product)], reason="Too small."
             )
         )
+
+
+class RefusedReturn(Return):
+    """A good comes back whose seller has spent the share."""
+
+    name = "return-refused"
+    refused = True
+
+    def prepare(self) -> None:
+        super().prepare()
+        self._move("forfeit", self.sellers_wallet, _FORFEITED, -SHARE)
+
+    def take_reason_away(self) -> None:
+        self._move("top_up", _TREASURY, self.sellers_wallet, SHARE)
+
+    def _move(self, kind: str, debited: UUID, credited: UUID, delta: int) -> None:
+        ids = {"w": self.sellers_wallet, "d": debited, "c": credited}
+        for sql in _MOVE:
+            self.world.ground.rows(sql, kind=kind, delta=delta, amount=abs(delta), **ids)
+
+    def in_the_end(self, outcome: Outcome) -> Iterator[str]:
+        yield from Shopping.in_the_end(self, outcome)
+        now = self.look()
+        if now.paid not in (TOTAL, TOTAL - PRICE):
+            yield f"what is left costs {now.paid}"
+        if outcome.kind == "ok" and not self.happened():
+            yield "the client was told ok, and nothing went back"
+        if outcome.kind == "fail" and self.happened():
+            yield f"the client was told {outcome.reason}, and the money went back"
+
+
+_TREASURY = UUID("00000000-0000-8000-8000-000000000001")
+_FORFEITED = UUID("00000000-0000-8000-8000-000000000004")
+_MOVE = (
+    (
+        "INSERT INTO profile.transfers (id, kind, state, debit_account_id, credit_account_id,"
+        " amount, reference, fingerprint) VALUES (gen_random_uuid(), %(kind)s, 'posted', %(d)s,"
+        " %(c)s, %(amount)s, '', 'f')"
+    ),
+    "UPDATE profile.accounts SET balance = balance + %(delta)s WHERE id = %(w)s",
+)
+
+
+class Fulfilment(Shopping):
+    """A paid order that is shipped: its seller may spend the share."""
+
+    name = "fulfil"
+    paid = True
+
+    def prepare(self) -> None:
+        super().prepare()
+        self.principal = UserPrincipal(id=new_id(), session_id=new_id(), role="admin")
+
+    async def ask(self, wire: Any) -> Any:
+        return await order_grpc.OrderServiceStub(wire).FulfilOrder(
+            order_pb.FulfilOrderRequest(order_id=str(self.order), tracking="RM 1")
+        )
+
+    def in_the_end(self, outcome: Outcome) -> Iterator[str]:
+        yield from super().in_the_end(outcome)
+        if outcome.kind == "ok" and not self.happened():
+            yield "the client was told ok, and nothing is shipped"
+        if outcome.kind == "fail":
+            yield f"shipping a paid order failed: {outcome.reason}"
+
+    def happened(self) -> bool:
+        state = self.world.ground.one(
+            "SELECT state FROM commerce.orders WHERE id = %(o)s", o=self.order
+        ).state
+        return bool(state == "FULFILLED")
 
 
 def _one(product: UUID) -> order_pb.RefundItem:

@@ -33,7 +33,7 @@ MAY_NAME_DELETED = {
     "commerce.idempotency",
 }
 # These lines say that a saga has taken effect, and have its id.
-_FINAL = {"user_created", "user_deleted", "order_placed"}
+_FINAL = {"user_created", "user_deleted", "order_placed", "order_refunded"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,8 +161,10 @@ def _profile(remains: Remains, profile: Content) -> bool:
 
 
 def _account(remains: Remains, account: Content) -> bool:
-    if account["kind"] != "wallet":
+    if account["kind"] not in ("wallet", "pending"):
         return True
+    if account["seller_id"] is not None:
+        return remains.has("profile.accounts", "user_id", account["seller_id"])
     if account["user_id"] is None:  # closed, and kept for its transfers
         sides = ("debit_account_id", "credit_account_id")
         return any(remains.has("profile.transfers", side, account["id"]) for side in sides)
@@ -183,9 +185,13 @@ def _transfer(remains: Remains, transfer: Content) -> bool:
             return remains.is_aged or remains.state_of(transfer["id"]) in ("ABORTED", None)
         case "void", _:
             return remains.is_aged or remains.state_of(original) == "ABORTED"
+        case "refund", "refused":
+            return remains.is_aged or remains.state_of(transfer["id"]) == "ABORTED"
         case "refund", _:
             return remains.has("commerce.refunds", "id", transfer["id"])
-    return transfer["kind"] in ("top_up", "forfeit")
+    # What the transfers of shares add up to, scenarios say.
+    is_share = original is not None and remains.has("profile.transfers", "id", original)
+    return transfer["kind"] in ("top_up", "forfeit") or is_share
 
 
 def _barrier(remains: Remains, barrier: Content) -> bool:

@@ -140,6 +140,13 @@ ROWS: dict[str, tuple[str, str]] = {
     "C45": ("its refund cannot be made for long", r"(part|return) c1\.RefundWallet\.request:down"),
     "C46": ("an order is cancelled while it is shipped", ""),
     "C47": ("two refunds of one order", ""),
+    "C48": ("a shipment: crash after its commit", r"fulfil c1\.FulfilOrder\.commit\.acked:crash"),
+    "C49": ("the share is released, and the reply is lost", r"fulfil .*ReleaseSales\.reply:lose"),
+    "C50": ("the release comes twice", r"fulfil .*ReleaseSales\.request:(twice|again)"),
+    "C51": ("the release cannot be made for long", r"fulfil .*ReleaseSales\.request:down"),
+    "C52": ("a seller has spent the share of what comes back", r"return-refused "),
+    "C53": ("such a return: lost answers", r"return-refused c1\.T[34]\.commit\.sent:lost"),
+    "C54": ("a seller is deleted while shares move", ""),
 }
 
 # The outcome that a row requires of a schedule with one fault, once all is at rest. For a row
@@ -147,8 +154,9 @@ ROWS: dict[str, tuple[str, str]] = {
 # participant refuses is undone in every row.
 DONE, UNDONE = "done", "undone"
 _DONE = """R5 R8 R9 R10 R11 R13 R15 R16 R17 R20 R21 R22 R25 R27 R29 R30 R31 R56 R57
-  C1 C3 C9 C12 C14 C15 C18 C19 C21 C24 C25 C31 C41 C42 C43 C44 C45"""
-_UNDONE = "R2 R14 R23 R24 R33 R34 R35 R40 R41 R42 R43 R45 R46 C11 C27 C30"
+  C1 C3 C9 C12 C14 C15 C18 C19 C21 C24 C25 C31 C41 C42 C43 C44 C45
+  C48 C49 C50 C51"""
+_UNDONE = "R2 R14 R23 R24 R33 R34 R35 R40 R41 R42 R43 R45 R46 C11 C27 C30 C52 C53"
 REQUIRED = dict.fromkeys(_DONE.split(), DONE) | dict.fromkeys(_UNDONE.split(), UNDONE)
 REFUSED = re.compile(r"^\S+-refused ")
 # Rows whose required outcome is not reached yet.

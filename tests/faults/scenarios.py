@@ -7,8 +7,10 @@ from tests.faults.meetings import MEETINGS
 from tests.faults.orders import (
     Cancellation,
     Checkout,
+    Fulfilment,
     PartialCancellation,
     RefusedCheckout,
+    RefusedReturn,
     Return,
 )
 from tests.faults.registrations import RefusedRegistration, Registration, SignUp
@@ -22,6 +24,8 @@ _ALL: tuple[type[Scenario], ...] = (
     Cancellation,
     PartialCancellation,
     Return,
+    RefusedReturn,
+    Fulfilment,
     Verification,
     Deletion,
     RefusedDeletion,

@@ -16,7 +16,12 @@ def test_no_schedule_breaks_a_promise_of_a_cancellation_of_an_order(
 
 
 @pytest.mark.parametrize(
-    ("name", "part"), [(name, part) for name in ("cancel-part", "return") for part in parts(name)]
+    ("name", "part"),
+    [
+        (name, part)
+        for name in ("cancel-part", "return", "return-refused", "fulfil")
+        for part in parts(name)
+    ],
 )
 def test_no_schedule_breaks_a_promise_of_a_refund_of_a_part(
     world: World, name: str, part: int

@@ -102,6 +102,36 @@ class Lost:
         )
         return refund_id
 
+    def line(self, order_id: UUID, *, price: int, commission_bps: int) -> None:
+        """Let an order have a good of a seller."""
+        self.sql(
+            "commerce",
+            "WITH category AS (INSERT INTO categories (id, name, description)"
+            " VALUES (gen_random_uuid(), 'Things', '') RETURNING id), product AS ("
+            "INSERT INTO products (id, category_id, seller_id, name, description, price, stock,"
+            " image_url) SELECT gen_random_uuid(), id, gen_random_uuid(), 'Thing', '', 1, 1, ''"
+            " FROM category RETURNING id, seller_id) INSERT INTO order_items (order_id, position,"
+            " product_id, name, quantity, unit_price, seller_id, commission_bps)"
+            " SELECT %s, 0, id, 'Thing', 1, %s, seller_id, %s FROM product",
+            order_id,
+            price,
+            commission_bps,
+        )
+
+    def sell(self, debit_id: UUID, share: int) -> None:
+        """Give a seller a share of a debit."""
+        self.sql(
+            "profile",
+            "WITH pending AS (INSERT INTO accounts (id, kind, seller_id, balance)"
+            " VALUES (gen_random_uuid(), 'pending', gen_random_uuid(), %s) RETURNING id)"
+            " INSERT INTO transfers (id, kind, state, debit_account_id, credit_account_id, amount,"
+            " reference, fingerprint, original_id) SELECT gen_random_uuid(), 'sale', 'posted',"
+            " '00000000-0000-8000-8000-000000000002', id, %s, '', 'f', %s FROM pending",
+            share,
+            share,
+            debit_id,
+        )
+
     def kinds(self) -> list[Kind]:
         return [finding.kind for finding in compare(self.urls)]
 
@@ -216,6 +246,23 @@ async def test_what_went_back_is_what_was_refunded(lost: Lost) -> None:
     )
     lost.sql("profile", "UPDATE accounts SET balance = balance + 30 WHERE kind = 'wallet'")
     assert lost.kinds() == [Kind.OVERPAID_REFUND]
+    assert await lost.mend() == []
+
+
+async def test_shares_that_are_not_those_of_the_order_are_only_told(lost: Lost) -> None:
+    debit_id = new_id()
+    lost.debit(await lost.register(), debit_id)
+    order_id = lost.order("PAID", debit_id)
+    lost.line(order_id, price=100, commission_bps=1000)
+    assert lost.kinds() == [Kind.WRONG_SHARES]
+    lost.sell(debit_id, 90)
+    assert compare(lost.urls) == []
+    lost.sql(
+        "commerce",
+        "INSERT INTO shipments (id, order_id, tracking) SELECT id, id, '' FROM orders",
+    )
+    lost.sql("commerce", "UPDATE order_items SET shipment_id = order_id")
+    assert lost.kinds() == [Kind.WRONG_PENDING]
     assert await lost.mend() == []
 
 

@@ -67,10 +67,11 @@ CALLED = {
         "SetProfileStatus",
         "ForgetProfile",
     ],
-    "WalletService": ["DebitWallet", "VoidTransfer", "RefundWallet", "TopUpWallet"],
+    "WalletService": ["DebitWallet", "VoidTransfer", "RefundWallet", "TopUpWallet", "ReleaseSales"],
     "CatalogService": ["CreateProduct", "UpdateProduct"],
     "OrderService": ["PlaceOrder", "CancelOrder", "FulfilOrder", "RefundOrder", "ForgetUser"],
 }
+COMMISSION_BPS = 1000
 PASSWORD_HASH = "$2b$04$the-hash-that-must-not-leave-its-row"
 SERVICES = {"a": "auth", "p": "profile", "c": "commerce"}
 TIMED: tuple[ModuleType, ...] = (
@@ -267,7 +268,7 @@ class World:
             case "profile":
                 return profile_main.compose(parts)
             case _:
-                return commerce_main.compose(parts)
+                return commerce_main.compose(parts, commission_bps=COMMISSION_BPS)
 
     def serving(self, path: str) -> tuple[Actor, Method, Handler] | None:
         """See `wire.Replicas`: the first live one that is not known to hang."""

@@ -25,7 +25,7 @@ def profile_url(shared_url: str) -> str:
     """Empty the database and return its URL."""
     with psycopg.connect(shared_url) as connection:
         connection.execute("TRUNCATE profiles, brands, transfers, saga_barriers, idempotency")
-        connection.execute("DELETE FROM accounts WHERE kind = 'wallet'")
+        connection.execute("DELETE FROM accounts WHERE balance IS NOT NULL")
     return shared_url
 
 

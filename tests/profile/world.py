@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -103,15 +103,30 @@ class World:
         )
 
     async def refund(
-        self, original_id: UUID, minor: int, *, transfer_id: UUID | None = None
+        self, original_id: UUID, minor: int, *, transfer_id: UUID | None = None, **fields: Any
     ) -> wallet_pb.Transfer:
         return await self.by_commerce.RefundWallet(
             wallet_pb.RefundWalletRequest(
                 transfer_id=str(transfer_id or new_id()),
                 original_id=str(original_id),
                 amount=money(minor),
+                **fields,
             )
         )
+
+    async def release(
+        self, original_id: UUID, shares: Mapping[UUID | None, int], release_id: UUID | None = None
+    ) -> None:
+        request = wallet_pb.ReleaseSalesRequest(
+            release_id=str(release_id or new_id()),
+            original_id=str(original_id),
+            shares=shares_of(shares),
+        )
+        await self.by_commerce.ReleaseSales(request)
+
+    async def pending(self, user_id: UUID) -> int:
+        request = wallet_pb.GetWalletRequest(user_id=str(user_id))
+        return minor_of((await self.wallets.GetWallet(request, metadata=self.admin)).pending)
 
     async def balance(self, user_id: UUID) -> int:
         request = wallet_pb.GetWalletRequest(user_id=str(user_id))
@@ -209,6 +224,14 @@ async def connected(port: int, settings: ProfileSettings, auth: FakeAuth) -> Asy
             wallets=wallet_grpc.WalletServiceStub(users),
             admin=bearer(auth.token(new_id(), role="admin")),
         )
+
+
+def shares_of(shares: Mapping[UUID | None, int]) -> list[wallet_pb.Share]:
+    """Return shares as messages; None is a seller who was forgotten."""
+    return [
+        wallet_pb.Share(seller_id="" if seller is None else str(seller), amount=money(minor))
+        for seller, minor in shares.items()
+    ]
 
 
 async def outcome(call: Awaitable[T]) -> T | str:

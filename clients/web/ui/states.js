@@ -25,6 +25,8 @@ const TRANSFERS = {
   TRANSFER_KIND_REFUND: ["Refund", true],
   TRANSFER_KIND_VOID: ["Purchase taken back", true],
   TRANSFER_KIND_FORFEIT: ["Account closed", false],
+  TRANSFER_KIND_RELEASE: ["Sale", true],
+  TRANSFER_KIND_SALE_REFUND: ["Sale refunded", false],
 };
 
 /** @param {string} state */

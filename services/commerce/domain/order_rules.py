@@ -105,6 +105,16 @@ def price_of(lines: Sequence[OrderLine], items: Sequence[RefundItem]) -> int:
     return sum(prices[each.product_id] * each.quantity for each in items)
 
 
+def shares_back(lines: Sequence[OrderLine], items: Sequence[RefundItem]) -> list[int]:
+    """Return what goes back from the seller of each product.
+
+    It is the difference of the shares before and after, so that rounding never adds up.
+    """
+    known = {each.product_id: each for each in lines}
+    found = [(known[each.product_id], each.quantity) for each in items]
+    return [line.share(line.left) - line.share(line.left - quantity) for line, quantity in found]
+
+
 def _matched(
     lines: Sequence[OrderLine], wanted: Sequence[RefundItem], own: Collection[UUID] | None
 ) -> list[OrderLine]:

@@ -60,7 +60,7 @@ async def begin(
         is_restocked=wanted.is_restocked,
         reason=wanted.reason,
     )
-    await fulfilment.insert_refund(tx, new, items)
+    await fulfilment.insert_refund(tx, new, items, order_rules.shares_back(lines, items))
     if is_cancelled:
         await products.release(tx, _quantities(items))
     await _settle(tx, order, refund_id=refund_id)
@@ -77,6 +77,13 @@ async def end(tx: Transaction, order_id: UUID, *, refund_id: UUID) -> None:
         items = await fulfilment.items_of_refund(tx, refund_id)
         await fulfilment.restock(tx, order_id, items)
         await products.release(tx, _quantities(items))
+    await _settle(tx, order, refund_id=refund_id)
+
+
+async def take_back(tx: Transaction, order_id: UUID, *, refund_id: UUID) -> None:
+    """Take back a return that was refused; a repeat changes nothing."""
+    order = await fulfilment.lock(tx, order_id)
+    await fulfilment.remove_return(tx, order_id, refund_id)
     await _settle(tx, order, refund_id=refund_id)
 
 

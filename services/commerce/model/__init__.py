@@ -51,6 +51,7 @@ from services.commerce.model.types import (
     RefundState,
     Shipment,
     Sort,
+    share_of,
 )
 
 __all__ = [
@@ -102,4 +103,5 @@ __all__ = [
     "RefundState",
     "Shipment",
     "Sort",
+    "share_of",
 ]

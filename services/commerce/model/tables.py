@@ -204,7 +204,9 @@ SHIPMENTS = Table(
 )
 
 # `seller_id` is who sold it; absent for first-party products, and once the seller was
-# forgotten. What is cancelled or came back counts as soon as its refund has begun.
+# forgotten. `commission_bps` is the part of the price, in 1/10000, that the seller does not get;
+# it is absent where nobody gets a share. What is cancelled or came back counts as soon as its
+# refund has begun.
 ORDER_ITEMS = Table(
     "order_items",
     METADATA,
@@ -219,6 +221,7 @@ ORDER_ITEMS = Table(
     Column("cancelled_quantity", Integer, nullable=False, server_default="0"),
     Column("returned_quantity", Integer, nullable=False, server_default="0"),
     Column("restocked_quantity", Integer, nullable=False, server_default="0"),
+    Column("commission_bps", Integer),
     CheckConstraint(f"quantity BETWEEN 1 AND {QUANTITY_MAX}", name="quantity"),
     CheckConstraint(f"unit_price BETWEEN 0 AND {MINOR_UNITS_MAX}", name="unit_price"),
     CheckConstraint(
@@ -228,6 +231,7 @@ ORDER_ITEMS = Table(
     ),
     CheckConstraint("restocked_quantity BETWEEN 0 AND returned_quantity", name="restocked"),
     CheckConstraint("shipment_id IS NOT NULL OR returned_quantity = 0", name="returned"),
+    CheckConstraint("commission_bps BETWEEN 0 AND 10000", name="commission_bps"),
     Index(
         "ix_order_items_seller",
         "seller_id",
@@ -255,13 +259,16 @@ REFUNDS = Table(
     Index("uq_refunds_open", "order_id", unique=True, postgresql_where=IS_OPEN),
 )
 
+# `share` goes back from the seller; it is kept, because it follows from what was left then.
 REFUND_ITEMS = Table(
     "refund_items",
     METADATA,
     Column("refund_id", Uuid, ForeignKey(REFUNDS.c.id, ondelete="CASCADE"), primary_key=True),
     Column("product_id", Uuid, ForeignKey(PRODUCTS.c.id), primary_key=True),
     Column("quantity", Integer, nullable=False),
+    Column("share", BigInteger, nullable=False, server_default="0"),
     CheckConstraint(f"quantity BETWEEN 1 AND {QUANTITY_MAX}", name="quantity"),
+    CheckConstraint(f"share BETWEEN 0 AND {TOTAL_MAX}", name="share"),
 )
 
 # What was ordered, and for how much, is the receipt, and decides what a refund gives back.
@@ -272,9 +279,11 @@ BEGIN
 END
 $$;
 CREATE TRIGGER order_items_stay BEFORE UPDATE ON order_items FOR EACH ROW
-  WHEN ((OLD.order_id, OLD.position, OLD.product_id, OLD.name, OLD.quantity, OLD.unit_price)
+  WHEN ((OLD.order_id, OLD.position, OLD.product_id, OLD.name, OLD.quantity, OLD.unit_price,
+         OLD.commission_bps)
         IS DISTINCT FROM
-        (NEW.order_id, NEW.position, NEW.product_id, NEW.name, NEW.quantity, NEW.unit_price))
+        (NEW.order_id, NEW.position, NEW.product_id, NEW.name, NEW.quantity, NEW.unit_price,
+         NEW.commission_bps))
   EXECUTE FUNCTION order_items_stay()
 """
 event.listen(ORDER_ITEMS, "after_create", DDL(ORDER_ITEMS_STAY))  # type: ignore[no-untyped-call]

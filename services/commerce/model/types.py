@@ -206,6 +206,11 @@ class Cart:
         return f"{self.version}-{zlib.crc32(repr(shown).encode()):08x}"
 
 
+def share_of(price: int, commission_bps: int | None) -> int:
+    """Return what a seller gets of a price, in minor units; None: nobody gets a share."""
+    return 0 if commission_bps is None else price - price * commission_bps // 10_000
+
+
 @with_config(ConfigDict(extra="forbid"))
 @dataclass(frozen=True, slots=True)
 class OrderItem:

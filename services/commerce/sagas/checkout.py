@@ -11,15 +11,16 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from lockstep.profile.v1 import wallet_service_pb2 as wallet_pb
-from lockstep.profile.v1 import wallet_service_pb2_grpc as wallet_grpc
 
+from services.commerce.domain import shares
 from services.commerce.errors import InsufficientFunds, PaymentUnavailable
 from services.commerce.model import Order
 from services.commerce.sagas.kinds import CHECKOUT, OrderPayload
-from services.commerce.store import carts, orders, products, users
+from services.commerce.sagas.wallets import Wallets
+from services.commerce.store import carts, fulfilment, orders, products, users
 from services.kernel.audit import log
 from services.kernel.db.database import Transaction
-from services.kernel.money import Currency, to_wire
+from services.kernel.money import to_wire
 from services.kernel.rpc.timestamps import moment_of, timestamp
 from services.kernel.sagas.model import RunningSaga
 from services.kernel.sagas.protocol import Deadline, Rejected, ReversibleSaga
@@ -30,8 +31,7 @@ from services.kernel.sagas.remote import saga_step
 class CheckoutSaga(ReversibleSaga[OrderPayload, datetime | None, Order]):
     """See the module."""
 
-    wallets: wallet_grpc.WalletServiceAsyncStub
-    currency: Currency
+    wallets: Wallets
 
     kind = CHECKOUT
     deadline = Deadline(seconds=5.0, error=PaymentUnavailable)
@@ -43,18 +43,24 @@ class CheckoutSaga(ReversibleSaga[OrderPayload, datetime | None, Order]):
         """
         order = await orders.get_known(saga.database, saga.payload.order_id)
         # A zero total needs no debit.
-        return await self._debit(saga, order.total) if order.total else None
+        if not order.total:
+            return None
+        lines = await fulfilment.lines(saga.database, saga.payload.order_id)
+        return await self._debit(saga, order.total, shares.of_order(lines))
 
-    async def _debit(self, saga: RunningSaga[OrderPayload], total: int) -> datetime | None:
+    async def _debit(
+        self, saga: RunningSaga[OrderPayload], total: int, given: shares.Shares
+    ) -> datetime | None:
         request = wallet_pb.DebitWalletRequest(
             transfer_id=str(saga.id),
             user_id=str(saga.user_id),
-            amount=to_wire(total, self.currency),
+            amount=to_wire(total, self.wallets.currency),
             reference=str(saga.payload.order_id),
             not_after=timestamp(saga.not_after),
+            shares=self.wallets.messages(given),
         )
         with saga_step():
-            transfer = await self.wallets.DebitWallet(request)
+            transfer = await self.wallets.stub.DebitWallet(request)
         if transfer.state != wallet_pb.TRANSFER_STATE_POSTED:
             raise Rejected(InsufficientFunds())
         return moment_of(transfer, "create_time")
@@ -90,7 +96,8 @@ class CheckoutSaga(ReversibleSaga[OrderPayload, datetime | None, Order]):
 
     async def compensate(self, saga: RunningSaga[OrderPayload]) -> None:
         """Void the debit, also when it was refused: a duplicate may come later."""
-        await self.wallets.VoidTransfer(wallet_pb.VoidTransferRequest(transfer_id=str(saga.id)))
+        request = wallet_pb.VoidTransferRequest(transfer_id=str(saga.id))
+        await self.wallets.stub.VoidTransfer(request)
 
     async def undo(self, tx: Transaction, saga: RunningSaga[OrderPayload]) -> None:
         """Make the order FAILED, and give the goods back."""

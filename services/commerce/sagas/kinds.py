@@ -16,7 +16,7 @@ from services.kernel.audit import log
 from services.kernel.db.database import Transaction
 from services.kernel.errors import EtagMismatch
 from services.kernel.rpc.call import Origin
-from services.kernel.sagas.model import STORED, NewSaga, SagaKind
+from services.kernel.sagas.model import STORED, NewSaga, Nothing, SagaKind
 
 
 @pydantic.dataclasses.dataclass(frozen=True, slots=True, config=STORED)
@@ -29,7 +29,9 @@ class OrderPayload:
 # Version 1, of 0.1, knew no partial refunds: its orders have fewer fields.
 CHECKOUT: Final = SagaKind("checkout", OrderPayload, Order, version=2, since=1)
 CANCELLATION: Final = SagaKind("cancellation", OrderPayload, Order, version=2, since=1)
-RETURN: Final = SagaKind("return", OrderPayload, Order, version=1)
+# One of version 1 has no shares, so that no wallet refuses it.
+RETURN: Final = SagaKind("return", OrderPayload, Order, version=2, since=1)
+RELEASE: Final = SagaKind("release", OrderPayload, Nothing, version=1)
 
 
 def new_refund(
@@ -46,10 +48,15 @@ def new_refund(
         if order.user_id != standing.buyer_id:
             raise EtagMismatch  # the buyer was forgotten: the order is not the buyer's any more
         amount = await refunds.begin(tx, order, wanted, refund_id=saga_id)
+        if wanted.kind is RefundKind.RETURN:
+            by = log.by(origin)
+            event = "order_refund_requested"
+            await log.begin(tx, saga_id, event, user_id=order.user_id, **by)
+            return
         # It cannot be refused any more, so this is the moment of the change.
         await log.write(
             tx,
-            "order_cancelled" if wanted.kind is RefundKind.CANCEL else "order_refunded",
+            "order_cancelled",
             {"order": str(order_id), "amount": amount},
             user_id=order.user_id,
             entry_id=saga_id,

@@ -82,9 +82,28 @@ UNION ALL
 SELECT 'the saga does not fit the refund', refunds.id, format('%s, %s', refunds.state, sagas.state)
   FROM refunds LEFT JOIN sagas ON sagas.id = refunds.id
  WHERE NOT coalesce(
-         sagas.state = CASE refunds.state WHEN 'OPEN' THEN 'RUNNING' ELSE 'DONE' END,
+         CASE refunds.state WHEN 'OPEN' THEN sagas.state IN ('RUNNING', 'COMPENSATING')
+                            ELSE sagas.state = 'DONE' END,
          refunds.state = 'DONE'
        )
+UNION ALL
+SELECT 'refunds take another share than the seller got', items.order_id,
+       format('%s: %s', items.product_id, sum(given.share))
+  FROM order_items AS items
+  JOIN refunds ON refunds.order_id = items.order_id
+  JOIN refund_items AS given
+    ON given.refund_id = refunds.id AND given.product_id = items.product_id
+ CROSS JOIN LATERAL (
+         SELECT items.unit_price * items.quantity AS price,
+                items.unit_price * (items.quantity - cancelled_quantity - returned_quantity) AS kept,
+                items.commission_bps AS bps) AS line
+ GROUP BY items.order_id, items.product_id, price, kept, bps
+HAVING sum(given.share) <> coalesce(
+         (price - price * bps / 10000) - (kept - kept * bps / 10000), 0)
+UNION ALL
+SELECT 'a seller waits for a share for more than an hour', id, format('since %s', create_time)
+  FROM sagas
+ WHERE kind = 'release' AND state = 'RUNNING' AND create_time < now() - interval '1 hour'
 UNION ALL
 SELECT 'an order is in flight for more than an hour', id, format('%s since %s', state, update_time)
   FROM orders
@@ -106,6 +125,9 @@ SELECT 'a saga has no order', sagas.id, sagas.kind
   FROM sagas
  WHERE NOT EXISTS (SELECT 1 FROM orders WHERE orders.debit_id = sagas.id)
    AND NOT EXISTS (SELECT 1 FROM refunds WHERE refunds.id = sagas.id)
+   AND NOT EXISTS (SELECT 1 FROM shipments WHERE shipments.id = sagas.id)
+   -- A return that was refused has left its saga alone.
+   AND NOT (sagas.kind = 'return' AND sagas.state = 'ABORTED')
 UNION ALL
 SELECT 'a key names a saga that is not there', keys.saga_id, keys.method
   FROM idempotency AS keys

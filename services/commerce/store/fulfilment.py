@@ -20,6 +20,7 @@ from sqlalchemy import (
     case,
     cast,
     column,
+    delete,
     func,
     insert,
     literal,
@@ -38,6 +39,7 @@ from services.commerce.model import (
     OrderState,
     RefundItem,
     RefundKind,
+    share_of,
 )
 from services.commerce.store.orders import ByOrder
 from services.kernel.db.database import Reader, Transaction
@@ -64,6 +66,12 @@ class OrderLine:
     cancelled_quantity: int
     returned_quantity: int
     shipment_id: UUID | None
+    seller_id: UUID | None
+    commission_bps: int | None
+
+    def share(self, quantity: int) -> int:
+        """Return what the seller gets for a quantity."""
+        return share_of(self.unit_price * quantity, self.commission_bps)
 
     @property
     def left(self) -> int:
@@ -104,6 +112,7 @@ class NewRefundItems:
     refund_id: UUID
     product_ids: list[UUID]
     quantities: list[int]
+    shares: list[int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +187,8 @@ _LINES = Statement(
         ORDER_ITEMS.c.cancelled_quantity,
         ORDER_ITEMS.c.returned_quantity,
         ORDER_ITEMS.c.shipment_id,
+        ORDER_ITEMS.c.seller_id,
+        ORDER_ITEMS.c.commission_bps,
     )
     .where(ORDER_ITEMS.c.order_id == _ORDER)
     .order_by(ORDER_ITEMS.c.position),
@@ -211,10 +222,19 @@ _moved = (
     .table_valued(column("id", Uuid), column("quantity", Integer), name="moved")
     .render_derived()
 )
+_refunded = (
+    func.unnest(
+        _PRODUCTS,
+        bindparam("quantities", type_=ARRAY(Integer)),
+        bindparam("shares", type_=ARRAY(BigInteger)),
+    )
+    .table_valued("id", "quantity", "share", name="refunded")
+    .render_derived()
+)
 _INSERT_ITEMS = Statement(
     insert(REFUND_ITEMS).from_select(
-        ["refund_id", "product_id", "quantity"],
-        select(cast(_REFUND, Uuid), _moved.c.id, _moved.c.quantity),
+        ["refund_id", "product_id", "quantity", "share"],
+        select(cast(_REFUND, Uuid), _refunded.c.id, _refunded.c.quantity, _refunded.c.share),
     ),
     NewRefundItems,
     NoRow,
@@ -233,6 +253,11 @@ _FINISH = Statement(
     .returning(REFUNDS.c.kind, REFUNDS.c.is_restocked),
     ByRefund,
     FinishedRefund,
+)
+_REMOVE = Statement(
+    delete(REFUNDS).where(REFUNDS.c.id == _REFUND, REFUNDS.c.state == literal("OPEN")),
+    ByRefund,
+    NoRow,
 )
 
 
@@ -308,12 +333,23 @@ async def numbers(reader: Reader, order_id: UUID) -> RefundNumbers:
     return found
 
 
-async def insert_refund(tx: Transaction, new: NewRefund, items: Sequence[RefundItem]) -> None:
-    """Insert an OPEN refund, and count its products as cancelled or come back."""
+async def insert_refund(
+    tx: Transaction, new: NewRefund, items: Sequence[RefundItem], shares: Sequence[int]
+) -> None:
+    """Insert an OPEN refund, and count its products as cancelled or come back.
+
+    Args:
+        tx: The transaction.
+        new: The refund.
+        items: Its products.
+        shares: What goes back from the seller of each of them.
+    """
     product_ids = [each.product_id for each in items]
     quantities = [each.quantity for each in items]
     await tx.execute(_INSERT_REFUND, new)
-    await tx.execute(_INSERT_ITEMS, NewRefundItems(new.refund_id, product_ids, quantities))
+    await tx.execute(
+        _INSERT_ITEMS, NewRefundItems(new.refund_id, product_ids, quantities, list(shares))
+    )
     counter = _CANCEL if new.kind is RefundKind.CANCEL else _RETURN
     moved = await tx.execute(counter, MovedQuantities(new.order_id, product_ids, quantities))
     assert moved == len(items)
@@ -322,6 +358,16 @@ async def insert_refund(tx: Transaction, new: NewRefund, items: Sequence[RefundI
 async def finish_refund(tx: Transaction, refund_id: UUID) -> FinishedRefund | None:
     """Make an OPEN refund DONE; None when it is not OPEN."""
     return await tx.first(_FINISH, ByRefund(refund_id))
+
+
+async def remove_return(tx: Transaction, order_id: UUID, refund_id: UUID) -> None:
+    """Take back an OPEN return, whose products have not come back after all; repeats do nothing."""
+    items = await items_of_refund(tx, refund_id)
+    if not await tx.execute(_REMOVE, ByRefund(refund_id)):
+        return
+    product_ids = [each.product_id for each in items]
+    quantities = [-each.quantity for each in items]
+    await tx.execute(_RETURN, MovedQuantities(order_id, product_ids, quantities))
 
 
 async def items_of_refund(reader: Reader, refund_id: UUID) -> list[RefundItem]:

@@ -77,6 +77,7 @@ class NewOrderItems:
     names: list[str]
     quantities: list[int]
     unit_prices: list[int]
+    commission_bps: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,11 +159,12 @@ _given = (
 )
 _INSERT_ITEMS = Statement(
     insert(ORDER_ITEMS).from_select(
-        ["order_id", *_ITEM_COLUMNS, "seller_id"],
+        ["order_id", *_ITEM_COLUMNS, "seller_id", "commission_bps"],
         select(
             bindparam("order_id", type_=Uuid),
             *(_given.c[name] for name in _ITEM_COLUMNS),
             PRODUCTS.c.seller_id,
+            case((PRODUCTS.c.seller_id.is_not(None), bindparam("commission_bps", type_=Integer))),
         ).join_from(_given, PRODUCTS, PRODUCTS.c.id == _given.c.product_id),
     ),
     NewOrderItems,
@@ -279,8 +281,9 @@ async def insert_order(
     total: int,
     debit_id: UUID,
     shipping_address: str,
+    commission_bps: int,
 ) -> None:
-    """Insert a PENDING order with its items.
+    """Insert a PENDING order with its items; what a seller sells gets the commission.
 
     Raises:
         CheckoutInProgress: The user has a PENDING order; the transaction is lost.
@@ -301,6 +304,7 @@ async def insert_order(
             names=[item.name for item in items],
             quantities=[item.quantity for item in items],
             unit_prices=[item.unit_price for item in items],
+            commission_bps=commission_bps,
         ),
     )
 

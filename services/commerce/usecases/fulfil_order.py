@@ -8,17 +8,18 @@ from uuid import UUID
 
 from pydantic import TypeAdapter
 
-from services.commerce.domain import order_rules
+from services.commerce.domain import order_rules, shares
 from services.commerce.domain.standing import OrderStanding
 from services.commerce.model import Order
+from services.commerce.sagas.kinds import RELEASE, OrderPayload
 from services.commerce.store import fulfilment, orders
 from services.commerce.store.fulfilment import NewShipment
 from services.kernel.audit import log
 from services.kernel.audit.log import Facts
 from services.kernel.db.database import Database, Transaction
 from services.kernel.errors import EtagMismatch
-from services.kernel.ids import new_id
 from services.kernel.rpc.call import Caller, Origin
+from services.kernel.sagas import store as saga_store
 from services.kernel.sagas.idempotency import RequestKey
 from services.kernel.sagas.requests import transact_once
 
@@ -41,7 +42,7 @@ class FulfilOrder:
         origin: Origin,
         key: RequestKey | None,
     ) -> Order:
-        """Ship products of an order and return it.
+        """Ship products of an order and return it. Its sellers may spend their shares soon.
 
         Args:
             caller: The caller.
@@ -68,8 +69,12 @@ class FulfilOrder:
             order_rules.ensure_paid(order.state, "shipped")
             lines = await fulfilment.lines(tx, order_id)
             chosen = order_rules.to_ship(lines, product_ids, sold)
-            await fulfilment.ship(tx, NewShipment(new_id(), order_id, tracking), chosen)
-            state = order_rules.state_of(await fulfilment.lines(tx, order_id), is_open=False)
+            release = RELEASE.new(OrderPayload(order_id=order_id), user_id=None)
+            await fulfilment.ship(tx, NewShipment(release.id, order_id, tracking), chosen)
+            lines = await fulfilment.lines(tx, order_id)
+            if release.id in shares.of_shipments(lines):
+                await saga_store.leave(tx, release)
+            state = order_rules.state_of(lines, is_open=False)
             await fulfilment.set_state(tx, order_id, state, refund_id=None)
             facts: Facts = {"order": str(order_id), "lines": len(chosen)}
             await log.write(tx, "order_shipped", facts, user_id=order.user_id, **log.by(origin))

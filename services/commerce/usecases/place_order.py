@@ -28,10 +28,15 @@ from services.kernel.sagas.requests import IdempotencyKey, Requests
 
 @dataclass(frozen=True, slots=True)
 class PlaceOrder:
-    """Places orders."""
+    """Places orders.
+
+    Attributes:
+        commission_bps: The part of a price, in 1/10000, that sellers do not get.
+    """
 
     database: Database
     requests: Requests
+    commission_bps: int
 
     async def __call__(
         self,
@@ -58,7 +63,7 @@ class PlaceOrder:
         """
 
         async def prepare() -> NewSaga[OrderPayload, Order]:
-            return _checkout(user_id, expected_total, shipping_address)
+            return self._checkout(user_id, expected_total, shipping_address)
 
         return await self.requests.run_once(CHECKOUT, IdempotencyKey(key), prepare)
 
@@ -88,28 +93,30 @@ class PlaceOrder:
             shipping_address=shipping_address,
         )
 
+    def _checkout(
+        self, user_id: UUID, expected: int | None, address: str
+    ) -> NewSaga[OrderPayload, Order]:
+        order_id = new_id()
 
-def _checkout(user_id: UUID, expected: int | None, address: str) -> NewSaga[OrderPayload, Order]:
-    order_id = new_id()
+        async def begin(tx: Transaction, saga_id: UUID) -> None:
+            items = await _take(tx, user_id, expected)
+            await orders.insert_order(
+                tx,
+                order_id=order_id,
+                user_id=user_id,
+                items=items,
+                total=_total(items),
+                debit_id=saga_id,
+                shipping_address=address,
+                commission_bps=self.commission_bps,
+            )
 
-    async def begin(tx: Transaction, saga_id: UUID) -> None:
-        items = await _take(tx, user_id, expected)
-        await orders.insert_order(
-            tx,
-            order_id=order_id,
+        return CHECKOUT.new(
+            OrderPayload(order_id=order_id),
             user_id=user_id,
-            items=items,
-            total=_total(items),
-            debit_id=saga_id,
-            shipping_address=address,
+            lock=partial(users.lock, user_id=user_id),
+            initial_change=begin,
         )
-
-    return CHECKOUT.new(
-        OrderPayload(order_id=order_id),
-        user_id=user_id,
-        lock=partial(users.lock, user_id=user_id),
-        initial_change=begin,
-    )
 
 
 async def _take(tx: Transaction, user_id: UUID, expected: int | None) -> list[OrderItem]:

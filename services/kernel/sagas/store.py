@@ -34,6 +34,7 @@ from services.kernel.db.database import Reader, Transaction
 from services.kernel.db.statement import NoRow, Statement
 from services.kernel.db.tables import SAGAS, UNFINISHED
 from services.kernel.errors import ErrorRecord
+from services.kernel.rpc import tracing
 from services.kernel.sagas.model import NewSaga, P, R, Saga, SagaState
 
 LEASE_SECONDS: Final = 2.0
@@ -231,6 +232,20 @@ async def insert_saga(
     )
     row = await tx.first(_INSERT, insertion)
     return _optional(row)
+
+
+async def leave(tx: Transaction, new: NewSaga[P, R]) -> None:
+    """Begin a saga that only goes forward, for recovery to take up: nobody waits for its end."""
+    place = tracing.place()
+    begun = await insert_saga(
+        tx,
+        new,
+        owner="",
+        lease_seconds=0.0,
+        deadline_seconds=None,
+        traceparent=None if place is None else place.parent,
+    )
+    assert begun is not None
 
 
 async def remove(tx: Transaction, saga_id: UUID) -> None:

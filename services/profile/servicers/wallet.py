@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from uuid import UUID
 
 from google.type.money_pb2 import Money
 from lockstep.profile.v1 import wallet_service_pb2 as wallet_pb
@@ -14,17 +16,20 @@ from services.kernel.rpc.call import Call
 from services.kernel.rpc.timestamps import read_moment, timestamp
 from services.kernel.sagas.idempotency import RequestKeys
 from services.kernel.validation import Violations
-from services.profile.model import NewTransfer, Transfer, TransferKind, Wallet
+from services.profile.model import NewTransfer, Share, Transfer, TransferKind, Wallet
 from services.profile.usecases.debit_wallet import DebitWallet
 from services.profile.usecases.get_wallet import GetWallet
 from services.profile.usecases.list_wallet_transfers import ListWalletTransfers
 from services.profile.usecases.refund_wallet import RefundWallet
+from services.profile.usecases.release_sales import ReleaseSales
 from services.profile.usecases.top_up_wallet import TopUpWallet
 from services.profile.usecases.void_transfer import VoidTransfer
 
 WALLET = wallet_pb.DESCRIPTOR.services_by_name["WalletService"]
 
 REFERENCE_MAX = 200
+# As many as an order has lines.
+SHARES_MAX = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +48,7 @@ class WalletServicer:
     debit_wallet: DebitWallet
     void_transfer: VoidTransfer
     refund_wallet: RefundWallet
+    release_sales: ReleaseSales
 
     async def GetWallet(self, request: wallet_pb.GetWalletRequest, call: Call) -> wallet_pb.Wallet:
         """Get a wallet."""
@@ -93,7 +99,9 @@ class WalletServicer:
                 kind=TransferKind.DEBIT,
                 user_id=v.uuid(request.user_id, "user_id"),
                 amount=self._amount(v, request),
+                shares=self._shares(v, request.shares),
             )
+            check_sum(v, new)
             not_after = read_moment(v, request, "not_after")
         return self._transfer_message(await self.debit_wallet(new=new, not_after=not_after))
 
@@ -116,20 +124,52 @@ class WalletServicer:
                 kind=TransferKind.REFUND,
                 original_id=v.uuid(request.original_id, "original_id"),
                 amount=self._amount(v, request),
+                shares=self._shares(v, request.shares),
+                is_released=request.released,
             )
+            check_sum(v, new)
         return self._transfer_message(await self.refund_wallet(new=new, origin=call.origin))
+
+    async def ReleaseSales(
+        self, request: wallet_pb.ReleaseSalesRequest, call: Call
+    ) -> wallet_pb.ReleaseSalesResponse:
+        """Let sellers spend shares."""
+        with Violations() as v:
+            release_id = v.uuid(request.release_id, "release_id")
+            original_id = v.uuid(request.original_id, "original_id")
+            shares = self._shares(v, request.shares)
+            if not shares:
+                v.add("shares", "is required")
+        await self.release_sales(release_id=release_id, original_id=original_id, given=shares)
+        return wallet_pb.ReleaseSalesResponse()
+
+    def _shares(self, v: Violations, given: Sequence[wallet_pb.Share]) -> tuple[Share, ...]:
+        """Read the shares of sellers, each of whom comes once."""
+        if len(given) > SHARES_MAX:
+            v.add("shares", f"must be at most {SHARES_MAX}")
+            return ()
+        shares: dict[UUID | None, Share] = {}
+        for place, each in enumerate(given):
+            path = f"shares[{place}]"
+            seller = v.uuid(each.seller_id, f"{path}.seller_id") if each.seller_id else None
+            if seller in shares:
+                v.add(f"{path}.seller_id", "must be named once")
+            shares[seller] = Share(seller, self._amount(v, each, f"{path}.amount"))
+        return tuple(shares.values())
 
     def _amount(
         self,
         v: Violations,
         request: wallet_pb.TopUpWalletRequest
         | wallet_pb.DebitWalletRequest
-        | wallet_pb.RefundWalletRequest,
+        | wallet_pb.RefundWalletRequest
+        | wallet_pb.Share,
+        path: str = "amount",
     ) -> int:
         if not request.HasField("amount"):
-            v.add("amount", "is required")
+            v.add(path, "is required")
             return 0
-        amount = money.from_wire(request.amount, self.currency, field="amount", positive=True)
+        amount = money.from_wire(request.amount, self.currency, field=path, positive=True)
         if isinstance(amount, int):
             return amount
         v.violations.append(amount)
@@ -143,6 +183,7 @@ class WalletServicer:
             user_id=str(wallet.user_id),
             balance=self._money(wallet.balance),
             update_time=timestamp(wallet.update_time),
+            pending=self._money(wallet.pending),
         )
 
     def _transfer_message(self, transfer: Transfer) -> wallet_pb.Transfer:
@@ -157,3 +198,9 @@ class WalletServicer:
             refusal_reason=transfer.refusal_reason,
             original_id="" if transfer.original_id is None else str(transfer.original_id),
         )
+
+
+def check_sum(v: Violations, new: NewTransfer) -> None:
+    """Make sure that sellers get no more than is paid."""
+    if sum(each.amount for each in new.shares) > new.amount:
+        v.add("shares", "must be the amount at most")

@@ -15,6 +15,6 @@ SELECT accounts.id AS account_id,
                ) AS entries
          GROUP BY account_id
        ) AS moved ON moved.account_id = accounts.id
- WHERE accounts.kind = 'wallet'
+ WHERE accounts.kind IN ('wallet', 'pending')
    AND accounts.balance <> coalesce(moved.balance, 0)
  ORDER BY accounts.id;

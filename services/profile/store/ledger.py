@@ -227,6 +227,22 @@ async def give_back(tx: Transaction, new: NewTransfer, *, wallet_id: UUID) -> No
     await _record(tx, new, TransferState.POSTED, wallet_id=credited, accounts=(SALES, credited))
 
 
+async def refuse_refund(tx: Transaction, new: NewTransfer, *, wallet_id: UUID) -> Transfer:
+    """Record for ever that a refund of a locked debit was refused: a seller lacks the money.
+
+    Raises:
+        IdTaken: Another transfer has the id.
+    """
+    return await _record(
+        tx,
+        new,
+        TransferState.REFUSED,
+        wallet_id=wallet_id,
+        accounts=(SALES, wallet_id),
+        refusal_reason=BalanceTooLow.reason,
+    )
+
+
 async def _record(
     tx: Transaction,
     new: NewTransfer,

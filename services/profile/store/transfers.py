@@ -1,7 +1,7 @@
 """The SQL that reads transfers, and the SQL of tombstones.
 
-Every transaction takes its locks in one order: the debit, then the wallet, then the ids of
-new transfers. So no two transactions wait for each other.
+Every transaction takes its locks in one order: the debit, then the accounts by their ids, then
+the ids of new transfers. So no two transactions wait for each other.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from sqlalchemy import (
     bindparam,
     case,
     func,
+    or_,
     select,
     union_all,
 )
@@ -57,6 +58,7 @@ _WALLET_ID = case(
     {
         TransferKind.DEBIT.value: _T.debit_account_id,
         TransferKind.FORFEIT.value: _T.debit_account_id,
+        TransferKind.SALE_REFUND.value: _T.debit_account_id,
     },
     value=_T.kind,
     else_=_T.credit_account_id,
@@ -89,7 +91,9 @@ _FIND = Statement(_READ.where(_BY_ID), _TransferId, Transfer)
 _LOCK = Statement(select(_T.id).where(_BY_ID).with_for_update(), _TransferId, _TransferId)
 _GIVEN_BACK = Statement(
     select(func.coalesce(func.sum(_T.amount), 0).cast(BigInteger).label("amount")).where(
-        _T.original_id == bindparam("id")
+        _T.original_id == bindparam("id"),
+        or_(_T.kind == TransferKind.REFUND.value, _T.kind == TransferKind.VOID.value),
+        _T.state == TransferState.POSTED.value,
     ),
     _TransferId,
     _AmountGivenBack,

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import bindparam, delete, exists, func, insert, or_, select, update
+from sqlalchemy import BigInteger, bindparam, delete, exists, func, insert, or_, select, update
 
 from services.kernel.db.database import Reader, Transaction
 from services.kernel.db.statement import ByUser, NoRow, Statement
@@ -16,6 +16,7 @@ from services.kernel.ids import new_id
 from services.profile.model import (
     ACCOUNTS,
     FORFEITED,
+    SUSPENSE,
     TRANSFERS,
     NewTransfer,
     TransferKind,
@@ -25,8 +26,8 @@ from services.profile.model import (
 
 
 @dataclass(frozen=True, slots=True)
-class _ByWallet:
-    wallet_id: UUID
+class _ByAccount:
+    account_id: UUID
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,21 +37,23 @@ class _WalletInsert:
 
 
 @dataclass(frozen=True, slots=True)
-class _LockedWallet:
+class _LockedAccount:
     id: UUID
+    kind: str
     balance: int
 
 
 @dataclass(frozen=True, slots=True)
 class _Forfeit:
     id: UUID
-    wallet_id: UUID
+    account_id: UUID
+    credit_account_id: UUID
     amount: int
     fingerprint: str
 
 
 _OF_USER = ACCOUNTS.c.user_id == bindparam("user_id")
-_BY_ID = ACCOUNTS.c.id == bindparam("wallet_id")
+_BY_ID = ACCOUNTS.c.id == bindparam("account_id")
 
 _OPEN = Statement(
     insert(ACCOUNTS).values(
@@ -59,36 +62,47 @@ _OPEN = Statement(
     _WalletInsert,
     NoRow,
 )
+_PENDING = ACCOUNTS.alias("pending")
 _GET = Statement(
-    select(ACCOUNTS.c.id, ACCOUNTS.c.user_id, ACCOUNTS.c.balance, ACCOUNTS.c.update_time).where(
-        _OF_USER
-    ),
+    select(
+        ACCOUNTS.c.id,
+        ACCOUNTS.c.user_id,
+        ACCOUNTS.c.balance,
+        ACCOUNTS.c.update_time,
+        func.coalesce(_PENDING.c.balance, 0).cast(BigInteger).label("pending"),
+    )
+    .select_from(ACCOUNTS)
+    .outerjoin(_PENDING, _PENDING.c.seller_id == ACCOUNTS.c.user_id)
+    .where(_OF_USER),
     ByUser,
     Wallet,
 )
 _LOCK = Statement(
-    select(ACCOUNTS.c.id, ACCOUNTS.c.balance).where(_OF_USER).with_for_update(),
+    select(ACCOUNTS.c.id, ACCOUNTS.c.kind, ACCOUNTS.c.balance)
+    .where(or_(_OF_USER, ACCOUNTS.c.seller_id == bindparam("user_id")))
+    .order_by(ACCOUNTS.c.id)
+    .with_for_update(),
     ByUser,
-    _LockedWallet,
+    _LockedAccount,
 )
 _DELETE_UNUSED = Statement(
     delete(ACCOUNTS).where(
         _BY_ID,
         ~exists().where(
             or_(
-                TRANSFERS.c.debit_account_id == bindparam("wallet_id"),
-                TRANSFERS.c.credit_account_id == bindparam("wallet_id"),
+                TRANSFERS.c.debit_account_id == bindparam("account_id"),
+                TRANSFERS.c.credit_account_id == bindparam("account_id"),
             )
         ),
     ),
-    _ByWallet,
+    _ByAccount,
     NoRow,
 )
 _CLOSE = Statement(
     update(ACCOUNTS)
     .where(_BY_ID)
-    .values(user_id=None, balance=0, update_time=func.clock_timestamp()),
-    _ByWallet,
+    .values(user_id=None, seller_id=None, balance=0, update_time=func.clock_timestamp()),
+    _ByAccount,
     NoRow,
 )
 _FORFEIT = Statement(
@@ -96,8 +110,8 @@ _FORFEIT = Statement(
         id=bindparam("id"),
         kind=TransferKind.FORFEIT.value,
         state=TransferState.POSTED.value,
-        debit_account_id=bindparam("wallet_id"),
-        credit_account_id=FORFEITED,
+        debit_account_id=bindparam("account_id"),
+        credit_account_id=bindparam("credit_account_id"),
         amount=bindparam("amount"),
         reference="",
         fingerprint=bindparam("fingerprint"),
@@ -118,15 +132,27 @@ async def get(reader: Reader, user_id: UUID) -> Wallet | None:
 
 
 async def close(tx: Transaction, user_id: UUID) -> None:
-    """Close a user's wallet, if there is one: forfeit its money, and forget its owner.
+    """Close a user's accounts, if there are any, and forget their owner.
 
-    Remove it instead when no transfer refers to it.
+    The balance is forfeited. What is pending goes to suspense: its sales may be cancelled yet.
     """
-    # From the lock on, no new transfer can refer to the wallet.
-    wallet = await tx.first(_LOCK, ByUser(user_id))
-    if wallet is None or await tx.execute(_DELETE_UNUSED, _ByWallet(wallet.id)):
+    accounts = await tx.all(_LOCK, ByUser(user_id))
+    for account in accounts:
+        await _close(tx, account)
+    # From the lock on, no new transfer can refer to the wallet, and no sale can open an account
+    # for what is pending. One that was opened while the lock was awaited is seen now.
+    if accounts:
+        for account in await tx.all(_LOCK, ByUser(user_id)):
+            await _close(tx, account)
+
+
+async def _close(tx: Transaction, account: _LockedAccount) -> None:
+    """Close a locked account, or remove it when no transfer refers to it."""
+    if await tx.execute(_DELETE_UNUSED, _ByAccount(account.id)):
         return
-    await tx.execute(_CLOSE, _ByWallet(wallet.id))
-    if wallet.balance:
-        new = NewTransfer(id=new_id(), kind=TransferKind.FORFEIT, amount=wallet.balance)
-        await tx.execute(_FORFEIT, _Forfeit(new.id, wallet.id, new.amount, new.fingerprint))
+    await tx.execute(_CLOSE, _ByAccount(account.id))
+    if not account.balance:
+        return
+    new = NewTransfer(id=new_id(), kind=TransferKind.FORFEIT, amount=account.balance)
+    credited = FORFEITED if account.kind == "wallet" else SUSPENSE
+    await tx.execute(_FORFEIT, _Forfeit(new.id, account.id, credited, new.amount, new.fingerprint))

@@ -11,6 +11,7 @@ from services.profile.usecases.list_profiles import ListProfiles
 from services.profile.usecases.list_wallet_transfers import ListWalletTransfers
 from services.profile.usecases.phone_exists import PhoneExists
 from services.profile.usecases.refund_wallet import RefundWallet
+from services.profile.usecases.release_sales import ReleaseSales
 from services.profile.usecases.set_profile_status import SetProfileStatus
 from services.profile.usecases.top_up_wallet import TopUpWallet
 from services.profile.usecases.update_brand import UpdateBrand
@@ -29,6 +30,7 @@ __all__ = [
     "ListWalletTransfers",
     "PhoneExists",
     "RefundWallet",
+    "ReleaseSales",
     "SetProfileStatus",
     "TopUpWallet",
     "UpdateBrand",

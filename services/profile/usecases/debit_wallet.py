@@ -7,6 +7,7 @@ from datetime import datetime
 
 from services.kernel.db.database import Database, Transaction
 from services.kernel.errors import DatabaseUnavailable
+from services.profile.domain import shares
 from services.profile.domain.repeats import repeated
 from services.profile.model import NewTransfer, Transfer
 from services.profile.store import ledger, transfers
@@ -20,7 +21,7 @@ class DebitWallet:
     database: Database
 
     async def __call__(self, *, new: NewTransfer, not_after: datetime) -> Transfer:
-        """Debit a wallet, or refuse the debit for ever.
+        """Debit a wallet and give sellers their shares, or refuse the debit for ever.
 
         Raises:
             SagaCancelled: The id was voided, or the debit comes too late.
@@ -28,8 +29,14 @@ class DebitWallet:
         """
 
         async def debit(tx: Transaction) -> Transfer:
+            # Without shares one account is locked, by the debit itself.
+            accounts = await shares.lock_for_sale(tx, new) if new.shares else ()
             posted = await ledger.debit(tx, new, not_after=not_after)
-            return posted or await ledger.refuse(tx, new, not_after=not_after)
+            if posted is None:
+                return await ledger.refuse(tx, new, not_after=not_after)
+            if new.shares:
+                await shares.sell(tx, new, accounts)
+            return posted
 
         try:
             return await self.database.transact("DebitWallet", debit)

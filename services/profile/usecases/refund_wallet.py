@@ -8,6 +8,7 @@ from services.kernel.audit import log
 from services.kernel.db.database import Database, Transaction
 from services.kernel.errors import IllegalState
 from services.kernel.rpc.call import Origin
+from services.profile.domain import shares
 from services.profile.domain.repeats import repeated
 from services.profile.errors import TransferNotFound
 from services.profile.model import NewTransfer, Transfer, TransferKind, TransferState
@@ -23,6 +24,8 @@ class RefundWallet:
 
     async def __call__(self, *, new: NewTransfer, origin: Origin) -> Transfer:
         """Give money back to the wallet it came from, or to suspense when that is closed.
+
+        A seller who has spent a share that was released has the refund refused for ever.
 
         Raises:
             TransferNotFound: There is no transfer with the original id.
@@ -56,7 +59,13 @@ async def _refund(tx: Transaction, new: NewTransfer, origin: Origin) -> Transfer
     if new.amount > left:
         raise IllegalState(f"Only {left} minor units of this debit are left to refund.")
     assert debit.wallet_id is not None
+    if new.shares:
+        accounts = await shares.lock_for_refund(tx, debit, new)
+        if not shares.can_pay(debit, new, accounts):
+            return await ledger.refuse_refund(tx, new, wallet_id=debit.wallet_id)
     await ledger.give_back(tx, new, wallet_id=debit.wallet_id)
+    if new.shares:
+        await shares.take_back(tx, debit, new, accounts)
     refund = await transfers.find(tx, new.id)
     assert refund is not None
     await log.write(

@@ -10,6 +10,7 @@ from services.kernel.db.database import Database, Transaction
 from services.kernel.errors import InvalidField, Violation
 from services.kernel.ids import new_id
 from services.kernel.rpc.call import Origin
+from services.profile.domain import shares
 from services.profile.model import NewTransfer, Transfer, TransferKind, TransferState
 from services.profile.store import ledger, transfers
 
@@ -22,6 +23,8 @@ class VoidTransfer:
 
     async def __call__(self, *, transfer_id: UUID, origin: Origin) -> Transfer:
         """Give back the rest of a debit, or leave a tombstone for it; return the debit.
+
+        The shares of sellers go back, too.
 
         Raises:
             InvalidField: The id is not the id of a debit.
@@ -44,6 +47,7 @@ class VoidTransfer:
 
 async def _reverse(tx: Transaction, debit: Transfer, origin: Origin) -> None:
     assert debit.wallet_id is not None
+    await shares.undo(tx, debit)
     reversal = NewTransfer(
         id=new_id(),
         kind=TransferKind.VOID,

@@ -1,0 +1,264 @@
+"""The SQL of sellers' shares: money of a debit that is pending, and then in a wallet.
+
+For the order of locks see `transfers`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    Text,
+    Uuid,
+    bindparam,
+    cast,
+    column,
+    func,
+    literal,
+    or_,
+    select,
+    union_all,
+    update,
+)
+from sqlalchemy.dialects.postgresql import insert
+
+from services.kernel.db.database import Reader, Transaction
+from services.kernel.db.statement import NoRow, Statement
+from services.profile.model import ACCOUNTS, TRANSFERS, TransferKind, TransferState
+
+_A, _T = ACCOUNTS.c, TRANSFERS.c
+
+
+@dataclass(frozen=True, slots=True)
+class _BySellers:
+    seller_ids: list[UUID]
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    account_ids: list[UUID]
+    user_ids: list[UUID]
+    seller_ids: list[UUID]
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """An account that is locked: the wallet of a user, or what a seller may not spend yet."""
+
+    id: UUID
+    user_id: UUID | None
+    seller_id: UUID | None
+    balance: int
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """A transfer that moves a share."""
+
+    id: UUID
+    debit_account_id: UUID
+    credit_account_id: UUID
+    amount: int
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Moves:
+    kind: TransferKind
+    original_id: UUID
+    reference: str
+    ids: list[UUID]
+    debited: list[UUID]
+    credited: list[UUID]
+    amounts: list[int]
+    fingerprints: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Deltas:
+    account_ids: list[UUID]
+    deltas: list[int]
+
+
+@dataclass(frozen=True, slots=True)
+class _ByDebit:
+    original_id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class _ByIds:
+    ids: list[UUID]
+
+
+@dataclass(frozen=True, slots=True)
+class _TransferId:
+    id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What an account has of the shares of a debit.
+
+    It is below zero for suspense, which stands in for the account of a seller who is gone.
+    """
+
+    account_id: UUID
+    amount: int
+
+
+def _ids(name: str) -> object:
+    return func.any(bindparam(name, type_=ARRAY(Uuid)))
+
+
+_WALLET, _PENDING = ACCOUNTS.alias("wallet"), ACCOUNTS.alias("pending")
+# The lock keeps the wallet from being closed until the account is committed.
+_OPEN = Statement(
+    insert(ACCOUNTS)
+    .from_select(
+        ["id", "kind", "seller_id", "balance"],
+        select(func.uuidv7(), literal("pending"), _WALLET.c.user_id, literal(0))
+        .outerjoin_from(_WALLET, _PENDING, _PENDING.c.seller_id == _WALLET.c.user_id)
+        .where(_WALLET.c.user_id == _ids("seller_ids"), _PENDING.c.id.is_(None))
+        .order_by(_WALLET.c.user_id)
+        .with_for_update(read=True, key_share=True, of=_WALLET),
+    )
+    .on_conflict_do_nothing(),
+    _BySellers,
+    NoRow,
+)
+_LOCK = Statement(
+    select(_A.id, _A.user_id, _A.seller_id, _A.balance)
+    .where(
+        or_(
+            _A.id == _ids("account_ids"),
+            _A.user_id == _ids("user_ids"),
+            _A.seller_id == _ids("seller_ids"),
+        )
+    )
+    .order_by(_A.id)
+    .with_for_update(key_share=True),
+    _Wanted,
+    Account,
+)
+_COLUMNS = ("id", "debit_account_id", "credit_account_id", "amount", "fingerprint")
+_moves = (
+    func.unnest(
+        bindparam("ids", type_=ARRAY(Uuid)),
+        bindparam("debited", type_=ARRAY(Uuid)),
+        bindparam("credited", type_=ARRAY(Uuid)),
+        bindparam("amounts", type_=ARRAY(BigInteger)),
+        bindparam("fingerprints", type_=ARRAY(Text)),
+    )
+    .table_valued(*_COLUMNS, name="moves")
+    .render_derived()
+)
+_INSERT = Statement(
+    insert(TRANSFERS).from_select(
+        [*_COLUMNS, "kind", "state", "original_id", "reference", "create_time"],
+        select(
+            *(_moves.c[name] for name in _COLUMNS),
+            cast(bindparam("kind", type_=Text), Text),
+            literal(TransferState.POSTED.value),
+            cast(bindparam("original_id", type_=Uuid), Uuid),
+            cast(bindparam("reference", type_=Text), Text),
+            func.saga_now(),
+        ),
+    ),
+    _Moves,
+    NoRow,
+)
+_deltas = (
+    func.unnest(
+        bindparam("account_ids", type_=ARRAY(Uuid)), bindparam("deltas", type_=ARRAY(BigInteger))
+    )
+    .table_valued(column("id", Uuid), column("delta", BigInteger), name="deltas")
+    .render_derived()
+)
+# System accounts store no balance.
+_MOVE = Statement(
+    update(ACCOUNTS)
+    .where(_A.id == _deltas.c.id, _A.balance.is_not(None))
+    .values(balance=_A.balance + _deltas.c.delta, update_time=func.clock_timestamp()),
+    _Deltas,
+    NoRow,
+)
+_DEBIT = _T.original_id == bindparam("original_id", type_=Uuid)
+_sides = union_all(
+    select(_T.credit_account_id.label("account_id"), _T.amount).where(
+        _DEBIT, or_(_T.kind == TransferKind.SALE.value, _T.kind == TransferKind.RELEASE.value)
+    ),
+    select(_T.debit_account_id, -_T.amount).where(
+        _DEBIT,
+        or_(_T.kind == TransferKind.RELEASE.value, _T.kind == TransferKind.SALE_REFUND.value),
+    ),
+).subquery("sides")
+_HELD = Statement(
+    select(_sides.c.account_id, func.sum(_sides.c.amount).cast(BigInteger).label("amount"))
+    .group_by(_sides.c.account_id)
+    .order_by(_sides.c.account_id),
+    _ByDebit,
+    Held,
+)
+_KNOWN = Statement(select(_T.id).where(_T.id == _ids("ids")), _ByIds, _TransferId)
+
+
+async def open_pending(tx: Transaction, seller_ids: Sequence[UUID]) -> None:
+    """Give sellers who have a wallet an account for what they may not spend yet."""
+    await tx.execute(_OPEN, _BySellers(list(seller_ids)))
+
+
+async def lock(
+    tx: Transaction,
+    *,
+    accounts: Sequence[UUID] = (),
+    wallets: Sequence[UUID] = (),
+    pending: Sequence[UUID] = (),
+) -> list[Account]:
+    """Lock accounts in the order of their ids, and return those that there are.
+
+    Args:
+        tx: The transaction.
+        accounts: The ids of accounts.
+        wallets: The users whose wallets to lock.
+        pending: The sellers whose pending money to lock.
+    """
+    return await tx.all(_LOCK, _Wanted(list(accounts), list(wallets), list(pending)))
+
+
+async def post(
+    tx: Transaction, kind: TransferKind, moves: Sequence[Move], *, original_id: UUID, reference: str
+) -> None:
+    """Move shares of a debit between accounts that are locked."""
+    deltas = Counter[UUID]()
+    for each in moves:
+        deltas[each.debit_account_id] -= each.amount
+        deltas[each.credit_account_id] += each.amount
+    await tx.execute(_MOVE, _Deltas(list(deltas), list(deltas.values())))
+    await tx.execute(
+        _INSERT,
+        _Moves(
+            kind=kind,
+            original_id=original_id,
+            reference=reference,
+            ids=[each.id for each in moves],
+            debited=[each.debit_account_id for each in moves],
+            credited=[each.credit_account_id for each in moves],
+            amounts=[each.amount for each in moves],
+            fingerprints=[each.fingerprint for each in moves],
+        ),
+    )
+
+
+async def held(reader: Reader, original_id: UUID) -> list[Held]:
+    """Return where the shares of a debit are."""
+    return await reader.all(_HELD, _ByDebit(original_id))
+
+
+async def known(reader: Reader, ids: Sequence[UUID]) -> set[UUID]:
+    """Return which of these transfers there are."""
+    return {row.id for row in await reader.all(_KNOWN, _ByIds(list(ids)))}
