@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from services.commerce.sagas.kinds import CANCELLATION, CHECKOUT
+from services.commerce.sagas.kinds import CANCELLATION, CHECKOUT, RELEASE, RETURN
 from services.kernel.errors import Internal
 from tests.busy import all_connections_taken
+from tests.commerce.people import money
 from tests.commerce.world import Shop
 from tests.saga_rows import row, written_again
 
@@ -44,6 +45,18 @@ def test_a_saga_of_an_order_is_read_and_written_as_before(kind: Any, result: obj
     assert kind.outcome_of(row(kind, result=result, version=1)).result is not None
 
 
+def test_a_return_of_before_is_read_and_a_new_one_is_left_alone_there() -> None:
+    assert (RETURN.version, list(RETURN.versions)) == (2, [1, 2])
+    assert written_again(RETURN, payload=PAYLOAD, result=PAID) == (PAYLOAD, PAID)
+    for version in (1, 2):
+        assert RETURN.outcome_of(row(RETURN, result=PAID, version=version)).result is not None
+
+
+def test_a_release_is_read_and_written_as_before() -> None:
+    assert RELEASE.version == 1
+    assert written_again(RELEASE, payload=PAYLOAD, result={}) == (PAYLOAD, {})
+
+
 @pytest.mark.parametrize(
     "result",
     [PAID | {"discount": 1}, PAID | {"items": [{**PAID["items"][0], "discount": 1}]}],
@@ -71,6 +84,27 @@ async def test_a_new_row_has_a_version_that_processes_of_before_leave_alone(shop
         "create_time": saga.result["create_time"],
         "debit_id": str(saga.id),
     }
+
+
+async def test_a_return_that_a_process_of_before_has_begun_is_driven_to_its_end(
+    shop: Shop,
+) -> None:
+    buyer, admin = await shop.buyer(5000), shop.login("admin")
+    product = await shop.product(price=250)
+    order = await shop.bought(buyer, product, 2)
+    await shop.fulfil(admin, order.id)
+    await shop.refund(admin, order.id, (product, 1))
+    # As if that process had been killed after T1. The wallet has the refund, and says so again.
+    shop.rows("UPDATE refunds SET state = 'OPEN'")
+    shop.rows("UPDATE order_items SET restocked_quantity = 0")
+    shop.rows("UPDATE products SET stock = stock - 1, taken = taken + 1")
+    shop.rows(
+        "UPDATE sagas SET version = 1, state = 'RUNNING', result = NULL, next_run_at = saga_now()"
+        " WHERE kind = 'return'"
+    )
+    await shop.settled()
+    assert (await shop.order(buyer, order.id)).refunded == money(250)
+    assert await shop.balance(buyer) == 4750
 
 
 async def test_a_checkout_is_recovered_while_requests_hold_every_connection(shop: Shop) -> None:

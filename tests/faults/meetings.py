@@ -229,6 +229,59 @@ class FulfilAndDelete(_Refunds):
     other = DELETE
 
 
+class _OfSeller(_Refunds):
+    """Requests about an order while its seller is deleted."""
+
+    has_seller = False  # what is pending goes to suspense with the seller
+
+    def make_person(self) -> UserPrincipal:
+        # The seller is the one who has an account; the buyer has a wallet alone.
+        self.user, self.buyer = self.seller, self.user
+        return super().make_person()
+
+    def in_the_end(self, outcome: Outcome) -> Iterator[str]:
+        yield from super().in_the_end(outcome)
+        left = self.world.ground.rows(
+            "SELECT FROM commerce.order_items i, commerce.forgotten_users f"
+            " WHERE i.seller_id = f.user_id"
+        )
+        if left:
+            yield "a line of a seller who was forgotten names the seller"
+
+
+class FulfilAndDeleteOfSeller(_OfSeller):
+    """An order that is shipped while its seller is deleted."""
+
+    name = "fulfil+delete-of-seller"
+    first = Request("FulfilOrder", by_admin=True)
+    other = DELETE
+
+
+class PartAndDeleteOfSeller(_OfSeller):
+    """A part of an order that is cancelled while its seller is deleted."""
+
+    name = "part+delete-of-seller"
+    first = Request("CancelOrder of a part", by_admin=True)
+    other = DELETE
+
+
+class ReturnAndDeleteOfSeller(_OfSeller):
+    """A return while the seller is deleted."""
+
+    name = "return+delete-of-seller"
+    shipped = True
+    first = Request("RefundOrder", {"INSUFFICIENT_FUNDS"}, by_admin=True)
+    other = DELETE
+
+
+class ReturnAndFulfil(_Refunds):
+    """A return of what is just shipped: its share may be on its way."""
+
+    name = "fulfil+return"
+    first = Request("FulfilOrder", by_admin=True)
+    other = Request("RefundOrder", {"ILLEGAL_STATE"}, by_admin=True)
+
+
 class CheckoutAndDelete(_OfCustomer):
     """An order that is placed while its buyer is deleted."""
 
@@ -388,6 +441,10 @@ MEETINGS: tuple[type[Meeting], ...] = (
     ReturnAndDelete,
     DeleteAndReturn,
     FulfilAndDelete,
+    FulfilAndDeleteOfSeller,
+    PartAndDeleteOfSeller,
+    ReturnAndDeleteOfSeller,
+    ReturnAndFulfil,
     CancelAndDelete,
     DeleteAndCancel,
     CancelByAdminAndDelete,

@@ -146,7 +146,7 @@ ROWS: dict[str, tuple[str, str]] = {
     "C51": ("the release cannot be made for long", r"fulfil .*ReleaseSales\.request:down"),
     "C52": ("a seller has spent the share of what comes back", r"return-refused "),
     "C53": ("such a return: lost answers", r"return-refused c1\.T[34]\.commit\.sent:lost"),
-    "C54": ("a seller is deleted while shares move", ""),
+    "C54": ("a seller is deleted while shares move", r"delete-of-seller "),
 }
 
 # The outcome that a row requires of a schedule with one fault, once all is at rest. For a row
