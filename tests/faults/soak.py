@@ -26,6 +26,7 @@ from lockstep.commerce.v1 import order_service_pb2_grpc as order_grpc
 from lockstep_clients import LockstepError, bearer, connect
 
 import services.commerce
+import services.profile
 from services.auth.settings import AuthSettings
 from services.cli.postgres import EmbeddedPostgres
 from services.cli.reconciler import compare
@@ -33,6 +34,8 @@ from services.commerce.settings import CommerceSettings
 from services.common.settings import CommonSettings
 from services.kernel.ids import new_id
 from services.profile.settings import ProfileSettings
+from tests.commerce.world import KEPT
+from tests.faults.traders import Market
 from tests.faulty import Process, started
 from tests.ports import free_port
 
@@ -52,6 +55,21 @@ SPARED = 0
 
 # Less than the server allows a session that idles in a transaction.
 REST_SECONDS_MAX = 4.0
+
+RECOMPUTE = Path(services.profile.__file__).parent / "sql/recompute_balances.sql"
+_SYSTEM = """
+SELECT sum(CASE WHEN credit_account_id = '00000000-0000-8000-8000-000000000002' THEN amount
+                WHEN debit_account_id = '00000000-0000-8000-8000-000000000002' THEN -amount
+                ELSE 0 END),
+       sum(CASE WHEN credit_account_id = '00000000-0000-8000-8000-000000000003' THEN amount
+                WHEN debit_account_id = '00000000-0000-8000-8000-000000000003' THEN -amount
+                ELSE 0 END)
+  FROM transfers WHERE state = 'posted'
+"""
+_SHARES = """
+SELECT coalesce(sum(CASE kind WHEN 'sale' THEN amount ELSE -amount END), 0)
+  FROM transfers WHERE kind IN ('sale', 'sale_refund')
+"""
 
 _SESSIONS = """
 SELECT count(*), count(*) FILTER (WHERE state LIKE 'idle in transaction%%') FROM pg_stat_activity
@@ -112,9 +130,15 @@ class Soak:
     living: dict[tuple[str, int], Process] = field(default_factory=dict)
     stacks: dict[tuple[str, int], contextlib.AsyncExitStack] = field(default_factory=dict)
     product: UUID = field(default_factory=new_id)
+    stock: int = STOCK
     staff: Any = ()
+    market: Market = field(init=False)
     # Nothing is measured while PostgreSQL restarts.
     postgres: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    def __post_init__(self) -> None:
+        """Open the market."""
+        self.market = Market(self)
 
     @property
     def urls(self) -> dict[str, str]:
@@ -132,6 +156,8 @@ class Soak:
             for name, ports in self.ports.items()
         }
         extra: dict[str, Any] = {f"{service}_database_url": self.urls[service]}
+        if service == "commerce":
+            extra["commission_bps"] = 1000
         if service == "auth":
             extra |= {"bcrypt_cost": 4, "smtp_url": "smtp://127.0.0.1:1"}
         return SETTINGS[service](
@@ -225,6 +251,12 @@ class Soak:
                 with contextlib.suppress(psycopg.OperationalError):
                     await self._visit(f"c{number}.{turn}@example.com", auth, commerce)
 
+    async def trade(self, number: int, until: float) -> None:
+        """Be one brand after the other."""
+        target = ",".join(f"127.0.0.1:{port}" for port in self.ports["auth"])
+        async with connect(target) as auth:
+            await self.market.trade(number, until, auth)
+
     async def _visit(self, email: str, auth_channel: Any, commerce_channel: Any) -> None:
         auth, history = auth_grpc.AuthServiceStub(auth_channel), self.history
         request = auth_pb.RegisterRequest(
@@ -255,7 +287,8 @@ class Soak:
 
     async def _shop(self, channel: Any, proof: Any) -> None:
         carts, orders = cart_grpc.CartServiceStub(channel), order_grpc.OrderServiceStub(channel)
-        add = cart_pb.AddCartItemRequest(product_id=str(self.product), quantity=2)
+        product, seller = self.market.choose()
+        add = cart_pb.AddCartItemRequest(product_id=product, quantity=2)
         ended, _ = await self.tell("add", lambda: carts.AddCartItem(add, metadata=proof))
         if ended != "ok":
             return
@@ -265,7 +298,7 @@ class Soak:
         if ended != "ok":
             return
         if self.dice.random() < 0.5:
-            await self._refund(orders, proof, order.id)
+            await self.market.refund(orders, proof, seller, order)
         elif self.dice.random() < 0.5:
             cancel = order_pb.CancelOrderRequest(order_id=order.id)
             ended, _ = await self.tell("cancel", lambda: orders.CancelOrder(cancel, metadata=proof))
@@ -273,18 +306,6 @@ class Soak:
                 self.history.cancelled.add(order.id)
         else:
             self.history.paid.add(order.id)
-
-    async def _refund(self, orders: Any, proof: Any, order_id: str) -> None:
-        """Cancel one of two goods, or ship them and take one back."""
-        one = [order_pb.RefundItem(product_id=str(self.product), quantity=1)]
-        if self.dice.random() < 0.5:
-            part = order_pb.CancelOrderRequest(order_id=order_id, items=one)
-            await self.tell("part", lambda: orders.CancelOrder(part, metadata=proof))
-            return
-        ship = order_pb.FulfilOrderRequest(order_id=order_id)
-        await self.tell("ship", lambda: orders.FulfilOrder(ship, metadata=self.staff))
-        back = order_pb.RefundOrderRequest(order_id=order_id, items=one, reason="Too small.")
-        await self.tell("return", lambda: orders.RefundOrder(back, metadata=self.staff))
 
     # --- who hurts them
 
@@ -352,10 +373,24 @@ class Soak:
         assert {orders[order_id] for order_id in history.paid} <= {"PAID"}
         assert {orders[order_id] for order_id in history.cancelled} <= {"CANCELLED"}
         assert set(orders.values()) <= {"PAID", "FAILED", "CANCELLED", "FULFILLED"}
-        ((stock, taken),) = self.sql("commerce", "SELECT stock, taken FROM products")
-        assert stock + taken == STOCK
+        left = self.sql("commerce", "SELECT DISTINCT stock + taken FROM products")
+        assert left == [(STOCK,)]
         problems = self.sql("commerce", INVARIANTS.read_text())
         assert problems == [], problems
+        self._check_money()
+
+    def _check_money(self) -> None:
+        """Check that the sales hold what orders keep, less the shares, to the unit."""
+        ((sales, suspense),) = self.sql("profile", _SYSTEM)
+        ((kept, shares),) = self.sql(
+            "commerce",
+            f"SELECT coalesce(sum(kept), 0), coalesce(sum(shares), 0) FROM ({KEPT}) AS o",
+        )
+        assert sales == kept - shares
+        ((held,),) = self.sql("profile", _SHARES)
+        assert held == shares
+        assert self.sql("profile", RECOMPUTE.read_text()) == []
+        self.history.counts |= Counter(kept=int(kept), shares=int(shares), suspense=int(suspense))
 
     async def sizes(self) -> dict[str, Size]:
         """Measure the replica of each service that nobody kills."""

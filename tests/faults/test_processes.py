@@ -21,6 +21,7 @@ from tests.system import student, system
 
 KEY = (("idempotency-key", "once"),)
 SOAK_SECONDS, CLIENTS = (600.0, 50) if IS_LONG else (15.0, 12)
+BRANDS = 4
 # At rest, of a replica that has lived through everything: what watches it, and its pools.
 TASKS_MORE, SESSIONS_MAX, SOCKETS_MAX, GROWTH_MAX = 20, 40, 40, 1.1
 
@@ -86,6 +87,8 @@ async def test_processes_that_are_killed_and_stopped_under_load_keep_every_promi
                 group.create_task(soak.hurt(service, until))
             for number in range(CLIENTS):
                 group.create_task(soak.live(number, until))
+            for number in range(BRANDS):
+                group.create_task(soak.trade(number, until))
             await asyncio.sleep(SOAK_SECONDS / 3)
             warm = await soak.sizes()
         await soak.settle()

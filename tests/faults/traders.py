@@ -1,0 +1,106 @@
+"""Brands of the soak: they sell for a while, are paid, and delete their accounts."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+from lockstep.auth.v1 import auth_service_pb2 as auth_pb
+from lockstep.auth.v1 import auth_service_pb2_grpc as auth_grpc
+from lockstep.commerce.v1 import order_service_pb2 as order_pb
+from lockstep_clients import bearer
+
+from services.kernel.ids import new_id
+
+if TYPE_CHECKING:
+    from tests.faults.soak import Soak
+
+PRICE = 333  # of which no part is a whole commission
+LIFE_SECONDS = (2.0, 6.0)
+_SELL = """
+INSERT INTO products (id, category_id, seller_id, name, description, price, stock, image_url)
+SELECT %(p)s, category_id, %(s)s, 'Brand thing', '', %(price)s, %(stock)s, ''
+  FROM products WHERE id = %(like)s
+"""
+
+
+@dataclass
+class Market:
+    """What is for sale, and who can ship it: the administrator all, a brand its own.
+
+    Attributes:
+        open: The products of brands who have an account, with the proof of each.
+    """
+
+    soak: Soak
+    open: dict[str, Any] = field(default_factory=dict)
+
+    def choose(self) -> tuple[str, Any]:
+        """Return a product, and the proof of who ships it."""
+        dice, soak = self.soak.dice, self.soak
+        if self.open and dice.random() < 0.6:
+            return dice.choice(sorted(self.open.items()))
+        return str(soak.product), soak.staff
+
+    async def trade(self, number: int, until: float, auth: Any) -> None:
+        """Be one brand after the other."""
+        turn = 0
+        while time.monotonic() + LIFE_SECONDS[0] < until:
+            turn += 1
+            try:
+                await self._sell(f"b{number}.{turn}@example.com", auth_grpc.AuthServiceStub(auth))
+            except psycopg.OperationalError:
+                await asyncio.sleep(0.2)
+
+    async def _sell(self, email: str, auth: Any) -> None:
+        soak, password = self.soak, "Secure-Horse-42"
+        request = auth_pb.RegisterRequest(
+            email=email,
+            password=password,
+            role="brand",
+            first_name="Bo",
+            last_name="Brand",
+            company="Acme",
+            company_size="1-10",
+            user_role="owner",
+        )
+        ended, answer = await soak.tell("register", lambda: auth.Register(request))
+        if ended == "refused" and answer == "PROFILE_UNAVAILABLE":
+            soak.history.refused.add(email)
+        if ended != "ok":
+            return
+        user_id = answer.user.id
+        soak.history.registered.add(user_id)
+        login = auth_pb.LoginRequest(email=email, password=password)
+        ended, tokens = await soak.tell("login", lambda: auth.Login(login))
+        if ended != "ok":
+            return
+        proof, product = bearer(tokens.token), new_id()
+        values = {"p": product, "s": user_id, "price": PRICE, "like": soak.product}
+        await asyncio.to_thread(soak.sql, "commerce", _SELL, stock=soak.stock, **values)
+        self.open[str(product)] = proof
+        await asyncio.sleep(soak.dice.uniform(*LIFE_SECONDS))
+        del self.open[str(product)]
+        if soak.dice.random() < 0.7:
+            delete = auth_pb.DeleteUserRequest(user_id="me")
+            ended, _ = await soak.tell("leave", lambda: auth.DeleteUser(delete, metadata=proof))
+            if ended != "refused":
+                soak.history.registered.discard(user_id)
+            if ended == "ok":
+                soak.history.deleted.add(user_id)
+
+    async def refund(self, orders: Any, buyer: Any, seller: Any, order: order_pb.Order) -> None:
+        """Cancel one of two goods, or ship them and take one back."""
+        soak = self.soak
+        one = [order_pb.RefundItem(product_id=order.items[0].product_id, quantity=1)]
+        if soak.dice.random() < 0.5:
+            part = order_pb.CancelOrderRequest(order_id=order.id, items=one)
+            await soak.tell("part", lambda: orders.CancelOrder(part, metadata=buyer))
+            return
+        ship = order_pb.FulfilOrderRequest(order_id=order.id)
+        await soak.tell("ship", lambda: orders.FulfilOrder(ship, metadata=seller))
+        back = order_pb.RefundOrderRequest(order_id=order.id, items=one, reason="Too small.")
+        await soak.tell("return", lambda: orders.RefundOrder(back, metadata=seller))
