@@ -6,8 +6,8 @@ Processes of before would leave out the shares of a debit, so they are out: see 
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0009"
-down_revision = "0008"
+revision = "0010"
+down_revision = "0009"
 LOSES = {
     "accounts": "SELECT count(*) FROM accounts WHERE kind = 'pending'",
     "transfers": """SELECT count(*) FROM transfers
@@ -61,7 +61,7 @@ def upgrade() -> None:
         op.f("ck_accounts_seller"), "accounts", "kind = 'pending' OR seller_id IS NULL"
     )
     index("kind NOT IN ('wallet', 'pending')")
-    op.execute("UPDATE least_code SET revision = '0009'")
+    op.execute("UPDATE least_code SET revision = '0010'")
 
 
 def downgrade() -> None:

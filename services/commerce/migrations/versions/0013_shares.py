@@ -7,8 +7,8 @@ they are out: see the least code.
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0012"
-down_revision = "0011"
+revision = "0013"
+down_revision = "0012"
 LOSES = {
     "order_items": "SELECT count(*) FROM order_items WHERE commission_bps IS NOT NULL",
     "refund_items": "SELECT count(*) FROM refund_items WHERE share > 0",
@@ -38,7 +38,7 @@ def upgrade() -> None:
         op.f("ck_refund_items_share"), "refund_items", "share BETWEEN 0 AND 1000000000000"
     )
     protect(NOW)
-    op.execute("UPDATE least_code SET revision = '0012'")
+    op.execute("UPDATE least_code SET revision = '0013'")
 
 
 def downgrade() -> None:
