@@ -69,13 +69,7 @@ class FulfilOrder:
             order_rules.ensure_paid(order.state, "shipped")
             lines = await fulfilment.lines(tx, order_id)
             chosen = order_rules.to_ship(lines, product_ids, sold)
-            release = RELEASE.new(OrderPayload(order_id=order_id), user_id=None)
-            await fulfilment.ship(tx, NewShipment(release.id, order_id, tracking), chosen)
-            lines = await fulfilment.lines(tx, order_id)
-            if release.id in shares.of_shipments(lines):
-                await saga_store.leave(tx, release)
-            state = order_rules.state_of(lines, is_open=False)
-            await fulfilment.set_state(tx, order_id, state, refund_id=None)
+            await _ship(tx, order_id, chosen, tracking)
             facts: Facts = {"order": str(order_id), "lines": len(chosen)}
             await log.write(tx, "order_shipped", facts, user_id=order.user_id, **log.by(origin))
             return await orders.get_known(tx, order_id)
@@ -85,3 +79,14 @@ class FulfilOrder:
             self.database, "FulfilOrder", key, ship, _CODEC, lock=standing.lock
         )
         return standing.seen(order)
+
+
+async def _ship(tx: Transaction, order_id: UUID, chosen: Sequence[UUID], tracking: str) -> None:
+    """Write a shipment of a locked order, and the saga that lets its sellers spend their shares."""
+    release = RELEASE.new(OrderPayload(order_id=order_id), user_id=None)
+    await fulfilment.ship(tx, NewShipment(release.id, order_id, tracking), chosen)
+    lines = await fulfilment.lines(tx, order_id)
+    if release.id in shares.of_shipments(lines):
+        await saga_store.leave(tx, release)
+    state = order_rules.state_of(lines, is_open=False)
+    await fulfilment.set_state(tx, order_id, state, refund_id=None)

@@ -96,7 +96,7 @@ class _ByIds:
 
 
 @dataclass(frozen=True, slots=True)
-class _TransferId:
+class _KnownTransfer:
     id: UUID
 
 
@@ -204,7 +204,7 @@ _HELD = Statement(
     _ByDebit,
     Held,
 )
-_KNOWN = Statement(select(_T.id).where(_T.id == _ids("ids")), _ByIds, _TransferId)
+_KNOWN = Statement(select(_T.id).where(_T.id == _ids("ids")), _ByIds, _KnownTransfer)
 
 
 async def open_pending(tx: Transaction, seller_ids: Sequence[UUID]) -> None:
