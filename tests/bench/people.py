@@ -62,6 +62,19 @@ class Clients:
         tokens = await self.auth.Login(auth_pb.LoginRequest(email=email, password=PASSWORD))
         return Person(tokens.user_id, email, bearer(tokens.token))
 
+    async def brand(self) -> Person:
+        """Register a brand and log it in."""
+        request = registration(
+            role="brand",
+            first_name="Ada",
+            last_name="Lovelace",
+            company="Acme",
+            company_size="1-10",
+            user_role="owner",
+        )
+        await self.auth.Register(request)
+        return await self.log_in(request.email)
+
     async def people(self, number: int) -> list[Person]:
         """Register a number of users and log them in."""
         gate = asyncio.Semaphore(AT_ONCE)

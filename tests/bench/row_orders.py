@@ -29,12 +29,13 @@ async def contention(lab: Lab) -> list[Finding]:
     rounds = 2 if lab.is_quick else 5
     async with lab.running(**CHEAP) as to:
         admin = await lab.admin(to)
-        people = await to.people(LAST_ITEM_CALLERS)
+        people = await to.people(CALLERS)
         await to.fund(admin, people, FUNDS)
         return [
             await _one_cart(lab, to, people[0], rounds),
-            await _last_item(lab, to, admin, people, rounds),
+            await _last_item(lab, to, admin, people[:LAST_ITEM_CALLERS], rounds),
             await _one_wallet(lab, to, people[0], rounds),
+            await _one_seller(lab, to, people, rounds),
         ]
 
 
@@ -115,6 +116,33 @@ async def _one_wallet(lab: Lab, to: Clients, person: Person, rounds: int) -> Fin
         times += took
     right = before - await balance() == CALLERS * rounds
     return _judged(f"{CALLERS} debits of one wallet", times, right=right)
+
+
+async def _one_seller(lab: Lab, to: Clients, people: Sequence[Person], rounds: int) -> Finding:
+    """Let many buy from one brand: each another product, but all shares go to one account."""
+    brand = await to.brand()
+    sold = [await _product_of(to, brand) for _ in people]
+    times: list[float] = []
+    for turn in range(rounds):
+        lab.say(f"one seller, {turn + 1} of {rounds}")
+        pairs = zip(people, sold, strict=True)
+        await together([partial(_add, to, person, product) for person, product in pairs])
+        took, came = await together([partial(_order, to, person) for person in people])
+        _raise_any(came)
+        times += took
+    request = wallet_pb.GetWalletRequest(user_id=brand.id)
+    pending = (await to.wallets.GetWallet(request, metadata=brand.metadata)).pending
+    right = pending.units == len(people) * rounds
+    return _judged(f"{len(people)} buy from one seller", times, right=right)
+
+
+async def _product_of(to: Clients, brand: Person) -> str:
+    page = await to.catalog.ListCategories(catalog_pb.ListCategoriesRequest())
+    product = catalog_pb.Product(
+        category_id=page.categories[0].id, name="Wanted", price=money(100), stock=10**6
+    )
+    request = catalog_pb.CreateProductRequest(product=product)
+    return (await to.catalog.CreateProduct(request, metadata=brand.metadata)).id
 
 
 def _judged(figure: str, times: Sequence[float], *, right: bool) -> Finding:

@@ -17,6 +17,7 @@ from lockstep_clients import (
     Unauthenticated,
 )
 
+from services.commerce.store.products import FORGOTTEN_AT_ONCE
 from services.commerce.store.users import FORGETTING
 from services.kernel.db.cleaner import Cleaner
 from services.kernel.ids import new_id
@@ -92,6 +93,34 @@ async def test_the_products_of_a_forgotten_brand_leave_the_catalog(shop: Shop) -
         await shop.place(buyer)
     assert shop.rows("SELECT 1 FROM products WHERE seller_id = %s", brand.id) == []
     assert (await shop.cancel(buyer, order.id)).state == order_pb.ORDER_STATE_CANCELLED
+
+
+async def test_a_brand_with_many_products_and_sales_is_forgotten_in_ranges(shop: Shop) -> None:
+    brand, buyer = shop.login("brand"), await shop.buyer()
+    product = await shop.product(by=brand)
+    await shop.bought(buyer, product)
+    many = FORGOTTEN_AT_ONCE * 2 + 5
+    shop.rows(
+        "INSERT INTO products (id, category_id, seller_id, name, description, price, stock,"
+        " image_url) SELECT gen_random_uuid(), category_id, seller_id, 'Thing', '', 1, 1, ''"
+        " FROM products, generate_series(2, %s) WHERE products.id = %s",
+        many,
+        product.id,
+    )
+    shop.rows(
+        "INSERT INTO order_items (order_id, position, product_id, name, quantity, unit_price,"
+        " seller_id) SELECT o.order_id, n, product_id, name, 1, 0, seller_id"
+        " FROM order_items o, generate_series(1, 50) AS n"
+    )
+    before = shop.rows("SELECT count(DISTINCT xmin::text) AS n FROM products")[0].n
+    saga_id = new_id()
+    for _ in "ab":
+        await shop.forget(brand, saga_id=saga_id)
+    assert shop.rows("SELECT 1 FROM products WHERE delete_time IS NULL OR seller_id NOTNULL") == []
+    assert shop.rows("SELECT 1 FROM order_items WHERE seller_id IS NOT NULL") == []
+    commits = shop.rows("SELECT count(DISTINCT xmin::text) AS n FROM products")[0].n
+    assert (before, commits) == (2, 3)
+    shop.rows("DELETE FROM order_items WHERE position > 0")
 
 
 async def test_forgetting_is_repeatable_and_may_come_for_nobody(shop: Shop) -> None:

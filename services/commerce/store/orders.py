@@ -129,6 +129,17 @@ class FoundOrder:
     id: UUID
 
 
+@dataclass(frozen=True, slots=True)
+class SoldLines:
+    """The lines of a seller in some orders."""
+
+    user_id: UUID
+    order_ids: list[UUID]
+
+
+# A commit for more would hold locks for long.
+FORGOTTEN_AT_ONCE = 1000
+
 _BY_ID = ORDERS.c.id == bindparam("order_id", type_=Uuid)
 _USER = bindparam("user_id", type_=Uuid)
 _NOW = func.clock_timestamp()
@@ -249,9 +260,20 @@ _FORGET_TRACKING = Statement(
     ByUser,
     NoRow,
 )
-_FORGET_SELLER = Statement(
-    update(ORDER_ITEMS).where(ORDER_ITEMS.c.seller_id == _USER).values(seller_id=null()),
+_SOLD = ORDER_ITEMS.c.seller_id == _USER
+_SOME_OF_SELLER = Statement(
+    select(ORDER_ITEMS.c.order_id.label("id"))
+    .where(_SOLD)
+    .order_by(ORDER_ITEMS.c.order_id)
+    .limit(FORGOTTEN_AT_ONCE),
     ByUser,
+    FoundOrder,
+)
+_FORGET_SELLER = Statement(
+    update(ORDER_ITEMS)
+    .where(_SOLD, ORDER_ITEMS.c.order_id == func.any(bindparam("order_ids", type_=ARRAY(Uuid))))
+    .values(seller_id=null()),
+    SoldLines,
     NoRow,
 )
 # What is paid and not shipped can still be shipped.
@@ -362,6 +384,16 @@ async def standing(reader: Reader, order_id: UUID, caller_id: UUID | None) -> St
 
 
 async def pseudonymise(tx: Transaction, user_id: UUID) -> None:
-    """Take the user out of all orders, those bought and those sold."""
-    for statement in (_FORGET_REASONS, _FORGET_TRACKING, _PSEUDONYMISE, _FORGET_SELLER):
+    """Take the user out of all orders that were bought."""
+    for statement in (_FORGET_REASONS, _FORGET_TRACKING, _PSEUDONYMISE):
         await tx.execute(statement, ByUser(user_id))
+
+
+async def some_of_seller(reader: Reader, user_id: UUID) -> list[UUID]:
+    """Return some orders with lines that a user sold."""
+    return [row.id for row in await reader.all(_SOME_OF_SELLER, ByUser(user_id))]
+
+
+async def forget_seller(tx: Transaction, *, user_id: UUID, some: Sequence[UUID]) -> None:
+    """Take the seller out of the lines of some orders."""
+    await tx.execute(_FORGET_SELLER, SoldLines(user_id, list(some)))

@@ -248,9 +248,19 @@ _LOCK_MANY = Statement(
 )
 
 
-_own = (
+# A commit for more would hold locks for long.
+FORGOTTEN_AT_ONCE = 1000
+_SOME_OF_SELLER = Statement(
     select(PRODUCTS.c.id)
     .where(PRODUCTS.c.seller_id == bindparam("user_id", type_=Uuid))
+    .order_by(PRODUCTS.c.create_time, PRODUCTS.c.id)
+    .limit(FORGOTTEN_AT_ONCE),
+    ByUser,
+    LockedProduct,
+)
+_own = (
+    select(PRODUCTS.c.id)
+    .where(PRODUCTS.c.id == func.any(_IDS))
     .order_by(PRODUCTS.c.id)
     .with_for_update(key_share=True)
     .cte("own")
@@ -263,7 +273,7 @@ _FORGET_SELLER = Statement(
         delete_time=func.coalesce(PRODUCTS.c.delete_time, func.clock_timestamp()),
         **_CHANGED,
     ),
-    ByUser,
+    ByProducts,
     NoRow,
 )
 
@@ -355,9 +365,14 @@ async def delete_product(tx: Transaction, product_id: UUID) -> None:
     await tx.execute(_DELETE, ByProduct(product_id))
 
 
-async def forget_seller(tx: Transaction, user_id: UUID) -> None:
-    """Take the products of a seller out of the catalog, and the seller out of them."""
-    await tx.execute(_FORGET_SELLER, ByUser(user_id))
+async def some_of_seller(reader: Reader, user_id: UUID) -> list[UUID]:
+    """Return some products of a seller, the oldest first."""
+    return [row.id for row in await reader.all(_SOME_OF_SELLER, ByUser(user_id))]
+
+
+async def forget_seller(tx: Transaction, *, some: Sequence[UUID]) -> None:
+    """Take products of a seller out of the catalog, and the seller out of them."""
+    await tx.execute(_FORGET_SELLER, ByProducts(list(some)))
 
 
 async def reserve(tx: Transaction, quantities: Mapping[UUID, int]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from uuid import UUID
 
 from pydantic import TypeAdapter
@@ -41,6 +42,20 @@ class ForgetUser:
 
         if not await self.database.transact("ForgetUser", forget):
             raise CheckoutInProgress
+        await self._forget_seller(user_id)
+
+    async def _forget_seller(self, user_id: UUID) -> None:
+        """Take what a brand sells out of the catalog, and the brand out of what it has sold.
+
+        A brand may have any number of both, so each commit takes a range. A call that is cut
+        short is repeated, and goes on where it was. The brand makes no new products, and what is
+        bought until its products are gone comes before the lines.
+        """
+        while some := await products.some_of_seller(self.database, user_id):
+            await self.database.transact("ForgetUser", partial(products.forget_seller, some=some))
+        while some := await orders.some_of_seller(self.database, user_id):
+            forget = partial(orders.forget_seller, user_id=user_id, some=some)
+            await self.database.transact("ForgetUser", forget)
 
 
 async def _forget(
@@ -50,7 +65,6 @@ async def _forget(
 
     async def work() -> Nothing:
         await orders.pseudonymise(tx, user_id)
-        await products.forget_seller(tx, user_id)
         await users.FORGETTING.forget_user(tx, user_id)
         return Nothing()
 
