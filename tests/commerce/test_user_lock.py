@@ -28,7 +28,7 @@ from tests.commerce.people import money
 from tests.commerce.world import Buyer, Shop, refusal
 
 # A saga is anybody's to claim, to give back and to turn, and its key goes with it.
-OF_SAGAS = {"K", "release", "T3"}
+OF_SAGAS = {"K", "release", "renewal", "T3"}
 READING = ("Get", "List", "BatchGet")
 WRITES = re.compile(rb"\b(?:INSERT INTO|DELETE FROM|UPDATE) +(?!SET|OF)(\w+)")
 
