@@ -162,6 +162,7 @@ class Run:
     doomed: dict[asyncio.Task[Any] | None, str] = field(default_factory=dict)
     severed: set[asyncio.Task[Any] | None] = field(default_factory=set)
     overlapping: dict[asyncio.Event, str | None] = field(default_factory=dict)
+    met: asyncio.Task[None] | None = None
     paused: set[Actor] = field(default_factory=set)
     jumps: int = 0
     on_leave: Callable[[], object] = lambda: None
@@ -324,8 +325,9 @@ async def _jump(run: Run, actor: Actor, edge: str) -> None:
 
 
 async def _age(run: Run, actor: Actor, edge: str) -> None:
-    """Let days pass, unless a request is held meanwhile: its deadline would have ended it."""
-    if not run.overlapping:
+    """Let days pass, unless a request is under way meanwhile: its deadline would have ended it."""
+    meets = run.met is not None and not run.met.done()
+    if not run.overlapping and not meets:
         run_loop(WEEKS_SECONDS)
     run.stage.sweep()
 
@@ -345,7 +347,7 @@ async def _behind(run: Run, actor: Actor, edge: str) -> None:
 async def _meet(run: Run, actor: Actor, edge: str) -> None:
     """Let the other request go as far as it can: to its end, or until it waits for a lock."""
     event = asyncio.Event()
-    other = run.stage.meet()
+    run.met = other = run.stage.meet()
     other.add_done_callback(lambda _: event.set())
     run.overlapping[event] = None
     asyncio.get_running_loop().call_later(SLOW_SECONDS, event.set)

@@ -158,7 +158,9 @@ async def _place(scenario: Any, wire: Any) -> Any:
 
 async def _create(scenario: Any, wire: Any) -> Any:
     product = catalog_pb.Product(
-        name="Lamp", category_id="00000000-0000-8000-8000-00000000000c", stock=100
+        name=f"Lamp {scenario.number}",
+        category_id="00000000-0000-8000-8000-00000000000c",
+        stock=100,
     )
     product.price.currency_code = "USD"
     return await catalog_grpc.CatalogServiceStub(wire).CreateProduct(

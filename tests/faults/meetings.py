@@ -335,7 +335,8 @@ class ProductAndDelete(_OfCustomer):
     def in_the_end(self, outcome: Outcome) -> Iterator[str]:
         yield from super().in_the_end(outcome)
         made = self.world.ground.rows(
-            "SELECT delete_time, seller_id FROM commerce.products WHERE name = 'Lamp'"
+            "SELECT delete_time, seller_id FROM commerce.products WHERE name = %(n)s",
+            n=f"Lamp {self.number}",
         )
         is_gone = self.told("DeleteUser", outcome) == {"ok"}
         if is_gone and any(row.seller_id or not row.delete_time for row in made):

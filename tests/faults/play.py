@@ -194,7 +194,7 @@ async def _ask_again(world: World, run: Run, scenario: Scenario, first: Outcome)
 
 def _check(run: Run, scenario: Scenario, outcome: Outcome) -> None:
     world = scenario.world
-    left = Remains(world.ground.everything(), world.prepared, is_aged=run.has_met("age"))
+    left = Remains(world.ground.everything(), world.prepared, is_aged=world.is_aged())
     for problem in (*scenario.always(), *scenario.in_the_end(outcome), *broken(left)):
         run.blame(problem)
 

@@ -17,7 +17,7 @@ from tests.faults.play import play
 from tests.faults.scenarios import SCENARIOS
 from tests.faults.world import World
 
-EXAMPLES, STEPS = (200, 12) if IS_LONG else (6, 5)
+EXAMPLES, STEPS = (80, 12) if IS_LONG else (6, 5)
 
 AGREE = """
 SELECT

@@ -130,6 +130,7 @@ class World:
 
     Attributes:
         keeps_rows: Whether a run leaves its rows to the next one.
+        was_aged: Whether a run that left its rows had its sagas and keys cleaned up.
         prepared: The rows that were there before the request.
     """
 
@@ -144,6 +145,7 @@ class World:
         self.is_recovering = False
         self.look: Any = None
         self.keeps_rows = False
+        self.was_aged = False
         self.prepared: list[Row] = []
         self.singles: dict[str, Any] = {}  # results of `explore`, for the pairs that follow
         self.settings = AuthSettings(env="test", bcrypt_cost=4, address_limits=False)
@@ -168,6 +170,7 @@ class World:
         """Make all replicas new for a run."""
         random.seed(0)
         client = Actor("client", "client", self.loop.create_future())
+        self.was_aged = self.keeps_rows and self.is_aged()
         if not self.keeps_rows:
             self.ground.clear()
         self.ground.jump(BETWEEN_RUNS_SECONDS)
@@ -176,6 +179,10 @@ class World:
         for replica in self.replicas.values():
             self._awaken(replica)
         return self.run
+
+    def is_aged(self) -> bool:
+        """Say whether the clean-up may have removed sagas and keys of rows that are there."""
+        return self.was_aged or self.run.has_met("age")
 
     async def end(self) -> None:
         """End every task that could act in the next run."""
