@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import resource
@@ -20,6 +21,8 @@ from lockstep_gateway.http.messages import Application, Receive, Scope, Send
 from lockstep_gateway.http.streaming import Broken
 
 BACKLOG: Final = 2048
+LAST_SECONDS: Final = 1.0
+"""The time in which the last answers reach their clients."""
 CONNECTIONS_MAX: Final = 10_000
 FILES_LEFT: Final = 128
 """The files that a process may still open when it has all connections."""
@@ -51,7 +54,14 @@ class Edge:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request (ASGI)."""
         has_connections = scope["http_version"].startswith("1")  # RFC 9113 8.2.2
-        is_under_way = False
+        is_under_way = is_asked = is_heard = False
+
+        async def heard() -> Any:
+            nonlocal is_asked, is_heard
+            is_asked = True
+            message = await receive()
+            is_heard = is_heard or not message.get("more_body", False)
+            return message
 
         async def told(message: Any) -> None:
             nonlocal is_under_way
@@ -64,13 +74,18 @@ class Edge:
             is_under_way = message.get("more_body", message["type"] == "http.response.start")
 
         try:
-            await self._app(scope, receive, told)
+            await self._app(scope, heard, told)
         except BaseException as error:
             # granian would end the answer as if it were whole.
             if is_under_way:
                 end_connection(scope.get("client"))
             if not isinstance(error, Broken):
                 raise
+        finally:
+            if has_connections and is_asked and not is_heard:
+                # hyper closes it, but not while it reads a size of a chunk, which may be endless.
+                loop = asyncio.get_running_loop()
+                loop.call_later(LAST_SECONDS, end_connection, scope.get("client"))
 
 
 class Listener(AdoptingServer):

@@ -13,11 +13,9 @@ from typing import Final
 import structlog
 from lockstep_gateway.http import certificates
 from lockstep_gateway.http.config import Certificate, HeadLimits, ServerConfig
-from lockstep_gateway.http.listener import BACKLOG, Edge, Listener, end_connections
+from lockstep_gateway.http.listener import BACKLOG, LAST_SECONDS, Edge, Listener, end_connections
 from lockstep_gateway.http.switch import Switch
 
-LAST_SECONDS: Final = 1.0
-"""The time in which the last answers reach their clients."""
 LOOK_SECONDS: Final = 10.0
 """The pause between two looks at the files of the certificate."""
 SETTLE_SECONDS: Final = 1.0
