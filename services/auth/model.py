@@ -52,6 +52,8 @@ USERS = Table(
     Column("email_as_typed", Text, nullable=False),
     Column("password_hash", Text, nullable=False),
     Column("full_name", Text, nullable=False),
+    # Of the mails that the user gets; NULL when no client has named one.
+    Column("language", Text),
     Column("role_id", Uuid, ForeignKey(ROLES.c.id), nullable=False),
     Column("status", Text, nullable=False),
     Column("status_version", BigInteger, nullable=False, server_default="0"),
@@ -288,6 +290,19 @@ def mailbox(typed: str, canonical: CanonicalEmail) -> str:
     The case of the local part may matter to its server (RFC 5321, 2.4).
     """
     return typed.rpartition("@")[0] + "@" + canonical.rpartition("@")[2]
+
+
+@dataclass(frozen=True, slots=True)
+class Recipient:
+    """The reader of a mail.
+
+    Attributes:
+        mailbox: The address that mail is sent to.
+        language: The language that the reader wants, perhaps one that no mail is written in.
+    """
+
+    mailbox: str
+    language: str | None
 
 
 @dataclass(frozen=True, slots=True)

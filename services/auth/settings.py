@@ -1,6 +1,7 @@
 """Auth's settings."""
 
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
@@ -27,6 +28,20 @@ def _header(sender: str) -> str:
     return sender
 
 
+def _one_line(name: str) -> str:
+    if not name.isprintable() or not name.strip():
+        raise ValueError("must be one line, such as Lockstep")
+    return name.strip()
+
+
+def _page(url: str) -> str:
+    parts = urlsplit(url)
+    is_page = parts.scheme in ("http", "https") and bool(parts.hostname)
+    if not is_page or not url.isprintable() or " " in url:
+        raise ValueError("must be a URL such as https://lockstep.example")
+    return url.rstrip("/")
+
+
 class AuthSettings(CommonSettings):
     """Auth's settings beside the common ones."""
 
@@ -45,6 +60,13 @@ class AuthSettings(CommonSettings):
     )
     mail_from: Annotated[str, AfterValidator(_header)] = Field(
         default="Lockstep <no-reply@lockstep.example>", description="sender of mail"
+    )
+    product_name: Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_one_line)] = (
+        Field(default="Lockstep", description="name of the product in mails")
+    )
+    link_base: Annotated[str, AfterValidator(_page)] | None = Field(
+        default=None,
+        description="URL of the product's pages, to which mails lead; none: they lead nowhere",
     )
     reserved_domains: str | None = Field(
         default=None,

@@ -24,13 +24,16 @@ from services.auth.domain import email_templates as mails
 from services.auth.domain import outbox
 from services.auth.domain.email_templates import EmailContent
 from services.auth.domain.outbox import MailServer, Outbox
+from services.auth.model import Recipient
 from services.kernel.db.database import Database, Transaction
 from services.kernel.ids import new_id
 from services.kernel.secret import Secret
-from tests.auth.world import PASSWORD, Sink, World, code_in, serving_auth, settings_for
+from tests.auth.world import PASSWORD, Sink, World, serving_auth, settings_for
 from tests.kernel.saga_world import Stop
 
 EMAIL = "ada@example.com"
+ADA = Recipient(EMAIL, None)
+MAIL = mails.password_changed()
 CONTENT = EmailContent(subject="Subject", text="Text\n", html="<p>Text</p>")
 SENDER = "Lockstep <no-reply@lockstep.example>"
 
@@ -121,10 +124,8 @@ async def test_mail_whose_time_is_over_is_not_sent(
     database = Database(auth_url, name="test", connections=2)
     await database.open()
     box = Outbox(Secret.of(b"s" * 32))
-    await database.transact(
-        "put", lambda tx: box.put(tx, CONTENT, to=EMAIL, life=timedelta(seconds=-1))
-    )
-    await database.transact("put", lambda tx: box.put(tx, CONTENT, to="late@example.com"))
+    await database.transact("put", lambda tx: box.put(tx, MAIL, to=ADA, life=timedelta(seconds=-1)))
+    await database.transact("put", partial(_put, box, "late@example.com"))
     worker = outbox.OutboxWorker(
         database, box, MailServer(f"smtp://127.0.0.1:{port}", sender=SENDER)
     )
@@ -200,44 +201,13 @@ async def test_a_database_dump_shows_neither_mail_nor_addresses(auth_url: str) -
     database = Database(auth_url, name="test", connections=2)
     await database.open()
     content = mails.verification("123456")
-    await database.transact(
-        "put", lambda tx: Outbox(Secret.of(b"s" * 32)).put(tx, content, to=EMAIL)
-    )
+    await database.transact("put", lambda tx: Outbox(Secret.of(b"s" * 32)).put(tx, content, to=ADA))
     await database.close()
     with psycopg.connect(auth_url) as connection:
         row = connection.execute("SELECT o::text FROM outbox o").fetchone()
     assert row is not None
     for secret in ("123456", EMAIL, EMAIL.encode().hex(), b"123456".hex()):
         assert secret not in row[0]
-
-
-@pytest.mark.parametrize(
-    "content",
-    [
-        mails.sign_up("012345"),
-        mails.verification("012345"),
-        mails.password_reset("012345"),
-        mails.email_change("012345"),
-    ],
-)
-async def test_every_code_is_shown_in_subject_text_and_page(
-    content: EmailContent, mail: tuple[Sink, int]
-) -> None:
-    sink, port = mail
-    server = MailServer(f"smtp://127.0.0.1:{port}", sender=SENDER)
-    await server.send(EMAIL, content, mail_id=new_id())
-    message = await sink.wait_for(EMAIL)
-    assert code_in(message) == "012345"
-    for kind in ("plain", "html"):
-        body = message.get_body((kind,))
-        assert body is not None
-        assert body.get_content().count("012345") >= 1
-
-
-def test_what_somebody_typed_is_escaped_in_pages() -> None:
-    content = mails.email_changed("<b>&@example.com")
-    assert "<b>&@" not in content.html
-    assert "&lt;b&gt;&amp;@example.com" in content.html
 
 
 async def test_a_repeated_mail_has_the_same_message_id(mail: tuple[Sink, int]) -> None:
@@ -299,7 +269,7 @@ async def test_a_password_is_not_sent_to_a_server_without_tls(mail: tuple[Sink, 
 
 
 async def _put(box: Outbox, to: str, tx: Transaction) -> None:
-    await box.put(tx, CONTENT, to=to)
+    await box.put(tx, MAIL, to=Recipient(to, None))
 
 
 def _certificate(folder: Path) -> Path:

@@ -24,7 +24,7 @@ import services.auth.__main__ as auth_main
 import services.profile.__main__ as profile_main
 from services.auth import usecases as usecases_of_auth
 from services.auth.domain.registration import Details
-from services.auth.model import ROLES, USERS, mailbox
+from services.auth.model import ROLES, USERS, Recipient
 from services.auth.sagas.registration import (
     Registered,
     RegisteredUser,
@@ -112,7 +112,7 @@ class NaiveRegister(Register):
                 ),
             )
             assert row is not None
-            to = mailbox(details.email.typed, details.email.canonical)
+            to = Recipient(details.email.mailbox, None)
             await saga.issue_code(
                 tx, flow_id=flow_id, email=details.email.canonical, to=to, user_id=user_id
             )

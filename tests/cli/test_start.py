@@ -341,6 +341,8 @@ WRONG_SETTINGS = [
     ("auth", "AUTH_DATABASE_URL", "postgresql://u:hunter2@[::1"),
     ("auth", "AUTH_DATABASE_URL", "postgresql://h/x?nothing=1"),
     ("auth", "MAIL_FROM", "a\nb"),
+    ("auth", "PRODUCT_NAME", "a\nb"),
+    ("auth", "LINK_BASE", "shop.example.com"),
 ]
 
 

@@ -88,6 +88,7 @@ async def _register(
             password_hash=password_hash,
             full_name=details.full_name,
             role=details.role,
+            language=None,
         )
         if not is_new:
             raise EmailTaken

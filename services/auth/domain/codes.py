@@ -20,10 +20,10 @@ import structlog
 from services.auth.domain import email_templates as mails
 from services.auth.domain.audit import Audit, Event
 from services.auth.domain.code_limits import CodeLimiter, CodeRequest
-from services.auth.domain.email_templates import EmailContent
+from services.auth.domain.email_templates import Mail
 from services.auth.domain.outbox import Outbox
 from services.auth.errors import OtpExhausted, OtpExpired, OtpInvalid
-from services.auth.model import CanonicalEmail, Purpose
+from services.auth.model import CanonicalEmail, Purpose, Recipient
 from services.auth.store import codes, credentials
 from services.auth.store.code_limits import CodeLimits
 from services.auth.store.codes import TRIES_MAX, Flow, FlowOwner
@@ -55,7 +55,7 @@ class CodeEmail:
     """A code to be mailed. Without a mailbox, or with other content, no code is right.
 
     Attributes:
-        to: The mailbox; None sends no mail.
+        to: The reader; None sends no mail.
         owner: The user of the account; None when there is no account.
         payload: The facts that the flow needs when the code comes back.
         instead: The content of a mail that is sent instead of a code.
@@ -63,10 +63,10 @@ class CodeEmail:
 
     purpose: Purpose
     email: CanonicalEmail
-    to: str | None
+    to: Recipient | None
     owner: FlowOwner | None = None
     payload: dict[str, Any] | None = None
-    instead: EmailContent | None = None
+    instead: Mail | None = None
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -124,7 +124,7 @@ class Codes:
         return flow_id
 
     async def issue_verification(
-        self, tx: Transaction, *, flow_id: UUID, email: CanonicalEmail, to: str, user_id: UUID
+        self, tx: Transaction, *, flow_id: UUID, email: CanonicalEmail, to: Recipient, user_id: UUID
     ) -> None:
         """Mail the code that confirms the e-mail of a new account, once for each flow.
 
@@ -137,7 +137,7 @@ class Codes:
             await self._begin(tx, flow_id, mail, None)
             await self._note_request(tx, flow_id, mail, email, None)
 
-    async def resend(self, tx: Transaction, flow: Flow, *, to: str) -> datetime | None:
+    async def resend(self, tx: Transaction, flow: Flow, *, to: Recipient) -> datetime | None:
         """Mail another code of an open flow, and return when it ends.
 
         Returns None when the flow has ended meanwhile.
@@ -217,7 +217,7 @@ class Codes:
             return None
         await codes.count_try(tx, flow.id)
         if await self.limits.count_failure(tx, flow.purpose, flow.email, limits):
-            to = None if owner is None else owner.mailbox
+            to = None if owner is None else owner.recipient
             await self.outbox.put(tx, mails.many_attempts(), to=to)
         return OtpInvalid()
 

@@ -9,6 +9,7 @@ from services.auth.domain.api_keys import ApiKeys
 from services.auth.domain.audit import Audit
 from services.auth.domain.code_limits import CodeLimiter
 from services.auth.domain.codes import Codes
+from services.auth.domain.email_templates import MailWriter
 from services.auth.domain.ip_limits import IpRateLimiter
 from services.auth.domain.login_throttle import LoginThrottle
 from services.auth.domain.outbox import Outbox
@@ -66,7 +67,7 @@ class Collaborators:
         audit = Audit(secrets["pseudonyms"])
         places = Places(secrets["pseudonyms"])
         refresh_tokens = RefreshTokens(secrets["refresh"])
-        outbox = Outbox(secrets["outbox"])
+        outbox = Outbox(secrets["outbox"], MailWriter(settings.product_name, settings.link_base))
         return cls(
             database=database,
             hasher=hasher,

@@ -1,29 +1,26 @@
-"""The content of Auth's mails, as text and as HTML."""
+"""The content of Auth's mails, as text and as HTML, in every language.
+
+The texts are in the folder `mail_texts`: a file for each language, with the same mails and the
+same variables. A test renders each of them.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from html import escape
+from importlib import resources
+from string import Template
+from typing import Final
 
-_PAGE = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width">
-<title>{title}</title>
-</head>
-<body style="margin:0;padding:24px;background:#f4f4f5;color:#18181b;font:16px/1.5 sans-serif">
-<div style="display:none;max-height:0;overflow:hidden">{preview}</div>
-<div style="max-width:480px;margin:auto;padding:32px;background:#fff;border-radius:8px">
-<h1 style="margin:0 0 16px;font-size:20px">{title}</h1>
-{body}
-</div>
-</body>
-</html>
-"""
-_CODE = (
-    '<p style="margin:24px 0;font:700 32px/1 ui-monospace,monospace;letter-spacing:6px">{code}</p>'
-)
+from services.auth.domain.languages import DEFAULT, Language
+
+_FOLDER = resources.files("services.auth.domain") / "mail_texts"
+_PAGE: Final = Template((_FOLDER / "page.html").read_text())
+_TEXTS: Final = {each: tomllib.loads((_FOLDER / f"{each}.toml").read_text()) for each in Language}
+_CODE_STYLE: Final = "margin:24px 0;font:700 32px/1 ui-monospace,monospace;letter-spacing:6px"
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -35,118 +32,130 @@ class EmailContent:
     html: str
 
 
-def sign_up(code: str) -> EmailContent:
-    """Write the mail with the code that ends a sign-up."""
-    return _with_code(code, "is your sign-up code", "Enter this code to finish signing up:")
+@dataclass(frozen=True, slots=True, repr=False)
+class Mail:
+    """A mail before it is written.
+
+    Attributes:
+        name: Its section in the files of texts.
+        variables: What the text names beside the product.
+    """
+
+    name: str
+    variables: Mapping[str, str] = field(default_factory=dict)
 
 
-def verification(code: str) -> EmailContent:
-    """Write the mail with the code that confirms an e-mail address."""
-    return _with_code(
-        code, "confirms your e-mail address", "Enter this code to confirm this address:"
-    )
+def sign_up(code: str) -> Mail:
+    """Return the mail with the code that ends a sign-up."""
+    return Mail("sign_up", {"code": code})
 
 
-def password_reset(code: str) -> EmailContent:
-    """Write the mail with the code that allows a new password."""
-    return _with_code(
-        code, "is your password reset code", "Enter this code to choose a new password:"
-    )
+def verification(code: str) -> Mail:
+    """Return the mail with the code that confirms an e-mail address."""
+    return Mail("verification", {"code": code})
 
 
-def email_change(code: str) -> EmailContent:
-    """Write the mail with the code that gives an account another e-mail address."""
-    return _with_code(
-        code, "confirms your new e-mail address", "Enter this code to use this address from now on:"
-    )
+def password_reset(code: str) -> Mail:
+    """Return the mail with the code that allows a new password."""
+    return Mail("password_reset", {"code": code})
 
 
-def account_exists() -> EmailContent:
+def email_change(code: str) -> Mail:
+    """Return the mail with the code that gives an account another e-mail address."""
+    return Mail("email_change", {"code": code})
+
+
+def account_exists() -> Mail:
     """Tell an account's owner that somebody wanted to sign up with its e-mail address."""
-    return _notice(
-        "You already have an account",
-        "Somebody, perhaps you, wanted to sign up with this address, which has an account "
-        "already. Log in with it, or reset the password if you don't remember it.",
-    )
+    return Mail("account_exists")
 
 
-def email_changed(new_email: str) -> EmailContent:
+def email_changed(new_email: str) -> Mail:
     """Tell an account's old e-mail address about the new one."""
-    return _notice(
-        "Your e-mail address was changed",
-        f"Your account now belongs to {new_email}. If this was not you, contact support at once.",
-    )
+    return Mail("email_changed", {"new_email": new_email})
 
 
-def password_changed() -> EmailContent:
+def password_changed() -> Mail:
     """Tell an account's owner that its password was changed."""
-    return _notice(
-        "Your password was changed",
-        "Your account has a new password. If this was not you, reset it at once.",
-    )
+    return Mail("password_changed")
 
 
-def second_factor_on() -> EmailContent:
+def second_factor_on() -> Mail:
     """Tell an account's owner that logins now take a second factor."""
-    return _notice(
-        "Your account has a second factor",
-        "From now on a login takes your password and a code of your app. If this was not you, "
-        "reset your password at once, and ask an administrator for help.",
-    )
+    return Mail("second_factor_on")
 
 
-def second_factor_off() -> EmailContent:
+def second_factor_off() -> Mail:
     """Tell an account's owner that logins take no second factor any more."""
-    return _notice(
-        "Your second factor was switched off",
-        "From now on a login takes your password alone. If this was not you, reset your password "
-        "at once.",
-    )
+    return Mail("second_factor_off")
 
 
-def second_factor_reset() -> EmailContent:
+def second_factor_reset() -> Mail:
     """Tell an account's owner that an administrator took the second factor off."""
-    return _notice(
-        "An administrator switched your second factor off",
-        "From now on a login takes your password alone, and you are logged out everywhere. If you "
-        "did not ask for this, reset your password at once.",
-    )
+    return Mail("second_factor_reset")
 
 
-def recovery_code_used(left: int) -> EmailContent:
+def recovery_code_used(left: int) -> Mail:
     """Tell an account's owner that a recovery code was used."""
-    return _notice(
-        "A recovery code of your account was used",
-        f"Somebody, perhaps you, logged in with your password and a recovery code. {left} of them "
-        "are left. If this was not you, reset your password at once.",
-    )
+    return Mail("recovery_code_used", {"left": str(left)})
 
 
-def many_attempts() -> EmailContent:
+def many_attempts() -> Mail:
     """Tell an account's owner that others keep trying to get in."""
-    return _notice(
-        "Somebody keeps trying to get into your account",
-        "There were a hundred wrong passwords or codes for your account within a day. New places "
-        "now get few tries. You can log in as before from where you have logged in lately. You "
-        "need to do nothing if your password is a good one.",
-    )
+    return Mail("many_attempts")
 
 
-def _with_code(code: str, purpose: str, instruction: str) -> EmailContent:
-    after = "It is good for ten minutes. If you did not ask for it, ignore this mail."
-    title = f"{code} {purpose}"  # a phone shows the subject, and offers the code in it
-    body = f"<p>{instruction}</p>\n{_CODE.format(code=code)}\n<p>{after}</p>"
-    return EmailContent(
-        subject=title,
-        text=f"{instruction}\n\n    {code}\n\n{after}\n",
-        html=_PAGE.format(title=title, preview=f"{code}. {after}", body=body),
-    )
+@dataclass(frozen=True, slots=True)
+class MailWriter:
+    """Writes mails.
+
+    Attributes:
+        product: The name of the product.
+        link_base: The URL of its pages, to which mails lead; None: they lead nowhere.
+    """
+
+    product: str = "Lockstep"
+    link_base: str | None = None
+
+    def write(self, mail: Mail, language: str | None) -> EmailContent:
+        """Write a mail in a language, or in English if no mail is written in that one."""
+        chosen = Language(language) if language in _TEXTS else DEFAULT
+        section = _TEXTS[chosen][mail.name]
+        values = {name: _one_line(value) for name, value in mail.variables.items()}
+        values["product"] = _one_line(self.product)
+        subject = Template(section["subject"]).substitute(values)
+        paragraphs = section["text"].strip().split("\n\n")
+        texts = [_as_text(each, values) for each in paragraphs]
+        footer = [self.product] if self.link_base is None else [self.product, self.link_base]
+        html = _PAGE.substitute(
+            language=chosen,
+            subject=escape(subject),
+            preview=escape(texts[-1]),
+            body="\n".join(_as_html(each, values) for each in paragraphs),
+            footer=self._footer(),
+        )
+        text = "\n\n".join((*texts, "-- \n" + "\n".join(footer))) + "\n"
+        return EmailContent(subject=subject, text=text, html=html)
+
+    def _footer(self) -> str:
+        name = escape(self.product)
+        if self.link_base is None:
+            return name
+        return f'<a href="{escape(self.link_base)}" style="color:inherit">{name}</a>'
 
 
-def _notice(title: str, text: str) -> EmailContent:
-    body = f"<p>{escape(text)}</p>"
-    return EmailContent(
-        subject=title,
-        text=f"{text}\n",
-        html=_PAGE.format(title=title, preview=escape(text), body=body),
-    )
+def _as_text(paragraph: str, values: Mapping[str, str]) -> str:
+    text = Template(paragraph).substitute(values)
+    return f"    {text}" if paragraph == "$code" else text
+
+
+def _as_html(paragraph: str, values: Mapping[str, str]) -> str:
+    safe = {name: escape(value) for name, value in values.items()}
+    if paragraph == "$code":
+        return f'<p style="{_CODE_STYLE}">{safe["code"]}</p>'
+    return f"<p>{Template(escape(paragraph, quote=False)).substitute(safe)}</p>"
+
+
+def _one_line(value: str) -> str:
+    """Return a value without line breaks, which would end a header."""
+    return re.sub(r"[\x00-\x1f\x7f\u2028\u2029]+", " ", value)

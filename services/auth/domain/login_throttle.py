@@ -72,7 +72,7 @@ class LoginThrottle:
                 await note(Event.LOGIN_FAIL_MAX)
             if await store.count_account_failure(tx, pair.account_hmac) == store.FAILURES_A_DAY:
                 await note(Event.LOGIN_FAIL_MAX, places="unknown")
-                to = None if user is None else user.mailbox
+                to = None if user is None else user.recipient
                 await self.outbox.put(tx, mails.many_attempts(), to=to)
             return 0.0
 

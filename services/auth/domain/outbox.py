@@ -26,8 +26,9 @@ import structlog
 from cryptography.fernet import Fernet, MultiFernet
 from opentelemetry.metrics import Meter
 
-from services.auth.domain.email_templates import EmailContent
+from services.auth.domain.email_templates import EmailContent, Mail, MailWriter
 from services.auth.domain.outbox_metrics import OutboxMeter, outbox_survey
+from services.auth.model import Recipient
 from services.auth.store import outbox
 from services.auth.store.outbox import Standing, WaitingMail
 from services.kernel.db.database import Database, Transaction
@@ -57,26 +58,30 @@ class Outbox:
 
     Args:
         secret: The source of the keys, the same for every replica.
+        writer: Writes the mail.
     """
 
-    def __init__(self, secret: Secret) -> None:
+    def __init__(self, secret: Secret, writer: MailWriter = MailWriter()) -> None:  # noqa: B008 - it is frozen
         self._secret = secret
+        self._writer = writer
         self._woken = asyncio.Event()
 
     async def put(
-        self, tx: Transaction, content: EmailContent, *, to: str | None, life: timedelta = DAY
+        self, tx: Transaction, mail: Mail, *, to: Recipient | None, life: timedelta = DAY
     ) -> None:
         """Add a mail.
 
         Args:
             tx: The transaction of the change that the mail tells about.
-            content: The mail's content.
-            to: The mailbox. None adds a mail that is never sent: an e-mail without an
+            mail: The mail.
+            to: The reader. None adds a mail that is never sent: an e-mail without an
                 account must cost the same work as one with an account.
             life: How long it is worth sending.
         """
-        mail = json.dumps([to, content.subject, content.text, content.html]).encode()
-        await outbox.insert_mail(tx, sealed=self._seal().encrypt(mail), life=life)
+        content = self._writer.write(mail, None if to is None else to.language)
+        mailbox = None if to is None else to.mailbox
+        sealed = json.dumps([mailbox, content.subject, content.text, content.html]).encode()
+        await outbox.insert_mail(tx, sealed=self._seal().encrypt(sealed), life=life)
         self._woken.set()
 
     def open(self, waiting: WaitingMail) -> tuple[str | None, EmailContent]:

@@ -34,6 +34,7 @@ class Details:
     company: str | None
     company_size: str | None
     user_role: str | None
+    language: str | None = None  # of the mails; older sign-ups have none
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,7 +19,7 @@ from services.auth.domain import codes
 from services.auth.domain.audit import Audit, Event
 from services.auth.domain.registration import Details
 from services.auth.errors import EmailTaken, RegistrationInProgress, RegistrationUnavailable
-from services.auth.model import CanonicalEmail, Status, mailbox
+from services.auth.model import CanonicalEmail, Recipient, Status, mailbox
 from services.auth.store import users
 from services.auth.store.users import ActivatedUser
 from services.common.vocabulary import Role
@@ -167,6 +167,7 @@ def new_registration(
             password_hash=password_hash,
             full_name=details.full_name,
             role=details.role,
+            language=details.language,
         )
         if not is_inserted:
             raise taken(await users.status_of_email(tx, details.email.canonical))
@@ -223,7 +224,7 @@ class IssueCode(Protocol):
     """Mails the code that confirms the e-mail of a new account (see `Codes`)."""
 
     async def __call__(
-        self, tx: Transaction, *, flow_id: UUID, email: CanonicalEmail, to: str, user_id: UUID
+        self, tx: Transaction, *, flow_id: UUID, email: CanonicalEmail, to: Recipient, user_id: UUID
     ) -> None:
         """Write the code and its mail, once for each flow."""
 
@@ -274,7 +275,7 @@ class RegistrationSaga(ReversibleSaga[RegistrationPayload, ProfileCreated, Regis
             tx, user_id=saga.user_id, saga_id=saga.id, is_verified=payload.is_verified
         )
         if user is not None:
-            await self._welcome(tx, saga)
+            await self._welcome(tx, saga, user)
         if payload.is_verified:  # by the code of a sign-up
             await codes.discard_payload(tx, saga.id)
         return Registered(
@@ -284,14 +285,16 @@ class RegistrationSaga(ReversibleSaga[RegistrationPayload, ProfileCreated, Regis
             brand=answer.brand,
         )
 
-    async def _welcome(self, tx: Transaction, saga: RunningSaga[RegistrationPayload]) -> None:
+    async def _welcome(
+        self, tx: Transaction, saga: RunningSaga[RegistrationPayload], user: ActivatedUser
+    ) -> None:
         payload = saga.payload
         if payload.verification_flow_id is not None:
             await self.issue_code(
                 tx,
                 flow_id=payload.verification_flow_id,
                 email=payload.email_canonical,
-                to=mailbox(payload.email, payload.email_canonical),
+                to=Recipient(mailbox(payload.email, payload.email_canonical), user.language),
                 user_id=saga.user_id,
             )
         await log.conclude(tx, saga.id, Event.USER_CREATED, user_id=saga.user_id)

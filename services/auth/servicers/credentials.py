@@ -8,6 +8,7 @@ from lockstep.auth.v1 import auth_service_pb2 as auth_pb
 
 from services.auth.domain import passwords
 from services.auth.domain.ip_limits import IpRateLimiter, client_ip_of
+from services.auth.domain.languages import language_of
 from services.auth.servicers.messages import check_password, read_code, read_email, require
 from services.auth.usecases.change_email import ChangeEmail
 from services.auth.usecases.change_password import ChangePassword
@@ -71,7 +72,9 @@ class CredentialServicer:
         client_ip = await self.limits.hit(call)
         with Violations() as v:
             email = read_email(v, request.email, "email")
-        flow_id = await self.request_password_reset(email.canonical, client_ip=client_ip)
+        flow_id = await self.request_password_reset(
+            email.canonical, language=language_of(call), client_ip=client_ip
+        )
         return auth_pb.RequestPasswordResetResponse(flow_id=str(flow_id))
 
     async def ResetPassword(

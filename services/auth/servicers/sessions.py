@@ -9,6 +9,7 @@ from lockstep.auth.v1 import auth_service_pb2 as auth_pb
 from services.auth.domain.challenges import Challenge
 from services.auth.domain.emails import comparable_form
 from services.auth.domain.ip_limits import IpRateLimiter, client_ip_of
+from services.auth.domain.languages import language_of
 from services.auth.domain.sessions import CLIENT_NAME_MAX
 from services.auth.servicers.messages import (
     challenge_fields,
@@ -55,7 +56,7 @@ class SessionServicer:
         opened = await self.login(
             email=comparable_form(request.email),
             password=request.password,
-            client=SessionClient(name, client_ip),
+            client=SessionClient(name, client_ip, language_of(call)),
         )
         if isinstance(opened, Challenge):
             return auth_pb.LoginResponse(**challenge_fields(opened))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lockstep.auth.v1 import auth_service_pb2 as auth_pb
 
 from services.auth.domain import code_limits, codes
 from services.auth.domain.ip_limits import IpRateLimiter
+from services.auth.domain.languages import language_of
 from services.auth.servicers.messages import (
     read_code,
     read_import,
@@ -40,7 +41,8 @@ class SignUpServicer:
         """Register an account."""
         client_ip = await self.limits.hit(call)
         key = self.request_keys.of(call)
-        details = read_registration(request, is_complete=True)
+        read = read_registration(request, is_complete=True)
+        details = replace(read, language=language_of(call))
         made = await self.register(details, password=request.password, key=key, client_ip=client_ip)
         return auth_pb.RegisterResponse(
             user=registered_message(made.user),
@@ -52,7 +54,8 @@ class SignUpServicer:
     async def SendOtp(self, request: auth_pb.SendOtpRequest, call: Call) -> auth_pb.SendOtpResponse:
         """Start a sign-up by mailed code."""
         client_ip = await self.limits.hit(call)
-        details = read_registration(request, is_complete=False)
+        read = read_registration(request, is_complete=False)
+        details = replace(read, language=language_of(call))
         flow_id = await self.send_otp(details, password=request.password, client_ip=client_ip)
         return auth_pb.SendOtpResponse(
             flow_id=str(flow_id),

@@ -18,7 +18,15 @@ from sqlalchemy import (
     update,
 )
 
-from services.auth.model import LOGIN_FAILURES, ROLES, USERS, CanonicalEmail, Status, mailbox
+from services.auth.model import (
+    LOGIN_FAILURES,
+    ROLES,
+    USERS,
+    CanonicalEmail,
+    Recipient,
+    Status,
+    mailbox,
+)
 from services.auth.store.users import HAS_SECOND_FACTOR, ByEmail
 from services.kernel.db.cleaner import old_rows
 from services.kernel.db.database import Reader, Transaction
@@ -42,6 +50,7 @@ class Credentials:
     role: str
     is_verified: bool
     has_second_factor: bool
+    language: str | None
 
     def are_those_of(self, earlier: Credentials) -> bool:
         """Whether nothing has ended the credentials that were read earlier.
@@ -54,9 +63,15 @@ class Credentials:
         )
 
     @property
-    def mailbox(self) -> str:
-        """The address that mail is sent to."""
-        return mailbox(self.email_display, self.email)
+    def recipient(self) -> Recipient:
+        """The reader of mail about the account."""
+        return Recipient(mailbox(self.email_display, self.email), self.language)
+
+
+@dataclass(frozen=True, slots=True)
+class _NewLanguage:
+    user_id: UUID
+    language: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +102,7 @@ _SELECT = (
         ROLES.c.name.label("role"),
         USERS.c.email_verify_time.is_not(None).label("is_verified"),
         HAS_SECOND_FACTOR,
+        USERS.c.language,
     )
     .select_from(USERS.join(ROLES))
     .where(USERS.c.status != "PENDING")
@@ -102,6 +118,11 @@ _LOCK = Statement(
     _SELECT.where(USERS.c.id == bindparam("user_id")).with_for_update(of=USERS),
     ByUser,
     Credentials,
+)
+_SET_LANGUAGE = Statement(
+    update(USERS).where(USERS.c.id == bindparam("user_id")).values(language=bindparam("language")),
+    _NewLanguage,
+    NoRow,
 )
 _RAISE_VERSION = Statement(
     update(USERS)
@@ -174,6 +195,11 @@ async def hold(tx: Transaction, user_id: UUID) -> Credentials | None:
 async def lock(tx: Transaction, user_id: UUID) -> Credentials | None:
     """Lock a user until the transaction ends; return the credentials, or None."""
     return await tx.first(_LOCK, ByUser(user_id))
+
+
+async def set_language(tx: Transaction, user_id: UUID, language: str) -> None:
+    """Remember the language of a user's mails."""
+    await tx.execute(_SET_LANGUAGE, _NewLanguage(user_id=user_id, language=language))
 
 
 async def raise_version(tx: Transaction, user_id: UUID) -> None:

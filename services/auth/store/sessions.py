@@ -39,10 +39,12 @@ class SessionClient:
     Attributes:
         name: As it names itself; None when it does not.
         ip: None when it is not known.
+        language: The language of its user; None when it names none of ours.
     """
 
     name: str | None
     ip: str | None
+    language: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

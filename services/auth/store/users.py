@@ -49,6 +49,7 @@ class _NewUser:
     password_hash: str
     full_name: str
     role: str
+    language: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +69,7 @@ class ActivatedUser:
     """A user whose registration has succeeded."""
 
     create_time: datetime
+    language: str | None
 
 
 _ADD_ROLE = Statement(
@@ -84,6 +86,7 @@ _INSERT = Statement(
         email_as_typed=bindparam("email_as_typed"),
         password_hash=bindparam("password_hash"),
         full_name=bindparam("full_name"),
+        language=bindparam("language"),
         role_id=select(ROLES.c.id).where(ROLES.c.name == bindparam("role")).scalar_subquery(),
         status="PENDING",
         saga_id=bindparam("saga_id"),
@@ -109,7 +112,7 @@ _ACTIVATE = Statement(
         ),
         update_time=func.saga_now(),
     )
-    .returning(USERS.c.create_time),
+    .returning(USERS.c.create_time, USERS.c.language),
     _Activation,
     ActivatedUser,
 )
@@ -170,6 +173,7 @@ async def insert_pending(
     password_hash: str,
     full_name: str,
     role: str,
+    language: str | None,
 ) -> bool:
     """Insert a user whose registration has begun; the role's row must exist.
 
@@ -183,6 +187,7 @@ async def insert_pending(
         password_hash=password_hash,
         full_name=full_name,
         role=role,
+        language=language,
     )
     return await tx.execute(_INSERT, new) == 1
 

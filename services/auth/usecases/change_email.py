@@ -9,7 +9,7 @@ from services.auth.domain import email_templates as mails
 from services.auth.domain.codes import CodeEmail, Codes
 from services.auth.domain.endings import lock_proven
 from services.auth.domain.reauthentication import Reauthentication
-from services.auth.model import Email, Purpose, Status
+from services.auth.model import Email, Purpose, Recipient, Status
 from services.auth.store import users
 from services.auth.store.codes import FlowOwner
 from services.kernel.db.database import Database, Transaction
@@ -56,21 +56,22 @@ class ChangeEmail:
         async def work(tx: Transaction) -> UUID:
             await lock_proven(tx, user, session_id=caller.session_id)
             await self.codes.limits.count_change(tx, user.user_id, user.email)
-            mail = await _mail(tx, owner, new_email, payload)
+            to = Recipient(new_email.mailbox, user.language)
+            mail = await _mail(tx, owner, new_email, to, payload)
             return await self.codes.send(tx, mail, client_ip=client_ip, account=user.email)
 
         return await self.database.transact("email.change", work)
 
 
 async def _mail(
-    tx: Transaction, owner: FlowOwner, new: Email, payload: dict[str, object]
+    tx: Transaction, owner: FlowOwner, new: Email, to: Recipient, payload: dict[str, object]
 ) -> CodeEmail:
     status = await users.status_of_email(tx, new.canonical)
     has_account = status not in (None, Status.PENDING)
     return CodeEmail(
         purpose=Purpose.EMAIL_CHANGE,
         email=new.canonical,
-        to=new.mailbox,
+        to=to,
         owner=owner,
         payload=payload,
         instead=mails.account_exists() if has_account else None,

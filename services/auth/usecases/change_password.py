@@ -63,7 +63,7 @@ class ChangePassword:
         await self.database.transact("password.change", work)
 
     async def _tell(self, tx: Transaction, user: Credentials, client_ip: str | None) -> None:
-        await self.outbox.put(tx, mails.password_changed(), to=user.mailbox)
+        await self.outbox.put(tx, mails.password_changed(), to=user.recipient)
         await self.audit.write(
             tx, Event.CREDENTIALS_CHANGE, user_id=user.user_id, client_ip=client_ip, by="change"
         )

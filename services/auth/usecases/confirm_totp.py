@@ -50,7 +50,7 @@ class ConfirmTotp:
                 raise OtpInvalid("The code is wrong. Check the clock of the device with the app.")
             if not await sessions.note_second_factor(tx, caller.session_id):
                 raise SessionEnded
-            await self.outbox.put(tx, mails.second_factor_on(), to=user.mailbox)
+            await self.outbox.put(tx, mails.second_factor_on(), to=user.recipient)
             await self.audit.write(
                 tx, Event.MFA_CHANGE, user_id=user.user_id, client_ip=client_ip, by="confirm"
             )

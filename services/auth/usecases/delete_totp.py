@@ -42,7 +42,7 @@ class DeleteTotp:
             if not await self.factors.remove(tx, user.user_id):
                 raise IllegalState("There is no second factor to delete.")
             await end_opened(tx, user.user_id, keep_session=caller.session_id)
-            await self.outbox.put(tx, mails.second_factor_off(), to=user.mailbox)
+            await self.outbox.put(tx, mails.second_factor_off(), to=user.recipient)
             await self.audit.write(
                 tx, Event.MFA_CHANGE, user_id=user.user_id, client_ip=client_ip, by="delete"
             )

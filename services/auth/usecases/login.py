@@ -75,6 +75,8 @@ class Login:
                 raise AccountDisabled
             if now.status is not Status.ACTIVE:
                 raise InvalidCredentials
+            if client.language is not None and client.language != now.language:
+                await credentials.set_language(tx, now.user_id, client.language)
             if now.has_second_factor:
                 # Wrong second factors count as wrong passwords: a right password clears none.
                 await self.audit.write(

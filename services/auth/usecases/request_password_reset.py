@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 from services.auth.domain.codes import CodeEmail, Codes
@@ -21,8 +21,15 @@ class RequestPasswordReset:
     database: Database
     codes: Codes
 
-    async def __call__(self, email: CanonicalEmail, *, client_ip: str | None) -> UUID:
+    async def __call__(
+        self, email: CanonicalEmail, *, language: str | None, client_ip: str | None
+    ) -> UUID:
         """Mail a code if the e-mail has an ACTIVE account, and return a flow in any case.
+
+        Args:
+            email: The e-mail.
+            language: That of the caller; it counts when the account has none.
+            client_ip: The caller's.
 
         Raises:
             TooManyRequests: The e-mail got a code a moment ago, or too many.
@@ -32,13 +39,14 @@ class RequestPasswordReset:
             found = await credentials.by_email(tx, email)
             # Lock against endings. An e-mail without an account takes the same work.
             user = await credentials.hold(tx, found.user_id if found else new_id())
-            return await self.codes.send(tx, _mail(email, user), client_ip=client_ip)
+            return await self.codes.send(tx, _mail(email, user, language), client_ip=client_ip)
 
         return await self.database.transact("reset.send", work)
 
 
-def _mail(email: CanonicalEmail, user: Credentials | None) -> CodeEmail:
+def _mail(email: CanonicalEmail, user: Credentials | None, language: str | None) -> CodeEmail:
     if user is None or user.status is not Status.ACTIVE or user.email != email:
         return CodeEmail(purpose=Purpose.RESET, email=email, to=None)
     owner = FlowOwner(user.user_id, user.credential_version)
-    return CodeEmail(purpose=Purpose.RESET, email=email, to=user.mailbox, owner=owner)
+    to = replace(user.recipient, language=user.language or language)
+    return CodeEmail(purpose=Purpose.RESET, email=email, to=to, owner=owner)

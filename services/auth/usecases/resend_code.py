@@ -11,7 +11,7 @@ from services.auth.domain.codes import Codes, malformed
 from services.auth.domain.emails import parse_email
 from services.auth.domain.registration import read_sign_up
 from services.auth.errors import UserNotFound
-from services.auth.model import CanonicalEmail, Purpose
+from services.auth.model import CanonicalEmail, Purpose, Recipient
 from services.auth.store import codes as store
 from services.auth.store import credentials
 from services.auth.store.codes import Flow
@@ -56,7 +56,7 @@ class ResendCode:
             found = await credentials.by_name(tx, account)
             owner = None if found is None else await credentials.lock(tx, found.user_id)
             flow = await _newest(tx, account, owner)
-            to = _mailbox(flow, owner)
+            to = _recipient(flow, owner)
             expire_time = await self.codes.resend(tx, flow, to=to)
             if expire_time is None:
                 raise _nothing_open()
@@ -90,19 +90,21 @@ async def _newest(
     return flow
 
 
-def _mailbox(flow: Flow, owner: Credentials | None) -> str:
+def _recipient(flow: Flow, owner: Credentials | None) -> Recipient:
     """Return where the code of a flow goes: not always to the present e-mail of its user."""
     if owner is not None and flow.purpose is not Purpose.EMAIL_CHANGE:
-        return owner.mailbox
+        return owner.recipient
     if owner is None:
         sign_up = read_sign_up(flow.payload)
         email = None if sign_up is None else sign_up.details.email
+        language = None if sign_up is None else sign_up.details.language
     else:
+        language = owner.language
         typed = flow.payload.get("typed") if isinstance(flow.payload, dict) else None
         email = parse_email(typed) if isinstance(typed, str) else None
     if email is None:
         raise malformed(flow)
-    return email.mailbox
+    return Recipient(email.mailbox, language)
 
 
 def _nothing_open() -> IllegalState:

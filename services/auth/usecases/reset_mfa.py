@@ -59,7 +59,7 @@ class ResetMfa:
                 raise UserNotFound
             if await self.factors.remove(tx, locked.user_id):
                 await end_opened(tx, locked.user_id)
-                await self.outbox.put(tx, mails.second_factor_reset(), to=locked.mailbox)
+                await self.outbox.put(tx, mails.second_factor_reset(), to=locked.recipient)
                 await self.audit.write(
                     tx,
                     Event.ADMIN_CHANGE,

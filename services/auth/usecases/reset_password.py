@@ -76,7 +76,7 @@ class ResetPassword:
         await accounts.verify_email(tx, user.user_id)  # the code has proven the mailbox
         await end_opened(tx, user.user_id)
         await self.throttle.forgive(tx, user.email, client_ip=client_ip)
-        await self.outbox.put(tx, mails.password_changed(), to=user.mailbox)
+        await self.outbox.put(tx, mails.password_changed(), to=user.recipient)
         await self.audit.write(
             tx, Event.CREDENTIALS_CHANGE, user_id=user.user_id, client_ip=client_ip, by="reset"
         )

@@ -41,7 +41,7 @@ class SendEmailVerification:
             mail = CodeEmail(
                 purpose=Purpose.VERIFICATION,
                 email=user.email,
-                to=user.mailbox,
+                to=user.recipient,
                 owner=FlowOwner(user.user_id, user.credential_version),
             )
             return await self.codes.send(tx, mail, client_ip=client_ip)

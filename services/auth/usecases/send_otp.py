@@ -9,7 +9,7 @@ from services.auth.domain import email_templates as mails
 from services.auth.domain.codes import CodeEmail, Codes
 from services.auth.domain.passwords import Hasher
 from services.auth.domain.registration import SIGN_UPS, Details, SignUp
-from services.auth.model import Purpose, Status
+from services.auth.model import Purpose, Recipient, Status
 from services.auth.store import users
 from services.kernel.db.database import Database, Transaction
 
@@ -40,7 +40,7 @@ class SendOtp:
             mail = CodeEmail(
                 purpose=Purpose.SIGNUP,
                 email=details.email.canonical,
-                to=details.email.mailbox,
+                to=Recipient(details.email.mailbox, details.language),
                 payload=SIGN_UPS.dump_python(sign_up, mode="json"),
                 instead=mails.account_exists() if has_account else None,
             )

@@ -86,7 +86,7 @@ class VerifyEmail:
         ends_sessions = payload.get("end_other_sessions") is True
         await end_opened(tx, user.user_id, keep_session=flow.session_id, sessions=ends_sessions)
         await self.throttle.forget(tx, user.email)
-        await self.outbox.put(tx, mails.email_changed(new.typed), to=user.mailbox)
+        await self.outbox.put(tx, mails.email_changed(new.typed), to=user.recipient)
         await self.audit.write(
             tx,
             Event.EMAIL_CHANGED,

@@ -116,7 +116,7 @@ class VerifyMfa:
     async def _note_recovery(self, tx: Transaction, user: Credentials, factor: Factor) -> None:
         if factor.recovery_code:
             left = await second_factors.count_recovery_codes(tx, user.user_id)
-            await self.outbox.put(tx, mails.recovery_code_used(left), to=user.mailbox)
+            await self.outbox.put(tx, mails.recovery_code_used(left), to=user.recipient)
 
     async def _open(
         self, tx: Transaction, flow: Flow, user: Credentials, client_ip: str | None
