@@ -25,6 +25,8 @@ from services.auth.domain import outbox
 from services.auth.domain.email_templates import EmailContent
 from services.auth.domain.outbox import MailServer, Outbox
 from services.auth.model import Recipient
+from services.auth.store import outbox as store
+from services.auth.store.outbox import WaitingMail
 from services.kernel.db.database import Database, Transaction
 from services.kernel.ids import new_id
 from services.kernel.secret import Secret
@@ -154,6 +156,57 @@ async def test_a_sender_whose_claim_hangs_goes_on(auth_url: str, mail: tuple[Sin
     assert worker.pulse.silence == 0
     await worker.stop()
     await worker.restart()  # it stays stopped
+    await database.close()
+
+
+async def test_a_worker_that_stops_gives_back_what_it_has_not_sent(
+    auth_url: str, mail: tuple[Sink, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another worker sends it at once, and not after the lease of a minute."""
+    monkeypatch.setattr(outbox, "STOP_SECONDS", 0.1)
+    sink, port = mail
+    asked = asyncio.Event()
+
+    async def keep_waiting(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.set()
+        await hang(reader, writer)
+
+    async with contextlib.AsyncExitStack() as stack:
+        database = Database(auth_url, name="test", connections=2)
+        await database.open()
+        stack.push_async_callback(database.close)
+        box = Outbox(Secret.of(b"s" * 32))
+        await database.transact("put", partial(_put, box, EMAIL))
+        dead = await stack.enter_async_context(bad_server(keep_waiting))
+        first = outbox.OutboxWorker(
+            database, box, MailServer(f"smtp://127.0.0.1:{dead}", sender=SENDER)
+        )
+        first.start()
+        await asyncio.wait_for(asked.wait(), 20)
+        await first.stop()
+        second = outbox.OutboxWorker(
+            database, box, MailServer(f"smtp://127.0.0.1:{port}", sender=SENDER)
+        )
+        second.start()
+        await sink.wait_for(EMAIL)
+        await second.stop()
+    assert len(sink.messages) == 1
+
+
+async def test_a_claim_of_another_worker_is_not_given_back(auth_url: str) -> None:
+    database = Database(auth_url, name="test", connections=2)
+    await database.open()
+    await database.transact("put", partial(_put, Outbox(Secret.of(b"s" * 32)), EMAIL))
+
+    async def claim(lease: timedelta) -> list[WaitingMail]:
+        return await database.transact("claim", lambda tx: store.claim(tx, lease=lease, limit=8))
+
+    [mine] = await claim(timedelta(0))
+    [theirs] = await claim(timedelta(minutes=1))
+    await database.transact("back", lambda tx: store.give_back(tx, mine))
+    assert await claim(timedelta(minutes=1)) == []
+    await database.transact("back", lambda tx: store.give_back(tx, theirs))
+    assert len(await claim(timedelta(minutes=1))) == 1
     await database.close()
 
 

@@ -45,6 +45,7 @@ SENT_AT_ONCE: Final = 8
 SMTP_SECONDS: Final = 10.0  # for each step with the mail server
 MAIL_SECONDS: Final = 30.0  # for all steps together
 STOP_SECONDS: Final = 5.0
+GIVE_BACK_SECONDS: Final = 2.0
 LEASE: Final = timedelta(seconds=60)
 PAUSE_FIRST_SECONDS: Final = 1.0
 PAUSE_LONGEST_SECONDS: Final = 300.0
@@ -170,6 +171,7 @@ class OutboxWorker(Loop):
         self._server = server
         self._task: asyncio.Task[None] | None = None
         self._is_stopping = False
+        self._claimed: dict[UUID, WaitingMail] = {}
         # A mail server that is dead takes the time of a delivery, and stops nothing.
         self.pulse = Pulse("mail-sender", seconds=BEAT_SECONDS + MAIL_SECONDS)
 
@@ -185,7 +187,7 @@ class OutboxWorker(Loop):
             self.start()
 
     async def stop(self) -> None:
-        """End. Mail that is being sent gets a few seconds more."""
+        """End. Mail that is being sent gets a few seconds more; what is left is given back."""
         if self._task is None:
             return
         self._is_stopping = True
@@ -193,6 +195,23 @@ class OutboxWorker(Loop):
         await asyncio.wait([self._task], timeout=STOP_SECONDS)
         self._task.cancel()
         await asyncio.wait([self._task])
+        await self._give_back()
+
+    async def _give_back(self) -> None:
+        """Let other workers send at once what this one has claimed and not sent."""
+        left = list(self._claimed.values())
+        if not left:
+            return
+
+        async def work(tx: Transaction) -> None:
+            for waiting in left:
+                await outbox.give_back(tx, waiting)
+
+        try:
+            async with asyncio.timeout(GIVE_BACK_SECONDS):
+                await self._database.transact("mail.give_back", work)
+        except (DatabaseUnavailable, TimeoutError):  # it is due again after its lease
+            log.warning("cannot give mail back", mails=len(left))
 
     async def _run(self) -> None:
         while not self._is_stopping:
@@ -214,6 +233,7 @@ class OutboxWorker(Loop):
         return expired, await outbox.claim(tx, lease=LEASE, limit=SENT_AT_ONCE)
 
     async def _deliver_all(self, claimed: Sequence[WaitingMail]) -> None:
+        self._claimed = {waiting.id: waiting for waiting in claimed}
         deliveries = (self._deliver(waiting) for waiting in claimed)
         # A mail that cannot be decrypted or addressed must not hold the others up. It is
         # due again after its lease, until its time is over.
@@ -231,6 +251,7 @@ class OutboxWorker(Loop):
             await self._postpone(waiting, error)
         else:
             self._meter.sent()
+            self._claimed.pop(waiting.id, None)  # sent mail is not given back
             await self._note("mail.sent", lambda tx: outbox.remove(tx, waiting.id))
 
     async def _postpone(self, waiting: WaitingMail, error: Exception) -> None:
@@ -238,6 +259,7 @@ class OutboxWorker(Loop):
         pause = timedelta(seconds=random.uniform(longest / 2, longest))
         name = type(error).__name__  # the server's own text may quote the mail
         self._meter.postponed()
+        self._claimed.pop(waiting.id, None)
         log.warning("mail postponed", mail=str(waiting.id), error=name, attempts=waiting.attempts)
         await self._note(
             "mail.postponed",

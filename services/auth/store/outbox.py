@@ -76,6 +76,12 @@ class _ByMail:
 
 
 @dataclass(frozen=True, slots=True)
+class _ClaimOfMail:
+    mail_id: UUID
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
 class _Postponement:
     mail_id: UUID
     pause: timedelta
@@ -116,6 +122,14 @@ _POSTPONE = Statement(
     .where(OUTBOX.c.id == bindparam("mail_id"))
     .values(next_try_time=func.saga_now() + _interval("pause"), last_error=bindparam("last_error")),
     _Postponement,
+    NoRow,
+)
+# Each claim raises the attempts, so another worker's claim has another number.
+_GIVE_BACK = Statement(
+    update(OUTBOX)
+    .where(OUTBOX.c.id == bindparam("mail_id"), OUTBOX.c.attempts == bindparam("attempts"))
+    .values(next_try_time=func.saga_now()),
+    _ClaimOfMail,
     NoRow,
 )
 # Enough to see that mail is stuck; the count of a longer queue ends there.
@@ -177,6 +191,11 @@ async def remove(tx: Transaction, mail_id: UUID) -> None:
 async def postpone(tx: Transaction, mail_id: UUID, *, pause: timedelta, last_error: str) -> None:
     """Make a mail due again after a pause."""
     await tx.execute(_POSTPONE, _Postponement(mail_id=mail_id, pause=pause, last_error=last_error))
+
+
+async def give_back(tx: Transaction, waiting: WaitingMail) -> None:
+    """Make a mail due at once, unless another worker has claimed it since."""
+    await tx.execute(_GIVE_BACK, _ClaimOfMail(waiting.id, waiting.attempts))
 
 
 async def queue(reader: Reader, *, limit: int) -> list[QueuedMail]:
