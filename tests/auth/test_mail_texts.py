@@ -10,7 +10,7 @@ from html import unescape
 from uuid import uuid4
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from lockstep.auth.v1 import auth_service_pb2 as auth_pb
 
@@ -92,7 +92,9 @@ def test_no_variable_adds_a_header_or_markup(name: str, language: Language) -> N
     assert "<script>" not in content.html
 
 
+@settings(deadline=None)
 @given(st.text(max_size=40))
+@example("a\x85Bcc: b")
 def test_no_text_at_all_adds_a_header(value: str) -> None:
     plain = headers(WRITER.write(made("sign_up"), "de")).keys()
     text = value.encode(errors="ignore").decode()
@@ -122,6 +124,7 @@ def test_the_preferred_language_is_found(header: str) -> None:
     assert negotiate(header) is PREFERENCES[header]
 
 
+@settings(deadline=None)
 @given(st.text(max_size=2000))
 def test_no_header_is_refused(header: str) -> None:
     assert negotiate(header) in (None, *Language)

@@ -158,4 +158,4 @@ def _as_html(paragraph: str, values: Mapping[str, str]) -> str:
 
 def _one_line(value: str) -> str:
     """Return a value without line breaks, which would end a header."""
-    return re.sub(r"[\x00-\x1f\x7f\u2028\u2029]+", " ", value)
+    return re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+", " ", value)
