@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from granian.server.embed import Server
+from lockstep_gateway.http import listener
 from lockstep_gateway.http.config import HeadLimits, ServerConfig
 from lockstep_gateway.http.listener import Edge, Listener
 from lockstep_gateway.http.server import HttpServer, listen, server_running
@@ -48,10 +49,34 @@ async def test_a_granian_that_would_open_a_socket_of_its_own_is_refused(
     monkeypatch.setattr(Server, "startup", startup)
     gateway: Any = Idle()
     with listen("127.0.0.1", 0) as sock:
-        listener = Listener(Edge(gateway, is_secure=False), sock, CONFIG, LIMITS)
+        served = Listener(Edge(gateway, is_secure=False), sock, CONFIG, LIMITS)
         with pytest.raises(RuntimeError, match=r"granian \d.* no longer asks _init_shared_socket"):
-            await listener.serve()
+            await served.serve()
     assert opened == []
+
+
+@pytest.mark.parametrize(
+    ("headers", "ended"), [([], []), ([(b"transfer-encoding", b"chunked")], [("192.0.2.1", "1")])]
+)
+async def test_only_a_body_in_chunks_that_was_not_read_to_its_end_ends_the_connection(
+    headers: list[tuple[bytes, bytes]],
+    ended: list[tuple[str, str]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    done: list[object] = []
+    monkeypatch.setattr(listener, "LAST_SECONDS", 0)
+    monkeypatch.setattr(listener, "end_connection", done.append)
+
+    async def app(_scope: Any, receive: Any, _send: Any) -> None:
+        asking = asyncio.create_task(receive())
+        await asyncio.sleep(0)  # not a wait: it asks, and hears nothing
+        asking.cancel()
+
+    scope = {"http_version": "1.1", "headers": headers, "client": ("192.0.2.1", "1")}
+    edge = Edge(app, is_secure=False)
+    await edge(scope, asyncio.Event().wait, print)  # type: ignore[arg-type]
+    await asyncio.sleep(0.01)  # what is called later has its turn
+    assert done == ended
 
 
 async def test_a_listener_that_ends_by_itself_is_a_failure_of_the_process(

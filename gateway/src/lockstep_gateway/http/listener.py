@@ -82,10 +82,15 @@ class Edge:
             if not isinstance(error, Broken):
                 raise
         finally:
-            if has_connections and is_asked and not is_heard:
+            # Who waits for a client to leave also asks, and may hear nothing.
+            if has_connections and is_asked and not is_heard and _is_chunked(scope):
                 # hyper closes it, but not while it reads a size of a chunk, which may be endless.
                 loop = asyncio.get_running_loop()
                 loop.call_later(LAST_SECONDS, end_connection, scope.get("client"))
+
+
+def _is_chunked(scope: Scope) -> bool:
+    return any(name == b"transfer-encoding" for name, _ in scope["headers"])
 
 
 class Listener(AdoptingServer):
