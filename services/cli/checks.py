@@ -13,7 +13,7 @@ from typing import Final
 import psycopg
 
 from services.auth.store import outbox
-from services.cli.databases import connect, in_a_line, session_name
+from services.cli.databases import in_a_line, read_rows, session_name
 from services.cli.system import DATABASES, System
 from services.cli.tables import Value, rfc3339
 from services.common.files import FileProblem
@@ -85,13 +85,13 @@ def _schema(system: System, service: str) -> Check:
     history = migrations_of(service)
     assert history is not None
     newest = newest_revision(history)
-    with connect(system.database_url(service)) as connection:
-        try:
-            row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
-        except psycopg.errors.UndefinedTable:
-            row = None
-    facts: dict[str, Value] = {"revision": row[0] if row else None, "newest": newest}
-    if row is None or row[0] < newest:
+    try:
+        rows = read_rows(system.database_url(service), "SELECT version_num FROM alembic_version")
+    except psycopg.errors.UndefinedTable:
+        rows = []
+    revision = rows[0][0] if rows else None
+    facts: dict[str, Value] = {"revision": revision, "newest": newest}
+    if revision is None or revision < newest:
         return Check("schema", service, facts, "the database is behind: run `lockstep migrate`")
     return Check("schema", service, facts)
 

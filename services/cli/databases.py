@@ -1,7 +1,7 @@
 """The databases as the command reaches them: it finds them, makes them and looks into them."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 import psycopg
@@ -21,6 +21,7 @@ from services.kernel.ids import process_name
 
 MAINTENANCE: Final = "postgres"
 CONNECT_SECONDS: Final = 10
+READ_SECONDS: Final = 5.0
 _EXISTS: Final = "SELECT EXISTS (SELECT FROM pg_database WHERE datname = %s)"
 _MAY_CREATE: Final = "SELECT rolcreatedb OR rolsuper FROM pg_roles WHERE rolname = current_user"
 
@@ -40,6 +41,21 @@ def connect(url: str, *, autocommit: bool = True) -> Connection:
         application_name=session_name(),
         prepare_threshold=None,
     )
+
+
+def read_rows(
+    url: str, statement: str, parameters: Mapping[str, Any] | None = None
+) -> list[tuple[Any, ...]]:
+    """Read rows, and change nothing. A lock of others, such as a migration's, has an end here.
+
+    Raises:
+        psycopg.Error: The server refuses, or has no answer in `READ_SECONDS`.
+    """
+    with connect(url, autocommit=False) as connection:
+        # For this transaction alone, because a pooler gives the session to others.
+        connection.execute("SET TRANSACTION READ ONLY")
+        connection.execute(f"SET LOCAL statement_timeout = {READ_SECONDS * 1000:.0f}".encode())
+        return connection.execute(statement.encode(), parameters).fetchall()
 
 
 def session_name() -> str:

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
-from services.cli.databases import connect
+from services.cli.databases import read_rows
 from services.cli.system import System, is_installed
 
 # Both are on the primary key or on an index.
@@ -41,13 +41,6 @@ def steps_of(system: System, saga_id: UUID) -> list[SagaStep]:
         SagaStep(time, service, what)
         for service, statement in _STATEMENTS.items()
         if is_installed(service)
-        for time, what in _rows(system.database_url(service), statement, saga_id)
+        for time, what in read_rows(system.database_url(service), statement, {"id": saga_id})
     ]
     return sorted(found, key=lambda step: step.time)
-
-
-def _rows(url: str, statement: str, saga_id: UUID) -> list[tuple[datetime, str]]:
-    with connect(url) as connection:
-        return [
-            (time, what) for time, what in connection.execute(statement.encode(), {"id": saga_id})
-        ]
