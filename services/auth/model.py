@@ -105,6 +105,8 @@ API_KEYS = Table(
     Column("name", Text, nullable=False),
     Column("secret_hash", LargeBinary, nullable=False),
     Column("scopes", ARRAY(Text), nullable=False),
+    # Whether the session that made it had one.
+    Column("has_second_factor", Boolean, nullable=False, server_default="false"),
     # The client's IP at the last use.
     Column("address", Text),
     timestamp("last_use_time", nullable=True),

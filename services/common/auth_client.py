@@ -200,6 +200,7 @@ def _api_key(answer: api_key_pb.CheckApiKeyResponse) -> ApiKey:
         user_id=UUID(answer.user_id),
         role=answer.role,
         scopes=frozenset(answer.scopes),
+        lacks_mfa=answer.mfa_missing,
     )
 
 

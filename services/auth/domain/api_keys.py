@@ -18,6 +18,7 @@ from services.kernel.db.database import Database
 from services.kernel.errors import DatabaseUnavailable
 from services.kernel.ids import new_id
 from services.kernel.rpc.api_keys import SECRET_BYTES, ApiKey, PresentedKey, read_api_key
+from services.kernel.rpc.call import ADMIN
 from services.kernel.rpc.client_ips import parse_client_ip
 from services.kernel.validation import Violations
 
@@ -28,9 +29,16 @@ SCOPES_MAX: Final = 50
 
 @dataclass(frozen=True, slots=True)
 class ApiKeys:
-    """Looks API keys up, for every service and for Auth itself (`api_keys.ApiKeyChecker`)."""
+    """Looks API keys up, for every service and for Auth itself (`api_keys.ApiKeyChecker`).
+
+    Attributes:
+        database: Auth's database.
+        admins_need_mfa: Whether administrators need a second factor (`LOCKSTEP_ADMIN_MFA`). A
+            key has none, but the session that made it may have had one.
+    """
 
     database: Database
+    admins_need_mfa: bool
 
     async def check(self, key: str, *, fresh: bool = True, client_ip: str | None) -> ApiKey | None:  # noqa: ARG002 - every answer is fresh
         """See `api_keys.ApiKeyChecker`. The key counts as used."""
@@ -51,6 +59,7 @@ class ApiKeys:
             user_id=found.user_id,
             role=found.role,
             scopes=frozenset(found.scopes),
+            lacks_mfa=self.admins_need_mfa and found.role == ADMIN and not found.has_second_factor,
         )
 
 

@@ -68,12 +68,13 @@ class Collaborators:
         places = Places(secrets["pseudonyms"])
         refresh_tokens = RefreshTokens(secrets["refresh"])
         outbox = Outbox(secrets["outbox"], MailWriter(settings.product_name, settings.link_base))
+        admins_need_mfa = settings.admin_mfa == "required"
         return cls(
             database=database,
             hasher=hasher,
             signing_keys=signing_keys,
             audit=audit,
-            api_keys=ApiKeys(database),
+            api_keys=ApiKeys(database, admins_need_mfa),
             ip_limits=IpRateLimiter(
                 enabled=settings.address_limits, factor=settings.address_limits_factor
             ),
@@ -83,7 +84,7 @@ class Collaborators:
             issuer=SessionIssuer(AccessTokenSigner(signing_keys), refresh_tokens, audit),
             outbox=outbox,
             factors=SecondFactors(secrets["totp"]),
-            local_sessions=LocalSessions(database, settings.admin_mfa == "required"),
+            local_sessions=LocalSessions(database, admins_need_mfa),
             codes=Codes(
                 database, secrets["codes"], outbox, CodeLimiter(secrets["codes"], places), audit
             ),

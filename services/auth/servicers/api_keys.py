@@ -98,6 +98,7 @@ class ApiKeyServicer:
             user_id=str(key.user_id),
             role=key.role,
             scopes=sorted(key.scopes),
+            mfa_missing=key.lacks_mfa,
         )
 
 
@@ -110,4 +111,5 @@ def _message(key: ListedKey) -> api_key_pb.ApiKey:
         expire_time=timestamp(key.expire_time),
         last_use_time=None if key.last_use_time is None else timestamp(key.last_use_time),
         last_use_ip=key.last_use_ip or "",
+        second_factor=key.has_second_factor,
     )

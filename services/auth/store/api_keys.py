@@ -10,7 +10,7 @@ from uuid import UUID
 from sqlalchemy import Interval, bindparam, cast, delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
-from services.auth.model import API_KEYS, ROLES, USERS
+from services.auth.model import API_KEYS, ROLES, SESSIONS, USERS
 from services.kernel.db.cleaner import old_rows
 from services.kernel.db.database import Reader, Transaction
 from services.kernel.db.statement import ByUser, NoRow, Statement
@@ -26,6 +26,7 @@ class ListedKey:
 
     Attributes:
         last_use_ip: The client's IP at the last use.
+        has_second_factor: Whether the session that made it had one.
     """
 
     id: UUID
@@ -35,6 +36,7 @@ class ListedKey:
     expire_time: datetime
     last_use_time: datetime | None
     last_use_ip: str | None
+    has_second_factor: bool
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -42,6 +44,7 @@ class StoredKey:
     """An API key that has not expired, and its owner, who is ACTIVE.
 
     Attributes:
+        has_second_factor: Whether the session that made it had one.
         was_used: Whether its last use is less than 15 minutes ago.
     """
 
@@ -49,15 +52,17 @@ class StoredKey:
     role: str
     secret_hash: bytes
     scopes: list[str]
+    has_second_factor: bool
     was_used: bool
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class NewKey:
-    """An API key to insert."""
+    """An API key to insert, and the session that makes it."""
 
     key_id: UUID
     user_id: UUID
+    session_id: UUID
     name: str
     secret_hash: bytes
     scopes: list[str]
@@ -100,6 +105,7 @@ _LISTED = (
     API_KEYS.c.expire_time,
     API_KEYS.c.last_use_time,
     API_KEYS.c.address.label("last_use_ip"),
+    API_KEYS.c.has_second_factor,
 )
 _INSERT = Statement(
     insert(API_KEYS)
@@ -109,6 +115,9 @@ _INSERT = Statement(
         name=bindparam("name"),
         secret_hash=bindparam("secret_hash"),
         scopes=bindparam("scopes"),
+        has_second_factor=select(SESSIONS.c.has_second_factor)
+        .where(SESSIONS.c.id == bindparam("session_id"))
+        .scalar_subquery(),
         expire_time=func.saga_now() + bindparam("life", type_=Interval),
     )
     .returning(*_LISTED),
@@ -134,6 +143,7 @@ _FIND = Statement(
         ROLES.c.name.label("role"),
         API_KEYS.c.secret_hash,
         API_KEYS.c.scopes,
+        API_KEYS.c.has_second_factor,
         _WAS_USED.label("was_used"),
     )
     .select_from(API_KEYS.join(USERS).join(ROLES))
@@ -161,7 +171,7 @@ OLD = old_rows("API keys", API_KEYS, API_KEYS.c.expire_time, age="30 days")
 
 
 async def insert_key(tx: Transaction, new: NewKey) -> ListedKey:
-    """Insert an API key; the transaction must have locked the user."""
+    """Insert an API key; the transaction must have locked the user and the session."""
     row = await tx.first(_INSERT, new)
     assert row is not None
     return row

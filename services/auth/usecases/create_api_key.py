@@ -57,6 +57,7 @@ class CreateApiKey:
         new = NewKey(
             key_id=key.id,
             user_id=caller.id,
+            session_id=caller.session_id,
             name=name,
             secret_hash=secret_hash(key),
             scopes=scopes,

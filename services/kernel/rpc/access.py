@@ -208,7 +208,13 @@ class Access:
             raise Forbidden("An API key cannot call this method. Log in instead.")
         if not key.admits(call.method):
             raise Forbidden("The scopes of the API key leave this method out.")
-        return UserPrincipal(id=key.user_id, session_id=key.id, role=key.role, api_key_id=key.id)
+        return UserPrincipal(
+            id=key.user_id,
+            session_id=key.id,
+            role=key.role,
+            lacks_mfa=key.lacks_mfa,
+            api_key_id=key.id,
+        )
 
 
 def bearer_token(header: str | None) -> str:

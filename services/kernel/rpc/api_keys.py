@@ -43,12 +43,15 @@ class ApiKey:
         user_id: The owner, as whom the key acts.
         role: The role that the owner has now.
         scopes: The full names of services and methods; it admits no others.
+        lacks_mfa: Whether the owner needs a second factor to act as an administrator, and the
+            session that made the key had none.
     """
 
     id: UUID
     user_id: UUID
     role: str
     scopes: frozenset[str]
+    lacks_mfa: bool = False
 
     def admits(self, method: Method) -> bool:
         """Return whether the key's scopes name a method, or its service."""
