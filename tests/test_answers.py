@@ -20,11 +20,14 @@ from lockstep_clients.methods import descriptors
 
 from services.auth.domain.api_keys import SCOPES_MAX, grantable, new_key
 from services.auth.domain.challenges import TOKEN_LENGTH
+from services.auth.domain.code_limits import MAILED
 from services.auth.domain.emails import EMAIL_MAX
+from services.auth.domain.login_throttle import PLACES_SHOWN_MAX
+from services.auth.domain.outbox import SHOWN_MAX
 from services.auth.domain.sessions import CLIENT_NAME_MAX
 from services.auth.domain.tokens import REFRESH_LENGTH
 from services.auth.domain.totp import RECOVERY_CODES, RECOVERY_LENGTH
-from services.auth.model import Purpose
+from services.auth.model import Purpose, Status
 from services.auth.store.api_keys import LISTED_MAX
 from services.auth.store.sessions import SESSIONS_MAX
 from services.commerce.domain.refunds import REFUNDS_MAX
@@ -42,6 +45,7 @@ from services.common.vocabulary import (
     USER_ROLE_MAX,
     Role,
 )
+from services.kernel.audit.servicer import WORD_MAX
 from services.kernel.paging import PAGE_BYTES_MAX, PAGE_SIZE_MAX, TOKEN_LENGTH_MAX
 from services.kernel.rpc import interceptors, server
 from services.kernel.sagas.servicer import KIND_MAX
@@ -58,6 +62,7 @@ COUNTER_LENGTH = 10
 REASON_LENGTH = max(map(len, error_pb.ErrorReason.keys()))
 JWT_LENGTH = 1024
 KEYS = 1000
+FACTS = 10
 # The tag and the length of a field that is a text or a message.
 AROUND_BYTES = 6
 
@@ -124,6 +129,7 @@ TEXTS: Mapping[str, str] = {
     "Product.name": text(PRODUCT_NAME_MAX),
     "OrderItem.name": text(PRODUCT_NAME_MAX),
     "Profile.status": longest(STATUSES),
+    "User.status": longest(tuple(Status)),
     "failure_reason": letters(REASON_LENGTH),
     "refusal_reason": letters(REASON_LENGTH),
     "reference": text(REFERENCE_MAX),
@@ -139,6 +145,13 @@ TEXTS: Mapping[str, str] = {
     "CheckApiKeyResponse.scopes": longest(tuple(grantable())),
     "CreateApiKeyResponse.key": new_key().written(),
     "api_key_id": letters(UUID_LENGTH),
+    "AuditEvent.event": letters(WORD_MAX),
+    "AuditEvent.account": letters(WORD_MAX),
+    "AuditEvent.actor": letters(WORD_MAX),
+    "AuditEvent.client_ip": letters(IP_LENGTH),
+    "CodeCounter.purpose": longest(MAILED),
+    "AuditFact.name": letters(WORD_MAX),
+    "AuditFact.value": letters(REASON_MAX),
     "last_use_ip": letters(45),
     **{f"Jwk.{name}": letters(100) for name in ("kty", "crv", "x", "y", "kid", "use", "alg")},
 }
@@ -156,6 +169,12 @@ LENGTHS: Mapping[str, int] = {
     "ListOrdersResponse.orders": PAGE_SIZE_MAX,
     "ListWalletTransfersResponse.transfers": PAGE_SIZE_MAX,
     "ListSagasResponse.sagas": PAGE_SIZE_MAX,
+    "ListAuditEventsResponse.audit_events": PAGE_SIZE_MAX,
+    "AuditEvent.facts": FACTS,
+    "UserAccess.sessions": SESSIONS_MAX,
+    "UserAccess.places": PLACES_SHOWN_MAX,
+    "UserAccess.codes": len(MAILED),
+    "UserAccess.waiting_mail": SHOWN_MAX,
     "BatchCreateProductsResponse.products": BATCH_MAX,
     "BatchGetProductsResponse.products": PAGE_SIZE_MAX,
     "MergeCartResponse.skipped": LINES_MAX,

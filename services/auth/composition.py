@@ -115,5 +115,8 @@ def _users(
         delete_user=usecases.DeleteUser(database, requests, audit),
         change_role=usecases.ChangeRole(database, audit),
         resend_code=usecases.ResendCode(database, shared.codes, audit),
+        get_user_access=usecases.GetUserAccess(
+            database, shared.throttle, shared.codes, shared.outbox
+        ),
         unlock_user=usecases.UnlockUser(database, shared.throttle, shared.codes, audit),
     )

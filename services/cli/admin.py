@@ -1,9 +1,9 @@
 """`lockstep admin`: the administrators."""
 
 import asyncio
-import contextlib
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
+from datetime import UTC
 from typing import TYPE_CHECKING, Annotated, Final, TypeVar
 
 import typer
@@ -12,9 +12,10 @@ from services.cli.imports import import_users
 from services.cli.tables import JsonOption, Record, show
 
 if TYPE_CHECKING:
+    import grpc
+    from lockstep.auth.v1 import auth_service_pb2 as auth_pb
     from lockstep.auth.v1 import auth_service_pb2_grpc as auth_grpc
 
-    from services.kernel.db.database import Database
 
 app = typer.Typer(
     no_args_is_help=True, help="Appoint administrators, and help and import accounts."
@@ -65,6 +66,18 @@ def demote(email: EmailOption) -> None:
     _give_role(email, is_admin=False)
 
 
+@app.command(name="show")
+def show_account(email: EmailOption, *, as_json: JsonOption = False) -> None:
+    """Show how an account stands: status, sessions, counters, and mail that waits."""
+    from lockstep.auth.v1 import auth_service_pb2 as auth_pb
+
+    from services.cli import account
+
+    request = auth_pb.GetUserAccessRequest(email=_checked(email))
+    rows = account.rows_of(_ask(email, lambda auth: auth.GetUserAccess(request)))
+    show(rows, account.COLUMNS, empty="there is nothing to show", as_json=as_json)
+
+
 @app.command()
 def unlock(email: EmailOption) -> None:
     """Clear the counters of an account: wrong passwords, wrong codes, codes sent."""
@@ -97,43 +110,35 @@ def reset_mfa(email: EmailOption) -> None:
 
 @app.command(name="list")
 def list_administrators(*, as_json: JsonOption = False) -> None:
-    """List administrators."""
-    from services.auth.store import accounts
+    """List administrators, the oldest account first."""
+    from services.cli.operator import ask
 
     rows: list[Record] = [
         {
             "id": user.id,
-            "email": user.email_display,
+            "email": user.email,
             "full_name": user.full_name,
-            "status": user.status.lower(),
-            "create_time": user.create_time,
+            "status": user.status,
+            "create_time": user.create_time.ToDatetime(UTC),
         }
-        for user in run(accounts.list_administrators)
+        for user in reversed(ask("auth", _administrators))
     ]
     show(rows, ADMINISTRATORS, empty="there are no administrators", as_json=as_json)
 
 
-def run(work: "Callable[[Database], Awaitable[T]]") -> T:
-    """Run a task on Auth's database.
+async def _administrators(channel: "grpc.aio.Channel") -> "list[auth_pb.User]":
+    from lockstep.auth.v1 import auth_service_pb2 as auth_pb
+    from lockstep.auth.v1 import auth_service_pb2_grpc as auth_grpc
 
-    Raises:
-        CommandError: The task has failed.
-    """
-    from services.cli.errors import CommandError
-    from services.cli.system import System, ensure_reachable
-    from services.kernel.errors import DomainError
-
-    async def connected(url: str) -> T:
-        async with _database(url) as database:
-            return await work(database)
-
-    system = System()
-    try:
-        with system.running_postgres(["auth"]):
-            ensure_reachable(system, "auth")
-            return asyncio.run(connected(system.database_url("auth")))
-    except DomainError as error:
-        raise CommandError(error.message) from error
+    stub = auth_grpc.AuthServiceStub(channel)
+    request = auth_pb.ListUsersRequest(role="admin", page_size=100)
+    found: list[auth_pb.User] = []
+    while True:
+        page = await stub.ListUsers(request)
+        found += page.users
+        if not page.next_page_token:
+            return found
+        request.page_token = page.next_page_token
 
 
 def _give_role(email: str, *, is_admin: bool) -> None:
@@ -175,18 +180,6 @@ def _ask(email: str, call: "Callable[[auth_grpc.AuthServiceAsyncStub], Awaitable
         return ask("auth", lambda channel: call(auth_grpc.AuthServiceStub(channel)))
     except NotFound as error:
         raise CommandError(f"there is no account of {email}") from error
-
-
-@contextlib.asynccontextmanager
-async def _database(url: str) -> "AsyncIterator[Database]":
-    from services.kernel.db.database import Database
-
-    database = Database(url, name="operator", connections=1)
-    await database.open()
-    try:
-        yield database
-    finally:
-        await database.close()
 
 
 async def _register(email: str, password: str, first_name: str, last_name: str) -> None:

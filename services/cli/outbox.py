@@ -1,11 +1,19 @@
 """`lockstep outbox`: mail that waits to be sent; nobody sees its contents."""
 
-from typing import Annotated, Final
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import TYPE_CHECKING, Annotated, Final, TypeVar
 
 import typer
 
 from services.cli import tables
 from services.cli.tables import JsonOption
+
+if TYPE_CHECKING:
+    from services.kernel.db.database import Database
+
+T = TypeVar("T")
 
 app = typer.Typer(
     invoke_without_command=True, help="Show mail that waits to be sent, and send it again."
@@ -32,11 +40,10 @@ def outbox(
     if context.invoked_subcommand is not None:
         return
     from services.auth.store import outbox as store
-    from services.cli.admin import run
 
     rows = [
         {name: getattr(mail, name) for name in COLUMNS}
-        for mail in run(lambda database: store.queue(database, limit=limit))
+        for mail in _run(lambda database: store.queue(database, limit=limit))
     ]
     tables.show(rows, COLUMNS, empty="no mail waits", as_json=as_json)
 
@@ -45,7 +52,41 @@ def outbox(
 def retry() -> None:
     """Make all mail that was postponed due now, such as when the mail server is back."""
     from services.auth.store import outbox as store
-    from services.cli.admin import run
 
-    due = run(lambda database: database.transact("outbox retry", store.make_due))
+    due = _run(lambda database: database.transact("outbox retry", store.make_due))
     typer.echo(f"{due} {'mail is' if due == 1 else 'mails are'} due now")
+
+
+def _run(work: "Callable[[Database], Awaitable[T]]") -> T:
+    """Run a task on Auth's database.
+
+    Raises:
+        CommandError: The task has failed.
+    """
+    from services.cli.errors import CommandError
+    from services.cli.system import System, ensure_reachable
+    from services.kernel.errors import DomainError
+
+    async def connected(url: str) -> T:
+        async with _database(url) as database:
+            return await work(database)
+
+    system = System()
+    try:
+        with system.running_postgres(["auth"]):
+            ensure_reachable(system, "auth")
+            return asyncio.run(connected(system.database_url("auth")))
+    except DomainError as error:
+        raise CommandError(error.message) from error
+
+
+@contextlib.asynccontextmanager
+async def _database(url: str) -> "AsyncIterator[Database]":
+    from services.kernel.db.database import Database
+
+    database = Database(url, name="operator", connections=1)
+    await database.open()
+    try:
+        yield database
+    finally:
+        await database.close()

@@ -17,6 +17,7 @@ from typing import TypeVar
 import grpc
 import uvloop
 
+from services.common.audit import AUDIT_SERVICES
 from services.common.auth_client import Authentication
 from services.common.channels import opener
 from services.common.databases import Pools, pools
@@ -28,6 +29,7 @@ from services.common.schema import schema_probe
 from services.common.settings import CommonSettings, SettingsError, load
 from services.common.tls import Tls, observe_ends, service_tls
 from services.kernel.audit.refusals import RefusalLog
+from services.kernel.audit.servicer import AuditServicer
 from services.kernel.db.cleaner import Cleaner
 from services.kernel.db.database import Database, Observer
 from services.kernel.db.limits import SessionRules, options_of
@@ -256,8 +258,9 @@ def _server(
     if tls is not None:
         observe_ends(parts.meter, {"rpc": lambda: tls.pair.ends})
     refusals = RefusalLog(parts.background, parts.keys.secrets["requests"])
+    audit_log = AuditServicer(parts.database, parts.page_tokens)
     return Server(
-        list(composition.servicers.items()),
+        [*composition.servicers.items(), (AUDIT_SERVICES[frame.name], audit_log)],
         access=_access(
             frame,
             parts.keys,

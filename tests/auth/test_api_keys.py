@@ -26,7 +26,7 @@ PROFILE = "lockstep.profile.v1.ProfileService"
 ME = auth_pb.GetUserRequest(user_id="me")
 NEW_PASSWORD = "Another-horse-8"
 # A key may call these of Auth. All others are for persons, so that a key opens no way in.
-FOR_KEYS = {"GetUser", "ListUsers"}
+FOR_KEYS = {"GetUser", "ListUsers", "ListAuditEvents"}
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,7 @@ ROW: Record = {
 # What prints a list, one thing or one object; a new command must be in one of these.
 LISTS = {
     ("admin", "list"),
+    ("admin", "show"),
     ("audit",),
     ("certs", "list"),
     ("keys", "list"),

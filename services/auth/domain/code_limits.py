@@ -16,7 +16,7 @@ from services.auth.model import CanonicalEmail, Purpose
 from services.auth.store import code_limits as store
 from services.auth.store import codes
 from services.auth.store.code_limits import CodeLimits, LimitsKey
-from services.kernel.db.database import Transaction
+from services.kernel.db.database import Reader, Transaction
 from services.kernel.errors import TooManyRequests
 from services.kernel.secret import Secret
 
@@ -30,6 +30,7 @@ FAILURES_A_DAY: Final = 100  # NIST SP 800-63B, 5.2.2
 HOUR: Final = timedelta(hours=1)
 DAY: Final = timedelta(days=1)
 
+MAILED: Final = tuple(each for each in Purpose if each is not Purpose.MFA)
 _RESENT: Final = b"resent"  # stands for a place, whose HMACs are longer
 
 
@@ -46,6 +47,15 @@ class CodeRequest:
     email: CanonicalEmail
     client_ip: str | None
     account: CanonicalEmail | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CodeCounter:
+    """The codes of one purpose: those sent within an hour, and the wrong ones of a day."""
+
+    purpose: Purpose
+    sent: int
+    wrong: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +137,19 @@ class CodeLimiter:
         kept = failures[-FAILURES_A_DAY:]
         await store.store(tx, key, sends=limits.sends, failures=kept)
         return len(failures) == FAILURES_A_DAY
+
+    async def counters(self, reader: Reader, email: CanonicalEmail) -> list[CodeCounter]:
+        """Return what was counted for an account, without the purposes that have nothing."""
+        found: list[CodeCounter] = []
+        for purpose in MAILED:
+            limits = await store.read(reader, self._key(purpose, email))
+            if limits is None:
+                continue
+            sent = _since(limits.sends, limits.now - HOUR)
+            wrong = _since(limits.failures, limits.now - DAY)
+            if sent or wrong:
+                found.append(CodeCounter(purpose, len(sent), len(wrong)))
+        return found
 
     async def clear(self, tx: Transaction, email: CanonicalEmail) -> None:
         """Forget what was counted for an account."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
+from typing import Final
 from uuid import UUID
 
 from services.auth.domain import email_templates as mails
@@ -13,8 +14,19 @@ from services.auth.domain.places import Places
 from services.auth.model import CanonicalEmail
 from services.auth.store import credentials
 from services.auth.store import places as store
-from services.kernel.db.database import Database, Transaction
+from services.auth.store.places import PlaceCounter
+from services.kernel.db.database import Database, Reader, Transaction
 from services.kernel.ids import new_id
+
+PLACES_SHOWN_MAX: Final = 20
+
+
+@dataclass(frozen=True, slots=True)
+class LoginCounters:
+    """What was counted for an account: the wrong passwords of a day, and those of places."""
+
+    wrong_passwords: int
+    places: list[PlaceCounter]
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +120,14 @@ class LoginThrottle:
         pair = self.places.pair(account, client_ip)
         await store.forgive(tx, pair)
         await store.remember(tx, pair)
+
+    async def counters(self, reader: Reader, account: CanonicalEmail) -> LoginCounters:
+        """Return what was counted for an account."""
+        account_hmac = self.places.account(account)
+        return LoginCounters(
+            wrong_passwords=await store.count_of_today(reader, account_hmac),
+            places=await store.counters(reader, account_hmac, limit=PLACES_SHOWN_MAX),
+        )
 
     async def clear(self, tx: Transaction, account: CanonicalEmail) -> None:
         """Forget the failures of all places."""

@@ -23,15 +23,15 @@ from uuid import UUID
 
 import aiosmtplib
 import structlog
-from cryptography.fernet import Fernet, MultiFernet
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from opentelemetry.metrics import Meter
 
 from services.auth.domain.email_templates import EmailContent, Mail, MailWriter
 from services.auth.domain.outbox_metrics import OutboxMeter, outbox_survey
-from services.auth.model import Recipient
+from services.auth.model import CanonicalEmail, Recipient
 from services.auth.store import outbox
-from services.auth.store.outbox import Standing, WaitingMail
-from services.kernel.db.database import Database, Transaction
+from services.auth.store.outbox import QueuedMail, SealedMail, Standing, WaitingMail
+from services.kernel.db.database import Database, Reader, Transaction
 from services.kernel.db.survey import Survey
 from services.kernel.errors import DatabaseUnavailable
 from services.kernel.secret import Secret
@@ -50,6 +50,8 @@ LEASE: Final = timedelta(seconds=60)
 PAUSE_FIRST_SECONDS: Final = 1.0
 PAUSE_LONGEST_SECONDS: Final = 300.0
 DAY: Final = timedelta(days=1)
+SEARCHED_MAX: Final = 1_000
+SHOWN_MAX: Final = 20
 
 log = structlog.get_logger("lockstep.mail")
 
@@ -85,7 +87,24 @@ class Outbox:
         await outbox.insert_mail(tx, sealed=self._seal().encrypt(sealed), life=life)
         self._woken.set()
 
-    def open(self, waiting: WaitingMail) -> tuple[str | None, EmailContent]:
+    async def waiting_for(self, reader: Reader, email: CanonicalEmail) -> list[QueuedMail]:
+        """Return the newest mail that waits for an e-mail; only its readers are decrypted."""
+        newest = await outbox.newest(reader, limit=SEARCHED_MAX)
+        # So many mails would hold up the event loop.
+        return await asyncio.to_thread(self._addressed_to, email, newest)
+
+    def _addressed_to(self, email: CanonicalEmail, mails: Sequence[SealedMail]) -> list[QueuedMail]:
+        found: list[QueuedMail] = []
+        for mail in mails:
+            with contextlib.suppress(InvalidToken, ValueError):  # such a mail is never sent
+                to, _ = self.open(mail)
+                if to is not None and to.lower() == email:
+                    found.append(mail)
+            if len(found) == SHOWN_MAX:
+                break
+        return found
+
+    def open(self, waiting: WaitingMail | SealedMail) -> tuple[str | None, EmailContent]:
         """Decrypt a mail: the mailbox and the content."""
         to, subject, text, html = json.loads(self._seal().decrypt(waiting.sealed))
         return to, EmailContent(subject=subject, text=text, html=html)

@@ -34,7 +34,12 @@ NewPasswordRequest = auth_pb.RegisterRequest | auth_pb.SendOtpRequest
 RegistrationRequest = NewPasswordRequest | auth_pb.ImportUserRequest
 CodeRequest = auth_pb.VerifyOtpRequest | auth_pb.VerifyEmailRequest | auth_pb.ResetPasswordRequest
 
-AccountRequest = auth_pb.UnlockUserRequest | auth_pb.ResetMfaRequest | auth_pb.ResendCodeRequest
+AccountRequest = (
+    auth_pb.UnlockUserRequest
+    | auth_pb.ResetMfaRequest
+    | auth_pb.ResendCodeRequest
+    | auth_pb.GetUserAccessRequest
+)
 
 # Stands for a wrong e-mail until the violations are raised.
 _WRONG = Email("", CanonicalEmail(""))

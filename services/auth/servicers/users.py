@@ -8,6 +8,7 @@ from lockstep.auth.v1 import auth_service_pb2 as auth_pb
 
 from services.auth.domain.ip_limits import client_ip_of
 from services.auth.model import CanonicalEmail
+from services.auth.servicers.access_messages import access_message
 from services.auth.servicers.messages import read_account, read_email, user_message
 from services.auth.servicers.user_filters import read_user_filters
 from services.auth.usecases.change_role import ChangeRole
@@ -15,6 +16,7 @@ from services.auth.usecases.delete_user import DeleteUser
 from services.auth.usecases.disable_user import DisableUser
 from services.auth.usecases.enable_user import EnableUser
 from services.auth.usecases.get_user import GetUser
+from services.auth.usecases.get_user_access import GetUserAccess
 from services.auth.usecases.list_users import ListUsers
 from services.auth.usecases.resend_code import ResendCode
 from services.auth.usecases.unlock_user import UnlockUser
@@ -37,6 +39,7 @@ class UserServicer:
     change_role: ChangeRole
     resend_code: ResendCode
     unlock_user: UnlockUser
+    get_user_access: GetUserAccess
 
     async def GetUser(self, request: auth_pb.GetUserRequest, call: Call) -> auth_pb.User:
         """Get a user."""
@@ -112,6 +115,15 @@ class UserServicer:
             account = read_account(v, request)
         user = await self.unlock_user(account, actor=call.actor, client_ip=client_ip_of(call))
         return user_message(user)
+
+    async def GetUserAccess(
+        self, request: auth_pb.GetUserAccessRequest, call: Call
+    ) -> auth_pb.UserAccess:
+        """Show how an account stands."""
+        with Violations() as v:
+            account = read_account(v, request)
+        found = await self.get_user_access(account)
+        return access_message(found, own_session=call.caller.own_session_id)
 
     async def _changed(self, email: CanonicalEmail, role: Role, call: Call) -> auth_pb.User:
         return user_message(await self.change_role(email, role, actor=call.service.name))

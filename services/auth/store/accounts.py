@@ -174,14 +174,6 @@ _OTHER_ADMINS = Statement(
     ByUser,
     _Number,
 )
-_ADMINS = Statement(
-    select(*VISIBLE)
-    .select_from(USERS.join(ROLES))
-    .where(ROLES.c.name == "admin", USERS.c.status != "PENDING")
-    .order_by(USERS.c.create_time),
-    NoParameters,
-    User,
-)
 _DELETE = Statement(
     delete(USERS).where(_BY_ID, USERS.c.status == "DELETING").returning(USERS.c.email),
     ByUser,
@@ -257,11 +249,6 @@ async def count_other_administrators(tx: Transaction, user_id: UUID) -> int:
     row = await tx.first(_OTHER_ADMINS, ByUser(user_id))
     assert row is not None
     return row.number
-
-
-async def list_administrators(reader: Reader) -> list[User]:
-    """Return all administrators, the oldest account first."""
-    return await reader.all(_ADMINS, NoParameters())
 
 
 async def running_saga(

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import bindparam, delete, func, text, update
+from sqlalchemy import bindparam, delete, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
 from services.auth.model import CODE_LIMITS
 from services.auth.store.places import ByAccount
 from services.kernel.db.cleaner import old_rows
-from services.kernel.db.database import Transaction
+from services.kernel.db.database import Reader, Transaction
 from services.kernel.db.statement import NoRow, Statement
 
 
@@ -30,6 +30,11 @@ class LimitsKey:
 
     key_hmac: bytes
     account_hmac: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class _Key:
+    key_hmac: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +65,15 @@ _LOCK = Statement(
     LimitsKey,
     CodeLimits,
 )
+_READ = Statement(
+    select(
+        CODE_LIMITS.c.send_times.label("sends"),
+        CODE_LIMITS.c.failure_times.label("failures"),
+        func.saga_now().label("now"),
+    ).where(CODE_LIMITS.c.key_hmac == bindparam("key_hmac")),
+    _Key,
+    CodeLimits,
+)
 _STORE = Statement(
     update(CODE_LIMITS)
     .where(CODE_LIMITS.c.key_hmac == bindparam("key_hmac"))
@@ -80,6 +94,11 @@ async def lock(tx: Transaction, key: LimitsKey) -> CodeLimits:
     row = await tx.first(_LOCK, key)
     assert row is not None
     return row
+
+
+async def read(reader: Reader, key: LimitsKey) -> CodeLimits | None:
+    """Return limits without a lock, or None when nothing was counted."""
+    return await reader.first(_READ, _Key(key.key_hmac))
 
 
 async def store(

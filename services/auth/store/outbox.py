@@ -49,6 +49,13 @@ class QueuedMail:
     expire_time: datetime
 
 
+@dataclass(frozen=True, slots=True, repr=False)
+class SealedMail(QueuedMail):
+    """A mail in the queue with its contents, encrypted."""
+
+    sealed: bytes
+
+
 @dataclass(frozen=True, slots=True)
 class Standing:
     """How much mail waits, and how long the oldest has waited."""
@@ -148,19 +155,22 @@ STANDING = Statement(
     NoParameters,
     Standing,
 )
+_QUEUED = (
+    OUTBOX.c.id,
+    OUTBOX.c.attempts,
+    OUTBOX.c.last_error,
+    OUTBOX.c.next_try_time,
+    OUTBOX.c.create_time,
+    OUTBOX.c.expire_time,
+)
 _QUEUE = Statement(
-    select(
-        OUTBOX.c.id,
-        OUTBOX.c.attempts,
-        OUTBOX.c.last_error,
-        OUTBOX.c.next_try_time,
-        OUTBOX.c.create_time,
-        OUTBOX.c.expire_time,
-    )
-    .order_by(OUTBOX.c.create_time)
-    .limit(bindparam("limit")),
+    select(*_QUEUED).order_by(OUTBOX.c.create_time).limit(bindparam("limit")), Limit, QueuedMail
+)
+# Ids grow with time.
+_NEWEST = Statement(
+    select(*_QUEUED, OUTBOX.c.sealed).order_by(OUTBOX.c.id.desc()).limit(bindparam("limit")),
     Limit,
-    QueuedMail,
+    SealedMail,
 )
 # A mail without an error is due by itself, or somebody is sending it for the first time.
 _MAKE_DUE = Statement(
@@ -201,6 +211,11 @@ async def give_back(tx: Transaction, waiting: WaitingMail) -> None:
 async def queue(reader: Reader, *, limit: int) -> list[QueuedMail]:
     """Return the mail that waits, the oldest first."""
     return await reader.all(_QUEUE, Limit(limit))
+
+
+async def newest(reader: Reader, *, limit: int) -> list[SealedMail]:
+    """Return the mail that waits, the newest first, with its contents."""
+    return await reader.all(_NEWEST, Limit(limit))
 
 
 async def make_due(tx: Transaction) -> int:

@@ -68,6 +68,24 @@ class ByAccount:
 
 
 @dataclass(frozen=True, slots=True)
+class PlaceCounter:
+    """The wrong passwords of one place for an account.
+
+    Attributes:
+        wait_until: When the place may try again; None when it may now.
+    """
+
+    wrong_passwords: int
+    wait_until: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class _PlacesOfAccount:
+    account_hmac: bytes
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
 class _Failures:
     failures: int
 
@@ -122,7 +140,8 @@ _QUIET = cast(
     ),
     Integer,
 )
-_NEXT = func.greatest(PLACE_FAILURES.c.failures - _QUIET, 0) + 1
+_LEFT = func.greatest(PLACE_FAILURES.c.failures - _QUIET, 0)
+_NEXT = _LEFT + 1
 _WAIT_SECONDS = case(
     (
         _NEXT > FREE_FAILURES,
@@ -208,6 +227,22 @@ _REMEMBER = Statement(
     Pair,
     NoRow,
 )
+_TODAYS_FAILURES = Statement(
+    select(ACCOUNT_FAILURES.c.failures).where(_OF_ACCOUNT, _TODAY), ByAccount, _Failures
+)
+_COUNTERS = Statement(
+    select(
+        cast(_LEFT, Integer).label("wrong_passwords"),
+        case((PLACE_FAILURES.c.wait_until > func.saga_now(), PLACE_FAILURES.c.wait_until)).label(
+            "wait_until"
+        ),
+    )
+    .where(PLACE_FAILURES.c.account_hmac == bindparam("account_hmac"), _LEFT > 0)
+    .order_by(_LEFT.desc(), PLACE_FAILURES.c.update_time.desc())
+    .limit(bindparam("limit")),
+    _PlacesOfAccount,
+    PlaceCounter,
+)
 _CLEAR_PLACES = Statement(
     delete(PLACE_FAILURES).where(PLACE_FAILURES.c.account_hmac == bindparam("account_hmac")),
     ByAccount,
@@ -276,6 +311,17 @@ async def forgive(tx: Transaction, pair: Pair) -> float:
 async def remember(tx: Transaction, pair: Pair) -> None:
     """Let a place be known to an account from now on."""
     await tx.execute(_REMEMBER, pair)
+
+
+async def count_of_today(reader: Reader, account_hmac: bytes) -> int:
+    """Return the number of wrong passwords for an account within a day, from all places."""
+    row = await reader.first(_TODAYS_FAILURES, ByAccount(account_hmac))
+    return 0 if row is None else row.failures
+
+
+async def counters(reader: Reader, account_hmac: bytes, *, limit: int) -> list[PlaceCounter]:
+    """Return what was counted for places, the one with the most wrong passwords first."""
+    return await reader.all(_COUNTERS, _PlacesOfAccount(account_hmac, limit))
 
 
 async def clear(tx: Transaction, account_hmac: bytes) -> None:

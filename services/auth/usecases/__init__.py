@@ -17,6 +17,7 @@ from services.auth.usecases.end_session import EndSession
 from services.auth.usecases.end_sessions import EndSessions
 from services.auth.usecases.get_jwks import GetJwks
 from services.auth.usecases.get_user import GetUser
+from services.auth.usecases.get_user_access import GetUserAccess
 from services.auth.usecases.import_user import ImportUser
 from services.auth.usecases.list_api_keys import ListApiKeys
 from services.auth.usecases.list_sessions import ListSessions
@@ -55,6 +56,7 @@ __all__ = [
     "EndSessions",
     "GetJwks",
     "GetUser",
+    "GetUserAccess",
     "ImportUser",
     "ListApiKeys",
     "ListSessions",
