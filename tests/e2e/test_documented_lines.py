@@ -21,7 +21,7 @@ PAGES = (
     *sorted(f"docs/{each.name}" for each in (ROOT / "docs").glob("*.md")),
 )
 # The rest runs tests or another Lockstep, or leaves out a part ("...").
-RUN = re.compile(r"curl |grpcurl |\.venv/bin/lockstep |[A-Z]+=\$")
+RUN = re.compile(r"curl |grpcurl |printf |\.venv/bin/lockstep |[A-Z_]+=\$")
 PORTS = {
     "8080": "GATEWAY",
     "50051": "AUTH",
@@ -98,5 +98,6 @@ def on_this_stack(command: str, stack: Stack) -> str:
             f"localhost:{port}", f"127.0.0.1:{stack.environment[f'LOCKSTEP_{name}_PORT']}"
         )
     command = command.replace(".lockstep/", f"{stack.home}/")
-    command = command.replace(".venv/bin/lockstep", f"{sys.executable} -m services.cli")
+    command = command.replace(".venv/bin/python", sys.executable)
+    command = re.sub(r"(?<!/)\.venv/bin/lockstep", f"{sys.executable} -m services.cli", command)
     return re.sub(r"(?<!grp)\bcurl ", "curl --fail-with-body ", command)
