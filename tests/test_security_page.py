@@ -92,3 +92,60 @@ def test_the_ways_in_are_all_methods_that_give_tokens() -> None:
         for service in file.service:
             giving |= {each.name for each in service.method if TOKENS & fields[each.output_type]}
     assert giving == listed - {"API", "ResetPassword"}
+
+
+# The test that shows, for each limit, that strangers may spend it and the owner gets in.
+HELD_BY = {
+    "wrong passwords of an account from a place": (
+        "test_lockout",
+        "test_wrong_passwords_hold_up_the_place_that_they_come_from_alone",
+    ),
+    "wrong passwords of an account from all places": (
+        "test_lockout",
+        "test_many_strangers_share_one_try_a_minute_and_the_owner_gets_in",
+    ),
+    "wrong second factors of a login": (
+        "test_second_factor",
+        "test_wrong_codes_count_as_wrong_passwords_and_a_right_password_clears_none",
+    ),
+    "wrong second factors of a Reauthenticate": (
+        "test_second_factor",
+        "test_wrong_codes_of_a_session_end_it_and_strangers_hold_up_none",
+    ),
+    "wrong passwords in a session (ChangePassword, ChangeEmail, Reauthenticate)": (
+        "test_lockout",
+        "test_strangers_cannot_hold_up_a_session",
+    ),
+    "wrong codes": (
+        "test_lockout",
+        "test_codes_of_strangers_neither_replace_nor_block_those_of_the_owner",
+    ),
+    "wrong codes of an address and purpose": (
+        "test_lockout",
+        "test_a_hundred_wrong_codes_a_day_spare_the_known_places",
+    ),
+    "codes sent to an address for a purpose from a place": (
+        "test_lockout",
+        "test_a_place_has_two_open_flows_and_five_codes_an_hour",
+    ),
+    "the same from all places": (
+        "test_lockout",
+        "test_all_places_together_have_twenty_and_the_known_ones_are_spared",
+    ),
+    "changes of address that one account asks for": (
+        "test_verification",
+        "test_one_account_mails_five_addresses_an_hour",
+    ),
+}
+# These count calls of one IP for each method: one test walks all methods.
+OF_AN_IP = "test_an_ip_may_call_each_method_as_often_as_its_proto_says"
+
+
+def test_each_limit_has_a_test_in_which_the_owner_gets_in() -> None:
+    auth = Path(__file__).parent / "auth"
+    limits = {row[0]: row[1] for row in rows("Who may try, and how often")}
+    of_an_ip = {name for name, limit in limits.items() if "a minute for a place" in limit}
+    assert f"async def {OF_AN_IP}(" in (auth / "test_limits.py").read_text()
+    assert limits.keys() - of_an_ip == HELD_BY.keys()
+    for module, name in HELD_BY.values():
+        assert f"async def {name}(" in (auth / f"{module}.py").read_text(), name

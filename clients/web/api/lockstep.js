@@ -3,7 +3,7 @@
 import { call } from "./client.js";
 import { send } from "./http.js";
 
-/** @import { Brand, Cart, Category, Money, Order, OtpSent, Product, ProductPage, Profile, Registered, Session, Tokens, Transfer, User, Wallet } from "./types.js" */
+/** @import { Brand, Cart, Category, Money, Order, OtpSent, Product, ProductPage, Profile, Registered, Session, Tokens, Transfer, User, UserAccess, Wallet } from "./types.js" */
 /** @typedef {Record<string, unknown>} Json */
 /** @typedef {{ users: User[], nextPageToken: string }} UserPage */
 /** @typedef {{ orders: Order[], nextPageToken: string }} OrderPage */
@@ -66,6 +66,20 @@ export const sessions = {
   /** @param {string} id */
   end: (id) => call("DELETE", `/v1/users/me/sessions/${segment(id)}`),
   endOthers: () => call("POST", "/v1/users/me/sessions:end", { body: {} }),
+};
+
+// What administrators see and do of the ways into the account of a user.
+export const access = {
+  /** @param {string} userId @returns {Promise<UserAccess>} */
+  of: (userId) => call("GET", `/v1/users/${segment(userId)}/access`),
+  /** @param {string} userId @returns {Promise<User>} */
+  unlock: (userId) => call("POST", `/v1/users/${segment(userId)}:unlock`, { body: {} }),
+  /** @param {string} userId @returns {Promise<User>} */
+  resetMfa: (userId) => call("POST", `/v1/users/${segment(userId)}:resetMfa`, { body: {} }),
+  /** @param {string} userId @param {string} id */
+  endSession: (userId, id) => call("DELETE", `/v1/users/${segment(userId)}/sessions/${segment(id)}`),
+  /** @param {string} userId */
+  endSessions: (userId) => call("POST", `/v1/users/${segment(userId)}/sessions:end`, { body: {} }),
 };
 
 export const profiles = {

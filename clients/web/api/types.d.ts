@@ -37,7 +37,17 @@ export interface User {
   createTime: string;
   emailVerified: boolean;
   disabled: boolean;
+  status: string;
   secondFactor?: boolean;
+}
+
+export interface UserAccess {
+  user: User;
+  sessions?: Session[];
+  wrongPasswords?: number;
+  places?: { wrongPasswords: number; waitUntil?: string }[];
+  codes?: { purpose: string; sent?: number; wrong?: number }[];
+  waitingMail?: { nextTryTime: string }[];
 }
 
 export interface Brand {

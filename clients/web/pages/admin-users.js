@@ -38,7 +38,7 @@ function userRow(first) {
   /** @param {User} user */
   const show = (user) => fill(row,
     h("div", { class: "row-main" },
-      h("h2", {}, user.fullName || user.email),
+      h("h2", {}, h("a", { href: `#/admin/users/${user.id}` }, user.fullName || user.email)),
       h("p", { class: "muted" }, `${user.email} · ${user.role} · since ${date(user.createTime)}`)),
     h("span", { class: `tag tag-${user.disabled ? "problem" : "ok"}` }, user.disabled ? "Disabled" : "Enabled"),
     h("div", { class: "row-actions" }, moneyButton(user), switchButton(user, show)));

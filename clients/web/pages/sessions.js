@@ -16,7 +16,7 @@ export function page({ signal }) {
     signal,
     fetch: () => sessions.list(),
     show: ({ sessions: found }) => [
-      h("ul", { class: "rows" }, ...found.map(row)),
+      h("ul", { class: "rows" }, ...found.map((each) => sessionRow(each, endOf(each)))),
       found.length > 1 && endOthers(),
     ],
     skeleton: bones(3, "bone-row"),
@@ -27,7 +27,16 @@ export function page({ signal }) {
 }
 
 /** @param {Session} each */
-function row(each) {
+function endOf(each) {
+  return async () => {
+    await sessions.end(each.id);
+    toast(`${each.clientName || "Unknown client"} is signed out.`);
+    showAgain();
+  };
+}
+
+/** @param {Session} each @param {() => Promise<void>} end */
+export function sessionRow(each, end) {
   const name = each.clientName || "Unknown client";
   return h("li", { class: "row" },
     h("div", { class: "row-main" },
@@ -35,14 +44,7 @@ function row(each) {
         each.secondFactor && h("span", { class: "tag tag-info" }, "Two steps")),
       h("p", { class: "muted" },
         `${each.address || "Unknown address"} · signed in ${moment(each.createTime)} · last seen ${moment(each.lastSeenTime)}`)),
-    !each.current && new ActionForm({
-      parts: [], submit: "End", tone: "plain",
-      async action() {
-        await sessions.end(each.id);
-        toast(`${name} is signed out.`);
-        showAgain();
-      },
-    }));
+    !each.current && new ActionForm({ parts: [], submit: "End", tone: "plain", action: end }));
 }
 
 function endOthers() {

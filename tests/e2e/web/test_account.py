@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pyotp
 import pytest
 from playwright.sync_api import expect
 
@@ -149,3 +150,47 @@ def test_an_administrator_disables_enables_and_puts_money_in(
     expect(row.get_by_text("Enabled", exact=True)).to_be_visible()
     person.press("Sign in")
     person.is_signed_in()
+
+
+def test_an_administrator_sees_how_an_account_stands_and_ends_sessions(
+    admin: Person, customer: Person, account: Account, api: Api
+) -> None:
+    api.login(account)
+    wrong = {"email": account.email, "password": "Wrong-password-1"}
+    assert api.try_call("POST", "/v1/auth/login", wrong).status_code == 401
+    customer.visit("/profile")
+    admin.visit("/admin/users")
+    admin.page.locator(".row").filter(has_text=account.email).get_by_role("link").click()
+    admin.is_at("User")
+    expect(admin.page.get_by_text("active", exact=True)).to_be_visible()
+    expect(admin.page.get_by_text("1 wrong passwords today")).to_be_visible()
+    admin.press("Unlock")
+    expect(admin.news(f"{account.email} can try again at once.")).to_be_visible()
+    expect(admin.page.get_by_text("0 wrong passwords today")).to_be_visible()
+
+    ends = admin.page.get_by_role("button", name="End", exact=True)
+    expect(ends).to_have_count(2)
+    ends.first.click()
+    expect(ends).to_have_count(1)
+    admin.press("End all sessions")
+    expect(admin.page.get_by_text("The user is signed in nowhere.")).to_be_visible()
+    customer.visit("/sessions")  # of Auth, which heeds it at once
+    customer.is_signed_out()
+
+
+def test_an_administrator_takes_a_lost_second_factor_off(
+    admin: Person, account: Account, api: Api
+) -> None:
+    seed = api.call("POST", "/v1/users/me/totp", {}, by=account)["secret"]
+    code = {"code": pyotp.TOTP(seed).now()}
+    api.call("POST", "/v1/users/me/totp:confirm", code, by=account)
+    assert "mfaToken" in api.login(account)
+    admin.visit(f"/admin/users/{account.id}")
+    admin.press("Reset second factor")
+    admin.press("Keep it")
+    assert "mfaToken" in api.login(account)
+    admin.press("Reset second factor")
+    admin.press("Reset it")
+    expect(admin.news(f"{account.email} has no second factor.")).to_be_visible()
+    expect(admin.page.get_by_text("There is no second factor.")).to_be_visible()
+    assert "token" in api.login(account)

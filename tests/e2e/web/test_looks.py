@@ -94,7 +94,7 @@ def test_every_page_fits_and_is_pictured(
     visits = [
         (new_person(**look), FOR_ANYBODY),
         (new_person(shopper, **look), pages_of(api, shopper)),
-        (new_person(admin_account, **look), FOR_ADMINS),
+        (new_person(admin_account, **look), (*FOR_ADMINS, f"/admin/users/{shopper.id}")),
     ]
     wide: dict[str, int] = {}
     for person, paths in visits:
@@ -116,7 +116,7 @@ def test_no_page_has_a_serious_fault_of_access(
     visits = [
         (new_person(is_dark=is_dark), FOR_ANYBODY),
         (new_person(shopper, is_dark=is_dark), pages_of(api, shopper)),
-        (new_person(admin_account, is_dark=is_dark), FOR_ADMINS),
+        (new_person(admin_account, is_dark=is_dark), (*FOR_ADMINS, f"/admin/users/{shopper.id}")),
     ]
     found = []
     for person, paths in visits:

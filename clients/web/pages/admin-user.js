@@ -1,0 +1,103 @@
+// One user, for administrators: how the account stands, and what may end or begin again.
+
+import { access } from "../api/lockstep.js";
+import { showAgain } from "../app/router.js";
+import { confirmed } from "../ui/dialog.js";
+import { h } from "../ui/dom.js";
+import { ActionForm } from "../ui/form.js";
+import { moment } from "../ui/format.js";
+import { icon } from "../ui/icons.js";
+import { bones, loaded } from "../ui/loading.js";
+import { toast } from "../ui/messages.js";
+import { sessionRow } from "./sessions.js";
+
+/** @import { Session, User, UserAccess } from "../api/types.js" */
+
+/** @param {import("../app/router.js").Visit} visit */
+export function page({ params, signal }) {
+  const id = params["id"] ?? "";
+  const content = loaded({ signal, fetch: () => access.of(id), show: view, skeleton: bones(3, "bone-row") });
+  const back = h("a", { class: "back", href: "#/admin/users" }, icon("back"), "All users");
+  return { title: "User", content: [h("div", { class: "page" }, back, h("h1", {}, "User"), content)] };
+}
+
+/** @param {UserAccess} found */
+function view(found) {
+  const { user, sessions = [] } = found;
+  return [
+    section("Account",
+      h("p", {}, h("strong", {}, user.fullName || user.email), ` ${user.email} · ${user.role} `,
+        h("span", { class: `tag tag-${user.status === "active" ? "ok" : "problem"}` }, user.status)),
+      user.secondFactor ? resetMfa(user) : h("p", { class: "muted" }, "There is no second factor.")),
+    section("Limits", ...counters(found), unlock(user)),
+    section("Sessions",
+      sessions.length ? h("ul", { class: "rows" }, ...sessions.map((each) => sessionRow(each, endOf(user, each))))
+        : h("p", { class: "muted" }, "The user is signed in nowhere."),
+      ...(sessions.length ? [endAll(user)] : [])),
+  ];
+}
+
+/** @param {string} title @param {Node[]} parts */
+function section(title, ...parts) {
+  return h("section", { class: "card" }, h("h2", {}, title), ...parts);
+}
+
+/** @param {UserAccess} found */
+function counters({ wrongPasswords = 0, places = [], codes = [], waitingMail = [] }) {
+  const waiting = places.find((each) => each.waitUntil);
+  const lines = [
+    `${wrongPasswords} wrong passwords today`,
+    waiting?.waitUntil && `A place waits until ${moment(waiting.waitUntil)}`,
+    ...codes.map((each) => `${each.purpose}: ${each.sent ?? 0} codes sent, ${each.wrong ?? 0} wrong`),
+    waitingMail.length && `${waitingMail.length} mails wait to be sent`,
+  ];
+  return [h("ul", {}, ...lines.filter(Boolean).map((line) => h("li", {}, String(line))))];
+}
+
+/** @param {User} user */
+function unlock(user) {
+  return new ActionForm({
+    parts: [], submit: "Unlock", tone: "plain",
+    async action() {
+      await access.unlock(user.id);
+      toast(`${user.email} can try again at once.`);
+      showAgain();
+    },
+  });
+}
+
+/** @param {User} user */
+function resetMfa(user) {
+  return new ActionForm({
+    parts: [h("p", {}, "Login takes a second factor.")], submit: "Reset second factor", tone: "danger",
+    async action() {
+      const isSure = await confirmed(`Reset the second factor of ${user.email}?`,
+        "Find out first who asks. All sessions of the account end, and its owner gets a mail.", "Reset it");
+      if (!isSure) return;
+      await access.resetMfa(user.id);
+      toast(`${user.email} has no second factor.`);
+      showAgain();
+    },
+  });
+}
+
+/** @param {User} user @param {Session} each */
+function endOf(user, each) {
+  return async () => {
+    await access.endSession(user.id, each.id);
+    toast(`${each.clientName || "The session"} is signed out.`);
+    showAgain();
+  };
+}
+
+/** @param {User} user */
+function endAll(user) {
+  return new ActionForm({
+    parts: [], submit: "End all sessions", tone: "danger",
+    async action() {
+      await access.endSessions(user.id);
+      toast(`${user.email} is signed out everywhere.`);
+      showAgain();
+    },
+  });
+}
