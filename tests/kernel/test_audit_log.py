@@ -1,13 +1,20 @@
-"""The audit log only grows: not even its owner changes it with a statement."""
+"""The audit log only grows: not even its owner changes it with a statement.
+
+The role of a service can take the trigger away no more than it can change a line.
+"""
 
 from __future__ import annotations
 
+import secrets
+from collections.abc import Iterator
 from contextlib import ExitStack
 
 import psycopg
 import pytest
 
+from services.cli.roles import grant
 from services.kernel.db.tables import AUDIT_LOG
+from services.kernel.db.urls import parse, unparse
 from tests.conftest import Databases
 
 SERVICES = ("auth", "profile", "commerce")
@@ -63,3 +70,44 @@ def test_lines_stay_as_they_are_but_for_addresses_and_for_a_year(
         old = "DELETE FROM audit_log WHERE create_time < now() - interval '1 year'"
         assert connection.execute(old.encode()).rowcount == 1
         assert connection.execute("SELECT count(*) FROM audit_log").fetchone() == (2,)
+
+
+REFUSED_TO_A_SERVICE = [
+    *REFUSED,
+    "ALTER TABLE audit_log DISABLE TRIGGER ALL",
+    "ALTER TABLE audit_log RENAME TO another",
+    "DROP TRIGGER audit_log_stays ON audit_log",
+    "DROP TABLE audit_log",
+    "DROP FUNCTION audit_log_stays() CASCADE",
+    "CREATE OR REPLACE FUNCTION audit_log_stays() RETURNS trigger LANGUAGE sql RETURN NULL",
+    "CREATE RULE quiet AS ON INSERT TO audit_log DO INSTEAD NOTHING",
+    "SET session_replication_role = replica",
+]
+
+
+@pytest.fixture
+def of_service(databases: Databases, stack: ExitStack) -> Iterator[str]:
+    """The URL of Auth's database for a role with what `lockstep migrate` grants, and no more."""
+    url, role = databases.fresh(stack, "auth"), f"service_{secrets.token_hex(4)}"
+    service_url = unparse(parse(url) | {"user": role})
+    with psycopg.connect(url, autocommit=True) as owner:
+        owner.execute(f"CREATE ROLE {role} LOGIN".encode())
+        try:
+            grant(url, service_url)
+            yield service_url
+        finally:
+            owner.execute(f"DROP OWNED BY {role}".encode())
+            owner.execute(f"DROP ROLE {role}".encode())
+
+
+def test_the_role_of_a_service_adds_lines_and_changes_none(of_service: str) -> None:
+    with psycopg.connect(of_service, autocommit=True) as connection:
+        connection.execute(INSERT, ["0 days"])
+        before = connection.execute("SELECT * FROM audit_log").fetchall()
+        for statement in REFUSED_TO_A_SERVICE:
+            with pytest.raises(
+                (psycopg.errors.RestrictViolation, psycopg.errors.InsufficientPrivilege)
+            ):
+                connection.execute(statement.encode())
+        assert connection.execute("SELECT * FROM audit_log").fetchall() == before
+        assert connection.execute("UPDATE audit_log SET address = NULL").rowcount == 1
