@@ -42,8 +42,8 @@ class Block:
         file.write_text(content)
 
 
-def play(page: str, checkout: Path) -> None:
-    """Apply the blocks of a page to a copy of the repository, lint them and run its tests."""
+def apply(page: str, checkout: Path) -> list[Block]:
+    """Apply the blocks of a page to a copy of the repository."""
     for folder in ("protos", "services", "tests"):
         shutil.copytree(ROOT / folder, checkout / folder, ignore=COMPILED)
     clients = checkout / "clients" / "python"
@@ -53,6 +53,12 @@ def play(page: str, checkout: Path) -> None:
     assert blocks
     for block in blocks:
         block.apply(checkout)
+    return blocks
+
+
+def play(page: str, checkout: Path) -> None:
+    """Apply the blocks of a page to a copy of the repository, lint them and run its tests."""
+    blocks = apply(page, checkout)
     run(checkout, "clients/python/hatch_build.py")
     paths = [block.path for block in blocks if not block.path.endswith(".proto")]
     run(checkout, "-m", "ruff", "format", "--check", *paths)
