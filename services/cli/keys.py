@@ -86,11 +86,39 @@ def rotate_secret(
     from services.common import key_files
 
     if drop_old:
+        _reseal(service, name)
         key_files.drop_old_secret(_folder(), service, name)
         typer.echo(f"{service}/{name}: dropped the old key; what it made is refused from now on")
     else:
         key_files.rotate_secret(_folder(), service, name)
         typer.echo(f"{service}/{name}: the new key makes, and the old one still verifies")
+
+
+def _reseal(service: str, name: str) -> None:
+    """Seal with the new key of a secret what the old one has sealed, if that is so used.
+
+    Raises:
+        CommandError: A process still seals with the old key.
+    """
+    from services.auth.domain import seals
+    from services.cli.errors import CommandError
+    from services.cli.outbox import on_auth_database
+    from services.common import key_files
+    from services.kernel.secret import Secret
+
+    if service != "auth" or name not in seals.TABLES:
+        return
+    keys = key_files.keys_of_secret(_folder(), service, name)
+    if len(keys) == 1:
+        return  # there is nothing to drop, as is said next
+    done = on_auth_database(lambda database: seals.reseal(database, Secret.of(*keys), name))
+    if done.left:
+        raise CommandError(
+            f"{done.left} rows are still sealed with the old key: give all processes of auth the "
+            "new one, then run this again"
+        )
+    if done.unreadable:
+        typer.echo(f"{done.unreadable} rows cannot be opened with any key", err=True)
 
 
 def _folder() -> Path:

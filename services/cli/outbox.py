@@ -43,7 +43,7 @@ def outbox(
 
     rows = [
         {name: getattr(mail, name) for name in COLUMNS}
-        for mail in _run(lambda database: store.queue(database, limit=limit))
+        for mail in on_auth_database(lambda database: store.queue(database, limit=limit))
     ]
     tables.show(rows, COLUMNS, empty="no mail waits", as_json=as_json)
 
@@ -53,11 +53,11 @@ def retry() -> None:
     """Make all mail that was postponed due now, such as when the mail server is back."""
     from services.auth.store import outbox as store
 
-    due = _run(lambda database: database.transact("outbox retry", store.make_due))
+    due = on_auth_database(lambda database: database.transact("outbox retry", store.make_due))
     typer.echo(f"{due} {'mail is' if due == 1 else 'mails are'} due now")
 
 
-def _run(work: "Callable[[Database], Awaitable[T]]") -> T:
+def on_auth_database(work: "Callable[[Database], Awaitable[T]]") -> T:
     """Run a task on Auth's database.
 
     Raises:

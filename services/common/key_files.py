@@ -114,6 +114,15 @@ def rotate_secret(folder: Path, service: str, name: str) -> None:
         _write_secret(path, secrets.token_bytes(SECRET_BYTES), keys[0])
 
 
+def keys_of_secret(folder: Path, service: str, name: str) -> tuple[bytes, ...]:
+    """Return the keys of a secret, the newest first.
+
+    Raises:
+        KeysError: There is no such secret, or it is damaged.
+    """
+    return read_secret(_secret_path(folder, service, name))
+
+
 def drop_old_secret(folder: Path, service: str, name: str) -> None:
     """Drop the old key: what it made is refused from then on.
 

@@ -21,10 +21,15 @@ from lockstep_clients import (
     connect,
 )
 
+from services.auth.domain import email_templates as mails
+from services.auth.domain.outbox import Outbox
+from services.auth.model import Recipient
 from services.auth.settings import AuthSettings
 from services.common import key_files
 from services.common.auth_client import RemoteApiKeys
 from services.common.keys import KeyRing
+from services.kernel.db.database import Database
+from services.kernel.secret import Secret
 from tests.auth.test_operating import lockstep
 from tests.auth.test_session_list import grow_old, lives, reason_of
 from tests.auth.world import (
@@ -350,6 +355,65 @@ async def test_a_seed_is_sealed_anew_when_the_key_was_replaced(world: World) -> 
     key_files.drop_old_secret(world.keys, "auth", "totp")
     await forget_steps(world)
     await verify(world, await half(world), code_of(secret))
+
+
+async def drop_old(world: World, name: str) -> tuple[int, str]:
+    return await lockstep(world, "keys", "rotate-secret", "auth", name, "--drop-old")
+
+
+async def test_no_seed_is_lost_with_an_old_key_also_one_that_was_never_used(world: World) -> None:
+    secret, _ = await enrol(world, await world.member(EMAIL))
+    key_files.rotate_secret(world.keys, "auth", "totp")
+    code, output = await drop_old(world, "totp")
+    assert code == 0, output
+    await forget_steps(world)
+    await verify(world, await half(world), code_of(secret))
+    assert len(key_files.keys_of_secret(world.keys, "auth", "totp")) == 1
+
+
+async def test_a_key_that_a_process_still_seals_with_is_not_dropped(world: World) -> None:
+    await enrol(world, await world.member(EMAIL))
+    [old] = key_files.keys_of_secret(world.keys, "auth", "totp")
+    key_files.rotate_secret(world.keys, "auth", "totp")
+    [sealed] = await world.sql("SELECT sealed FROM totps")
+    # Another process seals with the old key at every change of the row.
+    await world.sql(
+        "CREATE FUNCTION seal_as_before() RETURNS trigger LANGUAGE plpgsql AS "
+        "$$BEGIN NEW.sealed := OLD.sealed; RETURN NEW; END$$"
+    )
+    await world.sql(
+        "CREATE TRIGGER seal_as_before BEFORE UPDATE ON totps "
+        "FOR EACH ROW EXECUTE FUNCTION seal_as_before()"
+    )
+    code, output = await drop_old(world, "totp")
+    assert code == 1
+    assert output.startswith("1 rows are still sealed with the old key")
+    assert key_files.keys_of_secret(world.keys, "auth", "totp")[1] == old
+    [row] = await world.sql("SELECT sealed FROM totps")
+    assert row.sealed == sealed.sealed
+
+
+async def test_waiting_mail_survives_the_drop_and_what_is_spoilt_is_told(
+    world: World,
+) -> None:
+    box = Outbox(Secret.of(*key_files.keys_of_secret(world.keys, "auth", "outbox")))
+    database = Database(world.url, name="test", connections=1)
+    await database.open()
+    to = Recipient("late@example.com", None)
+    mail = mails.password_changed()
+    await database.transact("put", lambda tx: box.put(tx, mail, to=to))
+    await database.close()
+    await world.sql("UPDATE outbox SET next_try_time = now() + interval '1 day'")
+    await world.sql(
+        "INSERT INTO outbox (id, sealed, next_try_time, expire_time) "
+        "VALUES (gen_random_uuid(), 'x', now() + interval '1 day', now() + interval '1 day')"
+    )
+    key_files.rotate_secret(world.keys, "auth", "outbox")
+    code, output = await drop_old(world, "outbox")
+    assert code == 0, output
+    assert "1 rows cannot be opened with any key" in output
+    await world.sql("UPDATE outbox SET next_try_time = now()")
+    await world.sink.wait_for("late@example.com")
 
 
 async def test_with_an_account_its_second_factor_goes(world: World) -> None:

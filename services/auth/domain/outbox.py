@@ -7,7 +7,6 @@ delays mail, but no request.
 from __future__ import annotations
 
 import asyncio
-import base64
 import contextlib
 import json
 import random
@@ -23,11 +22,12 @@ from uuid import UUID
 
 import aiosmtplib
 import structlog
-from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+from cryptography.fernet import InvalidToken, MultiFernet
 from opentelemetry.metrics import Meter
 
 from services.auth.domain.email_templates import EmailContent, Mail, MailWriter
 from services.auth.domain.outbox_metrics import OutboxMeter, outbox_survey
+from services.auth.domain.seals import seal_of
 from services.auth.model import CanonicalEmail, Recipient
 from services.auth.store import outbox
 from services.auth.store.outbox import QueuedMail, SealedMail, Standing, WaitingMail
@@ -110,8 +110,7 @@ class Outbox:
         return to, EmailContent(subject=subject, text=text, html=html)
 
     def _seal(self) -> MultiFernet:
-        keys = self._secret.digests(b"outbox")
-        return MultiFernet([Fernet(base64.urlsafe_b64encode(key)) for key in keys])
+        return seal_of(self._secret, "outbox")
 
     def wake(self) -> None:
         """Make `wait` return at once."""

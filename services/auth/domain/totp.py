@@ -14,10 +14,11 @@ from uuid import UUID
 
 import pyotp
 import structlog
-from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+from cryptography.fernet import InvalidToken, MultiFernet
 from pyotp.exceptions import OTPVerificationError
 
 from services.auth.domain.codes import is_code
+from services.auth.domain.seals import seal_of
 from services.auth.store import second_factors, sessions
 from services.auth.store.second_factors import TotpRow
 from services.kernel.db.database import Transaction
@@ -129,8 +130,7 @@ class SecondFactors:
         return self._seal().rotate(row.sealed)
 
     def _seal(self) -> MultiFernet:
-        keys = self.secret.digests(b"totp")
-        return MultiFernet([Fernet(base64.urlsafe_b64encode(key)) for key in keys])
+        return seal_of(self.secret, "totp")
 
 
 def is_totp_code(text: str) -> bool:
