@@ -52,7 +52,7 @@ def import_users(
     # A report that goes to a file stays there.
     progress = Progress(console=shown, redirect_stdout=sys.stdout.isatty())
     with file.open("rb") as opened, progress:
-        task = progress.add_task("bytes", total=file.stat().st_size)
+        task = progress.add_task("bytes", total=file.stat().st_size or None)
 
         def report(line: "Line", told: Told) -> None:
             counts[told[0]] += 1
