@@ -57,6 +57,7 @@ def wallet_servicer(parts: ServiceParts) -> WalletServicer:
         void_transfer=usecases.VoidTransfer(database),
         refund_wallet=usecases.RefundWallet(database),
         release_sales=usecases.ReleaseSales(database),
+        reverse_transfer=usecases.ReverseTransfer(database),
     )
 
 

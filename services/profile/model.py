@@ -153,7 +153,7 @@ TRANSFERS = Table(
     timestamp("create_time", default=True),
     CheckConstraint(
         "kind IN ('top_up', 'debit', 'refund', 'void', 'forfeit', 'sale', 'release',"
-        " 'sale_refund')",
+        " 'sale_refund', 'reversal')",
         name="kind",
     ),
     CheckConstraint("state IN ('posted', 'refused', 'voided')", name="state"),
@@ -166,7 +166,7 @@ TRANSFERS = Table(
     ),
     CheckConstraint("(state = 'refused') = (refusal_reason IS NOT NULL)", name="refusal_reason"),
     CheckConstraint(
-        "(kind IN ('refund', 'void', 'sale', 'release', 'sale_refund'))"
+        "(kind IN ('refund', 'void', 'sale', 'release', 'sale_refund', 'reversal'))"
         " = (original_id IS NOT NULL)",
         name="original_id",
     ),
@@ -282,6 +282,7 @@ class TransferKind(StrEnum):
     SALE = "sale"
     RELEASE = "release"
     SALE_REFUND = "sale_refund"
+    REVERSAL = "reversal"
 
 
 class TransferState(StrEnum):
@@ -330,7 +331,7 @@ class NewTransfer:
         amount: Minor units, above zero.
         user_id: The owner of the wallet; None for a refund, whose debit has the wallet.
         reference: The caller's name for the purchase, such as an order.
-        original_id: The debit that a refund belongs to.
+        original_id: The debit that a refund belongs to, or the top-up of a reversal.
         shares: The shares of sellers in a debit, or those that a refund takes back.
         is_released: Whether the sellers could spend those shares before.
     """
@@ -375,7 +376,7 @@ class Transfer:
         refusal_reason: The reason of a refusal.
         fingerprint: The digest of the content that the id stands for; empty for a tombstone.
         create_time: The time of insertion.
-        original_id: The debit that it gives back.
+        original_id: The debit that it gives back, or the top-up that it takes back.
         is_undone: Whether a void has given it back.
     """
 

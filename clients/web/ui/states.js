@@ -27,6 +27,7 @@ const TRANSFERS = {
   TRANSFER_KIND_FORFEIT: ["Account closed", false],
   TRANSFER_KIND_RELEASE: ["Sale", true],
   TRANSFER_KIND_SALE_REFUND: ["Sale refunded", false],
+  TRANSFER_KIND_REVERSAL: ["Top-up taken back", false],
 };
 
 /** @param {string} state */

@@ -22,6 +22,7 @@ from services.profile.usecases.get_wallet import GetWallet
 from services.profile.usecases.list_wallet_transfers import ListWalletTransfers
 from services.profile.usecases.refund_wallet import RefundWallet
 from services.profile.usecases.release_sales import ReleaseSales
+from services.profile.usecases.reverse_transfer import ReverseTransfer
 from services.profile.usecases.top_up_wallet import TopUpWallet
 from services.profile.usecases.void_transfer import VoidTransfer
 
@@ -49,6 +50,7 @@ class WalletServicer:
     void_transfer: VoidTransfer
     refund_wallet: RefundWallet
     release_sales: ReleaseSales
+    reverse_transfer: ReverseTransfer
 
     async def GetWallet(self, request: wallet_pb.GetWalletRequest, call: Call) -> wallet_pb.Wallet:
         """Get a wallet."""
@@ -81,6 +83,7 @@ class WalletServicer:
                 kind=TransferKind.TOP_UP,
                 user_id=v.user_id(request.user_id, "user_id", me=call.caller.own_id),
                 amount=self._amount(v, request),
+                reference=v.text(request.reference, "reference", max_length=REFERENCE_MAX) or "",
             )
         key = self.request_keys.of(call)
         transfer = await self.top_up_wallet(new=new, origin=call.origin, key=key)
@@ -130,6 +133,22 @@ class WalletServicer:
             check_sum(v, new)
         return self._transfer_message(await self.refund_wallet(new=new, origin=call.origin))
 
+    async def ReverseTransfer(
+        self, request: wallet_pb.ReverseTransferRequest, call: Call
+    ) -> wallet_pb.Transfer:
+        """Take a top-up back."""
+        with Violations() as v:
+            new = NewTransfer(
+                id=v.uuid(request.reversal_id, "reversal_id"),
+                kind=TransferKind.REVERSAL,
+                user_id=v.user_id(request.user_id, "user_id", me=call.caller.own_id),
+                original_id=v.uuid(request.transfer_id, "transfer_id"),
+                amount=self._amount(v, request) if request.HasField("amount") else 0,
+                reference=v.text(request.reason, "reason", max_length=REFERENCE_MAX, required=True),
+            )
+        transfer = await self.reverse_transfer(new=new, origin=call.origin)
+        return self._transfer_message(transfer)
+
     async def ReleaseSales(
         self, request: wallet_pb.ReleaseSalesRequest, call: Call
     ) -> wallet_pb.ReleaseSalesResponse:
@@ -163,6 +182,7 @@ class WalletServicer:
         request: wallet_pb.TopUpWalletRequest
         | wallet_pb.DebitWalletRequest
         | wallet_pb.RefundWalletRequest
+        | wallet_pb.ReverseTransferRequest
         | wallet_pb.Share,
         path: str = "amount",
     ) -> int:

@@ -59,6 +59,7 @@ _WALLET_ID = case(
         TransferKind.DEBIT.value: _T.debit_account_id,
         TransferKind.FORFEIT.value: _T.debit_account_id,
         TransferKind.SALE_REFUND.value: _T.debit_account_id,
+        TransferKind.REVERSAL.value: _T.debit_account_id,
     },
     value=_T.kind,
     else_=_T.credit_account_id,

@@ -12,6 +12,7 @@ from services.profile.usecases.list_wallet_transfers import ListWalletTransfers
 from services.profile.usecases.phone_exists import PhoneExists
 from services.profile.usecases.refund_wallet import RefundWallet
 from services.profile.usecases.release_sales import ReleaseSales
+from services.profile.usecases.reverse_transfer import ReverseTransfer
 from services.profile.usecases.set_profile_status import SetProfileStatus
 from services.profile.usecases.top_up_wallet import TopUpWallet
 from services.profile.usecases.update_brand import UpdateBrand
@@ -31,6 +32,7 @@ __all__ = [
     "PhoneExists",
     "RefundWallet",
     "ReleaseSales",
+    "ReverseTransfer",
     "SetProfileStatus",
     "TopUpWallet",
     "UpdateBrand",
