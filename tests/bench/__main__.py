@@ -27,6 +27,7 @@ from tests.bench import (
     row_lists,
     row_orders,
     row_recovery,
+    row_searches,
     row_telemetry,
 )
 from tests.bench.lab import Lab, Row
@@ -40,6 +41,8 @@ ROWS: dict[str, Row] = {
     "rest": row_calls.rest_calls,
     "telemetry": row_telemetry.telemetry,
     "lists": row_lists.lists,
+    "searches": row_searches.searches,
+    "strangers": row_searches.strangers,
     "contention": row_orders.contention,
     "orders": row_orders.orders,
     "saga": row_auth.saga,

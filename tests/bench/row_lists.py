@@ -19,8 +19,8 @@ from lockstep_clients import connect
 from psycopg.rows import namedtuple_row
 
 from services.cli.postgres import create_databases
-from services.commerce.model import Sort
 from services.commerce.servicers.filters import read_filters
+from services.commerce.store.listing import SORTS
 from services.commerce.store.seeding import seed
 from services.commerce.usecases.list_products import _name
 from services.common.keys import KeyRing
@@ -36,6 +36,7 @@ from tests.bench.stack import ROOT, helper
 LARGE, QUICK_LARGE = 1_000_000, 100_000
 DEPTH_MAX = 500_000
 FLAT, OTHERWISE = 1.5, 10.0
+NUMBERS = {"min_stock", "max_stock"}
 KEYS = {"newest": "create_time", "price": "price", "name": "name_key", "stock": "stock"}
 
 Fields = dict[str, str]
@@ -45,7 +46,7 @@ async def lists(lab: Lab) -> list[Finding]:
     """Compare the medians of lists in a catalog of 1,000 products and in a large one."""
     size = QUICK_LARGE if lab.is_quick else LARGE
     calls = 25 if lab.is_quick else 150
-    async with lab.running(**CHEAP) as to, _large_catalog(lab, size) as large:
+    async with lab.running(**CHEAP) as to, large_catalog(lab, size) as large:
         small = Catalog(to.catalog, lab.stack.database_url("commerce"), lab.stack.home / "keys")
         pair = Pair(small, large, calls)
         findings = [
@@ -61,10 +62,12 @@ class Catalog:
     stub: catalog_grpc.CatalogServiceAsyncStub
     url: str
     keys: Path
+    endpoint: str = ""
 
     async def listed(self, **fields: str) -> None:
         """List a page."""
-        await self.stub.ListProducts(catalog_pb.ListProductsRequest(**fields))  # type: ignore[arg-type]
+        given = {name: int(each) if name in NUMBERS else each for name, each in fields.items()}
+        await self.stub.ListProducts(catalog_pb.ListProductsRequest(**given))  # type: ignore[arg-type]
 
     def category(self) -> str:
         """Return one of the categories."""
@@ -116,7 +119,7 @@ def _filters(small: Catalog, large: Catalog) -> list[tuple[str, tuple[Fields, Fi
 async def _flat(lab: Lab, title: str, fields: tuple[Fields, Fields], pair: Pair) -> Finding:
     """Measure every sort; the worst one counts."""
     worst = (0.0, "")
-    for sort in Sort:
+    for sort in SORTS:
         lab.say(f"lists of {title} by {sort}")
         here, there = ({"sort": str(sort), **each} for each in fields)
         token = await asyncio.to_thread(pair.large.token_in_the_middle, **there)
@@ -180,14 +183,17 @@ async def medians(
 
 
 @asynccontextmanager
-async def _large_catalog(lab: Lab, size: int) -> AsyncIterator[Catalog]:
+async def large_catalog(lab: Lab, size: int, name: str = "large") -> AsyncIterator[Catalog]:
     """Run a second Commerce on a large catalog, beside the first one on the small."""
     postgres = lab.stack.home / "postgres"
-    url = embedded_url(postgres, "largedb")
+    url = embedded_url(postgres, f"{name}db")
 
     def fill() -> None:
-        create_databases(embedded_url(postgres, "postgres"), ["largedb"])
+        create_databases(embedded_url(postgres, "postgres"), [f"{name}db"])
         upgrade(url, ROOT / "services" / "commerce" / "migrations")
+        with psycopg.connect(url) as connection:
+            if connection.execute("SELECT 1 FROM products LIMIT 1").fetchone():
+                return
         seed(
             url,
             products=size,
@@ -207,4 +213,4 @@ async def _large_catalog(lab: Lab, size: int) -> AsyncIterator[Catalog]:
     ):
         stub = catalog_grpc.CatalogServiceStub(channel)
         await stub.ListProducts(catalog_pb.ListProductsRequest(), wait_for_ready=True)
-        yield Catalog(stub, url, lab.stack.home / "keys")
+        yield Catalog(stub, url, lab.stack.home / "keys", commerce.endpoint)
