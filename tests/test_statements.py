@@ -9,6 +9,7 @@ import pkgutil
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,7 +19,7 @@ from sqlalchemy import column, select, table
 
 import services
 from services.commerce.model import Filters, Sort
-from services.commerce.store import listing
+from services.commerce.store import listing, relevance
 from services.commerce.store.listing import CountRow, Position
 from services.kernel.db.database import Reader
 from services.kernel.db.statement import NoParameters, Statement
@@ -36,6 +37,7 @@ BUILDERS = {
     "services.commerce.store.fulfilment",
     "services.commerce.store.listing",
     "services.commerce.store.orders",
+    "services.commerce.store.relevance",
     "services.common.forgetting",
     "services.common.ledger",
     "services.kernel.db.cleaner",
@@ -188,7 +190,7 @@ async def of_listing() -> Statements:
     recorder = Recorder()
     reader = cast(Reader, recorder)
     for category_id, price, stock, words, sort in itertools.product(
-        (None, new_id()), (None, 1), (None, 1), (None, "word"), Sort
+        (None, new_id()), (None, 1), (None, 1), (None, "word"), listing.SORTS
     ):
         filters = Filters(category_id, price, price, words, sort, stock, stock)
         for after in (None, Position(1, new_id())):
@@ -197,6 +199,10 @@ async def of_listing() -> Statements:
             await listing.count_products(reader, filters)
     # Without words nine of 24 lists are served by an index: all six without bounds, two with
     # bounds of the price, one with bounds of the stock. Another page takes two statements.
-    counts, pages = 2 * 2 * 2 * 2 * len(Sort), 2 * 2 * (9 + 2 * 15 + 2 * 24)
+    counts, pages = 2 * 2 * 2 * 2 * len(listing.SORTS), 2 * 2 * (9 + 2 * 15 + 2 * 24)
     assert len(recorder.statements) == counts + pages
+    for category_id, bound in itertools.product((None, new_id()), (None, 1)):
+        filters = Filters(category_id, bound, bound, "word", Sort.RELEVANCE, bound, bound)
+        for after in (None, Position((1, datetime.now(UTC)), new_id())):
+            await relevance.list_products(reader, filters, after=after, skip=0, limit=1)
     return recorder.statements

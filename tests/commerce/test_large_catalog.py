@@ -9,7 +9,7 @@ import pytest
 import pytest_asyncio
 from lockstep_clients import OutOfRange
 
-from services.commerce.model import Filters, Sort
+from services.commerce.model import Filters
 from services.commerce.store import listing
 from services.commerce.store.listing import ListParameters, Way
 from services.commerce.store.seeding import seed
@@ -65,7 +65,7 @@ async def test_no_list_reads_the_whole_table(shop: Shop, wanted: dict[str, Any])
     if "category_id" in wanted:
         row = shop.rows("SELECT category_id FROM products LIMIT 1")[0]
         wanted = {**wanted, "category_id": row.category_id}
-    for sort in Sort:
+    for sort in listing.SORTS:
         everything = Filters(**usual, sort=sort)
         product, *_ = await listing.list_products(shop.database, everything, skip=5000, limit=1)
         filters = Filters(**usual | wanted, sort=sort)
@@ -75,28 +75,28 @@ async def test_no_list_reads_the_whole_table(shop: Shop, wanted: dict[str, Any])
 
 def plans(shop: Shop, filters: Filters, after: listing.Position) -> list[str]:
     """Explain a first page, a deep one and the count."""
-    counted = listing._parameters(filters)
+    counted = listing.parameters_of(filters)
     pages = (
-        listing._parameters(filters, skip=0, limit=21),
-        listing._parameters(filters, after=after, limit=21),
+        listing.parameters_of(filters, skip=0, limit=21),
+        listing.parameters_of(filters, after=after, limit=21),
     )
     options = "-c random_page_cost=1.1"  # as the service's own sessions
     with psycopg.connect(shop.settings.commerce_database_url, options=options) as connection:
         plans = [
-            _plan(connection, listing._page(listing._names(each), filters.sort, way), each)
+            _plan(connection, listing._page(listing.names_of(each), filters.sort, way), each)
             for each in pages
             for way in ways(each, filters)
         ]
         # A count by words may read the table from its beginning: it ends soon when the words
         # are common, and when they are rare the planner uses their index.
         if not filters.words:
-            plans.append(_plan(connection, listing._count(listing._names(counted)), counted))
+            plans.append(_plan(connection, listing._count(listing.names_of(counted)), counted))
         return plans
 
 
 def ways(parameters: ListParameters, filters: Filters) -> list[Way]:
     """Return the ways to a page. Frequent matches are not collected: walking finds them."""
-    if listing._is_served(listing._names(parameters), filters.sort):
+    if listing._is_served(listing.names_of(parameters), filters.sort):
         return [Way.SERVED]
     return [Way.WALKED, Way.COLLECTED] if filters.words else [Way.WALKED]
 

@@ -241,6 +241,7 @@ async def test_an_unknown_category_has_no_products(shop: Shop) -> None:
         ({"min_stock": -1, "max_stock": -2}, {"min_stock", "max_stock"}),
         ({"min_stock": 2, "max_stock": 1}, {"min_stock"}),
         ({"sort": "NEWEST"}, {"sort"}),
+        ({"sort": "relevance"}, {"sort"}),
         ({"page": -1}, {"page"}),
         ({"limit": -1}, {"limit"}),
         ({"q": "x" * 201}, {"q"}),

@@ -102,6 +102,33 @@ def test_rows_of_before_are_kept_and_add_up(url: str) -> None:
     assert everything(url) == before
 
 
+def test_names_that_have_become_one_stay_and_the_oldest_counts(url: str) -> None:
+    upgrade(url, HISTORY, "0012")
+    with psycopg.connect(url) as connection:
+        for name in ("Stra\u00dfe", "STRASSE", "Books", "Bo\u200dOKS", "Caf\u00e9"):
+            connection.execute(
+                "INSERT INTO categories (id, name, description) VALUES (gen_random_uuid(), %s, '')",
+                [name],
+            )
+    before = rows(url, "SELECT id, name FROM categories ORDER BY id")
+    upgrade(url, HISTORY)
+    assert rows(url, "SELECT id, name FROM categories ORDER BY id") == before
+    twins = rows(url, "SELECT name FROM categories WHERE is_twin ORDER BY name")
+    assert [row.name for row in twins] == ["Bo\u200dOKS", "STRASSE"]
+    for name, is_taken in (("strasse", True), ("BOOKS", True), ("cafe", False)):
+        with psycopg.connect(url) as connection:
+            insert = (
+                "INSERT INTO categories (id, name, description) VALUES (gen_random_uuid(), %s, '')"
+            )
+            if is_taken:
+                with pytest.raises(psycopg.errors.UniqueViolation):
+                    connection.execute(insert, [name])
+            else:
+                connection.execute(insert, [name])
+    downgrade(url, HISTORY, "0012")
+    assert len(rows(url, "SELECT 1 FROM categories")) == len(before) + 1
+
+
 def test_the_products_of_brands_who_are_gone_leave_the_catalog(url: str) -> None:
     upgrade(url, HISTORY, "0007")
     fill(url)

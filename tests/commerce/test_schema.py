@@ -25,8 +25,8 @@ LOOK = (
         " AND tablename <> 'alembic_version' ORDER BY 1"
     ),
     (
-        "SELECT proname, prosrc, provolatile FROM pg_proc"
-        " WHERE pronamespace = 'public'::regnamespace ORDER BY proname"
+        "SELECT proname, pg_get_functiondef(oid) FROM pg_proc"
+        " WHERE pronamespace = 'public'::regnamespace AND prokind = 'f' ORDER BY 1, 2"
     ),
 )
 

@@ -18,10 +18,11 @@ import pytest
 
 from services.commerce.model import Filters, Sort
 from services.commerce.settings import SESSION_SETTINGS
-from services.commerce.store import listing
+from services.commerce.store import listing, relevance, search_words
 from services.commerce.store.listing import WALKED_MAX, Way
 from services.commerce.store.seeding import seed
 from services.kernel.db.limits import options_of
+from services.kernel.db.statement import NoParameters
 from tests.conftest import Databases
 from tests.plans.pages import run
 
@@ -76,8 +77,8 @@ def table_pages(connection: psycopg.Connection[Any]) -> int:
 
 def pages(connection: psycopg.Connection[Any], filters: Filters) -> tuple[int, str]:
     """Return the pages that are read for the first page of a list, and the plans."""
-    parameters = listing._parameters(filters, skip=0, limit=LIMIT)
-    names = listing._names(parameters)
+    parameters = listing.parameters_of(filters, skip=0, limit=LIMIT)
+    names = listing.names_of(parameters)
     values = {name: getattr(parameters, name) for name in names}
     is_served = listing._is_served(names, filters.sort)
     total, texts = 0, list[str]()
@@ -90,7 +91,7 @@ def pages(connection: psycopg.Connection[Any], filters: Filters) -> tuple[int, s
     return total, "\n".join(texts)
 
 
-@pytest.mark.parametrize("sort", Sort)
+@pytest.mark.parametrize("sort", listing.SORTS)
 @pytest.mark.parametrize("matches", WORDS)
 def test_a_search_reads_less_than_the_table(
     connection: psycopg.Connection[Any], table_pages: int, matches: str, sort: Sort
@@ -103,7 +104,7 @@ def test_a_search_reads_less_than_the_table(
         assert read <= WALK_PAGES, plan
 
 
-@pytest.mark.parametrize("sort", Sort)
+@pytest.mark.parametrize("sort", listing.SORTS)
 @pytest.mark.parametrize("bounds", BOUNDS)
 def test_a_bound_reads_the_rows_of_a_walk_or_of_those_within_it(
     connection: psycopg.Connection[Any], bounds: str, sort: Sort
@@ -123,16 +124,45 @@ def test_filters_together_read_no_more_than_each_alone(
     both: dict[str, Any] = {"words": "lindqvist", "min_price": 100, "category_id": row[0]}
     names = {"words": "words", "prices": "min_price", "category": "category_id"}
     given = {names[each]: both[names[each]] for each in (first, second)}
-    for sort in Sort:
+    for sort in listing.SORTS:
         read, plan = pages(connection, replace(ANY, **given, sort=sort))
         assert read <= WALK_PAGES + TABLE_SHARE * table_pages, plan
+
+
+@pytest.mark.parametrize("matches", ["few", "none", "two"])
+def test_ranks_cost_by_the_products_that_match(
+    connection: psycopg.Connection[Any], matches: str
+) -> None:
+    filters = replace(ANY, words=WORDS[matches], sort=Sort.RELEVANCE)
+    parameters = listing.parameters_of(filters, skip=0, limit=LIMIT)
+    names = listing.names_of(parameters)
+    values = {name: getattr(parameters, name) for name in names}
+    plan = run(connection, relevance._page(names), values, mode="force_custom_plan")
+    found = connection.execute(
+        "SELECT count(*) FROM products WHERE words @@ search_query(%s)", [WORDS[matches]]
+    ).fetchone()
+    assert found is not None
+    assert plan.pages <= found[0] + 200, plan.text
+
+
+def test_suggestions_cost_by_the_words_that_are_alike(
+    connection: psycopg.Connection[Any],
+) -> None:
+    collect = run(connection, search_words._COLLECT, {}, mode="force_custom_plan")
+    assert collect.rows > 100, collect.text
+    values = search_words._COLLECT._values(NoParameters())
+    psycopg.RawCursor(connection).execute(search_words._COLLECT.sql, values)
+    connection.execute("VACUUM ANALYZE search_words")
+    asked = {"words": "lindqvst wallnut ketle aaaa bbbb cccc dddd eeee"}
+    plan = run(connection, search_words._NEAR, asked, mode="force_custom_plan")
+    assert plan.pages <= 300, plan.text
 
 
 def test_a_page_of_rare_matches_is_complete_and_in_order(
     connection: psycopg.Connection[Any],
 ) -> None:
     for sort in (Sort.NAME, Sort.CHEAPEST):
-        parameters = listing._parameters(replace(ANY, words="zzyzx", sort=sort), skip=0, limit=50)
-        statement = listing._page(listing._names(parameters), sort, Way.COLLECTED)
+        parameters = listing.parameters_of(replace(ANY, words="zzyzx", sort=sort), skip=0, limit=50)
+        statement = listing._page(listing.names_of(parameters), sort, Way.COLLECTED)
         rows = psycopg.RawCursor(connection).execute(statement.sql, statement._values(parameters))
         assert len(rows.fetchall()) == 30

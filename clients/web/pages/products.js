@@ -21,7 +21,7 @@ const FILTERS = ["q", "category", "minPrice", "maxPrice", "sort"];
 const TOTAL = "total";
 /** @type {[string, string][]} */
 const SORTS = [
-  ["", "Newest first"], ["price", "Cheapest first"], ["-price", "Dearest first"],
+  ["", "Best match, or newest"], ["newest", "Newest first"], ["price", "Cheapest first"], ["-price", "Dearest first"],
   ["name", "Name, A to Z"], ["-name", "Name, Z to A"],
 ];
 
@@ -56,24 +56,37 @@ function productList(query, visit, total) {
     total.textContent = text;
   };
   total.textContent = String(visit.place.get(TOTAL) ?? "");
+  /** @type {string[]} */
+  let suggestions = [];
   return new KeysetList({
     noun: "products", kind: "grid", bone: "bone-card", signal: visit.signal, place: visit.place,
     async fetch(pageToken) {
       const found = await catalog.products({ ...filters, limit: PAGE, pageToken }, visit.signal);
       showTotal(found.metadata);
+      suggestions = found.suggestions ?? [];
       return { items: found.products, next: found.nextPageToken };
     },
     show: card,
-    empty: () => empty("search", "Nothing found",
-      query.size ? "No product matches. Try fewer words or a wider price range."
-        : "There are no products yet."),
+    empty: () => nothingFound(query, suggestions),
   });
+}
+
+/** @param {URLSearchParams} query @param {string[]} suggestions */
+function nothingFound(query, suggestions) {
+  const links = suggestions.flatMap((words, index) => [
+    index ? ", " : "Did you mean ",
+    h("a", { href: `#/products?${new URLSearchParams({ q: words })}` }, words),
+  ]);
+  return empty("search", "Nothing found",
+    query.size ? "No product matches. Try fewer words or a wider price range."
+      : "There are no products yet.",
+    links.length > 0 && h("p", {}, ...links, "?"));
 }
 
 /** @param {Product} product */
 function card(product) {
   const stock = product.stock > 0 ? "" : "Sold out";
-  return h("article", { class: "product-card" }, picture(product),
+  return h("article", { class: "product-card" }, picture(product, { isSmall: true }),
     h("div", { class: "product-text" },
       h("p", { class: "category" }, product.category?.name ?? "\u00a0"),
       h("h2", {}, h("a", { href: `#/products/${product.id}` }, product.name)),
@@ -155,7 +168,7 @@ function makeFields(query) {
   const value = (name) => query.get(name) ?? "";
   return [
     new FormField({ name: "q", label: "Search", value: value("q"), required: false, rules: [atMost(200)],
-      attributes: { type: "search", placeholder: "Words of the name", enterkeyhint: "search" } }),
+      attributes: { type: "search", placeholder: "Words of a product", enterkeyhint: "search" } }),
     new FormField({ name: "category", label: "Category", type: "select", options: [["", "All"]] }),
     new FormField({ name: "minPrice", label: "Price from", rules: [amount], value: value("minPrice"),
       attributes: { inputmode: "decimal" } }),

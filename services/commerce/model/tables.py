@@ -12,15 +12,18 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     Table,
     Text,
     Uuid,
     event,
+    false,
     literal_column,
     text,
 )
 from sqlalchemy.dialects.postgresql import TSVECTOR
 
+from services.commerce.model import search
 from services.common import forgetting, ledger
 from services.kernel.db import tables
 from services.kernel.db.tables import new_metadata, timestamp
@@ -33,13 +36,16 @@ PRODUCT_NAME_MAX = 200
 STOCK_MAX = 10**9
 TOTAL_MAX = MINOR_UNITS_MAX
 
-# Names are sorted and searched without case, by PostgreSQL's own rules: an upgrade of
-# the system's locales must not disorder an index.
+# Names are sorted without case, by PostgreSQL's own rules: an upgrade of the system's locales
+# must not disorder an index.
 NAME_KEY = 'lower(name COLLATE "pg_c_utf8")'
-WORDS = f"to_tsvector('simple', regexp_replace({NAME_KEY}, '[^[:alnum:]]+', ' ', 'g'))"
+WORDS = "search_vector(name, description)"
+UNIQUE_NAME = "unique_name(name)"
 LISTED = text("delete_time IS NULL")
 
 METADATA = new_metadata()
+for _ddl in (*search.EXTENSIONS, *search.FUNCTIONS):
+    event.listen(METADATA, "before_create", DDL(_ddl))  # type: ignore[no-untyped-call]
 SAGAS = tables.SAGAS.to_metadata(METADATA)
 SAGA_BARRIERS = tables.SAGA_BARRIERS.to_metadata(METADATA)
 IDEMPOTENCY = tables.IDEMPOTENCY.to_metadata(METADATA)
@@ -63,7 +69,18 @@ CATEGORIES = Table(
     Column("name_key", Text(collation="C"), Computed(NAME_KEY, persisted=True), nullable=False),
     Column("description", Text, nullable=False),
     timestamp("create_time", default=True),
+    # Categories of before whose names differ in more than case alone, and are one name now.
+    Column("is_twin", Boolean, nullable=False, server_default=false()),
+    Column(
+        "unique_name", Text(collation="C"), Computed(UNIQUE_NAME, persisted=True), nullable=False
+    ),
     Index("uq_categories_name_key", "name_key", unique=True),
+    Index(
+        "uq_categories_unique_name",
+        "unique_name",
+        unique=True,
+        postgresql_where=text("NOT is_twin"),
+    ),
 )
 
 # `taken` counts the goods in orders that are not undone. The sum of stock and taken
@@ -86,6 +103,7 @@ PRODUCTS = Table(
     timestamp("create_time", default=True),
     timestamp("update_time", default=True),
     timestamp("delete_time", nullable=True),
+    Column("thumbnail_url", Text, nullable=False, server_default=""),
     CheckConstraint(f"price BETWEEN 0 AND {MINOR_UNITS_MAX}", name="price"),
     CheckConstraint("stock >= 0", name="stock"),
     CheckConstraint("taken >= 0", name="taken"),
@@ -107,6 +125,32 @@ PRODUCTS = Table(
         postgresql_where=text("seller_id IS NOT NULL"),
     ),
     Index("ix_products_words", "words", postgresql_using="gin", postgresql_where=LISTED),
+)
+
+# Uploaded pictures. Each belongs to one product and leaves with it, or with the next picture. The
+# id is a digest of the product and the picture, so that what it names never changes.
+IMAGES = Table(
+    "images",
+    METADATA,
+    Column("id", Text, primary_key=True),
+    Column("product_id", Uuid, ForeignKey(PRODUCTS.c.id), nullable=False),
+    Column("data", LargeBinary, nullable=False),
+    timestamp("create_time", default=True),
+    Index("ix_images_product_id", "product_id"),
+)
+
+# The words of all names, for suggestions. They are collected anew every hour.
+SEARCH_WORDS = Table(
+    "search_words",
+    METADATA,
+    Column("word", Text(collation="C"), primary_key=True),
+    Column("products", Integer, nullable=False),
+    Index(
+        "ix_search_words_trigrams",
+        "word",
+        postgresql_using="gin",
+        postgresql_ops={"word": "public.gin_trgm_ops"},
+    ),
 )
 
 # The changes of stocks that somebody has made by a number, with the reason.
@@ -190,6 +234,8 @@ ORDERS = Table(
     Index("uq_orders_number", "number", unique=True),
     Index("uq_orders_pending", "user_id", unique=True, postgresql_where=text("state = 'PENDING'")),
     Index("ix_orders_user_id", "user_id", "create_time", "id"),
+    Index("ix_orders_create_time", "create_time", "id"),
+    Index("ix_orders_state", "state", "create_time", "id"),
     Index("ix_orders_failed", "update_time", postgresql_where=IS_FAILED),
 )
 
@@ -232,6 +278,7 @@ ORDER_ITEMS = Table(
     CheckConstraint("restocked_quantity BETWEEN 0 AND returned_quantity", name="restocked"),
     CheckConstraint("shipment_id IS NOT NULL OR returned_quantity = 0", name="returned"),
     CheckConstraint("commission_bps BETWEEN 0 AND 10000", name="commission_bps"),
+    Index("ix_order_items_product", "product_id", "order_id"),
     Index(
         "ix_order_items_seller",
         "seller_id",

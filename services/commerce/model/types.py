@@ -7,9 +7,10 @@ from collections.abc import Collection
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from enum import StrEnum
+from typing import Annotated
 from uuid import UUID
 
-from pydantic import ConfigDict, with_config
+from pydantic import ConfigDict, Field, with_config
 
 
 class OrderState(StrEnum):
@@ -54,6 +55,7 @@ class Sort(StrEnum):
     NAME = "name"
     NAME_BACKWARDS = "-name"
     STOCK = "stock"
+    RELEVANCE = "relevance"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +76,9 @@ class Product:
         seller_id: The brand that sells it; None for a first-party product.
         price: In minor units.
         stock: The number that can still be bought.
+        image_url: A URL, or the path of an uploaded picture.
         version: The number of changes; what is sold or returned is none.
+        thumbnail_url: The path of a smaller one; empty unless the picture was uploaded.
     """
 
     id: UUID
@@ -89,6 +93,8 @@ class Product:
     version: int
     create_time: datetime
     update_time: datetime
+    # Replies of 0.1 are stored without it.
+    thumbnail_url: Annotated[str, Field(default="")]
 
     @property
     def etag(self) -> str:
@@ -125,7 +131,7 @@ class Filters:
     """The products to list, and their order; prices are in minor units.
 
     Attributes:
-        words: Each must begin a word of the name.
+        words: Each must begin a word of the product.
     """
 
     category_id: UUID | None
@@ -145,6 +151,25 @@ class Filters:
     def has_stocks(self) -> bool:
         """Whether there is a bound of the stock."""
         return self.min_stock is not None or self.max_stock is not None
+
+
+@dataclass(frozen=True, slots=True)
+class OrderFilters:
+    """The orders to list.
+
+    Attributes:
+        user_id: Whose they are; None: those of all users.
+        states: Their states; none: all.
+        start: The earliest moment when one was placed.
+        end: The moment before which one was placed.
+        product_id: A product that each has; only among the orders of all users.
+    """
+
+    user_id: UUID | None
+    states: tuple[OrderState, ...] = ()
+    start: datetime | None = None
+    end: datetime | None = None
+    product_id: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,9 +11,6 @@ from services.commerce.model import PRODUCT_NAME_MAX, Filters, Sort
 from services.kernel.money import Currency
 from services.kernel.validation import Violations
 
-WORDS_MAX = 8
-_WORD = re.compile(r"[^\W_]+")
-_LETTER = re.compile(r"[A-Za-z]")
 _DECIMAL = re.compile(r"[0-9]{1,15}(\.[0-9]{1,9})?", re.ASCII)
 
 
@@ -30,30 +27,26 @@ def read_filters(
     min_stock, max_stock = (_stock(v, request, name) for name in ("min_stock", "max_stock"))
     if min_stock is not None and max_stock is not None and min_stock > max_stock:
         v.add("min_stock", "must not be above max_stock")
-    words = _meant(v.text(request.q, "q", max_length=PRODUCT_NAME_MAX))
-    sort = v.choice(request.sort, "sort", tuple(Sort)) or Sort.NEWEST
+    words = v.text(request.q, "q", max_length=PRODUCT_NAME_MAX)
     return Filters(
         category_id=category_id,
         min_price=min_price,
         max_price=max_price,
         words=words,
-        sort=Sort(sort),
+        sort=_sort(v, request, words),
         min_stock=min_stock,
         max_stock=max_stock,
     )
 
 
-def _meant(text: str | None) -> str | None:
-    """Keep the words that narrow a search down, and leave out those that only cost time.
-
-    A single letter begins a large part of all words. So single letters count only when there is
-    nothing else. A digit, and a character of a script without letters, may be a word.
-    """
-    if text is None:
-        return None
-    words = list({word.casefold(): word for word in _WORD.findall(text)}.values())
-    telling = [word for word in words if not _LETTER.fullmatch(word)]
-    return " ".join((telling or words)[:WORDS_MAX]) or text
+def _sort(v: Violations, request: catalog_pb.ListProductsRequest, words: str | None) -> Sort:
+    """Read the order; a search that names none begins with what it is likeliest about."""
+    sort = v.choice(request.sort, "sort", tuple(Sort))
+    if sort is None:
+        return Sort.NEWEST if words is None else Sort.RELEVANCE
+    if sort == Sort.RELEVANCE and words is None:
+        v.add("sort", "must be another order when q is empty")
+    return Sort(sort)
 
 
 def _stock(v: Violations, request: catalog_pb.ListProductsRequest, field: str) -> int | None:

@@ -13,6 +13,7 @@ from services.commerce.model import CATEGORIES, Category
 from services.kernel.db.database import Reader, Transaction
 from services.kernel.db.statement import Statement
 
+_NAMES = ("uq_categories_name_key", "uq_categories_unique_name")
 # The position before every category: no name and no id is smaller.
 FIRST = ("", UUID(int=0))
 
@@ -76,13 +77,13 @@ async def insert_category(
     """Insert a category.
 
     Raises:
-        CategoryNameTaken: Another one has this name, whatever its case; the transaction is lost.
+        CategoryNameTaken: Another one has this name (see `unique_name`); the transaction is lost.
     """
     category = NewCategory(category_id, name, description)
     try:
         return (await tx.all(_INSERT, category))[0]
     except psycopg.errors.UniqueViolation as error:
-        if error.diag.constraint_name != "uq_categories_name_key":
+        if error.diag.constraint_name not in _NAMES:
             raise
         raise CategoryNameTaken from error
 

@@ -47,31 +47,14 @@ _SORTS = {
     Sort.NAME_BACKWARDS: (PRODUCTS.c.name_key, True),
     Sort.STOCK: (PRODUCTS.c.stock, False),
 }
+SORTS = tuple(_SORTS)
 # The parameters of the least and the largest value, and the column of the values.
 _RANGES: tuple[tuple[str, str, Column[int]], ...] = (
     ("min_price", "max_price", PRODUCTS.c.price),
     ("min_stock", "max_stock", PRODUCTS.c.stock),
 )
-_SIMPLE: ColumnElement[Any] = literal_column("'simple'")
-_EVERYWHERE: ColumnElement[Any] = literal_column("'g'")
-# All characters but letters and digits separate words, as in the column, so no operator of a
-# tsquery is left.
-_PLAIN = func.regexp_replace(
-    func.lower(cast(bindparam("words", type_=Text), Text).collate("pg_c_utf8")),
-    literal_column("'[^[:alnum:]]+'"),
-    literal_column("' '"),
-    _EVERYWHERE,
-)
-# Every word of the text must begin a word of the name: 'red' becomes 'red':*.
-_BEGINNINGS = func.to_tsquery(
-    _SIMPLE,
-    func.regexp_replace(
-        cast(func.plainto_tsquery(_SIMPLE, _PLAIN), Text),
-        literal_column("'''( & |$)'"),
-        literal_column(r"''':*\1'"),
-        _EVERYWHERE,
-    ),
-)
+# Every word of the text must begin a word of the product.
+QUERY: ColumnElement[Any] = func.search_query(cast(bindparam("words", type_=Text), Text))
 
 
 class Way(Enum):
@@ -94,9 +77,13 @@ Names = tuple[str, ...]  # the names of a statement's parameters
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """The end of a page: its last product, by sort value and id."""
+    """The end of a page: its last product, by sort value and id.
 
-    value: SortValue
+    Attributes:
+        value: The value of the sort's column; the rank and the time in the order of relevance.
+    """
+
+    value: SortValue | tuple[int, datetime]
     product_id: UUID
 
 
@@ -117,6 +104,8 @@ class ListedProduct(Product):
                 return Position(self.name_key, self.id)
             case Sort.STOCK:
                 return Position(self.stock, self.id)
+            case Sort.RELEVANCE:
+                raise ValueError("only a ranked product has a place in this order")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,6 +118,7 @@ class ListParameters:
     min_stock: int | None
     max_stock: int | None
     words: str | None
+    after_rank: int | None
     after_value: SortValue | None
     after_id: UUID | None
     skip: int | None
@@ -167,10 +157,10 @@ async def list_products(
         after: The end of the page before; None: list from the beginning.
         skip: The number of products to skip instead; each costs time.
     """
-    parameters = _parameters(
+    parameters = parameters_of(
         filters, after=after, skip=skip if after is None else None, limit=limit
     )
-    names = _names(parameters)
+    names = names_of(parameters)
     if _is_served(names, filters.sort):
         return await reader.all(_page(names, filters.sort, Way.SERVED), parameters)
     found = await reader.all(_page(names, filters.sort, Way.WALKED), parameters)
@@ -181,22 +171,26 @@ async def list_products(
 
 async def count_products(reader: Reader, filters: Filters) -> int:
     """Count products, to one more than `COUNTED_MAX` at most."""
-    parameters = _parameters(filters)
-    (row,) = await reader.all(_count(_names(parameters)), parameters)
+    parameters = parameters_of(filters)
+    (row,) = await reader.all(_count(names_of(parameters)), parameters)
     return row.counted
 
 
-def _parameters(
+def parameters_of(
     filters: Filters,
     *,
     after: Position | None = None,
     skip: int | None = None,
     limit: int | None = None,
 ) -> ListParameters:
+    """Return the parameters of a list, or of its count."""
     min_price, max_price = filters.min_price, filters.max_price
     if filters.has_prices:
         min_price = min_price or 0
         max_price = MINOR_UNITS_MAX if max_price is None else max_price
+    after_rank, after_value = None, None if after is None else after.value
+    if isinstance(after_value, tuple):
+        after_rank, after_value = after_value
     min_stock, max_stock = filters.min_stock, filters.max_stock
     if filters.has_stocks:
         min_stock = min_stock or 0
@@ -208,14 +202,16 @@ def _parameters(
         min_stock=min_stock,
         max_stock=max_stock,
         words=filters.words,
-        after_value=None if after is None else after.value,
+        after_rank=after_rank,
+        after_value=after_value,
         after_id=None if after is None else after.product_id,
         skip=skip,
         limit=limit,
     )
 
 
-def _names(parameters: ListParameters) -> Names:
+def names_of(parameters: ListParameters) -> Names:
+    """Return the names of the parameters that a list has."""
     return tuple(name for name in _ALL_NAMES if getattr(parameters, name) is not None)
 
 
@@ -226,8 +222,9 @@ def _is_served(names: Names, sort: Sort) -> bool:
     return "words" not in names and ranges <= {key.key}
 
 
-def _has_range(names: Names) -> bool:
-    return any(least in names for least, _, _ in _RANGES)
+def is_planned_anew(names: Names) -> bool:
+    """Say whether the best plan follows from the parameters: from a range, or from words."""
+    return "words" in names or any(least in names for least, _, _ in _RANGES)
 
 
 @cache
@@ -246,9 +243,9 @@ def _page(names: Names, sort: Sort, way: Way) -> Statement[ListParameters, Liste
         select(*columns, page.c.name_key)
         .join_from(page, CATEGORIES, CATEGORIES.c.id == page.c.category_id)
         .order_by(*_order(page.c[key.key], page.c.id, is_backwards=is_backwards)),
-        _only(names, after_value=key.type.python_type),
+        class_of(names, after_value=key.type.python_type),
         ListedProduct,
-        is_planned_anew=_has_range(names),
+        is_planned_anew=is_planned_anew(names),
     )
 
 
@@ -257,16 +254,18 @@ def _wanted(names: Names, sort: Sort, way: Way) -> Select[Any]:
     key, is_backwards = _SORTS[sort]
     order = _order(key, PRODUCTS.c.id, is_backwards=is_backwards)
     found: FromClause
-    rows = select(PRODUCTS).where(*_place(names), *_position(names, sort))
+    rows = select(PRODUCTS).where(*place_of(names), *_position(names, sort))
     match way:
         case Way.SERVED:
-            return rows.where(*_filters(names, PRODUCTS)).order_by(*order)
+            return rows.where(*conditions_of(names, PRODUCTS)).order_by(*order)
         case Way.WALKED:
             found = rows.order_by(*order).limit(literal_column(str(WALKED_MAX))).subquery("walked")
-            chosen = select(found).where(*_filters(names, found))
+            chosen = select(found).where(*conditions_of(names, found))
         case Way.COLLECTED:
             # Without an order, and apart from it, only the index of a filter helps.
-            matching = rows.with_only_columns(PRODUCTS.c.id, key).where(*_filters(names, PRODUCTS))
+            matching = rows.with_only_columns(PRODUCTS.c.id, key).where(
+                *conditions_of(names, PRODUCTS)
+            )
             found = matching.cte("matching").prefix_with("MATERIALIZED")
             chosen = select(found)
     return chosen.order_by(*_order(found.c[key.key], found.c.id, is_backwards=is_backwards))
@@ -274,7 +273,7 @@ def _wanted(names: Names, sort: Sort, way: Way) -> Select[Any]:
 
 @cache
 def _count(names: Names) -> Statement[ListParameters, CountRow]:
-    matching = select(literal(1)).where(*_place(names), *_filters(names, PRODUCTS))
+    matching = select(literal(1)).where(*place_of(names), *conditions_of(names, PRODUCTS))
     if "words" not in names:
         # With an order that an index has, the planner does not read the whole table.
         key = next((column for least, _, column in _RANGES if least in names), None)
@@ -284,20 +283,20 @@ def _count(names: Names) -> Statement[ListParameters, CountRow]:
     counted = matching.limit(COUNTED_MAX + 1).subquery("matching")
     return Statement(
         select(func.count().label("counted")).select_from(counted),
-        _only(names),
+        class_of(names),
         CountRow,
-        is_planned_anew=_has_range(names),
+        is_planned_anew=is_planned_anew(names),
     )
 
 
-def _only(names: Names, **types: type) -> type[ListParameters]:
+def class_of(names: Names, **types: type) -> type[ListParameters]:
     """Make the class of these parameters alone, for the check of a statement."""
     hints = get_type_hints(ListParameters) | types
     only = make_dataclass("ListParameters", [(name, hints[name]) for name in names])
     return typed(type[ListParameters], only)
 
 
-def _place(names: Names) -> list[ColumnElement[bool]]:
+def place_of(names: Names) -> list[ColumnElement[bool]]:
     """Return the conditions that every index of a sort has: listed, and in the category."""
     conditions: list[Any] = [PRODUCTS.c.delete_time.is_(None)]
     if "category_id" in names:
@@ -315,7 +314,7 @@ def _position(names: Names, sort: Sort) -> list[ColumnElement[bool]]:
     return [row < last if is_backwards else row > last]
 
 
-def _filters(names: Names, rows: FromClause) -> list[ColumnElement[bool]]:
+def conditions_of(names: Names, rows: FromClause) -> list[ColumnElement[bool]]:
     """Return the conditions that only some indexes have."""
     conditions: list[Any] = []
     for least, most, column in _RANGES:
@@ -323,7 +322,7 @@ def _filters(names: Names, rows: FromClause) -> list[ColumnElement[bool]]:
             low, high = (bindparam(name, type_=column.type) for name in (least, most))
             conditions.append(rows.c[column.key].between(low, high))
     if "words" in names:
-        conditions.append(rows.c.words.op("@@")(_BEGINNINGS))
+        conditions.append(rows.c.words.op("@@")(QUERY))
     return conditions
 
 

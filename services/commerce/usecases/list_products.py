@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import lru_cache
 from uuid import UUID
@@ -11,10 +11,13 @@ from uuid import UUID
 from services.commerce.domain.totals import Total, Totals
 from services.commerce.errors import UsePageToken
 from services.commerce.model import Filters, Product, Sort
-from services.commerce.store import listing
+from services.commerce.store import listing, relevance, search_words
 from services.commerce.store.listing import ListedProduct, Position
+from services.commerce.store.relevance import RankedProduct
 from services.kernel.db.database import Database
 from services.kernel.paging import PageTokens
+
+Found = ListedProduct | RankedProduct
 
 # Only tokens lead beyond this row: the cost of a skip grows with the rows skipped.
 PAGED_ROWS_MAX = 10_000
@@ -29,6 +32,7 @@ class ProductPage:
         next_token: The token of the next page; empty on the last page.
         number: The page's number; 0 when a token led to it.
         limit: The most products on a page.
+        suggestions: Other searches, when nothing was found.
     """
 
     products: Sequence[Product]
@@ -36,6 +40,7 @@ class ProductPage:
     number: int
     limit: int
     total: Total
+    suggestions: Sequence[str] = ()
 
 
 class ListProducts:
@@ -69,23 +74,44 @@ class ListProducts:
         skip = (number - 1) * limit
         if skip + limit > PAGED_ROWS_MAX:
             raise UsePageToken
-        found = await listing.list_products(self._database, filters, limit=limit + 1, skip=skip)
+        # The order follows from the total.
+        total = await self._totals.of(filters) if filters.sort is Sort.RELEVANCE else None
+        found = await self._list(filters, total, limit=limit + 1, skip=skip)
         if 0 < len(found) <= limit or not skip + len(found):
             total = Total(skip + len(found), is_lower_bound=False)  # the last page
-        else:
+        elif total is None:
             total = await self._totals.of(filters)
-        return self._page(found, filters, number=number, limit=limit, total=total)
+        page = self._page(found, filters, number=number, limit=limit, total=total)
+        if filters.words is None or total.count:
+            return page
+        return replace(page, suggestions=await search_words.suggest(self._database, filters.words))
 
     async def _after(self, token: str, filters: Filters, limit: int) -> ProductPage:
         position, total = self._read(token, filters)
-        found = await listing.list_products(
-            self._database, filters, limit=limit + 1, after=position
-        )
+        found = await self._list(filters, total, limit=limit + 1, after=position)
         return self._page(found, filters, number=0, limit=limit, total=total)
+
+    async def _list(
+        self,
+        filters: Filters,
+        total: Total | None,
+        *,
+        limit: int,
+        after: Position | None = None,
+        skip: int = 0,
+    ) -> Sequence[Found]:
+        ordered = _ordered(filters, total)
+        if ordered.sort is Sort.RELEVANCE:
+            return await relevance.list_products(
+                self._database, ordered, limit=limit, after=after, skip=skip
+            )
+        return await listing.list_products(
+            self._database, ordered, limit=limit, after=after, skip=skip
+        )
 
     def _page(
         self,
-        found: list[ListedProduct],
+        found: Sequence[Found],
         filters: Filters,
         *,
         number: int,
@@ -95,13 +121,17 @@ class ListProducts:
         page = found[:limit]
         token = ""
         if len(found) > limit:
-            token = self._token(page[-1].position(filters.sort), filters, total)
+            position = page[-1].position(_ordered(filters, total).sort)
+            token = self._token(position, filters, total)
         return ProductPage(page, token, number, limit, total)
 
     def _make(self, position: Position, filters: Filters, total: Total) -> str:
-        value = position.value
-        if isinstance(value, datetime):
-            value = value.isoformat()
+        value: object = position.value
+        match value:
+            case datetime():
+                value = value.isoformat()
+            case (rank, datetime() as moment):
+                value = [rank, moment.isoformat()]
         return self._tokens.make(
             [value, str(position.product_id), total.count, total.is_lower_bound],
             listing=_name(filters),
@@ -109,9 +139,20 @@ class ListProducts:
 
     def _read(self, token: str, filters: Filters) -> tuple[Position, Total]:
         value, row_id, count, is_lower_bound = self._tokens.read(token, listing=_name(filters))
-        if filters.sort is Sort.NEWEST:
-            value = datetime.fromisoformat(value)
-        return Position(value, UUID(row_id)), Total(count, is_lower_bound)
+        total = Total(count, is_lower_bound)
+        match _ordered(filters, total).sort:
+            case Sort.NEWEST:
+                value = datetime.fromisoformat(value)
+            case Sort.RELEVANCE:
+                value = (value[0], datetime.fromisoformat(value[1]))
+        return Position(value, UUID(row_id)), total
+
+
+def _ordered(filters: Filters, total: Total | None) -> Filters:
+    """Return a list as it is ordered: too many matches for ranks come with the newest first."""
+    if filters.sort is Sort.RELEVANCE and total is not None and total.is_lower_bound:
+        return replace(filters, sort=Sort.NEWEST)
+    return filters
 
 
 def _name(filters: Filters) -> str:

@@ -1,0 +1,65 @@
+"""Commerce's servicers, put together with their use cases."""
+
+from __future__ import annotations
+
+from services.commerce import usecases
+from services.commerce.domain.pictures import PictureDecoder
+from services.commerce.domain.totals import Totals
+from services.commerce.servicers.cart import CartServicer
+from services.commerce.servicers.catalog import CatalogServicer
+from services.commerce.servicers.messages import Messages
+from services.commerce.servicers.order import OrderServicer
+from services.common.parts import ServiceParts
+from services.kernel.sagas.requests import Requests
+
+
+def catalog_servicer(parts: ServiceParts, messages: Messages) -> CatalogServicer:
+    """Put the use cases of CatalogService together."""
+    database, public, totals = parts.database, parts.public, Totals(parts.public)
+    return CatalogServicer(
+        messages=messages,
+        request_keys=parts.request_keys,
+        create_category=usecases.CreateCategory(database),
+        list_categories=usecases.ListCategories(public, parts.page_tokens),
+        create_product=usecases.CreateProduct(database, totals),
+        update_product=usecases.UpdateProduct(database, totals),
+        set_product_image=usecases.SetProductImage(database, PictureDecoder()),
+        get_image=usecases.GetImage(public),
+        adjust_stock=usecases.AdjustStock(database),
+        delete_product=usecases.DeleteProduct(database, totals),
+        batch_create_products=usecases.BatchCreateProducts(database, totals),
+        get_product=usecases.GetProduct(public),
+        batch_get_products=usecases.BatchGetProducts(public),
+        list_products=usecases.ListProducts(public, parts.page_tokens, totals),
+    )
+
+
+def cart_servicer(parts: ServiceParts, messages: Messages) -> CartServicer:
+    """Put the use cases of CartService together."""
+    return CartServicer(
+        messages=messages,
+        request_keys=parts.request_keys,
+        get_cart=usecases.GetCart(parts.database),
+        add_cart_item=usecases.AddCartItem(parts.database),
+        update_cart_item=usecases.UpdateCartItem(parts.database),
+        remove_cart_item=usecases.RemoveCartItem(parts.database),
+        clear_cart=usecases.ClearCart(parts.database),
+        merge_cart=usecases.MergeCart(parts.database),
+    )
+
+
+def order_servicer(
+    parts: ServiceParts, messages: Messages, requests: Requests, commission_bps: int
+) -> OrderServicer:
+    """Put the use cases of OrderService together."""
+    return OrderServicer(
+        messages=messages,
+        request_keys=parts.request_keys,
+        place_order=usecases.PlaceOrder(parts.database, requests, commission_bps),
+        get_order=usecases.GetOrder(parts.database),
+        list_orders=usecases.ListOrders(parts.database, parts.page_tokens),
+        cancel_order=usecases.CancelOrder(parts.database, requests),
+        fulfil_order=usecases.FulfilOrder(parts.database),
+        refund_order=usecases.RefundOrder(parts.database, requests),
+        forget_user=usecases.ForgetUser(parts.database),
+    )
