@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import psycopg
 import pytest
@@ -73,6 +74,14 @@ PAGE = {
     "before_id": new_id(),
     "limit": 100,
 }
+ORDERS = "services.commerce.store.order_lists:"
+ORDER_PAGE = {
+    "start": datetime.min.replace(tzinfo=UTC),
+    "before_time": NOW,
+    "before_id": UUID(int=2**128 - 1),
+    "limit": 100,
+}
+STATES = {"states": ["PAID", "FAILED", "CANCELLING"]}
 AUDIT = "services.kernel.audit.store:"
 LINES = {
     "event": None,
@@ -296,6 +305,23 @@ CASES = (
     Case(f"{LISTING}_LIST", PAGE | {"state": "COMPENSATING"}, DUE, label="that compensate"),
     Case(f"{LISTING}_LIST", PAGE | {"state": "ABORTED"}, DUE, label="that were aborted"),
     Case(f"{LISTING}_LIST", PAGE | {"kind": "rare"}, DUE, label="of a rare kind"),
+    Case(f"{ORDERS}_LIST", ORDER_PAGE, 100),
+    Case(f"{ORDERS}_LIST", ORDER_PAGE | {"start": NOW}, 0, label="since now"),
+    Case(f"{ORDERS}_OF_USER_LIST", ORDER_PAGE | LATER_USER, KEYS_OF_USER),
+    Case(f"{ORDERS}_OF_STATES_LIST", ORDER_PAGE | STATES, 100, counts=100),
+    Case(
+        f"{ORDERS}_OF_STATES_LIST",
+        ORDER_PAGE | {"states": ["PENDING", "CANCELLING"]},
+        0,
+        label="that no order has",
+    ),
+    Case(
+        f"{ORDERS}_OF_USER_AND_STATES_LIST",
+        ORDER_PAGE | STATES | LATER_USER,
+        KEYS_OF_USER,
+        counts=2 * KEYS_OF_USER,
+    ),
+    Case(f"{ORDERS}_OF_PRODUCT_LIST", ORDER_PAGE | STATES | {"product_id": uuid_of(1)}, 100),
     Case(f"{AUDIT}_INSERT", ENTRY, database=AUTH),
     Case(f"{AUDIT}_SOURCE", {"entry_id": uuid_of(5)}, database=AUTH),
     Case(f"{AUDIT}_LIST", LINES, 100, AUTH),

@@ -8,6 +8,7 @@ from lockstep.commerce.v1 import order_service_pb2 as order_pb
 
 from services.commerce.servicers.catalog import REASON_MAX
 from services.commerce.servicers.messages import Messages
+from services.commerce.servicers.order_filters import read_order_filters
 from services.commerce.servicers.refund_items import read_refund_items, tell_repeats
 from services.commerce.usecases.cancel_order import CancelOrder
 from services.commerce.usecases.forget_user import ForgetUser
@@ -75,10 +76,10 @@ class OrderServicer:
     ) -> order_pb.ListOrdersResponse:
         """List orders."""
         with Violations() as v:
-            user_id = v.user_id(request.user_id or "me", "user_id", me=call.caller.own_id)
+            filters = read_order_filters(v, request, me=call.caller.own_id)
             limit = page_size(request.page_size)
         found = await self.list_orders(
-            caller=call.caller, user_id=user_id, limit=limit, token=request.page_token
+            caller=call.caller, filters=filters, limit=limit, token=request.page_token
         )
         orders, token = found.written(self.messages.order)
         return order_pb.ListOrdersResponse(orders=orders, next_page_token=token)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -44,7 +43,7 @@ from services.commerce.model import (
 from services.commerce.store.order_lines import ORDER_COLUMNS, OrderRow, whole
 from services.kernel.db.cleaner import old_rows
 from services.kernel.db.database import Reader, Transaction
-from services.kernel.db.statement import ByUser, NoRow, Statement, newest_first
+from services.kernel.db.statement import ByUser, NoRow, Statement
 
 A = TypeVar("A")
 
@@ -78,16 +77,6 @@ class NewOrderItems:
     quantities: list[int]
     unit_prices: list[int]
     commission_bps: int
-
-
-@dataclass(frozen=True, slots=True)
-class OrderPage:
-    """The orders of a user before a position, newest first."""
-
-    user_id: UUID
-    before_time: datetime
-    before_id: UUID
-    limit: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,11 +192,6 @@ _STANDING = Statement(
     ).where(_BY_ID),
     AskedStanding,
     StandingRow,
-)
-_PAGE = Statement(
-    newest_first(select(*ORDER_COLUMNS).where(ORDERS.c.user_id == _USER), ORDERS),
-    OrderPage,
-    OrderRow,
 )
 
 
@@ -342,14 +326,6 @@ async def get_known(reader: Reader, order_id: UUID) -> Order:
     order = await get(reader, order_id)
     assert order is not None
     return order
-
-
-async def list_orders(
-    reader: Reader, user_id: UUID, *, before: tuple[datetime, UUID], limit: int
-) -> list[Order]:
-    """Return a user's orders before a position, newest first; takes two statements."""
-    rows = await reader.all(_PAGE, OrderPage(user_id, *before, limit))
-    return await whole(reader, rows)
 
 
 async def is_pending(reader: Reader, user_id: UUID) -> bool:

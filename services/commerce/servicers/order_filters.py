@@ -1,0 +1,48 @@
+"""Reading which orders to list."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from uuid import UUID
+
+from lockstep.commerce.v1 import order_service_pb2 as order_pb
+
+from services.commerce.model import OrderFilters, OrderState
+from services.kernel.rpc.timestamps import read_moment
+from services.kernel.validation import Violations
+
+EVERYBODY = "-"  # AIP-159
+
+
+def read_order_filters(
+    v: Violations, request: order_pb.ListOrdersRequest, *, me: UUID | None
+) -> OrderFilters:
+    """Read which orders to list; `me` is the caller's own id, which a service lacks."""
+    user_id, product_id = None, None
+    if request.user_id != EVERYBODY:
+        user_id = v.user_id(request.user_id or "me", "user_id", me=me)
+    if request.product_id:
+        product_id = v.uuid(request.product_id, "product_id")
+        if user_id is not None:
+            v.add("product_id", "must be absent unless user_id is -")
+    start, end = (_moment(v, request, name) for name in ("start_time", "end_time"))
+    if start is not None and end is not None and start >= end:
+        v.add("end_time", "must be after start_time")
+    return OrderFilters(user_id, _states(v, request), start, end, product_id)
+
+
+def _states(v: Violations, request: order_pb.ListOrdersRequest) -> tuple[OrderState, ...]:
+    states = set[OrderState]()
+    for place, number in enumerate(request.states):
+        known = order_pb.OrderState.DESCRIPTOR.values_by_number.get(number)
+        if known is None or not number:
+            v.add(f"states[{place}]", "must be a state of an order")
+        else:
+            states.add(OrderState(known.name.removeprefix("ORDER_STATE_")))
+    return tuple(sorted(states))
+
+
+def _moment(v: Violations, request: order_pb.ListOrdersRequest, field: str) -> datetime | None:
+    if not request.HasField(field):  # type: ignore[arg-type]  # its stub lists the fields
+        return None
+    return read_moment(v, request, field)
