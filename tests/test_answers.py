@@ -30,10 +30,13 @@ from services.auth.domain.totp import RECOVERY_CODES, RECOVERY_LENGTH
 from services.auth.model import Purpose, Status
 from services.auth.store.api_keys import LISTED_MAX
 from services.auth.store.sessions import SESSIONS_MAX
+from services.commerce.domain.decode_picture import PICTURE_BYTES_MAX
+from services.commerce.domain.pictures import PATH, TYPE
 from services.commerce.domain.refunds import REFUNDS_MAX
 from services.commerce.model import LINES_MAX, PRODUCT_NAME_MAX, CartProblem
 from services.commerce.servicers.catalog import BATCH_MAX, BATCH_TEXT_BYTES_MAX, REASON_MAX
 from services.commerce.servicers.order import TRACKING_MAX
+from services.commerce.store import search_words
 from services.common.vocabulary import (
     ADDRESS_MAX,
     BIO_MAX,
@@ -61,6 +64,7 @@ IP_LENGTH = 45
 COUNTER_LENGTH = 10
 REASON_LENGTH = max(map(len, error_pb.ErrorReason.keys()))
 JWT_LENGTH = 1024
+NEAR_LENGTH_MAX = 50
 KEYS = 1000
 FACTS = 10
 # The tag and the length of a field that is a text or a message.
@@ -140,6 +144,10 @@ TEXTS: Mapping[str, str] = {
     "SkippedItem.reason": letters(REASON_LENGTH),
     # The name of an exception and a reason.
     "last_error": letters(100 + REASON_LENGTH),
+    "thumbnail_url": letters(len(PATH) + 64),
+    "HttpBody.content_type": letters(len(TYPE)),
+    "Any.type_url": "",
+    "ListProductsResponse.suggestions": text(search_words.WORDS_MAX * (NEAR_LENGTH_MAX + 1)),
     "ApiKey.name": text(NAME_MAX),
     "ApiKey.scopes": longest(tuple(grantable())),
     "CheckApiKeyResponse.scopes": longest(tuple(grantable())),
@@ -166,6 +174,7 @@ LENGTHS: Mapping[str, int] = {
     "ListSessionsResponse.sessions": SESSIONS_MAX,
     "ListCategoriesResponse.categories": PAGE_SIZE_MAX,
     "ListProductsResponse.products": PAGE_SIZE_MAX,
+    "ListProductsResponse.suggestions": search_words.SUGGESTIONS_MAX,
     "ListOrdersResponse.orders": PAGE_SIZE_MAX,
     "ListWalletTransfersResponse.transfers": PAGE_SIZE_MAX,
     "ListSagasResponse.sagas": PAGE_SIZE_MAX,
@@ -178,6 +187,7 @@ LENGTHS: Mapping[str, int] = {
     "BatchCreateProductsResponse.products": BATCH_MAX,
     "BatchGetProductsResponse.products": PAGE_SIZE_MAX,
     "MergeCartResponse.skipped": LINES_MAX,
+    "HttpBody.extensions": 0,
     "Cart.items": LINES_MAX,
     "CartItem.problems": len(CartProblem),
     "Order.items": LINES_MAX,
@@ -189,6 +199,8 @@ LENGTHS: Mapping[str, int] = {
     # An operator makes them by hand, and they go when their last token has expired.
     "GetJwksResponse.keys": KEYS,
 }
+
+BYTES: Mapping[str, int] = {"HttpBody.data": PICTURE_BYTES_MAX, "Any.value": 0}
 
 # `PageRows` ends these before they are full.
 ENDING_EARLY = {"ListOrdersResponse", "ListProfilesResponse"}
@@ -234,6 +246,8 @@ def value(field: FieldDescriptor) -> Any:
         return max(field.enum_type.values_by_number)
     if field.type == FieldDescriptor.TYPE_STRING:
         return limit(TEXTS, field)
+    if field.type == FieldDescriptor.TYPE_BYTES:
+        return bytes(limit(BYTES, field))
     numbers = {
         FieldDescriptor.TYPE_BOOL: True,
         FieldDescriptor.TYPE_INT32: 2**31 - 1,

@@ -35,6 +35,13 @@ class ProductNotFound(NotFound):
     text = "There is no such product."
 
 
+class ImageNotFound(NotFound):
+    """There is no such picture, or its product has another one now."""
+
+    reason = "IMAGE_NOT_FOUND"
+    text = "There is no such picture. Get the product again for its picture."
+
+
 class CartNotFound(NotFound):
     """The caller has no cart."""
 

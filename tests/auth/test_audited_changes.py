@@ -14,6 +14,7 @@ from uuid import uuid4
 import psycopg
 import pyotp
 import pytest
+from google.api.httpbody_pb2 import HttpBody
 from google.protobuf.descriptor import FileDescriptor, MethodDescriptor
 from google.protobuf.descriptor_pb2 import MethodOptions
 from google.protobuf.field_mask_pb2 import FieldMask
@@ -34,6 +35,7 @@ from lockstep_clients import connect
 from services.kernel.rpc.call import Method
 from tests.auth.together import All
 from tests.auth.world import PASSWORD, Member
+from tests.commerce.drawing import small_picture
 
 COORDINATORS = ("auth", "commerce")
 
@@ -243,6 +245,15 @@ CASES: dict[str, Make] = {
             amount=Money(currency_code="USD", units=100),
         )
     ),
+    "profile ReverseTransfer": given(
+        lambda s: wallet_pb.ReverseTransferRequest(
+            user_id=s.admin.id,
+            transfer_id=s.made["profile TopUpWallet"].id,
+            reversal_id=str(uuid4()),
+            amount=Money(currency_code="USD", units=1),
+            reason="Typed twice.",
+        )
+    ),
     "commerce CreateCategory": given(lambda _: catalog_pb.CreateCategoryRequest(name="Paper")),
     "commerce CreateProduct": given(
         lambda s: catalog_pb.CreateProductRequest(product=new_product(s))
@@ -258,6 +269,11 @@ CASES: dict[str, Make] = {
     ),
     "commerce AdjustStock": given(
         lambda s: catalog_pb.AdjustStockRequest(product_id=product_id(s), delta=3)
+    ),
+    "commerce SetProductImage": given(
+        lambda s: catalog_pb.SetProductImageRequest(
+            product_id=product_id(s), image=HttpBody(data=small_picture())
+        )
     ),
     "commerce DeleteProduct": given(
         lambda s: catalog_pb.DeleteProductRequest(product_id=product_id(s))

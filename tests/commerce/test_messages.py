@@ -27,6 +27,7 @@ KETTLE = Product(
     version=1,
     create_time=datetime(2026, 1, 1, tzinfo=UTC),
     update_time=datetime(2026, 1, 2, tzinfo=UTC),
+    thumbnail_url="/v1/images/0",
 )
 OTHERWISE: dict[type, Any] = {
     UUID: UUID(int=9),

@@ -103,7 +103,7 @@ def test_rows_of_before_are_kept_and_add_up(url: str) -> None:
 
 
 def test_names_that_have_become_one_stay_and_the_oldest_counts(url: str) -> None:
-    upgrade(url, HISTORY, "0012")
+    upgrade(url, HISTORY, "0013")
     with psycopg.connect(url) as connection:
         for name in ("Stra\u00dfe", "STRASSE", "Books", "Bo\u200dOKS", "Caf\u00e9"):
             connection.execute(
@@ -125,7 +125,7 @@ def test_names_that_have_become_one_stay_and_the_oldest_counts(url: str) -> None
                     connection.execute(insert, [name])
             else:
                 connection.execute(insert, [name])
-    downgrade(url, HISTORY, "0012")
+    downgrade(url, HISTORY, "0013")
     assert len(rows(url, "SELECT 1 FROM categories")) == len(before) + 1
 
 

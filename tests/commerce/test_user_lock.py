@@ -11,6 +11,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from google.api.httpbody_pb2 import HttpBody
 from google.protobuf.descriptor import ServiceDescriptor
 from google.protobuf.field_mask_pb2 import FieldMask
 from lockstep.commerce.v1 import cart_service_pb2 as cart_pb
@@ -24,6 +25,7 @@ from services.commerce.servicers.order import ORDER
 from services.commerce.store import users
 from services.kernel.db.database import Transaction
 from services.kernel.db.statement import ByUser
+from tests.commerce.drawing import small_picture
 from tests.commerce.people import money
 from tests.commerce.world import Buyer, Shop, refusal
 
@@ -90,6 +92,9 @@ async def walk_of(shop: Shop) -> Walk:
     )
     removal = cart_pb.RemoveCartItemRequest(product_id=dear.id)
     more = catalog_pb.AdjustStockRequest(product_id=product.id, delta=1)
+    upload = catalog_pb.SetProductImageRequest(
+        product_id=product.id, image=HttpBody(data=small_picture())
+    )
     gone = catalog_pb.DeleteProductRequest(product_id=product.id)
     batch = catalog_pb.BatchCreateProductsRequest(
         products=[
@@ -107,6 +112,11 @@ async def walk_of(shop: Shop) -> Walk:
         await shop.place(buyer, key="k")
         await shop.settled()
 
+    async def get_image() -> None:
+        shown = await shop.catalog.GetProduct(catalog_pb.GetProductRequest(product_id=product.id))
+        image_id = shown.image_url.rpartition("/")[2]
+        await shop.catalog.GetImage(catalog_pb.GetImageRequest(image_id=image_id))
+
     async def cancel() -> None:
         request = order_pb.CancelOrderRequest(order_id=order.id)
         await shop.orders.CancelOrder(request, metadata=owner)
@@ -117,6 +127,8 @@ async def walk_of(shop: Shop) -> Walk:
         "CreateProduct": lambda: shop.product(by=brand, category_id=product.category_id),
         "UpdateProduct": lambda: shop.catalog.UpdateProduct(update, metadata=brand.metadata),
         "AdjustStock": lambda: shop.catalog.AdjustStock(more, metadata=brand.metadata),
+        "SetProductImage": lambda: shop.catalog.SetProductImage(upload, metadata=brand.metadata),
+        "GetImage": get_image,
         "BatchCreateProducts": lambda: shop.catalog.BatchCreateProducts(batch, metadata=owner),
         "GetCurrency": lambda: shop.catalog.GetCurrency(catalog_pb.GetCurrencyRequest()),
         "GetProduct": lambda: shop.catalog.GetProduct(found),

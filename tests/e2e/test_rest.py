@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.commerce.drawing import small_picture
 from tests.e2e.stack import Stack
 
 PASSWORD = "SecurePass123!"
@@ -293,6 +294,32 @@ def test_an_order_goes_on_after_its_payment(http: httpx.Client, admin: dict[str,
     assert returned["refunded"]["units"] == "20"
     assert http.get("/v1/wallets/me", headers=mine).json()["balance"]["units"] == "80"
     assert http.get(f"/v1/products/{cup}").json()["stock"] == 6
+
+
+def test_a_picture_is_uploaded_as_it_is_and_kept_by_browsers(
+    http: httpx.Client, admin: dict[str, str]
+) -> None:
+    category = http.post("/v1/categories", json={"name": "Pictures"}, headers=admin).json()
+    fields = {"categoryId": category["id"], "name": "Cup", "price": {"units": "10"}}
+    cup = http.post("/v1/products", json=fields, headers=admin).json()
+    path, picture = f"/v1/products/{cup['id']}:setImage", small_picture()
+    sent = {**admin, "Content-Type": "image/png"}
+    shown = http.post(path, content=picture, headers=sent)
+    assert shown.status_code == 200, shown.text
+    for name in ("imageUrl", "thumbnailUrl"):
+        got = http.get(shown.json()[name])
+        assert (got.headers["content-type"], got.content[:4]) == ("image/webp", b"RIFF")
+        assert got.headers["cache-control"] == "public, max-age=31536000, immutable"
+        assert got.headers["x-content-type-options"] == "nosniff"
+    script = b"<script>alert(1)</script>"
+    refused = http.post(path, content=script, headers={**admin, "Content-Type": "text/html"})
+    assert (refused.status_code, reason(refused)) == (400, "INVALID_FIELD")
+    large = http.post(path, content=bytes(1024 * 1024 + 1), headers=sent)
+    assert large.status_code in (400, 413)
+    assert http.post(path, content=picture).status_code == 401
+    none = http.get("/v1/images/" + "0" * 64)
+    assert (none.status_code, reason(none)) == (404, "IMAGE_NOT_FOUND")
+    assert "immutable" not in none.headers["cache-control"]
 
 
 def login_of_other(http: httpx.Client) -> dict[str, str]:

@@ -226,6 +226,10 @@ service Library {
       access: ACCESS_PUBLIC success_status: 201 location: "/v1/things/{inner.id}/{name}"
     };
   }
+  rpc Get(Thing) returns (Thing) {
+    option (google.api.http) = {get: "/v1/things/{name}"};
+    option (lockstep.options.v1.method) = {access: ACCESS_PUBLIC cache_seconds: 60};
+  }
   rpc Delete(Thing) returns (Thing) {
     option (google.api.http) = {delete: "/v1/things/{name}"};
     option (lockstep.options.v1.method) = {access: ACCESS_PUBLIC success_status: 204};
@@ -236,7 +240,9 @@ message Inner { int32 id = 1; }
 """
 
 
-async def test_options_of_a_method_set_status_and_location(world: World, tmp_path: Path) -> None:
+async def test_options_of_a_method_set_status_location_and_how_long_to_keep_it(
+    world: World, tmp_path: Path
+) -> None:
     from lockstep_gateway.binding import descriptors
 
     (tmp_path / "a.proto").write_text(OPTIONS)
@@ -251,6 +257,9 @@ async def test_options_of_a_method_set_status_and_location(world: World, tmp_pat
         assert (without.status, "location" in without.headers) == (201, False)
         nothing = await things.client.send("DELETE", "/v1/things/x")
         assert (nothing.status, nothing.body) == (204, b"")
+        assert nothing.headers["cache-control"] == "private, no-cache"
+        kept = await things.client.get("/v1/things/x")
+        assert kept.headers["cache-control"] == "public, max-age=60, immutable"
 
 
 async def test_files_of_a_browser_client_are_served_beside_the_api(

@@ -111,6 +111,7 @@ export interface Product {
   price: Money;
   stock: number;
   imageUrl: string;
+  thumbnailUrl?: string;
   createTime: string;
   updateTime: string;
   etag: string;
@@ -119,6 +120,7 @@ export interface Product {
 export interface ProductPage {
   products: Product[];
   nextPageToken: string;
+  suggestions?: string[];
   metadata: {
     page: number;
     limit: number;

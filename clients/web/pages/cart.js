@@ -157,7 +157,7 @@ class CartLine {
     const remove = h("button", {
       class: "button plain small", onclick: () => change(() => carts.remove(product.id)),
     }, "Remove", h("span", { class: "unseen" }, ` ${product.name}`));
-    this.element = h("li", { class: "line" }, picture(product),
+    this.element = h("li", { class: "line" }, picture(product, { isSmall: true }),
       h("div", { class: "line-text" },
         h("p", { class: "category" }, product.category?.name ?? ""),
         h("a", { class: "line-name", href: `#/products/${product.id}` }, product.name),

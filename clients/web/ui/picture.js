@@ -4,14 +4,21 @@ import { h } from "./dom.js";
 
 const TINTS = 6;
 
-/** @param {{ id: string, name: string, imageUrl: string }} whose */
-export function picture({ id, name, imageUrl }) {
+const WEB = /^https?:\/\//i;
+const UPLOADED = /^\/v1\/images\/[0-9a-f]{64}$/;
+
+/**
+ * @param {{ id: string, name: string, imageUrl: string, thumbnailUrl?: string }} whose
+ * @param {{ isSmall?: boolean }} [how] small pictures of lists come sooner
+ */
+export function picture({ id, name, imageUrl, thumbnailUrl }, { isSmall = false } = {}) {
+  const url = (isSmall && thumbnailUrl) || imageUrl;
   const initial = [...name.trim()][0]?.toUpperCase() ?? "";
   const tile = h("div", { class: `picture tint-${tintOf(id)}`, "aria-hidden": "true" },
     h("span", {}, initial));
-  if (/^https?:\/\//i.test(imageUrl)) {
+  if (WEB.test(url) || UPLOADED.test(url)) {
     tile.append(h("img", {
-      src: imageUrl, alt: "", loading: "lazy", decoding: "async", referrerpolicy: "no-referrer",
+      src: url, alt: "", loading: "lazy", decoding: "async", referrerpolicy: "no-referrer",
       onerror: (/** @type {Event} */ event) => /** @type {Element} */ (event.target).remove(),
     }));
   }

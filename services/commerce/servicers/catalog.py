@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from google.api.httpbody_pb2 import HttpBody
 from lockstep.commerce.v1 import catalog_service_pb2 as catalog_pb
 
+from services.commerce.domain import pictures
+from services.commerce.domain.pictures import UPLOAD_BYTES_MAX
 from services.commerce.domain.products import Seller
 from services.commerce.servicers.filters import read_filters
 from services.commerce.servicers.messages import Messages, category_message
@@ -15,9 +18,11 @@ from services.commerce.usecases.batch_get_products import BatchGetProducts
 from services.commerce.usecases.create_category import CreateCategory
 from services.commerce.usecases.create_product import CreateProduct
 from services.commerce.usecases.delete_product import DeleteProduct
+from services.commerce.usecases.get_image import GetImage
 from services.commerce.usecases.get_product import GetProduct
 from services.commerce.usecases.list_categories import ListCategories
 from services.commerce.usecases.list_products import ListProducts
+from services.commerce.usecases.set_product_image import SetProductImage
 from services.commerce.usecases.update_product import UpdateProduct
 from services.common.vocabulary import DESCRIPTION_MAX, NAME_MAX
 from services.kernel.errors import InvalidField, Violation
@@ -46,6 +51,8 @@ class CatalogServicer:
     update_product: UpdateProduct
     delete_product: DeleteProduct
     adjust_stock: AdjustStock
+    set_product_image: SetProductImage
+    get_image: GetImage
     batch_create_products: BatchCreateProducts
     get_product: GetProduct
     batch_get_products: BatchGetProducts
@@ -127,6 +134,34 @@ class CatalogServicer:
             key=self.request_keys.of(call),
         )
         return self.messages.product(product)
+
+    async def SetProductImage(
+        self, request: catalog_pb.SetProductImageRequest, call: Call
+    ) -> catalog_pb.Product:
+        """Give a product a picture."""
+        seller = Seller.of(call.caller)
+        with Violations() as v:
+            product_id = v.uuid(request.product_id, "product_id")
+            if not request.image.data:
+                v.add("image", "is required")
+            if len(request.image.data) > UPLOAD_BYTES_MAX:
+                v.add("image", f"must have at most {UPLOAD_BYTES_MAX:,} bytes")
+        product = await self.set_product_image(
+            seller=seller,
+            product_id=product_id,
+            upload=request.image.data,
+            origin=call.origin,
+            etag=request.etag,
+        )
+        return self.messages.product(product)
+
+    async def GetImage(self, request: catalog_pb.GetImageRequest, call: Call) -> HttpBody:
+        """Get a picture."""
+        with Violations() as v:
+            if not pictures.is_id(request.image_id):
+                v.add("image_id", "must be 64 digits from 0 to f")
+        data = await self.get_image(image_id=request.image_id)
+        return HttpBody(content_type=pictures.TYPE, data=data)
 
     async def DeleteProduct(
         self, request: catalog_pb.DeleteProductRequest, call: Call

@@ -9,6 +9,7 @@ from lockstep.commerce.v1 import cart_service_pb2 as cart_pb
 from lockstep.commerce.v1 import catalog_service_pb2 as catalog_pb
 from lockstep.commerce.v1 import order_service_pb2 as order_pb
 
+from services.commerce.domain.pictures import is_own
 from services.commerce.domain.products import ProductChanges
 from services.commerce.model import (
     PRODUCT_FIELDS,
@@ -49,9 +50,21 @@ class Messages:
         self.line = lru_cache(maxsize=MESSAGE_CACHE_SIZE)(self._line)
 
     def product_fields(
-        self, v: Violations, product: catalog_pb.Product, path: str
+        self,
+        v: Violations,
+        product: catalog_pb.Product,
+        path: str,
+        *,
+        may_keep_image: bool = False,
     ) -> ProductFields:
-        """Read the fields that a caller sets; `path` leads to the product in the request."""
+        """Read the fields that a caller sets.
+
+        Args:
+            v: The violations.
+            product: The product.
+            path: The path that leads to the product in the request.
+            may_keep_image: Whether its picture may be one that was uploaded before.
+        """
         return ProductFields(
             category_id=v.uuid(product.category_id, f"{path}.category_id"),
             name=v.text(product.name, f"{path}.name", max_length=PRODUCT_NAME_MAX, required=True),
@@ -62,7 +75,9 @@ class Messages:
                 multiline=True,
             )
             or "",
-            image_url=v.url(product.image_url, f"{path}.image_url") or "",
+            image_url=product.image_url
+            if may_keep_image and is_own(product.image_url)
+            else v.url(product.image_url, f"{path}.image_url") or "",
             price=self._price(v, product, f"{path}.price"),
             stock=_stock(v, product, f"{path}.stock"),
         )
@@ -73,7 +88,7 @@ class Messages:
         """Read the changes of a product; only a field that changes can be wrong."""
         names = _changing(v, request)
         every = Violations()
-        values = self.product_fields(every, request.product, "product")
+        values = self.product_fields(every, request.product, "product", may_keep_image=True)
         v.violations += [each for each in every.violations if each.field.split(".")[1] in names]
         return ProductChanges(names, values)
 
@@ -104,6 +119,7 @@ class Messages:
             price=to_wire(product.price, self.currency),
             stock=product.stock,
             image_url=product.image_url,
+            thumbnail_url=product.thumbnail_url,
             create_time=timestamp(product.create_time),
             update_time=timestamp(product.update_time),
             etag=product.etag,
@@ -122,6 +138,7 @@ class Messages:
                 total_is_lower_bound=total.is_lower_bound,
                 total_pages=-(-total.count // page.limit),
             ),
+            suggestions=page.suggestions,
         )
 
     def cart(self, cart: Cart) -> cart_pb.Cart:

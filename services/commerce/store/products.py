@@ -16,6 +16,7 @@ from sqlalchemy import (
     Text,
     Uuid,
     bindparam,
+    case,
     cast,
     column,
     func,
@@ -131,6 +132,7 @@ COLUMNS = (
     PRODUCTS.c.version,
     PRODUCTS.c.create_time,
     PRODUCTS.c.update_time,
+    PRODUCTS.c.thumbnail_url,
 )
 _FROM = PRODUCTS.join(CATEGORIES, CATEGORIES.c.id == PRODUCTS.c.category_id)
 _LISTED = PRODUCTS.c.delete_time.is_(None)
@@ -138,7 +140,8 @@ _BY_ID = PRODUCTS.c.id == bindparam("product_id", type_=Uuid)
 _IDS = bindparam("product_ids", type_=ARRAY(Uuid))
 _DELTA = bindparam("delta", type_=Integer)
 _STOCK_AFTER = cast(PRODUCTS.c.stock, BigInteger) + _DELTA
-_CHANGED = {"version": PRODUCTS.c.version + 1, "update_time": func.clock_timestamp()}
+# What every change of a product does.
+CHANGED = {"version": PRODUCTS.c.version + 1, "update_time": func.clock_timestamp()}
 
 
 def _get() -> Select[tuple[object, ...]]:
@@ -184,12 +187,25 @@ _INSERT_MANY = Statement(
 _UPDATE = Statement(
     update(PRODUCTS)
     .where(_BY_ID)
-    .values(**{name: bindparam(name) for name in PRODUCT_FIELDS}, **_CHANGED),
+    .values(
+        **{name: bindparam(name) for name in PRODUCT_FIELDS},
+        thumbnail_url=case(
+            (PRODUCTS.c.image_url == bindparam("image_url"), PRODUCTS.c.thumbnail_url), else_=""
+        ),
+        **CHANGED,
+    ),
     ChangedProduct,
     NoRow,
 )
 _DELETE = Statement(
-    update(PRODUCTS).where(_BY_ID).values(delete_time=func.clock_timestamp(), **_CHANGED),
+    update(PRODUCTS)
+    .where(_BY_ID)
+    .values(
+        delete_time=func.clock_timestamp(),
+        image_url=case((PRODUCTS.c.thumbnail_url == "", PRODUCTS.c.image_url), else_=""),
+        thumbnail_url="",
+        **CHANGED,
+    ),
     ByProduct,
     NoRow,
 )
@@ -270,8 +286,10 @@ _FORGET_SELLER = Statement(
     .where(PRODUCTS.c.id == _own.c.id)
     .values(
         seller_id=null(),
+        image_url=case((PRODUCTS.c.thumbnail_url == "", PRODUCTS.c.image_url), else_=""),
+        thumbnail_url="",
         delete_time=func.coalesce(PRODUCTS.c.delete_time, func.clock_timestamp()),
-        **_CHANGED,
+        **CHANGED,
     ),
     ByProducts,
     NoRow,

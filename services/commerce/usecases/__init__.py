@@ -12,6 +12,7 @@ from services.commerce.usecases.delete_product import DeleteProduct
 from services.commerce.usecases.forget_user import ForgetUser
 from services.commerce.usecases.fulfil_order import FulfilOrder
 from services.commerce.usecases.get_cart import GetCart
+from services.commerce.usecases.get_image import GetImage
 from services.commerce.usecases.get_order import GetOrder
 from services.commerce.usecases.get_product import GetProduct
 from services.commerce.usecases.list_categories import ListCategories
@@ -21,6 +22,7 @@ from services.commerce.usecases.merge_cart import MergeCart
 from services.commerce.usecases.place_order import PlaceOrder
 from services.commerce.usecases.refund_order import RefundOrder
 from services.commerce.usecases.remove_cart_item import RemoveCartItem
+from services.commerce.usecases.set_product_image import SetProductImage
 from services.commerce.usecases.update_cart_item import UpdateCartItem
 from services.commerce.usecases.update_product import UpdateProduct
 
@@ -37,6 +39,7 @@ __all__ = [
     "ForgetUser",
     "FulfilOrder",
     "GetCart",
+    "GetImage",
     "GetOrder",
     "GetProduct",
     "ListCategories",
@@ -46,6 +49,7 @@ __all__ = [
     "PlaceOrder",
     "RefundOrder",
     "RemoveCartItem",
+    "SetProductImage",
     "UpdateCartItem",
     "UpdateProduct",
 ]

@@ -8,7 +8,7 @@ from uuid import UUID
 from services.commerce.domain.products import Seller
 from services.commerce.domain.totals import Totals
 from services.commerce.errors import ProductNotFound
-from services.commerce.store import products, users
+from services.commerce.store import images, products, users
 from services.kernel.audit import log
 from services.kernel.db.database import Database, Transaction
 from services.kernel.errors import EtagMismatch
@@ -42,6 +42,7 @@ class DeleteProduct:
             seller.ensure_may_change(product)
             if etag and not product.is_unchanged_since(etag):
                 raise EtagMismatch
+            await images.delete_of_product(tx, product_id)
             await products.delete_product(tx, product_id)
             await log.write(
                 tx,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -10,7 +11,7 @@ from uuid import UUID
 from pydantic import TypeAdapter
 
 from services.commerce.errors import CheckoutInProgress
-from services.commerce.store import carts, orders, products, users
+from services.commerce.store import carts, images, orders, products, users
 from services.kernel.db.database import Database, Transaction
 from services.kernel.sagas import barrier
 from services.kernel.sagas.model import Nothing
@@ -52,10 +53,15 @@ class ForgetUser:
         bought until its products are gone comes before the lines.
         """
         while some := await products.some_of_seller(self.database, user_id):
-            await self.database.transact("ForgetUser", partial(products.forget_seller, some=some))
+            await self.database.transact("ForgetUser", partial(_forget_products, some=some))
         while some := await orders.some_of_seller(self.database, user_id):
             forget = partial(orders.forget_seller, user_id=user_id, some=some)
             await self.database.transact("ForgetUser", forget)
+
+
+async def _forget_products(tx: Transaction, *, some: Sequence[UUID]) -> None:
+    await products.forget_seller(tx, some=some)
+    await images.delete_of_products(tx, some)
 
 
 async def _forget(

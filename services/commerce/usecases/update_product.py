@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from uuid import UUID
 
+from services.commerce.domain.pictures import ensure_web_url
 from services.commerce.domain.products import ProductChanges, Seller
 from services.commerce.domain.totals import Totals
 from services.commerce.errors import ProductNotFound
 from services.commerce.model import Product
-from services.commerce.store import products, users
+from services.commerce.store import images, products, users
 from services.kernel.audit import log
 from services.kernel.audit.log import Fact
 from services.kernel.db.database import Database, Transaction
@@ -46,6 +47,7 @@ class UpdateProduct:
             ProductNotFound, CategoryNotFound: There is no such product or category.
             Forbidden: It belongs to another seller.
             EtagMismatch: It no longer has this etag.
+            InvalidField: The picture's URL is the path of another picture.
             SessionEnded: The seller's account was deleted.
         """
 
@@ -59,7 +61,11 @@ class UpdateProduct:
                 raise EtagMismatch
             if not changes.names:
                 return product
-            changed = await products.update_product(tx, product.id, changes.applied_to(product))
+            fields = changes.applied_to(product)
+            if fields.image_url != product.image_url:
+                ensure_web_url(fields)
+                await images.delete_of_product(tx, product.id)
+            changed = await products.update_product(tx, product.id, fields)
             await _note(tx, product, changed, changes, origin)
             return changed
 

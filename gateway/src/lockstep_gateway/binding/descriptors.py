@@ -83,12 +83,14 @@ class MethodRule:
         success_status: The HTTP status of a success.
         location: A path template over the response for the `Location` header, or "".
         takes_idempotency_key: Whether the method reads the `Idempotency-Key` header.
+        cache_seconds: For how long everybody may keep the answer, which never changes; 0: not.
     """
 
     access: str = ""
     success_status: int = 200
     location: str = ""
     takes_idempotency_key: bool = False
+    cache_seconds: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,6 +244,7 @@ def _method_rule(option: Any) -> MethodRule:
         success_status=getattr(option, "success_status", 0) or 200,
         location=getattr(option, "location", ""),
         takes_idempotency_key=getattr(option, "idempotency_key", False),
+        cache_seconds=getattr(option, "cache_seconds", 0),
     )
 
 

@@ -42,6 +42,7 @@ class Encoder:
         )
         shown = _message_of(self._part) if self._part else rpc.desc.output
         self.is_raw: Final = shown is not None and shown.type_name == HTTP_BODY
+        self._headers = _kept_for(rpc.rule.cache_seconds)
         self._etag = next(filter(is_etag, shown.fields), None) if shown else None
 
     def encode(self, data: bytes | None, *, enum_numbers: bool = False) -> tuple[Response, str]:
@@ -57,7 +58,7 @@ class Encoder:
         Raises:
             AnswerError: The data is not a message of the type, or the message has no JSON form.
         """
-        response = Response(self.status)
+        response = Response(self.status, headers=dict(self._headers))
         message = self._read(data)
         shown = message[self._part] if self._part is not None else message
         if self.status in NO_CONTENT:
@@ -96,6 +97,12 @@ class Encoder:
             return text.encode()
         except (ValueError, TypeError, OverflowError) as error:
             raise AnswerError(str(error)) from None
+
+
+def _kept_for(seconds: int) -> dict[str, str]:
+    if not seconds:
+        return {}
+    return {"cache-control": f"public, max-age={seconds}, immutable"}
 
 
 def _write_raw(response: Response, body: Any) -> None:

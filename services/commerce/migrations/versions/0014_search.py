@@ -6,8 +6,8 @@ All products are written anew under an exclusive lock, which takes about 20 s fo
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0013"
-down_revision = "0012"
+revision = "0014"
+down_revision = "0013"
 
 EXTENSIONS = tuple(
     f"CREATE EXTENSION IF NOT EXISTS {name} WITH SCHEMA public" for name in ("unaccent", "pg_trgm")
