@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from dataclasses import fields as fields_of
 from uuid import UUID
 
 import psycopg
@@ -22,7 +21,6 @@ from sqlalchemy import (
     func,
     insert,
     null,
-    or_,
     select,
     update,
 )
@@ -32,14 +30,11 @@ from services.commerce.model import (
     CATEGORIES,
     PRODUCT_FIELDS,
     PRODUCTS,
-    STOCK_ADJUSTMENTS,
-    STOCK_MAX,
     Product,
     ProductFields,
 )
 from services.kernel.db.database import Reader, Transaction
 from services.kernel.db.statement import ByUser, NoRow, Statement
-from services.kernel.ids import new_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,25 +80,6 @@ class ChangedProduct(ProductFields):
 
 
 @dataclass(frozen=True, slots=True)
-class StockDelta:
-    """A product and the number by which its stock changes."""
-
-    product_id: UUID
-    delta: int
-
-
-@dataclass(frozen=True, slots=True)
-class NewAdjustment:
-    """A change of a stock to keep."""
-
-    id: UUID
-    product_id: UUID
-    delta: int
-    stock: int
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
 class Quantities:
     """Products to move from the stock or to it, each with a quantity."""
 
@@ -138,8 +114,6 @@ _FROM = PRODUCTS.join(CATEGORIES, CATEGORIES.c.id == PRODUCTS.c.category_id)
 _LISTED = PRODUCTS.c.delete_time.is_(None)
 _BY_ID = PRODUCTS.c.id == bindparam("product_id", type_=Uuid)
 _IDS = bindparam("product_ids", type_=ARRAY(Uuid))
-_DELTA = bindparam("delta", type_=Integer)
-_STOCK_AFTER = cast(PRODUCTS.c.stock, BigInteger) + _DELTA
 # What every change of a product does.
 CHANGED = {"version": PRODUCTS.c.version + 1, "update_time": func.clock_timestamp()}
 
@@ -210,22 +184,6 @@ _DELETE = Statement(
     NoRow,
 )
 
-# Moves of the stock are no changes of the product: they leave its version alone, so that a
-# product that sells well can be changed.
-_ADJUST = Statement(
-    update(PRODUCTS)
-    .where(_BY_ID, _STOCK_AFTER >= 0, or_(_DELTA < 0, _STOCK_AFTER <= STOCK_MAX))
-    .values(stock=PRODUCTS.c.stock + _DELTA),
-    StockDelta,
-    NoRow,
-)
-_NOTE = Statement(
-    insert(STOCK_ADJUSTMENTS).values(
-        {each.name: bindparam(each.name) for each in fields_of(NewAdjustment)}
-    ),
-    NewAdjustment,
-    NoRow,
-)
 _moved = (
     func.unnest(_IDS, bindparam("quantities", type_=ARRAY(Integer)))
     .table_valued(column("id", Uuid), column("quantity", Integer), name="moved")
@@ -364,18 +322,6 @@ async def update_product(tx: Transaction, product_id: UUID, fields: ProductField
     except psycopg.errors.ForeignKeyViolation as error:
         raise CategoryNotFound from error
     return await _fresh(tx, product_id)
-
-
-async def adjust_stock(tx: Transaction, product_id: UUID, delta: int) -> Product | None:
-    """Change the stock of a product that is locked; None when it would leave its bounds."""
-    if not await tx.execute(_ADJUST, StockDelta(product_id, delta)):
-        return None
-    return await _fresh(tx, product_id)
-
-
-async def note_adjustment(tx: Transaction, product: Product, *, delta: int, reason: str) -> None:
-    """Keep the reason of a change of the stock, and the stock after it."""
-    await tx.execute(_NOTE, NewAdjustment(new_id(), product.id, delta, product.stock, reason))
 
 
 async def delete_product(tx: Transaction, product_id: UUID) -> None:

@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 from services.commerce.domain.products import Seller
 from services.commerce.errors import NoStock, ProductNotFound
 from services.commerce.model import STOCK_MAX, Product
-from services.commerce.store import products, users
+from services.commerce.store import products, stock, users
 from services.kernel.audit import log
 from services.kernel.db.database import Database, Transaction
 from services.kernel.errors import InvalidField, Violation
@@ -53,9 +53,9 @@ class AdjustStock:
             if product is None:
                 raise ProductNotFound
             seller.ensure_may_change(product)
-            adjusted = await products.adjust_stock(tx, product_id, delta)
+            adjusted = await stock.adjust_stock(tx, product_id, delta)
             if adjusted is not None:
-                await products.note_adjustment(tx, adjusted, delta=delta, reason=reason)
+                await stock.note_adjustment(tx, adjusted, delta=delta, reason=reason)
                 await log.write(
                     tx,
                     "stock_adjusted",
