@@ -5,6 +5,7 @@ import os
 import secrets
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -362,3 +363,34 @@ def test_a_wrong_setting_is_told_in_one_line(
         names=value if name in {"HOST", "KEYS"} else f"LOCKSTEP_{name}",
     )
     assert "hunter2" not in errors
+
+
+LOCALES: dict[str, dict[str, str]] = {
+    "C": {"LC_ALL": "C"},
+    "ASCII alone": {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+    "UTF-8": {"LC_ALL": "C.UTF-8"},
+}
+
+
+@pytest.mark.parametrize("locale", LOCALES)
+@pytest.mark.parametrize("damage", ["missing", "garbage"])
+def test_a_file_in_a_folder_of_any_name_is_told_in_any_locale(
+    keys: Path, environment: dict[str, str], locale: str, damage: str
+) -> None:
+    folder = keys.rename(keys.parent / "Schlüssel 鍵")
+    OF_FILES[damage](folder / "trusted.json")
+    told = environment | {"LOCKSTEP_KEYS": str(folder)} | LOCALES[locale]
+
+    run = subprocess.run(
+        [sys.executable, "-m", "services.gateway"],
+        env=told,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        check=False,
+        timeout=60,
+    )
+
+    names = folder if locale != "ASCII alone" else "Schl"  # the rest cannot be written there
+    assert_one_line(run.returncode, run.stderr, prefix="gateway", names=names)
+    assert "trusted.json" in run.stderr
