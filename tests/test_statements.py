@@ -41,7 +41,6 @@ BUILDERS = {
     "services.common.forgetting",
     "services.common.ledger",
     "services.kernel.db.cleaner",
-    "services.kernel.events.store",
 }
 
 
