@@ -4,6 +4,7 @@
 import { session } from "../api/session.js";
 import { fill, h } from "../ui/dom.js";
 import { icon } from "../ui/icons.js";
+import { lost } from "../ui/lost.js";
 
 /**
  * @typedef {object} Visit
@@ -104,7 +105,7 @@ async function show(routes, main) {
   const { signal } = leave;
   const { path, query } = current();
   const found = match(routes, path);
-  const refusal = found ? redirection(found.route) : HOME;
+  const refusal = found && redirection(found.route);
   if (refusal) {
     go(refusal, { replace: true });
     return;
@@ -112,7 +113,7 @@ async function show(routes, main) {
   const { place, isReturn } = enter();
   main.setAttribute("aria-busy", "true");
   const visit = { params: found?.params ?? {}, query, signal, place };
-  const made = await load(found?.route, visit);
+  const made = found ? await load(found.route, visit) : LOST();
   if (signal.aborted) return;
   document.title = `${made.title} · Lockstep`;
   trail = [path, trail[0] ?? ""];
@@ -122,15 +123,17 @@ async function show(routes, main) {
   settle(main, isReturn ? Number(place.get(SCROLL) ?? 0) : 0);
 }
 
+const LOST = () => ({
+  title: "Not found", content: [h("div", { class: "page" }, lost("h1"))],
+});
+
 /**
- * @param {Route | undefined} route
+ * @param {Route} route
  * @param {Visit} visit
  */
 async function load(route, visit) {
   try {
-    const module = await route?.load();
-    if (!module) throw new Error("no such page");
-    return module.page(visit);
+    return (await route.load()).page(visit);
   } catch (error) {
     console.error(error);
     return { title: "Not loaded", content: [notLoaded()] };
@@ -202,8 +205,15 @@ function matchParts(pattern, parts) {
   const params = {};
   for (const [index, name] of pattern.entries()) {
     const part = parts[index] ?? "";
-    if (name.startsWith(":")) params[name.slice(1)] = decodeURIComponent(part);
-    else if (name !== part) return null;
+    if (!name.startsWith(":")) {
+      if (name !== part) return null;
+      continue;
+    }
+    try {
+      params[name.slice(1)] = decodeURIComponent(part);
+    } catch {
+      return null; // such as 100%, which no link of ours has
+    }
   }
   return params;
 }

@@ -3,6 +3,7 @@
 import { ApiError } from "../api/http.js";
 import { fill, h } from "./dom.js";
 import { icon } from "./icons.js";
+import { lost } from "./lost.js";
 import { NoticeBox, textOf } from "./messages.js";
 
 /**
@@ -39,12 +40,12 @@ export function loaded({ fetch, show, skeleton, signal }) {
  * @param {() => void} retry
  */
 export function failed(error, retry) {
+  if (error instanceof ApiError && isMissing(error)) return lost();
   const notice = new NoticeBox();
   const again = h("button", { class: "button plain", onclick: () => {
     if (again.getAttribute("aria-disabled") !== "true") retry();
   } }, "Try again");
-  const isMissing = error instanceof ApiError && error.status === 404;
-  const box = h("div", { class: "failed" }, notice, !isMissing && again);
+  const box = h("div", { class: "failed" }, notice, again);
   queueMicrotask(() => notice.say(textOf(error)));
   if (error instanceof ApiError && error.retryAfterSeconds > 0) {
     again.setAttribute("aria-disabled", "true");
@@ -53,6 +54,12 @@ export function failed(error, retry) {
     }));
   }
   return box;
+}
+
+/** Whether what was asked for is not there, or its id can be none. @param {ApiError} error */
+function isMissing({ status, violations }) {
+  const isId = violations.length > 0 && violations.every(({ field }) => /(_id|Id)$/.test(field));
+  return status === 404 || (status === 400 && isId);
 }
 
 /** @param {number} count @param {string} kind a class of styles/pages.css */
