@@ -82,10 +82,11 @@ def test_every_error_that_is_raised_has_a_reason_of_the_list() -> None:
 
 
 def test_every_request_that_a_copy_waits_for_documents_that_it_may_be_in_progress() -> None:
+    # Without a key of the client, a copy of an import is told REGISTRATION_IN_PROGRESS.
     waiting = [
         path.stem
         for path in ROOT.glob("services/*/usecases/*.py")
-        if ".run_once(" in path.read_text()
+        if ".run_once(" in path.read_text() and path.stem != "import_user"
     ]
     methods = {name: "".join(map(str.capitalize, name.split("_"))) for name in waiting}
 
