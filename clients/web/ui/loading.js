@@ -71,7 +71,7 @@ export function bones(count, kind) {
  * @param {import("./icons.js").IconName} name
  * @param {string} title
  * @param {string} text
- * @param {Node[]} more
+ * @param {import("./dom.js").Child[]} more left out where false
  */
 export function empty(name, title, text, ...more) {
   return h("div", { class: "empty" }, icon(name), h("h2", {}, title), h("p", {}, text), ...more);
