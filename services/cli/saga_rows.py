@@ -42,14 +42,14 @@ async def list_sagas(
         state=_state(state), kind=kind, parked=parked, page_size=limit
     )
     services = coordinators()
-    answers = await asyncio.gather(
-        *(_ask(service, lambda stub: stub.ListSagas(request)) for service in services)
-    )
-    return [
-        _fields(service, saga)
-        for service, answer in zip(services, answers, strict=True)
-        for saga in answer.sagas
-    ]
+    asked = [_ask(service, lambda stub: stub.ListSagas(request)) for service in services]
+    answers = await asyncio.gather(*asked, return_exceptions=True)
+    found: list[SagaFields] = []
+    for service, answer in zip(services, answers, strict=True):
+        if isinstance(answer, BaseException):
+            raise answer  # of the first service that failed, whichever failed sooner
+        found += [_fields(service, saga) for saga in answer.sagas]
+    return found
 
 
 async def get_saga(saga_id: str) -> SagaFields:

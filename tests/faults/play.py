@@ -201,11 +201,10 @@ def _check(run: Run, scenario: Scenario, outcome: Outcome) -> None:
 
 def _check_benign(run: Run, scenario: Scenario) -> None:
     faults = {hit.rpartition(":")[2] for hit in run.hit}
-    # What happens before a saga begins is tried once.
     # The clock of the participant's database, or a commit of the participant.
     is_theirs = bool(run.hit) and run.hit[0].startswith(("p", "client"))
     small = BENIGN | {"overlap"} | SKEWS if is_theirs else BENIGN
-    is_before = any(name in str(run.hit) for name in (".PhoneExists.", ".code."))
+    is_before = any(name in str(run.hit) for name in scenario.tried_once)
     is_small = len(run.hit) <= 1 and faults <= small and not is_before
     if is_small and not scenario.refused and not scenario.happened():
         run.blame("one small fault made it fail")

@@ -18,6 +18,7 @@ from lockstep_gateway.http.config import ApiInfo
 from lockstep_gateway.openapi.comments import summary
 from lockstep_gateway.openapi.document import EVERY_METHOD, document
 from lockstep_gateway.openapi.info import info_object
+from lockstep_gateway.openapi.names import pascal
 from openapi_spec_validator import validate
 from schemathesis.core.result import Ok
 
@@ -118,8 +119,7 @@ def test_every_route_is_described_and_every_operation_is_served(
         sample = re.sub(r"\{[^}]*\}", "1", path)
         match = router.find(method.removeprefix("x-").upper(), sample)
         assert isinstance(match, Match), (method, path)
-        service, rpc = match.target.name.rsplit(".", 2)[1:]
-        assert operation["operationId"].startswith(f"{service}_{rpc}")
+        assert operation["operationId"].startswith(ids_of(match.target.name))
         found.add((method.removeprefix("x-").upper(), match.target.name, match.target.path))
     expected = {
         (method, rpc.name, binding.path)
@@ -286,10 +286,16 @@ def test_query_parameters_are_what_the_query_takes(library_document: dict[str, A
     assert not {"labels", "any", "morePlaces", "place", "nested.int32Value"} & names
 
 
+def ids_of(rpc: str) -> tuple[str, str]:
+    """Return the ids that an operation may have; the long one if another service has the name."""
+    service, method = rpc.rsplit(".", 2)[1:]
+    return f"{service}_{method}", pascal(rpc)
+
+
 def test_access_decides_about_security(own: Any, own_document: dict[str, Any]) -> None:
-    rules = {}
+    rules: dict[str, Any] = {}
     for rpc in served(own, "lockstep."):
-        rules[f"{rpc.desc.parent.name}_{rpc.desc.name}"] = rpc.rule
+        rules |= dict.fromkeys(ids_of(rpc.name), rpc.rule)
     for _, _, operation in operations(own_document):
         rule = rules[re.sub(r"_\d+$", "", operation["operationId"])]
         assert bool(operation.get("security")) is (rule.access != "ACCESS_PUBLIC")

@@ -7,7 +7,10 @@ from services.kernel.db.tables import EVENT_HEAD_ROW
 
 revision = "0012"
 down_revision = "0011"
-LOSES = {"events": "SELECT count(*) FROM events"}
+LOSES = {
+    "events": "SELECT count(*) FROM events",
+    "event_head": "SELECT count(*) FROM event_head WHERE sequence > 0",
+}
 
 NOW = sa.text("clock_timestamp()")
 SEQUENCED = sa.text("sequence IS NOT NULL")

@@ -7,6 +7,7 @@ revision = "0016"
 down_revision = "0015"
 LOSES = {
     "images": "SELECT count(*) FROM images",
+    "products": "SELECT count(*) FROM products WHERE thumbnail_url <> ''",
 }
 
 NOW = sa.text("clock_timestamp()")
