@@ -285,7 +285,6 @@ async def test_all_places_together_have_twenty_and_the_known_ones_are_spared(
     await world.sql("UPDATE code_limits SET send_times = '{}'")
     assert await reason_of(strangers[20].ask_for_reset(email)) == "TOO_MANY_REQUESTS"
     if email == EMAIL:
-        await world.sink.wait_for(EMAIL, count=21)  # mails of one moment come in any order
         flow = await home.ask_for_reset()
         code = await world.sink.code(EMAIL, count=22)
         await home.reset(flow, code)
@@ -295,6 +294,7 @@ async def test_a_hundred_wrong_codes_a_day_spare_the_known_places(
     world: World, home: At, lair: At
 ) -> None:
     flow, strange_flow = await home.ask_for_reset(), await lair.ask_for_reset()
+    await world.sink.wait_for(EMAIL, count=3)
     code = await world.sink.code(EMAIL, count=2)
     await world.sql(
         "UPDATE code_limits SET failure_times = array_fill(clock_timestamp(), ARRAY[99])"

@@ -59,7 +59,12 @@ class Sink:
         return found()[count - 1]
 
     def to(self, email: str) -> list[EmailMessage]:
-        return [message for message in self.messages if email in message["to"]]
+        """Return the mails to an e-mail address in the order in which they were written.
+
+        Mails of one moment arrive in any order; their ids follow the order of writing.
+        """
+        found = (message for message in self.messages if email in message["to"])
+        return sorted(found, key=lambda message: str(message["message-id"]))
 
     async def code(self, to: str, *, count: int = 1, about: str = "") -> str:
         """Return the code in the count-th mail to an e-mail address."""
