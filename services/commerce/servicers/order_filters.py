@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from uuid import UUID
 
 from lockstep.commerce.v1 import order_service_pb2 as order_pb
 
 from services.commerce.model import OrderFilters, OrderState
-from services.kernel.rpc.timestamps import read_moment
+from services.kernel.rpc.timestamps import read_optional_moment
 from services.kernel.validation import Violations
 
 EVERYBODY = "-"  # AIP-159
@@ -25,7 +24,7 @@ def read_order_filters(
         product_id = v.uuid(request.product_id, "product_id")
         if user_id is not None:
             v.add("product_id", "must be absent unless user_id is -")
-    start, end = (_moment(v, request, name) for name in ("start_time", "end_time"))
+    start, end = (read_optional_moment(v, request, name) for name in ("start_time", "end_time"))
     if start is not None and end is not None and start >= end:
         v.add("end_time", "must be after start_time")
     return OrderFilters(user_id, _states(v, request), start, end, product_id)
@@ -40,9 +39,3 @@ def _states(v: Violations, request: order_pb.ListOrdersRequest) -> tuple[OrderSt
         else:
             states.add(OrderState(known.name.removeprefix("ORDER_STATE_")))
     return tuple(sorted(states))
-
-
-def _moment(v: Violations, request: order_pb.ListOrdersRequest, field: str) -> datetime | None:
-    if not request.HasField(field):  # type: ignore[arg-type]  # its stub lists the fields
-        return None
-    return read_moment(v, request, field)
