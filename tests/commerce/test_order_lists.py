@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import UTC, timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 from lockstep.commerce.v1 import order_service_pb2 as order_pb
 from lockstep_clients import InvalidArgument, PermissionDenied
 
+from services.common.keys import KeyRing
 from services.kernel.ids import new_id
+from services.kernel.paging import PageTokens
 from tests.commerce.world import Buyer, Shop, fields_of, refusal
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -148,3 +151,15 @@ async def test_a_token_is_for_its_own_filters_only(shop: Shop) -> None:
         with refusal("INVALID_FIELD", InvalidArgument):
             request = order_pb.ListOrdersRequest(page_token=token, **wanted)
             await shop.orders.ListOrders(request, metadata=shop.admin)
+
+
+async def test_a_token_of_0_1_for_all_orders_of_a_user_leads_on(shop: Shop) -> None:
+    buyer, product = await shop.buyer(), await shop.product(price=1)
+    older, newer = [await shop.bought(buyer, product) for _ in range(2)]
+    tokens = PageTokens(KeyRing.load(shop.settings.keys, "commerce").secrets["requests"])
+    token = tokens.after(
+        newer.create_time.ToDatetime(UTC), UUID(newer.id), listing=f"orders {buyer.id}"
+    )
+    request = order_pb.ListOrdersRequest(page_token=token)
+    page = await shop.orders.ListOrders(request, metadata=buyer.metadata)
+    assert [each.id for each in page.orders] == [older.id]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from services.auth.model import User
 from services.auth.store import user_lists
@@ -26,14 +26,7 @@ class ListUsers:
         Raises:
             InvalidField: The token belongs to another list, or to other filters.
         """
-        listing = listing_of(
-            "users",
-            email_prefix=filters.email_prefix,
-            role=filters.role,
-            status=filters.status,
-            create_time_from=filters.create_time_from,
-            create_time_until=filters.create_time_until,
-        )
+        listing = listing_of("users", **asdict(filters))
         before = self.tokens.newest_first(page_token, listing=listing)
         found = await user_lists.list_users(self.database, filters, before=before, limit=size + 1)
         if len(found) <= size:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from services.commerce.model import Order, OrderFilters
 from services.commerce.store import order_lists
 from services.kernel.db.database import Database
-from services.kernel.paging import PageRows, PageTokens
+from services.kernel.paging import PageRows, PageTokens, listing_of
 from services.kernel.rpc.access import forbidden, require_own
 from services.kernel.rpc.call import Caller
 
@@ -32,7 +32,7 @@ class ListOrders:
             require_own(filters.user_id, caller)
         elif not caller.acts_for_all:
             raise forbidden(caller)
-        listing = f"orders {filters}"
+        listing = _name(filters)
 
         def token_after(order: Order) -> str:
             assert order.id is not None
@@ -43,3 +43,9 @@ class ListOrders:
             self.database, filters, before=before, limit=limit + 1
         )
         return PageRows(found, limit, token_after)
+
+
+def _name(filters: OrderFilters) -> str:
+    narrowing = asdict(filters) | {"states": filters.states or None}
+    user_id = narrowing.pop("user_id")
+    return listing_of(f"orders {user_id}", **narrowing)

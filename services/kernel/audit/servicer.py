@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Final
 
 from lockstep.audit.v1 import audit_pb2 as audit_pb
@@ -36,13 +36,7 @@ class AuditServicer:
         return audit_pb.ListAuditEventsResponse(audit_events=events, next_page_token=token)
 
     async def _page(self, filters: EntryFilters, token: str, limit: int) -> PageRows[AuditEntry]:
-        listing = listing_of(
-            "audit events",
-            event=filters.event,
-            user_id=filters.user_id,
-            actor=filters.actor,
-            since=filters.since,
-        )
+        listing = listing_of("audit events", **asdict(filters))
 
         def token_after(entry: AuditEntry) -> str:
             return self.tokens.after(entry.create_time, entry.id, listing=listing)
