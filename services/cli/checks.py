@@ -14,7 +14,7 @@ import psycopg
 
 from services.auth.store import outbox
 from services.cli.databases import in_a_line, read_rows, session_name
-from services.cli.system import DATABASES, System
+from services.cli.system import COORDINATORS, DATABASES, System
 from services.cli.tables import Value, rfc3339
 from services.common.files import FileProblem
 from services.common.schema import migrations_of, newest_revision
@@ -25,7 +25,6 @@ from services.kernel.db.statement import NoParameters
 from services.kernel.errors import DomainError
 from services.kernel.sagas import metrics
 
-COORDINATORS: Final = ("auth", "commerce")
 # As the alerts of deploy/prometheus/rules.yml.
 SAGA_DUE_SECONDS_MAX: Final = 30.0
 MAIL_SECONDS_MAX: Final = 60.0

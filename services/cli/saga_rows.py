@@ -11,12 +11,11 @@ from lockstep_clients import NotFound
 
 from services.cli.errors import CommandError
 from services.cli.operator import call_as_operator
-from services.cli.system import is_installed
+from services.cli.sagas import STATES
+from services.cli.system import COORDINATORS, is_installed
 from services.cli.tables import Value
 
-COORDINATORS: Final = ("auth", "commerce")
 STATE_PREFIX: Final = "SAGA_STATE_"
-STATES: Final = ("running", "compensating", "done", "aborted")
 
 T = TypeVar("T")
 SagaFields = dict[str, Value]

@@ -10,6 +10,7 @@ from services.cli.tables import JsonOption
 
 app = typer.Typer(no_args_is_help=True, help="Look at sagas, and make stuck ones due.")
 
+STATES: Final = ("running", "compensating", "done", "aborted")
 COLUMNS: Final = {
     "service": "Service",
     "id": "Saga",
@@ -25,7 +26,7 @@ COLUMNS: Final = {
 
 @app.command(name="list")
 def list_sagas(
-    state: Annotated[str | None, typer.Option(help="running, compensating, done, aborted")] = None,
+    state: Annotated[str | None, typer.Option(help=", ".join(STATES))] = None,
     kind: Annotated[str, typer.Option(help="such as registration")] = "",
     limit: Annotated[int, typer.Option(min=1, max=100, help="most sagas of a service")] = 20,
     *,

@@ -41,6 +41,8 @@ SETTINGS: Final[dict[str, type[CommonSettings]]] = {
 # What PostgreSQL is told for a service beside its limits.
 SESSION_SETTINGS: Final = {"commerce": commerce.SESSION_SETTINGS}
 DATABASES: Final = {"auth": "authdb", "profile": "profiledb", "commerce": "commercedb"}
+COORDINATORS: Final = ("auth", "commerce")
+"""The services that coordinate sagas."""
 
 
 class System:

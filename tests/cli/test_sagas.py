@@ -14,7 +14,7 @@ from grpc_health.v1._async import HealthServicer
 from lockstep.saga.v1 import saga_service_pb2 as saga_pb
 from lockstep.saga.v1 import saga_service_pb2_grpc as saga_grpc
 
-from services.cli.saga_rows import COORDINATORS
+from services.cli.system import COORDINATORS
 from services.common.key_files import initialise
 from services.common.keys import KeyRing
 from tests.cli.conftest import Lockstep, finish

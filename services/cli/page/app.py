@@ -24,10 +24,10 @@ from services.cli.page.logs import LEVELS, LogEntry, last_entries
 from services.cli.page.looks import Looks
 from services.cli.page.mails import MailBox
 from services.cli.page.safety import HOSTS, MAIL, POLICY, SafeHeaders
+from services.cli.sagas import STATES
 
 STATIC: Final = Path(__file__).parent / "static"
 ERRORS_MAX: Final = 100
-STATES: Final = ("running", "compensating", "done", "aborted")
 PARKED: Final = "parked"
 OVERVIEW_SECONDS: Final = 5
 # Each look asks the services, and each call is a line in their logs.

@@ -4,7 +4,7 @@ import json
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -75,8 +75,7 @@ def _entries(path: Path) -> Iterator[LogEntry]:
                 yield current
             current = entry
         elif current is not None and len(current.text) < TEXT_MAX:  # such as a traceback
-            more = f"{current.text}\n{line}"[:TEXT_MAX]
-            current = LogEntry(current.time, current.process, current.level, more)
+            current = replace(current, text=f"{current.text}\n{line}"[:TEXT_MAX])
     if current is not None:
         yield current
 

@@ -16,7 +16,7 @@ TONES: Final = {
     "done": "ok",
     "aborted": "info",
     "compensating": "warn",
-    "warning": "warn",
+    "starting": "info",
 }
 
 
@@ -58,7 +58,7 @@ def precise(time: datetime) -> str:
 
 def tone(state: Value) -> str:
     """Return the colour of a state; one that is not known has that of a problem."""
-    return "info" if state == "starting" else TONES.get(str(state), "problem")
+    return TONES.get(str(state), "problem")
 
 
 def saga_tone(saga: dict[str, Any]) -> str:
