@@ -6,9 +6,10 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from uuid import UUID
 
+from services.commerce.errors import ProductNotFound
 from services.commerce.model import PRODUCT_FIELDS, Product, ProductFields
 from services.common.vocabulary import Role
-from services.kernel.errors import Forbidden
+from services.kernel.errors import EtagMismatch, Forbidden
 from services.kernel.rpc.access import forbidden
 from services.kernel.rpc.call import Caller, UserPrincipal
 
@@ -44,14 +45,25 @@ class Seller:
         """The brand that owns the seller's new products; None: they are first-party."""
         return None if self.is_admin else self.user_id
 
-    def ensure_may_change(self, product: Product) -> None:
-        """Make sure that the seller may change a product.
+    def changeable(self, product: Product | None, etag: str = "") -> Product:
+        """Return a product that the seller may change, as the caller has seen it.
+
+        Args:
+            product: The product; None: there is none.
+            etag: The etag that it must still have, unless it is empty.
 
         Raises:
+            ProductNotFound: There is no such product.
             Forbidden: It belongs to another seller.
+            EtagMismatch: It no longer has this etag.
         """
+        if product is None:
+            raise ProductNotFound
         if not self.is_admin and product.seller_id != self.user_id:
             raise Forbidden("This product belongs to another seller.")
+        if etag and not product.is_unchanged_since(etag):
+            raise EtagMismatch
+        return product
 
 
 @dataclass(frozen=True, slots=True)

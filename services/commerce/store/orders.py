@@ -41,6 +41,7 @@ from services.commerce.model import (
     OrderState,
 )
 from services.commerce.store.order_lines import ORDER_COLUMNS, OrderRow, whole
+from services.commerce.store.products import FORGOTTEN_AT_ONCE
 from services.kernel.db.cleaner import old_rows
 from services.kernel.db.database import Reader, Transaction
 from services.kernel.db.statement import ByUser, NoRow, Statement
@@ -125,9 +126,6 @@ class SoldLines:
     user_id: UUID
     order_ids: list[UUID]
 
-
-# A commit for more would hold locks for long.
-FORGOTTEN_AT_ONCE = 1000
 
 _BY_ID = ORDERS.c.id == bindparam("order_id", type_=Uuid)
 _USER = bindparam("user_id", type_=Uuid)

@@ -116,6 +116,11 @@ _BY_ID = PRODUCTS.c.id == bindparam("product_id", type_=Uuid)
 _IDS = bindparam("product_ids", type_=ARRAY(Uuid))
 # What every change of a product does.
 CHANGED = {"version": PRODUCTS.c.version + 1, "update_time": func.clock_timestamp()}
+# Of a product that leaves the catalog: its uploaded picture goes, and a URL elsewhere stays.
+_WITHOUT_UPLOAD = {
+    "image_url": case((PRODUCTS.c.thumbnail_url == "", PRODUCTS.c.image_url), else_=""),
+    "thumbnail_url": "",
+}
 
 
 def _get() -> Select[tuple[object, ...]]:
@@ -176,8 +181,7 @@ _DELETE = Statement(
     .where(_BY_ID)
     .values(
         delete_time=func.clock_timestamp(),
-        image_url=case((PRODUCTS.c.thumbnail_url == "", PRODUCTS.c.image_url), else_=""),
-        thumbnail_url="",
+        **_WITHOUT_UPLOAD,
         **CHANGED,
     ),
     ByProduct,
@@ -222,7 +226,7 @@ _LOCK_MANY = Statement(
 )
 
 
-# A commit for more would hold locks for long.
+# The products, or the orders, from which one commit takes a seller; more would hold locks for long.
 FORGOTTEN_AT_ONCE = 1000
 _SOME_OF_SELLER = Statement(
     select(PRODUCTS.c.id)
@@ -244,8 +248,7 @@ _FORGET_SELLER = Statement(
     .where(PRODUCTS.c.id == _own.c.id)
     .values(
         seller_id=null(),
-        image_url=case((PRODUCTS.c.thumbnail_url == "", PRODUCTS.c.image_url), else_=""),
-        thumbnail_url="",
+        **_WITHOUT_UPLOAD,
         delete_time=func.coalesce(PRODUCTS.c.delete_time, func.clock_timestamp()),
         **CHANGED,
     ),

@@ -9,7 +9,7 @@ from uuid import UUID
 from pydantic import TypeAdapter
 
 from services.commerce.domain.products import Seller
-from services.commerce.errors import NoStock, ProductNotFound
+from services.commerce.errors import NoStock
 from services.commerce.model import STOCK_MAX, Product
 from services.commerce.store import products, stock, users
 from services.kernel.audit import log
@@ -49,10 +49,7 @@ class AdjustStock:
         """
 
         async def adjust(tx: Transaction) -> Product:
-            product = await products.lock(tx, product_id)
-            if product is None:
-                raise ProductNotFound
-            seller.ensure_may_change(product)
+            product = seller.changeable(await products.lock(tx, product_id))
             adjusted = await stock.adjust_stock(tx, product_id, delta)
             if adjusted is not None:
                 await stock.note_adjustment(tx, adjusted, delta=delta, reason=reason)

@@ -7,11 +7,9 @@ from uuid import UUID
 
 from services.commerce.domain.products import Seller
 from services.commerce.domain.totals import Totals
-from services.commerce.errors import ProductNotFound
 from services.commerce.store import images, products, users
 from services.kernel.audit import log
 from services.kernel.db.database import Database, Transaction
-from services.kernel.errors import EtagMismatch
 from services.kernel.rpc.call import Origin
 
 
@@ -36,12 +34,7 @@ class DeleteProduct:
 
         async def delete(tx: Transaction) -> None:
             await users.lock(tx, seller.user_id)
-            product = await products.lock(tx, product_id)
-            if product is None:
-                raise ProductNotFound
-            seller.ensure_may_change(product)
-            if etag and not product.is_unchanged_since(etag):
-                raise EtagMismatch
+            product = seller.changeable(await products.lock(tx, product_id), etag)
             await images.delete_of_product(tx, product_id)
             await products.delete_product(tx, product_id)
             await log.write(

@@ -7,12 +7,10 @@ from uuid import UUID
 
 from services.commerce.domain.pictures import Picture, PictureDecoder
 from services.commerce.domain.products import Seller
-from services.commerce.errors import ProductNotFound
 from services.commerce.model import Product
 from services.commerce.store import images, products, users
 from services.kernel.audit import log
 from services.kernel.db.database import Database, Transaction
-from services.kernel.errors import EtagMismatch
 from services.kernel.rpc.call import Origin
 
 
@@ -37,13 +35,13 @@ class SetProductImage:
             SessionEnded: The seller's account was deleted.
         """
         # Before the work, so that nobody makes the service decode pictures for other products.
-        _ensure_may(await products.get(self.database, product_id), seller, etag)
+        seller.changeable(await products.get(self.database, product_id), etag)
         decoded = await self.decoder.decode(upload)
         pictures = [Picture.of(product_id, each) for each in decoded]
 
         async def change(tx: Transaction) -> Product:
             await users.lock(tx, seller.user_id)
-            product = _ensure_may(await products.lock(tx, product_id), seller, etag)
+            product = seller.changeable(await products.lock(tx, product_id), etag)
             large, small = pictures
             if product.image_url == large.path:
                 return product
@@ -60,12 +58,3 @@ class SetProductImage:
             return changed
 
         return await self.database.transact("SetProductImage", change)
-
-
-def _ensure_may(product: Product | None, seller: Seller, etag: str) -> Product:
-    if product is None:
-        raise ProductNotFound
-    seller.ensure_may_change(product)
-    if etag and not product.is_unchanged_since(etag):
-        raise EtagMismatch
-    return product

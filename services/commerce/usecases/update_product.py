@@ -8,13 +8,11 @@ from uuid import UUID
 from services.commerce.domain.pictures import ensure_web_url
 from services.commerce.domain.products import ProductChanges, Seller
 from services.commerce.domain.totals import Totals
-from services.commerce.errors import ProductNotFound
 from services.commerce.model import Product
 from services.commerce.store import images, products, users
 from services.kernel.audit import log
 from services.kernel.audit.log import Fact
 from services.kernel.db.database import Database, Transaction
-from services.kernel.errors import EtagMismatch
 from services.kernel.rpc.call import Origin
 
 
@@ -53,12 +51,7 @@ class UpdateProduct:
 
         async def change(tx: Transaction) -> Product:
             await users.lock(tx, seller.user_id)
-            product = await products.lock(tx, product_id)
-            if product is None:
-                raise ProductNotFound
-            seller.ensure_may_change(product)
-            if etag and not product.is_unchanged_since(etag):
-                raise EtagMismatch
+            product = seller.changeable(await products.lock(tx, product_id), etag)
             if not changes.names:
                 return product
             fields = changes.applied_to(product)
