@@ -9,7 +9,6 @@ from enum import StrEnum
 from uuid import UUID
 
 from sqlalchemy import (
-    DDL,
     BigInteger,
     Boolean,
     CheckConstraint,
@@ -187,7 +186,7 @@ $$;
 CREATE TRIGGER transfers_stay BEFORE UPDATE OR DELETE ON transfers
   FOR EACH ROW WHEN (OLD.state <> 'voided') EXECUTE FUNCTION transfers_stay()
 """
-event.listen(TRANSFERS, "after_create", DDL(TRANSFERS_STAY))  # type: ignore[no-untyped-call]
+event.listen(TRANSFERS, "after_create", tables.ddl(TRANSFERS_STAY))
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from sqlalchemy import (
-    DDL,
     BigInteger,
     Boolean,
     CheckConstraint,
@@ -45,7 +44,7 @@ LISTED = text("delete_time IS NULL")
 
 METADATA = new_metadata()
 for _ddl in (*search.EXTENSIONS, *search.FUNCTIONS):
-    event.listen(METADATA, "before_create", DDL(_ddl))  # type: ignore[no-untyped-call]
+    event.listen(METADATA, "before_create", tables.ddl(_ddl))
 SAGAS = tables.SAGAS.to_metadata(METADATA)
 SAGA_BARRIERS = tables.SAGA_BARRIERS.to_metadata(METADATA)
 IDEMPOTENCY = tables.IDEMPOTENCY.to_metadata(METADATA)
@@ -203,7 +202,7 @@ CREATE FUNCTION order_number() RETURNS text LANGUAGE sql VOLATILE AS $$
     FROM uuid_send(gen_random_uuid()) AS random, unnest('{0,1,2,3,4,5,10,11}'::int[]) AS place
 $$
 """
-event.listen(METADATA, "before_create", DDL(ORDER_NUMBER))  # type: ignore[no-untyped-call]
+event.listen(METADATA, "before_create", tables.ddl(ORDER_NUMBER))
 
 # `debit_id` is the id of the wallet's transfer and of the checkout saga; `refund_id` names the
 # refund that has left nothing of the order. `user_id` is absent once the user was forgotten.
@@ -333,7 +332,7 @@ CREATE TRIGGER order_items_stay BEFORE UPDATE ON order_items FOR EACH ROW
          NEW.commission_bps))
   EXECUTE FUNCTION order_items_stay()
 """
-event.listen(ORDER_ITEMS, "after_create", DDL(ORDER_ITEMS_STAY))  # type: ignore[no-untyped-call]
+event.listen(ORDER_ITEMS, "after_create", tables.ddl(ORDER_ITEMS_STAY))
 
 # Tombstones: Commerce refuses later writes of these users.
 FORGOTTEN_USERS = forgetting.FORGOTTEN_USERS.to_metadata(METADATA)

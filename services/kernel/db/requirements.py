@@ -225,7 +225,7 @@ def facts_of(info: psycopg.ConnectionInfo, row: tuple[object, ...]) -> ServerFac
     """Return the facts that a row of `FACTS` gives."""
     # Of a database with the encoding SQL_ASCII texts come as bytes.
     values = [each.decode(errors="replace") if isinstance(each, bytes) else each for each in row]
-    return ServerFacts(place_of(info), *values)  # type: ignore[arg-type]
+    return ServerFacts(place_of(info), *values)  # type: ignore[arg-type] # as FACTS selects
 
 
 def _database(facts: ServerFacts) -> str:

@@ -32,7 +32,9 @@ A = TypeVar("A")
 B = TypeVar("B")
 
 # With PostgreSQL's own placeholders ($1): psycopg need not look for its own at each call.
-DIALECT = postgresql.psycopg.dialect(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call]
+DIALECT = postgresql.psycopg.dialect(  # type: ignore[no-untyped-call] # SQLAlchemy leaves it untyped
+    paramstyle="numeric_dollar"
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,10 +51,15 @@ $$
 """
 
 
+def ddl(sql: str) -> DDL:
+    """Return SQL that is carried out when a model is created, for `event.listen`."""
+    return DDL(sql)  # type: ignore[no-untyped-call] # SQLAlchemy leaves it untyped
+
+
 def new_metadata() -> MetaData:
     """Make the metadata of a service, with one convention of names and the clock."""
     metadata = MetaData(naming_convention=NAMES)
-    clock = DDL(SAGA_NOW.replace("%", "%%"))  # type: ignore[no-untyped-call]
+    clock = ddl(SAGA_NOW.replace("%", "%%"))
     event.listen(metadata, "before_create", clock)
     return metadata
 
@@ -210,7 +215,7 @@ CREATE TRIGGER audit_log_is_kept BEFORE TRUNCATE ON audit_log
 def audit_log(metadata: MetaData) -> Table:
     """Take the audit log over into the model of a service, with its triggers."""
     table = AUDIT_LOG.to_metadata(metadata)
-    event.listen(table, "after_create", DDL(AUDIT_LOG_STAYS))  # type: ignore[no-untyped-call]
+    event.listen(table, "after_create", ddl(AUDIT_LOG_STAYS))
     return table
 
 
@@ -251,5 +256,5 @@ EVENT_HEAD_ROW = "INSERT INTO event_head DEFAULT VALUES"
 def events(metadata: MetaData) -> Table:
     """Take the tables of events over into the model of a service, with the first number."""
     head = EVENT_HEAD.to_metadata(metadata)
-    event.listen(head, "after_create", DDL(EVENT_HEAD_ROW))  # type: ignore[no-untyped-call]
+    event.listen(head, "after_create", ddl(EVENT_HEAD_ROW))
     return EVENTS.to_metadata(metadata)

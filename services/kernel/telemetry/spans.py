@@ -60,7 +60,7 @@ class SpanSource:
         from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
-        processor = SynchronousMultiSpanProcessor()  # type: ignore[no-untyped-call]
+        processor = SynchronousMultiSpanProcessor()  # type: ignore[no-untyped-call] # of OpenTelemetry
         processor.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
         self._trusting = TracerProvider(
             resource=resource, shutdown_on_exit=False, active_span_processor=processor

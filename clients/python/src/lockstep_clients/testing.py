@@ -80,12 +80,12 @@ class FakeLockstep:
     def __init__(
         self, identity: ServiceIdentity | None = None, audience: str | None = None
     ) -> None:
-        self.time = grpc_testing.strict_fake_time(0.0)  # type: ignore[no-untyped-call]
+        self.time = grpc_testing.strict_fake_time(0.0)  # type: ignore[no-untyped-call] # it has no types
         self.calls: list[FakeCall] = []
         self._answers: dict[str, _Answers] = {}
         self._lock = threading.Lock()
         self._services = _services()
-        testing = grpc_testing.channel(self._services.values(), self.time)  # type: ignore[no-untyped-call]
+        testing = grpc_testing.channel(self._services.values(), self.time)  # type: ignore[no-untyped-call] # as above
         self._testing = testing
         self.channel = intercepted(_FakeChannel(self._call), identity, audience)
         self.aio_channel: Any = _AioChannel(self.channel)

@@ -28,7 +28,8 @@ def start_logging(level: str, form: str) -> None:
     structlog.configure(
         processors=[*shared, *ending],
         wrapper_class=structlog.make_filtering_bound_logger(lowest),
-        logger_factory=structlog.WriteLoggerFactory(Batches(sys.stdout)),  # type: ignore[arg-type]
+        # Of a file, structlog calls `write` and `flush` alone.
+        logger_factory=structlog.WriteLoggerFactory(Batches(sys.stdout)),  # type: ignore[arg-type] # see above
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(sys.stdout)

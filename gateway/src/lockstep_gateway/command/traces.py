@@ -53,7 +53,7 @@ def _processor() -> SynchronousMultiSpanProcessor:
     from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
     from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
-    processor = SynchronousMultiSpanProcessor()  # type: ignore[no-untyped-call]
+    processor = SynchronousMultiSpanProcessor()  # type: ignore[no-untyped-call] # of OpenTelemetry
     processor.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
     return processor
 

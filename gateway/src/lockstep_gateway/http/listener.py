@@ -134,7 +134,7 @@ class Listener(AdoptingServer):
 
     def close(self) -> None:
         """Accept nothing more, close idle connections, and the others when they become idle."""
-        self.stop()  # type: ignore[no-untyped-call]
+        self.stop()  # type: ignore[no-untyped-call] # granian leaves it untyped
 
     def stop_accepting(self) -> None:
         """Take no more connections; those that are being made, and all others, stay.
