@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from lockstep_gateway.binding.descriptors import HTTP_BODY, PLACE, Binding, Rpc, field_at
 from lockstep_gateway.http.conditions import is_etag
-from lockstep_gateway.http.messages import NO_CONTENT, Response
+from lockstep_gateway.http.messages import NO_CONTENT, Response, kept_for
 from lockstep_gateway.http.negotiation import entity_tag, is_media_type
 from protobuf import (
     DescField,
@@ -42,7 +42,8 @@ class Encoder:
         )
         shown = _message_of(self._part) if self._part else rpc.desc.output
         self.is_raw: Final = shown is not None and shown.type_name == HTTP_BODY
-        self._headers = _kept_for(rpc.rule.cache_seconds)
+        kept = rpc.rule.cache_seconds
+        self._headers = kept_for(kept) if kept else {}
         self._etag = next(filter(is_etag, shown.fields), None) if shown else None
 
     def encode(self, data: bytes | None, *, enum_numbers: bool = False) -> tuple[Response, str]:
@@ -97,12 +98,6 @@ class Encoder:
             return text.encode()
         except (ValueError, TypeError, OverflowError) as error:
             raise AnswerError(str(error)) from None
-
-
-def _kept_for(seconds: int) -> dict[str, str]:
-    if not seconds:
-        return {}
-    return {"cache-control": f"public, max-age={seconds}, immutable"}
 
 
 def _write_raw(response: Response, body: Any) -> None:

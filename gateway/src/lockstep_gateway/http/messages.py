@@ -62,6 +62,11 @@ def gunzipped(body: bytes, bytes_max: int) -> bytes:
     return unpacked
 
 
+def kept_for(seconds: int) -> dict[str, str]:
+    """Return the header of an answer that never changes, and that everybody may keep (RFC 8246)."""
+    return {"cache-control": f"public, max-age={seconds}, immutable"}
+
+
 @dataclass(slots=True)
 class Response:
     """An HTTP response."""

@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 from urllib.parse import unquote
 
-from lockstep_gateway.http.messages import Request, Scope, Send
+from lockstep_gateway.http.messages import Request, Scope, Send, kept_for
 from lockstep_gateway.http.pages import FixedPage
 from lockstep_gateway.http.sending import send_response
 from starlette.exceptions import HTTPException
@@ -34,7 +34,7 @@ SECURITY: Final = {
 }
 ASK_AGAIN: Final = {"cache-control": "no-cache"}
 # A browser asks for such a file once, also when its user reloads the page (RFC 8246).
-FOR_EVER: Final = {"cache-control": "public, max-age=31536000, immutable"}
+FOR_EVER: Final = kept_for(365 * 24 * 3600)
 # The same on every system, where `mimetypes` follows the files of the system.
 TYPES: Final = {".js": "text/javascript", ".mjs": "text/javascript", ".webp": "image/webp"}
 
