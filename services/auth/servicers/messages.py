@@ -45,18 +45,21 @@ AccountRequest = (
 _WRONG = Email("", CanonicalEmail(""))
 
 
-def read_registration(request: NewPasswordRequest, *, is_complete: bool) -> Details:
+def read_registration(
+    request: NewPasswordRequest, *, is_complete: bool, language: str | None
+) -> Details:
     """Check a registration and return it in canonical form, without its password.
 
     Args:
         request: The request.
         is_complete: Whether the fields that the role requires must be there.
+        language: The language that the caller reads.
 
     Raises:
         InvalidField: With every wrong field.
     """
     with Violations() as v:
-        details = _details(v, request, is_complete=is_complete)
+        details = _details(v, request, is_complete=is_complete, language=language)
         _check_passwords(v, request, details.email)
     return details
 
@@ -76,7 +79,9 @@ def read_import(request: auth_pb.ImportUserRequest) -> Details:
     return details
 
 
-def _details(v: Violations, request: RegistrationRequest, *, is_complete: bool) -> Details:
+def _details(
+    v: Violations, request: RegistrationRequest, *, is_complete: bool, language: str | None = None
+) -> Details:
     email = read_email(v, request.email, "email")
     role = _role(v, request)
     required = REQUIRED[role] if is_complete else frozenset()
@@ -102,6 +107,7 @@ def _details(v: Violations, request: RegistrationRequest, *, is_complete: bool) 
             request.company_size, "company_size", COMPANY_SIZES, required=of_company
         ),
         user_role=user_role(v, request.user_role, "user_role", required=of_company),
+        language=language,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from lockstep.auth.v1 import auth_service_pb2 as auth_pb
 
@@ -41,8 +41,7 @@ class SignUpServicer:
         """Register an account."""
         client_ip = await self.limits.hit(call)
         key = self.request_keys.of(call)
-        read = read_registration(request, is_complete=True)
-        details = replace(read, language=language_of(call))
+        details = read_registration(request, is_complete=True, language=language_of(call))
         made = await self.register(details, password=request.password, key=key, client_ip=client_ip)
         return auth_pb.RegisterResponse(
             user=registered_message(made.user),
@@ -54,8 +53,7 @@ class SignUpServicer:
     async def SendOtp(self, request: auth_pb.SendOtpRequest, call: Call) -> auth_pb.SendOtpResponse:
         """Start a sign-up by mailed code."""
         client_ip = await self.limits.hit(call)
-        read = read_registration(request, is_complete=False)
-        details = replace(read, language=language_of(call))
+        details = read_registration(request, is_complete=False, language=language_of(call))
         flow_id = await self.send_otp(details, password=request.password, client_ip=client_ip)
         return auth_pb.SendOtpResponse(
             flow_id=str(flow_id),
