@@ -130,15 +130,11 @@ async def _administrators(channel: "grpc.aio.Channel") -> "list[auth_pb.User]":
     from lockstep.auth.v1 import auth_service_pb2 as auth_pb
     from lockstep.auth.v1 import auth_service_pb2_grpc as auth_grpc
 
+    from services.cli.operator import pages
+
     stub = auth_grpc.AuthServiceStub(channel)
-    request = auth_pb.ListUsersRequest(role="admin", page_size=100)
-    found: list[auth_pb.User] = []
-    while True:
-        page = await stub.ListUsers(request)
-        found += page.users
-        if not page.next_page_token:
-            return found
-        request.page_token = page.next_page_token
+    wanted = auth_pb.ListUsersRequest(role="admin", page_size=100)
+    return [user async for page in pages(stub.ListUsers, wanted) for user in page.users]
 
 
 def _give_role(email: str, *, is_admin: bool) -> None:

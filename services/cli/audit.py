@@ -69,19 +69,15 @@ async def _entries(
     """Ask a service for its newest entries, page by page."""
     from importlib import import_module
 
-    from lockstep.audit.v1 import audit_pb2 as audit_pb
+    from services.cli.operator import pages
 
     module = import_module(f"lockstep.{service}.v1.audit_service_pb2_grpc")
     stub = module.AuditServiceStub(channel)
-    request = audit_pb.ListAuditEventsRequest()
-    request.CopyFrom(wanted)
     found: list[audit_pb.AuditEvent] = []
-    while len(found) < limit:
-        page = await stub.ListAuditEvents(request)
+    async for page in pages(stub.ListAuditEvents, wanted):
         found.extend(page.audit_events)
-        if not page.next_page_token:
+        if len(found) >= limit:
             break
-        request.page_token = page.next_page_token
     return found
 
 

@@ -1,8 +1,8 @@
 """Calls of the command to the services. Its identity is `operator`; it has no secret."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Final, TypeVar
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 if TYPE_CHECKING:
     import grpc
@@ -41,6 +41,23 @@ async def call_as_operator(service: str, call: "Callable[[grpc.aio.Channel], Awa
     except LockstepError as error:
         target = getattr(load(CommonSettings), f"{service}_address")
         raise failure_of(service, target, error) from error
+
+
+async def pages(method: Callable[[Any], Awaitable[Any]], wanted: Any) -> AsyncIterator[Any]:
+    """Yield the pages of a list, one call each, from the first one on.
+
+    Args:
+        method: The method of a stub.
+        wanted: The request for the first page; it stays as it is.
+    """
+    request = type(wanted)()
+    request.CopyFrom(wanted)
+    while True:
+        page = await method(request)
+        yield page
+        if not page.next_page_token:
+            return
+        request.page_token = page.next_page_token
 
 
 async def _call(service: str, call: "Callable[[grpc.aio.Channel], Awaitable[T]]") -> T:
