@@ -79,6 +79,12 @@ def place() -> TraceContext | None:
     return place_of(span) if span.is_valid else _current.get()
 
 
+def traceparent() -> str | None:
+    """Return the `traceparent` of the running code (W3C Trace Context), or None."""
+    here = place()
+    return None if here is None else here.parent
+
+
 def place_of(span: SpanContext) -> TraceContext:
     """Return the place of a span."""
     parent = f"00-{span.trace_id:032x}-{span.span_id:016x}-{span.trace_flags:02x}"

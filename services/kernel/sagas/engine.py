@@ -177,8 +177,7 @@ class SagaEngine:
     async def _open_and_drive(
         self, new: NewSaga[P, R], key: DedupKey[R] | None, answer: _Answer
     ) -> None:
-        place = tracing.place()
-        traceparent = None if place is None else place.parent
+        traceparent = tracing.traceparent()
 
         async def t1(tx: Transaction) -> Saga | EarlierRequest:
             return await self._steps.begin(tx, new, key, owner=self._owner, traceparent=traceparent)

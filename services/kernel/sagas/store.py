@@ -236,14 +236,13 @@ async def insert_saga(
 
 async def leave(tx: Transaction, new: NewSaga[P, R]) -> None:
     """Begin a saga that only goes forward, for recovery to take up: nobody waits for its end."""
-    place = tracing.place()
     begun = await insert_saga(
         tx,
         new,
         owner="",
         lease_seconds=0.0,
         deadline_seconds=None,
-        traceparent=None if place is None else place.parent,
+        traceparent=tracing.traceparent(),
     )
     assert begun is not None
 
