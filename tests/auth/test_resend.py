@@ -8,12 +8,22 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from lockstep.auth.v1 import auth_service_pb2 as auth_pb
-from lockstep_clients import FailedPrecondition, LockstepError, NotFound
+from lockstep_clients import FailedPrecondition, NotFound
 
 from services.auth.domain.codes import LIFE
 from services.auth.model import Purpose
-from tests.auth.test_endings import EMAIL, NEW, SUBJECTS, Opened, ask_email, ask_reset, present
+from tests.auth.test_endings import (
+    EMAIL,
+    NEW,
+    SUBJECTS,
+    Opened,
+    ask_email,
+    ask_reset,
+    opened,
+    present,
+)
 from tests.auth.test_operating import lockstep
+from tests.auth.test_session_list import reason_of
 from tests.auth.world import PASSWORD, WRONG, Member, World, calling_as
 
 NOBODY = "nobody@example.com"
@@ -24,14 +34,8 @@ async def resend(world: World, admin: Member, user_id: str) -> auth_pb.ResendCod
     return await world.auth.ResendCode(request, metadata=admin.proof)
 
 
-async def reason_of(call: Awaitable[object]) -> str:
-    with pytest.raises(LockstepError) as caught:
-        await call
-    return caught.value.reason
-
-
 async def verification(world: World, _member: Member, flow_id: str) -> Opened:
-    return Opened(Purpose.VERIFICATION, flow_id, EMAIL, await world.sink.code(EMAIL))
+    return await opened(world, Purpose.VERIFICATION, flow_id, EMAIL)
 
 
 async def reset(world: World, _member: Member, _flow_id: str) -> Opened:
@@ -169,9 +173,9 @@ async def test_a_wrong_code_at_the_same_time_neither_hangs_nor_spoils_the_new_on
             *(world.auth.VerifyEmail(wrong) for _ in range(4)),
             return_exceptions=True,
         )
-    code = await world.sink.code(EMAIL, count=2)
+    flow_id = made.verification_flow_id
+    flow = await opened(world, Purpose.VERIFICATION, flow_id, EMAIL, count=2)
     await world.sql("UPDATE codes SET tries = 0")
-    flow = Opened(Purpose.VERIFICATION, made.verification_flow_id, EMAIL, code)
     assert await present(world, flow) is None
 
 
@@ -196,8 +200,8 @@ async def test_the_command_resends_the_code_of_an_account_and_of_a_sign_up(world
     code, output = await lockstep(world, "admin", "resend-code", "--email", waiting)
     assert code == 0, output
     assert f"mailed a new code (signup) for the flow of {waiting}" in output
-    otp = await world.sink.code(waiting, count=2)
-    assert await present(world, Opened(Purpose.SIGNUP, flow_id, waiting, otp)) is None
+    flow = await opened(world, Purpose.SIGNUP, flow_id, waiting, count=2)
+    assert await present(world, flow) is None
 
     code, output = await lockstep(world, "admin", "resend-code", "--email", NOBODY)
     assert (code, output) == (1, f"there is no account of {NOBODY}")
