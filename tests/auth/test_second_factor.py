@@ -3,43 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
-from collections.abc import AsyncIterator, Callable
 
 import pyotp
 import pytest
-from lockstep.auth.v1 import api_key_service_pb2 as api_key_pb
-from lockstep.auth.v1 import api_key_service_pb2_grpc as api_key_grpc
 from lockstep.auth.v1 import auth_service_pb2 as auth_pb
-from lockstep_clients import (
-    InvalidArgument,
-    LockstepError,
-    PermissionDenied,
-    ServiceIdentity,
-    bearer,
-    connect,
-)
+from lockstep_clients import InvalidArgument, LockstepError, PermissionDenied
 
-from services.auth.domain import email_templates as mails
-from services.auth.domain.outbox import Outbox
-from services.auth.model import Recipient
-from services.auth.settings import AuthSettings
 from services.common import key_files
-from services.common.auth_client import RemoteApiKeys
-from services.common.keys import KeyRing
-from services.kernel.db.database import Database
-from services.kernel.secret import Secret
 from tests.auth.test_operating import lockstep
 from tests.auth.test_session_list import grow_old, lives, reason_of
-from tests.auth.world import (
-    PASSWORD,
-    Member,
-    Sink,
-    World,
-    calling_as,
-    serving_auth,
-)
+from tests.auth.world import PASSWORD, Member, World, calling_as
 
 EMAIL = "ada@example.com"
 ME = auth_pb.GetUserRequest(user_id="me")
@@ -396,22 +370,17 @@ async def test_a_key_that_a_process_still_seals_with_is_not_dropped(world: World
 async def test_waiting_mail_survives_the_drop_and_what_is_spoilt_is_told(
     world: World,
 ) -> None:
-    box = Outbox(Secret.of(*key_files.keys_of_secret(world.keys, "auth", "outbox")))
-    database = Database(world.url, name="test", connections=1)
-    await database.open()
-    to = Recipient("late@example.com", None)
-    mail = mails.password_changed()
-    await database.transact("put", lambda tx: box.put(tx, mail, to=to))
-    await database.close()
-    await world.sql("UPDATE outbox SET next_try_time = now() + interval '1 day'")
+    await world.sql("ALTER TABLE outbox ALTER next_try_time SET DEFAULT now() + interval '1 day'")
+    await world.register("late@example.com")
     await world.sql(
-        "INSERT INTO outbox (id, sealed, next_try_time, expire_time) "
-        "VALUES (gen_random_uuid(), 'x', now() + interval '1 day', now() + interval '1 day')"
+        "INSERT INTO outbox (id, sealed, expire_time) "
+        "VALUES (gen_random_uuid(), 'x', now() + interval '1 day')"
     )
     key_files.rotate_secret(world.keys, "auth", "outbox")
     code, output = await drop_old(world, "outbox")
     assert code == 0, output
     assert "1 rows cannot be opened with any key" in output
+    assert world.sink.to("late@example.com") == []
     await world.sql("UPDATE outbox SET next_try_time = now()")
     await world.sink.wait_for("late@example.com")
 
@@ -423,102 +392,3 @@ async def test_with_an_account_its_second_factor_goes(world: World) -> None:
     await world.settled()
     for table in ("totps", "recovery_codes", "codes", "sessions"):
         assert await world.sql(f"SELECT 1 FROM {table}") == []
-
-
-@pytest.fixture
-async def strict(
-    make_settings: Callable[..., AuthSettings], mail: tuple[Sink, int]
-) -> AsyncIterator[World]:
-    """An Auth whose administrators need a second factor."""
-    async with serving_auth(make_settings(admin_mfa="required"), mail[0]) as world:
-        yield world
-
-
-@contextlib.asynccontextmanager
-async def api_keys_of(world: World) -> AsyncIterator[api_key_grpc.ApiKeyServiceAsyncStub]:
-    async with connect(f"127.0.0.1:{world.running.port}") as channel:
-        yield api_key_grpc.ApiKeyServiceStub(channel)
-
-
-async def make_key(world: World, member: Member) -> str:
-    """Make an API key that may call AuthService."""
-    scopes = ["lockstep.auth.v1.AuthService"]
-    request = api_key_pb.CreateApiKeyRequest(user_id="me", name="app", scopes=scopes)
-    async with api_keys_of(world) as stub:
-        return (await stub.CreateApiKey(request, metadata=member.proof)).key
-
-
-async def test_a_key_of_an_administrator_acts_as_one_if_its_session_had_a_second_factor(
-    strict: World,
-) -> None:
-    admin = await strict.admin("root@example.com")
-    member = await strict.member(EMAIL)
-    others, everybody = auth_pb.GetUserRequest(user_id=member.id), auth_pb.ListUsersRequest()
-
-    weak = await make_key(strict, admin)
-    await enrol(strict, admin)
-    strong = await make_key(strict, admin)
-
-    for call in (
-        strict.auth.ListUsers(everybody, metadata=bearer(weak)),
-        strict.auth.GetUser(others, metadata=bearer(weak)),
-    ):
-        assert await reason_of(call) == "MFA_REQUIRED"
-    for key in (weak, strong):  # what every user may do
-        me = auth_pb.GetUserRequest(user_id="me")
-        assert (await strict.auth.GetUser(me, metadata=bearer(key))).id == admin.id
-    assert len((await strict.auth.ListUsers(everybody, metadata=bearer(strong))).users) == 2
-    assert (await strict.auth.GetUser(others, metadata=bearer(strong))).id == member.id
-
-    identity = ServiceIdentity("commerce", KeyRing.load(strict.keys, "commerce").private_key)
-    target = f"127.0.0.1:{strict.running.port}"
-    async with connect(target, identity=identity) as channel:
-        checks = RemoteApiKeys(api_key_grpc.ApiKeyServiceStub(channel))
-        found = [await checks.check(key, fresh=True, client_ip=None) for key in (weak, strong)]
-    assert [key is not None and key.lacks_mfa for key in found] == [True, False]
-    async with api_keys_of(strict) as stub:
-        mine = api_key_pb.ListApiKeysRequest(user_id="me")
-        listed = (await stub.ListApiKeys(mine, metadata=admin.proof)).api_keys
-    assert [key.second_factor for key in listed] == [True, False]
-
-
-async def test_a_key_that_was_made_before_keys_told_counts_as_made_without(strict: World) -> None:
-    admin = await strict.admin("root@example.com")
-    await enrol(strict, admin)
-    key = await make_key(strict, admin)
-    await strict.sql("UPDATE api_keys SET has_second_factor = DEFAULT")
-    call = strict.auth.ListUsers(auth_pb.ListUsersRequest(), metadata=bearer(key))
-    assert await reason_of(call) == "MFA_REQUIRED"
-
-
-async def test_where_administrators_need_none_their_keys_need_none(world: World) -> None:
-    admin = await world.admin("root@example.com")
-    key = await make_key(world, admin)
-    assert (await world.auth.ListUsers(auth_pb.ListUsersRequest(), metadata=bearer(key))).users
-
-
-async def test_administrators_may_be_made_to_have_one(strict: World) -> None:
-    admin = await strict.admin("root@example.com")
-    member = await strict.member(EMAIL)
-    auth, of_member = strict.auth, auth_pb.GetUserRequest(user_id=member.id)
-    for call in (
-        auth.ListUsers(auth_pb.ListUsersRequest(), metadata=admin.proof),
-        auth.GetUser(of_member, metadata=admin.proof),
-    ):
-        with pytest.raises(PermissionDenied) as caught:
-            await call
-        assert caught.value.reason == "MFA_REQUIRED"
-    assert await reason_of(auth.ListUsers(auth_pb.ListUsersRequest(), metadata=member.proof)) == (
-        "FORBIDDEN"
-    )
-    [row] = await strict.sql("SELECT id FROM sessions WHERE user_id = %s", admin.id)
-    sid = auth_pb.CheckSessionRequest(sid=str(row.id))
-    async with calling_as(strict, "commerce") as commerce:
-        assert (await commerce.CheckSession(sid)).mfa_missing
-
-        await enrol(strict, admin)  # stays open
-
-        assert not (await commerce.CheckSession(sid)).mfa_missing
-        await auth.GetUser(of_member, metadata=admin.proof)
-        await auth.DeleteTotp(auth_pb.DeleteTotpRequest(), metadata=admin.proof)
-        assert (await commerce.CheckSession(sid)).mfa_missing

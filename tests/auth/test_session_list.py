@@ -251,12 +251,13 @@ async def test_a_refresh_tells_where_the_client_is_now(world: World) -> None:
     assert [each.address for each in await listed(world, member)] == ["192.0.2.9"]
 
 
-async def create_api_key(world: World, member: Member) -> None:
-    request = api_key_pb.CreateApiKeyRequest(
-        user_id="me", name="import", scopes=["lockstep.auth.v1.AuthService.GetUser"]
-    )
+async def create_api_key(
+    world: World, member: Member, scope: str = "lockstep.auth.v1.AuthService.GetUser"
+) -> str:
+    request = api_key_pb.CreateApiKeyRequest(user_id="me", name="import", scopes=[scope])
     async with connect(f"127.0.0.1:{world.running.port}") as channel:
-        await api_key_grpc.ApiKeyServiceStub(channel).CreateApiKey(request, metadata=member.proof)
+        stub = api_key_grpc.ApiKeyServiceStub(channel)
+        return (await stub.CreateApiKey(request, metadata=member.proof)).key
 
 
 # What needs a password that was proven lately, by the name of the RPC.
