@@ -69,9 +69,15 @@ class People:
         request = profile_pb.ForgetProfileRequest(saga_id=str(new_id()), user_id=str(user_id))
         await self.profiles.ForgetProfile(request)
 
-    async def balance(self, user_id: UUID) -> int:
+    async def wallet(self, user_id: UUID) -> wallet_pb.Wallet:
         request = wallet_pb.GetWalletRequest(user_id=str(user_id))
-        return minor_of((await self.wallets.GetWallet(request, metadata=self.admin)).balance)
+        return await self.wallets.GetWallet(request, metadata=self.admin)
+
+    async def balance(self, user_id: UUID) -> int:
+        return minor_of((await self.wallet(user_id)).balance)
+
+    async def pending(self, user_id: UUID) -> int:
+        return minor_of((await self.wallet(user_id)).pending)
 
     def rows(self, query: str) -> list[Any]:
         """Run a query and return its rows."""
@@ -101,10 +107,6 @@ class People:
               FROM transfers WHERE kind IN ('sale', 'sale_refund') GROUP BY 1
         """
         return {row.id: row.amount for row in self.rows(query)}
-
-    async def pending(self, user_id: UUID) -> int:
-        request = wallet_pb.GetWalletRequest(user_id=str(user_id))
-        return minor_of((await self.wallets.GetWallet(request, metadata=self.admin)).pending)
 
     def sales(self) -> int:
         """Return the balance of the sales account, from the transfers."""

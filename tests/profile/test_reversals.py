@@ -11,7 +11,7 @@ from lockstep.profile.v1 import wallet_service_pb2 as wallet_pb
 from lockstep_clients import FailedPrecondition, InvalidArgument, NotFound, PermissionDenied, bearer
 
 from services.kernel.ids import new_id
-from tests.profile.world import SCRIPT, World, fails, minor_of, money, outcome
+from tests.profile.world import World, fails, minor_of, money, outcome
 
 REVERSAL = wallet_pb.TRANSFER_KIND_REVERSAL
 
@@ -49,7 +49,7 @@ async def test_a_top_up_is_reversed_in_parts_and_then_no_more(world: World) -> N
             await reverse(world, user_id, top_up.id, amount)
     assert await world.balance(user_id) == 500
     assert (await listed(world, user_id))[:3] == [rest, part, top_up]
-    assert world.rows(SCRIPT.read_text()) == []
+    assert world.wrong_balances() == []
 
 
 @pytest.mark.parametrize("minor", [None, 100])
@@ -89,7 +89,7 @@ async def test_reversals_and_debits_at_once_leave_no_balance_below_zero(world: W
     taken = [each for each in came if getattr(each, "state", 0) == wallet_pb.TRANSFER_STATE_POSTED]
     assert len(taken) == 5
     assert await world.balance(user_id) == 0
-    assert world.rows(SCRIPT.read_text()) == []
+    assert world.wrong_balances() == []
 
 
 async def test_only_a_top_up_of_this_wallet_is_reversed(world: World) -> None:

@@ -124,13 +124,15 @@ class World:
         )
         await self.by_commerce.ReleaseSales(request)
 
-    async def pending(self, user_id: UUID) -> int:
+    async def wallet(self, user_id: UUID) -> wallet_pb.Wallet:
         request = wallet_pb.GetWalletRequest(user_id=str(user_id))
-        return minor_of((await self.wallets.GetWallet(request, metadata=self.admin)).pending)
+        return await self.wallets.GetWallet(request, metadata=self.admin)
 
     async def balance(self, user_id: UUID) -> int:
-        request = wallet_pb.GetWalletRequest(user_id=str(user_id))
-        return minor_of((await self.wallets.GetWallet(request, metadata=self.admin)).balance)
+        return minor_of((await self.wallet(user_id)).balance)
+
+    async def pending(self, user_id: UUID) -> int:
+        return minor_of((await self.wallet(user_id)).pending)
 
     def rows(self, query: str, *values: Any) -> list[Any]:
         """Run a query on the tables."""
