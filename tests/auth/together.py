@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import socket
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from services.commerce.settings import CommerceSettings
 from services.profile import __main__ as profile_main
 from services.profile.settings import ProfileSettings
 from tests.auth.world import Member, Sink, World, serving_auth, settings_for
+from tests.ports import free_port
 
 LISTEN_ON = "127.0.0.1:0"
 
@@ -42,8 +42,7 @@ async def serving_all(
     auth_url: str, profile_url: str, commerce_url: str, keys: Path, mail: tuple[Sink, int]
 ) -> AsyncIterator[All]:
     """Run all three services on these databases."""
-    with socket.create_server(("127.0.0.1", 0)) as spare:
-        auth_target = f"127.0.0.1:{spare.getsockname()[1]}"
+    auth_target = f"127.0.0.1:{free_port()}"
     async with contextlib.AsyncExitStack() as stack:
         enter = stack.enter_async_context
         of_profile = ProfileSettings(
