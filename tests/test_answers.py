@@ -64,7 +64,6 @@ IP_LENGTH = 45
 COUNTER_LENGTH = 10
 REASON_LENGTH = max(map(len, error_pb.ErrorReason.keys()))
 JWT_LENGTH = 1024
-NEAR_LENGTH_MAX = 50
 KEYS = 1000
 FACTS = 10
 # The tag and the length of a field that is a text or a message.
@@ -147,7 +146,9 @@ TEXTS: Mapping[str, str] = {
     "thumbnail_url": letters(len(PATH) + 64),
     "HttpBody.content_type": letters(len(TYPE)),
     "Any.type_url": "",
-    "ListProductsResponse.suggestions": text(search_words.WORDS_MAX * (NEAR_LENGTH_MAX + 1)),
+    "ListProductsResponse.suggestions": text(
+        search_words.WORDS_MAX * (search_words._LENGTH_MAX + 1)
+    ),
     "ApiKey.name": text(NAME_MAX),
     "ApiKey.scopes": longest(tuple(grantable())),
     "CheckApiKeyResponse.scopes": longest(tuple(grantable())),
