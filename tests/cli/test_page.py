@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -157,7 +158,7 @@ async def test_a_name_leads_to_no_other_file(
 
 async def test_without_the_sink_there_is_no_mail(places: PagePlaces) -> None:
     put(places, "one", MAIL)
-    real = PagePlaces(home=places.home, gateway=places.gateway, has_shop=False, has_sink=False)
+    real = replace(places, has_shop=False, has_sink=False)
     async with client_of(real) as page:
         assert (await page.get("/mail")).status_code == 404
         assert (await page.get("/mail/one")).status_code == 404
