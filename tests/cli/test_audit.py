@@ -8,19 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import grpc
-import jwt
 import pytest
 import typer
 from google.protobuf.timestamp_pb2 import Timestamp
-from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_health.v1._async import HealthServicer
 from lockstep.audit.v1 import audit_pb2 as audit_pb
 
 from services.cli.audit import SERVICES
 from services.cli.durations import parse_moment
 from services.common.key_files import initialise
 from services.common.keys import KeyRing
-from tests.cli.conftest import Lockstep, finish
+from tests.cli.conftest import Lockstep, check_operator, finish, listening
 
 USER = "0198a000-0000-7000-8000-000000000001"
 
@@ -37,10 +34,7 @@ class Log:
     async def ListAuditEvents(
         self, request: audit_pb.ListAuditEventsRequest, context: Any
     ) -> audit_pb.ListAuditEventsResponse:
-        token = dict(context.invocation_metadata())["x-lockstep-service"]
-        key = self._keys.trusted["operator"]
-        claims = jwt.decode(token, key, algorithms=["ES256"], audience=self._service)
-        assert claims["iss"] == "operator"
+        check_operator(context, self._service, self._keys)
         self.requests.append(request)
         place = int(request.page_token or 0)
         answer = audit_pb.ListAuditEventsResponse()
@@ -64,20 +58,12 @@ async def logs(home: Path, environment: dict[str, str]) -> AsyncIterator[dict[st
     ring = KeyRing.load(home / "keys", "auth")
     times = {"auth": [30, 10], "profile": list[int](), "commerce": [40, 20]}
     found = {name: Log(name, times[name], ring) for name in SERVICES}
-    servers = []
-    for name, log in found.items():
-        server = grpc.aio.server()
+    servers = {name: grpc.aio.server() for name in found}
+    for name, server in servers.items():
         module = import_module(f"lockstep.{name}.v1.audit_service_pb2_grpc")
-        module.add_AuditServiceServicer_to_server(log, server)
-        health = HealthServicer()
-        await health.set("", health_pb2.HealthCheckResponse.SERVING)
-        health_pb2_grpc.add_HealthServicer_to_server(health, server)
-        server.add_insecure_port(f"127.0.0.1:{environment[f'LOCKSTEP_{name.upper()}_PORT']}")
-        await server.start()
-        servers.append(server)
-    yield found
-    for server in servers:
-        await server.stop(0)
+        module.add_AuditServiceServicer_to_server(found[name], server)
+    async with listening(servers, environment):
+        yield found
 
 
 async def run(lockstep: Lockstep, *arguments: str) -> tuple[int, str, str]:

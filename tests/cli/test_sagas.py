@@ -6,18 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import grpc
-import jwt
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
-from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_health.v1._async import HealthServicer
 from lockstep.saga.v1 import saga_service_pb2 as saga_pb
 from lockstep.saga.v1 import saga_service_pb2_grpc as saga_grpc
 
 from services.cli.system import COORDINATORS
 from services.common.key_files import initialise
 from services.common.keys import KeyRing
-from tests.cli.conftest import Lockstep, finish
+from tests.cli.conftest import Lockstep, check_operator, finish, listening
 
 STUCK = saga_pb.Saga(
     id="0198a000-0000-7000-8000-000000000001",
@@ -68,14 +65,7 @@ class Coordinator(saga_grpc.SagaServiceServicer):
         return found[0]
 
     def _check(self, request: object, context: Any) -> None:
-        metadata = dict(context.invocation_metadata())
-        claims = jwt.decode(
-            metadata["x-lockstep-service"],
-            self._keys.trusted["operator"],
-            algorithms=["ES256"],
-            audience=self.name,
-        )
-        assert claims["iss"] == "operator"
+        check_operator(context, self.name, self._keys)
         self.requests.append(request)
 
 
@@ -88,19 +78,11 @@ async def coordinators(
     ring = KeyRing.load(home / "keys", "auth")
     known = {"auth": [STUCK], "commerce": list[saga_pb.Saga]()}
     found = {name: Coordinator(name, sagas, ring) for name, sagas in known.items()}
-    servers = []
-    for name, coordinator in found.items():
-        server = grpc.aio.server()
-        saga_grpc.add_SagaServiceServicer_to_server(coordinator, server)
-        health = HealthServicer()
-        await health.set("", health_pb2.HealthCheckResponse.SERVING)
-        health_pb2_grpc.add_HealthServicer_to_server(health, server)
-        server.add_insecure_port(f"127.0.0.1:{environment[f'LOCKSTEP_{name.upper()}_PORT']}")
-        await server.start()
-        servers.append(server)
-    yield found
-    for server in servers:
-        await server.stop(0)
+    servers = {name: grpc.aio.server() for name in found}
+    for name, server in servers.items():
+        saga_grpc.add_SagaServiceServicer_to_server(found[name], server)
+    async with listening(servers, environment):
+        yield found
 
 
 async def run(lockstep: Lockstep, *arguments: str) -> tuple[int, str, str]:
