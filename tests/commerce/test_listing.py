@@ -61,6 +61,7 @@ async def by_token(shop: Shop, **filters: Any) -> list[Product]:
         seen += page.products
         assert page.metadata.total == total
         if not page.next_page_token:
+            assert total == len(seen)
             return seen
         page = await shop.listed(**filters, page_token=page.next_page_token)
         assert page.metadata.page == 0

@@ -7,8 +7,9 @@ from lockstep.commerce.v1 import catalog_service_pb2 as catalog_pb
 from lockstep_clients import AlreadyExists, InvalidArgument
 
 from services.commerce.domain.word_collector import WordCollector
-from services.commerce.store import listing, relevance, search_words
+from services.commerce.store import listing, search_words
 from tests.commerce.people import money
+from tests.commerce.test_listing import by_token
 from tests.commerce.world import Shop, fields_of, refusal
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -82,17 +83,8 @@ async def test_pages_by_relevance_are_whole_and_in_order(shop: Shop) -> None:
     everything = await shop.listed(category=category, q="oak", limit=100)
     expected = [each.id for each in everything.products]
     for limit in (1, 4, 7, 22):
-        seen = list[str]()
-        page = await shop.listed(category=category, q="oak", limit=limit)
-        while True:
-            assert page.metadata.total == len(expected)
-            seen += [each.id for each in page.products]
-            if not page.next_page_token:
-                break
-            page = await shop.listed(
-                category=category, q="oak", limit=limit, page_token=page.next_page_token
-            )
-        assert seen == expected
+        seen = await by_token(shop, category=category, q="oak", limit=limit)
+        assert [each.id for each in seen] == expected
         second = await shop.listed(category=category, q="oak", limit=limit, page=2)
         assert [each.id for each in second.products] == expected[limit : 2 * limit]
 
@@ -111,7 +103,6 @@ async def test_too_many_matches_come_with_the_newest_first(shop: Shop) -> None:
         )
         names += [each.name for each in further.products]
     listing._count.cache_clear()
-    relevance._page.cache_clear()
     assert names == ["Oaken", *(f"Oak {number}" for number in reversed(range(6)))]
 
 
