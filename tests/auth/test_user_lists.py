@@ -10,6 +10,7 @@ from lockstep.auth.v1 import auth_service_pb2 as auth_pb
 from lockstep_clients import InvalidArgument
 
 from services.auth.store import user_lists
+from services.kernel.rpc.timestamps import timestamp
 from tests.auth.world import Member, World, calling_as
 
 EMAILS = (
@@ -42,9 +43,7 @@ def moment(minute: int) -> datetime:
 
 
 def stamp(minute: int) -> Timestamp:
-    found = Timestamp()
-    found.FromDatetime(moment(minute))
-    return found
+    return timestamp(moment(minute))
 
 
 async def found(world: World, admin: Member, request: auth_pb.ListUsersRequest) -> list[str]:

@@ -15,6 +15,7 @@ from lockstep_clients import InvalidArgument, PermissionDenied
 from services.common.keys import KeyRing
 from services.kernel.ids import new_id
 from services.kernel.paging import PageTokens
+from services.kernel.rpc.timestamps import timestamp
 from tests.commerce.world import Buyer, Shop, fields_of, refusal
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -54,12 +55,6 @@ def newest(*orders: Sequence[order_pb.Order]) -> list[str]:
     ]
 
 
-def later(moment: Timestamp, microseconds: int = 1) -> Timestamp:
-    shifted = Timestamp()
-    shifted.FromDatetime(moment.ToDatetime() + timedelta(microseconds=microseconds))
-    return shifted
-
-
 async def test_administrators_list_the_orders_of_all_users(shop: Shop) -> None:
     one, other = await shop.buyer(), await shop.buyer()
     tea, cup = await shop.product(price=1), await shop.product(price=2)
@@ -76,7 +71,8 @@ async def test_administrators_list_the_orders_of_all_users(shop: Shop) -> None:
     between: dict[str, Any] = {"start_time": since, "end_time": until}
     assert await listed(shop, None, user_id="-", **between) == newest(of_one[1:], of_other[:1])
     assert await listed(shop, None, user_id="-", product_id=tea.id, **between) == [of_one[2].id]
-    assert await listed(shop, None, user_id="-", start_time=later(until)) == []
+    later = timestamp(until.ToDatetime(UTC) + timedelta(microseconds=1))
+    assert await listed(shop, None, user_id="-", start_time=later) == []
     assert await listed(shop, one, **between) == newest(of_one[1:])
 
 

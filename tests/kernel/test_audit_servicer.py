@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import grpc
@@ -25,6 +25,7 @@ from services.kernel.ids import new_id
 from services.kernel.paging import PageTokens
 from services.kernel.rpc.access import Access
 from services.kernel.rpc.server import Server
+from services.kernel.rpc.timestamps import timestamp
 from services.kernel.secret import Secret
 from tests.kernel.probe import KnownKeys, KnownSessions
 from tests.kernel.rows import database_probe
@@ -71,8 +72,8 @@ async def lines(database: Database) -> None:
     await database.transact("lines", write)
 
 
-async def events(stub: Stub, **filters: object) -> list[str]:
-    request = audit_pb.ListAuditEventsRequest(page_size=1, **filters)  # type: ignore[arg-type]
+async def events(stub: Stub, **filters: Any) -> list[str]:
+    request = audit_pb.ListAuditEventsRequest(page_size=1, **filters)
     found: list[str] = []
     while True:
         page = await stub.ListAuditEvents(request)
@@ -80,12 +81,6 @@ async def events(stub: Stub, **filters: object) -> list[str]:
         if not page.next_page_token:
             return found
         request.page_token = page.next_page_token
-
-
-def stamp(moment: datetime) -> Timestamp:
-    found = Timestamp()
-    found.FromDatetime(moment)
-    return found
 
 
 async def test_lines_are_shown_whole_and_newest_first(stubs: dict[str, Stub]) -> None:
@@ -117,8 +112,8 @@ async def test_every_filter_narrows_the_list_and_pages_go_on(stubs: dict[str, St
     assert await events(stub, event="authz_fail") == ["authz_fail"]
     assert await events(stub, actor=str(ADMIN)) == ["wallet_topped_up"]
     assert await events(stub, actor="commerce", user_id=str(USER)) == []
-    assert len(await events(stub, since=stamp(now - timedelta(hours=1)))) == 3
-    assert await events(stub, since=stamp(now + timedelta(hours=1))) == []
+    assert len(await events(stub, since=timestamp(now - timedelta(hours=1)))) == 3
+    assert await events(stub, since=timestamp(now + timedelta(hours=1))) == []
 
 
 async def test_wrong_filters_and_the_tokens_of_other_filters_are_refused(
