@@ -221,9 +221,9 @@ async def test_known_and_unknown_addresses_cost_the_same_work(world: World) -> N
     hashed = []
     original = Hasher._run
 
-    async def counted(self: Hasher, work: object) -> object:
+    async def counted(self: Hasher, work: Callable[[], object]) -> object:
         hashed.append(1)
-        return await original(self, work)  # type: ignore[arg-type]
+        return await original(self, work)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Hasher, "_run", counted)

@@ -73,7 +73,9 @@ async def test_wrong_codes_are_shown_by_their_purpose(world: World) -> None:
     assert found == {"verification": (1, 0), "reset": (1, 1)}
 
 
-async def test_mail_that_waits_for_the_owner_is_shown_and_no_other(world: World) -> None:
+async def test_mail_that_waits_for_the_owner_is_shown_and_no_other(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     await world.register("Ada@example.com")
     await world.register("bob@example.com")
     await world.sink.wait_for("bob@example.com")
@@ -83,7 +85,7 @@ async def test_mail_that_waits_for_the_owner_is_shown_and_no_other(world: World)
     async def refuse(*_: object) -> str:
         return "451 later"
 
-    world.sink.handle_DATA = refuse  # type: ignore[method-assign, assignment]
+    monkeypatch.setattr(world.sink, "handle_DATA", refuse)
     for email in ("ada@example.com", "bob@example.com"):
         await world.auth.RequestPasswordReset(auth_pb.RequestPasswordResetRequest(email=email))
     [mail] = (await access(world)).waiting_mail
