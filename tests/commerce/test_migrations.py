@@ -51,6 +51,9 @@ UPDATE products SET taken = (SELECT coalesce(sum(quantity), 0) FROM order_items
 UPDATE orders SET total = (SELECT sum(quantity * unit_price) FROM order_items
   WHERE order_id = orders.id)
 """
+INSERT_CATEGORY = (
+    "INSERT INTO categories (id, name, description) VALUES (gen_random_uuid(), %s, '')"
+)
 
 
 @pytest.fixture
@@ -106,10 +109,7 @@ def test_names_that_have_become_one_stay_and_the_oldest_counts(url: str) -> None
     upgrade(url, HISTORY, "0013")
     with psycopg.connect(url) as connection:
         for name in ("Stra\u00dfe", "STRASSE", "Books", "Bo\u200dOKS", "Caf\u00e9"):
-            connection.execute(
-                "INSERT INTO categories (id, name, description) VALUES (gen_random_uuid(), %s, '')",
-                [name],
-            )
+            connection.execute(INSERT_CATEGORY, [name])
     before = rows(url, "SELECT id, name FROM categories ORDER BY id")
     upgrade(url, HISTORY)
     assert rows(url, "SELECT id, name FROM categories ORDER BY id") == before
@@ -117,14 +117,11 @@ def test_names_that_have_become_one_stay_and_the_oldest_counts(url: str) -> None
     assert [row.name for row in twins] == ["Bo\u200dOKS", "STRASSE"]
     for name, is_taken in (("strasse", True), ("BOOKS", True), ("cafe", False)):
         with psycopg.connect(url) as connection:
-            insert = (
-                "INSERT INTO categories (id, name, description) VALUES (gen_random_uuid(), %s, '')"
-            )
             if is_taken:
                 with pytest.raises(psycopg.errors.UniqueViolation):
-                    connection.execute(insert, [name])
+                    connection.execute(INSERT_CATEGORY, [name])
             else:
-                connection.execute(insert, [name])
+                connection.execute(INSERT_CATEGORY, [name])
     downgrade(url, HISTORY, "0013")
     assert len(rows(url, "SELECT 1 FROM categories")) == len(before) + 1
 

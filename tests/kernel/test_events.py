@@ -121,9 +121,9 @@ async def test_one_sequencer_works_at_a_time_and_the_next_goes_on(database: Data
 
 
 async def test_many_writers_and_sequencers_leave_no_gap_and_keep_each_subjects_order(
-    database: Database, kernel_url: str
+    database: Database,
 ) -> None:
-    writers, changes = 6, 20
+    writers, changes = "abcdef", 20
 
     async def change(name: str) -> None:
         for number in range(changes):
@@ -135,14 +135,15 @@ async def test_many_writers_and_sequencers_leave_no_gap_and_keep_each_subjects_o
 
     is_over = asyncio.Event()
     workers = [asyncio.create_task(work(is_over)) for _ in range(3)]
-    await asyncio.gather(*(change(name) for name in "abcdef"))
+    await asyncio.gather(*(change(name) for name in writers))
     is_over.set()
     await asyncio.gather(*workers)
     await sequenced(database)
     rows = await told(database)
-    assert [row.sequence for row in rows] == list(range(1, writers * changes + 1))
-    for name in "abcdef":
-        of_one = [text for text in await texts_of(database) if text[0] == name]
+    assert [row.sequence for row in rows] == list(range(1, len(writers) * changes + 1))
+    texts = await texts_of(database)
+    for name in writers:
+        of_one = [text for text in texts if text[0] == name]
         assert of_one == [f"{name}{number}" for number in range(changes)]
 
 

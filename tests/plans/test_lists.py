@@ -19,7 +19,7 @@ import pytest
 from services.commerce.model import Filters, Sort
 from services.commerce.settings import SESSION_SETTINGS
 from services.commerce.store import listing, relevance, search_words
-from services.commerce.store.listing import WALKED_MAX, Way
+from services.commerce.store.listing import WALKED_MAX, Names, Way
 from services.commerce.store.seeding import seed
 from services.kernel.db.limits import options_of
 from services.kernel.db.statement import NoParameters
@@ -75,11 +75,16 @@ def table_pages(connection: psycopg.Connection[Any]) -> int:
     return int(row[0])
 
 
-def pages(connection: psycopg.Connection[Any], filters: Filters) -> tuple[int, str]:
-    """Return the pages that are read for the first page of a list, and the plans."""
+def parameters_of(filters: Filters) -> tuple[Names, dict[str, Any]]:
+    """Return the parameters of the first page of a list: their names, and their values."""
     parameters = listing.parameters_of(filters, skip=0, limit=LIMIT)
     names = listing.names_of(parameters)
-    values = {name: getattr(parameters, name) for name in names}
+    return names, {name: getattr(parameters, name) for name in names}
+
+
+def pages(connection: psycopg.Connection[Any], filters: Filters) -> tuple[int, str]:
+    """Return the pages that are read for the first page of a list, and the plans."""
+    names, values = parameters_of(filters)
     is_served = listing._is_served(names, filters.sort)
     total, texts = 0, list[str]()
     for way in [Way.SERVED] if is_served else [Way.WALKED, Way.COLLECTED]:
@@ -133,10 +138,7 @@ def test_filters_together_read_no_more_than_each_alone(
 def test_ranks_cost_by_the_products_that_match(
     connection: psycopg.Connection[Any], matches: str
 ) -> None:
-    filters = replace(ANY, words=WORDS[matches], sort=Sort.RELEVANCE)
-    parameters = listing.parameters_of(filters, skip=0, limit=LIMIT)
-    names = listing.names_of(parameters)
-    values = {name: getattr(parameters, name) for name in names}
+    names, values = parameters_of(replace(ANY, words=WORDS[matches], sort=Sort.RELEVANCE))
     plan = run(connection, relevance._page(names), values, mode="force_custom_plan")
     found = connection.execute(
         "SELECT count(*) FROM products WHERE words @@ search_query(%s)", [WORDS[matches]]

@@ -123,7 +123,7 @@ EVENT = {
 }
 LISTED = {"after": 100_000, "upto": 102_000, "types": None, "limit": 100}
 # The user of LISTED_OF has ten events, and all numbers are looked at.
-LISTED_OF = {"after": 0, "upto": 200_000, "subject": f"users/{uuid_of(10_000)}", "types": None}
+LISTED_OF = LISTED | {"after": 0, "upto": 200_000, "subject": f"users/{uuid_of(10_000)}"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -342,10 +342,10 @@ CASES = (
     Case(f"{EVENTS}_STANDING", {"sequence": 100_000}),
     Case(f"{EVENTS}_PAGE", LISTED, 100),
     Case(f"{EVENTS}_PAGE", LISTED | {"types": ["Rare"]}, 2, label="of a rare type", counts=2000),
-    Case(f"{EVENTS}_PAGE_OF_SUBJECT", LISTED_OF | {"limit": 100}, KEYS_OF_USER),
+    Case(f"{EVENTS}_PAGE_OF_SUBJECT", LISTED_OF, KEYS_OF_USER),
     Case(
         f"{EVENTS}_PAGE_OF_SUBJECT",
-        LISTED_OF | {"types": ["Rare"], "limit": 100},
+        LISTED_OF | {"types": ["Rare"]},
         1,
         label="of a rare type",
         counts=KEYS_OF_USER,
