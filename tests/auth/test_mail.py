@@ -30,7 +30,7 @@ from services.auth.store.outbox import WaitingMail
 from services.kernel.db.database import Database, Transaction
 from services.kernel.ids import new_id
 from services.kernel.secret import Secret
-from tests.auth.world import PASSWORD, Sink, World, serving_auth, settings_for
+from tests.auth.world import PASSWORD, Sink, World, opened_database, serving_auth, settings_for
 from tests.kernel.saga_world import Stop
 
 EMAIL = "ada@example.com"
@@ -73,6 +73,11 @@ async def bad_server(behaviour: Behaviour) -> AsyncIterator[int]:
         yield server.sockets[0].getsockname()[1]
     finally:
         server.close()
+
+
+def worker_of(database: Database, box: Outbox, port: int) -> outbox.OutboxWorker:
+    server = MailServer(f"smtp://127.0.0.1:{port}", sender=SENDER)
+    return outbox.OutboxWorker(database, box, server)
 
 
 @pytest.mark.parametrize("behaviour", [hang, drop, refuse, babble, None])
@@ -123,40 +128,33 @@ async def test_mail_whose_time_is_over_is_not_sent(
     auth_url: str, keys: Path, mail: tuple[Sink, int], profile_target: str, commerce_target: str
 ) -> None:
     sink, port = mail
-    database = Database(auth_url, name="test", connections=2)
-    await database.open()
     box = Outbox(Secret.of(b"s" * 32))
-    await database.transact("put", lambda tx: box.put(tx, MAIL, to=ADA, life=timedelta(seconds=-1)))
-    await database.transact("put", partial(_put, box, "late@example.com"))
-    worker = outbox.OutboxWorker(
-        database, box, MailServer(f"smtp://127.0.0.1:{port}", sender=SENDER)
-    )
-    worker.start()
-    await sink.wait_for("late@example.com")
-    await worker.stop()
-    await database.close()
+    over = partial(box.put, mail=MAIL, to=ADA, life=timedelta(seconds=-1))
+    async with opened_database(auth_url) as database:
+        await database.transact("put", over)
+        await database.transact("put", partial(_put, box, "late@example.com"))
+        worker = worker_of(database, box, port)
+        worker.start()
+        await sink.wait_for("late@example.com")
+        await worker.stop()
     assert sink.to(EMAIL) == []
 
 
 async def test_a_sender_whose_claim_hangs_goes_on(auth_url: str, mail: tuple[Sink, int]) -> None:
     sink, port = mail
     stop = Stop("test.mail.claim.statement#1")
-    database = Database(auth_url, name="test", connections=1, observer=stop)
-    await database.open()
     box = Outbox(Secret.of(b"s" * 32))
-    await database.transact("put", partial(_put, box, EMAIL))
-    worker = outbox.OutboxWorker(
-        database, box, MailServer(f"smtp://127.0.0.1:{port}", sender=SENDER)
-    )
-    worker.start()
-    await asyncio.wait_for(stop.reached.wait(), 20)
-    worker.pulse.silence = 1.0
-    await worker.restart()
-    await sink.wait_for(EMAIL)
-    assert worker.pulse.silence == 0
-    await worker.stop()
-    await worker.restart()  # it stays stopped
-    await database.close()
+    async with opened_database(auth_url, connections=1, observer=stop) as database:
+        await database.transact("put", partial(_put, box, EMAIL))
+        worker = worker_of(database, box, port)
+        worker.start()
+        await asyncio.wait_for(stop.reached.wait(), 20)
+        worker.pulse.silence = 1.0
+        await worker.restart()
+        await sink.wait_for(EMAIL)
+        assert worker.pulse.silence == 0
+        await worker.stop()
+        await worker.restart()  # it stays stopped
 
 
 async def test_a_worker_that_stops_gives_back_what_it_has_not_sent(
@@ -171,22 +169,13 @@ async def test_a_worker_that_stops_gives_back_what_it_has_not_sent(
         asked.set()
         await hang(reader, writer)
 
-    async with contextlib.AsyncExitStack() as stack:
-        database = Database(auth_url, name="test", connections=2)
-        await database.open()
-        stack.push_async_callback(database.close)
-        box = Outbox(Secret.of(b"s" * 32))
+    box = Outbox(Secret.of(b"s" * 32))
+    async with opened_database(auth_url) as database, bad_server(keep_waiting) as dead:
         await database.transact("put", partial(_put, box, EMAIL))
-        dead = await stack.enter_async_context(bad_server(keep_waiting))
-        first = outbox.OutboxWorker(
-            database, box, MailServer(f"smtp://127.0.0.1:{dead}", sender=SENDER)
-        )
+        first, second = worker_of(database, box, dead), worker_of(database, box, port)
         first.start()
         await asyncio.wait_for(asked.wait(), 20)
         await first.stop()
-        second = outbox.OutboxWorker(
-            database, box, MailServer(f"smtp://127.0.0.1:{port}", sender=SENDER)
-        )
         second.start()
         await sink.wait_for(EMAIL)
         await second.stop()
@@ -194,39 +183,33 @@ async def test_a_worker_that_stops_gives_back_what_it_has_not_sent(
 
 
 async def test_a_claim_of_another_worker_is_not_given_back(auth_url: str) -> None:
-    database = Database(auth_url, name="test", connections=2)
-    await database.open()
-    await database.transact("put", partial(_put, Outbox(Secret.of(b"s" * 32)), EMAIL))
-
     async def claim(lease: timedelta) -> list[WaitingMail]:
         return await database.transact("claim", lambda tx: store.claim(tx, lease=lease, limit=8))
 
-    [mine] = await claim(timedelta(0))
-    [theirs] = await claim(timedelta(minutes=1))
-    await database.transact("back", lambda tx: store.give_back(tx, mine))
-    assert await claim(timedelta(minutes=1)) == []
-    await database.transact("back", lambda tx: store.give_back(tx, theirs))
-    assert len(await claim(timedelta(minutes=1))) == 1
-    await database.close()
+    async with opened_database(auth_url) as database:
+        await database.transact("put", partial(_put, Outbox(Secret.of(b"s" * 32)), EMAIL))
+        [mine] = await claim(timedelta(0))
+        [theirs] = await claim(timedelta(minutes=1))
+        await database.transact("back", lambda tx: store.give_back(tx, mine))
+        assert await claim(timedelta(minutes=1)) == []
+        await database.transact("back", lambda tx: store.give_back(tx, theirs))
+        assert len(await claim(timedelta(minutes=1))) == 1
 
 
 async def test_a_mail_is_sent_once_however_many_send(auth_url: str, mail: tuple[Sink, int]) -> None:
     sink, port = mail
-    database = Database(auth_url, name="test", connections=6)
-    await database.open()
     box = Outbox(Secret.of(b"s" * 32))
-    server = MailServer(f"smtp://127.0.0.1:{port}", sender=SENDER)
-    workers = [outbox.OutboxWorker(database, box, server) for _ in range(3)]
-    for number in range(20):
-        to = f"user{number}@example.com"
-        await database.transact("put", partial(_put, box, to))
-    for worker in workers:
-        worker.start()
-    for number in range(20):
-        await sink.wait_for(f"user{number}@example.com")
-    for worker in workers:
-        await worker.stop()
-    await database.close()
+    async with opened_database(auth_url, connections=6) as database:
+        workers = [worker_of(database, box, port) for _ in range(3)]
+        for number in range(20):
+            to = f"user{number}@example.com"
+            await database.transact("put", partial(_put, box, to))
+        for worker in workers:
+            worker.start()
+        for number in range(20):
+            await sink.wait_for(f"user{number}@example.com")
+        for worker in workers:
+            await worker.stop()
     assert len(sink.messages) == 20
 
 
@@ -234,28 +217,22 @@ async def test_mail_that_cannot_be_read_does_not_hold_up_the_rest(
     auth_url: str, mail: tuple[Sink, int]
 ) -> None:
     sink, port = mail
-    database = Database(auth_url, name="test", connections=2)
-    await database.open()
-    await database.transact("put", partial(_put, Outbox(Secret.of(b"x" * 32)), "lost@example.com"))
-    box = Outbox(Secret.of(b"s" * 32))
-    await database.transact("put", partial(_put, box, "not an address"))
-    await database.transact("put", partial(_put, box, EMAIL))
-    worker = outbox.OutboxWorker(
-        database, box, MailServer(f"smtp://127.0.0.1:{port}", sender=SENDER)
-    )
-    worker.start()
-    await sink.wait_for(EMAIL)
-    await worker.stop()
-    await database.close()
+    box, unknown = (Outbox(Secret.of(key * 32)) for key in (b"s", b"x"))
+    async with opened_database(auth_url) as database:
+        await database.transact("put", partial(_put, unknown, "lost@example.com"))
+        await database.transact("put", partial(_put, box, "not an address"))
+        await database.transact("put", partial(_put, box, EMAIL))
+        worker = worker_of(database, box, port)
+        worker.start()
+        await sink.wait_for(EMAIL)
+        await worker.stop()
     assert len(sink.messages) == 1
 
 
 async def test_a_database_dump_shows_neither_mail_nor_addresses(auth_url: str) -> None:
-    database = Database(auth_url, name="test", connections=2)
-    await database.open()
-    content = mails.verification("123456")
-    await database.transact("put", lambda tx: Outbox(Secret.of(b"s" * 32)).put(tx, content, to=ADA))
-    await database.close()
+    box, content = Outbox(Secret.of(b"s" * 32)), mails.verification("123456")
+    async with opened_database(auth_url) as database:
+        await database.transact("put", lambda tx: box.put(tx, content, to=ADA))
     with psycopg.connect(auth_url) as connection:
         row = connection.execute("SELECT o::text FROM outbox o").fetchone()
     assert row is not None

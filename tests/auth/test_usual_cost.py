@@ -13,8 +13,7 @@ from services.auth.domain.passwords import Hasher
 from services.auth.domain.usual_cost import UsualCost
 from services.auth.settings import AuthSettings
 from services.auth.store import credentials
-from services.kernel.db.database import Database
-from tests.auth.world import PASSWORD, World, serving_auth
+from tests.auth.world import PASSWORD, World, opened_database, serving_auth
 
 EMAIL, NOBODY = "ada@example.com", "nobody@example.com"
 NEW_COST, OLD_COST = 4, 5
@@ -78,9 +77,7 @@ async def test_known_and_unknown_addresses_have_equal_work_after_a_change_of_the
 async def test_the_cost_that_most_hashes_have_is_found(world: World) -> None:
     await world.register(EMAIL)
     await fill(world, old_of_ten=6, users=3000)
-    database = Database(world.url, name="test", connections=1)
-    await database.open()
-    try:
+    async with opened_database(world.url, connections=1) as database:
         assert await credentials.usual_cost(database) == OLD_COST
         await world.sql("ANALYZE users")
         assert await credentials.usual_cost(database) == OLD_COST
@@ -89,8 +86,6 @@ async def test_the_cost_that_most_hashes_have_is_found(world: World) -> None:
         await UsualCost(database, hasher).look()
         assert hasher._nobody.startswith("$2b$04$")
         hasher.close()
-    finally:
-        await database.close()
 
 
 async def test_a_sample_is_small_and_what_is_no_hash_does_not_count(world: World) -> None:
@@ -103,12 +98,8 @@ async def test_a_sample_is_small_and_what_is_no_hash_does_not_count(world: World
     plan = explained["Plan"]
     [size] = await world.sql("SELECT pg_relation_size('users') / 8192 AS pages")
     assert 0 < plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] < size.pages / 4
-    database = Database(world.url, name="test", connections=1)
-    await database.open()
-    try:
+    async with opened_database(world.url, connections=1) as database:
         assert await credentials.usual_cost(database) == NEW_COST
-    finally:
-        await database.close()
 
 
 async def test_without_users_the_setting_counts(world: World, costs: list[int]) -> None:

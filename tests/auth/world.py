@@ -26,6 +26,7 @@ from services.auth.sagas.profiles import RemoteProfiles
 from services.auth.settings import AuthSettings
 from services.common.keys import KeyRing
 from services.common.service import Running
+from services.kernel.db.database import Database, Observer
 
 PASSWORD = "Correct-horse-7"
 WRONG = "000000"  # a code that is right once in a million flows
@@ -209,6 +210,19 @@ async def calling_as(world: World, service: str) -> AsyncIterator[auth_grpc.Auth
     identity = ServiceIdentity(service, KeyRing.load(world.keys, service).private_key)
     async with connect(f"127.0.0.1:{world.running.port}", identity=identity) as channel:
         yield auth_grpc.AuthServiceStub(channel)
+
+
+@contextlib.asynccontextmanager
+async def opened_database(
+    url: str, *, connections: int = 2, observer: Observer | None = None
+) -> AsyncIterator[Database]:
+    """Open a database beside Auth, and close it in the end."""
+    database = Database(url, name="test", connections=connections, observer=observer)
+    await database.open()
+    try:
+        yield database
+    finally:
+        await database.close()
 
 
 def hold_phone_check(
