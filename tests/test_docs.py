@@ -20,7 +20,8 @@ from tests.faults.documented import reasons
 
 ROOT = Path(__file__).parents[1]
 CODE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
-NAMED = re.compile(r"\]\(([^)#:]+)(?:#[^)]*)?\)")
+# A link to a page, to a heading of it, or to one of the same page.
+NAMED = re.compile(r"\]\(([^)#:]*)(?:#([^)]*))?\)")
 
 
 def test_the_page_of_errors_has_every_reason() -> None:
@@ -96,6 +97,17 @@ def test_every_request_that_a_copy_waits_for_documents_that_it_may_be_in_progres
     ] == []
 
 
+def anchors(page: Path) -> set[str]:
+    """Return the names by which links lead to the headings of a page."""
+    headings = re.findall(r"^#+ (.+)$", CODE.sub("", page.read_text()), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", each.lower()).replace(" ", "-") for each in headings}
+
+
+def leads(page: Path, link: str, anchor: str) -> bool:
+    target = page.parent / link if link else page
+    return target.exists() and (not anchor or anchor in anchors(target))
+
+
 @pytest.mark.parametrize(
     "page",
     sorted(
@@ -110,6 +122,5 @@ def test_every_request_that_a_copy_waits_for_documents_that_it_may_be_in_progres
 )
 def test_links_lead_somewhere(page: str) -> None:
     path = ROOT / page
-    text = CODE.sub("", path.read_text())
-    broken = [link for link in NAMED.findall(text) if not (path.parent / link).exists()]
-    assert broken == []
+    links = NAMED.findall(CODE.sub("", path.read_text()))
+    assert [link for link in links if not leads(path, *link)] == []
