@@ -2,41 +2,28 @@
 
 from __future__ import annotations
 
-import contextlib
 import sys
-from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from lockstep_gateway.__main__ import running
-from lockstep_gateway.command.settings import ConfigError, load
+from lockstep_gateway.command.settings import ConfigError
 
+from tests.gateway import test_command
 from tests.gateway.http import Client
 from tests.gateway.world import SERVICE, Upstreams
 from tests.telemetry.collector import collecting
+from tests.telemetry.test_spans import SPAN, TRACE, place
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
-TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 EXPORTER = "opentelemetry.exporter.otlp.proto.grpc.trace_exporter"
 
 
-def place(flags: str) -> dict[str, str]:
-    return {"traceparent": f"00-{TRACE}-{SPAN}-{flags}", "tracestate": "a=1"}
-
-
-@contextlib.asynccontextmanager
-async def gateway(library: Path, upstream: Upstreams, **more: Any) -> AsyncIterator[Client]:
-    given = {
-        "upstream": (f"{SERVICE}=127.0.0.1:{upstream.port}",),
-        "descriptors": library,
-        "port": 0,
-        "metrics_port": 0,
-        "stop_grace_seconds": 1,
-    }
-    async with running(load(given | more, None)) as port:
-        yield Client(port)
+def gateway(library: Path, upstream: Upstreams, **more: Any) -> AbstractAsyncContextManager[Client]:
+    address = f"{SERVICE}=127.0.0.1:{upstream.port}"
+    return test_command.gateway(address, descriptors=library, **more)
 
 
 async def test_a_request_has_a_span_between_the_client_and_the_service(
