@@ -74,8 +74,11 @@ async def test_only_a_body_in_chunks_that_was_not_read_to_its_end_ends_the_conne
 
     scope = {"http_version": "1.1", "headers": headers, "client": ("192.0.2.1", "1")}
     edge = Edge(app, is_secure=False)
-    await edge(scope, asyncio.Event().wait, print)  # type: ignore[arg-type]
-    await asyncio.sleep(0.01)  # what is called later has its turn
+    unused: Any = asyncio.Event().wait
+    await edge(scope, unused, unused)
+    turn = asyncio.Event()  # it comes after the turn of what was called later
+    asyncio.get_running_loop().call_later(0, turn.set)
+    await turn.wait()
     assert done == ended
 
 
