@@ -25,8 +25,6 @@ from lockstep.commerce.v1 import order_service_pb2 as order_pb
 from lockstep.commerce.v1 import order_service_pb2_grpc as order_grpc
 from lockstep_clients import LockstepError, bearer, connect
 
-import services.commerce
-import services.profile
 from services.auth.settings import AuthSettings
 from services.cli.postgres import EmbeddedPostgres
 from services.cli.reconciler import compare
@@ -35,19 +33,19 @@ from services.common.settings import CommonSettings
 from services.kernel.ids import new_id
 from services.profile.settings import ProfileSettings
 from tests.commerce.world import KEPT
-from tests.faults.traders import Market
+from tests.commerce.world import SCRIPT as INVARIANTS
+from tests.faults.traders import PASSWORD, STOCK, Market
 from tests.faulty import Process, started
 from tests.ports import free_port
+from tests.profile.world import SCRIPT as RECOMPUTE
+from tests.profile.world import SYSTEM_BALANCES
 
-PASSWORD = "Secure-Horse-42"
-INVARIANTS = Path(services.commerce.__file__).parent / "sql/check_invariants.sql"
 SETTINGS: dict[str, type[CommonSettings]] = {
     "auth": AuthSettings,
     "profile": ProfileSettings,
     "commerce": CommerceSettings,
 }
 REPLICAS = 2
-STOCK = 1_000_000
 WELCOME = 100_000
 PATIENCE_SECONDS = 60.0
 # This replica of each service is stopped now and then, but never killed: what grows shows.
@@ -56,16 +54,6 @@ SPARED = 0
 # Less than the server allows a session that idles in a transaction.
 REST_SECONDS_MAX = 4.0
 
-RECOMPUTE = Path(services.profile.__file__).parent / "sql/recompute_balances.sql"
-_SYSTEM = """
-SELECT sum(CASE WHEN credit_account_id = '00000000-0000-8000-8000-000000000002' THEN amount
-                WHEN debit_account_id = '00000000-0000-8000-8000-000000000002' THEN -amount
-                ELSE 0 END),
-       sum(CASE WHEN credit_account_id = '00000000-0000-8000-8000-000000000003' THEN amount
-                WHEN debit_account_id = '00000000-0000-8000-8000-000000000003' THEN -amount
-                ELSE 0 END)
-  FROM transfers WHERE state = 'posted'
-"""
 _SHARES = """
 SELECT coalesce(sum(CASE kind WHEN 'sale' THEN amount ELSE -amount END), 0)
   FROM transfers WHERE kind IN ('sale', 'sale_refund')
@@ -130,7 +118,6 @@ class Soak:
     living: dict[tuple[str, int], Process] = field(default_factory=dict)
     stacks: dict[tuple[str, int], contextlib.AsyncExitStack] = field(default_factory=dict)
     product: UUID = field(default_factory=new_id)
-    stock: int = STOCK
     staff: Any = ()
     market: Market = field(init=False)
     # Nothing is measured while PostgreSQL restarts.
@@ -144,6 +131,14 @@ class Soak:
     def urls(self) -> dict[str, str]:
         return {name: self.server.url(f"{name}db") for name in SETTINGS}
 
+    @property
+    def addresses(self) -> dict[str, str]:
+        """The addresses of the replicas of each service."""
+        return {
+            name: ",".join(f"127.0.0.1:{port}" for port in ports)
+            for name, ports in self.ports.items()
+        }
+
     def sql(self, service: str, statement: str, **parameters: Any) -> list[Any]:
         with psycopg.connect(self.urls[service], autocommit=True) as connection:
             cursor = connection.execute(statement.encode(), parameters or None)
@@ -151,10 +146,7 @@ class Soak:
 
     def settings(self, service: str) -> CommonSettings:
         """Tell a service where the replicas of the others are."""
-        targets: dict[str, Any] = {
-            f"{name}_address": ",".join(f"127.0.0.1:{port}" for port in ports)
-            for name, ports in self.ports.items()
-        }
+        targets: dict[str, Any] = {f"{name}_address": at for name, at in self.addresses.items()}
         extra: dict[str, Any] = {f"{service}_database_url": self.urls[service]}
         if service == "commerce":
             extra["commission_bps"] = 1000
@@ -238,13 +230,34 @@ class Soak:
         self.history.counts[f"{kind} {ended}"] += 1
         return ended, answer
 
+    async def join(
+        self, auth: Any, request: auth_pb.RegisterRequest, key: Any = ()
+    ) -> tuple[str, Any]:
+        """Register and log in; return the user's id, and a proof if both succeeded."""
+        ended, answer = await self.tell("register", lambda: auth.Register(request, metadata=key))
+        if ended == "refused" and answer == "PROFILE_UNAVAILABLE":
+            self.history.refused.add(request.email)
+        if ended != "ok":
+            return "", ()
+        user_id = answer.user.id
+        self.history.registered.add(user_id)
+        login = auth_pb.LoginRequest(email=request.email, password=request.password)
+        ended, tokens = await self.tell("login", lambda: auth.Login(login))
+        return user_id, bearer(tokens.token) if ended == "ok" else ()
+
+    async def leave(self, kind: str, auth: Any, user_id: str, proof: Any) -> None:
+        """Delete one's account."""
+        delete = auth_pb.DeleteUserRequest(user_id="me")
+        ended, _ = await self.tell(kind, lambda: auth.DeleteUser(delete, metadata=proof))
+        if ended != "refused":
+            self.history.registered.discard(user_id)
+        if ended == "ok":
+            self.history.deleted.add(user_id)
+
     async def live(self, number: int, until: float) -> None:
         """Be one client after the other."""
-        target = {
-            name: ",".join(f"127.0.0.1:{port}" for port in ports)
-            for name, ports in self.ports.items()
-        }
-        async with connect(target["auth"]) as auth, connect(target["commerce"]) as commerce:
+        at = self.addresses
+        async with connect(at["auth"]) as auth, connect(at["commerce"]) as commerce:
             turn = 0
             while time.monotonic() < until:
                 turn += 1
@@ -253,37 +266,21 @@ class Soak:
 
     async def trade(self, number: int, until: float) -> None:
         """Be one brand after the other."""
-        target = ",".join(f"127.0.0.1:{port}" for port in self.ports["auth"])
-        async with connect(target) as auth:
+        async with connect(self.addresses["auth"]) as auth:
             await self.market.trade(number, until, auth)
 
     async def _visit(self, email: str, auth_channel: Any, commerce_channel: Any) -> None:
-        auth, history = auth_grpc.AuthServiceStub(auth_channel), self.history
+        auth = auth_grpc.AuthServiceStub(auth_channel)
         request = auth_pb.RegisterRequest(
             email=email, password=PASSWORD, full_name="Ada Lovelace", course="Analysis"
         )
-        key = (("idempotency-key", email),)
-        ended, answer = await self.tell("register", lambda: auth.Register(request, metadata=key))
-        if ended == "refused" and answer == "PROFILE_UNAVAILABLE":
-            history.refused.add(email)
-        if ended != "ok":
-            return
-        user_id = answer.user.id
-        history.registered.add(user_id)
-        login = auth_pb.LoginRequest(email=email, password=PASSWORD)
-        ended, tokens = await self.tell("login", lambda: auth.Login(login))
-        if ended != "ok":
+        user_id, proof = await self.join(auth, request, (("idempotency-key", email),))
+        if not proof:
             return
         await asyncio.to_thread(self.sql, "profile", _FUND, u=user_id, m=WELCOME)
-        proof = bearer(tokens.token)
         await self._shop(commerce_channel, proof)
         if self.dice.random() < 0.3:
-            delete = auth_pb.DeleteUserRequest(user_id="me")
-            ended, _ = await self.tell("delete", lambda: auth.DeleteUser(delete, metadata=proof))
-            if ended != "refused":
-                history.registered.discard(user_id)
-            if ended == "ok":
-                history.deleted.add(user_id)
+            await self.leave("delete", auth, user_id, proof)
 
     async def _shop(self, channel: Any, proof: Any) -> None:
         carts, orders = cart_grpc.CartServiceStub(channel), order_grpc.OrderServiceStub(channel)
@@ -381,16 +378,17 @@ class Soak:
 
     def _check_money(self) -> None:
         """Check that the sales hold what orders keep, less the shares, to the unit."""
-        ((sales, suspense),) = self.sql("profile", _SYSTEM)
+        balances = dict(self.sql("profile", SYSTEM_BALANCES))
         ((kept, shares),) = self.sql(
             "commerce",
             f"SELECT coalesce(sum(kept), 0), coalesce(sum(shares), 0) FROM ({KEPT}) AS o",
         )
-        assert sales == kept - shares
+        assert balances["sales"] == kept - shares
         ((held,),) = self.sql("profile", _SHARES)
         assert held == shares
         assert self.sql("profile", RECOMPUTE.read_text()) == []
-        self.history.counts |= Counter(kept=int(kept), shares=int(shares), suspense=int(suspense))
+        suspense = int(balances["suspense"])
+        self.history.counts |= Counter(kept=int(kept), shares=int(shares), suspense=suspense)
 
     async def sizes(self) -> dict[str, Size]:
         """Measure the replica of each service that nobody kills."""

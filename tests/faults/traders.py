@@ -11,13 +11,14 @@ import psycopg
 from lockstep.auth.v1 import auth_service_pb2 as auth_pb
 from lockstep.auth.v1 import auth_service_pb2_grpc as auth_grpc
 from lockstep.commerce.v1 import order_service_pb2 as order_pb
-from lockstep_clients import bearer
 
 from services.kernel.ids import new_id
 
 if TYPE_CHECKING:
     from tests.faults.soak import Soak
 
+PASSWORD = "Secure-Horse-42"
+STOCK = 1_000_000
 PRICE = 333  # of which no part is a whole commission
 LIFE_SECONDS = (2.0, 6.0)
 _SELL = """
@@ -56,10 +57,10 @@ class Market:
                 await asyncio.sleep(0.2)
 
     async def _sell(self, email: str, auth: Any) -> None:
-        soak, password = self.soak, "Secure-Horse-42"
+        soak = self.soak
         request = auth_pb.RegisterRequest(
             email=email,
-            password=password,
+            password=PASSWORD,
             role="brand",
             first_name="Bo",
             last_name="Brand",
@@ -67,30 +68,17 @@ class Market:
             company_size="1-10",
             user_role="owner",
         )
-        ended, answer = await soak.tell("register", lambda: auth.Register(request))
-        if ended == "refused" and answer == "PROFILE_UNAVAILABLE":
-            soak.history.refused.add(email)
-        if ended != "ok":
+        user_id, proof = await soak.join(auth, request)
+        if not proof:
             return
-        user_id = answer.user.id
-        soak.history.registered.add(user_id)
-        login = auth_pb.LoginRequest(email=email, password=password)
-        ended, tokens = await soak.tell("login", lambda: auth.Login(login))
-        if ended != "ok":
-            return
-        proof, product = bearer(tokens.token), new_id()
+        product = new_id()
         values = {"p": product, "s": user_id, "price": PRICE, "like": soak.product}
-        await asyncio.to_thread(soak.sql, "commerce", _SELL, stock=soak.stock, **values)
+        await asyncio.to_thread(soak.sql, "commerce", _SELL, stock=STOCK, **values)
         self.open[str(product)] = proof
         await asyncio.sleep(soak.dice.uniform(*LIFE_SECONDS))
         del self.open[str(product)]
         if soak.dice.random() < 0.7:
-            delete = auth_pb.DeleteUserRequest(user_id="me")
-            ended, _ = await soak.tell("leave", lambda: auth.DeleteUser(delete, metadata=proof))
-            if ended != "refused":
-                soak.history.registered.discard(user_id)
-            if ended == "ok":
-                soak.history.deleted.add(user_id)
+            await soak.leave("leave", auth, user_id, proof)
 
     async def refund(self, orders: Any, buyer: Any, seller: Any, order: order_pb.Order) -> None:
         """Cancel one of two goods, or ship them and take one back."""

@@ -33,6 +33,15 @@ from tests.profile.fake_auth import FakeAuth, fake_auth
 T = TypeVar("T")
 
 SCRIPT = Path(services.profile.__file__).parent / "sql/recompute_balances.sql"
+# What each system account received, less what it paid.
+SYSTEM_BALANCES = """
+SELECT a.kind,
+       coalesce(sum(CASE WHEN t.credit_account_id = a.id THEN t.amount ELSE -t.amount END), 0)
+  FROM accounts a
+  LEFT JOIN transfers t
+    ON a.id IN (t.debit_account_id, t.credit_account_id) AND t.state = 'posted'
+ WHERE a.kind NOT IN ('wallet', 'pending') GROUP BY a.kind
+"""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -170,15 +179,7 @@ class World:
 
     def system_balance(self, kind: str) -> int:
         """Return the sum that a system account received, less the sum that it paid."""
-        return int(
-            self.rows(
-                "SELECT coalesce(sum(CASE WHEN t.credit_account_id = a.id THEN amount"
-                " ELSE -amount END), 0) AS balance FROM accounts a JOIN transfers t"
-                " ON a.id IN (t.debit_account_id, t.credit_account_id)"
-                " WHERE a.kind = %s AND t.state = 'posted'",
-                kind,
-            )[0].balance
-        )
+        return int(dict(self.rows(SYSTEM_BALANCES))[kind])
 
 
 @asynccontextmanager
