@@ -62,11 +62,10 @@ failover: setup  ## fail a PostgreSQL cluster over under load, with Patroni (nee
 	$(PYTHON) -m tests.failover
 
 deploy-check: setup  ## validate everything in deploy/, offline after the first time
-	$(PYTHON) -m tests.deploy
-	$(PYTHON) -m pytest -q tests/deploy tests/telemetry/test_rules.py tests/cli/test_containers.py
+	$(PYTHON) -m pytest -q -rs tests/deploy tests/telemetry/test_rules.py tests/cli/test_containers.py
 
 deploy-base: setup  ## make the kustomize base from the Helm chart
-	$(PYTHON) -m tests.deploy --write
+	$(PYTHON) -m tests.deploy
 
 scale: setup  ## simulate growth: replicas, queues and hashing (ARGS=--write puts it into docs/scale.md)
 	$(PYTHON) -m tests.scale $(ARGS)

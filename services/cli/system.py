@@ -88,9 +88,7 @@ class System:
 
     def unknown_variables(self) -> list[str]:
         """Describe each variable that looks like a setting but is not, such as a misspelt one."""
-        names = {name for cls in SETTINGS.values() for name in cls.model_fields}
-        known = {variable(name) for name in names}
-        known |= {f"{variable(name)}{FILE}" for name in filter(has_file, names)}
+        known = known_variables()
         lines = []
         for name in sorted(name for name in os.environ if name.startswith(PREFIX)):
             if name not in known:
@@ -136,6 +134,13 @@ class System:
             return
         with home_lock(self.home), self.postgres:
             yield
+
+
+def known_variables() -> set[str]:
+    """Return the variable of every setting, and of every file that may hold one."""
+    names = {name for cls in SETTINGS.values() for name in cls.model_fields}
+    files = {f"{variable(name)}{FILE}" for name in filter(has_file, names)}
+    return {variable(name) for name in names} | files
 
 
 def is_installed(service: str) -> bool:

@@ -8,9 +8,6 @@ from pathlib import Path
 from tests.deploy import manifests as made
 from tests.deploy import network, processes, schemas, surroundings
 from tests.deploy.manifests import Manifests, RenderError
-from tests.deploy.tools import HELM, KUBECTL
-
-BASE_FILE = "lockstep.yaml"
 
 
 def check(deploy: Path, manifests: Manifests) -> list[str]:
@@ -25,18 +22,10 @@ def check(deploy: Path, manifests: Manifests) -> list[str]:
         *_twice(manifests),
         *schemas.findings(manifests),
         *started.findings,
-        *processes.grace_findings(manifests, started),
         *network.findings(manifests, started),
         *surroundings.findings(deploy, manifests, started),
-        *surroundings.pooler_findings(manifests, started.settings),
     ]
     return [f"{manifests.name}: {each}" for each in dict.fromkeys(found)]
-
-
-def check_base(deploy: Path) -> list[str]:
-    """Return what is wrong with the kustomize base."""
-    text = (deploy / made.BASE / BASE_FILE).read_text()
-    return check(deploy, Manifests.of("base", text))
 
 
 def check_chart(deploy: Path) -> list[str]:
@@ -47,7 +36,7 @@ def check_chart(deploy: Path) -> list[str]:
             made.lint(deploy, size)
             text = made.render(deploy, size, "--set=operator.enabled=true")
             found.extend(check(deploy, Manifests.of(size, text)))
-        if made.base_text(deploy) != (deploy / made.BASE / BASE_FILE).read_text():
+        if made.base_text(deploy) != made.base_file(deploy).read_text():
             found.append("base: it must be what the chart makes: run `make deploy-base`")
     except RenderError as error:
         found.append(f"chart: {error}")
@@ -60,20 +49,10 @@ def check_kustomize(deploy: Path) -> list[str]:
         built = Manifests.of("kustomize", made.kustomize(deploy / made.BASE))
     except RenderError as error:
         return [f"base: {error}"]
-    there = Manifests.of("base", (deploy / made.BASE / BASE_FILE).read_text())
+    there = Manifests.of("base", made.base_file(deploy).read_text())
     if sorted(map(made.label, built.objects)) != sorted(map(made.label, there.objects)):
         return ["base: kustomize must build every object of the chart"]
     return []
-
-
-def everything(deploy: Path) -> list[str]:
-    """Return what is wrong, as far as the tools of this machine can tell."""
-    found = check_base(deploy)
-    if HELM.exists():
-        found += check_chart(deploy)
-    if KUBECTL.exists():
-        found += check_kustomize(deploy)
-    return found
 
 
 def _twice(manifests: Manifests) -> Iterator[str]:

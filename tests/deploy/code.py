@@ -11,7 +11,6 @@ from unittest import mock
 from lockstep.options.v1 import options_pb2 as options_pb
 from lockstep_clients.methods import descriptors
 
-from services.cli.system import DATABASES
 from services.common import service
 from services.common.databases import (
     BACKGROUND_CONNECTIONS,
@@ -72,8 +71,3 @@ def connections(frame: Frame, settings: CommonSettings) -> int:
         + (BACKGROUND_CONNECTIONS + LEASE_CONNECTIONS if frame.is_coordinator else 0)
         + (PUBLIC_CONNECTIONS if frame.has_public_reads else 0)
     )
-
-
-def service_of(database: str) -> str | None:
-    """Return whose database has a name."""
-    return next((name for name, each in DATABASES.items() if each == database), None)

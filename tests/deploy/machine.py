@@ -9,9 +9,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
+from unittest import mock
 
-from services.cli.system import SETTINGS
-from services.common.settings import FILE, PREFIX, has_file, variable
+from services.common.settings import PREFIX
 from tests.deploy.contract import Secrets
 from tests.deploy.manifests import Object
 from tests.deploy.tools import ROOT
@@ -20,24 +20,27 @@ from tests.deploy.tools import ROOT
 FOREIGN: Final = re.compile(r"OTEL_[A-Z_]+|PG[A-Z]+")
 
 
-def known_variables() -> set[str]:
-    """Return the name of every setting."""
-    names = {name for cls in SETTINGS.values() for name in cls.model_fields}
-    files = {f"{variable(name)}{FILE}" for name in filter(has_file, names)}
-    return {variable(name) for name in names} | files
-
-
 def image_environment() -> dict[str, str]:
     """Return what the image sets."""
-    text = (ROOT / "Dockerfile").read_text().replace("\\\n", " ")
-    lines = re.findall(r"^ENV (.*)$", text, re.MULTILINE)
-    return dict(word.split("=", 1) for line in lines for word in shlex.split(line) if "=" in word)
+    words = (word for line in _instructions("ENV") for word in shlex.split(line) if "=" in word)
+    return dict(word.split("=", 1) for word in words)
 
 
 def image_folders() -> list[str]:
     """Return the folders that the image has beside those of its base."""
-    text = (ROOT / "Dockerfile").read_text()
-    return sorted(set(re.findall(r"^COPY .* (/\S+)$", text, re.MULTILINE)))
+    targets = {line.split()[-1] for line in _instructions("COPY")}
+    return sorted(each for each in targets if each.startswith("/"))
+
+
+def image_user() -> int:
+    """Return the user who runs in the image."""
+    (user,) = {line.partition(":")[0] for line in _instructions("USER")}
+    return int(user)
+
+
+def _instructions(name: str) -> list[str]:
+    text = (ROOT / "Dockerfile").read_text().replace("\\\n", " ")
+    return re.findall(rf"^{name} (.*)$", text, re.MULTILINE)
 
 
 def environment(container: Object) -> dict[str, str]:
@@ -83,17 +86,11 @@ def _unpack(place: Path, source: Object, secrets: Secrets) -> Iterator[str]:
 @contextmanager
 def as_process(variables: Mapping[str, str], root: Path) -> Iterator[None]:
     """Let this process have an environment; each path in it leads below `root`."""
-    before = dict(os.environ)
-    for name in [name for name in os.environ if name.startswith(PREFIX)]:
-        del os.environ[name]
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
     moved = {
         name: f"{root}{value}" if value.startswith("/") else value
         for name, value in variables.items()
         if name.startswith(PREFIX)
     }
-    os.environ.update(moved)
-    try:
+    with mock.patch.dict(os.environ, kept | moved, clear=True):
         yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)

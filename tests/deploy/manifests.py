@@ -116,6 +116,11 @@ def kustomize(folder: Path) -> str:
     return _told(str(KUBECTL), "kustomize", str(folder))
 
 
+def base_file(deploy: Path) -> Path:
+    """Return the file of the base, which holds all objects."""
+    return deploy / BASE / "lockstep.yaml"
+
+
 def base_text(deploy: Path) -> str:
     """Return what the file of the base must hold.
 

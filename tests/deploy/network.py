@@ -84,19 +84,11 @@ def _policies(manifests: Manifests, started: Started) -> Iterator[str]:
         if policy is None:
             yield f"there must be a NetworkPolicy of {name}"
             continue
-        if not matches(
-            policy["spec"]["podSelector"]["matchLabels"],
-            {
-                "metadata": {
-                    "labels": {
-                        **_labels(name),
-                    }
-                }
-            },
-        ):
+        pod = {"metadata": {"labels": _labels(name)}}
+        if not matches(policy["spec"]["podSelector"]["matchLabels"], pod):
             yield f"{label(policy)}: it must choose the pods of {name}"
         port = getattr(settings, f"{name}_port")
-        rules = dict(_rules(policy, "ingress", "from"))
+        rules = _rules(policy, "ingress", "from")
         if rules.pop(settings.metrics_port(name), None) is None:
             yield f"{label(policy)}: the management port must be open for Prometheus"
         admitted = rules.pop(port, None)
@@ -123,7 +115,7 @@ def _outwards(
         policy = manifests.named("NetworkPolicy", f"{RELEASE}-{name}")
         if policy is None:
             continue  # told above, or a pod that is not installed
-        opened = dict(_rules(policy, "egress", "to"))
+        opened = _rules(policy, "egress", "to")
         called = {each for each, callers in wanted.items() if name in callers}
         for service in DATABASES:
             port = getattr(started.settings[service], f"{service}_port")
@@ -149,7 +141,7 @@ def _of_databases(manifests: Manifests) -> Iterator[str]:
             yield f"there must be a NetworkPolicy of the server {server}"
             continue
         users = {name for name, used in USES.items() if used & services}
-        admitted = dict(_rules(policy, "ingress", "from")).get(POSTGRES_PORT, set())
+        admitted = _rules(policy, "ingress", "from").get(POSTGRES_PORT, set())
         ours = {each for each in admitted if not each.startswith("cnpg")}
         if ours - {"*"} != users:
             yield f"{label(policy)}: it must admit {sorted(users)}, and admits {sorted(ours)}"
@@ -164,15 +156,15 @@ def _refusing(manifests: Manifests) -> Iterator[str]:
         yield f"the NetworkPolicy {RELEASE}-refuse must refuse what no other allows"
 
 
-def _rules(policy: Object, direction: str, side: str) -> Iterator[tuple[int, set[str]]]:
-    """Yield each port of a policy and the components beyond it; `*` stands for all others."""
+def _rules(policy: Object, direction: str, side: str) -> dict[int, set[str]]:
+    """Return the ports of a policy and the components beyond each; `*` stands for all others."""
     found: dict[int, set[str]] = {}
     for rule in policy["spec"].get(direction) or ():
         for port in rule.get("ports", ()):
             peers = found.setdefault(port["port"], set())
             for peer in rule.get(side) or [{}]:
                 peers.add(_component(peer))
-    yield from found.items()
+    return found
 
 
 def _component(peer: Mapping[str, Any]) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import tempfile
 import tomllib
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -15,7 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 from typer.main import get_command
 
 from services.cli.main import app
-from services.cli.system import DATABASES, SETTINGS, System
+from services.cli.system import DATABASES, SETTINGS, System, known_variables
 from services.common.files import FileProblem
 from services.common.keys import KeyRing, SigningKeys
 from services.common.service import Frame
@@ -28,8 +27,7 @@ from tests.deploy.tools import ROOT
 
 LEAVING_SECONDS: Final = 10
 """What a process may take to end, after its delay and its grace."""
-SERVED: Final = ("/livez", "/readyz", "/metrics")
-COMMANDS: Final = {"migrate": "migrate", "reconcile": "reconcile"}
+COMMANDS: Final = {"migrate", "reconcile"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +42,14 @@ class Started:
 def start(manifests: Manifests) -> Started:
     """Read the settings and the keys of every container, as its process would."""
     started = Started()
+    secrets = secrets_of(manifests)
     for component, spec, container in manifests.containers():
         place = f"container {component}"
         with tempfile.TemporaryDirectory() as folder:
             found = [
-                *machine.mount(Path(folder), spec, container, secrets_of(manifests)),
+                *machine.mount(Path(folder), spec, container, secrets),
                 *_environment(container),
-                *_run(component, container, Path(folder), started),
+                *_run(component, spec, container, Path(folder), started),
                 *_image(container),
                 *_rights(spec, container),
             ]
@@ -62,7 +61,7 @@ def start(manifests: Manifests) -> Started:
 
 
 def _environment(container: Object) -> Iterator[str]:
-    known = machine.known_variables()
+    known = known_variables()
     for each in container.get("env", ()):
         if each["name"] not in known and not machine.FOREIGN.fullmatch(each["name"]):
             yield f"{each['name']} must be a setting"
@@ -70,7 +69,9 @@ def _environment(container: Object) -> Iterator[str]:
             yield f"{each['name']} must have a text as its value"
 
 
-def _run(component: str, container: Object, root: Path, started: Started) -> Iterator[str]:
+def _run(
+    component: str, spec: Object, container: Object, root: Path, started: Started
+) -> Iterator[str]:
     """Go as far as the process does before it needs a network."""
     command = container["command"]
     with machine.as_process(machine.environment(container), root):
@@ -82,6 +83,7 @@ def _run(component: str, container: Object, root: Path, started: Started) -> Ite
                 if component in DATABASES:
                     started.frames[component] = code.frame_of(component, settings)
                 yield from _probed(container, settings, component)
+                yield from _leaves(spec, container, settings)
             else:
                 yield from _command(component, command, root)
         except (SettingsError, FileProblem) as error:
@@ -125,10 +127,9 @@ def _command(component: str, command: list[str], root: Path) -> Iterator[str]:
         yield from _other_keys(settings.keys, component)
         tls_of(settings, component)
         return
-    wanted = COMMANDS.get(component)
-    known = {str(name) for name in getattr(get_command(app), "commands", ())}
-    if command[:2] != ["lockstep", wanted] or wanted not in known:
-        yield f"the command must be lockstep {wanted or 'and one that exists'}"
+    known = COMMANDS & {str(name) for name in getattr(get_command(app), "commands", ())}
+    if command[:2] != ["lockstep", component] or component not in known:
+        yield f"the command must be lockstep {component}, one of {sorted(known)}"
     system = System()
     for service in DATABASES:
         if system.uses_embedded(service):
@@ -157,10 +158,10 @@ def _probed(container: Object, settings: CommonSettings, name: str) -> Iterator[
         number = ports.get(asked.get("port"), asked.get("port"))
         if (asked.get("path"), number) != (path, listening["management"]):
             yield f"its {probe} must ask {path} of the management port, and asks {asked}"
-    yield from _leaves(container, settings)
 
 
-def _leaves(container: Object, settings: CommonSettings) -> Iterator[str]:
+def _leaves(spec: Object, container: Object, settings: CommonSettings) -> Iterator[str]:
+    """Tell what is called when it has begun to leave, or killed while it stops in order."""
     probe = container.get("readinessProbe", {})
     seen = probe.get("periodSeconds", 10) * probe.get("failureThreshold", 3)
     if seen >= settings.stop_delay_seconds:
@@ -168,6 +169,10 @@ def _leaves(container: Object, settings: CommonSettings) -> Iterator[str]:
             f"its readiness must be seen within LOCKSTEP_STOP_DELAY_SECONDS "
             f"({settings.stop_delay_seconds:g} s), and takes {seen} s"
         )
+    needed = settings.stop_delay_seconds + settings.stop_grace_seconds + LEAVING_SECONDS
+    given = spec.get("terminationGracePeriodSeconds", 30)
+    if given < needed:
+        yield f"it needs {needed:g} s to stop, and gets {given} s"
 
 
 def _image(container: Object) -> Iterator[str]:
@@ -186,7 +191,7 @@ def version() -> str:
 def _rights(spec: Object, container: Object) -> Iterator[str]:
     """Hold a pod to the level `restricted` of Kubernetes' pod security, and the image's user."""
     pod, own = spec.get("securityContext", {}), container.get("securityContext", {})
-    (uid,) = _users()
+    uid = machine.image_user()
     if (pod.get("runAsNonRoot"), pod.get("runAsUser")) != (True, uid):
         yield f"it must run as the user {uid} of the image"
     if pod.get("seccompProfile") != {"type": "RuntimeDefault"}:
@@ -202,20 +207,3 @@ def _rights(spec: Object, container: Object) -> Iterator[str]:
     resources = container.get("resources", {})
     if not resources.get("requests") or "memory" not in resources.get("limits", {}):
         yield "it must request resources, and limit its memory"
-
-
-@cache
-def _users() -> set[int]:
-    lines = (ROOT / "Dockerfile").read_text().splitlines()
-    return {int(line.split()[1].partition(":")[0]) for line in lines if line.startswith("USER ")}
-
-
-def grace_findings(manifests: Manifests, started: Started) -> Iterator[str]:
-    """Tell of pods that are killed while they stop in order."""
-    for component, spec, _ in manifests.containers():
-        with suppress(KeyError):
-            settings = started.settings[component]
-            needed = settings.stop_delay_seconds + settings.stop_grace_seconds + LEAVING_SECONDS
-            given = spec.get("terminationGracePeriodSeconds", 30)
-            if given < needed:
-                yield f"container {component}: it needs {needed:g} s to stop, and gets {given} s"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -12,7 +13,7 @@ import yaml
 from services.cli.system import DATABASES, SETTINGS
 from services.common.settings import CommonSettings
 from tests.deploy import code
-from tests.deploy.contract import secrets_of
+from tests.deploy.contract import Secrets, secrets_of
 from tests.deploy.manifests import RELEASE, Manifests, Object, label
 from tests.deploy.network import matches
 from tests.deploy.processes import Started
@@ -30,6 +31,7 @@ def findings(deploy: Path, manifests: Manifests, started: Started) -> Iterator[s
     yield from _certificates(manifests, started)
     yield from _databases(manifests)
     yield from _connections(manifests, started)
+    yield from _poolers(manifests, started.settings)
     yield from _monitoring(deploy, manifests)
 
 
@@ -85,12 +87,12 @@ def _databases(manifests: Manifests) -> Iterator[str]:
     clusters = {each["metadata"]["name"]: each["spec"] for each in manifests.kind("Cluster")}
     if not clusters:
         return
-    found = {each["spec"]["name"]: each for each in manifests.kind("Database")}
-    if set(found) != set(DATABASES.values()):
-        yield f"the databases must be {sorted(DATABASES.values())}, and are {sorted(found)}"
+    names = sorted(each["spec"]["name"] for each in manifests.kind("Database"))
+    if names != sorted(DATABASES.values()):
+        yield f"the databases must be {sorted(DATABASES.values())}, and are {names}"
     secrets = secrets_of(manifests)
-    for database, each in found.items():
-        service, spec = code.service_of(database), each["spec"]
+    for service, each in _by_service(manifests).items():
+        spec = each["spec"]
         cluster = clusters.get(spec["cluster"]["name"])
         if cluster is None:
             yield f"{label(each)}: there must be a Cluster {spec['cluster']['name']}"
@@ -107,13 +109,17 @@ def _databases(manifests: Manifests) -> Iterator[str]:
             yield f"Cluster {name}: its replication must be synchronous"
 
 
-def _roles(
-    cluster: Object, service: str | None, secrets: Mapping[str, Mapping[str, bytes]]
-) -> Iterator[str]:
+def _by_service(manifests: Manifests) -> dict[str, Object]:
+    """Return the database of each service that has one."""
+    found = {each["spec"]["name"]: each for each in manifests.kind("Database")}
+    return {service: found[name] for service, name in DATABASES.items() if name in found}
+
+
+def _roles(cluster: Object, service: str, secrets: Secrets) -> Iterator[str]:
     """Each role has its password, and reaches its own database alone, by TLS."""
     roles = {each["name"]: each for each in cluster.get("managed", {}).get("roles", ())}
     rules = [line.split() for line in cluster["postgresql"].get("pg_hba", ())]
-    for role in (f"{service}", f"{service}_owner"):
+    for role in (service, f"{service}_owner"):
         secret = roles.get(role, {}).get("passwordSecret", {}).get("name")
         if secrets.get(secret, {}).get("username") != role.encode():
             yield f"a Secret must hold the password of the role {role}"
@@ -127,25 +133,24 @@ def _connections(manifests: Manifests, started: Started) -> Iterator[str]:
     """All replicas together must find enough connections, also while a roll-out adds one."""
     if set(started.frames) != set(DATABASES):
         return
-    needed: dict[str, int] = {}
-    for each in manifests.kind("Database"):
-        name = code.service_of(each["spec"]["name"])
-        if name is not None:
-            processes = _most_replicas(manifests, name) + 1
-            each_process = code.connections(started.frames[name], started.settings[name])
-            cluster = each["spec"]["cluster"]["name"]
-            needed[cluster] = needed.get(cluster, 0) + processes * each_process
-    there = {each["metadata"]["name"] for each in manifests.kind("Cluster")}
-    for cluster, most in ((name, needed[name]) for name in needed if name in there):
-        spec = (manifests.named("Cluster", cluster) or {"spec": {}})["spec"]
-        allowed = int(spec["postgresql"]["parameters"]["max_connections"]) - RESERVED_CONNECTIONS
+    needed = Counter[str]()
+    for service, each in _by_service(manifests).items():
+        processes = _most_replicas(manifests, service) + 1
+        each_process = code.connections(started.frames[service], started.settings[service])
+        needed[each["spec"]["cluster"]["name"]] += processes * each_process
+    for cluster in manifests.kind("Cluster"):
+        name, postgresql = cluster["metadata"]["name"], cluster["spec"]["postgresql"]
+        allowed = int(postgresql["parameters"]["max_connections"]) - RESERVED_CONNECTIONS
         poolers = [
-            each for each in manifests.kind("Pooler") if each["spec"]["cluster"]["name"] == cluster
+            each for each in manifests.kind("Pooler") if each["spec"]["cluster"]["name"] == name
         ]
-        if not poolers and most > allowed:
-            yield f"Cluster {cluster}: {most} connections must fit into {allowed}, or need a Pooler"
+        if not poolers and needed[name] > allowed:
+            yield (
+                f"{label(cluster)}: {needed[name]} connections must fit into {allowed}, "
+                "or need a Pooler"
+            )
         for each in poolers:
-            yield from _pooled(manifests, each, most, allowed)
+            yield from _pooled(manifests, each, needed[name], allowed)
 
 
 def _pooled(manifests: Manifests, pooler: Object, most: int, allowed: int) -> Iterator[str]:
@@ -170,7 +175,7 @@ def _most_replicas(manifests: Manifests, name: str) -> int:
     return int((deployment or {"spec": {}})["spec"].get("replicas", 1))
 
 
-def pooler_findings(manifests: Manifests, settings: Mapping[str, CommonSettings]) -> Iterator[str]:
+def _poolers(manifests: Manifests, settings: Mapping[str, CommonSettings]) -> Iterator[str]:
     """Tell of processes that do not know what stands before PostgreSQL."""
     pooled = any(True for _ in manifests.kind("Pooler"))
     for name in sorted(set(settings) & set(DATABASES)):

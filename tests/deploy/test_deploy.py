@@ -19,7 +19,6 @@ from tests.deploy import checks, contract, manifests, tools
 from tests.deploy.manifests import Manifests
 
 DEPLOY: Final = tools.ROOT / "deploy"
-BASE: Final = DEPLOY / manifests.BASE / checks.BASE_FILE
 CHART: Final = DEPLOY / manifests.CHART
 
 
@@ -43,7 +42,7 @@ def kubectl(left_out: list[str]) -> Path:
 
 @pytest.fixture(scope="module")
 def base(left_out: list[str]) -> str:
-    return BASE.read_text()
+    return manifests.base_file(DEPLOY).read_text()
 
 
 def test_the_base_fits_the_code(base: str) -> None:
@@ -126,10 +125,10 @@ MISTAKES: Final[Mapping[str, tuple[str, str, str]]] = {
 
 
 @pytest.mark.parametrize("name", MISTAKES)
-def test_a_mistake_in_a_copy_is_found(base: str, name: str) -> None:
+def test_a_mistake_in_a_copy_is_found(base: str, left_out: list[str], name: str) -> None:
     right, wrong, told = MISTAKES[name]
     if told.startswith("Kubernetes") and not tools.SCHEMAS.exists():
-        pytest.skip("Kubernetes' schemas could not be had")
+        pytest.skip("; ".join(left_out))
     assert right in base
     found = checks.check(DEPLOY, Manifests.of("copy", base.replace(right, wrong)))
     assert [each for each in found if told in each], found

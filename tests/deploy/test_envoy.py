@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +19,7 @@ from services.common.settings import CommonSettings
 from services.kernel.rpc.access import AUDIENCE, ISSUER
 from tests.deploy import edge as edges
 from tests.deploy.edge import CLIENT, Edge, Gateway, Readers
-from tests.deploy.tools import ROOT
+from tests.deploy.machine import image_environment
 from tests.e2e.stack import Stack, running_stack
 from tests.gateway.envoy import envoy_running
 from tests.gateway.http import Answer, Client
@@ -81,10 +80,7 @@ def test_the_file_fits_the_code() -> None:
     seen = int(health["interval"][:-1]) * health["unhealthy_threshold"] + int(
         health["timeout"][:-1]
     )
-    image = (ROOT / "Dockerfile").read_text()
-    delay = re.search(r"LOCKSTEP_STOP_DELAY_SECONDS=(\d+)", image)
-    assert delay is not None
-    assert seen < int(delay[1])
+    assert seen < int(image_environment()["LOCKSTEP_STOP_DELAY_SECONDS"])
     provider = filters()["jwt_authn"]["providers"]["lockstep"]
     assert (provider["issuer"], provider["audiences"]) == (ISSUER, [AUDIENCE])
     jwks = httpx.URL(provider["remote_jwks"]["http_uri"]["uri"]).path
