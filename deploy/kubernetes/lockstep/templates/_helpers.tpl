@@ -50,6 +50,16 @@ app.kubernetes.io/part-of: lockstep
 {{ .root.Release.Name }}{{ if eq .root.Values.databases.clusters "separate" }}-{{ .name }}{{ end }}-db
 {{- end }}
 
+{{- /* The clusters of some services, each with those whose databases it holds. */ -}}
+{{- define "lockstep.clusters" -}}
+{{- $clusters := dict }}
+{{- range .services }}
+{{- $cluster := include "lockstep.cluster" (dict "root" $.root "name" .) }}
+{{- $_ := set $clusters $cluster (append (index $clusters $cluster | default list) .) }}
+{{- end }}
+{{- toYaml $clusters }}
+{{- end }}
+
 {{- define "lockstep.podSecurity" -}}
 runAsNonRoot: true
 runAsUser: 10001
@@ -140,7 +150,6 @@ LOCKSTEP_DATABASE_POOLER: "on"
 {{- /* The folders of Secrets that hold no keys. */ -}}
 {{- define "lockstep.secrets" -}}
 {{- $release := .root.Release.Name -}}
-{{- $names := list -}}
 {{- range index (include "lockstep.databases" . | fromYaml) .name }}
 - {folder: {{ . }}-database, secret: {{ $release }}-{{ . }}-database, keys: [url]}
 {{- if eq $.name "migrate" }}
