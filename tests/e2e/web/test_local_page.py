@@ -12,7 +12,8 @@ from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, e
 
 from tests.e2e.stack import Stack
 from tests.e2e.web.api import Account, Api
-from tests.e2e.web.test_looks import AXE, PHONE, overflow, picture, serious_faults
+from tests.e2e.web.conftest import DESKTOP
+from tests.e2e.web.test_looks import PHONE, add_axe, overflow, picture, serious_faults
 
 pytestmark = [pytest.mark.browser, pytest.mark.processes]
 
@@ -138,13 +139,11 @@ def test_who_reads_an_old_page_is_told(open_page: OpenPage) -> None:
 
 @pytest.mark.parametrize("kind", ["wide", "phone", "dark"])
 def test_every_page_fits_and_is_pictured(open_page: OpenPage, person: Account, kind: str) -> None:
-    looks: dict[str, Any] = {
-        "viewport": dict(zip(("width", "height"), PHONE, strict=True))
-        if kind == "phone"
-        else {"width": 1200, "height": 850},
-        "color_scheme": "dark" if kind == "dark" else "light",
-    }
-    page = open_page(**looks)
+    width, height = PHONE if kind == "phone" else DESKTOP
+    page = open_page(
+        viewport={"width": width, "height": height},
+        color_scheme="dark" if kind == "dark" else "light",
+    )
     names = ("overview", "sagas", "mails", "errors", "warnings", "saga", "mail")
     for path, name in zip(paths_of(page), names, strict=True):
         page.goto(path)
@@ -154,11 +153,9 @@ def test_every_page_fits_and_is_pictured(open_page: OpenPage, person: Account, k
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_no_page_has_a_fault_of_access(open_page: OpenPage, person: Account, scheme: str) -> None:
-    if not AXE.exists():
-        pytest.skip("access is not tested: no axe-core (npm install --prefix build/axe axe-core)")
     # Playwright's own evaluation needs no script element, so the policy stays as it is.
     page = open_page(color_scheme=scheme)
-    page.add_init_script(path=AXE)
+    add_axe(page)
     found = []
     for path in paths_of(page):
         page.goto(path)

@@ -110,8 +110,6 @@ def test_every_page_fits_and_is_pictured(
 def test_no_page_has_a_serious_fault_of_access(
     new_person: NewPerson, api: Api, shopper: Account, admin_account: Account, scheme: str
 ) -> None:
-    if not AXE.exists():
-        pytest.skip("access is not tested: no axe-core (npm install --prefix build/axe axe-core)")
     is_dark = scheme == "dark"
     visits = [
         (new_person(is_dark=is_dark), FOR_ANYBODY),
@@ -120,12 +118,19 @@ def test_no_page_has_a_serious_fault_of_access(
     ]
     found = []
     for person, paths in visits:
-        person.page.add_init_script(path=AXE)
+        add_axe(person.page)
         for path in paths:
             person.visit(path)
             # The dark theme changes only colours.
             found += serious_faults(person.page, path, only="color-contrast" if is_dark else "")
     assert found == []
+
+
+def add_axe(page: Page) -> None:
+    """Have a page load axe-core; without it, skip the test."""
+    if not AXE.exists():
+        pytest.skip("access is not tested: no axe-core (npm install --prefix build/axe axe-core)")
+    page.add_init_script(path=AXE)
 
 
 def serious_faults(page: Page, path: str, *, only: str = "") -> list[str]:
@@ -143,9 +148,7 @@ def serious_faults(page: Page, path: str, *, only: str = "") -> list[str]:
 
 
 def test_a_form_with_errors_has_no_serious_fault_of_access(person: Person) -> None:
-    if not AXE.exists():
-        pytest.skip("access is not tested: no axe-core (npm install --prefix build/axe axe-core)")
-    person.page.add_init_script(path=AXE)
+    add_axe(person.page)
     person.visit("/sign-up")
     person.press("Create account")
     expect(person.error_at("E-mail")).to_have_text("E-mail is required.")
