@@ -39,23 +39,23 @@ MATCHES: Mapping[str, tuple[Fields, ...]] = {
     "many": (
         {"q": "oak"},
         {"min_price": "10.00"},
-        {"min_stock": "1"},
-        {"q": "o", "min_stock": "1"},
+        {"min_stock": 1},
+        {"q": "o", "min_stock": 1},
     ),
     "few": (
         {"q": "zzyzx"},
         {"q": "xyzzy"},
         {"min_price": "49.99", "max_price": "49.99"},
         {"q": "zzyzx", "min_price": "10.00"},
-        {"min_stock": "1", "max_stock": "1"},
+        {"min_stock": 1, "max_stock": 1},
     ),
     "clumped": (
         {"q": "lindqvist"},
         {"q": "lindqvist walnut"},
-        {"max_stock": "0"},
+        {"max_stock": 0},
         {"min_price": "200.00"},
         {"q": "lindqvist", "min_price": "30.00"},
-        {"q": "lindqvist", "max_stock": "0"},
+        {"q": "lindqvist", "max_stock": 0},
     ),
 }
 

@@ -99,5 +99,5 @@ def on_this_stack(command: str, stack: Stack) -> str:
         )
     command = command.replace(".lockstep/", f"{stack.home}/")
     command = command.replace(".venv/bin/python", sys.executable)
-    command = re.sub(r"(?<!/)\.venv/bin/lockstep", f"{sys.executable} -m services.cli", command)
+    command = command.replace(".venv/bin/lockstep", f"{sys.executable} -m services.cli")
     return re.sub(r"(?<!grp)\bcurl ", "curl --fail-with-body ", command)

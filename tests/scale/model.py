@@ -10,6 +10,9 @@ from typing import Final
 
 WARM_UP: Final = 0.1
 """The part of the requests that only fills the queues."""
+REQUESTS: Final = 20_000
+BUSY: Final = 0.7
+"""The part of its time that a replica may work."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +35,7 @@ class Station:
     """Cores that share one queue, such as those of a process that hashes."""
 
     cores: int
-    free_at: list[float] = field(default_factory=list)
+    free_at: list[float] = field(init=False)
 
     def __post_init__(self) -> None:
         """Begin with idle cores."""
@@ -46,7 +49,7 @@ class Station:
 
 
 def closed(
-    cores: Sequence[int], seconds: Sequence[float], *, clients: int, requests: int = 20_000
+    cores: Sequence[int], seconds: Sequence[float], *, clients: int, requests: int = REQUESTS
 ) -> Result:
     """Simulate clients that ask anew when they have an answer, as a load test does.
 
@@ -72,35 +75,32 @@ def closed(
     return _result(ended)
 
 
-def opened(seconds: float, *, rate: float, cores: int = 1, requests: int = 20_000) -> Result:
-    """Simulate people who ask whenever they like, at one replica.
+def opened(seconds: float, *, rate: float) -> Result:
+    """Simulate people who ask whenever they like, at one replica of one core.
 
     Args:
         seconds: The mean work of a request.
         rate: The requests a second.
-        cores: The cores of the replica.
-        requests: How many requests to simulate.
     """
     chance = random.Random(1)
-    station, now = Station(cores), 0.0
+    station, now = Station(1), 0.0
     ended = []
-    for _ in range(requests):
+    for _ in range(REQUESTS):
         now += chance.expovariate(rate)
         done = station.work(now, chance.expovariate(1 / seconds))
         ended.append((done, done - now))
     return _result(ended)
 
 
-def replicas(seconds: float, *, rate: float, p99: float, busy: float = 0.7) -> int:
-    """Return how many replicas of one core serve a rate, none busier than a part of its time.
+def replicas(seconds: float, *, rate: float, p99: float) -> int:
+    """Return how many replicas of one core serve a rate, none busier than it may be.
 
     Args:
         seconds: The mean work of a request.
         rate: The requests a second, spread evenly.
         p99: The time within which 99 of 100 requests must end.
-        busy: The part of its time that a replica may work.
     """
-    number = max(1, round(rate * seconds / busy + 0.5))
+    number = max(1, round(rate * seconds / BUSY + 0.5))
     while opened(seconds, rate=rate / number).p99 > p99:
         number += 1
     return number
