@@ -106,14 +106,15 @@ $(DESCRIPTORS): $(PROTOS) clients/python/hatch_build.py | $(RUNNABLE)
 	@touch $@
 
 # Wheels are kept, so that a later checkout needs no network. pip's own cache would not do: pip
-# asks the index before it looks there.
+# asks the index before it looks there. Where they do not suffice, the index has everything.
 WHEELS := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/lockstep/wheels
 FROM_WHEELS = $(PIP_INSTALL) $(2) --no-index --find-links '$(WHEELS)' --require-hashes -r $(1)
 KEEP_WHEELS = $(PYTHON) -c "$$PATIENTLY" $(PYTHON) -m pip download --quiet --no-input --disable-pip-version-check \
 	--require-hashes --dest '$(WHEELS)' -r $(1)
 INSTALL = { $(PYTHON) -m pip --version >/dev/null 2>&1 || $(PYTHON) -m ensurepip; } && \
 	if $(call FROM_WHEELS,$(1),--quiet --quiet); then :; \
-	elif mkdir -p '$(WHEELS)' 2>/dev/null && test -w '$(WHEELS)'; then $(call KEEP_WHEELS,$(1)) && $(call FROM_WHEELS,$(1)); \
+	elif mkdir -p '$(WHEELS)' 2>/dev/null && test -w '$(WHEELS)' \
+		&& $(call KEEP_WHEELS,$(1)) && $(call FROM_WHEELS,$(1),--quiet --quiet); then :; \
 	else $(PIP_INSTALL) --require-hashes -r $(1); fi
 PIP_INSTALL = $(PYTHON) -c "$$PATIENTLY" $(PYTHON) -m pip install --quiet --no-input --disable-pip-version-check
 
