@@ -29,6 +29,8 @@ MAIL_SECONDS = 0.08
 READ_PAUSE_SECONDS = 0.01
 # Each caller of the storm is answered or refused at once, and then calls again.
 STORM_PAUSE_SECONDS = 0.05
+# The storm has begun when as many logins are answered or refused as there are callers.
+STORM_START_SECONDS = 30.0
 
 Once = Callable[[], Awaitable[object]]
 
@@ -157,15 +159,20 @@ async def _reads(once: Once, seconds: float) -> list[float]:
 
 @asynccontextmanager
 async def _logins(to: Clients, email: str) -> AsyncIterator[None]:
+    answered = asyncio.Semaphore(0)
+
     async def repeat() -> None:
         while True:
             with contextlib.suppress(ResourceExhausted):
                 await to.log_in(email)
+            answered.release()
             await asyncio.sleep(STORM_PAUSE_SECONDS)
 
     tasks = [asyncio.create_task(repeat()) for _ in range(STORM_CALLERS)]
     try:
-        await asyncio.sleep(1.0)
+        async with asyncio.timeout(STORM_START_SECONDS):
+            for _ in range(STORM_CALLERS):
+                await answered.acquire()
         yield
     finally:
         for task in tasks:
