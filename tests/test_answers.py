@@ -49,6 +49,7 @@ from services.common.vocabulary import (
     Role,
 )
 from services.kernel.audit.servicer import WORD_MAX
+from services.kernel.events.servicer import SUBJECT_MAX, URL_PREFIX
 from services.kernel.paging import PAGE_BYTES_MAX, PAGE_SIZE_MAX, TOKEN_LENGTH_MAX
 from services.kernel.rpc import interceptors, server
 from services.kernel.sagas.servicer import KIND_MAX
@@ -64,6 +65,8 @@ IP_LENGTH = 45
 COUNTER_LENGTH = 10
 REASON_LENGTH = max(map(len, error_pb.ErrorReason.keys()))
 JWT_LENGTH = 1024
+CURSOR_LENGTH = 18 + 1 + 8
+PAYLOAD_LENGTH = 4096  # ids, and the names of the fields of one message
 KEYS = 1000
 FACTS = 10
 # The tag and the length of a field that is a text or a message.
@@ -162,12 +165,20 @@ TEXTS: Mapping[str, str] = {
     "AuditFact.name": letters(WORD_MAX),
     "AuditFact.value": letters(REASON_MAX),
     "last_use_ip": letters(45),
+    "Event.type": letters(SUBJECT_MAX),
+    "Event.subject": letters(SUBJECT_MAX),
+    "saga_id": letters(UUID_LENGTH),
+    "trace_id": letters(32),
+    "cursor": letters(CURSOR_LENGTH),
+    "next_cursor": letters(CURSOR_LENGTH),
+    "type_url": letters(len(URL_PREFIX) + SUBJECT_MAX),
     **{f"Jwk.{name}": letters(100) for name in ("kty", "crv", "x", "y", "kid", "use", "alg")},
 }
 
 LENGTHS: Mapping[str, int] = {
     "ListProfilesResponse.profiles": PAGE_SIZE_MAX,
     "ListUsersResponse.users": PAGE_SIZE_MAX,
+    "ListEventsResponse.events": PAGE_SIZE_MAX,
     "ListApiKeysResponse.api_keys": LISTED_MAX,
     "ApiKey.scopes": SCOPES_MAX,
     "CheckApiKeyResponse.scopes": SCOPES_MAX,
@@ -201,7 +212,7 @@ LENGTHS: Mapping[str, int] = {
     "GetJwksResponse.keys": KEYS,
 }
 
-BYTES: Mapping[str, int] = {"HttpBody.data": PICTURE_BYTES_MAX, "Any.value": 0}
+BYTES: Mapping[str, int] = {"HttpBody.data": PICTURE_BYTES_MAX, "Any.value": PAYLOAD_LENGTH}
 
 # `PageRows` ends these before they are full.
 ENDING_EARLY = {"ListOrdersResponse", "ListProfilesResponse"}

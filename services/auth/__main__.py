@@ -9,7 +9,7 @@ from grpc_health.v1 import health_pb2_grpc
 from lockstep.commerce.v1 import order_service_pb2_grpc as order_grpc
 from lockstep.profile.v1 import profile_service_pb2_grpc as profile_grpc
 
-from services.auth import domain, sagas, store
+from services.auth import domain, events, sagas, store
 from services.auth.composition import AUTH, auth_servicer
 from services.auth.servicers.api_keys import API_KEYS, ApiKeyServicer
 from services.auth.settings import AuthSettings
@@ -40,6 +40,7 @@ def compose(
     return Composition(
         servicers={
             AUTH: auth_servicer(parts, shared, engine, remote),
+            events.SERVICE: events.servicer(parts.database),
             API_KEYS: ApiKeyServicer.of(shared),
             SAGA: SagaServicer(parts.database, parts.page_tokens),
         },

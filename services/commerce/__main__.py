@@ -7,7 +7,7 @@ from functools import partial
 
 from lockstep.profile.v1 import wallet_service_pb2_grpc as wallet_grpc
 
-from services.commerce import sagas, store
+from services.commerce import events, sagas, store
 from services.commerce.composition import cart_servicer, catalog_servicer, order_servicer
 from services.commerce.domain.word_collector import WordCollector
 from services.commerce.servicers.cart import CART
@@ -28,14 +28,13 @@ def compose(parts: ServiceParts, *, commission_bps: int) -> Composition:
     """Put Commerce together."""
     wallets = wallet_grpc.WalletServiceStub(parts.channel("profile"))
     engine = parts.saga_engine(*sagas.all_sagas(wallets, parts.currency))
-    messages = Messages(parts.currency)
+    messages, requests = Messages(parts.currency), Requests(parts.database, engine)
     return Composition(
         servicers={
+            events.SERVICE: events.servicer(parts.database),
             CATALOG: catalog_servicer(parts, messages),
             CART: cart_servicer(parts, messages),
-            ORDER: order_servicer(
-                parts, messages, Requests(parts.database, engine), commission_bps
-            ),
+            ORDER: order_servicer(parts, messages, requests, commission_bps),
             SAGA: SagaServicer(parts.database, parts.page_tokens),
         },
         authentication=remote_authentication(parts.channel("auth")),

@@ -9,7 +9,7 @@ from services.common.auth_client import remote_authentication
 from services.common.parts import Composition, ServiceParts
 from services.common.service import Frame, Running
 from services.kernel.db.database import Observer
-from services.profile import store, usecases
+from services.profile import events, store, usecases
 from services.profile.servicers.profile import PROFILE, ProfileServicer
 from services.profile.servicers.wallet import WALLET, WalletServicer
 from services.profile.settings import ProfileSettings
@@ -21,6 +21,7 @@ def compose(parts: ServiceParts) -> Composition:
         servicers={
             PROFILE: profile_servicer(parts),
             WALLET: wallet_servicer(parts),
+            events.SERVICE: events.servicer(parts.database),
         },
         authentication=remote_authentication(parts.channel("auth")),
         cleanups=store.CLEANUPS,

@@ -105,6 +105,9 @@ _KEPT = {
     "auth.roles": "false",
     "commerce.categories": "false",
     "profile.accounts": "balance IS NOT NULL",
+    "auth.event_head": "false",
+    "profile.event_head": "false",
+    "commerce.event_head": "false",
 }
 _EVERYTHING = " UNION ALL ".join(
     f"SELECT '{table}' AS name, to_jsonb(t) AS content FROM {table} t" for table in TABLES

@@ -24,7 +24,8 @@ def shared_url(databases: Databases) -> Iterator[str]:
 def profile_url(shared_url: str) -> str:
     """Empty the database and return its URL."""
     with psycopg.connect(shared_url) as connection:
-        connection.execute("TRUNCATE profiles, brands, transfers, saga_barriers, idempotency")
+        tables = "profiles, brands, transfers, saga_barriers, idempotency, events"
+        connection.execute(f"TRUNCATE {tables}".encode())
         connection.execute("DELETE FROM accounts WHERE balance IS NOT NULL")
     return shared_url
 

@@ -18,6 +18,7 @@ from lockstep.commerce.v1 import order_service_pb2_grpc as order_grpc
 from lockstep.profile.v1 import profile_service_pb2 as profile_pb
 from lockstep.profile.v1 import profile_service_pb2_grpc as profile_grpc
 
+from services.auth import events
 from services.auth.domain.audit import Event
 from services.auth.domain.endings import end_opened
 from services.auth.model import CanonicalEmail, Status
@@ -26,6 +27,7 @@ from services.auth.store.forgetting import FORGETTING
 from services.kernel.audit import log
 from services.kernel.db.database import Transaction
 from services.kernel.errors import SagaCancelled
+from services.kernel.events.writer import tell
 from services.kernel.rpc.timestamps import timestamp
 from services.kernel.sagas.model import STORED, Nothing, RunningSaga, SagaKind
 from services.kernel.sagas.protocol import Rejected, ReversibleSaga
@@ -98,6 +100,7 @@ class AccountDeletionSaga(ReversibleSaga[DeletionPayload, None, Nothing]):
             # In the order in which a code is compared: the limits, then the flow.
             await self.forget_limits(tx, email)
             await codes.forget(tx, user_id=saga.user_id, email=email)
+            await tell(tx, events.user_deleted(saga.user_id), saga_id=saga.id)
         await log.conclude(tx, saga.id, Event.USER_DELETED, user_id=saga.user_id)
         await FORGETTING.forget_user(tx, saga.user_id)
         return Nothing()

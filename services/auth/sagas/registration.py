@@ -15,6 +15,7 @@ from lockstep.profile.v1 import profile_service_pb2 as profile_pb
 from lockstep.profile.v1 import profile_service_pb2_grpc as profile_grpc
 from pydantic import BeforeValidator, PlainSerializer, PlainValidator
 
+from services.auth import events
 from services.auth.domain import codes
 from services.auth.domain.audit import Audit, Event
 from services.auth.domain.registration import Details
@@ -25,6 +26,7 @@ from services.auth.store.users import ActivatedUser
 from services.common.vocabulary import Role
 from services.kernel.audit import log
 from services.kernel.db.database import Transaction
+from services.kernel.events.writer import tell
 from services.kernel.ids import new_id
 from services.kernel.rpc.timestamps import moment_of, timestamp
 from services.kernel.sagas.model import STORED, NewSaga, RunningSaga, SagaKind
@@ -298,6 +300,10 @@ class RegistrationSaga(ReversibleSaga[RegistrationPayload, ProfileCreated, Regis
                 user_id=saga.user_id,
             )
         await log.conclude(tx, saga.id, Event.USER_CREATED, user_id=saga.user_id)
+        registered = events.user_registered(
+            saga.user_id, role=payload.role, email_verified=payload.is_verified
+        )
+        await tell(tx, registered, saga_id=saga.id)
 
     async def compensate(self, saga: RunningSaga[RegistrationPayload]) -> None:
         """Cancel the profile, also when it was refused: a duplicate may come later."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from uuid import UUID
 
+from services.auth import events
 from services.auth.domain.administrators import ensure_one_remains
 from services.auth.domain.audit import Audit, Event
 from services.auth.domain.endings import end_opened
@@ -14,6 +15,7 @@ from services.auth.sagas.profile_status import USER_DISABLING
 from services.auth.store import accounts, users
 from services.kernel.db.database import Database, Transaction
 from services.kernel.errors import IllegalState
+from services.kernel.events.writer import tell
 from services.kernel.rpc import call
 from services.kernel.sagas.forward_only import ForwardOnlySagas
 from services.kernel.sagas.model import Nothing
@@ -36,7 +38,7 @@ class DisableUser:
             LastAdministrator: No administrator would remain.
         """
 
-        async def initial_change(tx: Transaction, _saga_id: UUID) -> None:
+        async def initial_change(tx: Transaction, saga_id: UUID) -> None:
             await accounts.lock_administrators(tx)
             user = await accounts.lock(tx, user_id)
             if user is None:
@@ -51,6 +53,7 @@ class DisableUser:
             await self.audit.write(
                 tx, Event.USER_ARCHIVED, user_id=user_id, actor=caller.actor, client_ip=client_ip
             )
+            await tell(tx, events.user_disabled(user_id), saga_id=saga_id)
 
         await self.forward_only.run(
             USER_DISABLING.new(Nothing(), user_id=user_id, initial_change=initial_change)

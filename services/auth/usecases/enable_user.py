@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from uuid import UUID
 
+from services.auth import events
 from services.auth.domain.audit import Audit, Event
 from services.auth.errors import UserNotFound
 from services.auth.model import Status, User
@@ -12,6 +13,7 @@ from services.auth.sagas.profile_status import USER_ENABLING
 from services.auth.store import accounts, users
 from services.kernel.db.database import Database, Transaction
 from services.kernel.errors import IllegalState
+from services.kernel.events.writer import tell
 from services.kernel.rpc import call
 from services.kernel.sagas.forward_only import ForwardOnlySagas
 from services.kernel.sagas.model import Nothing
@@ -33,7 +35,7 @@ class EnableUser:
             IllegalState: The account is being deleted.
         """
 
-        async def initial_change(tx: Transaction, _saga_id: UUID) -> None:
+        async def initial_change(tx: Transaction, saga_id: UUID) -> None:
             user = await accounts.lock(tx, user_id)
             if user is None:
                 raise UserNotFound
@@ -45,6 +47,7 @@ class EnableUser:
             await self.audit.write(
                 tx, Event.USER_UPDATED, user_id=user_id, actor=caller.actor, client_ip=client_ip
             )
+            await tell(tx, events.user_enabled(user_id), saga_id=saga_id)
 
         await self.forward_only.run(
             USER_ENABLING.new(Nothing(), user_id=user_id, initial_change=initial_change)

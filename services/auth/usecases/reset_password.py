@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from uuid import UUID
 
+from services.auth import events
 from services.auth.domain import email_templates as mails
 from services.auth.domain import passwords
 from services.auth.domain.audit import Audit, Event
@@ -20,6 +21,7 @@ from services.auth.store import accounts, users
 from services.auth.store.codes import Flow
 from services.kernel.db.database import Transaction
 from services.kernel.errors import InvalidField, Violation
+from services.kernel.events.writer import tell
 from services.kernel.sagas.forward_only import ForwardOnlySagas
 from services.kernel.sagas.model import Nothing
 
@@ -80,3 +82,4 @@ class ResetPassword:
         await self.audit.write(
             tx, Event.CREDENTIALS_CHANGE, user_id=user.user_id, client_ip=client_ip, by="reset"
         )
+        await tell(tx, events.user_verified(user.user_id), saga_id=saga_id)

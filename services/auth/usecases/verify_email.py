@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from uuid import UUID
 
+from services.auth import events
 from services.auth.domain import email_templates as mails
 from services.auth.domain.audit import Audit, Event
 from services.auth.domain.codes import Codes, SubmittedCode, malformed
@@ -19,6 +20,7 @@ from services.auth.store import accounts
 from services.auth.store.codes import Flow
 from services.auth.store.credentials import Credentials
 from services.kernel.db.database import Transaction
+from services.kernel.events.writer import tell
 from services.kernel.sagas.forward_only import ForwardOnlySagas
 from services.kernel.sagas.model import Nothing
 
@@ -62,6 +64,7 @@ class VerifyEmail:
         await accounts.verify_email(tx, user.user_id)
         if flow.purpose is Purpose.EMAIL_CHANGE:
             await self._change(tx, flow, user, client_ip)
+            await tell(tx, events.user_email_changed(user.user_id), saga_id=saga_id)
         elif flow.email != user.email:
             raise OtpInvalid  # the e-mail has changed
         else:
@@ -73,6 +76,7 @@ class VerifyEmail:
                 confirmed="email",
                 flow=str(flow.id),
             )
+            await tell(tx, events.user_verified(user.user_id), saga_id=saga_id)
 
     async def _change(
         self, tx: Transaction, flow: Flow, user: Credentials, client_ip: str | None

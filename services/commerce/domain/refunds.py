@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
+from services.commerce import events
 from services.commerce.domain import order_rules
 from services.commerce.errors import QuantityLimit, RefundInProgress
-from services.commerce.model import RefundItem, RefundKind
+from services.commerce.model import OrderState, RefundItem, RefundKind
 from services.commerce.store import fulfilment, products
 from services.commerce.store.fulfilment import LockedOrder, NewRefund, RefundNumbers
 from services.kernel.db.database import Transaction
+from services.kernel.events.writer import tell
 
 # Of each kind, so that an order stays short enough to be read.
 REFUNDS_MAX: Final = 100
@@ -77,7 +79,23 @@ async def end(tx: Transaction, order_id: UUID, *, refund_id: UUID) -> None:
         items = await fulfilment.items_of_refund(tx, refund_id)
         await fulfilment.restock(tx, order_id, items)
         await products.release(tx, _quantities(items))
-    await _settle(tx, order, refund_id=refund_id)
+    state = await _settle(tx, order, refund_id=refund_id)
+    await _tell(tx, order_id, refund_id, finished.kind, state)
+
+
+async def _tell(
+    tx: Transaction, order_id: UUID, refund_id: UUID, kind: RefundKind, state: OrderState
+) -> None:
+    is_cancelled = kind is RefundKind.CANCEL
+    if not is_cancelled:
+        fact = events.order_returned(order_id, refund_id)
+    elif state is OrderState.CANCELLED:
+        fact = events.order_cancelled(order_id, refund_id)
+    else:
+        fact = events.order_partly_cancelled(order_id, refund_id)
+    await tell(tx, fact, saga_id=refund_id)
+    if is_cancelled and state is OrderState.FULFILLED:  # what is left was shipped before
+        await tell(tx, events.order_fulfilled(order_id), saga_id=refund_id, key=order_id)
 
 
 async def take_back(tx: Transaction, order_id: UUID, *, refund_id: UUID) -> None:
@@ -87,13 +105,14 @@ async def take_back(tx: Transaction, order_id: UUID, *, refund_id: UUID) -> None
     await _settle(tx, order, refund_id=refund_id)
 
 
-async def _settle(tx: Transaction, order: LockedOrder, *, refund_id: UUID) -> None:
-    """Give an order the state that follows from its lines."""
+async def _settle(tx: Transaction, order: LockedOrder, *, refund_id: UUID) -> OrderState:
+    """Give an order the state that follows from its lines, and return it."""
     lines = await fulfilment.lines(tx, order.id)
     is_open = (await fulfilment.numbers(tx, order.id)).open > 0
     state = order_rules.state_of(lines, is_open=is_open)
     is_gone = all(each.cancelled_quantity == each.quantity for each in lines)
     await fulfilment.set_state(tx, order.id, state, refund_id=refund_id if is_gone else None)
+    return state
 
 
 def _ensure_possible(numbers: RefundNumbers, wanted: WantedRefund) -> None:

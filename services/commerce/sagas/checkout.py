@@ -12,6 +12,7 @@ from datetime import datetime
 
 from lockstep.profile.v1 import wallet_service_pb2 as wallet_pb
 
+from services.commerce import events
 from services.commerce.domain import shares
 from services.commerce.errors import InsufficientFunds, PaymentUnavailable
 from services.commerce.model import Order
@@ -20,6 +21,7 @@ from services.commerce.sagas.wallets import Wallets
 from services.commerce.store import carts, fulfilment, orders, products, users
 from services.kernel.audit import log
 from services.kernel.db.database import Transaction
+from services.kernel.events.writer import tell
 from services.kernel.money import to_wire
 from services.kernel.rpc.timestamps import moment_of, timestamp
 from services.kernel.sagas.model import RunningSaga
@@ -92,6 +94,8 @@ class CheckoutSaga(ReversibleSaga[OrderPayload, datetime | None, Order]):
                 actor=saga.user_id,
                 entry_id=saga.id,
             )
+            paid = events.order_paid(order_id, user_id=saga.user_id, total=order.total)
+            await tell(tx, paid, saga_id=saga.id)
         return order
 
     async def compensate(self, saga: RunningSaga[OrderPayload]) -> None:

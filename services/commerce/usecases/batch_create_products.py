@@ -9,11 +9,13 @@ from uuid import UUID
 
 from pydantic import TypeAdapter
 
+from services.commerce import events
 from services.commerce.domain.totals import Totals
 from services.commerce.model import Product, ProductFields
 from services.commerce.store import products, users
 from services.kernel.audit import log
 from services.kernel.db.database import Database, Transaction
+from services.kernel.events.writer import tell
 from services.kernel.ids import new_id
 from services.kernel.rpc.call import Origin
 from services.kernel.sagas.idempotency import RequestKey
@@ -57,6 +59,8 @@ class BatchCreateProducts:
                 },
                 **log.by(origin),
             )
+            for each in inserted:
+                await tell(tx, events.product_created(each.id, seller_id=each.seller_id))
             return inserted
 
         created = await transact_once(

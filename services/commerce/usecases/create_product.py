@@ -7,12 +7,14 @@ from functools import partial
 
 from pydantic import TypeAdapter
 
+from services.commerce import events
 from services.commerce.domain.products import Seller
 from services.commerce.domain.totals import Totals
 from services.commerce.model import Product, ProductFields
 from services.commerce.store import products, users
 from services.kernel.audit import log
 from services.kernel.db.database import Database, Transaction
+from services.kernel.events.writer import tell
 from services.kernel.ids import new_id
 from services.kernel.rpc.call import Origin
 from services.kernel.sagas.idempotency import RequestKey
@@ -50,6 +52,7 @@ class CreateProduct:
                 user_id=product.seller_id,
                 **log.by(origin),
             )
+            await tell(tx, events.product_created(product.id, seller_id=product.seller_id))
             return product
 
         created = await transact_once(

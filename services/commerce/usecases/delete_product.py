@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from uuid import UUID
 
+from services.commerce import events
 from services.commerce.domain.products import Seller
 from services.commerce.domain.totals import Totals
 from services.commerce.store import images, products, users
 from services.kernel.audit import log
 from services.kernel.db.database import Database, Transaction
+from services.kernel.events.writer import tell
 from services.kernel.rpc.call import Origin
 
 
@@ -37,6 +39,7 @@ class DeleteProduct:
             product = seller.changeable(await products.lock(tx, product_id), etag)
             await images.delete_of_product(tx, product_id)
             await products.delete_product(tx, product_id)
+            await tell(tx, events.product_deleted(product_id), key=product_id)
             await log.write(
                 tx,
                 "product_deleted",

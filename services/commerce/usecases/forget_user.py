@@ -10,9 +10,11 @@ from uuid import UUID
 
 from pydantic import TypeAdapter
 
+from services.commerce import events
 from services.commerce.errors import CheckoutInProgress
 from services.commerce.store import carts, images, orders, products, users
 from services.kernel.db.database import Database, Transaction
+from services.kernel.events.writer import tell
 from services.kernel.sagas import barrier
 from services.kernel.sagas.model import Nothing
 
@@ -62,6 +64,8 @@ class ForgetUser:
 async def _forget_products(tx: Transaction, *, some: Sequence[UUID]) -> None:
     await products.forget_seller(tx, some=some)
     await images.delete_of_products(tx, some)
+    for product_id in some:  # for one that was deleted before, this is the same event
+        await tell(tx, events.product_deleted(product_id), key=product_id)
 
 
 async def _forget(

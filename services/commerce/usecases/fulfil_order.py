@@ -8,9 +8,10 @@ from uuid import UUID
 
 from pydantic import TypeAdapter
 
+from services.commerce import events
 from services.commerce.domain import order_rules, shares
 from services.commerce.domain.standing import OrderStanding
-from services.commerce.model import Order
+from services.commerce.model import Order, OrderState
 from services.commerce.sagas.kinds import RELEASE, OrderPayload
 from services.commerce.store import fulfilment, orders
 from services.commerce.store.fulfilment import NewShipment
@@ -18,6 +19,7 @@ from services.kernel.audit import log
 from services.kernel.audit.log import Facts
 from services.kernel.db.database import Database, Transaction
 from services.kernel.errors import EtagMismatch
+from services.kernel.events.writer import tell
 from services.kernel.rpc.call import Caller, Origin
 from services.kernel.sagas import store as saga_store
 from services.kernel.sagas.idempotency import RequestKey
@@ -90,3 +92,5 @@ async def _ship(tx: Transaction, order_id: UUID, chosen: Sequence[UUID], trackin
         await saga_store.leave(tx, release)
     state = order_rules.state_of(lines, is_open=False)
     await fulfilment.set_state(tx, order_id, state, refund_id=None)
+    if state is OrderState.FULFILLED:
+        await tell(tx, events.order_fulfilled(order_id), key=order_id)

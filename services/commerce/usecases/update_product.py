@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from uuid import UUID
 
+from services.commerce import events
 from services.commerce.domain.pictures import ensure_web_url
 from services.commerce.domain.products import ProductChanges, Seller
 from services.commerce.domain.totals import Totals
@@ -13,6 +14,7 @@ from services.commerce.store import images, products, users
 from services.kernel.audit import log
 from services.kernel.audit.log import Fact
 from services.kernel.db.database import Database, Transaction
+from services.kernel.events.writer import tell
 from services.kernel.rpc.call import Origin
 
 
@@ -60,6 +62,7 @@ class UpdateProduct:
                 await images.delete_of_product(tx, product.id)
             changed = await products.update_product(tx, product.id, fields)
             await _note(tx, product, changed, changes, origin)
+            await tell(tx, events.product_changed(product_id, fields=changes.names))
             return changed
 
         changed = await self.database.transact("UpdateProduct", change)

@@ -1,7 +1,8 @@
 """The writer of events.
 
 Write in the transaction that makes the change final, after it has locked the row of the subject:
-T2 for a saga, and never T1. The order of a subject's events is that of these locks (ADR 11).
+T2 for a saga, and T1 only for one that goes forward only. The order of a subject's events is that
+of these locks (ADR 11).
 
     paid = Fact(f"orders/{order.id}", events_pb2.OrderPaid(order_id=str(order.id)))
     await tell(tx, paid, saga_id=saga.id)
@@ -36,17 +37,21 @@ class Fact:
     message: Message
 
 
-async def tell(tx: Transaction, fact: Fact, *, saga_id: UUID | None = None) -> None:
+async def tell(
+    tx: Transaction, fact: Fact, *, saga_id: UUID | None = None, key: UUID | None = None
+) -> None:
     """Write an event.
 
     Args:
         tx: The transaction that makes it final.
         fact: What has happened.
         saga_id: The saga that did it. A repeat of its T2 writes the same event once.
+        key: What makes two events the same one, if it is not the saga.
     """
     kind = fact.message.DESCRIPTOR.full_name
     here = tracing.place()
-    event_id = new_id() if saga_id is None else uuid5(saga_id, f"{kind} {fact.subject}")
+    same = key or saga_id
+    event_id = new_id() if same is None else uuid5(same, f"{kind} {fact.subject}")
     await insert_event(
         tx,
         NewEvent(

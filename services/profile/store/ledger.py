@@ -16,7 +16,9 @@ from sqlalchemy.dialects.postgresql import insert
 
 from services.kernel.db.database import Transaction
 from services.kernel.db.statement import ByUser, NoRow, Statement
+from services.kernel.events.writer import tell
 from services.kernel.sagas.barrier import too_late
+from services.profile import events
 from services.profile.errors import BalanceTooLow, WalletNotFound
 from services.profile.model import (
     ACCOUNTS,
@@ -177,6 +179,7 @@ async def debit(tx: Transaction, new: NewTransfer, *, not_after: datetime) -> Tr
     inserted = await _insert(tx, _DEBIT, given)
     if inserted is None:
         return None
+    await tell_posted(tx, new, wallet_id=inserted.debit_account_id)
     return _made(new, TransferState.POSTED, inserted, wallet_id=inserted.debit_account_id)
 
 
@@ -213,7 +216,9 @@ async def top_up(tx: Transaction, new: NewTransfer) -> Transfer | None:
     if wallet is None:
         return None
     accounts = (TREASURY, wallet.id)
-    return await _record(tx, new, TransferState.POSTED, wallet_id=wallet.id, accounts=accounts)
+    posted = await _record(tx, new, TransferState.POSTED, wallet_id=wallet.id, accounts=accounts)
+    await tell_posted(tx, new, wallet_id=wallet.id)
+    return posted
 
 
 async def give_back(tx: Transaction, new: NewTransfer, *, wallet_id: UUID) -> None:
@@ -225,6 +230,20 @@ async def give_back(tx: Transaction, new: NewTransfer, *, wallet_id: UUID) -> No
     is_open = await tx.execute(_GIVE, _Credit(wallet_id, new.amount))
     credited = wallet_id if is_open else SUSPENSE
     await _record(tx, new, TransferState.POSTED, wallet_id=credited, accounts=(SALES, credited))
+    await tell_posted(tx, new, wallet_id=credited)
+
+
+async def tell_posted(tx: Transaction, new: NewTransfer, *, wallet_id: UUID | None) -> None:
+    """Tell that a transfer has moved money of a wallet, which is locked."""
+    assert wallet_id is not None
+    fact = events.transfer_posted(
+        new.id,
+        wallet_id=wallet_id,
+        kind=new.kind,
+        amount=new.amount,
+        original_id=new.original_id,
+    )
+    await tell(tx, fact)
 
 
 async def refuse_refund(tx: Transaction, new: NewTransfer, *, wallet_id: UUID) -> Transfer:

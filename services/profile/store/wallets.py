@@ -23,6 +23,7 @@ from services.profile.model import (
     TransferState,
     Wallet,
 )
+from services.profile.store import ledger
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,3 +157,4 @@ async def _close(tx: Transaction, account: _LockedAccount) -> None:
     new = NewTransfer(id=new_id(), kind=TransferKind.FORFEIT, amount=account.balance)
     credited = FORFEITED if account.kind == "wallet" else SUSPENSE
     await tx.execute(_FORFEIT, _Forfeit(new.id, account.id, credited, new.amount, new.fingerprint))
+    await ledger.tell_posted(tx, new, wallet_id=account.id)

@@ -9,7 +9,9 @@ from uuid import UUID
 
 from services.kernel.db.database import Database, Transaction
 from services.kernel.errors import Forbidden
+from services.kernel.events.writer import tell
 from services.kernel.rpc.call import UserPrincipal
+from services.profile import events
 from services.profile.errors import BrandNotFound
 from services.profile.model import Brand
 from services.profile.store import brands, profiles
@@ -42,6 +44,7 @@ class UpdateBrand:
             changed = replace(brand, **changes)
             if changed != brand:
                 await brands.update_locked(tx, changed)
+                await tell(tx, events.brand_changed(brand_id, fields=changes))
             return changed
 
         return await self.database.transact("UpdateBrand", update)

@@ -10,8 +10,10 @@ from uuid import UUID
 from services.kernel.audit import log
 from services.kernel.db.database import Database, Transaction
 from services.kernel.errors import EtagMismatch
+from services.kernel.events.writer import tell
 from services.kernel.rpc.access import require_own
 from services.kernel.rpc.call import Caller, Origin
+from services.profile import events
 from services.profile.errors import ProfileNotFound
 from services.profile.model import Profile, display_name
 from services.profile.store import profiles
@@ -66,6 +68,8 @@ class UpdateProfile:
                     user_id=user_id,
                     **log.by(origin),
                 )
+            fact = events.profile_changed(profile.id, user_id=user_id, fields=changes)
+            await tell(tx, fact)
             return await profiles.update_locked(tx, changed)
 
         return await self.database.transact("UpdateProfile", update)
