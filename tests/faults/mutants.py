@@ -263,6 +263,22 @@ MUTANTS = {
             traces.refuse_without_keeping,
         ),
         Mutant(
+            "S12",
+            "tells of a registration before it is final",
+            "register",
+            _TURNED,
+            "a row must not be left: auth.events",
+            traces.tell_before_it_is_final,
+        ),
+        Mutant(
+            "S13",
+            "tells of a registration in a transaction of its own",
+            "register",
+            "a1.T2.commit.acked:crash",
+            "an event was lost: registration",
+            traces.tell_after_the_commit,
+        ),
+        Mutant(
             "N1",
             "takes a commit whose answer is lost for one that failed",
             "register",

@@ -34,6 +34,12 @@ MAY_NAME_DELETED = {
 }
 # These lines say that a saga has taken effect, and have its id.
 _FINAL = {"user_created", "user_deleted", "order_placed", "order_refunded"}
+# Each saga of these kinds that takes effect writes an event.
+_TELLS = {"registration", "account_deletion", "checkout", "cancellation", "return"}
+
+
+# The transfers of these kinds are told; those of sellers' shares are not.
+_TOLD_KINDS = {"top_up", "debit", "refund", "void", "forfeit"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +67,12 @@ class Remains:
         """Say whether a table has a row with this value."""
         return any(content[column] == value for content in self.tables[table])
 
+    def new(self, table: str) -> Iterator[Content]:
+        """Yield the rows of a table that were not there before the request."""
+        for content in self.tables[table]:
+            if (table, _id(Row(table, content))) not in self.ids:
+                yield content
+
     def state_of(self, saga_id: object) -> str | None:
         """Return the state of a saga, or None if there is none."""
         sagas = (*self.tables["auth.sagas"], *self.tables["commerce.sagas"])
@@ -85,6 +97,7 @@ def broken(remains: Remains) -> Iterator[str]:
         if PASSWORD in str(row.content):
             yield f"a password is left: {row}"
     yield from _untold_participants(remains)
+    yield from _untold_events(remains)
     yield from _traces(remains)
 
 
@@ -154,6 +167,30 @@ def _audit(remains: Remains, entry: Content) -> bool:
     if entry["event"] not in _FINAL:
         return True
     return remains.state_of(entry["id"]) == "DONE" or remains.is_aged
+
+
+def _event(remains: Remains, event: Content) -> bool:
+    """An event is told only of what has taken effect."""
+    if event["saga_id"] is None:
+        return True
+    return remains.state_of(event["saga_id"]) == "DONE" or remains.is_aged
+
+
+def _untold_events(remains: Remains) -> Iterator[str]:
+    """What has taken effect is told by an event."""
+    for service in ("auth", "commerce"):
+        for saga in remains.new(f"{service}.sagas"):
+            is_told = remains.has(f"{service}.events", "saga_id", saga["id"])
+            if saga["kind"] in _TELLS and saga["state"] == "DONE" and not is_told:
+                yield f"an event was lost: {saga['kind']}"
+    told = "".join(event["payload"] for event in remains.tables["profile.events"])
+    for transfer in remains.new("profile.transfers"):
+        if (
+            transfer["kind"] in _TOLD_KINDS
+            and transfer["state"] == "posted"
+            and transfer["id"].encode().hex() not in told
+        ):
+            yield f"an event was lost: {transfer['kind']}"
 
 
 def _profile(remains: Remains, profile: Content) -> bool:
@@ -260,11 +297,11 @@ RULES: dict[str, Rule] = {
     "auth.audit_log": _audit,
     "profile.audit_log": _always,
     "commerce.audit_log": _audit,
-    "auth.events": _always,
+    "auth.events": _event,
     "auth.event_head": _always,
-    "profile.events": _always,
+    "profile.events": _event,
     "profile.event_head": _always,
-    "commerce.events": _always,
+    "commerce.events": _event,
     "commerce.event_head": _always,
     "profile.saga_barriers": _tombstone,
     "profile.idempotency": _key,
@@ -290,5 +327,11 @@ RULES: dict[str, Rule] = {
     "commerce.forgotten_users": _forgotten,
 }
 # Rows of these tables that were there before may stay as they are: a wallet without a profile,
-# an order that is being paid.
-UNCHANGED = {"profile.accounts", "profile.profiles", "commerce.orders"}
+# an order that is being paid, an event whose saga an earlier run has cleaned up.
+UNCHANGED = {
+    "profile.accounts",
+    "profile.profiles",
+    "commerce.orders",
+    "auth.events",
+    "commerce.events",
+}

@@ -12,12 +12,15 @@ from uuid import UUID
 import grpc
 from sqlalchemy import func, literal_column, text
 
+from services.auth import events
 from services.auth import store as auth_store
 from services.auth.domain.audit import Event
+from services.auth.sagas import registration
 from services.auth.sagas.registration import RegistrationSaga
 from services.auth.store import users
 from services.commerce import store as commerce_store
 from services.common.errors import PhoneTaken
+from services.common.vocabulary import Role
 from services.kernel.audit import log
 from services.kernel.db import cleaner
 from services.kernel.db.cleaner import Cleanup, old_rows
@@ -26,6 +29,7 @@ from services.kernel.db.failure import TryAgain
 from services.kernel.db.statement import NoRow, Statement
 from services.kernel.db.tables import SAGA_BARRIERS, SAGAS
 from services.kernel.errors import DatabaseUnavailable, DomainError, Internal
+from services.kernel.events.writer import Fact, tell
 from services.kernel.ids import new_id
 from services.kernel.sagas import idempotency, model
 from services.kernel.sagas.model import Saga
@@ -137,6 +141,34 @@ def mail_before_it_is_final() -> AbstractContextManager[None]:
         await tx.execute(_MAIL, _Mail(new_id()))
 
     return _after_insertion(mail)
+
+
+def tell_before_it_is_final() -> AbstractContextManager[None]:
+    async def told(tx: Transaction, user_id: UUID, saga_id: UUID) -> None:
+        fact = events.user_registered(user_id, role=Role.STUDENT, email_verified=False)
+        await tell(tx, fact, saga_id=saga_id)
+
+    return _after_insertion(told)
+
+
+@contextmanager
+def tell_after_the_commit() -> Iterator[None]:
+    waiting: dict[UUID, Fact] = {}
+    original = SagaStateMachine._complete
+
+    async def wait(tx: Transaction, fact: Fact, *, saga_id: UUID) -> None:
+        waiting[saga_id] = fact
+
+    async def complete(
+        self: SagaStateMachine, saga: Saga, kind: Any, work: Any, database: Database
+    ) -> Saga:
+        ended = await original(self, saga, kind, work, database)
+        if (fact := waiting.pop(saga.id, None)) is not None:
+            await database.transact("event", lambda tx: tell(tx, fact, saga_id=saga.id))
+        return ended
+
+    with patched(registration, "tell", wait), patched(SagaStateMachine, "_complete", complete):
+        yield
 
 
 def _after_insertion(also: Any) -> AbstractContextManager[None]:
