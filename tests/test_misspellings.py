@@ -90,9 +90,9 @@ BY_MYPY = [
     ),
     Misspelling(  # the payload of another kind
         "auth/usecases/delete_user.py",
-        "payload = DeletionPayload(user.status)",
+        "payload = DeletionPayload(user.status, holdings.balance)",
         "payload = Nothing()",
-        '"new" of "SagaKind" has incompatible type "Nothing"',
+        '"_deletion" of "DeleteUser" has incompatible type "Nothing"',
     ),
 ]
 

@@ -21,6 +21,7 @@ SECONDS = {
     "/lockstep.profile.v1.ProfileService/CancelProfile": 3.0,
     "/lockstep.profile.v1.ProfileService/SetProfileStatus": 3.0,
     "/lockstep.profile.v1.ProfileService/ForgetProfile": 3.0,
+    "/lockstep.profile.v1.ProfileService/GetHoldings": 2.0,
     "/lockstep.profile.v1.WalletService/DebitWallet": 3.0,
     "/lockstep.profile.v1.WalletService/VoidTransfer": 3.0,
     "/lockstep.profile.v1.WalletService/RefundWallet": 3.0,

@@ -33,7 +33,7 @@ def auth_servicer(
         _sessions(shared),
         _credentials(shared, forward_only),
         _second_factors(shared),
-        _users(parts, shared, forward_only, requests),
+        _users(parts, shared, forward_only, requests, profiles),
     )
 
 
@@ -105,6 +105,7 @@ def _users(
     shared: domain.Collaborators,
     forward_only: ForwardOnlySagas,
     requests: Requests,
+    profiles: sagas.RemoteProfiles,
 ) -> UserServicer:
     database, audit = shared.database, shared.audit
     return UserServicer(
@@ -112,7 +113,7 @@ def _users(
         list_users=usecases.ListUsers(database, parts.page_tokens),
         disable_user=usecases.DisableUser(database, forward_only, audit),
         enable_user=usecases.EnableUser(database, forward_only, audit),
-        delete_user=usecases.DeleteUser(database, requests, audit),
+        delete_user=usecases.DeleteUser(database, requests, audit, profiles.holdings),
         change_role=usecases.ChangeRole(database, audit),
         resend_code=usecases.ResendCode(database, shared.codes, audit),
         get_user_access=usecases.GetUserAccess(

@@ -107,6 +107,24 @@ class OtpExhausted(ResourceExhausted):
     text = "Too many wrong codes. Ask for a new one."
 
 
+class DeletionUnavailable(Unavailable):
+    """Profile did not tell in time what the wallet holds."""
+
+    reason = "PROFILE_UNAVAILABLE"
+    text = "Deletion is not possible right now; nothing was erased. Try again."
+
+    def __init__(self) -> None:
+        """Ask to wait a second."""
+        super().__init__(retry_after_seconds=1.0)
+
+
+class BalanceLeft(FailedPrecondition):
+    """The wallet of an account that is to be deleted holds money, or waits for some."""
+
+    reason = "BALANCE_LEFT"
+    text = "The wallet holds money, or waits for some. Spend it, or set forfeit_balance."
+
+
 class LastAdministrator(FailedPrecondition):
     """No administrator would remain."""
 

@@ -32,6 +32,8 @@ def profile_servicer(parts: ServiceParts) -> ProfileServicer:
     """Put the use cases of ProfileService together."""
     database = parts.database
     return ProfileServicer(
+        currency=parts.currency,
+        get_holdings=usecases.GetHoldings(database),
         create_profile=usecases.CreateProfile(database),
         cancel_profile=usecases.CancelProfile(database),
         phone_exists=usecases.PhoneExists(database),

@@ -18,8 +18,11 @@ from lockstep_clients import (
     Unauthenticated,
 )
 
+from services.auth.domain.holdings import Amount
+from services.auth.sagas.account_deletion import ACCOUNT_DELETION
 from tests.auth.world import PASSWORD, Member, World
 from tests.fakes.participants import FakeOrders, FakeProfile
+from tests.saga_rows import written_again
 
 EMAIL = "ada@example.com"
 ADMIN = "root@example.com"
@@ -243,6 +246,43 @@ async def test_an_order_in_flight_keeps_the_account_as_it_was(
         await world.login(EMAIL)
     orders.in_flight.clear()
     await delete(world, admin, member.id)
+
+
+async def test_an_account_with_money_is_erased_only_when_its_owner_gives_that_up(
+    world: World, profile: FakeProfile
+) -> None:
+    admin, member = await world.admin(ADMIN), await world.member(EMAIL)
+    for holdings, told in (((12, 0), ("12.00", "0.00")), ((0, 3), ("0.00", "3.00"))):
+        profile.holdings[member.id] = holdings
+        for who, user_id in ((member, "me"), (admin, member.id)):
+            with pytest.raises(FailedPrecondition) as caught:
+                await delete(world, who, user_id)
+            assert caught.value.reason == "BALANCE_LEFT"
+            metadata = caught.value.metadata
+            assert (metadata["balance"], metadata["pending"]) == told
+            assert metadata["currency"] == "USD"
+    assert (await world.auth.GetUser(ME, metadata=member.proof)).id == member.id
+    assert await world.sql("SELECT 1 FROM sagas WHERE kind = 'account_deletion'") == []
+    request = auth_pb.DeleteUserRequest(user_id="me", forfeit_balance=True)
+    profile.holdings[member.id] = (12, 3)
+    await world.auth.DeleteUser(request, metadata=member.proof)
+    assert profile.forfeited == [12]
+
+
+@pytest.mark.parametrize(
+    ("nanos", "text"), [(0, "7.00"), (500_000_000, "7.50"), (1, "7.000000001")]
+)
+def test_an_amount_is_told_with_all_its_decimals(nanos: int, text: str) -> None:
+    assert Amount("USD", 7, nanos).text == text
+    assert Amount("JPY", 7, 0).text == "7"
+
+
+def test_a_deletion_of_before_is_read_and_a_new_one_is_left_alone_there() -> None:
+    assert list(ACCOUNT_DELETION.versions) == [1, 2]
+    old = {"status": "ACTIVE"}
+    assert written_again(ACCOUNT_DELETION, payload=old, result={}) == (old, {})
+    new = old | {"forfeit": {"currency": "USD", "units": 12, "nanos": 0}}
+    assert written_again(ACCOUNT_DELETION, payload=new, result={}) == (new, {})
 
 
 async def test_while_commerce_is_down_nobody_knows_and_then_the_account_goes(

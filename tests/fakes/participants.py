@@ -11,6 +11,7 @@ from typing import Any
 from uuid import uuid4
 
 from google.protobuf.descriptor import ServiceDescriptor
+from google.type.money_pb2 import Money
 from lockstep.commerce.v1 import order_service_pb2 as order_pb
 from lockstep.profile.v1 import profile_service_pb2 as profile_pb
 
@@ -46,6 +47,8 @@ class FakeProfile:
     replies: dict[str, profile_pb.CreateProfileResponse] = field(default_factory=dict)
     cancelled: set[str] = field(default_factory=set)
     forgotten: list[str] = field(default_factory=list)
+    holdings: dict[str, tuple[int, int]] = field(default_factory=dict)
+    forfeited: list[int | None] = field(default_factory=list)
     is_down: bool = False
     is_late: bool = False
     refuses_phones: bool = False
@@ -110,12 +113,22 @@ class FakeProfile:
             self.profiles[request.user_id].status = request.status
         return profile_pb.SetProfileStatusResponse()
 
+    async def GetHoldings(
+        self, request: profile_pb.GetHoldingsRequest, call: Call
+    ) -> profile_pb.GetHoldingsResponse:
+        balance, pending = self.holdings.get(request.user_id, (0, 0))
+        return profile_pb.GetHoldingsResponse(
+            balance=Money(currency_code="USD", units=balance),
+            pending=Money(currency_code="USD", units=pending),
+        )
+
     async def ForgetProfile(
         self, request: profile_pb.ForgetProfileRequest, call: Call
     ) -> profile_pb.ForgetProfileResponse:
         await self._arrive()
         self.profiles.pop(request.user_id, None)
         self.forgotten.append(request.user_id)
+        self.forfeited.append(request.forfeit.units if request.HasField("forfeit") else None)
         return profile_pb.ForgetProfileResponse()
 
     def __getattr__(self, name: str) -> Any:

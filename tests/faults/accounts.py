@@ -233,6 +233,41 @@ class Deletion(Member):
         return not self.traces().users
 
 
+class RichDeletion(Deletion):
+    """An account with money, which its owner gives up."""
+
+    name = "delete-rich"
+
+    def prepare(self) -> None:
+        super().prepare()
+        for sql in _RICHES:
+            self.world.ground.rows(sql, w=self.wallet)
+
+    async def ask(self, wire: Any) -> Any:
+        return await auth_grpc.AuthServiceStub(wire).DeleteUser(
+            auth_pb.DeleteUserRequest(user_id=str(self.user), forfeit_balance=True)
+        )
+
+    def in_the_end(self, outcome: Outcome) -> Iterator[str]:
+        yield from super().in_the_end(outcome)
+        given_up = self.world.ground.one(
+            "SELECT coalesce(sum(amount), 0) AS sum FROM profile.transfers"
+            " WHERE credit_account_id = '00000000-0000-8000-8000-000000000004'"
+        ).sum
+        if given_up != (0 if self.traces().users else 500):
+            yield f"{given_up} of 500 were forfeited"
+
+
+_RICHES = (
+    (
+        "INSERT INTO profile.transfers (id, kind, state, debit_account_id, credit_account_id,"
+        " amount, reference, fingerprint) VALUES (gen_random_uuid(), 'top_up', 'posted',"
+        " '00000000-0000-8000-8000-000000000001', %(w)s, 500, '', 'f')"
+    ),
+    "UPDATE profile.accounts SET balance = 500 WHERE id = %(w)s",
+)
+
+
 class RefusedDeletion(Deletion):
     """An account with an order in flight: it stays."""
 

@@ -34,6 +34,7 @@ PAIRS: dict[str, int] = {
     "verify": 250,
     "delete": 200,
     "delete-refused": 150,
+    "delete-rich": 50,
     "sign-up": 100,
     "disable": 50,
     "enable": 50,

@@ -170,7 +170,7 @@ async def _create(scenario: Any, wire: Any) -> Any:
 
 async def _delete(scenario: Any, wire: Any) -> Any:
     return await auth_grpc.AuthServiceStub(wire).DeleteUser(
-        auth_pb.DeleteUserRequest(user_id=str(scenario.user))
+        auth_pb.DeleteUserRequest(user_id=str(scenario.user), forfeit_balance=True)
     )
 
 

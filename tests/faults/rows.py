@@ -146,6 +146,12 @@ ROWS: dict[str, tuple[str, str]] = {
     "C51": ("the release cannot be made for long", r"fulfil .*ReleaseSales\.request:down"),
     "C52": ("a seller has spent the share of what comes back", r"return-refused "),
     "C53": ("such a return: lost answers", r"return-refused c1\.T[34]\.commit\.sent:lost"),
+    "C55": (
+        "an account with money is deleted: crash after T1",
+        r"delete-rich a1\.T1\.\S*acked:crash",
+    ),
+    "C56": ("its wallet is closed twice", r"delete-rich a1\.ForgetProfile\.request:(twice|again)"),
+    "C57": ("nobody tells what its wallet holds", r"delete\S* a1\.GetHoldings\.request:down"),
     "C54": ("a seller is deleted while shares move", r"delete-of-seller "),
 }
 
@@ -155,7 +161,7 @@ ROWS: dict[str, tuple[str, str]] = {
 DONE, UNDONE = "done", "undone"
 _DONE = """R5 R8 R9 R10 R11 R13 R15 R16 R17 R20 R21 R22 R25 R27 R29 R30 R31 R56 R57
   C1 C3 C9 C12 C14 C15 C18 C19 C21 C24 C25 C31 C41 C42 C43 C44 C45
-  C48 C49 C50 C51"""
+  C48 C49 C50 C51 C55 C56"""
 _UNDONE = "R2 R14 R23 R24 R33 R34 R35 R40 R41 R42 R43 R45 R46 C11 C27 C30 C52 C53"
 REQUIRED = dict.fromkeys(_DONE.split(), DONE) | dict.fromkeys(_UNDONE.split(), UNDONE)
 REFUSED = re.compile(r"^\S+-refused ")

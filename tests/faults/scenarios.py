@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from tests.faults.accounts import Deletion, Disabling, Enabling, RefusedDeletion, Verification
+from tests.faults.accounts import (
+    Deletion,
+    Disabling,
+    Enabling,
+    RefusedDeletion,
+    RichDeletion,
+    Verification,
+)
 from tests.faults.meetings import MEETINGS
 from tests.faults.orders import (
     Cancellation,
@@ -29,6 +36,7 @@ _ALL: tuple[type[Scenario], ...] = (
     Verification,
     Deletion,
     RefusedDeletion,
+    RichDeletion,
     SignUp,
     Disabling,
     Enabling,

@@ -246,8 +246,8 @@ class Soak:
         return user_id, bearer(tokens.token) if ended == "ok" else ()
 
     async def leave(self, kind: str, auth: Any, user_id: str, proof: Any) -> None:
-        """Delete one's account."""
-        delete = auth_pb.DeleteUserRequest(user_id="me")
+        """Delete one's account, and the money in its wallet with it."""
+        delete = auth_pb.DeleteUserRequest(user_id="me", forfeit_balance=True)
         ended, _ = await self.tell(kind, lambda: auth.DeleteUser(delete, metadata=proof))
         if ended != "refused":
             self.history.registered.discard(user_id)

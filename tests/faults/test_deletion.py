@@ -13,6 +13,13 @@ def test_no_schedule_breaks_a_promise_of_a_deletion_of_an_account(world: World, 
     keep_promises(world, "delete", part)
 
 
+@pytest.mark.parametrize("part", parts("delete-rich"))
+def test_no_schedule_breaks_a_promise_of_a_deletion_of_an_account_with_money(
+    world: World, part: int
+) -> None:
+    keep_promises(world, "delete-rich", part)
+
+
 @pytest.mark.parametrize("part", parts("delete-refused"))
 def test_no_schedule_breaks_a_promise_of_a_deletion_that_Commerce_refuses(
     world: World, part: int

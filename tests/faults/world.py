@@ -66,6 +66,7 @@ CALLED = {
         "PhoneExists",
         "SetProfileStatus",
         "ForgetProfile",
+        "GetHoldings",
     ],
     "WalletService": ["DebitWallet", "VoidTransfer", "RefundWallet", "TopUpWallet", "ReleaseSales"],
     "CatalogService": ["CreateProduct", "UpdateProduct"],

@@ -11,7 +11,7 @@ import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
 from lockstep.profile.v1 import profile_service_pb2 as profile_pb
 from lockstep.profile.v1 import wallet_service_pb2 as wallet_pb
-from lockstep_clients import Aborted, NotFound, Unavailable
+from lockstep_clients import Aborted, InvalidArgument, NotFound, Unavailable
 
 from services.common.service import opened
 from services.kernel.db.cleaner import Cleaner
@@ -20,7 +20,7 @@ from services.kernel.errors import CommitUnknown
 from services.kernel.ids import new_id
 from services.profile.store.profiles import FORGETTING
 from tests.kernel.saga_world import Stop
-from tests.profile.world import World, fails, money, profile_world, registration
+from tests.profile.world import World, fails, minor_of, money, profile_world, registration
 
 PHONE = "+4915112345678"
 PERSON: dict[str, Any] = {
@@ -293,3 +293,32 @@ def everything(world: World) -> str:
     """Return all rows of all tables as text."""
     tables = ("profiles", "brands", "accounts", "transfers", "saga_barriers", "idempotency")
     return "\n".join(str(world.rows(f"SELECT * FROM {table}")) for table in tables)
+
+
+@pytest.mark.parametrize(("given_up", "forfeited"), [(None, 700), (700, 700), (500, 500), (0, 0)])
+async def test_what_came_late_is_kept_in_suspense(
+    world: World, given_up: int | None, forfeited: int
+) -> None:
+    user_id = await world.user_with(700)
+    asked = profile_pb.GetHoldingsRequest(user_id=str(user_id))
+    told = await world.by_auth.GetHoldings(asked)
+    assert (minor_of(told.balance), minor_of(told.pending)) == (700, 0)
+    request = profile_pb.ForgetProfileRequest(saga_id=str(new_id()), user_id=str(user_id))
+    if given_up is not None:
+        request.forfeit.CopyFrom(money(given_up))
+    for _ in range(2):
+        await world.by_auth.ForgetProfile(request)
+    assert world.system_balance("forfeited") == forfeited
+    assert world.system_balance("suspense") == 700 - forfeited
+    assert world.wrong_balances() == []
+    told = await world.by_auth.GetHoldings(asked)
+    assert (minor_of(told.balance), minor_of(told.pending)) == (0, 0)
+
+
+async def test_a_wrong_amount_is_given_up_by_nobody(world: World) -> None:
+    request = profile_pb.ForgetProfileRequest(saga_id=str(new_id()), user_id=str(new_id()))
+    request.forfeit.units = -1
+    with fails(InvalidArgument, "INVALID_FIELD", "forfeit"):
+        await world.by_auth.ForgetProfile(request)
+    with fails(InvalidArgument, "INVALID_FIELD", "user_id"):
+        await world.by_auth.GetHoldings(profile_pb.GetHoldingsRequest())

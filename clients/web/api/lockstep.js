@@ -57,7 +57,9 @@ export const users = {
   disable: (id) => call("POST", `/v1/users/${segment(id)}:disable`, { body: {} }),
   /** @param {string} id @returns {Promise<User>} */
   enable: (id) => call("POST", `/v1/users/${segment(id)}:enable`, { body: {} }),
-  deleteMe: () => call("DELETE", "/v1/users/me"),
+  deleteMe: (forfeitBalance) => call("DELETE", "/v1/users/me", {
+    query: { forfeitBalance: forfeitBalance ? "true" : undefined },
+  }),
 };
 
 export const sessions = {

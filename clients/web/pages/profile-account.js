@@ -1,11 +1,12 @@
 // The ways into an account: address, password, sessions, and how to end it.
 
-import { auth, users } from "../api/lockstep.js";
+import { auth, users, wallets } from "../api/lockstep.js";
 import { session } from "../api/session.js";
 import { go, showAgain } from "../app/router.js";
 import { confirmed } from "../ui/dialog.js";
 import { fill, h } from "../ui/dom.js";
 import { FormField } from "../ui/field.js";
+import { money } from "../ui/format.js";
 import { ActionForm } from "../ui/form.js";
 import { toast } from "../ui/messages.js";
 import { email as emailRule } from "../ui/rules.js";
@@ -103,6 +104,11 @@ function signOut() {
   ];
 }
 
+/** @param {import("../api/types").Wallet} wallet */
+function lost(wallet) {
+  return `${money(wallet.balance)} in the wallet and ${money(wallet.pending)} that is pending are lost.`;
+}
+
 function deletion() {
   return new ActionForm({
     parts: [h("p", { class: "muted" },
@@ -110,10 +116,11 @@ function deletion() {
     submit: "Delete the account",
     tone: "danger",
     async action() {
+      const wallet = await wallets.mine();
       const isSure = await confirmed("Delete the account?",
-        "Everything that belongs to it is erased, and what is left in the wallet is lost.", "Delete it");
+        `Everything that belongs to it is erased. ${lost(wallet)}`, "Delete it");
       if (!isSure) return;
-      await users.deleteMe();
+      await users.deleteMe(true);
       go("/products");
       session.close();
       toast("The account is deleted.");

@@ -13,6 +13,7 @@ from datetime import timedelta
 from typing import Final
 
 import pydantic
+from google.type.money_pb2 import Money
 from lockstep.commerce.v1 import order_service_pb2 as order_pb
 from lockstep.commerce.v1 import order_service_pb2_grpc as order_grpc
 from lockstep.profile.v1 import profile_service_pb2 as profile_pb
@@ -21,6 +22,7 @@ from lockstep.profile.v1 import profile_service_pb2_grpc as profile_grpc
 from services.auth import events
 from services.auth.domain.audit import Event
 from services.auth.domain.endings import end_opened
+from services.auth.domain.holdings import Amount
 from services.auth.model import CanonicalEmail, Status
 from services.auth.store import accounts, codes
 from services.auth.store.forgetting import FORGETTING
@@ -36,9 +38,16 @@ from services.kernel.sagas.remote import saga_step
 
 @pydantic.dataclasses.dataclass(frozen=True, slots=True, config=STORED)
 class DeletionPayload:
-    """The status that the user gets back if the account stays."""
+    """What a deletion needs.
+
+    Attributes:
+        status: The status that the user gets back if the account stays.
+        forfeit: The balance that the user has given up; None: all of it.
+    """
 
     status: Status
+    # Version 1, of 0.1, did not ask.
+    forfeit: Amount | None = None
 
 
 # How long Commerce takes the messages of a driver that has begun or claimed a saga. Longer than
@@ -46,7 +55,7 @@ class DeletionPayload:
 # message meets one or the other.
 MESSAGE_LIFE: Final = timedelta(days=1)
 
-ACCOUNT_DELETION = SagaKind("account_deletion", DeletionPayload, Nothing, version=1)
+ACCOUNT_DELETION = SagaKind("account_deletion", DeletionPayload, Nothing, version=2, since=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +78,13 @@ class AccountDeletionSaga(ReversibleSaga[DeletionPayload, None, Nothing]):
             await end_opened(tx, saga.user_id)
 
         await saga.database.transact("A", end_sessions)
+        given_up = saga.payload.forfeit
         await self.profiles.ForgetProfile(
-            profile_pb.ForgetProfileRequest(saga_id=saga_id, user_id=user_id)
+            profile_pb.ForgetProfileRequest(
+                saga_id=saga_id,
+                user_id=user_id,
+                forfeit=None if given_up is None else _money(given_up),
+            )
         )
 
     async def _ask_commerce(self, saga: RunningSaga[DeletionPayload]) -> None:
@@ -116,3 +130,7 @@ class AccountDeletionSaga(ReversibleSaga[DeletionPayload, None, Nothing]):
             await log.conclude(
                 tx, saga.id, Event.DELETION_REFUSED, {"reason": saga.error.reason}, user_id=user.id
             )
+
+
+def _money(amount: Amount) -> Money:
+    return Money(currency_code=amount.currency, units=amount.units, nanos=amount.nanos)

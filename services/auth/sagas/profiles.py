@@ -1,14 +1,17 @@
-"""The questions that Auth asks Profile before a registration begins."""
+"""The questions that Auth asks Profile before a registration or a deletion begins."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from uuid import UUID
 
+from google.type.money_pb2 import Money
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from lockstep.profile.v1 import profile_service_pb2 as profile_pb
 from lockstep.profile.v1 import profile_service_pb2_grpc as profile_grpc
 
-from services.auth.errors import RegistrationUnavailable
+from services.auth.domain.holdings import Amount, Holdings
+from services.auth.errors import DeletionUnavailable, RegistrationUnavailable
 from services.kernel.sagas.remote import needed
 
 SERVING_SECONDS = 2.0
@@ -38,6 +41,18 @@ class RemoteProfiles:
             )
         return answer.exists
 
+    async def holdings(self, user_id: UUID) -> Holdings:
+        """Return what the wallet of a user holds.
+
+        Raises:
+            DeletionUnavailable: Profile did not answer in time.
+        """
+        with needed(DeletionUnavailable):
+            answer = await self.stub.GetHoldings(
+                profile_pb.GetHoldingsRequest(user_id=str(user_id))
+            )
+        return Holdings(_amount(answer.balance), _amount(answer.pending))
+
     async def ensure_serving(self) -> None:
         """Make sure that Profile can work.
 
@@ -50,3 +65,7 @@ class RemoteProfiles:
             )
         if answer.status != health_pb2.HealthCheckResponse.SERVING:
             raise RegistrationUnavailable
+
+
+def _amount(money: Money) -> Amount:
+    return Amount(money.currency_code, money.units, money.nanos)

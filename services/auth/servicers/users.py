@@ -83,7 +83,12 @@ class UserServicer:
         """Erase an account."""
         with Violations() as v:
             user_id = v.user_id(request.user_id, "user_id", me=call.caller.own_id)
-        await self.delete_user(caller=call.caller, user_id=user_id, client_ip=client_ip_of(call))
+        await self.delete_user(
+            caller=call.caller,
+            user_id=user_id,
+            forfeits_balance=request.forfeit_balance,
+            client_ip=client_ip_of(call),
+        )
         return auth_pb.DeleteUserResponse()
 
     async def PromoteUser(self, request: auth_pb.PromoteUserRequest, call: Call) -> auth_pb.User:

@@ -10,6 +10,7 @@ from services.auth.domain.administrators import ensure_one_remains
 from services.auth.domain.audit import Audit, Event
 from services.auth.domain.endings import end_opened
 from services.auth.domain.freshness import require_fresh
+from services.auth.domain.holdings import AskHoldings
 from services.auth.errors import UserNotFound
 from services.auth.model import Status, User
 from services.auth.sagas.account_deletion import ACCOUNT_DELETION, DeletionPayload
@@ -30,8 +31,16 @@ class DeleteUser:
     database: Database
     requests: Requests
     audit: Audit
+    holdings: AskHoldings
 
-    async def __call__(self, *, caller: call.Caller, user_id: UUID, client_ip: str | None) -> None:
+    async def __call__(
+        self,
+        *,
+        caller: call.Caller,
+        user_id: UUID,
+        forfeits_balance: bool,
+        client_ip: str | None,
+    ) -> None:
         """Erase an account; while it is being erased a repeat waits with the first.
 
         Raises:
@@ -39,6 +48,8 @@ class DeleteUser:
             ReauthenticationRequired: The caller proved the password too long ago.
             UserNotFound: There is no such user.
             LastAdministrator: There would be none left.
+            BalanceLeft: The wallet holds money that the request does not give up.
+            DeletionUnavailable: Profile did not tell what the wallet holds.
             EtagMismatch: The account was disabled or enabled at the same moment.
             RecordedError: Commerce has refused (CHECKOUT_IN_PROGRESS).
             DeadlineExceeded: The outcome is not known yet; the saga goes on.
@@ -50,7 +61,11 @@ class DeleteUser:
             if user is None:
                 raise UserNotFound
             await self._require_fresh(caller, user_id)
-            return self._deletion(user, caller, client_ip)
+            holdings = await self.holdings(user_id)
+            if not forfeits_balance:
+                holdings.ensure_nothing()
+            payload = DeletionPayload(user.status, holdings.balance)
+            return self._deletion(user, payload, caller, client_ip)
 
         await self.requests.run_once(ACCOUNT_DELETION, UserRowKey(user_id), prepare)
 
@@ -64,7 +79,7 @@ class DeleteUser:
             raise
 
     def _deletion(
-        self, user: User, caller: call.Caller, client_ip: str | None
+        self, user: User, payload: DeletionPayload, caller: call.Caller, client_ip: str | None
     ) -> NewSaga[DeletionPayload, Nothing]:
         async def begin(tx: Transaction, saga_id: UUID) -> None:
             now = await accounts.lock(tx, user.id)
@@ -83,7 +98,6 @@ class DeleteUser:
                 client_ip=client_ip,
             )
 
-        payload = DeletionPayload(user.status)
         return ACCOUNT_DELETION.new(payload, user_id=user.id, initial_change=begin)
 
 

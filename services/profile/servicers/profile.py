@@ -9,6 +9,8 @@ from google.protobuf.message import Message
 from lockstep.profile.v1 import profile_service_pb2 as profile_pb
 
 from services.common.vocabulary import Role, phone
+from services.kernel import money
+from services.kernel.money import Currency
 from services.kernel.paging import page_size
 from services.kernel.rpc.call import Call
 from services.kernel.rpc.timestamps import read_moment, timestamp
@@ -27,6 +29,7 @@ from services.profile.usecases.cancel_profile import CancelProfile
 from services.profile.usecases.create_profile import CreateProfile
 from services.profile.usecases.forget_profile import ForgetProfile
 from services.profile.usecases.get_brand import GetBrand
+from services.profile.usecases.get_holdings import GetHoldings
 from services.profile.usecases.get_profile import GetProfile
 from services.profile.usecases.list_profiles import ListProfiles
 from services.profile.usecases.phone_exists import PhoneExists
@@ -45,6 +48,8 @@ _COMPANY = {"name": "company", "company_size": "company_size", "user_role": "use
 class ProfileServicer:
     """Serves ProfileService."""
 
+    currency: Currency
+    get_holdings: GetHoldings
     create_profile: CreateProfile
     cancel_profile: CancelProfile
     phone_exists: PhoneExists
@@ -136,6 +141,18 @@ class ProfileServicer:
         await self.set_profile_status(user_id=user_id, status=status or "", version=version)
         return profile_pb.SetProfileStatusResponse()
 
+    async def GetHoldings(
+        self, request: profile_pb.GetHoldingsRequest, call: Call
+    ) -> profile_pb.GetHoldingsResponse:
+        """Tell what a wallet holds."""
+        with Violations() as v:
+            user_id = v.uuid(request.user_id, "user_id")
+        balance, pending = await self.get_holdings(user_id=user_id)
+        return profile_pb.GetHoldingsResponse(
+            balance=money.to_wire(balance, self.currency),
+            pending=money.to_wire(pending, self.currency),
+        )
+
     async def ForgetProfile(
         self, request: profile_pb.ForgetProfileRequest, call: Call
     ) -> profile_pb.ForgetProfileResponse:
@@ -143,7 +160,14 @@ class ProfileServicer:
         with Violations() as v:
             v.uuid(request.saga_id, "saga_id")
             user_id = v.uuid(request.user_id, "user_id")
-        await self.forget_profile(user_id=user_id)
+            forfeit = None
+            if request.HasField("forfeit"):
+                amount = money.from_wire(request.forfeit, self.currency, field="forfeit")
+                if isinstance(amount, int):
+                    forfeit = amount
+                else:
+                    v.violations.append(amount)
+        await self.forget_profile(user_id=user_id, forfeit=forfeit)
         return profile_pb.ForgetProfileResponse()
 
     async def GetBrand(self, request: profile_pb.GetBrandRequest, call: Call) -> profile_pb.Brand:

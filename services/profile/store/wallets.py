@@ -132,29 +132,37 @@ async def get(reader: Reader, user_id: UUID) -> Wallet | None:
     return await reader.first(_GET, ByUser(user_id))
 
 
-async def close(tx: Transaction, user_id: UUID) -> None:
+async def close(tx: Transaction, user_id: UUID, *, forfeit: int | None = None) -> None:
     """Close a user's accounts, if there are any, and forget their owner.
 
-    The balance is forfeited. What is pending goes to suspense: its sales may be cancelled yet.
+    What is pending goes to suspense: its sales may be cancelled yet.
+
+    Args:
+        tx: The transaction.
+        user_id: The user.
+        forfeit: The balance that is forfeited; more came late, and goes to suspense. None: all.
     """
     accounts = await tx.all(_LOCK, ByUser(user_id))
     for account in accounts:
-        await _close(tx, account)
+        await _close(tx, account, forfeit)
     # From the lock on, no new transfer can refer to the wallet, and no sale can open an account
     # for what is pending. One that was opened while the lock was awaited is seen now.
     if accounts:
         for account in await tx.all(_LOCK, ByUser(user_id)):
-            await _close(tx, account)
+            await _close(tx, account, forfeit)
 
 
-async def _close(tx: Transaction, account: _LockedAccount) -> None:
+async def _close(tx: Transaction, account: _LockedAccount, forfeit: int | None) -> None:
     """Close a locked account, or remove it when no transfer refers to it."""
     if await tx.execute(_DELETE_UNUSED, _ByAccount(account.id)):
         return
     await tx.execute(_CLOSE, _ByAccount(account.id))
-    if not account.balance:
-        return
-    new = NewTransfer(id=new_id(), kind=TransferKind.FORFEIT, amount=account.balance)
-    credited = FORFEITED if account.kind == "wallet" else SUSPENSE
-    await tx.execute(_FORFEIT, _Forfeit(new.id, account.id, credited, new.amount, new.fingerprint))
-    await ledger.tell_posted(tx, new, wallet_id=account.id)
+    forfeited = 0
+    if account.kind == "wallet":
+        forfeited = account.balance if forfeit is None else min(account.balance, forfeit)
+    for credited, amount in ((FORFEITED, forfeited), (SUSPENSE, account.balance - forfeited)):
+        if amount:
+            new = NewTransfer(id=new_id(), kind=TransferKind.FORFEIT, amount=amount)
+            moved = _Forfeit(new.id, account.id, credited, amount, new.fingerprint)
+            await tx.execute(_FORFEIT, moved)
+            await ledger.tell_posted(tx, new, wallet_id=account.id)

@@ -5,6 +5,7 @@ from services.profile.usecases.create_profile import CreateProfile
 from services.profile.usecases.debit_wallet import DebitWallet
 from services.profile.usecases.forget_profile import ForgetProfile
 from services.profile.usecases.get_brand import GetBrand
+from services.profile.usecases.get_holdings import GetHoldings
 from services.profile.usecases.get_profile import GetProfile
 from services.profile.usecases.get_wallet import GetWallet
 from services.profile.usecases.list_profiles import ListProfiles
@@ -25,6 +26,7 @@ __all__ = [
     "DebitWallet",
     "ForgetProfile",
     "GetBrand",
+    "GetHoldings",
     "GetProfile",
     "GetWallet",
     "ListProfiles",
