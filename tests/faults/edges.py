@@ -149,6 +149,7 @@ class Run:
         jumps: How many jumps of the clock are not over yet.
         doomed: Commits whose answer will be lost ("lost") or that never arrive ("cut").
         severed: Readers whose connection will be lost before they read.
+        opened: Whether a participant has heard of a saga.
     """
 
     stage: Stage
@@ -170,6 +171,7 @@ class Run:
     down: set[str] = field(default_factory=set)
     sent: Counter[str] = field(default_factory=Counter)
     unexpected: list[str] = field(default_factory=list)
+    opened: bool = False
     unreplicated: bool = False
     losing: bool = False
     healed: bool = False
@@ -302,7 +304,8 @@ async def _lost(run: Run, actor: Actor, edge: str) -> None:
 
 async def _failover(run: Run, actor: Actor, edge: str) -> None:
     run.doomed[asyncio.current_task()] = "lost"
-    run.unreplicated = run.losing = True
+    # A participant hears of an opening after the standby: such an opening cannot get lost.
+    run.unreplicated = run.losing = not run.opened
 
 
 async def _readonly(run: Run, actor: Actor, edge: str) -> None:

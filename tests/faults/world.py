@@ -354,9 +354,11 @@ class World:
             self.look.committed(self, actor, edge)
 
     def sending(self, method: str, message: bytes) -> None:
-        if self.run.unreplicated and method in ("CreateProfile", "DebitWallet"):
-            self.run.unreplicated = False
-            self.lose_opening()
+        if method in ("CreateProfile", "DebitWallet"):
+            if self.run.unreplicated:
+                self.run.unreplicated = False
+                self.lose_opening()
+            self.run.opened = True
         if self.look is not None:
             self.look.sending(self, method, message)
 

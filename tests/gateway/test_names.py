@@ -10,7 +10,7 @@ from lockstep_gateway.binding import descriptors
 import services.gateway
 
 # Messages with names that any gateway needs.
-COMMON = {"Access", "MethodRule", "Status", "User"}
+COMMON = {"Access", "Event", "MethodRule", "Status", "User"}
 
 
 def test_no_name_of_ours_is_in_the_gateway() -> None:
