@@ -179,6 +179,7 @@ LENGTHS: Mapping[str, int] = {
     "ListProfilesResponse.profiles": PAGE_SIZE_MAX,
     "ListUsersResponse.users": PAGE_SIZE_MAX,
     "ListEventsResponse.events": PAGE_SIZE_MAX,
+    "WatchEventsResponse.events": PAGE_SIZE_MAX,
     "ListApiKeysResponse.api_keys": LISTED_MAX,
     "ApiKey.scopes": SCOPES_MAX,
     "CheckApiKeyResponse.scopes": SCOPES_MAX,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import aclosing
 
 import pytest
 from lockstep.auth.v1 import auth_service_pb2 as auth_pb
@@ -16,6 +17,7 @@ from lockstep_clients import (
     ServiceIdentity,
     connect,
 )
+from lockstep_clients.events import FileCursor, events
 
 from services.common.keys import KeyRing
 from tests.auth.world import World
@@ -110,3 +112,25 @@ async def until_two(stub: event_grpc.EventServiceAsyncStub) -> event_pb.ListEven
         while len((page := await stub.ListEvents(event_pb.ListEventsRequest())).events) < 2:
             pass
     return page
+
+
+async def test_the_client_follows_a_watch_of_the_running_service(world: World) -> None:
+    identity = ServiceIdentity("operator", KeyRing.load(world.keys, "operator").private_key)
+    await world.member(EMAIL)
+    async with connect(f"127.0.0.1:{world.running.port}", identity=identity) as channel:
+        stub = event_grpc.EventServiceStub(channel)
+        read = events(never, FileCursor(world.keys / "cursor"), watch_events=stub.WatchEvents)
+        async with asyncio.timeout(30), aclosing(read):
+            first = await anext(read)
+            other = await world.member(OTHER)
+            assert [first.type, (await anext(read)).subject] == [
+                "lockstep.events.v1.UserRegistered",
+                f"users/{other.id}",
+            ]
+        with pytest.raises(OutOfRange) as caught:
+            await anext(aiter(stub.WatchEvents(event_pb.WatchEventsRequest(after="99"))))
+        assert caught.value.reason == "CURSOR_EXPIRED"
+
+
+async def never(request: event_pb.ListEventsRequest) -> event_pb.ListEventsResponse:
+    raise AssertionError("the watch suffices")

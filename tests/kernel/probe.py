@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import secrets
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -237,13 +237,18 @@ async def healthy() -> None:
 
 @contextlib.asynccontextmanager
 async def probing(
-    *, probe: Probe = healthy, checks_peers: bool = False, **options: Any
+    *,
+    probe: Probe = healthy,
+    checks_peers: bool = False,
+    more: Sequence[tuple[ServiceDescriptor, Any]] = (),
+    **options: Any,
 ) -> AsyncIterator[World]:
     """Run a probe, and connect to it.
 
     Args:
         probe: What its health follows.
         checks_peers: See `Access`.
+        more: Further services of the server.
         options: Further arguments of the server.
     """
     token_key = ec.generate_private_key(ec.SECP256R1())
@@ -260,7 +265,7 @@ async def probing(
         api_keys=api_keys,
         checks_peers=checks_peers,
     )
-    server = Server([(SERVICE, servicer)], access=access, probe=probe, **options)
+    server = Server([(SERVICE, servicer), *more], access=access, probe=probe, **options)
     port = await server.start("127.0.0.1:0")
     try:
         async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:

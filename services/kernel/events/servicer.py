@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import AsyncGenerator, Collection
 from typing import Final
 
 from google.protobuf.any_pb2 import Any as AnyMessage
@@ -11,6 +11,7 @@ from lockstep.events.v1 import event_pb2 as event_pb
 from services.kernel.db.database import Database
 from services.kernel.events.reader import EventFilter, cursor_after, parse_cursor, read_events
 from services.kernel.events.store import EventRow
+from services.kernel.events.watching import Watching
 from services.kernel.paging import page_size
 from services.kernel.rpc.call import Call
 from services.kernel.rpc.timestamps import timestamp
@@ -32,6 +33,7 @@ class EventServicer:
     def __init__(self, database: Database, types: Collection[str]) -> None:
         self._database = database
         self._types = types
+        self._watching = Watching(database)
 
     async def ListEvents(
         self,
@@ -49,7 +51,24 @@ class EventServicer:
             more=found.more,
         )
 
-    def _filter(self, request: event_pb.ListEventsRequest) -> EventFilter:
+    async def WatchEvents(
+        self,
+        request: event_pb.WatchEventsRequest,
+        call: Call,
+    ) -> AsyncGenerator[event_pb.WatchEventsResponse]:
+        """Send the events after a cursor, and then new ones."""
+        wanted = self._filter(request)
+        after = parse_cursor(request.after, field="after")
+        size = page_size(request.page_size)
+        async for found in self._watching.watch(after, wanted, call, limit=size):
+            yield event_pb.WatchEventsResponse(
+                events=[message_of(row) for row in found.events],
+                next_cursor=str(found.cursor),
+            )
+
+    def _filter(
+        self, request: event_pb.ListEventsRequest | event_pb.WatchEventsRequest
+    ) -> EventFilter:
         v = Violations()
         subject = v.text(request.subject, "subject", max_length=SUBJECT_MAX)
         if len(request.types) > TYPES_MAX:

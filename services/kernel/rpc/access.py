@@ -10,6 +10,7 @@ import re
 import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -125,18 +126,22 @@ class Access:
         self._proxies = proxies
         self._checks_peers = checks_peers
 
-    def layer(self, method: Method, handler: Handler) -> Handler:  # noqa: ARG002 - every layer takes both
+    def layer(self, method: Method, handler: Handler) -> Handler:
         """Check the method's access rule before its handler runs."""
 
         async def handle(call: Call) -> bytes:
             if ambiguous := call.repeated & IDENTITY:
                 raise InvalidField(*(Violation(name, "is given twice") for name in ambiguous))
-            caller = self._service(call)
-            call.client_ip = self._client_ip(call, caller)
-            call.principal = await self._principal(call, caller)
+            await self._admit(call, fresh=method.fresh_session)
+            call.admit = partial(self._admit, call, fresh=True)
             return await handler(call)
 
         return handle
+
+    async def _admit(self, call: Call, *, fresh: bool) -> None:
+        caller = self._service(call)
+        call.client_ip = self._client_ip(call, caller)
+        call.principal = await self._principal(call, caller, fresh=fresh)
 
     def is_proven(self, call: Call) -> bool:
         """Return whether a service makes the call, and not somebody who says so."""
@@ -160,7 +165,9 @@ class Access:
             return call.metadata.get("x-lockstep-client-address")
         return call.peer
 
-    async def _principal(self, call: Call, caller: ServicePrincipal | None) -> Principal:
+    async def _principal(
+        self, call: Call, caller: ServicePrincipal | None, *, fresh: bool
+    ) -> Principal:
         method = call.method
         if caller is not None and caller.name in method.callers:
             return caller
@@ -168,9 +175,9 @@ class Access:
             case options_pb.ACCESS_PUBLIC:
                 return None
             case options_pb.ACCESS_USER:
-                return await self._user(call)
+                return await self._user(call, fresh=fresh)
             case options_pb.ACCESS_ADMIN:
-                user = await self._user(call)
+                user = await self._user(call, fresh=fresh)
                 if not user.is_admin:
                     call.principal = user  # the audit log names who was refused
                     raise forbidden(user)
@@ -178,12 +185,11 @@ class Access:
             case _:
                 raise Forbidden
 
-    async def _user(self, call: Call) -> UserPrincipal:
+    async def _user(self, call: Call, *, fresh: bool) -> UserPrincipal:
         token = bearer_token(call.metadata.get("authorization"))
         if self._api_keys is not None and is_api_key(token):
-            return await self._owner(call, token, self._api_keys)
+            return await self._owner(call, token, self._api_keys, fresh=fresh)
         claims = await self._tokens.verify(token)
-        fresh = call.method.fresh_session
         session = await self._sessions.check(claims.session_id, fresh=fresh)
         if session is None:
             raise SessionEnded
@@ -196,11 +202,12 @@ class Access:
             lacks_mfa=session.lacks_mfa,
         )
 
-    async def _owner(self, call: Call, token: str, api_keys: ApiKeyChecker) -> UserPrincipal:
+    async def _owner(
+        self, call: Call, token: str, api_keys: ApiKeyChecker, *, fresh: bool
+    ) -> UserPrincipal:
         """Return the owner of an API key, as whom its caller acts within its scopes."""
         if read_api_key(token) is None:
             raise InvalidToken("The API key is incomplete or misspelled. Copy it again.")
-        fresh = call.method.fresh_session
         key = await api_keys.check(token, fresh=fresh, client_ip=call.client_ip)
         if key is None:
             raise InvalidToken("The API key has ended. Make another one.")

@@ -10,6 +10,7 @@ from services.kernel.errors import Stopping, TooManyRequests
 from services.kernel.rpc.call import Call, Handler, Method
 
 CALLS_MAX: Final = 1000
+STREAMS_MAX: Final = 100
 RETRY_AFTER_SECONDS: Final = 1.0
 QUIET_SECONDS: Final = 0.1
 QUIET_POLL_SECONDS: Final = 0.02
@@ -28,19 +29,30 @@ class Admission:
     def __init__(self, calls_max: int = CALLS_MAX) -> None:
         self._calls_max = calls_max
         self._tasks: set[asyncio.Task[object]] = set()
+        self._streams: set[asyncio.Task[object]] = set()
+        self._leaving = asyncio.Event()
         self._ended: set[asyncio.Task[object]] = set()
         self._last_admitted_at = time.monotonic()
 
-    def layer(self, method: Method, handler: Handler) -> Handler:  # noqa: ARG002 - every layer takes both
-        """Refuse the call when too many are in flight."""
+    def layer(self, method: Method, handler: Handler) -> Handler:
+        """Refuse the call when too many are in flight.
+
+        Streams are counted apart: callers who take their time must not take the places of calls.
+        """
+        tasks, most = self._tasks, self._calls_max
+        if method.streams:
+            tasks, most = self._streams, STREAMS_MAX
 
         async def handle(call: Call) -> bytes:
-            if len(self._tasks) >= self._calls_max:
+            if len(tasks) >= most:
                 raise TooManyRequests(retry_after_seconds=RETRY_AFTER_SECONDS)
+            if method.streams and self._leaving.is_set():
+                raise Stopping
+            call.leaving = self._leaving
             task = asyncio.current_task()
             assert task is not None
             self._last_admitted_at = time.monotonic()
-            self._tasks.add(task)
+            tasks.add(task)
             try:
                 return await handler(call)
             except asyncio.CancelledError:
@@ -49,7 +61,7 @@ class Admission:
                 task.uncancel()
                 raise Stopping from None
             finally:
-                self._tasks.discard(task)
+                tasks.discard(task)
                 self._ended.discard(task)
 
         return handle
@@ -62,8 +74,12 @@ class Admission:
                 return
             await asyncio.sleep(QUIET_POLL_SECONDS)
 
+    def leave(self) -> None:
+        """Let streams come to their end, and admit no others."""
+        self._leaving.set()
+
     def end(self) -> None:
         """End the calls in flight: their callers get UNAVAILABLE."""
-        for task in self._tasks - self._ended:
+        for task in (self._tasks | self._streams) - self._ended:
             self._ended.add(task)
             task.cancel()

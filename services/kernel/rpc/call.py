@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -126,6 +127,7 @@ class Method:
     fresh_session: bool
     is_for_persons: bool
     calls_a_minute: int
+    streams: bool = False
 
     @classmethod
     def of(cls, descriptor: MethodDescriptor) -> Method:
@@ -156,6 +158,7 @@ class Method:
             fresh_session=rule.fresh_session,
             is_for_persons=rule.person,
             calls_a_minute=rule.calls_a_minute,
+            streams=descriptor.server_streaming,
         )
 
 
@@ -178,6 +181,9 @@ class Call:
         peer: The other end of the connection, as the transport names it.
         certificate: Tells what the certificate of the other end says. It copies that, so
             it is asked only where it matters.
+        send: Sends an answer of a stream, once the caller has taken those before.
+        leaving: Is set when the server stops: then a stream ends.
+        admit: Checks the access rule again, as long streams must.
     """
 
     method: Method
@@ -192,6 +198,9 @@ class Call:
     peer: str = ""
     repeated: frozenset[str] = frozenset()
     certificate: Callable[[], CertificateFacts] = dict
+    send: Callable[[bytes], Awaitable[None]] | None = None
+    leaving: asyncio.Event = field(default_factory=asyncio.Event)
+    admit: Callable[[], Awaitable[None]] | None = None
 
     @property
     def user(self) -> UserPrincipal:

@@ -8,10 +8,11 @@ in a layer passes through all layers around it.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 
 import structlog
 from google.protobuf.any_pb2 import Any as AnyMessage
@@ -97,6 +98,7 @@ def errors(method: Method, handler: Handler) -> RpcHandler:
             remaining_seconds=context.time_remaining(),
             peer=context.peer(),
             certificate=context.auth_context,
+            send=context.write,
         )
         try:
             return await handler(call)
@@ -174,12 +176,13 @@ class CallObserver:
         return handle
 
 
-def deadline(method: Method, handler: Handler) -> Handler:  # noqa: ARG001 - as trace
+def deadline(method: Method, handler: Handler) -> Handler:
     """Refuse a call without enough time, end a late one, and bound the calls that it makes."""
+    usual = DEADLINE_LONGEST_SECONDS if method.streams else DEADLINE_DEFAULT_SECONDS
 
     async def handle(call: Call) -> bytes:
         left = call.remaining_seconds
-        seconds = DEADLINE_DEFAULT_SECONDS if left is None else min(left, DEADLINE_LONGEST_SECONDS)
+        seconds = usual if left is None else min(left, DEADLINE_LONGEST_SECONDS)
         if seconds < DEADLINE_FLOOR_SECONDS:
             raise DeadlineExceeded
         call.deadline = time.monotonic() + seconds
@@ -205,20 +208,42 @@ def decode(method: Method, behaviour: Callable[[object, Call], Awaitable[object]
     """
 
     async def handle(call: Call) -> bytes:
-        try:
-            request = method.request.FromString(call.message)
-        except DecodeError as error:
-            raise InvalidField(*undecodable(method.request, call.message)) from error
-        if unfit := unfit_texts(request, call.message):
-            raise InvalidField(*unfit)
-        response = await behaviour(request, call)
-        # Every behaviour returns a message.
-        answer: bytes = response.SerializeToString()  # type: ignore[attr-defined] # see above
-        if len(answer) > ANSWER_BYTES_MAX:  # gRPC would refuse it outside of all layers
-            raise ValueError(f"the answer of {method.path} has {len(answer)} bytes")
-        return answer
+        return _encoded(method, await behaviour(_decoded(method, call), call))
 
     return handle
+
+
+def decode_stream(
+    method: Method, behaviour: Callable[[object, Call], AsyncGenerator[object]]
+) -> Handler:
+    """Read the request and send each answer, as `decode` does for one."""
+
+    async def handle(call: Call) -> bytes:
+        assert call.send is not None
+        async with contextlib.aclosing(behaviour(_decoded(method, call), call)) as answers:
+            async for answer in answers:
+                await call.send(_encoded(method, answer))
+        return b""
+
+    return handle
+
+
+def _decoded(method: Method, call: Call) -> object:
+    try:
+        request = method.request.FromString(call.message)
+    except DecodeError as error:
+        raise InvalidField(*undecodable(method.request, call.message)) from error
+    if unfit := unfit_texts(request, call.message):
+        raise InvalidField(*unfit)
+    return request
+
+
+def _encoded(method: Method, response: object) -> bytes:
+    # Every behaviour returns messages.
+    answer: bytes = response.SerializeToString()  # type: ignore[attr-defined] # see above
+    if len(answer) > ANSWER_BYTES_MAX:  # gRPC would refuse it outside of all layers
+        raise ValueError(f"the answer of {method.path} has {len(answer)} bytes")
+    return answer
 
 
 def status_of(error: DomainError, trace_id: str) -> Status:

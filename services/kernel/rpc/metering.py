@@ -36,10 +36,13 @@ class CallMeter:
 
     def __init__(self, meter: Meter) -> None:
         self._durations = _histogram(meter, "rpc.server.call.duration", "Duration of served calls")
+        # A stream is as long as its caller wants, and would hide how fast calls are.
+        self._streams = _histogram(meter, "rpc.server.stream.duration", "Duration of streams")
 
     def recorder(self, method: Method) -> Callable[[float, str], None]:
         """Return what records the seconds and the code of a method's calls."""
-        outcomes, record = _Outcomes(method.path), self._durations.record
+        outcomes = _Outcomes(method.path)
+        record = (self._streams if method.streams else self._durations).record
         return lambda seconds, code: record(seconds, outcomes[code])
 
 

@@ -26,6 +26,7 @@ from services.kernel.rpc.interceptors import (
     Layer,
     chain,
     decode,
+    decode_stream,
     layers,
 )
 from services.kernel.rpc.metering import CallMeter
@@ -85,7 +86,8 @@ class NotReady(Exception):
 class Servicer(Protocol):
     """Holds a coroutine method for each RPC of a service, under the RPC's name.
 
-    The method takes the request and the `Call`, and returns the response.
+    The method takes the request and the `Call`, and returns the response. That of a stream is
+    an asynchronous generator of responses.
     """
 
 
@@ -197,6 +199,7 @@ class Server:
         await self._health.enter_graceful_shutdown()
         if delay_seconds:
             await signals.pause(delay_seconds)
+        self._admission.leave()
         ends_at = time.monotonic() + grace_seconds
         await self._admission.quiet(min(grace_seconds, QUIET_SECONDS_MAX))
         left_seconds = max(0.0, ends_at - time.monotonic())
@@ -253,7 +256,13 @@ def _handlers(
         if behaviour is None:
             raise TypeError(f"{type(servicer).__name__} lacks {method.path}")
         # Without a deserializer, because the layers must see a failure to decode.
-        handlers[method.name] = grpc.unary_unary_rpc_method_handler(
-            chain(method, decode(method, behaviour), inside)
+        handlers[method.name] = (
+            grpc.unary_stream_rpc_method_handler(
+                chain(method, decode_stream(method, behaviour), inside)
+            )
+            if method.streams
+            else grpc.unary_unary_rpc_method_handler(
+                chain(method, decode(method, behaviour), inside)
+            )
         )
     return grpc.method_handlers_generic_handler(descriptor.full_name, handlers)

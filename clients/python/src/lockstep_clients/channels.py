@@ -12,6 +12,7 @@ from lockstep_clients.deadlines import DeadlineInterceptor
 from lockstep_clients.errors import ErrorInterceptor
 from lockstep_clients.idempotency import IdempotencyInterceptor
 from lockstep_clients.methods import methods
+from lockstep_clients.streams import StreamInterceptor
 from lockstep_clients.tls import Renewable, RenewingChannel
 
 REQUEST_BYTES_MAX = 4 * 1024 * 1024
@@ -87,7 +88,11 @@ def connect(
         ValueError: The target is malformed, or a name in a list cannot be looked up.
         OSError, ValueError: The credentials in files cannot be used.
     """
-    chain = [*_interceptors(identity, audience), *interceptors]
+    chain = [
+        *_interceptors(identity, audience),
+        *interceptors,
+        StreamInterceptor(identity, audience),
+    ]
     options = channel_options()
     resolved = resolve(target)
     if tls is None:
@@ -101,7 +106,7 @@ def channel_over_tls(
     options: Sequence[tuple[str, int | str]],
     *,
     name: str | None,
-    interceptors: Sequence[grpc.aio.UnaryUnaryClientInterceptor] = (),
+    interceptors: Sequence[grpc.aio.ClientInterceptor] = (),
 ) -> grpc.aio.Channel:
     """Open a channel over TLS.
 

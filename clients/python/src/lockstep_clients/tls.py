@@ -95,7 +95,7 @@ class _Generation:
         self.closing: asyncio.Task[None] | None = None
         self._is_retired = False
 
-    def begin(self, call: grpc.aio.UnaryUnaryCall[Any, Any]) -> None:
+    def begin(self, call: grpc.aio.Call) -> None:
         self.calls += 1
         call.add_done_callback(self._end)
 
@@ -197,8 +197,8 @@ class RenewingChannel(grpc.aio.Channel):
         return _Method(self, lambda channel: channel.unary_unary(method, *given, **more))
 
     def unary_stream(self, method: str, *given: Any, **more: Any) -> Any:
-        """Return a method on the present channel; it ends with that channel."""
-        return self.present.channel.unary_stream(method, *given, **more)
+        """Return a method; each of its calls is made on the present channel."""
+        return _Method(self, lambda channel: channel.unary_stream(method, *given, **more))
 
     def stream_unary(self, method: str, *given: Any, **more: Any) -> Any:
         """Return a method on the present channel; it ends with that channel."""
