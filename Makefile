@@ -55,7 +55,7 @@ bench: setup  ## measure the speed
 bench-quick: setup  ## measure the speed in under three minutes
 	$(PYTHON) -m tests.bench --quick $(ARGS)
 
-faults: setup  ## run the long form of the schedules of faults, and write docs/reliability.md (FAULTS=short: as the tests do)
+faults: setup  ## run the long form of the schedules of faults, and write docs/reliability.md (FAULTS=short: as the tests do; FAULTS=soak: ten minutes of real processes alone)
 	$(PYTHON) -m tests.faults $(FAULTS)
 
 failover: setup  ## fail a PostgreSQL cluster over under load, with Patroni (needs Debian's etcd-server and haproxy)

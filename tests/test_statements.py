@@ -38,6 +38,7 @@ BUILDERS = {
     "services.commerce.store.listing",
     "services.commerce.store.orders",
     "services.commerce.store.relevance",
+    "services.commerce.store.sales",
     "services.common.forgetting",
     "services.common.ledger",
     "services.kernel.db.cleaner",
@@ -188,17 +189,20 @@ async def of_listing() -> Statements:
     """Return the statements that list products, one for each combination of filters."""
     recorder = Recorder()
     reader = cast(Reader, recorder)
-    for category_id, price, stock, words, sort in itertools.product(
-        (None, new_id()), (None, 1), (None, 1), (None, "word"), listing.SORTS
+    ids = (None, new_id())
+    for category_id, seller_id, price, stock, words, sort in itertools.product(
+        ids, ids, (None, 1), (None, 1), (None, "word"), listing.SORTS
     ):
-        filters = Filters(category_id, price, price, words, sort, stock, stock)
+        filters = Filters(category_id, price, price, words, sort, stock, stock, seller_id)
         for after in (None, Position(1, new_id())):
             await listing.list_products(reader, filters, after=after, skip=0, limit=1)
         with suppress(ValueError):  # a count has a row
             await listing.count_products(reader, filters)
     # Without words nine of 24 lists are served by an index: all six without bounds, two with
-    # bounds of the price, one with bounds of the stock. Another page takes two statements.
-    counts, pages = 2 * 2 * 2 * 2 * len(listing.SORTS), 2 * 2 * (9 + 2 * 15 + 2 * 24)
+    # bounds of the price, one with bounds of the stock. Of those of a seller one is, without a
+    # category. Another page takes two statements.
+    counts = 2 * 2 * 2 * 2 * 2 * len(listing.SORTS)
+    pages = 2 * sum(served + 2 * (48 - served) for served in (9, 9, 1, 0))
     assert len(recorder.statements) == counts + pages
     for category_id, bound in itertools.product((None, new_id()), (None, 1)):
         filters = Filters(category_id, bound, bound, "word", Sort.RELEVANCE, bound, bound)

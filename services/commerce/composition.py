@@ -58,6 +58,7 @@ def order_servicer(
         place_order=usecases.PlaceOrder(parts.database, requests, commission_bps),
         get_order=usecases.GetOrder(parts.database),
         list_orders=usecases.ListOrders(parts.database, parts.page_tokens),
+        list_sales=usecases.ListSales(parts.database, parts.page_tokens),
         cancel_order=usecases.CancelOrder(parts.database, requests),
         fulfil_order=usecases.FulfilOrder(parts.database),
         refund_order=usecases.RefundOrder(parts.database, requests),

@@ -58,11 +58,13 @@ class PageRows(Generic[T]):
         rows: The rows, with one more than the page may have if there is another page.
         limit: The most rows that the page may have.
         token_after: Makes the token of the page that begins after a row.
+        token_at_end: The token of what follows the rows, if their search ended early.
     """
 
     rows: Sequence[T]
     limit: int
     token_after: Callable[[T], str]
+    token_at_end: str = ""
 
     def written(self, write: Callable[[T], M]) -> tuple[list[M], str]:
         """Write the rows; return them and the token of the next page, empty on the last.
@@ -78,7 +80,7 @@ class PageRows(Generic[T]):
                 break
             messages.append(message)
         if len(messages) == len(self.rows):
-            return messages, ""
+            return messages, self.token_at_end
         return messages, self.token_after(self.rows[len(messages) - 1])
 
 

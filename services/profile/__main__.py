@@ -43,6 +43,7 @@ def profile_servicer(parts: ServiceParts) -> ProfileServicer:
         set_profile_status=usecases.SetProfileStatus(database),
         forget_profile=usecases.ForgetProfile(database),
         get_brand=usecases.GetBrand(database),
+        batch_get_brands=usecases.BatchGetBrands(database),
         update_brand=usecases.UpdateBrand(database),
     )
 

@@ -14,6 +14,7 @@ from services.commerce.store import listing
 from services.commerce.store.listing import ListParameters, Way
 from services.commerce.store.seeding import seed
 from services.kernel.db.statement import Statement
+from services.kernel.ids import new_id
 from tests.commerce.world import Shop, refusal
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -57,6 +58,7 @@ async def test_pages_by_number_end_where_tokens_go_on(shop: Shop) -> None:
         {"words": "steel lamp"},
         {"category_id": True, "words": "s"},
         {"words": "tea", "min_price": 100},
+        {"seller_id": new_id()},
     ],
     ids=str,
 )

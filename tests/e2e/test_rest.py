@@ -294,6 +294,14 @@ def test_an_order_goes_on_after_its_payment(http: httpx.Client, admin: dict[str,
     assert returned["refunded"]["units"] == "20"
     assert http.get("/v1/wallets/me", headers=mine).json()["balance"]["units"] == "80"
     assert http.get(f"/v1/products/{cup}").json()["stock"] == 6
+    # What has no seller is in nobody's list.
+    own = http.get("/v1/sales", params={"fulfilled": "false", "productId": cup}, headers=admin)
+    assert own.json() == {"sales": [], "nextPageToken": ""}, own.text
+    other = http.get("/v1/sales", params={"sellerId": str(uuid.uuid4())}, headers=mine)
+    assert (other.status_code, reason(other)) == (403, "FORBIDDEN")
+    assert http.get("/v1/products", params={"seller": user_id}).json()["products"] == []
+    named = http.get("/v1/brands:batchGet", params={"userIds": [user_id]})
+    assert named.json() == {"brands": []}, named.text
 
 
 def test_a_picture_is_uploaded_as_it_is_and_kept_by_browsers(

@@ -1,6 +1,7 @@
 """Runs the schedules and writes docs/reliability.md.
 
 python -m tests.faults [short|long]      what `make faults` does
+python -m tests.faults soak [short]     the soak of real processes alone: ten minutes, or seconds
 python -m tests.faults replay 'register a1.T1.commit.sent:lost'
 python -m tests.faults trace 'register'  names the edges
 """
@@ -25,16 +26,17 @@ from tests.faults.world import virtual_time
 from tests.postgres import shared_postgres
 
 FOLDER = Path(__file__).parent
+SOAK = "test_processes_that_are_killed_and_stopped_under_load_keep_every_promise"
 # Plays more kills in the long form.
 KILLED_SERVER = FOLDER.parent / "databases" / "test_killed_server.py"
 
 
 def main(arguments: list[str]) -> int:
     match arguments:
-        case [] | ["long"]:
-            return run("long")
-        case ["short"]:
-            return run("short")
+        case [] | ["long"] | ["short"]:
+            return run(*arguments)
+        case ["soak"] | ["soak", "short"]:
+            return soak(*arguments[1:])
         case ["replay", line]:
             return replay(line, _tell)
         case ["trace", line]:
@@ -43,7 +45,7 @@ def main(arguments: list[str]) -> int:
     return 2
 
 
-def run(form: str) -> int:
+def run(form: str = "long") -> int:
     """Run every test of this folder on two processes, and write the report.
 
     The long form also kills a PostgreSQL again and again, and fails a cluster over.
@@ -57,6 +59,21 @@ def run(form: str) -> int:
         }
     complete = write(parts, form=form, seconds=time.monotonic() - begin)
     return 0 if complete and not failed else 1
+
+
+def soak(form: str = "long") -> int:
+    """Run the soak alone, and tell how it went."""
+    with tempfile.TemporaryDirectory(prefix="lockstep-faults-") as folder:
+        environment = os.environ | {"FAULTS": form, "FAULTS_REPORT": folder}
+        test = f"{FOLDER / 'test_processes.py'}::{SOAK}"
+        options = ("-q", "-o", "faulthandler_timeout=0")
+        failed = _fails([sys.executable, "-m", "pytest", test, *options], environment)
+        for path in Path(folder).glob("soak.json"):
+            print(
+                *(f"{name}: {told}" for name, told in json.loads(path.read_text()).items()),
+                sep="\n",
+            )
+    return 1 if failed else 0
 
 
 def _commands(form: str) -> Iterator[list[str]]:

@@ -44,9 +44,10 @@ other replicas take over. Held messages are then delivered late and twice, and t
 again with the same key.
 
 **What must be true after every commit.** An ACTIVE user has a profile, and a profile has a user.
-Balances follow from transfers, and stock follows from orders. An order is PAID only if it was
-debited. A lease is taken only when the last one is over. A saga keeps its decision, and a
-participant is told to compensate only after the turn is committed.
+Balances follow from transfers, and stock follows from orders. Sellers hold their shares of what
+is paid, and no more. An order is PAID only if it was debited. A lease is taken only when the last
+one is over. A saga keeps its decision, and a participant is told to compensate only after the turn
+is committed.
 
 **What must be true in the end.**
 
@@ -205,8 +206,12 @@ def _others(parts: Parts) -> Iterator[str]:
         yield (
             f"{soak['clients']} clients sent {soak['requests']} requests to real processes in"
             f" {soak['seconds']:.0f} seconds, with {soak['faults']} faults. {soak['ok']} were"
-            f" answered ok, {soak['refused']} were refused and {soak['unknown']} are in doubt. In"
-            " the end every invariant held. The memory of a replica that lived through all of it,"
+            f" answered ok, {soak['refused']} were refused and {soak['unknown']} are in doubt."
+            f" {soak['register']} accounts were made and {soak['delete'] + soak['leave']} deleted,"
+            f" {soak['order']} orders were placed, {soak['cancel']} cancelled, {soak['part']}"
+            f" cancelled in part and {soak['ship']} shipped, and parts of {soak['return']} came"
+            " back. In the end every invariant held, and money and stock added up to the unit. The"
+            " memory of a replica that lived through all of it,"
             f" after a third of the time and in the end, in MiB: {soak['memory']}. Tasks, sessions"
             " and sockets were as many as before the first request, apart from bounded ones."
         )

@@ -375,6 +375,7 @@ class Soak:
         problems = self.sql("commerce", INVARIANTS.read_text())
         assert problems == [], problems
         self._check_money()
+        self.market.check()
 
     def _check_money(self) -> None:
         """Check that the sales hold what orders keep, less the shares, to the unit."""

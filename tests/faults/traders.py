@@ -21,6 +21,12 @@ PASSWORD = "Secure-Horse-42"
 STOCK = 1_000_000
 PRICE = 333  # of which no part is a whole commission
 LIFE_SECONDS = (2.0, 6.0)
+# Each of these has to go well in a soak, or the soak has not shown that it survives.
+KINDS = ("register", "order", "part", "ship", "return", "cancel", "delete", "leave")
+_LINES = """
+SELECT order_id::text, cancelled_quantity, returned_quantity, shipment_id IS NOT NULL
+  FROM order_items
+"""
 _SELL = """
 INSERT INTO products (id, category_id, seller_id, name, description, price, stock, image_url)
 SELECT %(p)s, category_id, %(s)s, 'Brand thing', '', %(price)s, %(stock)s, ''
@@ -34,10 +40,16 @@ class Market:
 
     Attributes:
         open: The products of brands who have an account, with the proof of each.
+        parted: The orders of which a part was cancelled, as its buyer was told.
+        shipped: The orders that were shipped, as their seller was told.
+        returned: The orders of which a part came back.
     """
 
     soak: Soak
     open: dict[str, Any] = field(default_factory=dict)
+    parted: set[str] = field(default_factory=set)
+    shipped: set[str] = field(default_factory=set)
+    returned: set[str] = field(default_factory=set)
 
     def choose(self) -> tuple[str, Any]:
         """Return a product, and the proof of who ships it."""
@@ -86,9 +98,26 @@ class Market:
         one = [order_pb.RefundItem(product_id=order.items[0].product_id, quantity=1)]
         if soak.dice.random() < 0.5:
             part = order_pb.CancelOrderRequest(order_id=order.id, items=one)
-            await soak.tell("part", lambda: orders.CancelOrder(part, metadata=buyer))
+            ended, _ = await soak.tell("part", lambda: orders.CancelOrder(part, metadata=buyer))
+            self._note(ended, self.parted, order)
             return
         ship = order_pb.FulfilOrderRequest(order_id=order.id)
-        await soak.tell("ship", lambda: orders.FulfilOrder(ship, metadata=seller))
+        ended, _ = await soak.tell("ship", lambda: orders.FulfilOrder(ship, metadata=seller))
+        self._note(ended, self.shipped, order)
         back = order_pb.RefundOrderRequest(order_id=order.id, items=one, reason="Too small.")
-        await soak.tell("return", lambda: orders.RefundOrder(back, metadata=seller))
+        ended, _ = await soak.tell("return", lambda: orders.RefundOrder(back, metadata=seller))
+        self._note(ended, self.returned, order)
+
+    @staticmethod
+    def _note(ended: str, orders: set[str], order: order_pb.Order) -> None:
+        if ended == "ok":
+            orders.add(order.id)
+
+    def check(self) -> None:
+        """Check that everything that was acknowledged is in the books, and that there was some."""
+        lines = {order_id: rest for order_id, *rest in self.soak.sql("commerce", _LINES)}
+        assert all(lines[order_id] == [1, 0, False] for order_id in self.parted)
+        assert all(lines[order_id][2] for order_id in self.shipped)
+        assert all(lines[order_id] == [0, 1, True] for order_id in self.returned)
+        counts = self.soak.history.counts
+        assert [kind for kind in KINDS if not counts[f"{kind} ok"]] == []

@@ -12,6 +12,7 @@ DUE = 20
 EACH = ROWS // DUE
 KEYS_OF_USER = 10
 IMPORTED = ROWS // 10
+LARGE, SMALL = 500_001, 500_002  # sellers
 ADMIN, CUSTOMER, CREATOR, STUDENT = 1, 2, 3, 4  # the numbers of roles
 
 
@@ -122,15 +123,25 @@ ORDERS = insert(
     create_time=moment(due="-31 days", others="-30 days"),
     update_time=moment(due="-31 days", others="-30 days"),
 )
+# One seller has sold a half of all lines, another one each 1,000th. A few lines are left to ship.
 ORDER_ITEMS = insert(
     "order_items",
     order_id="uuid_of(i)",
     position="0",
-    product_id="uuid_of(1)",
+    product_id="uuid_of(1 + i % 2)",
     name="'Thing'",
     quantity="1",
     unit_price="5",
+    seller_id=f"""CASE WHEN i % 1000 = 7 THEN uuid_of({SMALL})
+      WHEN i % 2 = 0 THEN uuid_of({LARGE}) END""",
+    shipment_id=f"CASE WHEN i % {EACH} > 8 THEN uuid_of(i) END",
+    commission_bps="100",
 )
+# Each product has one seller.
+SOLD_PRODUCTS = f"""INSERT INTO products
+  (id, category_id, seller_id, name, description, price, stock, image_url)
+  SELECT uuid_of(i), uuid_of(1), CASE i WHEN 1 THEN uuid_of({LARGE}) END, 'Thing', '', 5, 5, ''
+    FROM generate_series(1, 2) AS i"""
 TRANSFERS = insert(
     "transfers",
     id="uuid_of(i)",
@@ -248,7 +259,17 @@ TABLES = {
         OUTBOX,
     ),
     "profile": (KEYS, FORGOTTEN_USERS, TRANSFERS),
-    "commerce": (SAGAS, BARRIERS, KEYS, FORGOTTEN_USERS, USERS, ORDERS, ORDER_ITEMS, EVENTS),
+    "commerce": (
+        SAGAS,
+        BARRIERS,
+        KEYS,
+        FORGOTTEN_USERS,
+        USERS,
+        ORDERS,
+        ORDER_ITEMS,
+        SOLD_PRODUCTS,
+        EVENTS,
+    ),
 }
 
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
+from uuid import UUID
 
 import psycopg
 import pytest
@@ -52,6 +53,15 @@ BOUNDS: dict[str, dict[str, Any]] = {
 }
 
 
+# A seller of each third product, of thirty anywhere, and of those that come last by name.
+SELLERS = {
+    "many": (UUID(int=1), "get_byte(uuid_send(id), 15) % 3 = 0"),
+    "few": (UUID(int=2), "id IN (SELECT id FROM products ORDER BY md5(id::text) DESC LIMIT 30)"),
+    "clumped": (UUID(int=3), "name_key > 'w'"),
+    "none": (UUID(int=4), "false"),
+}
+
+
 @pytest.fixture(scope="module")
 def connection(databases: Databases) -> Iterator[psycopg.Connection[Any]]:
     with ExitStack() as stack:
@@ -64,6 +74,8 @@ def connection(databases: Databases) -> Iterator[psycopg.Connection[Any]]:
             "UPDATE products SET name = 'Zzyzx ' || name WHERE id IN"
             " (SELECT id FROM products ORDER BY md5(id::text) LIMIT 30)"
         )
+        for seller, rows in SELLERS.values():
+            opened.execute(f"UPDATE products SET seller_id = '{seller}' WHERE {rows}".encode())
         opened.execute("VACUUM ANALYZE products")
         yield opened
 
@@ -118,8 +130,23 @@ def test_a_bound_reads_the_rows_of_a_walk_or_of_those_within_it(
     assert read <= WALK_PAGES + 1000, plan
 
 
+@pytest.mark.parametrize("sort", listing.SORTS)
+@pytest.mark.parametrize("matches", SELLERS)
+def test_a_list_of_a_seller_reads_less_than_the_table(
+    connection: psycopg.Connection[Any], table_pages: int, matches: str, sort: Sort
+) -> None:
+    read, plan = pages(connection, replace(ANY, seller_id=SELLERS[matches][0], sort=sort))
+    assert read <= WALK_PAGES + TABLE_SHARE * table_pages, plan
+    if sort is Sort.NEWEST:
+        assert read <= 200, plan
+    if matches in ("few", "none"):
+        assert read <= WALK_PAGES + 200, plan
+    if matches == "many":
+        assert read <= WALK_PAGES, plan
+
+
 @pytest.mark.parametrize(
-    ("first", "second"), [*itertools.combinations(("words", "prices", "category"), 2)]
+    ("first", "second"), [*itertools.combinations(("words", "prices", "category", "seller"), 2)]
 )
 def test_filters_together_read_no_more_than_each_alone(
     connection: psycopg.Connection[Any], table_pages: int, first: str, second: str
@@ -127,7 +154,9 @@ def test_filters_together_read_no_more_than_each_alone(
     row = connection.execute("SELECT category_id FROM products LIMIT 1").fetchone()
     assert row is not None
     both: dict[str, Any] = {"words": "lindqvist", "min_price": 100, "category_id": row[0]}
+    both["seller_id"] = SELLERS["clumped"][0]
     names = {"words": "words", "prices": "min_price", "category": "category_id"}
+    names["seller"] = "seller_id"
     given = {names[each]: both[names[each]] for each in (first, second)}
     for sort in listing.SORTS:
         read, plan = pages(connection, replace(ANY, **given, sort=sort))

@@ -19,6 +19,7 @@ from psycopg.types.json import Jsonb
 from sqlalchemy import bindparam, delete, func, select
 
 from services.auth.store import user_lists
+from services.commerce.store.sales import WALKED_MAX
 from services.kernel.db.statement import Limit, NoRow, Statement
 from services.kernel.db.tables import SAGAS
 from services.kernel.ids import new_id
@@ -82,6 +83,18 @@ ORDER_PAGE = {
     "limit": 100,
 }
 STATES = {"states": ["PAID", "FAILED", "CANCELLING"]}
+SALES = "services.commerce.store.sales:_LISTS"
+SALE_PAGE = {
+    "before_order": UUID(int=2**128 - 1),
+    "before_position": 0,
+    "since_order": UUID(int=0),
+    "start": datetime.min.replace(tzinfo=UTC),
+    "until": datetime.max.replace(tzinfo=UTC),
+    "limit": 100,
+}
+OF_LARGE = SALE_PAGE | {"seller_id": uuid_of(full.LARGE)}
+OF_SMALL = SALE_PAGE | {"seller_id": uuid_of(full.SMALL)}
+OF_PRODUCT = OF_LARGE | {"product_id": uuid_of(1)}
 AUDIT = "services.kernel.audit.store:"
 LINES = {
     "event": None,
@@ -324,6 +337,23 @@ CASES = (
         counts=2 * KEYS_OF_USER,
     ),
     Case(f"{ORDERS}_OF_PRODUCT_LIST", ORDER_PAGE | STATES | {"product_id": uuid_of(1)}, 100),
+    Case(f"{SALES}[(False, None)]", OF_LARGE, 100, counts=25),
+    Case(f"{SALES}[(False, None)]", OF_LARGE | {"since_order": new_id()}, 0, label="since now"),
+    Case(f"{SALES}[(False, None)]", OF_SMALL, 100, label="of a small seller"),
+    Case(f"{SALES}[(False, False)]", OF_LARGE, 80, counts=20),
+    Case(f"{SALES}[(False, False)]", OF_SMALL, 20, label="of a small seller"),
+    Case(f"{SALES}[(False, True)]", OF_LARGE, 100, counts=25),
+    Case(f"{SALES}[(False, True)]", OF_SMALL, 100, label="of a small seller"),
+    Case(f"{SALES}[(True, None)]", OF_PRODUCT, 100, counts=25),
+    # The place where the walk ended.
+    Case(f"{SALES}[(True, False)]", OF_PRODUCT, 1, counts=2 * WALKED_MAX),
+    Case(f"{SALES}[(True, True)]", OF_PRODUCT, 100, counts=25),
+    Case(
+        f"{SALES}[(True, None)]",
+        OF_PRODUCT | {"seller_id": uuid_of(full.SMALL)},
+        0,
+        label="of another seller",
+    ),
     Case(f"{AUDIT}_INSERT", ENTRY, database=AUTH),
     Case(f"{AUDIT}_SOURCE", {"entry_id": uuid_of(5)}, database=AUTH),
     Case(f"{AUDIT}_LIST", LINES, 100, AUTH),

@@ -148,3 +148,24 @@ async def test_a_profile_that_shows_another_brand_has_another_etag(world: World)
     after = await world.profile(user_id)
     assert after.brand.name == "Renamed"
     assert after.etag != before.etag
+
+
+async def test_brands_are_got_by_their_users(world: World) -> None:
+    (one, its), (other, others) = [await register(world) for _ in range(2)]
+    without = await world.register()
+    ids = [str(each) for each in (other, new_id(), one, without, other)]
+    request = profile_pb.BatchGetBrandsRequest(user_ids=ids)
+    assert list((await world.profiles.BatchGetBrands(request)).brands) == [
+        profile_pb.UserBrand(user_id=str(other), brand=others),
+        profile_pb.UserBrand(user_id=str(one), brand=its),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("ids", "field"), [([], "user_ids"), (["x"], "user_ids[0]"), (["x"] * 101, "user_ids")]
+)
+async def test_a_batch_of_brands_names_a_hundred_users_at_most(
+    world: World, ids: list[str], field: str
+) -> None:
+    with fails(InvalidArgument, "INVALID_FIELD", field):
+        await world.profiles.BatchGetBrands(profile_pb.BatchGetBrandsRequest(user_ids=ids))

@@ -123,6 +123,13 @@ PRODUCTS = Table(
         "id",
         postgresql_where=text("seller_id IS NOT NULL"),
     ),
+    Index(
+        "ix_products_seller_newest",
+        "seller_id",
+        "create_time",
+        "id",
+        postgresql_where=text("seller_id IS NOT NULL AND delete_time IS NULL"),
+    ),
     Index("ix_products_words", "words", postgresql_using="gin", postgresql_where=LISTED),
 )
 
@@ -192,6 +199,8 @@ CART_ITEMS = Table(
 
 IS_FAILED = literal_column("state = 'FAILED'", Boolean)
 IS_OPEN = literal_column("state = 'OPEN'", Boolean)
+# Something of the line is left to ship.
+IS_UNSHIPPED = literal_column("shipment_id IS NULL AND cancelled_quantity < quantity", Boolean)
 
 # What people call an order on the phone: eight characters of Crockford's base32, from the
 # random bytes of a UUID.
@@ -283,6 +292,12 @@ ORDER_ITEMS = Table(
         "seller_id",
         "order_id",
         postgresql_where=text("seller_id IS NOT NULL"),
+    ),
+    Index(
+        "ix_order_items_unshipped",
+        "seller_id",
+        "order_id",
+        postgresql_where=text(f"seller_id IS NOT NULL AND {IS_UNSHIPPED}"),
     ),
 )
 

@@ -141,6 +141,7 @@ class Filters:
     sort: Sort
     min_stock: int | None = None
     max_stock: int | None = None
+    seller_id: UUID | None = None
 
     @property
     def has_prices(self) -> bool:
@@ -170,6 +171,23 @@ class OrderFilters:
     start: datetime | None = None
     end: datetime | None = None
     product_id: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SaleFilters:
+    """The sales of a seller to list.
+
+    Attributes:
+        is_fulfilled: False lists those with something left to ship; None: all.
+        start: The earliest moment when the order was placed.
+        end: The moment before which the order was placed.
+    """
+
+    seller_id: UUID
+    product_id: UUID | None = None
+    is_fulfilled: bool | None = None
+    start: datetime | None = None
+    end: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ def read_filters(
 ) -> Filters:
     """Read the products to list, and their order."""
     category_id = v.uuid(request.category, "category") if request.category else None
+    seller_id = v.uuid(request.seller, "seller") if request.seller else None
     min_price = _price(v, request.min_price, "min_price", currency, ROUND_CEILING)
     max_price = _price(v, request.max_price, "max_price", currency, ROUND_FLOOR)
     are_given = min_price is not None and max_price is not None
@@ -36,6 +37,7 @@ def read_filters(
         sort=_sort(v, request, words),
         min_stock=min_stock,
         max_stock=max_stock,
+        seller_id=seller_id,
     )
 
 

@@ -25,6 +25,7 @@ from services.commerce.model import (
     Refund,
     Shipment,
 )
+from services.commerce.store.sales import Sale
 from services.commerce.usecases.list_products import ProductPage
 from services.common.vocabulary import DESCRIPTION_MAX
 from services.kernel.errors import Violation
@@ -178,6 +179,24 @@ class Messages:
             shipments=[_shipment(each) for each in order.shipments],
             refunds=[self._refund(each) for each in order.refunds],
             refunded=to_wire(order.refunded, self.currency),
+        )
+
+    def sale(self, sale: Sale) -> order_pb.Sale:
+        """Write a line of an order as its seller sees it."""
+        return order_pb.Sale(
+            order_id=str(sale.order_id),
+            number=sale.number,
+            product_id=str(sale.product_id),
+            name=sale.name,
+            quantity=sale.quantity,
+            cancelled_quantity=sale.cancelled_quantity,
+            returned_quantity=sale.returned_quantity,
+            fulfilled=sale.is_fulfilled,
+            unit_price=to_wire(sale.unit_price, self.currency),
+            share=to_wire(sale.share, self.currency),
+            commission=to_wire(sale.commission, self.currency),
+            create_time=timestamp(sale.create_time),
+            shipping_address=sale.shipping_address,
         )
 
     def _refund(self, refund: Refund) -> order_pb.Refund:

@@ -8,13 +8,14 @@ from lockstep.commerce.v1 import order_service_pb2 as order_pb
 
 from services.commerce.servicers.catalog import REASON_MAX
 from services.commerce.servicers.messages import Messages
-from services.commerce.servicers.order_filters import read_order_filters
+from services.commerce.servicers.order_filters import read_order_filters, read_sale_filters
 from services.commerce.servicers.refund_items import read_refund_items, tell_repeats
 from services.commerce.usecases.cancel_order import CancelOrder
 from services.commerce.usecases.forget_user import ForgetUser
 from services.commerce.usecases.fulfil_order import FulfilOrder
 from services.commerce.usecases.get_order import GetOrder
 from services.commerce.usecases.list_orders import ListOrders
+from services.commerce.usecases.list_sales import ListSales
 from services.commerce.usecases.place_order import PlaceOrder
 from services.commerce.usecases.refund_order import RefundOrder
 from services.common.vocabulary import ADDRESS_MAX
@@ -38,6 +39,7 @@ class OrderServicer:
     place_order: PlaceOrder
     get_order: GetOrder
     list_orders: ListOrders
+    list_sales: ListSales
     cancel_order: CancelOrder
     fulfil_order: FulfilOrder
     refund_order: RefundOrder
@@ -83,6 +85,19 @@ class OrderServicer:
         )
         orders, token = found.written(self.messages.order)
         return order_pb.ListOrdersResponse(orders=orders, next_page_token=token)
+
+    async def ListSales(
+        self, request: order_pb.ListSalesRequest, call: Call
+    ) -> order_pb.ListSalesResponse:
+        """List sales."""
+        with Violations() as v:
+            filters = read_sale_filters(v, request, me=call.caller.own_id)
+            limit = page_size(request.page_size)
+        found = await self.list_sales(
+            caller=call.caller, filters=filters, limit=limit, token=request.page_token
+        )
+        sales, token = found.written(self.messages.sale)
+        return order_pb.ListSalesResponse(sales=sales, next_page_token=token)
 
     async def CancelOrder(self, request: order_pb.CancelOrderRequest, call: Call) -> order_pb.Order:
         """Cancel an order."""

@@ -113,6 +113,7 @@ class ListParameters:
     """The parameters of all lists; a statement has those that are not None."""
 
     category_id: UUID | None
+    seller_id: UUID | None
     min_price: int | None
     max_price: int | None
     min_stock: int | None
@@ -197,6 +198,7 @@ def parameters_of(
         max_stock = INT32_MAX if max_stock is None else max_stock
     return ListParameters(
         category_id=filters.category_id,
+        seller_id=filters.seller_id,
         min_price=min_price,
         max_price=max_price,
         min_stock=min_stock,
@@ -219,12 +221,14 @@ def _is_served(names: Names, sort: Sort) -> bool:
     """Say whether an index in the order of a list has all its filters."""
     key, _ = _SORTS[sort]
     ranges = {column.key for least, _, column in _RANGES if least in names}
+    if "seller_id" in names and ("category_id" in names or sort is not Sort.NEWEST):
+        return False
     return "words" not in names and ranges <= {key.key}
 
 
 def is_planned_anew(names: Names) -> bool:
-    """Say whether the best plan follows from the parameters: from a range, or from words."""
-    return "words" in names or any(least in names for least, _, _ in _RANGES)
+    """Say whether the best plan follows from the parameters: a range, words, or a seller."""
+    return bool({"words", "seller_id"} & {*names}) or any(least in names for least, _, _ in _RANGES)
 
 
 @cache
@@ -278,7 +282,8 @@ def _count(names: Names) -> Statement[ListParameters, CountRow]:
         # With an order that an index has, the planner does not read the whole table.
         key = next((column for least, _, column in _RANGES if least in names), None)
         if key is None:
-            key = PRODUCTS.c.price if "category_id" in names else PRODUCTS.c.create_time
+            is_by_price = "category_id" in names and "seller_id" not in names
+            key = PRODUCTS.c.price if is_by_price else PRODUCTS.c.create_time
         matching = matching.order_by(key)
     counted = matching.limit(COUNTED_MAX + 1).subquery("matching")
     return Statement(
@@ -317,6 +322,8 @@ def _position(names: Names, sort: Sort) -> list[ColumnElement[bool]]:
 def conditions_of(names: Names, rows: FromClause) -> list[ColumnElement[bool]]:
     """Return the conditions that only some indexes have."""
     conditions: list[Any] = []
+    if "seller_id" in names:
+        conditions.append(rows.c.seller_id == bindparam("seller_id", type_=Uuid))
     for least, most, column in _RANGES:
         if least in names:
             low, high = (bindparam(name, type_=column.type) for name in (least, most))

@@ -18,6 +18,7 @@ from services.commerce.usecases.get_product import GetProduct
 from services.commerce.usecases.list_categories import ListCategories
 from services.commerce.usecases.list_orders import ListOrders
 from services.commerce.usecases.list_products import ListProducts
+from services.commerce.usecases.list_sales import ListSales
 from services.commerce.usecases.merge_cart import MergeCart
 from services.commerce.usecases.place_order import PlaceOrder
 from services.commerce.usecases.refund_order import RefundOrder
@@ -45,6 +46,7 @@ __all__ = [
     "ListCategories",
     "ListOrders",
     "ListProducts",
+    "ListSales",
     "MergeCart",
     "PlaceOrder",
     "RefundOrder",

@@ -10,8 +10,9 @@ from lockstep.profile.v1 import profile_service_pb2 as profile_pb
 
 from services.common.vocabulary import Role, phone
 from services.kernel import money
+from services.kernel.errors import InvalidField, Violation
 from services.kernel.money import Currency
-from services.kernel.paging import page_size
+from services.kernel.paging import PAGE_SIZE_MAX, page_size
 from services.kernel.rpc.call import Call
 from services.kernel.rpc.timestamps import read_moment, timestamp
 from services.kernel.validation import Violations
@@ -25,6 +26,7 @@ from services.profile.model import (
     NewProfile,
     Profile,
 )
+from services.profile.usecases.batch_get_brands import BatchGetBrands
 from services.profile.usecases.cancel_profile import CancelProfile
 from services.profile.usecases.create_profile import CreateProfile
 from services.profile.usecases.forget_profile import ForgetProfile
@@ -59,6 +61,7 @@ class ProfileServicer:
     set_profile_status: SetProfileStatus
     forget_profile: ForgetProfile
     get_brand: GetBrand
+    batch_get_brands: BatchGetBrands
     update_brand: UpdateBrand
 
     async def CreateProfile(
@@ -175,6 +178,24 @@ class ProfileServicer:
         with Violations() as v:
             brand_id = v.uuid(request.brand_id, "brand_id")
         return brand_message(await self.get_brand(brand_id=brand_id))
+
+    async def BatchGetBrands(
+        self, request: profile_pb.BatchGetBrandsRequest, call: Call
+    ) -> profile_pb.BatchGetBrandsResponse:
+        """Get the brands of several users."""
+        with Violations() as v:
+            if not 1 <= len(request.user_ids) <= PAGE_SIZE_MAX:
+                raise InvalidField(Violation("user_ids", f"must be 1 to {PAGE_SIZE_MAX} ids"))
+            user_ids = [
+                v.uuid(each, f"user_ids[{place}]") for place, each in enumerate(request.user_ids)
+            ]
+        found = await self.batch_get_brands(user_ids=user_ids)
+        return profile_pb.BatchGetBrandsResponse(
+            brands=[
+                profile_pb.UserBrand(user_id=str(each.owner_id), brand=brand_message(each))
+                for each in found
+            ]
+        )
 
     async def UpdateBrand(
         self, request: profile_pb.UpdateBrandRequest, call: Call

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from uuid import UUID
 
-from sqlalchemy import bindparam, func, insert, select, update
+from sqlalchemy import ARRAY, Uuid, bindparam, func, insert, select, update
 
 from services.kernel.db.database import Reader, Transaction
 from services.kernel.db.statement import NoRow, Statement
@@ -16,6 +17,11 @@ from services.profile.model import BRANDS, PROFILES, Brand, NewBrand, OwnedBrand
 @dataclass(frozen=True, slots=True)
 class _ByBrand:
     id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class _ByUsers:
+    user_ids: list[UUID]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +42,13 @@ _INSERT = Statement(
     NoRow,
 )
 _GET = Statement(select(*_COLUMNS).where(_BY_ID), _ByBrand, Brand)
+_OF_USERS = Statement(
+    select(*_COLUMNS, PROFILES.c.user_id.label("owner_id"))
+    .join_from(BRANDS, PROFILES, PROFILES.c.id == BRANDS.c.profile_id)
+    .where(PROFILES.c.user_id == func.any(bindparam("user_ids", type_=ARRAY(Uuid)))),
+    _ByUsers,
+    OwnedBrand,
+)
 _LOCK = Statement(
     select(*_COLUMNS, PROFILES.c.user_id.label("owner_id"))
     .select_from(BRANDS.outerjoin(PROFILES, PROFILES.c.id == BRANDS.c.profile_id))
@@ -85,6 +98,11 @@ async def insert_new(tx: Transaction, new: NewBrand, *, profile_id: UUID) -> Bra
 async def get(reader: Reader, brand_id: UUID) -> Brand | None:
     """Return a brand, or None."""
     return await reader.first(_GET, _ByBrand(brand_id))
+
+
+async def of_users(reader: Reader, user_ids: Sequence[UUID]) -> list[OwnedBrand]:
+    """Return the brands of users, in any order."""
+    return await reader.all(_OF_USERS, _ByUsers(list(user_ids)))
 
 
 async def lock(tx: Transaction, brand_id: UUID) -> OwnedBrand | None:

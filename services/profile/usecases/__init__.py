@@ -1,5 +1,6 @@
 """The use cases of Profile: a file for each, named after its RPC."""
 
+from services.profile.usecases.batch_get_brands import BatchGetBrands
 from services.profile.usecases.cancel_profile import CancelProfile
 from services.profile.usecases.create_profile import CreateProfile
 from services.profile.usecases.debit_wallet import DebitWallet
@@ -21,6 +22,7 @@ from services.profile.usecases.update_profile import UpdateProfile
 from services.profile.usecases.void_transfer import VoidTransfer
 
 __all__ = [
+    "BatchGetBrands",
     "CancelProfile",
     "CreateProfile",
     "DebitWallet",
