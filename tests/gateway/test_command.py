@@ -18,8 +18,8 @@ from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from google.protobuf.descriptor_pool import DescriptorPool
 from grpc_reflection.v1alpha import reflection_pb2
 from grpc_reflection.v1alpha.reflection import aio as reflection
-from lockstep_gateway.__main__ import running
 from lockstep_gateway.command.arguments import EPILOG, _parser
+from lockstep_gateway.command.running import running
 from lockstep_gateway.command.settings import CommandSettings, ConfigError, fields, load
 
 from tests.gateway.http import Answer, Client

@@ -6,13 +6,15 @@ import asyncio
 import contextlib
 import os
 import re
+import shlex
 import subprocess
 import sys
 import sysconfig
 import time
 import urllib.request
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import httpx
@@ -25,6 +27,7 @@ ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "gateway" / "README.md").read_text()
 UV = Path(sys.executable).with_name("uv")
 SECONDS_MAX = 60
+LOG_LINE = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+Z ")
 MISSING_INDEX = re.compile(
     r"error sending request|dns error|no solution found|failed to fetch|not found in the"
     r" (?:package )?(?:registry|cache)|network",
@@ -102,23 +105,44 @@ def test_one_command_serves_a_foreign_server(
             stderr=log,
         )
         try:
-            answer = eventually(base + "/v1/books/dune", gateway)
-            assert answer == blocks("console")[0].splitlines()[-1].encode()
+            for asked, answer in examples():
+                headers, url = asked
+                url = url.replace("localhost:8080", f"http://127.0.0.1:{port}")
+                assert eventually(url, gateway, headers).decode().strip() == answer
             assert b"swagger-ui-bundle.js" in eventually(base + "/docs", gateway)
             assert b'"/v1/books/{name}"' in eventually(base + "/openapi.json", gateway)
         finally:
             gateway.terminate()
             code = gateway.wait(SECONDS_MAX)
             log.seek(0)
-            print(log.read())
+            print(written := log.read())
     assert code == 0
+    strange = [each for each in written.splitlines() if not LOG_LINE.match(each)]
+    assert not strange, "only the gateway itself may write lines"
 
 
-def eventually(url: str, process: subprocess.Popen[bytes]) -> bytes:
+def examples() -> Iterator[tuple[tuple[dict[str, str], str], str]]:
+    """Read the calls of the page: headers and URL, and the answer."""
+    for each in blocks("console")[0].split("$ ")[1:]:
+        command, _, answer = each.partition("\n")
+        match shlex.split(command):
+            case ["curl", url]:
+                yield ({}, url), answer.strip()
+            case ["curl", "-H", header, url]:
+                name, _, value = header.partition(": ")
+                yield ({name: value}, url), answer.strip()
+            case ["curl", *_]:
+                raise AssertionError(command)
+
+
+def eventually(
+    url: str, process: subprocess.Popen[bytes], headers: Mapping[str, str] = MappingProxyType({})
+) -> bytes:
     until = time.monotonic() + SECONDS_MAX
+    request = urllib.request.Request(url, headers=dict(headers))
     while True:
         try:
-            with urllib.request.urlopen(url, timeout=5) as answer:
+            with urllib.request.urlopen(request, timeout=5) as answer:
                 content: bytes = answer.read()
                 return content
         except OSError:  # it is not there, or the server behind it is not there yet
