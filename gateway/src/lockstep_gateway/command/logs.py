@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
+import json
 import logging
 import sys
-from typing import Final, TextIO
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any, Final, TextIO
 
 import structlog
 
 FLUSH_SECONDS: Final = 0.05
+TIMESTAMP: Final = "timestamp"
+LEVELS: Final = (logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR, logging.CRITICAL)
+
+Event = dict[str, Any]
+Render = Callable[[Event], str]
 
 
 def start_logging(level: str, form: str) -> None:
@@ -20,62 +29,97 @@ def start_logging(level: str, form: str) -> None:
         form: json or console.
     """
     lowest = logging.getLevelNamesMapping()[level.upper()]
-    shared: list[structlog.types.Processor] = [
-        structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-    ]
-    ending = _ending(form)
+    lines = BatchedLines(sys.stdout, _renderer(form))
     structlog.configure(
-        processors=[*shared, *ending],
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(),
+            structlog.processors.format_exc_info,
+        ],
         wrapper_class=structlog.make_filtering_bound_logger(lowest),
-        # Of a file, structlog calls `write` and `flush` alone.
-        logger_factory=structlog.WriteLoggerFactory(Batches(sys.stdout)),  # type: ignore[arg-type] # see above
+        logger_factory=lambda *_: lines,
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(sys.stdout)
-    remove = structlog.stdlib.ProcessorFormatter.remove_processors_meta
-    handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[*shared, structlog.stdlib.add_logger_name],
-            processors=[remove, *ending],
-        )
-    )
-    logging.basicConfig(level=max(lowest, logging.WARNING), handlers=[handler], force=True)
+    logging.basicConfig(level=max(lowest, logging.WARNING), handlers=[LibraryHandler()], force=True)
     logging.captureWarnings(capture=True)
 
 
-def _ending(form: str) -> list[structlog.types.Processor]:
-    if form == "json":
-        return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
-    colors = sys.stdout.isatty()
-    return [structlog.dev.ConsoleRenderer(colors=colors)]
+class LibraryHandler(logging.Handler):
+    """Turns the records of libraries into events, so that one form holds."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Log a record as an event with the name of its logger."""
+        try:
+            level = max(each for each in LEVELS if each <= max(record.levelno, LEVELS[0]))
+            log = structlog.get_logger()
+            log.log(level, record.getMessage(), logger=record.name, exc_info=record.exc_info)
+        except Exception:  # noqa: BLE001 - as logging demands of a handler
+            self.handleError(record)
 
 
-class Batches:
-    """A stream that flushes a moment later, so that several lines go out at once.
+class BatchedLines:
+    """Writes events as lines: info a moment later, many at once; warnings and errors now.
 
-    Each flush wakes the process at the other end of a pipe.
+    Each write wakes the process at the other end of a pipe, and to make many lines in a row
+    halves the cost of each. A process that is killed loses the lines of the last moment.
     """
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, render: Render) -> None:
         self._stream = stream
+        self._render = render
+        self._waiting: list[Event] = []
         self._loop: asyncio.AbstractEventLoop | None = None
+        atexit.register(self.flush)
 
-    def write(self, text: str) -> int:
-        """Write into the buffer of the stream."""
-        return self._stream.write(text)
-
-    def flush(self) -> None:
-        """Flush within `FLUSH_SECONDS`, or now if no event loop runs."""
+    def info(self, **event: Any) -> None:
+        """Write an event within `FLUSH_SECONDS`, or now if no event loop runs."""
+        self._waiting.append(event)
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
-            self._stream.flush()
+            self.flush()
             return
-        if loop is not self._loop:
+        if loop is not self._loop:  # this loop has no flush scheduled
             self._loop = loop
-            loop.call_later(FLUSH_SECONDS, self._flush)
+            loop.call_later(FLUSH_SECONDS, self.flush)
 
-    def _flush(self) -> None:
-        self._loop = None
-        self._stream.flush()
+    def error(self, **event: Any) -> None:
+        """Write the events that wait, and this one, now."""
+        self._waiting.append(event)
+        self.flush()
+
+    debug = info
+    warning = critical = error
+
+    def flush(self) -> None:
+        """Write the events that wait."""
+        waiting, self._waiting, self._loop = self._waiting, [], None
+        if waiting:
+            self._stream.write("".join([self._line(each) for each in waiting]))
+            self._stream.flush()
+
+    def _line(self, event: Event) -> str:
+        moment = datetime.fromtimestamp(event[TIMESTAMP], UTC)
+        event[TIMESTAMP] = moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
+        return self._render(event) + "\n"
+
+
+def _renderer(form: str) -> Render:
+    if form == "json":
+        return json.JSONEncoder(default=repr).encode
+    if not sys.stdout.isatty():
+        return plain
+    colourful = structlog.dev.ConsoleRenderer()
+    return lambda event: str(colourful(None, event["level"], event))
+
+
+def plain(event: Event) -> str:
+    """Write an event as a line for people, at a third of the cost of structlog's renderer."""
+    time, level, name = event.pop(TIMESTAMP), event.pop("level"), event.pop("event")
+    trace = event.pop("exception", None)
+    rest = " ".join(
+        f"{key}={value if type(value) is str and value.isprintable() else repr(value)}"
+        for key, value in event.items()
+    )
+    line = f"{time} [{level:<8}] {name:<12} {rest}".rstrip()
+    return line if trace is None else f"{line}\n{trace}"
