@@ -27,14 +27,17 @@ async def run(wanted: dict[str, Any]) -> dict[str, float]:
     begin = time.perf_counter() + WARM_UP_SECONDS
     end = begin + wanted["seconds"]
     opener = _grpc if wanted["message"] is not None else _http
+    used = time.process_time()
     async with opener(wanted) as callers:
         found = await asyncio.gather(*(_repeat(once, wanted, begin, end) for once in callers))
     times = sorted(each for times, _ in found for each in times)
+    requests = sum(made for _, made in found)
     return {
         "per_second": len(times) / wanted["seconds"],
         "p50": statistics.median(times),
         "p99": times[int(len(times) * 0.99)],
-        "requests": sum(made for _, made in found),
+        "requests": requests,
+        "own_us": 1e6 * (time.process_time() - used) / requests,
     }
 
 

@@ -58,12 +58,17 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """The figures of a load; times in milliseconds. Requests of the warm-up count, too."""
+    """The figures of a load; times in milliseconds. Requests of the warm-up count, too.
+
+    Attributes:
+        own_us: The processor time that a request takes the client in Python, in microseconds.
+    """
 
     per_second: float
     p50: float
     p99: float
     requests: int
+    own_us: float = 0.0
 
 
 class LoadError(Exception):
@@ -93,7 +98,7 @@ async def apply(
     Raises:
         LoadError: An answer was not the expected one.
     """
-    run = _h2load if shutil.which("h2load") else _own_client
+    run = _h2load if shutil.which("h2load") else python_client
     each = max(1, in_flight // len(targets))
     loads = await asyncio.gather(*(run(target, seconds, each, cores) for target in targets))
     return Load(
@@ -173,7 +178,14 @@ def _checked(target: Target, output: str, times: list[float]) -> Load:
     )
 
 
-async def _own_client(target: Target, seconds: float, in_flight: int, cores: Sequence[int]) -> Load:
+async def python_client(
+    target: Target, seconds: float, in_flight: int, cores: Sequence[int]
+) -> Load:
+    """Send requests from a client in Python, in a process of its own.
+
+    Raises:
+        LoadError: An answer was not the expected one.
+    """
     asked = {
         "endpoint": target.endpoint,
         "path": target.path,
