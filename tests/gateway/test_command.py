@@ -19,8 +19,8 @@ from google.protobuf.descriptor_pool import DescriptorPool
 from grpc_reflection.v1alpha import reflection_pb2
 from grpc_reflection.v1alpha.reflection import aio as reflection
 from lockstep_gateway.command.arguments import EPILOG, _parser
-from lockstep_gateway.command.running import running
 from lockstep_gateway.command.settings import CommandSettings, ConfigError, fields, load
+from lockstep_gateway.running import running
 
 from tests.gateway.http import Answer, Client
 from tests.gateway.world import compile_protos

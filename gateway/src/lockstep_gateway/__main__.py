@@ -13,7 +13,7 @@ def main() -> None:
     # gRPC's own lines say less than ours, and one of them calls a missing health service an error.
     # It reads this variable when it is imported, and never again.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
-    from lockstep_gateway.command.running import run
+    from lockstep_gateway.running import run
 
     run()
 
