@@ -171,6 +171,19 @@ def _smtp_url(url: str) -> str:
     raise ValueError("must be a URL, smtp://user:password@host:port")
 
 
+def _nats_url(urls: str) -> str:
+    try:
+        for each in urls.split(","):
+            parts = urlsplit(each.strip())
+            if parts.scheme not in ("nats", "tls") or not parts.hostname or parts.port == 0:
+                break
+        else:
+            return urls
+    except ValueError:
+        pass  # the error may quote the password
+    raise ValueError("must be URLs, nats://user:password@host:port or tls://host:port")
+
+
 def _target(target: str) -> str:
     for part in target.split(","):
         if not re.fullmatch(r"\s*(\S+:\d{1,5}|\w+:\S+)\s*", part):
@@ -185,6 +198,7 @@ def _currency(code: str) -> str:
 
 
 CurrencyCode = Annotated[str, AfterValidator(_currency)]
+NatsUrl = Annotated[str, AfterValidator(_nats_url)]
 Folder = Annotated[Path, AfterValidator(_absolute)]
 PostgresUrl = Annotated[str, AfterValidator(_postgres_url)]
 SmtpUrl = Annotated[str, AfterValidator(_smtp_url)]
@@ -238,6 +252,9 @@ class CommonSettings(BaseSettings):
     )
     reconcile_metrics_port: OptionalPort = Field(
         default=0, description="management port of `lockstep reconcile --every`; 0: it has none"
+    )
+    relay_metrics_port: OptionalPort = Field(
+        default=9055, description="management port of the relay to NATS; 0 switches it off"
     )
     page_port: OptionalPort = Field(
         default=9070, description="port of the local page of `lockstep up`; 0 switches it off"
@@ -300,6 +317,16 @@ class CommonSettings(BaseSettings):
     )
     events_kept_days: int = Field(
         default=7, ge=1, le=365, description="days for which events can be read"
+    )
+    nats_url: NatsUrl | None = Field(
+        default=None,
+        description="NATS servers, separated by commas, to which the relay publishes events",
+    )
+    nats_kept_days: int = Field(
+        default=30, ge=2, le=3650, description="days for which NATS keeps events"
+    )
+    nats_replicas: int = Field(
+        default=1, ge=1, le=5, description="servers of a NATS cluster that keep each event"
     )
     currency: CurrencyCode = Field(
         default="USD",

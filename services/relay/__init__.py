@@ -1,0 +1,1 @@
+"""The relay: it publishes the events of all services to NATS JetStream."""

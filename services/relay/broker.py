@@ -1,0 +1,111 @@
+"""The connection to NATS, which is made anew as often as it is lost."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Sequence
+from typing import Final
+
+import structlog
+from nats.aio.client import Client
+from nats.errors import ConnectionClosedError
+from nats.errors import Error as NatsError
+from nats.js import JetStreamContext
+
+from services.kernel.tasks import BackgroundTask, end
+
+CONNECT_SECONDS: Final = 5
+CLOSE_SECONDS: Final = 2.0
+RECONNECT_SECONDS: Final = 1
+PING_SECONDS: Final = 5
+NOT_CONNECTED: Final = "not connected to NATS"
+
+log = structlog.get_logger("lockstep.relay")
+
+
+class Broker(BackgroundTask):
+    """Keeps a connection to NATS.
+
+    Args:
+        servers: The URLs of its servers.
+        name: The name of this process there.
+    """
+
+    def __init__(self, servers: Sequence[str], *, name: str) -> None:
+        super().__init__(self._run, name="broker")
+        self._servers = list(servers)
+        self._client_name = name
+        self._client: Client | None = None
+        self._jetstream: JetStreamContext | None = None
+        self._is_told = False
+
+    @property
+    def trouble(self) -> str | None:
+        """Say why nothing can be published; None: there is a connection."""
+        is_connected = self._client is not None and self._client.is_connected
+        return None if is_connected else NOT_CONNECTED
+
+    def jetstream(self) -> JetStreamContext:
+        """Return the interface to JetStream.
+
+        Raises:
+            ConnectionClosedError: There is no connection.
+        """
+        if self._jetstream is None or self.trouble is not None:
+            raise ConnectionClosedError
+        return self._jetstream
+
+    async def stop(self) -> None:
+        """Close the connection."""
+        await end(self._task)
+
+    async def _run(self) -> None:
+        while True:
+            client = Client()
+            try:
+                await self._connected(client)
+            except (NatsError, OSError, TimeoutError) as error:
+                await self._on_error(error)
+            finally:
+                self._client = self._jetstream = None
+                with contextlib.suppress(NatsError, TimeoutError):
+                    async with asyncio.timeout(CLOSE_SECONDS):
+                        await client.close()
+            await asyncio.sleep(RECONNECT_SECONDS)
+
+    async def _connected(self, client: Client) -> None:
+        """Keep a connection until it cannot be made anew, such as without the right to."""
+        closed = asyncio.Event()
+
+        async def on_closed() -> None:
+            closed.set()
+
+        await client.connect(
+            self._servers,
+            name=self._client_name,
+            connect_timeout=CONNECT_SECONDS,
+            reconnect_time_wait=RECONNECT_SECONDS,
+            max_reconnect_attempts=-1,
+            ping_interval=PING_SECONDS,
+            error_cb=self._on_error,
+            disconnected_cb=self._on_disconnected,
+            reconnected_cb=self._on_connected,
+            closed_cb=on_closed,
+        )
+        self._client, self._jetstream = client, client.jetstream()
+        await self._on_connected()
+        await closed.wait()
+
+    async def _on_error(self, error: Exception) -> None:
+        """Log the first error of a time without connection: the others are alike."""
+        if not self._is_told:
+            log.warning(NOT_CONNECTED, error=str(error) or type(error).__name__)
+        self._is_told = True
+
+    async def _on_disconnected(self) -> None:
+        log.warning("disconnected from NATS")
+
+    async def _on_connected(self) -> None:
+        self._is_told = False
+        log.info("connected to NATS")
