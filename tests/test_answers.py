@@ -96,6 +96,7 @@ TEXTS: Mapping[str, str] = {
     "Shipment.product_ids": letters(UUID_LENGTH),
     "number": letters(8),
     "shipping_address": text(ADDRESS_MAX),
+    "Transfer.actor": letters(len("user:") + UUID_LENGTH),
     "tracking": text(TRACKING_MAX),
     "Refund.reason": text(REASON_MAX),
     "flow_id": letters(UUID_LENGTH),

@@ -39,6 +39,7 @@ from services.profile.usecases.void_transfer import VoidTransfer
 MENDED_AT_ONCE: Final = 20
 NOT_AFTER: Final = timedelta(minutes=1)
 RECONCILER: Final = Origin(actor="reconcile", client_ip=None)
+ACTOR: Final = f"service:{RECONCILER.actor}"  # in the ledger
 
 
 MENDABLE: Final = frozenset({Kind.ORPHAN_PROFILE, Kind.MISSING_PROFILE, Kind.ORPHAN_DEBIT})
@@ -80,9 +81,11 @@ class Mender:
         try:
             match finding.kind:
                 case Kind.ORPHAN_PROFILE:
-                    await CancelProfile(self.profile)(saga_id=finding.saga_id)
+                    await CancelProfile(self.profile)(saga_id=finding.saga_id, actor=ACTOR)
                 case Kind.ORPHAN_DEBIT:
-                    await VoidTransfer(self.profile)(transfer_id=finding.id, origin=RECONCILER)
+                    await VoidTransfer(self.profile)(
+                        transfer_id=finding.id, actor=ACTOR, origin=RECONCILER
+                    )
                 case _:
                     return await self._create(finding.id, finding.saga_id)
         except DomainError:

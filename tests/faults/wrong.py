@@ -44,7 +44,7 @@ Reversible = ReversibleSaga[Any, Any, Any]
 # --- P1, P4, P5: the participant's cancel
 
 
-async def _one_statement(self: CancelProfile, *, saga_id: UUID) -> None:
+async def _one_statement(self: CancelProfile, *, saga_id: UUID, **_: object) -> None:
     async def cancel(tx: Transaction) -> None:
         await tx.execute(_ONE_STATEMENT, BySaga(saga_id))
 
@@ -76,10 +76,10 @@ def cancel_in_one_statement() -> AbstractContextManager[None]:
 def cancel_what_the_barrier_knows() -> AbstractContextManager[None]:
     original = CancelProfile.__call__
 
-    async def cancel(self: CancelProfile, *, saga_id: UUID) -> None:
+    async def cancel(self: CancelProfile, *, saga_id: UUID, actor: str) -> None:
         row = await self.database.first(barrier._FIND, barrier._Branch(saga_id, "CreateProfile"))
         if row is not None and row.state == "DONE":
-            await original(self, saga_id=saga_id)
+            await original(self, saga_id=saga_id, actor=actor)
             return
 
         async def bury(tx: Transaction) -> None:

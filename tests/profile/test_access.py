@@ -60,8 +60,8 @@ def user_call(world: World, method: MethodDescriptor) -> tuple[Call, Any]:
 
 def test_every_method_is_in_one_of_the_tables() -> None:
     public = with_access(options_pb.ACCESS_PUBLIC)
-    assert [each.name for each in public] == ["GetBrand"]
-    assert len(METHODS) == len(FOR_USERS) + len(FOR_SERVICES) + len(public) == 19
+    assert [each.name for each in public] == ["GetBrand", "BatchGetBrands"]
+    assert len(METHODS) == len(FOR_USERS) + len(FOR_SERVICES) + len(public) == 20
 
 
 @pytest.mark.parametrize("method", FOR_USERS, ids=named)

@@ -266,6 +266,18 @@ class Ledger(RuleBasedStateMachine):
             if not self.closed[owner]:
                 listed = self.run(self._listed(user_id))
                 assert sum(map(moved, listed)) == self.balances[owner]
+                assert self._after(listed) == self.balances[owner]
+
+    @staticmethod
+    def _after(listed: list[wallet_pb.Transfer]) -> int:
+        """Return the newest balance of a statement, after those before it were held against it."""
+        balance = 0
+        for line in reversed(listed):
+            assert line.HasField("balance_after") == (line.state == POSTED)
+            if line.state == POSTED:
+                balance += moved(line)
+                assert minor_of(line.balance_after) == balance
+        return balance
 
     async def _listed(self, user_id: UUID) -> list[wallet_pb.Transfer]:
         request = wallet_pb.ListWalletTransfersRequest(user_id=str(user_id), page_size=100)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 from collections.abc import Iterator
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from services.kernel.db.migrations import downgrade, upgrade
 from services.kernel.ids import new_id
 from services.profile.model import FORFEITED, METADATA, SALES, SUSPENSE, TREASURY
 from tests.postgres import fresh_database
+from tests.profile.world import SCRIPT
 
 HISTORY = Path(services.profile.__file__).parent / "migrations"
 ADDED = {
@@ -172,3 +173,56 @@ def test_users_that_were_forgotten_as_sagas_are_forgotten_in_the_new_table(url: 
         assert found.fetchall() == [(forgotten, date(2026, 11, 20))]
         kept = connection.execute("SELECT count(*) FROM saga_barriers").fetchone()
         assert kept == (2,)  # processes of 0.1 read them
+
+
+WALLETS = [new_id() for _ in range(3)]  # the last one is closed
+# Each line is later than those before it: kind, state, the two sides, amount, what the wallet of
+# either side held after it.
+LINES: tuple[tuple[Any, ...], ...] = (
+    ("top_up", "posted", TREASURY, WALLETS[0], 100, None, 100),
+    ("top_up", "posted", TREASURY, WALLETS[1], 25, None, 25),
+    ("debit", "posted", WALLETS[0], SALES, 70, 30, None),
+    ("debit", "refused", WALLETS[1], SALES, 500, None, None),
+    ("top_up", "posted", TREASURY, WALLETS[0], 30, None, 60),
+    ("debit", "voided", None, None, 0, None, None),
+    ("top_up", "posted", TREASURY, WALLETS[2], 9, None, 9),
+    ("forfeit", "posted", WALLETS[2], FORFEITED, 9, 0, None),
+)
+
+
+def fill_ledger(url: str) -> None:
+    owners = (new_id(), new_id(), None)
+    with psycopg.connect(url) as connection, connection.cursor() as cursor:
+        cursor.executemany(
+            "INSERT INTO accounts (id, kind, user_id, balance) VALUES (%s, 'wallet', %s, %s)",
+            list(zip(WALLETS, owners, (60, 25, 0), strict=True)),
+        )
+        for second, (kind, state, debited, credited, amount, *_) in enumerate(LINES):
+            reason = "INSUFFICIENT_FUNDS" if state == "refused" else None
+            moment = datetime(2026, 1, 1, 0, 0, second, tzinfo=UTC)
+            cursor.execute(
+                "INSERT INTO transfers (id, kind, state, debit_account_id, credit_account_id,"
+                " amount, reference, refusal_reason, fingerprint, create_time) VALUES"
+                " (gen_random_uuid(), %s, %s, %s, %s, %s, '', %s, 'f', %s)",
+                (kind, state, debited, credited, amount, reason, moment),
+            )
+
+
+def test_transfers_of_before_are_kept_and_get_the_balances_after_them(url: str) -> None:
+    upgrade(url, HISTORY, "0003")
+    fill_ledger(url)
+    before = {table: rows(url, table) for table in ("accounts", "transfers")}
+    upgrade(url, HISTORY)
+    for table, found in before.items():
+        after = {row["id"]: row for row in rows(url, table)}
+        assert [after[row["id"]] | row for row in found] == [*after.values()]
+    lines = sorted(rows(url, "transfers"), key=lambda row: row["create_time"])
+    assert [(row["debit_balance"], row["credit_balance"]) for row in lines] == [
+        line[-2:] for line in LINES
+    ]
+    with psycopg.connect(url) as connection:
+        assert connection.execute(SCRIPT.read_bytes()).fetchall() == []
+        with pytest.raises(psycopg.errors.RestrictViolation):
+            connection.execute("UPDATE transfers SET amount = 1")
+    downgrade(url, HISTORY, "0003")
+    assert {table: rows(url, table) for table in before} == before

@@ -145,3 +145,29 @@ async def test_a_top_up_has_a_note_for_the_user(world: World) -> None:
     request.reference = "Voucher 8"
     with fails(InvalidArgument, "INVALID_FIELD", "transfer_id"):
         await world.wallets.TopUpWallet(request, metadata=world.admin)
+
+
+async def test_administrators_see_who_asked_for_a_transfer_and_the_user_what_was_left(
+    world: World,
+) -> None:
+    user_id, debit_id = await world.user_with(0), new_id()
+    top_up_id = new_id()
+    await world.top_up(user_id, 100, transfer_id=top_up_id)
+    await world.debit(user_id, 30, transfer_id=debit_id)
+    await world.refund(debit_id, 10)
+    await world.debit(user_id, 500)
+    await reverse(world, user_id, str(top_up_id), 20)
+    lines = await listed(world, user_id)
+    kinds = [wallet_pb.TransferKind.Name(each.kind)[14:] for each in lines]
+    assert kinds == ["REVERSAL", "DEBIT", "REFUND", "DEBIT", "TOP_UP"]
+    actors = [each.actor.partition(":")[0] for each in lines]
+    assert actors == ["user", "service", "service", "service", "user"]
+    assert {each.actor for each in lines if each.kind == wallet_pb.TRANSFER_KIND_REFUND} == {
+        "service:commerce"
+    }
+    own = wallet_pb.ListWalletTransfersRequest(user_id="me")
+    page = await world.wallets.ListWalletTransfers(own, metadata=world.as_user(user_id))
+    seen = page.transfers
+    assert {each.actor for each in seen} == {""}
+    assert [each.HasField("balance_after") for each in seen] == [True, False, True, True, True]
+    assert [minor_of(each.balance_after) for each in seen] == [60, 0, 80, 70, 100]

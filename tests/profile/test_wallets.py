@@ -499,6 +499,18 @@ async def test_the_script_finds_a_balance_that_does_not_follow(world: World) -> 
     )
 
 
+async def test_the_script_finds_a_line_with_another_balance(world: World) -> None:
+    user_id = await world.user_with(100)
+    await world.top_up(user_id, 50)
+    assert world.wrong_balances() == []
+    world.execute(
+        "ALTER TABLE transfers DISABLE TRIGGER transfers_stay;"
+        " UPDATE transfers SET credit_balance = 149 WHERE amount = 50"
+    )
+    (wrong,) = world.wrong_balances()
+    assert (wrong.difference, wrong.wrong_lines) == (0, 1)
+
+
 async def test_old_tombstones_are_cleaned_up_and_nothing_else(world: World) -> None:
     user_id, debit_id, old, new = await world.user_with(100), new_id(), new_id(), new_id()
     await world.debit(user_id, 50, transfer_id=debit_id)

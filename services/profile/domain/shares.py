@@ -50,11 +50,18 @@ async def sell(tx: Transaction, debit: NewTransfer, accounts: Sequence[Account])
     moves = [
         _move(debit.id, share, SALES, _place(_pending(accounts, share))) for share in debit.shares
     ]
-    await shares.post(tx, TransferKind.SALE, moves, original_id=debit.id, reference=debit.reference)
+    await shares.post(
+        tx,
+        TransferKind.SALE,
+        moves,
+        original_id=debit.id,
+        reference=debit.reference,
+        actor=debit.actor,
+    )
 
 
 async def release(
-    tx: Transaction, debit: Transfer, release_id: UUID, given: Sequence[Share]
+    tx: Transaction, debit: Transfer, release_id: UUID, given: Sequence[Share], *, actor: str
 ) -> None:
     """Move pending shares of a locked debit to the wallets of their sellers; repeats do nothing.
 
@@ -76,7 +83,12 @@ async def release(
         moves.append(_move(release_id, share, pending.id, wallet.id))
     if moves:
         await shares.post(
-            tx, TransferKind.RELEASE, moves, original_id=debit.id, reference=debit.reference
+            tx,
+            TransferKind.RELEASE,
+            moves,
+            original_id=debit.id,
+            reference=debit.reference,
+            actor=actor,
         )
 
 
@@ -89,7 +101,12 @@ async def take_back(
         _move(refund.id, share, _place(find(accounts, share)), SALES) for share in refund.shares
     ]
     await shares.post(
-        tx, TransferKind.SALE_REFUND, moves, original_id=debit.id, reference=debit.reference
+        tx,
+        TransferKind.SALE_REFUND,
+        moves,
+        original_id=debit.id,
+        reference=debit.reference,
+        actor=refund.actor,
     )
 
 
@@ -122,7 +139,7 @@ async def lock_for_refund(tx: Transaction, debit: Transfer, refund: NewTransfer)
     )
 
 
-async def undo(tx: Transaction, debit: Transfer) -> None:
+async def undo(tx: Transaction, debit: Transfer, *, actor: str) -> None:
     """Take back all shares of a locked debit; lock the accounts first, also that of the buyer.
 
     Shares that were released may be spent, so suspense stands in for them.
@@ -148,7 +165,12 @@ async def undo(tx: Transaction, debit: Transfer) -> None:
     ]
     if moves:
         await shares.post(
-            tx, TransferKind.SALE_REFUND, moves, original_id=debit.id, reference=debit.reference
+            tx,
+            TransferKind.SALE_REFUND,
+            moves,
+            original_id=debit.id,
+            reference=debit.reference,
+            actor=actor,
         )
 
 

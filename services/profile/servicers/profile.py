@@ -26,6 +26,7 @@ from services.profile.model import (
     NewProfile,
     Profile,
 )
+from services.profile.servicers.actors import actor_of
 from services.profile.usecases.batch_get_brands import BatchGetBrands
 from services.profile.usecases.cancel_profile import CancelProfile
 from services.profile.usecases.create_profile import CreateProfile
@@ -85,7 +86,7 @@ class ProfileServicer:
         with Violations() as v:
             saga_id = v.uuid(request.saga_id, "saga_id")
             v.uuid(request.user_id, "user_id")
-        await self.cancel_profile(saga_id=saga_id)
+        await self.cancel_profile(saga_id=saga_id, actor=actor_of(call))
         return profile_pb.CancelProfileResponse()
 
     async def PhoneExists(
@@ -170,7 +171,7 @@ class ProfileServicer:
                     forfeit = amount
                 else:
                     v.violations.append(amount)
-        await self.forget_profile(user_id=user_id, forfeit=forfeit)
+        await self.forget_profile(user_id=user_id, forfeit=forfeit, actor=actor_of(call))
         return profile_pb.ForgetProfileResponse()
 
     async def GetBrand(self, request: profile_pb.GetBrandRequest, call: Call) -> profile_pb.Brand:

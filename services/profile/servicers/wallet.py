@@ -17,6 +17,7 @@ from services.kernel.rpc.timestamps import read_moment, timestamp
 from services.kernel.sagas.idempotency import RequestKeys
 from services.kernel.validation import Violations
 from services.profile.model import NewTransfer, Share, Transfer, TransferKind, Wallet
+from services.profile.servicers.actors import actor_of
 from services.profile.usecases.debit_wallet import DebitWallet
 from services.profile.usecases.get_wallet import GetWallet
 from services.profile.usecases.list_wallet_transfers import ListWalletTransfers
@@ -70,7 +71,8 @@ class WalletServicer:
             caller=call.caller, user_id=user_id, limit=limit, token=request.page_token
         )
         return wallet_pb.ListWalletTransfersResponse(
-            transfers=map(self._transfer_message, found), next_page_token=next_token
+            transfers=[self._transfer_message(call, each) for each in found],
+            next_page_token=next_token,
         )
 
     async def TopUpWallet(
@@ -79,6 +81,7 @@ class WalletServicer:
         """Put money into a wallet."""
         with Violations() as v:
             new = NewTransfer(
+                actor=actor_of(call),
                 id=v.uuid(request.transfer_id, "transfer_id"),
                 kind=TransferKind.TOP_UP,
                 user_id=v.user_id(request.user_id, "user_id", me=call.caller.own_id),
@@ -87,7 +90,7 @@ class WalletServicer:
             )
         key = self.request_keys.of(call)
         transfer = await self.top_up_wallet(new=new, origin=call.origin, key=key)
-        return self._transfer_message(transfer)
+        return self._transfer_message(call, transfer)
 
     async def DebitWallet(
         self, request: wallet_pb.DebitWalletRequest, call: Call
@@ -95,6 +98,7 @@ class WalletServicer:
         """Take money out of a wallet."""
         with Violations() as v:
             new = NewTransfer(
+                actor=actor_of(call),
                 reference=v.text(
                     request.reference, "reference", max_length=REFERENCE_MAX, required=True
                 ),
@@ -106,7 +110,7 @@ class WalletServicer:
             )
             check_sum(v, new)
             not_after = read_moment(v, request, "not_after")
-        return self._transfer_message(await self.debit_wallet(new=new, not_after=not_after))
+        return self._transfer_message(call, await self.debit_wallet(new=new, not_after=not_after))
 
     async def VoidTransfer(
         self, request: wallet_pb.VoidTransferRequest, call: Call
@@ -114,8 +118,10 @@ class WalletServicer:
         """Undo a debit."""
         with Violations() as v:
             transfer_id = v.uuid(request.transfer_id, "transfer_id")
-        transfer = await self.void_transfer(transfer_id=transfer_id, origin=call.origin)
-        return self._transfer_message(transfer)
+        transfer = await self.void_transfer(
+            transfer_id=transfer_id, actor=actor_of(call), origin=call.origin
+        )
+        return self._transfer_message(call, transfer)
 
     async def RefundWallet(
         self, request: wallet_pb.RefundWalletRequest, call: Call
@@ -123,6 +129,7 @@ class WalletServicer:
         """Give back money of a debit."""
         with Violations() as v:
             new = NewTransfer(
+                actor=actor_of(call),
                 id=v.uuid(request.transfer_id, "transfer_id"),
                 kind=TransferKind.REFUND,
                 original_id=v.uuid(request.original_id, "original_id"),
@@ -131,7 +138,7 @@ class WalletServicer:
                 is_released=request.released,
             )
             check_sum(v, new)
-        return self._transfer_message(await self.refund_wallet(new=new, origin=call.origin))
+        return self._transfer_message(call, await self.refund_wallet(new=new, origin=call.origin))
 
     async def ReverseTransfer(
         self, request: wallet_pb.ReverseTransferRequest, call: Call
@@ -139,6 +146,7 @@ class WalletServicer:
         """Take a top-up back."""
         with Violations() as v:
             new = NewTransfer(
+                actor=actor_of(call),
                 id=v.uuid(request.reversal_id, "reversal_id"),
                 kind=TransferKind.REVERSAL,
                 user_id=v.user_id(request.user_id, "user_id", me=call.caller.own_id),
@@ -147,7 +155,7 @@ class WalletServicer:
                 reference=v.text(request.reason, "reason", max_length=REFERENCE_MAX, required=True),
             )
         transfer = await self.reverse_transfer(new=new, origin=call.origin)
-        return self._transfer_message(transfer)
+        return self._transfer_message(call, transfer)
 
     async def ReleaseSales(
         self, request: wallet_pb.ReleaseSalesRequest, call: Call
@@ -159,7 +167,9 @@ class WalletServicer:
             shares = self._shares(v, request.shares)
             if not shares:
                 v.add("shares", "is required")
-        await self.release_sales(release_id=release_id, original_id=original_id, given=shares)
+        await self.release_sales(
+            release_id=release_id, original_id=original_id, given=shares, actor=actor_of(call)
+        )
         return wallet_pb.ReleaseSalesResponse()
 
     def _shares(self, v: Violations, given: Sequence[wallet_pb.Share]) -> tuple[Share, ...]:
@@ -206,7 +216,7 @@ class WalletServicer:
             pending=self._money(wallet.pending),
         )
 
-    def _transfer_message(self, transfer: Transfer) -> wallet_pb.Transfer:
+    def _transfer_message(self, call: Call, transfer: Transfer) -> wallet_pb.Transfer:
         return wallet_pb.Transfer(
             id=str(transfer.id),
             user_id="" if transfer.user_id is None else str(transfer.user_id),
@@ -217,6 +227,10 @@ class WalletServicer:
             create_time=timestamp(transfer.create_time),
             refusal_reason=transfer.refusal_reason,
             original_id="" if transfer.original_id is None else str(transfer.original_id),
+            actor=transfer.actor if call.caller.acts_for_all else "",
+            balance_after=None
+            if transfer.balance_after is None
+            else self._money(transfer.balance_after),
         )
 
 

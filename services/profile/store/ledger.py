@@ -15,7 +15,7 @@ from sqlalchemy import BigInteger, DateTime, Text, Uuid, bindparam, func, litera
 from sqlalchemy.dialects.postgresql import insert
 
 from services.kernel.db.database import Transaction
-from services.kernel.db.statement import ByUser, NoRow, Statement
+from services.kernel.db.statement import ByUser, Statement
 from services.kernel.events.writer import tell
 from services.kernel.sagas.barrier import too_late
 from services.profile import events
@@ -47,6 +47,8 @@ class _TransferInsert:
     original_id: UUID | None
     refusal_reason: str | None
     fingerprint: str
+    actor: str
+    credit_balance: int | None
     not_after: datetime | None
 
 
@@ -57,12 +59,14 @@ class _Debit:
     amount: int
     reference: str
     fingerprint: str
+    actor: str
     not_after: datetime
 
 
 @dataclass(frozen=True, slots=True)
 class _Inserted:
     debit_account_id: UUID | None
+    debit_balance: int | None
     create_time: datetime
     is_late: bool | None
 
@@ -84,11 +88,18 @@ class _AccountId:
     id: UUID
 
 
+@dataclass(frozen=True, slots=True)
+class _Credited:
+    id: UUID
+    balance: int
+
+
 _AMOUNT = bindparam("amount", type_=BigInteger)
 # The coordinator compares it with its own clock (see `sagas.clocks`).
 _NOW = {"create_time": func.saga_now()}
 _INSERTED = (
     TRANSFERS.c.debit_account_id,
+    TRANSFERS.c.debit_balance,
     TRANSFERS.c.create_time,
     (func.saga_now() > bindparam("not_after", type_=DateTime(timezone=True))).label("is_late"),
 )
@@ -116,7 +127,7 @@ _TAKEN = (
     update(ACCOUNTS)
     .where(_OF_USER, ACCOUNTS.c.balance >= _AMOUNT)
     .values(balance=ACCOUNTS.c.balance - _AMOUNT, update_time=func.clock_timestamp())
-    .returning(ACCOUNTS.c.id)
+    .returning(ACCOUNTS.c.id, ACCOUNTS.c.balance)
     .cte("taken")
 )
 _DEBITED = {
@@ -128,6 +139,8 @@ _DEBITED = {
     "amount": _AMOUNT,
     "reference": bindparam("reference", type_=Text),
     "fingerprint": bindparam("fingerprint", type_=Text),
+    "actor": bindparam("actor", type_=Text),
+    "debit_balance": _TAKEN.c.balance,
     **_NOW,
 }
 # The debit is one statement, because the wallet is locked from here to the commit.
@@ -139,14 +152,15 @@ _DEBIT = Statement(
 _GIVE = Statement(
     update(ACCOUNTS)
     .where(ACCOUNTS.c.id == bindparam("wallet_id"), ACCOUNTS.c.user_id.is_not(None))
-    .values(_CREDITED),
+    .values(_CREDITED)
+    .returning(ACCOUNTS.c.id, ACCOUNTS.c.balance),
     _Credit,
-    NoRow,
+    _Credited,
 )
 _GIVE_USER = Statement(
-    update(ACCOUNTS).where(_OF_USER).values(_CREDITED).returning(ACCOUNTS.c.id),
+    update(ACCOUNTS).where(_OF_USER).values(_CREDITED).returning(ACCOUNTS.c.id, ACCOUNTS.c.balance),
     _CreditOfUser,
-    _AccountId,
+    _Credited,
 )
 # The lock keeps the wallet until the refusal that refers to it is committed.
 _KEEP_WALLET = Statement(
@@ -174,13 +188,20 @@ async def debit(tx: Transaction, new: NewTransfer, *, not_after: datetime) -> Tr
         amount=new.amount,
         reference=new.reference,
         fingerprint=new.fingerprint,
+        actor=new.actor,
         not_after=not_after,
     )
     inserted = await _insert(tx, _DEBIT, given)
     if inserted is None:
         return None
     await tell_posted(tx, new, wallet_id=inserted.debit_account_id)
-    return _made(new, TransferState.POSTED, inserted, wallet_id=inserted.debit_account_id)
+    return _made(
+        new,
+        TransferState.POSTED,
+        inserted,
+        wallet_id=inserted.debit_account_id,
+        balance_after=inserted.debit_balance,
+    )
 
 
 async def refuse(tx: Transaction, new: NewTransfer, *, not_after: datetime) -> Transfer:
@@ -215,8 +236,14 @@ async def top_up(tx: Transaction, new: NewTransfer) -> Transfer | None:
     wallet = await tx.first(_GIVE_USER, _CreditOfUser(new.user_id, new.amount))
     if wallet is None:
         return None
-    accounts = (TREASURY, wallet.id)
-    posted = await _record(tx, new, TransferState.POSTED, wallet_id=wallet.id, accounts=accounts)
+    posted = await _record(
+        tx,
+        new,
+        TransferState.POSTED,
+        wallet_id=wallet.id,
+        accounts=(TREASURY, wallet.id),
+        balance_after=wallet.balance,
+    )
     await tell_posted(tx, new, wallet_id=wallet.id)
     return posted
 
@@ -227,9 +254,16 @@ async def give_back(tx: Transaction, new: NewTransfer, *, wallet_id: UUID) -> No
     Raises:
         IdTaken: Another transfer has the id.
     """
-    is_open = await tx.execute(_GIVE, _Credit(wallet_id, new.amount))
-    credited = wallet_id if is_open else SUSPENSE
-    await _record(tx, new, TransferState.POSTED, wallet_id=credited, accounts=(SALES, credited))
+    wallet = await tx.first(_GIVE, _Credit(wallet_id, new.amount))
+    credited = SUSPENSE if wallet is None else wallet.id
+    await _record(
+        tx,
+        new,
+        TransferState.POSTED,
+        wallet_id=credited,
+        accounts=(SALES, credited),
+        balance_after=None if wallet is None else wallet.balance,
+    )
     await tell_posted(tx, new, wallet_id=credited)
 
 
@@ -269,6 +303,7 @@ async def _record(
     *,
     wallet_id: UUID | None,
     accounts: tuple[UUID | None, UUID],
+    balance_after: int | None = None,
     refusal_reason: str | None = None,
     not_after: datetime | None = None,
 ) -> Transfer:
@@ -283,11 +318,20 @@ async def _record(
         original_id=new.original_id,
         refusal_reason=refusal_reason,
         fingerprint=new.fingerprint,
+        actor=new.actor,
+        credit_balance=balance_after,
         not_after=not_after,
     )
     inserted = await _insert(tx, _INSERT, given)
     assert inserted is not None
-    return _made(new, state, inserted, wallet_id=wallet_id, refusal_reason=refusal_reason)
+    return _made(
+        new,
+        state,
+        inserted,
+        wallet_id=wallet_id,
+        balance_after=balance_after,
+        refusal_reason=refusal_reason,
+    )
 
 
 async def _insert(
@@ -310,6 +354,7 @@ def _made(
     inserted: _Inserted,
     *,
     wallet_id: UUID | None,
+    balance_after: int | None = None,
     refusal_reason: str | None = None,
 ) -> Transfer:
     return Transfer(
@@ -324,4 +369,6 @@ def _made(
         fingerprint=new.fingerprint,
         create_time=inserted.create_time,
         original_id=new.original_id,
+        actor=new.actor,
+        balance_after=balance_after,
     )

@@ -42,6 +42,7 @@ class _Reversal:
     reference: str
     original_id: UUID
     fingerprint: str
+    actor: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +68,7 @@ _taken = (
         ACCOUNTS.c.balance >= _AMOUNT,
     )
     .values(balance=ACCOUNTS.c.balance - _AMOUNT, update_time=func.clock_timestamp())
-    .returning(ACCOUNTS.c.id)
+    .returning(ACCOUNTS.c.id, ACCOUNTS.c.balance)
     .cte("taken")
 )
 _POSTED = {
@@ -80,6 +81,8 @@ _POSTED = {
     "reference": bindparam("reference", type_=Text),
     "original_id": bindparam("original_id", type_=Uuid),
     "fingerprint": bindparam("fingerprint", type_=Text),
+    "actor": bindparam("actor", type_=Text),
+    "debit_balance": _taken.c.balance,
     "create_time": func.saga_now(),
 }
 _REVERSE = Statement(
@@ -116,6 +119,7 @@ async def reverse(tx: Transaction, new: NewTransfer, *, wallet_id: UUID, amount:
         reference=new.reference,
         original_id=new.original_id,
         fingerprint=new.fingerprint,
+        actor=new.actor,
     )
     try:
         return await tx.first(_REVERSE, reversal) is not None

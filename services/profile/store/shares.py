@@ -77,12 +77,21 @@ class _Moves:
     credited: list[UUID]
     amounts: list[int]
     fingerprints: list[str]
+    debit_balances: list[int | None]
+    credit_balances: list[int | None]
+    actor: str
 
 
 @dataclass(frozen=True, slots=True)
 class _Deltas:
     account_ids: list[UUID]
     deltas: list[int]
+
+
+@dataclass(frozen=True, slots=True)
+class _MovedAccount:
+    id: UUID
+    balance: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +154,15 @@ _LOCK = Statement(
     _Wanted,
     Account,
 )
-_COLUMNS = ("id", "debit_account_id", "credit_account_id", "amount", "fingerprint")
+_COLUMNS = (
+    "id",
+    "debit_account_id",
+    "credit_account_id",
+    "amount",
+    "fingerprint",
+    "debit_balance",
+    "credit_balance",
+)
 _moves = (
     func.unnest(
         bindparam("ids", type_=ARRAY(Uuid)),
@@ -153,19 +170,22 @@ _moves = (
         bindparam("credited", type_=ARRAY(Uuid)),
         bindparam("amounts", type_=ARRAY(BigInteger)),
         bindparam("fingerprints", type_=ARRAY(Text)),
+        bindparam("debit_balances", type_=ARRAY(BigInteger)),
+        bindparam("credit_balances", type_=ARRAY(BigInteger)),
     )
     .table_valued(*_COLUMNS, name="moves")
     .render_derived()
 )
 _INSERT = Statement(
     insert(TRANSFERS).from_select(
-        [*_COLUMNS, "kind", "state", "original_id", "reference", "create_time"],
+        [*_COLUMNS, "kind", "state", "original_id", "reference", "actor", "create_time"],
         select(
             *(_moves.c[name] for name in _COLUMNS),
             cast(bindparam("kind", type_=Text), Text),
             literal(TransferState.POSTED.value),
             cast(bindparam("original_id", type_=Uuid), Uuid),
             cast(bindparam("reference", type_=Text), Text),
+            cast(bindparam("actor", type_=Text), Text),
             func.saga_now(),
         ),
     ),
@@ -183,9 +203,10 @@ _deltas = (
 _MOVE = Statement(
     update(ACCOUNTS)
     .where(_A.id == _deltas.c.id, _A.balance.is_not(None))
-    .values(balance=_A.balance + _deltas.c.delta, update_time=func.clock_timestamp()),
+    .values(balance=_A.balance + _deltas.c.delta, update_time=func.clock_timestamp())
+    .returning(_A.id, _A.balance),
     _Deltas,
-    NoRow,
+    _MovedAccount,
 )
 _DEBIT = _T.original_id == bindparam("original_id", type_=Uuid)
 _sides = union_all(
@@ -231,14 +252,24 @@ async def lock(
 
 
 async def post(
-    tx: Transaction, kind: TransferKind, moves: Sequence[Move], *, original_id: UUID, reference: str
+    tx: Transaction,
+    kind: TransferKind,
+    moves: Sequence[Move],
+    *,
+    original_id: UUID,
+    reference: str,
+    actor: str,
 ) -> None:
-    """Move shares of a debit between accounts that are locked."""
+    """Move shares of a debit between accounts that are locked.
+
+    Each account has one move, but for system accounts, which store no balance.
+    """
     deltas = Counter[UUID]()
     for each in moves:
         deltas[each.debit_account_id] -= each.amount
         deltas[each.credit_account_id] += each.amount
-    await tx.execute(_MOVE, _Deltas(list(deltas), list(deltas.values())))
+    moved = await tx.all(_MOVE, _Deltas(list(deltas), list(deltas.values())))
+    balances = {each.id: each.balance for each in moved}
     await tx.execute(
         _INSERT,
         _Moves(
@@ -250,6 +281,9 @@ async def post(
             credited=[each.credit_account_id for each in moves],
             amounts=[each.amount for each in moves],
             fingerprints=[each.fingerprint for each in moves],
+            debit_balances=[balances.get(each.debit_account_id) for each in moves],
+            credit_balances=[balances.get(each.credit_account_id) for each in moves],
+            actor=actor,
         ),
     )
 

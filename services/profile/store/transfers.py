@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TypeVar
 from uuid import UUID
 
 from sqlalchemy import (
     BigInteger,
+    Case,
+    Column,
     bindparam,
     case,
     func,
@@ -52,18 +55,24 @@ class _TransferPage:
     limit: int
 
 
+A = TypeVar("A")
+
 _T = TRANSFERS.c
 _REVERSAL = TRANSFERS.alias("reversal")
-_WALLET_ID = case(
-    {
-        TransferKind.DEBIT.value: _T.debit_account_id,
-        TransferKind.FORFEIT.value: _T.debit_account_id,
-        TransferKind.SALE_REFUND.value: _T.debit_account_id,
-        TransferKind.REVERSAL.value: _T.debit_account_id,
-    },
-    value=_T.kind,
-    else_=_T.credit_account_id,
+_FROM_WALLET = (
+    TransferKind.DEBIT,
+    TransferKind.FORFEIT,
+    TransferKind.SALE_REFUND,
+    TransferKind.REVERSAL,
 )
+
+
+def _of_wallet(debited: Column[A], credited: Column[A]) -> Case[A]:
+    """Return the column of the side that is a wallet."""
+    return case({each.value: debited for each in _FROM_WALLET}, value=_T.kind, else_=credited)
+
+
+_WALLET_ID = _of_wallet(_T.debit_account_id, _T.credit_account_id)
 _READ = (
     select(
         _T.id,
@@ -78,6 +87,8 @@ _READ = (
         _T.create_time,
         _T.original_id,
         _REVERSAL.c.id.is_not(None).label("is_undone"),
+        _T.actor,
+        _of_wallet(_T.debit_balance, _T.credit_balance).label("balance_after"),
     )
     .select_from(TRANSFERS)
     .outerjoin(ACCOUNTS, ACCOUNTS.c.id == _WALLET_ID)

@@ -50,7 +50,9 @@ class _Forfeit:
     account_id: UUID
     credit_account_id: UUID
     amount: int
+    left: int
     fingerprint: str
+    actor: str
 
 
 _OF_USER = ACCOUNTS.c.user_id == bindparam("user_id")
@@ -115,7 +117,9 @@ _FORFEIT = Statement(
         credit_account_id=bindparam("credit_account_id"),
         amount=bindparam("amount"),
         reference="",
+        debit_balance=bindparam("left"),
         fingerprint=bindparam("fingerprint"),
+        actor=bindparam("actor"),
     ),
     _Forfeit,
     NoRow,
@@ -132,7 +136,7 @@ async def get(reader: Reader, user_id: UUID) -> Wallet | None:
     return await reader.first(_GET, ByUser(user_id))
 
 
-async def close(tx: Transaction, user_id: UUID, *, forfeit: int | None = None) -> None:
+async def close(tx: Transaction, user_id: UUID, *, actor: str, forfeit: int | None = None) -> None:
     """Close a user's accounts, if there are any, and forget their owner.
 
     What is pending goes to suspense: its sales may be cancelled yet.
@@ -140,19 +144,20 @@ async def close(tx: Transaction, user_id: UUID, *, forfeit: int | None = None) -
     Args:
         tx: The transaction.
         user_id: The user.
+        actor: Who asks for it, as transfers have it.
         forfeit: The balance that is forfeited; more came late, and goes to suspense. None: all.
     """
     accounts = await tx.all(_LOCK, ByUser(user_id))
     for account in accounts:
-        await _close(tx, account, forfeit)
+        await _close(tx, account, forfeit, actor)
     # From the lock on, no new transfer can refer to the wallet, and no sale can open an account
     # for what is pending. One that was opened while the lock was awaited is seen now.
     if accounts:
         for account in await tx.all(_LOCK, ByUser(user_id)):
-            await _close(tx, account, forfeit)
+            await _close(tx, account, forfeit, actor)
 
 
-async def _close(tx: Transaction, account: _LockedAccount, forfeit: int | None) -> None:
+async def _close(tx: Transaction, account: _LockedAccount, forfeit: int | None, actor: str) -> None:
     """Close a locked account, or remove it when no transfer refers to it."""
     if await tx.execute(_DELETE_UNUSED, _ByAccount(account.id)):
         return
@@ -160,9 +165,11 @@ async def _close(tx: Transaction, account: _LockedAccount, forfeit: int | None) 
     forfeited = 0
     if account.kind == "wallet":
         forfeited = account.balance if forfeit is None else min(account.balance, forfeit)
+    left = account.balance
     for credited, amount in ((FORFEITED, forfeited), (SUSPENSE, account.balance - forfeited)):
         if amount:
+            left -= amount
             new = NewTransfer(id=new_id(), kind=TransferKind.FORFEIT, amount=amount)
-            moved = _Forfeit(new.id, account.id, credited, amount, new.fingerprint)
+            moved = _Forfeit(new.id, account.id, credited, amount, left, new.fingerprint, actor)
             await tx.execute(_FORFEIT, moved)
             await ledger.tell_posted(tx, new, wallet_id=account.id)

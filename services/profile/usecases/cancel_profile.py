@@ -17,13 +17,18 @@ class CancelProfile:
 
     database: Database
 
-    async def __call__(self, *, saga_id: UUID) -> None:
-        """Leave a tombstone, and remove the profile of the saga with its wallet."""
+    async def __call__(self, *, saga_id: UUID, actor: str) -> None:
+        """Leave a tombstone, and remove the profile of the saga with its wallet.
+
+        Args:
+            saga_id: The saga.
+            actor: Who asks for it, as transfers have it.
+        """
 
         async def cancel(tx: Transaction) -> None:
             await barrier.cancel(tx, saga_id=saga_id, branch=BRANCH)
             user_id = await profiles.delete_of_saga(tx, saga_id)
             if user_id is not None:
-                await wallets.close(tx, user_id)
+                await wallets.close(tx, user_id, actor=actor)
 
         await self.database.transact("CancelProfile", cancel)

@@ -17,12 +17,13 @@ class ForgetProfile:
 
     database: Database
 
-    async def __call__(self, *, user_id: UUID, forfeit: int | None) -> None:
+    async def __call__(self, *, user_id: UUID, forfeit: int | None, actor: str) -> None:
         """Erase profile, brand and kept replies, close the wallet, and leave tombstones.
 
         Args:
             user_id: The owner.
             forfeit: The balance that the owner has given up; None: all of it.
+            actor: Who asks for it, as transfers have it.
         """
 
         async def forget(tx: Transaction) -> None:
@@ -33,7 +34,7 @@ class ForgetProfile:
                 await barrier.cancel(tx, saga_id=saga_id, branch=create_profile.BRANCH)
             await profiles.delete_of_user(tx, user_id)
             # The wallet first: a top-up that it waits for has a key that tells of the user.
-            await wallets.close(tx, user_id, forfeit=forfeit)
+            await wallets.close(tx, user_id, actor=actor, forfeit=forfeit)
             await profiles.FORGETTING.forget_user(tx, user_id)
 
         await self.database.transact("ForgetProfile", forget)

@@ -21,7 +21,7 @@ class ReleaseSales:
     database: Database
 
     async def __call__(
-        self, *, release_id: UUID, original_id: UUID, given: Sequence[Share]
+        self, *, release_id: UUID, original_id: UUID, given: Sequence[Share], actor: str
     ) -> None:
         """Move shares of a debit from what is pending to the wallets of their sellers.
 
@@ -37,6 +37,6 @@ class ReleaseSales:
             is_posted = debit.state is TransferState.POSTED and not debit.is_undone
             if debit.kind is not TransferKind.DEBIT or not is_posted:
                 raise IllegalState("Only shares of a posted debit can be released.")
-            await shares.release(tx, debit, release_id, given)
+            await shares.release(tx, debit, release_id, given, actor=actor)
 
         await self.database.transact("ReleaseSales", release)

@@ -21,7 +21,7 @@ class VoidTransfer:
 
     database: Database
 
-    async def __call__(self, *, transfer_id: UUID, origin: Origin) -> Transfer:
+    async def __call__(self, *, transfer_id: UUID, actor: str, origin: Origin) -> Transfer:
         """Give back the rest of a debit, or leave a tombstone for it; return the debit.
 
         The shares of sellers go back, too.
@@ -39,21 +39,22 @@ class VoidTransfer:
             if debit.state is not TransferState.POSTED:
                 return debit
             if not debit.is_undone:
-                await _reverse(tx, debit, origin)
+                await _reverse(tx, debit, actor, origin)
             return replace(debit, state=TransferState.VOIDED)
 
         return await self.database.transact("VoidTransfer", void)
 
 
-async def _reverse(tx: Transaction, debit: Transfer, origin: Origin) -> None:
+async def _reverse(tx: Transaction, debit: Transfer, actor: str, origin: Origin) -> None:
     assert debit.wallet_id is not None
-    await shares.undo(tx, debit)
+    await shares.undo(tx, debit, actor=actor)
     reversal = NewTransfer(
         id=new_id(),
         kind=TransferKind.VOID,
         amount=debit.amount - await transfers.given_back(tx, debit.id),
         reference=debit.reference,
         original_id=debit.id,
+        actor=actor,
     )
     await ledger.give_back(tx, reversal, wallet_id=debit.wallet_id)
     await log.write(
