@@ -10,6 +10,8 @@ from typing import Any, ClassVar, cast
 
 from lockstep.auth.v1 import auth_service_pb2 as auth_pb
 from lockstep.auth.v1 import auth_service_pb2_grpc as auth_grpc
+from lockstep.commerce.v1 import cart_service_pb2 as cart_pb
+from lockstep.commerce.v1 import cart_service_pb2_grpc as cart_grpc
 from lockstep.commerce.v1 import catalog_service_pb2 as catalog_pb
 from lockstep.commerce.v1 import catalog_service_pb2_grpc as catalog_grpc
 from lockstep.commerce.v1 import order_service_pb2 as order_pb
@@ -21,6 +23,8 @@ from tests.faults.accounts import administrator
 from tests.faults.scenario import CODE, PASSWORD, Outcome, Scenario
 from tests.faults.wire import Wire
 
+# The quantity in the cart of a guest: less than in the cart that it is merged into.
+MERGED = 2
 # What a request may be told that meets faults, whatever it meets besides.
 BY_FAULTS = {"PROFILE_UNAVAILABLE", "ETAG_MISMATCH"}
 
@@ -156,6 +160,11 @@ async def _place(scenario: Any, wire: Any) -> Any:
     return await order_grpc.OrderServiceStub(wire).PlaceOrder(order_pb.PlaceOrderRequest())
 
 
+async def _merge(scenario: Any, wire: Any) -> Any:
+    guest = [cart_pb.GuestItem(product_id=str(scenario.product), quantity=MERGED)]
+    return await cart_grpc.CartServiceStub(wire).MergeCart(cart_pb.MergeCartRequest(items=guest))
+
+
 async def _create(scenario: Any, wire: Any) -> Any:
     product = catalog_pb.Product(
         name=f"Lamp {scenario.number}",
@@ -215,6 +224,7 @@ SENT = {
     "FulfilOrder": _fulfil,
     "RefundOrder": _return,
     "PlaceOrder": _place,
+    "MergeCart": _merge,
     "CreateProduct": _create,
     "DeleteUser": _delete,
     "DisableUser": _disable,

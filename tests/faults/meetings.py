@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from services.kernel.ids import new_id
 from services.kernel.rpc.call import UserPrincipal
 from tests.faults.accounts import ACCOUNT, Disabling, traces_of
-from tests.faults.meeting import BY_FAULTS, Meeting, Request
-from tests.faults.orders import Shopping
+from tests.faults.meeting import BY_FAULTS, MERGED, Meeting, Request
+from tests.faults.orders import QUANTITY, TOTAL, Shopping
 from tests.faults.registrations import SignUp
 from tests.faults.scenario import Outcome, hmac_of
 from tests.faults.world import PASSWORD_HASH
@@ -305,6 +305,32 @@ class DeleteAndCheckout(CheckoutAndDelete):
     first, other = CheckoutAndDelete.other, CheckoutAndDelete.first
 
 
+class MergeAndCheckout(_OfCustomer):
+    """A cart of a guest that is merged into a cart while that is ordered."""
+
+    name = "merge+checkout"
+    first = Request("MergeCart")
+    other = Request("PlaceOrder")
+
+    def in_the_end(self, outcome: Outcome) -> Iterator[str]:
+        yield from super().in_the_end(outcome)
+        now = self.look()
+        if self.told("PlaceOrder", outcome) == {"ok"} and now.paid != TOTAL:
+            yield f"the client was told ok, and {now.paid} are paid"
+        if self.told("PlaceOrder", outcome) == {"fail"} and now.paid:
+            yield "the order was refused, and there is a paid one"
+        # What was ordered has left the cart, and what was merged after it has not.
+        if now.cart not in ((0, MERGED) if now.paid else (QUANTITY,)):
+            yield f"{now.cart} are in the cart, and {now.paid} are paid"
+
+
+class CheckoutAndMerge(MergeAndCheckout):
+    """The same, the other way round."""
+
+    name = "checkout+merge"
+    first, other = MergeAndCheckout.other, MergeAndCheckout.first
+
+
 class DeleteAndDelete(_OfCustomer):
     """Two deletions: by the user and by an administrator."""
 
@@ -452,6 +478,8 @@ MEETINGS: tuple[type[Meeting], ...] = (
     CancelAndDeleteByAdmin,
     CheckoutAndDelete,
     DeleteAndCheckout,
+    MergeAndCheckout,
+    CheckoutAndMerge,
     DeleteAndDelete,
     ProductAndDelete,
     DeleteAndProduct,

@@ -34,7 +34,7 @@ from services.kernel.ids import new_id
 from services.profile.settings import ProfileSettings
 from tests.commerce.world import KEPT
 from tests.commerce.world import SCRIPT as INVARIANTS
-from tests.faults.traders import PASSWORD, STOCK, Market
+from tests.faults.traders import AWAY_SECONDS, PASSWORD, STOCK, Market
 from tests.faulty import Process, started
 from tests.ports import free_port
 from tests.profile.world import SCRIPT as RECOMPUTE
@@ -261,8 +261,11 @@ class Soak:
             turn = 0
             while time.monotonic() < until:
                 turn += 1
+                before = self.history.counts["ok"]
                 with contextlib.suppress(psycopg.OperationalError):
                     await self._visit(f"c{number}.{turn}@example.com", auth, commerce)
+                if self.history.counts["ok"] == before:  # nobody gets anything: come back later
+                    await asyncio.sleep(AWAY_SECONDS)
 
     async def trade(self, number: int, until: float) -> None:
         """Be one brand after the other."""

@@ -104,6 +104,9 @@ async def test_processes_that_are_killed_and_stopped_under_load_keep_every_promi
         assert size.mebibytes <= warm[service].mebibytes * GROWTH_MAX
     counts = soak.history.counts
     assert counts["faults"]
+    # A busy machine does not come to all of them within seconds.
+    wanted = KINDS if IS_LONG else ("register", "order")
+    assert [kind for kind in wanted if not counts[f"{kind} ok"]] == []
     content = {name: counts[name] for name in ("requests", "ok", "refused", "unknown", "faults")}
     content |= {kind: counts[f"{kind} ok"] for kind in KINDS}
     memory = ", ".join(

@@ -69,6 +69,7 @@ CALLED = {
         "GetHoldings",
     ],
     "WalletService": ["DebitWallet", "VoidTransfer", "RefundWallet", "TopUpWallet", "ReleaseSales"],
+    "CartService": ["MergeCart"],
     "CatalogService": ["CreateProduct", "UpdateProduct"],
     "OrderService": ["PlaceOrder", "CancelOrder", "FulfilOrder", "RefundOrder", "ForgetUser"],
 }
