@@ -1,0 +1,248 @@
+"""A broker, a relay and a service that are killed under load cost no event, and repeat none."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections import defaultdict
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psycopg
+import pytest
+from lockstep.events.v1 import auth_events_pb2
+from nats.errors import Error as NatsError
+from nats.js import JetStreamContext
+
+from services.common import key_files
+from services.kernel.db.database import Database, Transaction
+from services.kernel.events.writer import Fact, tell
+from services.kernel.ids import new_id
+from tests.ports import free_ports
+from tests.relay.broker import Nats, messages
+
+STREAM, SUBJECT = "LOCKSTEP_AUTH", "lockstep.events.v1.UserVerified"
+SUBJECTS = 6
+GROWTH = 40
+KILLS = 2
+# Two of three services do not run.
+NOT_READY = (
+    503,
+    "cannot watch the events of profile; cannot watch the events of commerce\n",
+)
+SECONDS = 120.0
+
+
+@dataclass
+class Processes:
+    """Processes of this test, which it may kill."""
+
+    environment: dict[str, str]
+    log: Path
+    running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+
+    def start(self, name: str, module: str, **more: str) -> None:
+        """Start a module, or start it anew."""
+        with self.log.open("ab") as log:
+            self.running[name] = subprocess.Popen(
+                [sys.executable, "-m", module],
+                env=self.environment | more,
+                stdout=log,
+                stderr=log,
+            )
+
+    def kill(self, name: str) -> None:
+        """Kill a process (SIGKILL)."""
+        process = self.running.pop(name)
+        process.kill()
+        process.wait()
+
+
+@dataclass
+class Consumer:
+    """A durable consumer that remembers ids.
+
+    Attributes:
+        seen: The ids of each subject, in the order in which they came first.
+    """
+
+    seen: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    known: set[str] = field(default_factory=set)
+
+    async def consume(self, jetstream: JetStreamContext) -> None:
+        """Take messages for ever."""
+        while True:
+            with contextlib.suppress(NatsError, OSError):
+                pull = await jetstream.pull_subscribe(SUBJECT, durable="test", stream=STREAM)
+                while True:
+                    for message in await pull.fetch(20, timeout=1):
+                        headers = message.headers or {}
+                        if headers["ce-id"] not in self.known:
+                            self.known.add(headers["ce-id"])
+                            self.seen[headers["ce-subject"]].append(headers["ce-id"])
+                        await message.ack()
+            await asyncio.sleep(0.1)
+
+
+@pytest.fixture
+def processes(auth_url: str, nats: Nats, tmp_path: Path) -> Iterator[Processes]:
+    """Auth and two relays."""
+    keys = tmp_path / "keys"
+    key_files.initialise(keys)
+    key_files.initialise(keys, ["relay"])
+    auth, profile, commerce, metrics, first, second = map(str, free_ports(6))
+    environment = os.environ | {
+        "LOCKSTEP_HOME": str(tmp_path / "home"),
+        "LOCKSTEP_ENV": "test",
+        "LOCKSTEP_KEYS": str(keys),
+        "LOCKSTEP_AUTH_DATABASE_URL": auth_url,
+        "LOCKSTEP_AUTH_PORT": auth,
+        "LOCKSTEP_PROFILE_PORT": profile,
+        "LOCKSTEP_COMMERCE_PORT": commerce,
+        "LOCKSTEP_AUTH_METRICS_PORT": metrics,
+        "LOCKSTEP_NATS_URL": nats.url,
+    }
+    made = Processes(environment, tmp_path / "log")
+    made.start("auth", "services.auth")
+    for name, port in (("first", first), ("second", second)):
+        made.start(name, "services.relay", LOCKSTEP_RELAY_METRICS_PORT=port)
+    try:
+        yield made
+    finally:
+        for name in list(made.running):
+            made.kill(name)
+
+
+@contextlib.asynccontextmanager
+async def load(auth_url: str) -> AsyncIterator[None]:
+    """Write events, those of each subject one after the other, until the context ends."""
+    async with contextlib.AsyncExitStack() as stack:
+        database = Database(auth_url, name="load", connections=3)
+        await database.open()
+        stack.push_async_callback(database.close)
+        is_over = asyncio.Event()
+
+        async def live() -> None:
+            user_id = str(new_id())
+            fact = Fact(f"users/{user_id}", auth_events_pb2.UserVerified(user_id=user_id))
+
+            async def work(tx: Transaction) -> None:
+                await tell(tx, fact)
+
+            while not is_over.is_set():
+                await database.transact("change", work)
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(is_over.wait(), 0.05)
+
+        async with asyncio.TaskGroup() as group:
+            for _ in range(SUBJECTS):
+                group.create_task(live())
+            try:
+                yield
+            finally:
+                is_over.set()
+
+
+async def size(jetstream: JetStreamContext) -> int:
+    try:
+        return (await jetstream.stream_info(STREAM)).state.messages
+    except (NatsError, OSError):
+        return -1
+
+
+async def grown(jetstream: JetStreamContext, by: int) -> None:
+    """Wait until the stream has grown."""
+    async with asyncio.timeout(SECONDS):
+        while (before := await size(jetstream)) < 0:  # noqa: ASYNC110 - nobody tells
+            await asyncio.sleep(0.1)
+        while await size(jetstream) < before + by:  # noqa: ASYNC110 - nobody tells
+            await asyncio.sleep(0.1)
+
+
+@pytest.mark.processes
+async def test_each_event_comes_once_and_in_order_whatever_is_killed(
+    processes: Processes, auth_url: str, nats: Nats, jetstream: JetStreamContext
+) -> None:
+    consumer = Consumer()
+    consuming = asyncio.create_task(consumer.consume(jetstream))
+    async with load(auth_url):
+        await grown(jetstream, GROWTH)
+        for _ in range(KILLS):
+            nats.kill()
+            nats.start()
+            await grown(jetstream, GROWTH)
+            for name, module in (("first", "services.relay"), ("second", "services.relay")):
+                processes.kill(name)
+                await grown(jetstream, GROWTH)  # the other one takes over
+                processes.start(name, module, LOCKSTEP_RELAY_METRICS_PORT="0")
+            processes.kill("auth")
+            processes.start("auth", "services.auth")
+            await grown(jetstream, GROWTH)
+    with psycopg.connect(auth_url) as connection:
+        rows = connection.execute("SELECT id::text, subject FROM events ORDER BY place").fetchall()
+    async with asyncio.timeout(SECONDS):
+        while len(consumer.known) < len(rows):  # noqa: ASYNC110 - nobody tells
+            await asyncio.sleep(0.1)
+    consuming.cancel()
+    expected = defaultdict(list)
+    for event_id, subject in rows:
+        expected[subject].append(event_id)
+    assert consumer.seen == expected
+    in_stream = [(each.headers or {})["ce-id"] for each in await messages(jetstream, STREAM)]
+    assert sorted(in_stream) == sorted(event_id for event_id, _ in rows)
+    assert in_stream == [event_id for event_id, _ in by_number(auth_url)]
+
+
+def by_number(url: str) -> list[tuple[str, int]]:
+    with psycopg.connect(url) as connection:
+        return connection.execute(
+            "SELECT id::text, sequence FROM events ORDER BY sequence"
+        ).fetchall()
+
+
+@pytest.mark.processes
+async def test_the_relay_tells_how_it_is_and_stops_in_order(
+    processes: Processes, jetstream: JetStreamContext
+) -> None:
+    [port] = free_ports(1)
+    processes.start("third", "services.relay", LOCKSTEP_RELAY_METRICS_PORT=str(port))
+
+    def asked(path: str) -> tuple[int, str]:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/{path}", timeout=5) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
+        except OSError:
+            return 0, ""
+
+    async with asyncio.timeout(SECONDS):
+        while await asyncio.to_thread(asked, "readyz") != NOT_READY:  # noqa: ASYNC110 - nobody tells
+            await asyncio.sleep(0.1)
+    assert await asyncio.to_thread(asked, "livez") == (200, "ok\n")
+    metrics = (await asyncio.to_thread(asked, "metrics"))[1]
+    assert 'lockstep_relay_behind_seconds{lockstep_service="auth"} 0.0' in metrics
+    process = processes.running["third"]
+    process.terminate()
+    assert await asyncio.to_thread(process.wait, 30) == 0
+
+
+def test_a_relay_without_a_broker_does_not_start(tmp_path: Path) -> None:
+    environment = {**os.environ, "LOCKSTEP_HOME": str(tmp_path)}
+    environment.pop("LOCKSTEP_NATS_URL", None)
+    done = subprocess.run(
+        [sys.executable, "-m", "services.relay"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 1
+    assert done.stderr == "relay: LOCKSTEP_NATS_URL must name the NATS server to publish to\n"
