@@ -30,6 +30,11 @@ def event(name: str, text: str, **facts: object) -> str:
     return json.dumps(told, ensure_ascii=False)
 
 
+def told_in(line: str) -> str:
+    """Return what a line tells people: the event of a JSON object, or the line itself."""
+    return str(json.loads(line).get("event", line)) if _is_object(line) else line.strip()
+
+
 def _is_object(line: str) -> bool:
     if not line.startswith("{"):
         return False

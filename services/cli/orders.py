@@ -2,29 +2,16 @@
 
 import asyncio
 import os
-import re
-import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Final
-from urllib.error import URLError
-from urllib.request import urlopen
 
 import psutil
 
 from services.cli.control import Handler, Message
 from services.cli.errors import CommandError
 from services.cli.program import Runner
+from services.cli.rolling import roll
 from services.cli.supervisor import Stopped, Supervisor
-
-# A caller tries to connect again after half a second at most (`lockstep_clients.channels`).
-CONNECT_SECONDS: Final = 1.5
-# One try to connect may take 5 s.
-USED_SECONDS_MAX: Final = 6.0
-USED_POLL_SECONDS: Final = 0.1
-METRICS_SECONDS: Final = 2.0
-CALLS: Final = re.compile(
-    rb"^rpc_server_call_duration_seconds_count\{.*\} ([\d.e+]+)", re.MULTILINE
-)
 
 
 class Orders:
@@ -68,11 +55,9 @@ class Orders:
                     await self._supervisor.restart(*chosen)
                     yield {"processes": [each.program.name for each in chosen]}
                     return
-                _refuse_lonely(chosen, may_interrupt=request["may_interrupt"])
-                for runner in chosen:
-                    await self._supervisor.restart(runner)
-                    await _used(runner)
-                    yield {"processes": [runner.program.name]}
+                rolling = roll(self._supervisor, chosen, may_interrupt=request["may_interrupt"])
+                async for name in rolling:
+                    yield {"processes": [name]}
             except Stopped:
                 raise CommandError("everything is stopping") from None
 
@@ -83,16 +68,6 @@ class Orders:
         if wrong:
             raise CommandError(f"there is no service {', '.join(wrong)}: use {', '.join(names)}")
         return [each for each in known if each.program.service in (services or names)]
-
-
-def _refuse_lonely(runners: Sequence[Runner], *, may_interrupt: bool) -> None:
-    services = [each.program.service for each in runners]
-    lonely = [name for name in dict.fromkeys(services) if services.count(name) == 1]
-    if lonely and not may_interrupt:
-        raise CommandError(
-            f"{', '.join(lonely)} would be interrupted, having one process only: "
-            "set LOCKSTEP_WORKERS=2 and start anew, or say --interrupt"
-        )
 
 
 def _told(runner: Runner) -> Message:
@@ -113,27 +88,3 @@ def _told(runner: Runner) -> Message:
     except psutil.Error:
         pass  # it has just ended
     return told
-
-
-async def _used(runner: Runner) -> None:
-    """Wait until callers have found a process again, or have had the time to.
-
-    A process that is SERVING is not yet called: its callers must see it, and connect. One
-    that calls says nothing of the others, so all have a moment first.
-    """
-    management = runner.program.management
-    await asyncio.sleep(CONNECT_SECONDS)
-    end = time.monotonic() + USED_SECONDS_MAX
-    while time.monotonic() < end:
-        if bool(management) and await asyncio.to_thread(_is_called, management):
-            return
-        await asyncio.sleep(USED_POLL_SECONDS)
-
-
-def _is_called(management: str) -> bool:
-    """Return whether a process has served a call."""
-    try:
-        with urlopen(f"http://{management}/metrics", timeout=METRICS_SECONDS) as answer:
-            return any(float(each) for each in CALLS.findall(answer.read()))
-    except (URLError, OSError):
-        return False

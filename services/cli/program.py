@@ -16,7 +16,7 @@ from typing import Final
 import psutil
 
 from services.cli import parent_death
-from services.cli.lines import Wrap, as_it_is
+from services.cli.lines import Wrap, as_it_is, told_in
 from services.cli.processes import is_alive, terminate
 
 BACKOFF_SECONDS_MIN: Final = 0.2
@@ -81,6 +81,7 @@ class Runner:
         self.crashes = 0
         self.is_ready = False
         self.begin = 0.0
+        self._last_line = ""
         self._pid_file: Final = home / "run" / f"{program.name}.pid"
         self._log: Final = _log_file(home / "logs" / f"{program.name}.log")
         self._echo: Final = echo
@@ -129,6 +130,11 @@ class Runner:
         process = self._process
         return None if process is None or process.returncode is not None else process.pid
 
+    @property
+    def last_line(self) -> str:
+        """What the program said last; nothing if it has said nothing."""
+        return told_in(self._last_line)
+
     def kill(self) -> None:
         """End the program at once."""
         self._stopping.set()
@@ -137,7 +143,7 @@ class Runner:
     async def _run(self) -> None:
         backoff = BACKOFF_SECONDS_MIN
         while not self._stopping.is_set():
-            begin = time.monotonic()
+            begin = self.begin = time.monotonic()
             code = await self._run_once()
             if self._stopping.is_set():
                 break
@@ -189,6 +195,7 @@ class Runner:
         )
         with contextlib.closing(transport):
             while (text := await _next_line(lines)) is not None:
+                self._last_line = text or self._last_line
                 line = self._wrap(self.program.name, text)
                 self._log.emit(logging.LogRecord("", 0, "", 0, line, None, None))
                 self._echo(self.program.name, line)

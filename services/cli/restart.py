@@ -16,7 +16,7 @@ def restart(
     rolling: Annotated[
         bool,
         typer.Option(
-            "--rolling", help="restart one process, and the next when it serves and is used"
+            "--rolling", help="restart one process after the other, when callers have found another"
         ),
     ] = False,
     interrupt: Annotated[

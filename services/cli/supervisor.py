@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final, Self, TypeVar
 
 from services.cli.errors import CommandError
+from services.cli.health import READY, readiness
 from services.cli.lines import Wrap, as_it_is
 from services.cli.program import Echo, Program, Runner
 
@@ -129,18 +130,18 @@ class Supervisor:
         crashes_max = runner.crashes + CRASHES_AT_START_MAX
         if runner.is_ready:
             return
+        log = self._home / "logs" / f"{program.name}.log"
         while not await program.probe():
             if runner.task is not None and runner.task.done():
                 runner.task.result()  # raises what has ended the runner, such as a full disk
             if runner.crashes >= crashes_max:
-                raise CommandError(
-                    f"{program.name} does not start: its last lines are in "
-                    f"{self._home / 'logs' / program.name}.log"
-                )
+                last = f" ({runner.last_line})" if runner.last_line else ""
+                raise CommandError(f"{program.name} does not start{last}: see {log}")
             if time.monotonic() - begin > READY_SECONDS_MAX:
+                reason = await why_not_ready(program)
                 raise CommandError(
-                    f"{program.name} was not ready after {READY_SECONDS_MAX:.0f} s: "
-                    f"see {self._home / 'logs' / program.name}.log"
+                    f"{program.name} was not ready after {READY_SECONDS_MAX:.0f} s{reason}: "
+                    f"see {log}"
                 )
             await asyncio.sleep(READY_POLL_SECONDS)
         runner.is_ready = True
@@ -153,3 +154,9 @@ class Supervisor:
                 for runner in stage:
                     runner.kill()
         self._stop.set()
+
+
+async def why_not_ready(program: Program) -> str:
+    """Return the reason that a process itself gives, in brackets; nothing if it gives none."""
+    reason = await readiness(program.management) if program.management else ""
+    return f" ({reason})" if reason and reason != READY else ""

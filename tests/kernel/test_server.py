@@ -13,6 +13,9 @@ from google.protobuf import descriptor_pb2
 from google.protobuf.wrappers_pb2 import StringValue
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2
+from lockstep_clients import connect
+from opentelemetry.metrics import Meter
+from prometheus_client import generate_latest
 
 from services.cli.postgres import EmbeddedPostgres
 from services.common.service import opened
@@ -21,6 +24,7 @@ from services.kernel.rpc import server as kernel_server
 from services.kernel.rpc.access import Access
 from services.kernel.rpc.call import Call
 from services.kernel.rpc.server import Probe, Server
+from services.kernel.telemetry.metrics import NO_METER, Telemetry
 from tests.kernel.probe import SERVICE, KnownKeys, KnownSessions, ProbeServicer, healthy, probing
 from tests.kernel.rows import database_probe
 
@@ -29,11 +33,12 @@ NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 NAMES = ("", "lockstep.probe.v1.Probe")
 
 
-def make(servicer: object = None, probe: Probe = healthy) -> Server:
+def make(servicer: object = None, probe: Probe = healthy, meter: Meter = NO_METER) -> Server:
     access = Access(
         service="probe", keys=KnownKeys({}), sessions=KnownSessions(), trusted={}, proxies=()
     )
-    return Server([(SERVICE, servicer or ProbeServicer())], access=access, probe=probe)
+    services = [(SERVICE, servicer or ProbeServicer())]
+    return Server(services, access=access, probe=probe, meter=meter)
 
 
 def open_method(
@@ -310,3 +315,26 @@ async def test_databases_are_closed_in_reverse_even_after_a_failure(kernel_url: 
         async with opened(first, second):
             raise RuntimeError
     assert closed == ["second", "first"]
+
+
+async def test_the_callers_that_watch_are_counted() -> None:
+    telemetry = Telemetry("probe")
+    server = make(meter=telemetry.meter)
+    port = await server.start("127.0.0.1:0")
+
+    def told() -> bytes:
+        lines = generate_latest(telemetry.registry).splitlines()
+        return next(line for line in lines if line.startswith(b"lockstep_callers"))
+
+    async def callers(count: int) -> None:
+        async with asyncio.timeout(10):
+            while not told().endswith(f" {count}.0".encode()):  # noqa: ASYNC110 - gRPC decides it
+                await asyncio.sleep(0.02)
+
+    await callers(0)
+    async with connect(f"127.0.0.1:{port}") as first, connect(f"127.0.0.1:{port}") as second:
+        for channel in (first, second):
+            channel.get_state(try_to_connect=True)
+        await callers(2)
+    await callers(0)
+    await server.stop(0)

@@ -41,6 +41,7 @@ POOLS = (
 EVERYBODY = (
     *POOLS,
     "lockstep_serving",
+    "lockstep_callers",
     "lockstep_event_loop_lag_seconds",
     "lockstep_janitor_last_success_age_seconds",
     "process_resident_memory_bytes",

@@ -11,7 +11,6 @@ import grpc
 import structlog
 from google.protobuf.descriptor import ServiceDescriptor
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_health.v1._async import HealthServicer
 from opentelemetry.metrics import Meter, Observation
 
 from services.kernel import signals
@@ -19,6 +18,7 @@ from services.kernel.rpc import reflection
 from services.kernel.rpc.access import Access
 from services.kernel.rpc.admission import CALLS_MAX, Admission
 from services.kernel.rpc.call import Method
+from services.kernel.rpc.health import WatchedHealth
 from services.kernel.rpc.interceptors import (
     ANSWER_BYTES_MAX,
     DEADLINE_LONGEST_SECONDS,
@@ -130,7 +130,7 @@ class Server:
         self._tls = tls
         self._admission = Admission(calls_max)
         self._names = [descriptor.full_name for descriptor, _ in servicers]
-        self._health = HealthServicer()
+        self._health = WatchedHealth()
         self._probe = probe
         self._serving = False
         self._reason = SILENT_DATABASE
@@ -140,11 +140,7 @@ class Server:
         spans = None if tracers is None else CallSpans(tracers, access.is_proven)
         observer = CallObserver(CallMeter(meter))
         inside = layers(self._admission, access, observer, spans, refusals)
-        meter.create_observable_gauge(
-            "lockstep.serving",
-            callbacks=[lambda _: [Observation(self.trouble is None)]],
-            description="1 while the service can work, 0 otherwise",
-        )
+        self._measure(meter)
         self._server.add_generic_rpc_handlers(
             [_handlers(descriptor, servicer, inside) for descriptor, servicer in servicers]
         )
@@ -208,6 +204,18 @@ class Server:
         ending.cancel()
         if self._poll is not None:
             await asyncio.wait([self._poll], timeout=STOP_GRACE_SECONDS)
+
+    def _measure(self, meter: Meter) -> None:
+        meter.create_observable_gauge(
+            "lockstep.serving",
+            callbacks=[lambda _: [Observation(self.trouble is None)]],
+            description="1 while the service can work, 0 otherwise",
+        )
+        meter.create_observable_gauge(
+            "lockstep.callers",
+            callbacks=[lambda _: [Observation(self._health.watchers)]],
+            description="connections whose callers watch whether this process is SERVING",
+        )
 
     async def _poll_health(self) -> None:
         while True:
