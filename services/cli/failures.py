@@ -56,6 +56,7 @@ def _because(error: "LockstepError") -> str:
 def told_of(error: Exception) -> Exception | None:
     """Return what to tell about an expected failure, or None for one that nobody expects."""
     import psycopg
+    from psycopg import errors
 
     from services.common.files import FileProblem, explained
     from services.common.settings import SettingsError
@@ -64,6 +65,10 @@ def told_of(error: Exception) -> Exception | None:
         return explained(error)
     if isinstance(error, psycopg.OperationalError):
         return CommandError(f"a database cannot be reached: {' '.join(str(error).split())}")
-    if isinstance(error, psycopg.errors.UndefinedTable | psycopg.errors.UndefinedFunction):
-        return CommandError("a database has no tables yet: run `lockstep migrate`")
+    missing = (errors.UndefinedTable, errors.UndefinedColumn, errors.UndefinedFunction)
+    if isinstance(error, missing):
+        return CommandError(
+            "a database does not have the tables of this code "
+            f"({error.diag.message_primary}): run `lockstep migrate`"
+        )
     return error if isinstance(error, CommandError | FileProblem | SettingsError) else None

@@ -33,6 +33,8 @@ def migrate(
     from services.cli.system import DATABASES, System
 
     _refuse_unknown([*(services or ()), *(destroy or ())])
+    if to != "head" and down_to is not None:
+        raise typer.BadParameter("must not be given together with --to", param_hint="--down-to")
     wanted = services or list(DATABASES)
     system = System()
     with system.running_postgres():
@@ -119,7 +121,7 @@ def _told(service: str) -> Iterator[None]:
 
     from services.cli.databases import in_a_line, setting_of
     from services.cli.errors import CommandError
-    from services.kernel.db.migrations import DataLoss
+    from services.kernel.db.migrations import DataLoss, NoWay
 
     try:
         yield
@@ -128,7 +130,7 @@ def _told(service: str) -> Iterator[None]:
         raise CommandError(
             f"cannot migrate {service}: {reason} (see {setting_of(service)})"
         ) from error
-    except (AlembicError, DataLoss) as error:
+    except (AlembicError, DataLoss, NoWay) as error:
         raise CommandError(f"cannot migrate {service}: {in_a_line(error)}") from error
 
 
@@ -154,4 +156,6 @@ def _show(system: "System", service: str) -> None:
         found = migrations.current(system.migrate_url(service)) or "base"
     newest = migrations.head(history) or "base"
     note = "" if found == newest else f", the newest is {newest}"
+    if found != "base" and found > newest:
+        note = f", and this code knows {newest}"
     typer.echo(f"{service}: at {found}{note}")

@@ -240,6 +240,6 @@ def test_databases_that_are_not_there_yet_are_told_in_one_line(
     empty = {name: postgres.url("postgres") for name in missing}
     code, _, errors = finish(lockstep(*arguments, **empty))
     assert code == 1
-    assert "no tables" in errors
+    assert "does not have the tables of this code" in errors
     assert "run `lockstep migrate`" in errors
     assert len(errors.splitlines()) == 1

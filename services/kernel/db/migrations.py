@@ -16,7 +16,7 @@ import psycopg
 from alembic import command, context
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
+from alembic.script import Script, ScriptDirectory
 from sqlalchemy import Connection, MetaData, NullPool, create_engine, text
 
 from services.kernel.ids import process_name
@@ -26,6 +26,9 @@ LOCK_WAIT: Final = "60s"
 DDL_LOCK_TIMEOUT: Final = "5s"
 """A migration fails when it cannot lock its table: if it waited, every query would wait, too."""
 CONNECT_SECONDS: Final = 10
+BASE: Final = "base"
+"""Stands for the time before the first revision."""
+HEAD: Final = "head"
 # Every role may see these columns, and only these, of the sessions of other roles.
 OTHERS: Final = """
 SELECT DISTINCT coalesce(nullif(application_name, ''), 'session ' || pid) FROM pg_stat_activity
@@ -40,6 +43,10 @@ UNLIMITED: Final = (
 
 class DataLoss(Exception):
     """A plan would lose data, or meets others at work. The text says what, in a line."""
+
+
+class NoWay(Exception):
+    """A database cannot go to a revision. The text says why, in a line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +78,7 @@ class Plan:
         return any(step.losses for step in self.steps)
 
 
-def plan(url: str, history: Path, *, to: str = "head", down_to: str | None = None) -> Plan:
+def plan(url: str, history: Path, *, to: str = HEAD, down_to: str | None = None) -> Plan:
     """Return the steps from where a database is, without taking any.
 
     Args:
@@ -81,17 +88,39 @@ def plan(url: str, history: Path, *, to: str = "head", down_to: str | None = Non
         down_to: The revision to go back to, instead.
 
     Raises:
-        alembic.util.CommandError: There is no such way.
+        NoWay: There is no such way.
+        alembic.util.CommandError: The database has several revisions.
     """
     script = ScriptDirectory.from_config(_config(history))
-    found, is_back = current(url), down_to is not None
-    upper, lower = (found, down_to) if is_back else (to, found)
-    way = list(script.iterate_revisions(upper or "base", lower or "base")) if upper else []
+    is_back = down_to is not None
+    target = to if down_to is None else down_to
     steps = (
         Step(each.revision, is_back, _losses_of(each.module, is_back=is_back))
-        for each in (way if is_back else reversed(way))
+        for each in _way(script, current(url) or BASE, target, is_back=is_back)
     )
-    return Plan(url, history, down_to if down_to is not None else to, is_back, tuple(steps))
+    return Plan(url, history, target, is_back, tuple(steps))
+
+
+def _way(script: ScriptDirectory, found: str, target: str, *, is_back: bool) -> list[Script]:
+    """Return the revisions between two, in the order in which they are taken."""
+    known = list(script.walk_revisions())[::-1]
+    names = [BASE, *(each.revision for each in known)]
+    if target not in (*names, HEAD):
+        raise NoWay(f"there is no revision {target or 'without a name'}: the newest is {names[-1]}")
+    if found not in names:
+        # A rolling update migrates first, so old code meets newer tables.
+        if target == HEAD and found > names[-1]:
+            return []
+        raise NoWay(
+            f"it is at {found}, which this code does not know (its newest is {names[-1]}): "
+            "use the version of Lockstep that made it"
+        )
+    begin, end = names.index(found), names.index(names[-1] if target == HEAD else target)
+    if begin > end and not is_back:
+        raise NoWay(f"it is at {found}, beyond {target}: say --down-to {target} to go back")
+    if begin < end and is_back:
+        raise NoWay(f"it is at {found}, before {target}: say --to {target} to go forward")
+    return known[begin:end] if begin <= end else known[end:begin][::-1]
 
 
 def count_losses(plan: Plan) -> dict[str, int]:
@@ -114,6 +143,8 @@ def carry_out(plan: Plan, *, may_lose: bool) -> None:
         DataLoss: Nothing was done.
         sqlalchemy.exc.OperationalError: The database is unreachable, or a lock is taken.
     """
+    if not plan.steps:
+        return
 
     def check(connection: Connection) -> None:
         if not plan.loses:
@@ -137,7 +168,7 @@ def losses_text(lost: Mapping[str, int]) -> str:
     )
 
 
-def upgrade(url: str, script_location: Path, revision: str = "head") -> None:
+def upgrade(url: str, script_location: Path, revision: str = HEAD) -> None:
     """Migrate the database forward; a second runner waits, and then has nothing to do.
 
     Raises:
