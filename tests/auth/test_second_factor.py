@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
+from collections.abc import Callable
+from urllib.parse import unquote
 
 import pyotp
 import pytest
 from lockstep.auth.v1 import auth_service_pb2 as auth_pb
 from lockstep_clients import InvalidArgument, LockstepError, PermissionDenied
 
+from services.auth.settings import AuthSettings
 from services.common import key_files
 from tests.auth.test_operating import lockstep
 from tests.auth.test_session_list import grow_old, lives, reason_of
-from tests.auth.world import PASSWORD, Member, World, calling_as
+from tests.auth.world import PASSWORD, Member, Sink, World, calling_as, serving_auth
 
 EMAIL = "ada@example.com"
 ME = auth_pb.GetUserRequest(user_id="me")
@@ -98,6 +102,19 @@ async def test_the_seed_is_shown_as_a_link_that_apps_read(world: World) -> None:
     wrong = auth_pb.ConfirmTotpRequest(code=wrong_code(made.secret))
     assert await reason_of(world.auth.ConfirmTotp(wrong, metadata=member.proof)) == "OTP_INVALID"
     assert (await world.login(EMAIL)).token
+
+
+async def test_an_app_shows_the_name_of_the_product(
+    make_settings: Callable[..., AuthSettings], mail: tuple[Sink, int]
+) -> None:
+    settings = make_settings(product_name="Widgets: by Ann")
+    async with serving_auth(settings, mail[0]) as world:
+        member = await world.member(EMAIL)
+        made = await world.auth.CreateTotp(auth_pb.CreateTotpRequest(), metadata=member.proof)
+    parsed = pyotp.parse_uri(made.otpauth_uri)
+    assert (parsed.name, parsed.issuer) == (EMAIL, "Widgets  by Ann")
+    [label] = re.findall("totp/([^?]*)", made.otpauth_uri)
+    assert unquote(label) == f"Widgets  by Ann:{EMAIL}"
 
 
 async def test_a_second_factor_cannot_be_replaced_before_it_is_deleted(world: World) -> None:

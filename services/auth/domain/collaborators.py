@@ -83,7 +83,7 @@ class Collaborators:
             refresh_tokens=refresh_tokens,
             issuer=SessionIssuer(AccessTokenSigner(signing_keys), refresh_tokens, audit),
             outbox=outbox,
-            factors=SecondFactors(secrets["totp"]),
+            factors=SecondFactors(secrets["totp"], settings.product_name),
             local_sessions=LocalSessions(database, admins_need_mfa),
             codes=Codes(
                 database, secrets["codes"], outbox, CodeLimiter(secrets["codes"], places), audit

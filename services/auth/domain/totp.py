@@ -24,7 +24,6 @@ from services.auth.store.second_factors import TotpRow
 from services.kernel.db.database import Transaction
 from services.kernel.secret import Secret
 
-ISSUER: Final = "Lockstep"
 STEPS_AROUND: Final = 1  # for clocks that differ, and people who type slowly
 RECOVERY_CODES: Final = 10
 RECOVERY_BYTES: Final = 15  # 24 characters of base32
@@ -67,9 +66,13 @@ class SecondFactors:
 
     Each code counts once (RFC 6238, 5.2): its step is kept and must grow. Callers hold the
     user's row, so that of two requests with one code one comes first.
+
+    Attributes:
+        product: The name of the product, under which an app shows its codes.
     """
 
     secret: Secret
+    product: str = "Lockstep"
     clock: Callable[[], float] = time.time
 
     async def begin(self, tx: Transaction, user_id: UUID, email: str) -> Enrolment:
@@ -77,7 +80,9 @@ class SecondFactors:
         seed = pyotp.random_base32()
         sealed = self._seal().encrypt(seed.encode())
         await second_factors.put_unconfirmed(tx, user_id, sealed)
-        uri = pyotp.TOTP(seed).provisioning_uri(name=email, issuer_name=ISSUER)
+        # The first colon of the label ends the issuer, so that its name can have none.
+        issuer = self.product.replace(":", " ")
+        uri = pyotp.TOTP(seed).provisioning_uri(name=email, issuer_name=issuer)
         return Enrolment(seed, uri)
 
     async def confirm(self, tx: Transaction, user_id: UUID, row: TotpRow, code: str) -> list[str]:
