@@ -46,6 +46,7 @@ ROWS: dict[str, Row] = {
     "contention": row_orders.contention,
     "orders": row_orders.orders,
     "saga": row_auth.saga,
+    "audit": row_auth.audit,
     "cleanup": row_cleanup.cleanup,
     "recovery": row_recovery.recovery,
     "memory": row_life.memory,

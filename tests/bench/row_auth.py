@@ -23,7 +23,7 @@ from tests.bench.stack import helper
 
 COST = 12
 CALLERS, STORM_CALLERS = 16, 32
-SHARE_OF_BCRYPT, SAGA_COST, STORM_COST = 0.90, 1.5, 5.0
+SHARE_OF_BCRYPT, SAGA_COST, AUDIT_COST, STORM_COST = 0.90, 1.5, 1.1, 5.0
 # The mail of a registration is sent 20 ms later, and must not meet the next registration.
 MAIL_SECONDS = 0.08
 READ_PAUSE_SECONDS = 0.01
@@ -71,6 +71,19 @@ async def saga(lab: Lab) -> list[Finding]:
     measured = f"p50 {with_saga:.1f} ms; without {without:.1f} ms"
     ratio = Ratio([with_saga / without])
     return [at_most("saga", "registration, saga of no saga", measured, ratio, SAGA_COST)]
+
+
+async def audit(lab: Lab) -> list[Finding]:
+    """Register in turns with the audit log, and by an Auth that writes none."""
+    calls = 80 if lab.is_quick else 400
+    async with lab.running(**CHEAP) as to, _silent(lab) as silent:
+        lab.say("registrations with and without the audit log")
+        logged, without = await medians(
+            [_registering(to.auth), _registering(silent)], calls, pause_seconds=MAIL_SECONDS
+        )
+    measured = f"p50 {logged:.1f} ms; without {without:.1f} ms"
+    ratio = Ratio([logged / without])
+    return [at_most("audit", "registration, audit log of none", measured, ratio, AUDIT_COST)]
 
 
 async def storm(lab: Lab) -> list[Finding]:
@@ -145,6 +158,17 @@ async def _naive(lab: Lab) -> AsyncIterator[auth_grpc.AuthServiceAsyncStub]:
             helper("tests.bench.naive", "auth", environment=environment)
         )
         channel = await stack.enter_async_context(connect(auth.endpoint))
+        yield auth_grpc.AuthServiceStub(channel)
+
+
+@asynccontextmanager
+async def _silent(lab: Lab) -> AsyncIterator[auth_grpc.AuthServiceAsyncStub]:
+    """Run an Auth without an audit log, on the same database and beside the same Profile."""
+    environment = lab.stack.environment(**CHEAP)
+    async with (
+        helper("tests.bench.silent", environment=environment) as auth,
+        connect(auth.endpoint) as channel,
+    ):
         yield auth_grpc.AuthServiceStub(channel)
 
 

@@ -21,7 +21,7 @@ from typing import Final, TypedDict
 from uuid import UUID, uuid5
 
 from services.kernel.audit import store
-from services.kernel.audit.store import NewEntry
+from services.kernel.audit.store import LaterEntry, NewEntry
 from services.kernel.db.database import Transaction
 from services.kernel.ids import new_id
 from services.kernel.rpc.call import Origin
@@ -117,16 +117,15 @@ async def conclude(
 
     A saga that a process of before has begun has no line to take the actor from.
     """
-    began = await store.get_source(tx, _beginning(saga_id))
-    await write(
+    await store.insert_later(
         tx,
-        event,
-        facts,
-        user_id=user_id,
-        account=None if began is None else began.account,
-        actor=None if began is None else began.actor,
-        client_ip=None if began is None else began.client_ip,
-        entry_id=saga_id,
+        LaterEntry(
+            entry_id=saga_id,
+            earlier_id=_beginning(saga_id),
+            event=event,
+            user_id=user_id,
+            detail=store.packed(facts),
+        ),
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from psycopg.types.json import Jsonb
-from sqlalchemy import Text, and_, bindparam, cast, or_, select, update
+from sqlalchemy import Text, and_, bindparam, cast, literal_column, or_, select, update
 from sqlalchemy.dialects import postgresql
 
 from services.kernel.db.database import Reader, Transaction
@@ -45,12 +45,14 @@ class AuditEntry:
 
 
 @dataclass(frozen=True, slots=True)
-class EntrySource:
-    """The account, the actor and the place of a line."""
+class LaterEntry:
+    """A line that is to be written with the account, actor and place of an earlier one."""
 
-    account: str | None
-    actor: str | None
-    client_ip: str | None
+    entry_id: UUID
+    earlier_id: UUID
+    event: str
+    user_id: UUID | None
+    detail: Jsonb
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,11 +63,6 @@ class EntryFilters:
     user_id: UUID | None = None
     actor: str | None = None
     since: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class _ByEntry:
-    entry_id: UUID
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,12 +92,27 @@ _INSERT = Statement(
     NewEntry,
     NoRow,
 )
-_SOURCE = Statement(
-    select(AUDIT_LOG.c.account, AUDIT_LOG.c.actor, _ADDRESS).where(
-        AUDIT_LOG.c.id == bindparam("entry_id")
-    ),
-    _ByEntry,
-    EntrySource,
+# One round trip, also where there is no earlier line.
+_EARLIER = AUDIT_LOG.alias("earlier")
+_ONE = select(literal_column("1").label("one")).subquery("one")
+_INSERT_LATER = Statement(
+    postgresql.insert(AUDIT_LOG)
+    .from_select(
+        ["id", "event", "user_id", "account", "actor", "address", "detail"],
+        select(
+            bindparam("entry_id", type_=AUDIT_LOG.c.id.type),
+            bindparam("event", type_=AUDIT_LOG.c.event.type),
+            bindparam("user_id", type_=AUDIT_LOG.c.user_id.type),
+            _EARLIER.c.account,
+            _EARLIER.c.actor,
+            _EARLIER.c.address,
+            bindparam("detail", type_=AUDIT_LOG.c.detail.type),
+        ).select_from(_ONE.outerjoin(_EARLIER, _EARLIER.c.id == bindparam("earlier_id"))),
+        include_defaults=False,
+    )
+    .on_conflict_do_nothing(),
+    LaterEntry,
+    NoRow,
 )
 _SINCE = bindparam("since", type_=AUDIT_LOG.c.create_time.type)
 _LIST = Statement(
@@ -157,9 +169,9 @@ async def insert(tx: Transaction, entry: NewEntry) -> None:
     await tx.execute(_INSERT, entry)
 
 
-async def get_source(tx: Transaction, entry_id: UUID) -> EntrySource | None:
-    """Return the account, the actor and the place of a line, or None."""
-    return await tx.first(_SOURCE, _ByEntry(entry_id))
+async def insert_later(tx: Transaction, entry: LaterEntry) -> None:
+    """Add a line with the facts of an earlier one; nothing when there is one with this id."""
+    await tx.execute(_INSERT_LATER, entry)
 
 
 async def list_entries(
