@@ -19,9 +19,9 @@ from lockstep_clients import channels
 from lockstep_clients.methods import descriptors
 
 from services.auth.domain.api_keys import SCOPES_MAX, grantable, new_key
-from services.auth.domain.challenges import TOKEN_LENGTH
 from services.auth.domain.code_limits import MAILED
 from services.auth.domain.emails import EMAIL_MAX
+from services.auth.domain.flow_tokens import LENGTH as TOKEN_LENGTH
 from services.auth.domain.login_throttle import PLACES_SHOWN_MAX
 from services.auth.domain.outbox import SHOWN_MAX
 from services.auth.domain.sessions import CLIENT_NAME_MAX
@@ -124,6 +124,7 @@ TEXTS: Mapping[str, str] = {
     "company_size": longest(COMPANY_SIZES),
     "user_role": letters(USER_ROLE_MAX),
     "role": longest(tuple(Role)),
+    "language": letters(2),
     "mfa_token": letters(TOKEN_LENGTH),
     "secret": letters(32),
     "otpauth_uri": letters(200) + 3 * text(EMAIL_MAX),
@@ -201,6 +202,8 @@ LENGTHS: Mapping[str, int] = {
     "UserAccess.places": PLACES_SHOWN_MAX,
     "UserAccess.codes": len(MAILED),
     "UserAccess.waiting_mail": SHOWN_MAX,
+    "ListInvitationsResponse.invitations": PAGE_SIZE_MAX,
+    "ListWaitingMailResponse.mails": PAGE_SIZE_MAX,
     "BatchCreateProductsResponse.products": BATCH_MAX,
     "BatchGetProductsResponse.products": PAGE_SIZE_MAX,
     "BatchGetBrandsResponse.brands": PAGE_SIZE_MAX,

@@ -130,6 +130,14 @@ HELD_BY = {
         "test_verification",
         "test_one_account_mails_five_addresses_an_hour",
     ),
+    "invitations of an address": (
+        "test_invitations",
+        "test_strangers_spend_nothing_of_an_invitation",
+    ),
+    "invitations that one administrator makes": (
+        "test_invitations",
+        "test_one_administrator_mails_a_hundred_strangers_an_hour",
+    ),
 }
 # These count calls of one IP for each method: one test walks all methods.
 OF_AN_IP = "test_an_ip_may_call_each_method_as_often_as_its_proto_says"

@@ -12,6 +12,8 @@ from lockstep.profile.v1 import profile_service_pb2_grpc as profile_grpc
 from services.auth import domain, events, sagas, store
 from services.auth.composition import AUTH, auth_servicer
 from services.auth.servicers.api_keys import API_KEYS, ApiKeyServicer
+from services.auth.servicers.invitations import INVITATIONS, InvitationServicer
+from services.auth.servicers.mail import MAIL, MailServicer
 from services.auth.settings import AuthSettings
 from services.common import service
 from services.common.keys import SigningKeys
@@ -42,6 +44,8 @@ def compose(
             AUTH: auth_servicer(parts, shared, engine, remote),
             events.SERVICE: events.servicer(parts.database),
             API_KEYS: ApiKeyServicer.of(shared),
+            MAIL: MailServicer.of(parts, shared),
+            INVITATIONS: InvitationServicer.of(parts, shared, engine, remote),
             SAGA: SagaServicer(parts.database, parts.page_tokens),
         },
         authentication=shared.authentication,

@@ -72,6 +72,13 @@ class ApiKeyNotFound(NotFound):
     text = "There is no such API key. It may have ended."
 
 
+class InvitationNotFound(NotFound):
+    """There is no such invitation, or it has ended: one answer for all causes."""
+
+    reason = "INVITATION_NOT_FOUND"
+    text = "There is no such invitation, or it has ended. Ask for a new one."
+
+
 class ReauthenticationRequired(PermissionDenied):
     """The user proved the password too long ago for this request."""
 

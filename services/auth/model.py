@@ -23,6 +23,7 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     Uuid,
+    text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
@@ -183,13 +184,20 @@ CODES = Table(
     timestamp("create_time", default=True),
     timestamp("expire_time"),
     CheckConstraint(
-        "purpose IN ('signup', 'verification', 'reset', 'email_change', 'mfa')", name="purpose"
+        "purpose IN ('signup', 'verification', 'reset', 'email_change', 'mfa', 'invitation')",
+        name="purpose",
     ),
     Index("ix_codes_email_purpose", "email", "purpose"),
     Index("ix_codes_user_id", "user_id"),
     Index("ix_codes_session_id", "session_id"),
     Index("ix_codes_saga_id", "saga_id"),
     Index("ix_codes_expire_time", "expire_time"),
+    Index(
+        "ix_codes_invitations",
+        "create_time",
+        "id",
+        postgresql_where=text("purpose = 'invitation'"),
+    ),
 )
 
 # The seeds of second factors (TOTP), encrypted. One counts from its first code on.
@@ -262,6 +270,7 @@ class Purpose(StrEnum):
     RESET = "reset"
     EMAIL_CHANGE = "email_change"
     MFA = "mfa"
+    INVITATION = "invitation"
 
 
 # Lower case, the domain in ASCII (IDNA): the form that is compared, one for each mailbox.

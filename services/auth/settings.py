@@ -62,7 +62,10 @@ class AuthSettings(CommonSettings):
         default="Lockstep <no-reply@lockstep.example>", description="sender of mail"
     )
     product_name: Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_one_line)] = (
-        Field(default="Lockstep", description="name of the product, in mails and in the apps of second factors")
+        Field(
+            default="Lockstep",
+            description="name of the product, in mails and in apps for codes",
+        )
     )
     link_base: Annotated[str, AfterValidator(_page)] | None = Field(
         default=None,

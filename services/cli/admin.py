@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Final, TypeVar
 
 import typer
 
+from services.cli import invitations
 from services.cli.imports import import_users
 from services.cli.tables import JsonOption, Record, show
 
@@ -18,10 +19,13 @@ if TYPE_CHECKING:
 
 
 app = typer.Typer(
-    no_args_is_help=True, help="Appoint administrators, and help and import accounts."
+    no_args_is_help=True, help="Appoint administrators; invite, import and help people."
 )
 
 app.command(name="import")(import_users)
+app.command()(invitations.invite)
+app.command(name="invitations")(invitations.list_invitations)
+app.command(name="end-invitation")(invitations.end_invitation)
 
 T = TypeVar("T")
 ADMINISTRATORS: Final = {

@@ -101,8 +101,8 @@ def _reseal(service: str, name: str) -> None:
         CommandError: A process still seals with the old key.
     """
     from services.auth.domain import seals
+    from services.cli.auth_database import on_auth_database
     from services.cli.errors import CommandError
-    from services.cli.outbox import on_auth_database
     from services.common import key_files
     from services.kernel.secret import Secret
 

@@ -1,19 +1,17 @@
 """`lockstep outbox`: mail that waits to be sent; nobody sees its contents."""
 
-import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import TYPE_CHECKING, Annotated, Final, TypeVar
+from datetime import UTC
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from services.cli import tables
-from services.cli.tables import JsonOption
+from services.cli.tables import JsonOption, Record
 
 if TYPE_CHECKING:
-    from services.kernel.db.database import Database
-
-T = TypeVar("T")
+    import grpc
+    from lockstep.auth.v1 import auth_service_pb2 as auth_pb
+    from lockstep.auth.v1 import mail_service_pb2 as mail_pb
 
 app = typer.Typer(
     invoke_without_command=True, help="Show mail that waits to be sent, and send it again."
@@ -39,54 +37,50 @@ def outbox(
     """Show mail that waits to be sent, the oldest first."""
     if context.invoked_subcommand is not None:
         return
-    from services.auth.store import outbox as store
+    from services.cli.operator import ask
 
-    rows = [
-        {name: getattr(mail, name) for name in COLUMNS}
-        for mail in on_auth_database(lambda database: store.queue(database, limit=limit))
-    ]
-    tables.show(rows, COLUMNS, empty="no mail waits", as_json=as_json)
+    found = ask("auth", lambda channel: _waiting(channel, limit))
+    tables.show(map(_row, found), COLUMNS, empty="no mail waits", as_json=as_json)
 
 
 @app.command()
 def retry() -> None:
     """Make all mail that was postponed due now, such as when the mail server is back."""
-    from services.auth.store import outbox as store
+    from services.cli.operator import ask
 
-    due = on_auth_database(lambda database: database.transact("outbox retry", store.make_due))
+    due = ask("auth", _retry).mails
     typer.echo(f"{due} {'mail is' if due == 1 else 'mails are'} due now")
 
 
-def on_auth_database(work: "Callable[[Database], Awaitable[T]]") -> T:
-    """Run a task on Auth's database.
+async def _waiting(channel: "grpc.aio.Channel", limit: int) -> "list[auth_pb.WaitingMail]":
+    from lockstep.auth.v1 import mail_service_pb2 as mail_pb
+    from lockstep.auth.v1 import mail_service_pb2_grpc as mail_grpc
 
-    Raises:
-        CommandError: The task has failed.
-    """
-    from services.cli.errors import CommandError
-    from services.cli.system import System, ensure_reachable
-    from services.kernel.errors import DomainError
+    from services.cli.operator import pages
 
-    async def connected(url: str) -> T:
-        async with _database(url) as database:
-            return await work(database)
-
-    system = System()
-    try:
-        with system.running_postgres(["auth"]):
-            ensure_reachable(system, "auth")
-            return asyncio.run(connected(system.database_url("auth")))
-    except DomainError as error:
-        raise CommandError(error.message) from error
+    found: list[auth_pb.WaitingMail] = []
+    wanted = mail_pb.ListWaitingMailRequest(page_size=min(limit, 100))
+    async for page in pages(mail_grpc.MailServiceStub(channel).ListWaitingMail, wanted):
+        found.extend(page.mails)
+        if len(found) >= limit:
+            break
+    return found[:limit]
 
 
-@contextlib.asynccontextmanager
-async def _database(url: str) -> "AsyncIterator[Database]":
-    from services.kernel.db.database import Database
+async def _retry(channel: "grpc.aio.Channel") -> "mail_pb.RetryWaitingMailResponse":
+    from lockstep.auth.v1 import mail_service_pb2 as mail_pb
+    from lockstep.auth.v1 import mail_service_pb2_grpc as mail_grpc
 
-    database = Database(url, name="operator", connections=1)
-    await database.open()
-    try:
-        yield database
-    finally:
-        await database.close()
+    request = mail_pb.RetryWaitingMailRequest()
+    return await mail_grpc.MailServiceStub(channel).RetryWaitingMail(request)
+
+
+def _row(mail: "auth_pb.WaitingMail") -> Record:
+    return {
+        "id": mail.id,
+        "create_time": mail.create_time.ToDatetime(UTC),
+        "attempts": mail.attempts,
+        "next_try_time": mail.next_try_time.ToDatetime(UTC),
+        "expire_time": mail.expire_time.ToDatetime(UTC),
+        "last_error": mail.last_error or None,
+    }

@@ -23,6 +23,8 @@ from google.protobuf.message_factory import GetMessageClass
 from google.type.money_pb2 import Money
 from lockstep.auth.v1 import api_key_service_pb2 as key_pb
 from lockstep.auth.v1 import auth_service_pb2 as auth_pb
+from lockstep.auth.v1 import invitation_service_pb2 as invitation_pb
+from lockstep.auth.v1 import mail_service_pb2 as mail_pb
 from lockstep.commerce.v1 import cart_service_pb2 as cart_pb
 from lockstep.commerce.v1 import catalog_service_pb2 as catalog_pb
 from lockstep.commerce.v1 import order_service_pb2 as order_pb
@@ -230,6 +232,15 @@ CASES: dict[str, Make] = {
     "auth EnableUser": given(lambda s: auth_pb.EnableUserRequest(user_id=s.people[0].id)),
     "auth UnlockUser": given(lambda s: auth_pb.UnlockUserRequest(user_id=s.people[0].id)),
     "auth DeleteUser": given(lambda s: auth_pb.DeleteUserRequest(user_id=s.people[1].id)),
+    "auth CreateInvitation": given(
+        lambda _: invitation_pb.CreateInvitationRequest(email="guest@example.com", role="student")
+    ),
+    "auth EndInvitation": given(
+        lambda s: invitation_pb.EndInvitationRequest(
+            invitation_id=s.made["auth CreateInvitation"].id
+        )
+    ),
+    "auth RetryWaitingMail": given(lambda _: mail_pb.RetryWaitingMailRequest()),
     "auth RetrySaga": lambda s: retry(s, "auth"),
     "commerce RetrySaga": lambda s: retry(s, "commerce"),
     "profile UpdateProfile": given(

@@ -17,7 +17,7 @@ from lockstep_clients import Aborted, LockstepError, Unauthenticated
 from services.auth.domain.codes import Codes
 from services.auth.domain.passwords import Hasher
 from services.auth.model import Purpose
-from tests.auth.world import PASSWORD, Member, World
+from tests.auth.world import PASSWORD, Member, World, accept, invite
 from tests.conftest import SERVICES
 from tests.fakes.participants import FakeOrders
 
@@ -32,6 +32,9 @@ SUBJECTS = {
     Purpose.RESET: "is your password reset code",
     Purpose.EMAIL_CHANGE: "confirms your new e-mail address",
 }
+
+# They have opened nothing of an account that there is.
+OF_NO_ACCOUNT = (Purpose.SIGNUP, Purpose.INVITATION)
 
 
 @dataclass(frozen=True)
@@ -102,6 +105,7 @@ async def present(world: World, flow: Opened, password: str = NEW_PASSWORD) -> s
         Purpose.MFA: lambda: auth.VerifyMfa(
             auth_pb.VerifyMfaRequest(mfa_token=flow.flow_id, code=flow.otp)
         ),
+        Purpose.INVITATION: lambda: accept(world, flow.flow_id),
         Purpose.RESET: lambda: auth.ResetPassword(
             auth_pb.ResetPasswordRequest(**flow.fields, new_password=password)
         ),
@@ -115,13 +119,15 @@ async def present(world: World, flow: Opened, password: str = NEW_PASSWORD) -> s
 
 async def open_all(world: World) -> tuple[Member, list[Opened]]:
     """Register a user, and open a flow of every purpose."""
+    invited = Opened(Purpose.INVITATION, await invite(world, EMAIL), EMAIL, "")
     sign_up = await world.auth.SendOtp(auth_pb.SendOtpRequest(email=EMAIL, password=PASSWORD))
     first = await opened(world, Purpose.SIGNUP, sign_up.flow_id, EMAIL)
     made = await world.register(EMAIL)
     second = await opened(world, Purpose.VERIFICATION, made.verification_flow_id, EMAIL)
     member = world.of(await world.login(EMAIL))
     third = await ask_second_factor(world, member)
-    flows = [first, second, third, await ask_reset(world), await ask_email(world, member, NEW)]
+    flows = [invited, first, second, third]
+    flows += [await ask_reset(world), await ask_email(world, member, NEW)]
     assert {flow.purpose for flow in flows} == set(Purpose)
     return member, flows
 
@@ -228,8 +234,8 @@ async def test_flows_of_every_purpose_end_with_a_credential(
     before = await world.sql("SELECT * FROM users WHERE id = %s", member.id)
     for flow in flows:
         reason = await present(world, flow)
-        if flow.purpose is Purpose.SIGNUP:  # it has opened nothing of this account
-            assert reason in ("EMAIL_TAKEN", "OTP_INVALID", None)
+        if flow.purpose in OF_NO_ACCOUNT:
+            assert reason in ("EMAIL_TAKEN", "OTP_INVALID", "INVITATION_NOT_FOUND", None)
         else:
             assert reason == "OTP_INVALID", flow.purpose
     assert await world.sql("SELECT * FROM users WHERE id = %s", member.id) == before
@@ -255,6 +261,7 @@ async def test_a_change_of_address_ends_with_the_session_that_asked_for_it(world
     await world.auth.Logout(auth_pb.LogoutRequest(), metadata=member.proof)
     reasons = {flow.purpose: await present(world, flow) for flow in flows}
     assert reasons == {
+        Purpose.INVITATION: "EMAIL_TAKEN",
         Purpose.SIGNUP: "EMAIL_TAKEN",
         Purpose.VERIFICATION: None,
         Purpose.MFA: None,

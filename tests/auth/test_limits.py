@@ -76,6 +76,8 @@ CALLS_A_MINUTE = {
     "VerifyEmail": 10,
     "ResetPassword": 10,
     "VerifyMfa": 10,
+    "CheckInvitation": 10,
+    "AcceptInvitation": 10,
     "Login": 60,
     "RefreshToken": 300,
     "GetJwks": 300,

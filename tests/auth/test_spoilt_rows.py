@@ -11,7 +11,7 @@ import pytest
 from lockstep.auth.v1 import auth_service_pb2 as auth_pb
 from lockstep_clients import LockstepError
 
-from tests.auth.world import PASSWORD, World
+from tests.auth.world import PASSWORD, World, accept, invite
 
 EMAIL = "ada@example.com"
 NEW = "ada@example.org"
@@ -39,6 +39,12 @@ async def _sign_up(world: World, spoilt: str) -> None:
     otp = await world.sink.code(EMAIL)
     await world.sql("UPDATE codes SET payload = %s", spoilt)
     await world.auth.VerifyOtp(auth_pb.VerifyOtpRequest(flow_id=flow_id, email=EMAIL, otp=otp))
+
+
+async def _accept(world: World, spoilt: str) -> None:
+    token = await invite(world, EMAIL)
+    await world.sql("UPDATE codes SET payload = %s", spoilt)
+    await accept(world, token)
 
 
 async def _change_email(world: World, spoilt: str) -> None:
@@ -69,6 +75,10 @@ CASES: tuple[tuple[Use, str, tuple[str, str]], ...] = (
     *(
         (_second_factor, spoilt, ("OTP_INVALID", "the seed of a second factor cannot be read"))
         for spoilt in ("", SPOILT)
+    ),
+    *(
+        (_accept, spoilt, ("INVITATION_NOT_FOUND", "an invitation cannot be read"))
+        for spoilt in OBJECTS
     ),
     *(
         (use, spoilt, ("OTP_INVALID", "the payload of a flow is malformed"))

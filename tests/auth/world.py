@@ -12,11 +12,14 @@ from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
 
+import grpc
 import psycopg
 import pytest
 from aiosmtpd.smtp import SMTP, Envelope, Session
 from lockstep.auth.v1 import auth_service_pb2 as auth_pb
 from lockstep.auth.v1 import auth_service_pb2_grpc as auth_grpc
+from lockstep.auth.v1 import invitation_service_pb2 as invitation_pb
+from lockstep.auth.v1 import invitation_service_pb2_grpc as invitation_grpc
 from lockstep_clients import ServiceIdentity, bearer, connect
 from psycopg.rows import namedtuple_row
 
@@ -33,6 +36,7 @@ WRONG = "000000"  # a code that is right once in a million flows
 MAIL_SECONDS = 10.0
 
 _CODE = re.compile(r"\b\d{6}\b")
+_TOKEN = re.compile(r"^    ([\w-]{64})$", re.MULTILINE)
 
 
 class Sink:
@@ -207,9 +211,41 @@ async def serving_auth(
 @contextlib.asynccontextmanager
 async def calling_as(world: World, service: str) -> AsyncIterator[auth_grpc.AuthServiceAsyncStub]:
     """Call Auth as a service."""
+    async with channel_as(world, service) as channel:
+        yield auth_grpc.AuthServiceStub(channel)
+
+
+@contextlib.asynccontextmanager
+async def channel_as(world: World, service: str) -> AsyncIterator[grpc.aio.Channel]:
+    """Open a channel to Auth as a service."""
     identity = ServiceIdentity(service, KeyRing.load(world.keys, service).private_key)
     async with connect(f"127.0.0.1:{world.running.port}", identity=identity) as channel:
-        yield auth_grpc.AuthServiceStub(channel)
+        yield channel
+
+
+async def invite(world: World, email: str, *, role: str = "student") -> str:
+    """Invite somebody as the operator, and return the token of the mail."""
+    async with channel_as(world, "operator") as channel:
+        request = invitation_pb.CreateInvitationRequest(email=email, role=role)
+        await invitation_grpc.InvitationServiceStub(channel).CreateInvitation(request)
+    return token_in(await world.sink.wait_for(email, about="invited"))
+
+
+def token_in(message: EmailMessage) -> str:
+    """Return the token in the mail of an invitation."""
+    body = message.get_body(("plain",))
+    assert body is not None
+    found = _TOKEN.search(body.get_content().replace("\r\n", "\n"))
+    assert found is not None, body.get_content()
+    return found[1]
+
+
+async def accept(world: World, token: str, **fields: str) -> invitation_pb.AcceptInvitationResponse:
+    """Accept an invitation as a student."""
+    given = {"password": PASSWORD, "full_name": "Ada Lovelace", "course": "Analysis"} | fields
+    request = invitation_pb.AcceptInvitationRequest(token=token, **given)
+    async with connect(f"127.0.0.1:{world.running.port}") as channel:
+        return await invitation_grpc.InvitationServiceStub(channel).AcceptInvitation(request)
 
 
 @contextlib.asynccontextmanager

@@ -21,6 +21,9 @@ ACCOUNTS = Path(__file__).with_name("accounts.jsonl")
 NEED_SERVICES = {
     ("admin", "create"): (*MAIL, "--password-stdin"),
     ("admin", "demote"): MAIL,
+    ("admin", "end-invitation"): (ID,),
+    ("admin", "invitations"): (),
+    ("admin", "invite"): (*MAIL, "--role", "student"),
     ("admin", "import"): (str(ACCOUNTS),),
     ("admin", "list"): (),
     ("admin", "promote"): MAIL,
@@ -30,12 +33,12 @@ NEED_SERVICES = {
     ("admin", "unlock"): MAIL,
     ("audit",): (),
     ("health",): ("auth",),
+    ("outbox", "retry"): (),
     ("sagas", "list"): (),
     ("sagas", "retry"): (ID,),
     ("sagas", "show"): (ID,),
 }
 NEED_DATABASES = {
-    ("outbox", "retry"): (),
     ("backup",): ("backup-of-nothing",),
     ("migrate",): (),
     ("reconcile",): (),

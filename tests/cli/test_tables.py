@@ -33,6 +33,7 @@ ROW: Record = {
 }
 # What prints a list, one thing or one object; a new command must be in one of these.
 LISTS = {
+    ("admin", "invitations"),
     ("admin", "list"),
     ("admin", "show"),
     ("audit",),

@@ -71,16 +71,28 @@ class Stack:
 
     def code(self, email: str) -> str:
         """Return the code of the newest mail to an e-mail, once it has come."""
+        return self._mailed(email, re.compile(r"^Subject: (\d{6}) ", re.MULTILINE))
+
+    def invitation(self, email: str, *, role: str) -> str:
+        """Invite a person, and return the token of the mail."""
+        self.command("admin", "invite", "--email", email, "--role", role)
+        return self._mailed(email, re.compile(r"^ *([\w-]{64})$", re.MULTILINE))
+
+    def _mailed(self, email: str, pattern: re.Pattern[str]) -> str:
         end = time.monotonic() + MAIL_SECONDS
         while time.monotonic() < end:
             for path in sorted((self.home / "mail").glob("*.eml"), reverse=True):
                 message = message_from_bytes(path.read_bytes(), policy=policy.default)
-                found = re.match(r"\d{6}", message["subject"])
+                body = message.get_body(("plain",))
+                text = f"Subject: {message['subject']}\n" + (
+                    "" if body is None else body.get_content()
+                )
+                found = pattern.search(text.replace("\r\n", "\n"))
                 if email.lower() in message["to"].lower() and found:
                     path.unlink()
-                    return found[0]
+                    return found[1]
             time.sleep(0.05)
-        raise AssertionError(f"no code was mailed to {email}")
+        raise AssertionError(f"nothing was mailed to {email}")
 
 
 @contextlib.contextmanager

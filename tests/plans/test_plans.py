@@ -112,6 +112,7 @@ ACCOUNTS = {
     "before_id": new_id(),
     "limit": 100,
 }
+INVITATIONS = {"before_time": NOW + timedelta(days=1), "before_id": new_id(), "limit": 100}
 LONG_AGO = NOW - timedelta(days=100)
 SOON = NOW + timedelta(minutes=5)
 ENTRY = {
@@ -121,6 +122,13 @@ ENTRY = {
     "account": None,
     "actor": "operator",
     "client_ip": "192.0.2.1",
+    "detail": JSON,
+}
+LATER_ENTRY = {
+    "entry_id": new_id(),
+    "earlier_id": uuid_of(5),
+    "event": "login",
+    "user_id": new_id(),
     "detail": JSON,
 }
 
@@ -250,6 +258,9 @@ CASES = (
     Case("services.auth.store.code_limits:_CLEAR", ACCOUNT, database=AUTH),
     Case("services.auth.store.places:_TODAYS_FAILURES", ACCOUNT, database=AUTH),
     Case("services.auth.store.places:_COUNTERS", ACCOUNT | {"limit": 20}, rows=0, database=AUTH),
+    Case("services.auth.store.invitations:_LIST", INVITATIONS, rows=0, database=AUTH),
+    Case("services.auth.store.invitations:_END_OF_EMAIL", {"email": "5@x"}, 0, AUTH),
+    Case("services.auth.store.outbox:_QUEUE", {"after": UUID(int=0), "limit": 100}, 100, AUTH),
     Case("services.auth.store.outbox:_NEWEST", {"limit": 100}, rows=100, database=AUTH),
     cleanup("services.kernel.db.cleaner:OLD_AUDIT", AUTH),
     cleanup("services.auth.store.outbox:EXPIRED", AUTH),
@@ -355,7 +366,7 @@ CASES = (
         label="of another seller",
     ),
     Case(f"{AUDIT}_INSERT", ENTRY, database=AUTH),
-    Case(f"{AUDIT}_SOURCE", {"entry_id": uuid_of(5)}, database=AUTH),
+    Case(f"{AUDIT}_INSERT_LATER", LATER_ENTRY, database=AUTH),
     Case(f"{AUDIT}_LIST", LINES, 100, AUTH),
     Case(f"{AUDIT}_LIST", LINES | {"event": "rare"}, 100, AUTH, label="of a rare event"),
     Case(f"{AUDIT}_LIST", LINES | {"actor": "operator"}, 100, AUTH, label="of an actor"),

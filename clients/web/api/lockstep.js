@@ -3,7 +3,7 @@
 import { call } from "./client.js";
 import { send } from "./http.js";
 
-/** @import { Brand, Cart, Category, Money, Order, OtpSent, Product, ProductPage, Profile, Registered, Session, Tokens, Transfer, User, UserAccess, Wallet } from "./types.js" */
+/** @import { Brand, Cart, Category, Invitation, Money, Order, OtpSent, Product, ProductPage, Profile, Registered, Session, Tokens, Transfer, User, UserAccess, Wallet } from "./types.js" */
 /** @typedef {Record<string, unknown>} Json */
 /** @typedef {{ users: User[], nextPageToken: string }} UserPage */
 /** @typedef {{ orders: Order[], nextPageToken: string }} OrderPage */
@@ -21,6 +21,10 @@ export const auth = {
   sendOtp: (body) => send("POST", "/v1/auth/otp", { body }),
   /** @param {Json} body @returns {Promise<Registered>} */
   verifyOtp: (body) => send("POST", "/v1/auth/otp/verify", { body }),
+  /** @param {Json} body @returns {Promise<Invitation>} */
+  checkInvitation: (body) => send("POST", "/v1/auth/invitations/check", { body }),
+  /** @param {Json} body @returns {Promise<Registered>} */
+  acceptInvitation: (body) => send("POST", "/v1/auth/invitations/accept", { body }),
   /** @param {Json} body @returns {Promise<Tokens>} */
   login: (body) => send("POST", "/api/auth/login", { body }),
   /** @param {Json} body @returns {Promise<Tokens>} */
@@ -57,6 +61,7 @@ export const users = {
   disable: (id) => call("POST", `/v1/users/${segment(id)}:disable`, { body: {} }),
   /** @param {string} id @returns {Promise<User>} */
   enable: (id) => call("POST", `/v1/users/${segment(id)}:enable`, { body: {} }),
+  /** @param {boolean} forfeitBalance */
   deleteMe: (forfeitBalance) => call("DELETE", "/v1/users/me", {
     query: { forfeitBalance: forfeitBalance ? "true" : undefined },
   }),

@@ -86,6 +86,11 @@ export interface Registered {
   verificationFlowId?: string;
 }
 
+export interface Invitation {
+  email: string;
+  role: "customer" | "creator" | "brand" | "student";
+}
+
 export interface OtpSent {
   flowId: string;
   /** Seconds. */
@@ -166,6 +171,7 @@ export interface Order {
 export interface Wallet {
   userId: string;
   balance: Money;
+  pending: Money;
 }
 
 export interface Transfer {

@@ -13,6 +13,7 @@ const ROUTES = [
   { path: "/sign-up", access: "guest", load: () => import("../pages/sign-up.js") },
   { path: "/sign-up/code", access: "guest", load: () => import("../pages/sign-up-code.js") },
   { path: "/sign-in", access: "guest", load: () => import("../pages/sign-in.js") },
+  { path: "/invitation", access: "anyone", load: () => import("../pages/invitation.js") },
   { path: "/reset", access: "anyone", load: () => import("../pages/reset.js") },
   { path: "/verify", access: "user", load: () => import("../pages/verify.js") },
   { path: "/cart", access: "user", load: () => import("../pages/cart.js") },

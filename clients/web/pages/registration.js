@@ -59,6 +59,17 @@ export function registrationParts({ detailsRequired }) {
 }
 
 /**
+ * Make the fields of an account whose address and role are known.
+ *
+ * @param {Role} role
+ */
+export function accountFields(role) {
+  const fields = makeFields().filter(({ name }) => name !== "email");
+  showFieldsOf(role, fields, true);
+  return [h("div", { class: "fields" }, ...fields)];
+}
+
+/**
  * Sign in with what was just registered; where to go then is the router's business.
  *
  * @param {string} address

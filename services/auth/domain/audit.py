@@ -47,6 +47,8 @@ class Event(StrEnum):
     CODE_REFUSED = "code_refused"
     EMAIL_CHANGE_REQUESTED = "email_change_requested"
     EMAIL_CHANGED = "email_changed"
+    INVITED = "user_invited"
+    INVITATION_ENDED = "user_invitation_ended"
     REGISTRATION_REQUESTED = "user_registration_requested"
     USER_CREATED = "user_created"
     USER_UPDATED = "user_updated"

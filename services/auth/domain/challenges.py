@@ -6,27 +6,21 @@ the hash. It ends as flows do: by time, by tries, and with the credentials or th
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import hmac
-import secrets
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 from uuid import UUID
 
+from services.auth.domain import flow_tokens
+from services.auth.domain.flow_tokens import FlowToken
 from services.auth.model import Purpose
 from services.auth.store import codes
 from services.auth.store.codes import Flow, FlowOwner
 from services.auth.store.credentials import Credentials
 from services.auth.store.sessions import SessionClient
 from services.kernel.db.database import Reader, Transaction
-from services.kernel.ids import new_id
 
 LIFE: Final = timedelta(minutes=5)
-TOKEN_LENGTH: Final = 64
-
-_ID_BYTES, _SECRET_BYTES = 16, 32
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -49,41 +43,27 @@ async def issue(
         client: The client of the session to come.
         replaces: The session that the new one replaces, and that the challenge ends with.
     """
-    flow_id, secret = new_id(), secrets.token_bytes(_SECRET_BYTES)
+    token = FlowToken.new()
     await codes.insert_flow(
         tx,
-        flow_id=flow_id,
+        flow_id=token.flow_id,
         purpose=Purpose.MFA,
         email=user.email,
         owner=FlowOwner(user.user_id, user.credential_version, session_id=replaces),
         place_hmac=None,
-        code_hmac=_hash(secret),
+        code_hmac=token.secret_hash,
         payload={"client_name": client.name},
         life=LIFE,
     )
-    token = base64.urlsafe_b64encode(flow_id.bytes + secret).decode()
-    return Challenge(token=token, user_id=user.user_id, email_display=user.email_display)
+    return Challenge(token=token.text, user_id=user.user_id, email_display=user.email_display)
 
 
 async def find(reader: Reader, token: str) -> Flow | None:
     """Return the flow of a token, perhaps an ended one; None when there is none."""
-    if len(token) != TOKEN_LENGTH or not token.isascii():
-        return None
-    try:
-        raw = base64.b64decode(token, altchars=b"-_", validate=True)
-    except ValueError:
-        return None
-    flow = await codes.get(reader, UUID(bytes=raw[:_ID_BYTES]))
-    if flow is None or flow.purpose is not Purpose.MFA:
-        return None
-    return flow if hmac.compare_digest(_hash(raw[_ID_BYTES:]), flow.code_hmac or b"") else None
+    return await flow_tokens.find(reader, token, Purpose.MFA)
 
 
 def client_name(flow: Flow) -> str | None:
     """Return the name of the client that a flow was opened for."""
     name = flow.payload.get("client_name") if isinstance(flow.payload, dict) else None
     return name if isinstance(name, str) else None
-
-
-def _hash(secret: bytes) -> bytes:
-    return hashlib.sha256(secret).digest()

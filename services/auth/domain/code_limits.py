@@ -30,7 +30,9 @@ FAILURES_A_DAY: Final = 100  # NIST SP 800-63B, 5.2.2
 HOUR: Final = timedelta(hours=1)
 DAY: Final = timedelta(days=1)
 
-MAILED: Final = tuple(each for each in Purpose if each is not Purpose.MFA)
+# The others have a token, which nobody guesses.
+MAILED: Final = tuple(each for each in Purpose if each not in (Purpose.MFA, Purpose.INVITATION))
+INVITATIONS_AN_HOUR: Final = 100
 _RESENT: Final = b"resent"  # stands for a place, whose HMACs are longer
 
 
@@ -92,14 +94,20 @@ class CodeLimiter:
         """
         message = b"\0".join((b"code limits", b"changes of a user", user_id.bytes))
         key = LimitsKey(self.secret.lasting_digest(message), self.places.account(email))
-        limits = await store.lock(tx, key)
-        asked = _since(limits.sends, limits.now - HOUR)
-        if len(asked) >= CHANGES_AN_HOUR:
-            raise _too_many(until=asked[0] + HOUR, now=limits.now)
-        await store.store(tx, key, sends=[*asked, limits.now], failures=limits.failures)
+        await _count(tx, key, an_hour=CHANGES_AN_HOUR)
+
+    async def count_invitation(self, tx: Transaction, inviter: UUID) -> None:
+        """Count an invitation of an administrator, whichever the address is.
+
+        Raises:
+            TooManyRequests: One account would mail too many strangers.
+        """
+        message = b"\0".join((b"code limits", b"invitations of a user", inviter.bytes))
+        digest = self.secret.lasting_digest(message)
+        await _count(tx, LimitsKey(digest, account_hmac=digest), an_hour=INVITATIONS_AN_HOUR)
 
     async def take_resend(self, tx: Transaction, purpose: Purpose, email: CanonicalEmail) -> None:
-        """Count a code that an administrator sends again; strangers spend nothing of that.
+        """Count what an administrator has mailed; strangers spend nothing of that.
 
         Raises:
             TooManyRequests: There were many, or there was one a moment ago.
@@ -180,6 +188,14 @@ class CodeLimiter:
         parts = [b"code limits", purpose.encode(), email.encode()]
         message = b"\0".join(parts if place is None else [*parts, place])
         return LimitsKey(self.secret.lasting_digest(message), self.places.account(email))
+
+
+async def _count(tx: Transaction, key: LimitsKey, *, an_hour: int) -> None:
+    limits = await store.lock(tx, key)
+    counted = _since(limits.sends, limits.now - HOUR)
+    if len(counted) >= an_hour:
+        raise _too_many(until=counted[0] + HOUR, now=limits.now)
+    await _note_send(tx, key, limits)
 
 
 async def _note_send(tx: Transaction, key: LimitsKey, limits: CodeLimits) -> None:

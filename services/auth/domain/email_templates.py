@@ -21,6 +21,8 @@ _FOLDER = resources.files("services.auth.domain") / "mail_texts"
 _PAGE: Final = Template((_FOLDER / "page.html").read_text())
 _TEXTS: Final = {each: tomllib.loads((_FOLDER / f"{each}.toml").read_text()) for each in Language}
 _CODE_STYLE: Final = "margin:24px 0;font:700 32px/1 ui-monospace,monospace;letter-spacing:6px"
+_WRAPPED: Final = "margin:24px 0;font:16px/1.5 ui-monospace,monospace;overflow-wrap:anywhere"
+_ALONE: Final = ("$code", "$token", "$link")  # stand apart, where nothing ends a link early
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -63,6 +65,16 @@ def password_reset(code: str) -> Mail:
 def email_change(code: str) -> Mail:
     """Return the mail with the code that gives an account another e-mail address."""
     return Mail("email_change", {"code": code})
+
+
+def invitation(link: str, until: str) -> Mail:
+    """Return the mail with the link of an invitation, which is good until the end of a day."""
+    return Mail("invitation", {"link": link, "until": until})
+
+
+def invitation_token(token: str, until: str) -> Mail:
+    """Return the mail of an invitation where there are no pages: its token alone."""
+    return Mail("invitation_token", {"token": token, "until": until})
 
 
 def account_exists() -> Mail:
@@ -137,6 +149,10 @@ class MailWriter:
         text = "\n\n".join((*texts, "-- \n" + "\n".join(footer))) + "\n"
         return EmailContent(subject=subject, text=text, html=html)
 
+    def link(self, path: str) -> str | None:
+        """Return the address of one of the product's pages; None when there are none."""
+        return None if self.link_base is None else f"{self.link_base}/#/{path}"
+
     def _footer(self) -> str:
         name = escape(self.product)
         if self.link_base is None:
@@ -146,13 +162,17 @@ class MailWriter:
 
 def _as_text(paragraph: str, values: Mapping[str, str]) -> str:
     text = Template(paragraph).substitute(values)
-    return f"    {text}" if paragraph == "$code" else text
+    return f"    {text}" if paragraph in _ALONE else text
 
 
 def _as_html(paragraph: str, values: Mapping[str, str]) -> str:
     safe = {name: escape(value) for name, value in values.items()}
     if paragraph == "$code":
         return f'<p style="{_CODE_STYLE}">{safe["code"]}</p>'
+    if paragraph == "$token":
+        return f'<p style="{_WRAPPED}">{safe["token"]}</p>'
+    if paragraph == "$link":
+        return f'<p><a href="{safe["link"]}">{safe["link"]}</a></p>'
     return f"<p>{Template(escape(paragraph, quote=False)).substitute(safe)}</p>"
 
 

@@ -87,6 +87,10 @@ class Outbox:
         await outbox.insert_mail(tx, sealed=self._seal().encrypt(sealed), life=life)
         self._woken.set()
 
+    def link(self, path: str) -> str | None:
+        """Return the address of one of the product's pages; None when there are none."""
+        return self._writer.link(path)
+
     async def waiting_for(self, reader: Reader, email: CanonicalEmail) -> list[QueuedMail]:
         """Return the newest mail that waits for an e-mail; only its readers are decrypted."""
         newest = await outbox.newest(reader, limit=SEARCHED_MAX)

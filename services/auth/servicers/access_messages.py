@@ -31,7 +31,7 @@ def access_message(found: UserAccess, *, own_session: UUID | None) -> auth_pb.Us
             auth_pb.CodeCounter(purpose=each.purpose, sent=each.sent, wrong=each.wrong)
             for each in found.codes
         ],
-        waiting_mail=map(_mail, found.waiting_mail),
+        waiting_mail=map(mail_message, found.waiting_mail),
     )
 
 
@@ -42,8 +42,10 @@ def _place(counter: PlaceCounter) -> auth_pb.PlaceCounter:
     )
 
 
-def _mail(mail: QueuedMail) -> auth_pb.WaitingMail:
+def mail_message(mail: QueuedMail) -> auth_pb.WaitingMail:
+    """Write a mail that waits."""
     return auth_pb.WaitingMail(
+        id=str(mail.id),
         create_time=timestamp(mail.create_time),
         attempts=mail.attempts,
         last_error=mail.last_error or "",

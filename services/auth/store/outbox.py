@@ -89,6 +89,12 @@ class _ClaimOfMail:
 
 
 @dataclass(frozen=True, slots=True)
+class _QueuePage:
+    after: UUID
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
 class _Postponement:
     mail_id: UUID
     pause: timedelta
@@ -163,10 +169,15 @@ _QUEUED = (
     OUTBOX.c.create_time,
     OUTBOX.c.expire_time,
 )
-_QUEUE = Statement(
-    select(*_QUEUED).order_by(OUTBOX.c.create_time).limit(bindparam("limit")), Limit, QueuedMail
-)
 # Ids grow with time.
+_QUEUE = Statement(
+    select(*_QUEUED)
+    .where(OUTBOX.c.id > bindparam("after"))
+    .order_by(OUTBOX.c.id)
+    .limit(bindparam("limit")),
+    _QueuePage,
+    QueuedMail,
+)
 _NEWEST = Statement(
     select(*_QUEUED, OUTBOX.c.sealed).order_by(OUTBOX.c.id.desc()).limit(bindparam("limit")),
     Limit,
@@ -208,9 +219,9 @@ async def give_back(tx: Transaction, waiting: WaitingMail) -> None:
     await tx.execute(_GIVE_BACK, _ClaimOfMail(waiting.id, waiting.attempts))
 
 
-async def queue(reader: Reader, *, limit: int) -> list[QueuedMail]:
-    """Return the mail that waits, the oldest first."""
-    return await reader.all(_QUEUE, Limit(limit))
+async def queue(reader: Reader, *, after: UUID, limit: int) -> list[QueuedMail]:
+    """Return the mail that waits after this one, the oldest first."""
+    return await reader.all(_QUEUE, _QueuePage(after, limit))
 
 
 async def newest(reader: Reader, *, limit: int) -> list[SealedMail]:

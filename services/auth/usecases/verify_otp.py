@@ -60,9 +60,14 @@ class VerifyOtp:
 
 @dataclass(frozen=True, slots=True)
 class MailedCode:
-    """The code of a flow: it is spent on one saga, and reinstated if that is undone."""
+    """The code of a flow: it is spent on one saga, and reinstated if that is undone.
+
+    Attributes:
+        lost: The error for a flow that was removed, or whose saga was cleaned up.
+    """
 
     flow_id: UUID
+    lost: type[DomainError] = OtpInvalid
 
     async def find(self, reader: Reader) -> EarlierRequest | None:
         """Return the saga that the code was spent on."""
@@ -75,13 +80,13 @@ class MailedCode:
         """Spend the code.
 
         Raises:
-            OtpInvalid: The flow was removed.
+            DomainError: The flow was removed.
         """
         if await store.spend(tx, self.flow_id, saga_id=saga_id):
             return None
         earlier = await self.find(tx)
         if earlier is None:
-            raise OtpInvalid
+            raise self.lost
         return earlier
 
     async def keep(self, database: Database, error: DomainError) -> EarlierRequest | None:  # noqa: ARG002 - it keeps none
@@ -90,4 +95,4 @@ class MailedCode:
 
     async def gone(self, reader: Reader) -> NoReturn:  # noqa: ARG002 - the code is spent
         """Refuse a code that was spent long ago."""
-        raise OtpInvalid
+        raise self.lost

@@ -25,7 +25,7 @@ PHONE = (360, 740)
 WEIGHT_MAX = 100_000
 SHIFT_MAX = 0.02
 
-FOR_ANYBODY = ("/products", "/sign-up", "/sign-up/code", "/sign-in", "/reset")
+FOR_ANYBODY = ("/products", "/sign-up", "/sign-up/code", "/sign-in", "/reset", "/invitation")
 FOR_USERS = ("/cart", "/checkout", "/orders", "/wallet", "/profile", "/verify")
 FOR_ADMINS = ("/admin/users", "/admin/catalog")
 

@@ -43,6 +43,27 @@ def test_a_sign_up_by_code_asks_for_the_right_code_and_signs_in(
     assert api.call("GET", "/v1/profiles/me", by=account)["status"] == "active"
 
 
+def test_an_invitation_makes_an_account_of_its_role_and_signs_in(
+    person: Person, stack: Stack, api: Api
+) -> None:
+    account = Account()
+    token = stack.invitation(account.email, role="student")
+    person.visit(f"/invitation?token={token}")
+    person.is_at("You are invited")
+    expect(person.page.get_by_text(account.email)).to_be_visible()
+    assert person.field("E-mail").count() == 0
+    person.press("Create account")
+    expect(person.error_at("Course")).to_have_text("Course is required.")
+    person.fill(Full_name="Ada King", Course="Analysis")
+    person.fill(Password=PASSWORD, Confirm_password=PASSWORD)
+    person.press("Create account", times=2)
+    person.is_at("Products")
+    person.is_signed_in()
+    assert api.call("GET", "/v1/profiles/me", by=account)["status"] == "active"
+    person.visit(f"/invitation?token={token}")
+    expect(person.page.get_by_text("it has ended")).to_be_visible()
+
+
 def test_a_mailed_code_confirms_the_address(person: Person, stack: Stack) -> None:
     account = Account()
     person.visit("/sign-up")
