@@ -17,6 +17,7 @@ from services.commerce.settings import CommerceSettings
 from services.profile import __main__ as profile_main
 from services.profile.settings import ProfileSettings
 from tests.auth.world import Member, Sink, World, serving_auth, settings_for
+from tests.own_keys import own_keys
 from tests.ports import free_port
 
 LISTEN_ON = "127.0.0.1:0"
@@ -46,12 +47,14 @@ async def serving_all(
     async with contextlib.AsyncExitStack() as stack:
         enter = stack.enter_async_context
         of_profile = ProfileSettings(
-            keys=keys, profile_database_url=profile_url, auth_address=auth_target
+            keys=own_keys(keys, "profile"),
+            profile_database_url=profile_url,
+            auth_address=auth_target,
         )
         profile = await enter(profile_main.running(of_profile, listen_on=LISTEN_ON))
         profile_target = f"127.0.0.1:{profile.port}"
         of_commerce = CommerceSettings(
-            keys=keys,
+            keys=own_keys(keys, "commerce"),
             commerce_database_url=commerce_url,
             auth_address=auth_target,
             profile_address=profile_target,

@@ -30,6 +30,7 @@ from services.auth.settings import AuthSettings
 from services.common.keys import KeyRing
 from services.common.service import Running
 from services.kernel.db.database import Database, Observer
+from tests.own_keys import all_keys, own_keys
 
 PASSWORD = "Correct-horse-7"
 WRONG = "000000"  # a code that is right once in a million flows
@@ -179,7 +180,7 @@ def settings_for(
     return AuthSettings(
         env="test",
         bcrypt_cost=4,
-        keys=keys,
+        keys=own_keys(keys, "auth"),
         auth_database_url=url,
         profile_address=profile,
         commerce_address=commerce,
@@ -201,7 +202,7 @@ async def serving_auth(
         await stub.GetJwks(auth_pb.GetJwksRequest(), wait_for_ready=True)  # until it is healthy
         yield World(
             url=settings.auth_database_url,
-            keys=settings.keys,
+            keys=all_keys(settings.keys, "auth"),
             sink=sink,
             auth=stub,
             running=auth,

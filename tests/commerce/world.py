@@ -32,6 +32,7 @@ from services.kernel.ids import new_id
 from services.kernel.sagas.engine import SagaEngine
 from tests.commerce.people import People, money, people_world
 from tests.commerce.wallet_proxy import WalletProxy, wallet_proxy
+from tests.own_keys import own_keys
 from tests.profile.fake_auth import fake_auth
 
 SCRIPT = Path(services.commerce.__file__).parent / "sql/check_invariants.sql"
@@ -308,7 +309,7 @@ async def shop_world(
         configured = CommerceSettings(
             env="test",
             home=home,
-            keys=keys,
+            keys=own_keys(keys, "commerce"),
             commerce_database_url=commerce_url,
             auth_address=f"127.0.0.1:{auth.port}",
             profile_address=f"127.0.0.1:{wallets.port}",

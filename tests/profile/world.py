@@ -28,6 +28,7 @@ from services.kernel.db.database import Observer
 from services.kernel.ids import new_id
 from services.profile.__main__ import running
 from services.profile.settings import ProfileSettings
+from tests.own_keys import own_keys
 from tests.profile.fake_auth import FakeAuth, fake_auth
 
 T = TypeVar("T")
@@ -200,7 +201,7 @@ def settings_for(url: str, keys: Path, auth: FakeAuth) -> ProfileSettings:
     """Return Profile's settings for a test."""
     return ProfileSettings(
         profile_database_url=url,
-        keys=keys,
+        keys=own_keys(keys, "profile"),
         auth_address=f"127.0.0.1:{auth.port}",
         stop_grace_seconds=1,
     )
