@@ -11,6 +11,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
+from google.api.annotations_pb2 import http
+from google.protobuf.descriptor_pb2 import MethodDescriptorProto
+from lockstep_clients.methods import descriptors
 
 from tests.e2e.stack import ROOT, Stack
 
@@ -64,6 +67,58 @@ WITH_COMMANDS = [page for page in PAGES if plain_commands(page)]
 
 def test_the_documents_have_such_lines() -> None:
     assert {"README.md", "docs/operations.md"} <= set(WITH_COMMANDS)
+
+
+# The methods of Auth in version 0.1. Each later one has an example over gRPC, and over REST.
+FIRST = frozenset(
+    [
+        "Register",
+        "SendOtp",
+        "VerifyOtp",
+        "Login",
+        "RefreshToken",
+        "Logout",
+        "VerifyEmail",
+        "SendEmailVerification",
+        "ChangeEmail",
+        "CheckSession",
+        "RequestPasswordReset",
+        "ResetPassword",
+        "ChangePassword",
+        "GetUser",
+        "ListUsers",
+        "DisableUser",
+        "EnableUser",
+        "DeleteUser",
+        "GetJwks",
+    ]
+)
+
+
+def test_each_later_method_of_auth_has_examples() -> None:
+    lines = "\n".join(command for page in WITH_COMMANDS for command in plain_commands(page))
+    missing = []
+    for file in descriptors().file:
+        for service in file.service:
+            if file.package != "lockstep.auth.v1":
+                continue
+            for method in service.method:
+                if method.name in FIRST:
+                    continue
+                if f"{file.package}.{service.name}/{method.name}" not in lines:
+                    missing.append(f"grpcurl: {method.name}")
+                if not all(re.search(each, lines) for each in rest_path(method)):
+                    missing.append(f"curl: {method.name}")
+    assert missing == []
+
+
+def rest_path(method: MethodDescriptorProto) -> list[str]:
+    """Return a pattern for the REST call of a method, if there is one."""
+    rule = method.options.Extensions[http]
+    path = rule.get or rule.post or rule.put or rule.patch or rule.delete
+    pattern = re.sub(r"\\\{\w+\\\}", r"[^/\\s\"']+", re.escape(path))
+    verb = "-X DELETE .?" if rule.delete else ""
+    return [rf"{verb}localhost:8080{pattern}(?![\w/:])"] if path else []
 
 
 @pytest.mark.processes
