@@ -38,7 +38,7 @@ NEED_SERVICES = {
     ("sagas", "retry"): (ID,),
     ("sagas", "show"): (ID,),
 }
-NEED_DATABASES = {
+NEED_DATABASES: dict[tuple[str, ...], tuple[str, ...]] = {
     ("backup",): ("backup-of-nothing",),
     ("migrate",): (),
     ("reconcile",): (),

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from google.api.annotations_pb2 import http
@@ -114,7 +115,8 @@ def test_each_later_method_of_auth_has_examples() -> None:
 
 def rest_path(method: MethodDescriptorProto) -> list[str]:
     """Return a pattern for the REST call of a method, if there is one."""
-    rule = method.options.Extensions[http]
+    options: Any = method.options
+    rule = options.Extensions[http]
     path = rule.get or rule.post or rule.put or rule.patch or rule.delete
     pattern = re.sub(r"\\\{\w+\\\}", r"[^/\\s\"']+", re.escape(path))
     verb = "-X DELETE .?" if rule.delete else ""
