@@ -200,7 +200,7 @@ async def test_the_form_of_an_account_depends_on_the_role_of_its_invitation(desk
         company_size="1-10",
         user_role="founder",
     )
-    assert answer.brand.name == "Engines"
+    assert answer.user.role == "brand"
 
 
 async def test_an_address_with_an_account_is_not_invited(desk: Desk) -> None:
