@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
+from uuid import UUID
 
 import psycopg
 from lockstep.commerce.v1 import cart_service_pb2 as cart_pb
@@ -34,6 +35,15 @@ RARE = """
 UPDATE products SET name = 'Zzyzx ' || name
  WHERE id IN (SELECT id FROM products ORDER BY md5(id::text) LIMIT 30)
 """
+# Of each eighth product, of thirty, and of those that come last by name.
+SELLERS: Mapping[str, tuple[str, str]] = {
+    "many": (str(UUID(int=1)), "get_byte(uuid_send(id), 15) % 8 = 0"),
+    "few": (
+        str(UUID(int=2)),
+        "id IN (SELECT id FROM products ORDER BY md5(id::text) DESC LIMIT 30)",
+    ),
+    "clumped": (str(UUID(int=3)), "name_key > 'w'"),
+}
 # By how the products that match lie: everywhere, few of them, or all in one part of an order.
 MATCHES: Mapping[str, tuple[Fields, ...]] = {
     "many": (
@@ -41,6 +51,7 @@ MATCHES: Mapping[str, tuple[Fields, ...]] = {
         {"min_price": "10.00"},
         {"min_stock": 1},
         {"q": "o", "min_stock": 1},
+        {"seller": SELLERS["many"][0]},
     ),
     "few": (
         {"q": "zzyzx"},
@@ -48,6 +59,8 @@ MATCHES: Mapping[str, tuple[Fields, ...]] = {
         {"min_price": "49.99", "max_price": "49.99"},
         {"q": "zzyzx", "min_price": "10.00"},
         {"min_stock": 1, "max_stock": 1},
+        {"seller": SELLERS["few"][0]},
+        {"seller": SELLERS["few"][0], "min_price": "10.00"},
     ),
     "clumped": (
         {"q": "lindqvist"},
@@ -56,6 +69,8 @@ MATCHES: Mapping[str, tuple[Fields, ...]] = {
         {"min_price": "200.00"},
         {"q": "lindqvist", "min_price": "30.00"},
         {"q": "lindqvist", "max_stock": 0},
+        {"seller": SELLERS["clumped"][0]},
+        {"seller": SELLERS["clumped"][0], "q": "oak"},
     ),
 }
 
@@ -157,6 +172,8 @@ async def _catalog(lab: Lab) -> AsyncIterator[Catalog]:
 def _make_few(url: str) -> None:
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(RARE)
+        for seller, rows in SELLERS.values():
+            connection.execute(f"UPDATE products SET seller_id = '{seller}' WHERE {rows}".encode())
         connection.execute("VACUUM ANALYZE products")
 
 

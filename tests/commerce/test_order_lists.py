@@ -12,6 +12,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from lockstep.commerce.v1 import order_service_pb2 as order_pb
 from lockstep_clients import InvalidArgument, PermissionDenied
 
+from services.commerce.store import order_lists
 from services.common.keys import KeyRing
 from services.kernel.ids import new_id
 from services.kernel.paging import PageTokens
@@ -100,6 +101,23 @@ async def test_orders_are_listed_by_their_states(shop: Shop) -> None:
         assert await listed(shop, None, **of_all) == expected
         assert await listed(shop, None, **of_all, product_id=product.id) == expected
         assert await listed(shop, None, **of_all, page_size=1) == expected
+
+
+async def test_every_order_of_a_product_is_found_where_the_walk_ends_early(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    buyer, product = await shop.buyer(), await shop.product(price=1)
+    first, *others = [await shop.bought(buyer, product) for _ in range(5)]
+    await shop.cancel(buyer, first.id)
+    monkeypatch.setattr(order_lists, "WALKED_MAX", 2)
+    cut = order_lists._OF_PRODUCT_LIST.sql.replace(b"2000", b"2")
+    monkeypatch.setattr(order_lists._OF_PRODUCT_LIST, "sql", cut)
+    of_product: dict[str, Any] = {"user_id": "-", "product_id": product.id}
+    for size in (1, 2, 100):
+        of_size = of_product | {"page_size": size}
+        assert await listed(shop, None, **of_size) == newest([first], others)
+        assert await listed(shop, None, **of_size, states=[CANCELLED]) == [first.id]
+        assert await listed(shop, None, **of_size, states=[FULFILLED]) == []
 
 
 async def test_only_administrators_list_the_orders_of_all_users(shop: Shop) -> None:

@@ -19,7 +19,7 @@ from psycopg.types.json import Jsonb
 from sqlalchemy import bindparam, delete, func, select
 
 from services.auth.store import user_lists
-from services.commerce.store.sales import WALKED_MAX
+from services.commerce.store.order_ids import WALKED_MAX
 from services.kernel.db.statement import Limit, NoRow, Statement
 from services.kernel.db.tables import SAGAS
 from services.kernel.ids import new_id
@@ -95,6 +95,7 @@ SALE_PAGE = {
 OF_LARGE = SALE_PAGE | {"seller_id": uuid_of(full.LARGE)}
 OF_SMALL = SALE_PAGE | {"seller_id": uuid_of(full.SMALL)}
 OF_PRODUCT = OF_LARGE | {"product_id": uuid_of(1)}
+ORDERS_OF_PRODUCT = ORDER_PAGE | {"product_id": uuid_of(1), "since_id": UUID(int=0)}
 AUDIT = "services.kernel.audit.store:"
 LINES = {
     "event": None,
@@ -347,7 +348,15 @@ CASES = (
         KEYS_OF_USER,
         counts=2 * KEYS_OF_USER,
     ),
-    Case(f"{ORDERS}_OF_PRODUCT_LIST", ORDER_PAGE | STATES | {"product_id": uuid_of(1)}, 100),
+    Case(f"{ORDERS}_OF_PRODUCT_LIST", ORDERS_OF_PRODUCT | STATES, 100),
+    # The place where the walk ended.
+    Case(
+        f"{ORDERS}_OF_PRODUCT_LIST",
+        ORDERS_OF_PRODUCT | {"states": ["PENDING"]},
+        1,
+        label="that no order has",
+        counts=2 * WALKED_MAX,
+    ),
     Case(f"{SALES}[(False, None)]", OF_LARGE, 100, counts=25),
     Case(f"{SALES}[(False, None)]", OF_LARGE | {"since_order": new_id()}, 0, label="since now"),
     Case(f"{SALES}[(False, None)]", OF_SMALL, 100, label="of a small seller"),

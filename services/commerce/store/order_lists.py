@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any, Final
+from datetime import datetime
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ARRAY, DateTime, Select, Text, Uuid, bindparam, column, func, select, true
+from sqlalchemy import (
+    ARRAY,
+    DateTime,
+    Select,
+    Text,
+    Uuid,
+    bindparam,
+    column,
+    func,
+    literal_column,
+    or_,
+    select,
+    true,
+)
 
 from services.commerce.model import ORDER_ITEMS, ORDERS, Order, OrderFilters, OrderState
+from services.commerce.store import order_ids
+from services.commerce.store.order_ids import WALKED_MAX
 from services.commerce.store.order_lines import ORDER_COLUMNS, OrderRow, whole
 from services.kernel.db.database import Reader
 from services.kernel.db.statement import Statement, newest_first
-
-_EARLIEST: Final = datetime.min.replace(tzinfo=UTC)
-_NO_ID: Final = UUID(int=0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +69,28 @@ class OrderPageOfProduct(OrderPage):
 
     product_id: UUID
     states: list[str]
+    since_id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class WalkedOrder(OrderRow):
+    """An order that has a product.
+
+    Attributes:
+        walked: The number of orders that were looked through, this one among them.
+        is_wanted: Whether it matches; otherwise it is the last one that was looked through.
+    """
+
+    walked: int
+    is_wanted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class FoundOrders:
+    """Orders, and the place of the last one that was looked through; None: there are no more."""
+
+    orders: Sequence[Order]
+    end: tuple[datetime, UUID] | None = None
 
 
 _OF_USER = ORDERS.c.user_id == bindparam("user_id", type_=Uuid)
@@ -83,43 +118,71 @@ _OF_STATES_LIST = Statement(_in_states(_ALL), OrderPageOfStates, OrderRow)
 _OF_USER_AND_STATES_LIST = Statement(
     _in_states(_ALL.where(_OF_USER)), OrderPageOfUserAndStates, OrderRow
 )
-# The ids of orders are in the order of time, and an order has a product once.
-_OF_PRODUCT_LIST = Statement(
-    select(*ORDER_COLUMNS)
-    .join_from(ORDER_ITEMS, ORDERS, ORDERS.c.id == ORDER_ITEMS.c.order_id)
+# An order has a product once. For the bound of the cost see `order_ids`.
+_cut = (
+    select(ORDER_ITEMS.c.order_id)
     .where(
         ORDER_ITEMS.c.product_id == bindparam("product_id", type_=Uuid),
         ORDER_ITEMS.c.order_id < bindparam("before_id", type_=Uuid),
-        ORDERS.c.create_time < bindparam("before_time", type_=DateTime(timezone=True)),
-        _SINCE,
-        ORDERS.c.state == func.any(_STATES),
+        ORDER_ITEMS.c.order_id >= bindparam("since_id", type_=Uuid),
     )
     .order_by(ORDER_ITEMS.c.order_id.desc())
+    .limit(literal_column(str(WALKED_MAX)))
+    .subquery("cut")
+)
+_walked = select(
+    _cut.c.order_id, func.row_number().over(order_by=_cut.c.order_id.desc()).label("walked")
+).subquery("walked")
+_wanted_of_product = (
+    (ORDERS.c.create_time < bindparam("before_time", type_=DateTime(timezone=True)))
+    & _SINCE
+    & (ORDERS.c.state == func.any(_STATES))
+)
+_OF_PRODUCT_LIST = Statement(
+    select(*ORDER_COLUMNS, _walked.c.walked, _wanted_of_product.label("is_wanted"))
+    .join_from(_walked, ORDERS, ORDERS.c.id == _walked.c.order_id)
+    .where(or_(_wanted_of_product, _walked.c.walked == literal_column(str(WALKED_MAX))))
+    .order_by(_walked.c.order_id.desc())
     .limit(bindparam("limit")),
     OrderPageOfProduct,
-    OrderRow,
+    WalkedOrder,
 )
 
 
 async def list_orders(
     reader: Reader, filters: OrderFilters, *, before: tuple[datetime, UUID], limit: int
-) -> list[Order]:
-    """Return orders before a position, newest first; takes two statements."""
-    return await whole(reader, await _rows(reader, filters, before, limit))
+) -> FoundOrders:
+    """Return orders before a position, newest first; those of a product may be fewer."""
+    if filters.product_id is not None:
+        return await _of_product(reader, filters, filters.product_id, before[1], limit)
+    return FoundOrders(await whole(reader, await _rows(reader, filters, before, limit)))
+
+
+async def _of_product(
+    reader: Reader, filters: OrderFilters, product_id: UUID, before_id: UUID, limit: int
+) -> FoundOrders:
+    page = OrderPageOfProduct(
+        product_id=product_id,
+        states=[each.value for each in filters.states or OrderState],
+        start=filters.start or order_ids.EARLIEST,
+        since_id=order_ids.least_id(filters.start),
+        before_time=filters.end or order_ids.LATEST,
+        before_id=min(before_id, order_ids.bound_of_ids(filters.end)),
+        limit=limit,
+    )
+    rows = await reader.all(_OF_PRODUCT_LIST, page)
+    is_cut = bool(rows) and rows[-1].walked == WALKED_MAX
+    end = (rows[-1].create_time, rows[-1].id) if is_cut else None
+    return FoundOrders(await whole(reader, [each for each in rows if each.is_wanted]), end)
 
 
 async def _rows(
     reader: Reader, filters: OrderFilters, before: tuple[datetime, UUID], limit: int
 ) -> list[OrderRow]:
     states = [each.value for each in filters.states]
-    place: dict[str, Any] = {"start": filters.start or _EARLIEST, "limit": limit}
-    if filters.product_id is not None:
-        place |= {"before_time": filters.end or datetime.max.replace(tzinfo=UTC)}
-        place |= {"before_id": before[1], "product_id": filters.product_id}
-        states = states or [each.value for each in OrderState]
-        return await reader.all(_OF_PRODUCT_LIST, OrderPageOfProduct(**place, states=states))
+    place: dict[str, Any] = {"start": filters.start or order_ids.EARLIEST, "limit": limit}
     if filters.end is not None:
-        before = min(before, (filters.end, _NO_ID))
+        before = min(before, (filters.end, order_ids.FIRST_ID))
     place |= {"before_time": before[0], "before_id": before[1]}
     user_id = filters.user_id
     if states and user_id is not None:

@@ -1,15 +1,14 @@
 """The sales of a seller: lines of paid orders, by keyset.
 
-The ids of orders are in the order of time, and so are their lines. A list looks through its first
-`WALKED_MAX` lines only: where few of them match, the page ends early, so that its cost is bounded.
+For the bound of their cost see `order_ids`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
@@ -36,18 +35,11 @@ from services.commerce.model import (
     SaleFilters,
     share_of,
 )
+from services.commerce.store import order_ids
+from services.commerce.store.order_ids import WALKED_MAX
 from services.kernel.db.database import Reader
 from services.kernel.db.statement import Statement
 
-WALKED_MAX = 2_000
-# A clock gives an order its id, and the database's gives it its time.
-CLOCKS_DIFFER = timedelta(hours=1)
-
-_EARLIEST: Final = datetime.min.replace(tzinfo=UTC)
-_LATEST: Final = datetime.max.replace(tzinfo=UTC)
-_LAST_ID: Final = UUID(int=2**128 - 1)
-_MILLISECOND: Final = timedelta(milliseconds=1)
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _UNPAID = (OrderState.PENDING.value, OrderState.FAILED.value)
 
 
@@ -59,7 +51,7 @@ class SalePosition:
     position: int
 
 
-BEGINNING = SalePosition(_LAST_ID, 0)
+BEGINNING = SalePosition(order_ids.LAST_ID, 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,16 +138,15 @@ async def list_sales(
     reader: Reader, filters: SaleFilters, *, before: SalePosition, limit: int
 ) -> FoundSales:
     """Return sales before a position, those of the newest order first; may return fewer."""
-    until = filters.end or _LATEST
-    bound = SalePosition(_id_at(filters.end, CLOCKS_DIFFER), 0) if filters.end else before
+    bound = SalePosition(order_ids.bound_of_ids(filters.end), 0)
     before = min(before, bound, key=lambda each: (each.order_id, each.position))
     page: dict[str, Any] = {
         "seller_id": filters.seller_id,
         "before_order": before.order_id,
         "before_position": before.position,
-        "since_order": _id_at(filters.start, -CLOCKS_DIFFER) if filters.start else UUID(int=0),
-        "start": filters.start or _EARLIEST,
-        "until": until,
+        "since_order": order_ids.least_id(filters.start),
+        "start": filters.start or order_ids.EARLIEST,
+        "until": filters.end or order_ids.LATEST,
         "limit": limit,
     }
     statement = _LISTS[filters.product_id is not None, filters.is_fulfilled]
@@ -166,12 +157,6 @@ async def list_sales(
     is_cut = bool(rows) and rows[-1].walked == WALKED_MAX
     sales = [each for each in rows if each.is_wanted]
     return FoundSales(sales, rows[-1].place if is_cut else None)
-
-
-def _id_at(moment: datetime, distance: timedelta) -> UUID:
-    """Return the least id that an order could get at a moment (RFC 9562, version 7)."""
-    milliseconds = (moment - _EPOCH + distance) // _MILLISECOND
-    return UUID(int=max(milliseconds, 0) << 80)
 
 
 def _list(*, is_of_product: bool, is_fulfilled: bool | None) -> Statement[SalePage, Sale]:

@@ -42,7 +42,8 @@ class ListOrders:
         found = await order_lists.list_orders(
             self.database, filters, before=before, limit=limit + 1
         )
-        return PageRows(found, limit, token_after)
+        rest = "" if found.end is None else self.tokens.after(*found.end, listing=listing)
+        return PageRows(found.orders, limit, token_after, token_at_end=rest)
 
 
 def _name(filters: OrderFilters) -> str:
