@@ -47,15 +47,15 @@ async def orders(lab: Lab) -> list[Finding]:
         people = await to.people(CALLERS * 2)
         await to.fund(admin, people, FUNDS)
         # Each buys another product: buyers of the same one wait for each other.
-        pairs = list(zip(people, await _products(to, admin, len(people)), strict=True))
+        pairs = list(zip(people, await products(to, admin, len(people)), strict=True))
         rates, times = [], list[float]()
         for turn in range(rounds + 1):
             lab.say(f"orders, {turn} of {rounds}")
-            await together([partial(_add, to, *pair) for pair in pairs])
+            await together([partial(add, to, *pair) for pair in pairs])
             began = time.perf_counter()
-            took, came = await together([partial(_order, to, person) for person in people])
+            took, came = await together([partial(order, to, person) for person in people])
             rate = len(people) / (time.perf_counter() - began)
-            _raise_any(came)
+            raise_any(came)
             if turn:  # the first round warms up
                 rates.append(rate)
                 times += took
@@ -73,8 +73,8 @@ async def _one_cart(lab: Lab, to: Clients, person: Person, rounds: int) -> Findi
     times: list[float] = []
     for turn in range(rounds):
         lab.say(f"one cart, {turn + 1} of {rounds}")
-        took, came = await together([partial(_add, to, person, product)] * CALLERS)
-        _raise_any(came)
+        took, came = await together([partial(add, to, person, product)] * CALLERS)
+        raise_any(came)
         times += took
     cart = await to.cart.GetCart(cart_pb.GetCartRequest(), metadata=person.metadata)
     right = [item.quantity for item in cart.items] == [CALLERS * rounds]
@@ -89,9 +89,9 @@ async def _last_item(
     right = True
     for turn in range(rounds):
         lab.say(f"the last item, {turn + 1} of {rounds}")
-        (product,) = await _products(to, admin, 1, stock=1)
-        await together([partial(_add, to, person, product) for person in people])
-        took, came = await together([partial(_order, to, person) for person in people])
+        (product,) = await products(to, admin, 1, stock=1)
+        await together([partial(add, to, person, product) for person in people])
+        took, came = await together([partial(order, to, person) for person in people])
         times += took
         sold = [each for each in came if not isinstance(each, LockstepError)]
         refused = {str(each.reason) for each in came if isinstance(each, LockstepError)}
@@ -112,7 +112,7 @@ async def _one_wallet(lab: Lab, to: Clients, person: Person, rounds: int) -> Fin
     for turn in range(rounds):
         lab.say(f"one wallet, {turn + 1} of {rounds}")
         took, came = await together([partial(_debit, to, person)] * CALLERS)
-        _raise_any(came)
+        raise_any(came)
         times += took
     right = before - await balance() == CALLERS * rounds
     return _judged(f"{CALLERS} debits of one wallet", times, right=right)
@@ -126,9 +126,9 @@ async def _one_seller(lab: Lab, to: Clients, people: Sequence[Person], rounds: i
     for turn in range(rounds):
         lab.say(f"one seller, {turn + 1} of {rounds}")
         pairs = zip(people, sold, strict=True)
-        await together([partial(_add, to, person, product) for person, product in pairs])
-        took, came = await together([partial(_order, to, person) for person in people])
-        _raise_any(came)
+        await together([partial(add, to, person, product) for person, product in pairs])
+        took, came = await together([partial(order, to, person) for person in people])
+        raise_any(came)
         times += took
     request = wallet_pb.GetWalletRequest(user_id=brand.id)
     pending = (await to.wallets.GetWallet(request, metadata=brand.metadata)).pending
@@ -157,7 +157,7 @@ def _judged(figure: str, times: Sequence[float], *, right: bool) -> Finding:
     )
 
 
-async def _products(to: Clients, admin: Person, number: int, *, stock: int = 10**6) -> list[str]:
+async def products(to: Clients, admin: Person, number: int, *, stock: int = 10**6) -> list[str]:
     page = await to.catalog.ListCategories(catalog_pb.ListCategoriesRequest())
     product = catalog_pb.Product(
         category_id=page.categories[0].id, name="Wanted", price=money(100), stock=stock
@@ -169,7 +169,7 @@ async def _products(to: Clients, admin: Person, number: int, *, stock: int = 10*
     return [each.id for each in made.products]
 
 
-async def _add(to: Clients, person: Person, product: str) -> None:
+async def add(to: Clients, person: Person, product: str) -> None:
     request = cart_pb.AddCartItemRequest(product_id=product, quantity=1)
     await to.cart.AddCartItem(request, metadata=person.metadata)
 
@@ -178,10 +178,11 @@ async def _clear(to: Clients, person: Person) -> None:
     await to.cart.ClearCart(cart_pb.ClearCartRequest(), metadata=person.metadata)
 
 
-async def _order(to: Clients, person: Person) -> str:
-    order = await to.orders.PlaceOrder(order_pb.PlaceOrderRequest(), metadata=person.metadata)
-    assert order.state == order_pb.ORDER_STATE_PAID
-    return order.id
+async def order(to: Clients, person: Person) -> str:
+    """Place an order of what is in the cart, and return its id."""
+    placed = await to.orders.PlaceOrder(order_pb.PlaceOrderRequest(), metadata=person.metadata)
+    assert placed.state == order_pb.ORDER_STATE_PAID
+    return placed.id
 
 
 async def _debit(to: Clients, person: Person) -> None:
@@ -193,7 +194,7 @@ async def _debit(to: Clients, person: Person) -> None:
     assert transfer.state == wallet_pb.TRANSFER_STATE_POSTED
 
 
-def _raise_any(came: Sequence[object]) -> None:
+def raise_any(came: Sequence[object]) -> None:
     for each in came:
         if isinstance(each, BaseException):
             raise each
