@@ -51,6 +51,11 @@ def wanted_ports(system: System) -> Iterator[WantedPort]:
         yield WantedPort(LOOPBACK, number, "LOCKSTEP_MAIL_PORT", "LOCKSTEP_MAIL_PORT")
     if system.page_port:
         yield WantedPort(LOOPBACK, system.page_port, "LOCKSTEP_PAGE_PORT", "LOCKSTEP_PAGE_PORT")
+    common = system.settings["auth"]
+    if system.has_relay and common.relay_metrics_port:
+        setting = variable("relay_metrics_port")
+        host_setting = variable("metrics_host")
+        yield WantedPort(common.metrics_host, common.relay_metrics_port, setting, host_setting)
     for name in filter(is_installed, SETTINGS):
         settings = system.settings[name]
         for field, first in first_ports(settings, name).items():

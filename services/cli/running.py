@@ -19,7 +19,7 @@ from services.cli.postgres import environment
 from services.cli.program import Program, python, stop_leftovers
 from services.cli.screen import Screen
 from services.cli.supervisor import Stopped, Supervisor
-from services.cli.system import DATABASES, SETTINGS, System, is_installed
+from services.cli.system import DATABASES, RELAY, SETTINGS, System, is_installed
 from services.common import cert_files, key_files
 from services.common.files import ensure_writable, make_folder
 from services.common.keys import KeyRing
@@ -59,6 +59,10 @@ def prepare(system: System, screen: Screen) -> None:
     key_files.initialise(settings.keys)
     if settings.tls != OFF and not settings.tls_cert:
         cert_files.initialise(settings.certs)
+    if system.has_relay:
+        key_files.initialise(settings.keys, [RELAY])
+        if settings.tls != OFF and not settings.tls_cert:
+            cert_files.initialise(settings.certs, services=[RELAY])
     for name in filter(is_installed, SETTINGS):
         KeyRing.load(system.settings[name].keys, name)
         tls_of(system.settings[name], name)
@@ -100,6 +104,8 @@ async def _start(system: System, supervisor: Supervisor) -> None:
     supervisor.start(*programs)
     if is_installed("gateway"):
         supervisor.start(*workers(system, "gateway"))
+    if system.has_relay:
+        supervisor.start(relay(system))
     await supervisor.wait_ready()
 
 
@@ -168,6 +174,20 @@ def workers(system: System, name: str) -> list[Program]:
     ]
 
 
+def relay(system: System) -> Program:
+    """Describe the relay of events to NATS. It runs also while NATS is down."""
+    settings = system.settings["auth"]
+    host, port = peer_host(settings.metrics_host), settings.relay_metrics_port
+    own_keys = key_files.view(settings.keys, RELAY, at=system.home / "own-keys" / RELAY)
+    return Program(
+        name=RELAY,
+        argv=python(f"services.{RELAY}"),
+        probe=functools.partial(_accepts, host, port) if port else _is_started,
+        management=f"{host}:{port}" if port else "",
+        environment=_environment() | system.values | {variable("keys"): str(own_keys)},
+    )
+
+
 def _management(settings: CommonSettings, name: str, number: int) -> str:
     """Return where a worker's management port is, or nothing if it is switched off."""
     first = settings.metrics_port(name)
@@ -226,6 +246,11 @@ async def _migrate(system: System) -> None:
     if process.returncode != 0:
         lines = output.decode(errors="replace").strip().splitlines() or ["no output"]
         raise CommandError(lines[-1].removeprefix("lockstep: "))
+
+
+async def _is_started() -> bool:
+    """Take a program without a port for ready."""
+    return True
 
 
 async def _accepts(host: str, port: int) -> bool:

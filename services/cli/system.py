@@ -41,6 +41,7 @@ SETTINGS: Final[dict[str, type[CommonSettings]]] = {
 # What PostgreSQL is told for a service beside its limits.
 SESSION_SETTINGS: Final = {"commerce": commerce.SESSION_SETTINGS}
 DATABASES: Final = {"auth": "authdb", "profile": "profiledb", "commerce": "commercedb"}
+RELAY: Final = "relay"
 COORDINATORS: Final = ("auth", "commerce")
 """The services that coordinate sagas."""
 
@@ -80,6 +81,11 @@ class System:
     def has_mail_sink(self) -> bool:
         """Whether mail goes to the sink."""
         return self.values["LOCKSTEP_SMTP_URL"] == sink_url(self.values["LOCKSTEP_MAIL_PORT"])
+
+    @property
+    def has_relay(self) -> bool:
+        """Whether events go to NATS."""
+        return self.settings["auth"].nats_url is not None
 
     @property
     def page_port(self) -> int:

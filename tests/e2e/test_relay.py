@@ -1,0 +1,36 @@
+"""`lockstep up` runs the relay if it is told where NATS is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.e2e.stack import running_stack
+from tests.ports import free_port
+from tests.relay.broker import Nats, until
+
+PERSON = {
+    "email": "relayed@example.com",
+    "password": "Documented-Horse-42",
+    "fullName": "Ada Lovelace",
+    "course": "Maths",
+}
+
+
+@pytest.mark.processes
+async def test_a_registration_is_told_over_nats(tmp_path: Path) -> None:
+    nats, port = Nats(tmp_path / "nats"), free_port()
+    nats.start()
+    settings = {"LOCKSTEP_NATS_URL": nats.url, "LOCKSTEP_RELAY_METRICS_PORT": str(port)}
+    try:
+        with running_stack(**settings) as stack:
+            async with httpx.AsyncClient(timeout=30) as client, nats.connected() as jetstream:
+                made = await client.post(f"{stack.url}/v1/auth/register", json=PERSON)
+                assert made.status_code == 201, made.text
+                [told] = await until(jetstream, "LOCKSTEP_AUTH", 1)
+                assert (await client.get(f"http://127.0.0.1:{port}/readyz")).text == "ok\n"
+    finally:
+        nats.kill()
+    assert (told.headers or {})["ce-subject"] == f"users/{made.json()['user']['id']}"
