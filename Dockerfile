@@ -36,7 +36,7 @@ LABEL org.opencontainers.image.title="lockstep" \
       org.opencontainers.image.licenses="Apache-2.0"
 RUN useradd --uid 10001 --user-group --no-log-init --home-dir /data lockstep \
     && install --directory --owner lockstep --group lockstep --mode 700 /data /data/keys \
-       /data/keys/auth /data/keys/profile /data/keys/commerce /data/keys/gateway /data/keys/operator
+       /data/keys/auth /data/keys/profile /data/keys/commerce /data/keys/gateway /data/keys/operator /data/keys/relay
 ENV PATH=/venv/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \

@@ -47,11 +47,11 @@ def health(
 def _ask_self(seconds: float) -> None:
     """Ask the management ports: a container has one process, and its health check needs no name."""
     from services.cli.errors import CommandError
-    from services.cli.system import SETTINGS
+    from services.cli.system import RELAY, SETTINGS
     from services.common.settings import CommonSettings, load
 
     settings = load(CommonSettings)
-    ports = {name: settings.metrics_port(name) for name in SETTINGS}
+    ports = {name: settings.metrics_port(name) for name in (*SETTINGS, RELAY)}
     found = {
         name: asyncio.run(readiness(f"127.0.0.1:{port}", seconds))
         for name, port in ports.items()

@@ -17,7 +17,7 @@ from typer.main import get_command
 from services.cli.clients import ClientTarget, find
 from services.cli.main import app
 from services.cli.postgres import EmbeddedPostgres
-from services.cli.system import DATABASES, SETTINGS
+from services.cli.system import DATABASES, RELAY, SETTINGS
 from services.common.key_files import initialise
 from services.common.keys import SERVICES, KeyRing
 from services.common.settings import CommonSettings, variable
@@ -43,7 +43,7 @@ SERVICE_SCHEMA = {
         "logging": {"type": "object", "required": ["driver", "options"]},
         "networks": {"type": "array", "items": {"enum": ["data", "calls"]}, "minItems": 1},
         "command": {"type": "array", "items": {"type": "string"}, "minItems": 2},
-        "profiles": {"const": ["operator"]},
+        "profiles": {"enum": [["operator"], ["events"]]},
         "environment": {"type": "object", "additionalProperties": {"type": "string"}},
         "ports": {
             "type": "array",
@@ -90,7 +90,7 @@ def instructions() -> list[list[str]]:
 def assert_exists(command: list[str]) -> None:
     if command[0] == "python":
         assert command[1] == "-m"
-        assert command[2].removeprefix("services.") in SETTINGS
+        assert command[2].removeprefix("services.") in (*SETTINGS, RELAY)
         return
     assert command[0] == "lockstep"
     known = get_command(app)
@@ -119,7 +119,13 @@ def test_the_containers_are_the_processes_of_up(compose: dict[str, Any]) -> None
         *SETTINGS,
         "reconcile",
         "operator",
+        "nats",
+        "relay-keys",
+        RELAY,
     }
+    assert services[RELAY]["command"] == ["python", "-m", f"services.{RELAY}"]
+    by_profile = {name for name, each in services.items() if each.get("profiles") == ["events"]}
+    assert by_profile == {"nats", "relay-keys", RELAY}
     for name in SETTINGS:
         assert services[name]["command"] == ["python", "-m", f"services.{name}"]
     assert services["keys"]["command"] == ["lockstep", "keys", "init"]
@@ -293,11 +299,13 @@ def test_each_container_gets_its_own_keys_and_the_public_ones(
     }
     made = ["keys:/data/keys", *(f"keys-{name}:/data/keys/{name}" for name in SERVICES)]
     assert mounted.pop("keys") == made
+    assert mounted.pop("relay-keys") == ["keys:/data/keys", "keys-relay:/data/keys/relay"]
     assert {name: volumes for name, volumes in mounted.items() if volumes} == {
-        name: ["keys:/data/keys:ro", f"keys-{name}:/data/keys/{name}:ro"] for name in SERVICES
+        name: ["keys:/data/keys:ro", f"keys-{name}:/data/keys/{name}:ro"]
+        for name in (*SERVICES, RELAY)
     }
     # A new volume takes its owner from the folder of the image that it covers.
-    folders = [f"/data/keys/{name}" for name in SERVICES]
+    folders = [f"/data/keys/{name}" for name in (*SERVICES, RELAY)]
     (run,) = [rest for name, rest in instructions if name == "RUN" and "/data/keys" in rest]
     assert shlex.split(run)[-len(folders) :] == folders
 
