@@ -101,7 +101,7 @@ def refuse_without_keeping() -> AbstractContextManager[None]:
 
 
 def leave_the_wallet() -> AbstractContextManager[None]:
-    async def close(tx: Transaction, user_id: UUID, *, forfeit: int | None = None) -> None:
+    async def close(*_: object, **__: object) -> None:
         """Forget to."""
 
     return patched(wallets, "close", close)
