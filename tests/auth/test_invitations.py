@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from lockstep_clients import InvalidArgument, connect
 
 from services.auth.domain.code_limits import INVITATIONS_AN_HOUR
 from services.auth.settings import AuthSettings
+from tests.auth.test_operating import lockstep
 from tests.auth.test_session_list import reason_of
 from tests.auth.world import (
     PASSWORD,
@@ -378,3 +380,25 @@ async def test_the_mail_has_a_link_in_the_language_that_was_asked_for(
         )
         [row] = await world.sql("SELECT language FROM users WHERE id = %s", accepted.user.id)
         assert row.language == language
+
+
+async def test_the_command_invites_lists_and_ends(desk: Desk) -> None:
+    world, guest = desk.world, "guest@example.com"
+    code, output = await lockstep(
+        world, *("admin", "invite", "--email", guest, "--role", "brand", "--days", "2")
+    )
+    [made] = (await desk.open()).invitations
+    until = made.expire_time.ToDatetime(UTC).date().isoformat()
+    assert (code, output) == (0, f"invited {guest} until {until} ({made.id})\n")
+    assert (made.role, made.language) == ("brand", "en")
+    code, output = await lockstep(world, "admin", "invitations", "--json")
+    assert (code, json.loads(output)["email"]) == (0, guest)
+    assert await lockstep(world, "admin", "end-invitation", made.id) == (
+        0,
+        f"ended the invitation {made.id}\n",
+    )
+    code, output = await lockstep(world, "admin", "end-invitation", made.id)
+    assert (code, output) == (1, f"there is no open invitation {made.id}")
+    code, output = await lockstep(world, "admin", "invite", "--email", guest, "--role", "king")
+    assert code == 1
+    assert "role" in output
