@@ -11,10 +11,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from lockstep.auth.v1 import api_key_service_pb2 as key_pb
+from lockstep.auth.v1 import api_key_service_pb2_grpc as key_grpc
 from lockstep.auth.v1 import auth_service_pb2 as auth_pb
 from lockstep.auth.v1 import invitation_service_pb2 as invitation_pb
 from lockstep.auth.v1 import invitation_service_pb2_grpc as invitation_grpc
-from lockstep_clients import InvalidArgument, connect
+from lockstep_clients import InvalidArgument, bearer, connect
 
 from services.auth.domain.code_limits import INVITATIONS_AN_HOUR
 from services.auth.settings import AuthSettings
@@ -256,6 +258,22 @@ async def test_only_administrators_and_the_operator_invite(desk: Desk) -> None:
     assert await reason_of(eve.open()) == "FORBIDDEN"
     made = await desk.invite()
     assert await reason_of(eve.end(made)) == "FORBIDDEN"
+
+
+async def test_a_program_invites_with_an_api_key_of_that_scope(desk: Desk) -> None:
+    async with connect(f"127.0.0.1:{desk.world.running.port}") as channel:
+        keys = key_grpc.ApiKeyServiceStub(channel)
+        made = {
+            scope: await keys.CreateApiKey(
+                key_pb.CreateApiKeyRequest(user_id="me", name="team", scopes=[scope]),
+                metadata=desk.admin.proof,
+            )
+            for scope in ("lockstep.auth.v1.InvitationService", "lockstep.auth.v1.MailService")
+        }
+    request = invitation_pb.CreateInvitationRequest(email=EMAIL, role="student")
+    right, other = (bearer(each.key) for each in made.values())
+    assert await reason_of(desk.stub.CreateInvitation(request, metadata=other)) == "FORBIDDEN"
+    assert (await desk.stub.CreateInvitation(request, metadata=right)).id
 
 
 async def test_an_address_is_invited_once_a_minute_and_five_times_an_hour(desk: Desk) -> None:
