@@ -67,6 +67,15 @@ export const users = {
   }),
 };
 
+export const invitations = {
+  /** @param {Json} body @returns {Promise<Invitation>} */
+  create: (body) => call("POST", "/v1/invitations", { body }),
+  /** @param {string} pageToken @returns {Promise<{ invitations: Invitation[], nextPageToken: string }>} */
+  list: (pageToken) => call("GET", "/v1/invitations", { query: { pageSize: PAGE, pageToken } }),
+  /** @param {string} id */
+  end: (id) => call("DELETE", `/v1/invitations/${segment(id)}`),
+};
+
 export const sessions = {
   /** @returns {Promise<{ sessions: Session[] }>} */
   list: () => call("GET", "/v1/users/me/sessions"),

@@ -87,8 +87,10 @@ export interface Registered {
 }
 
 export interface Invitation {
+  id: string;
   email: string;
   role: "customer" | "creator" | "brand" | "student";
+  expireTime: string;
 }
 
 export interface OtpSent {

@@ -25,6 +25,7 @@ const ROUTES = [
   { path: "/sessions", access: "user", load: () => import("../pages/sessions.js") },
   { path: "/sell", access: "user", load: () => import("../pages/admin-catalog.js") },
   { path: "/admin/catalog", access: "admin", load: () => import("../pages/admin-catalog.js") },
+  { path: "/admin/invitations", access: "admin", load: () => import("../pages/admin-invitations.js") },
   { path: "/admin/users", access: "admin", load: () => import("../pages/admin-users.js") },
   { path: "/admin/users/:id", access: "admin", load: () => import("../pages/admin-user.js") },
 ];

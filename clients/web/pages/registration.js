@@ -11,7 +11,7 @@ import { atMost, email, password, phone, sameAs, slug } from "../ui/rules.js";
 /** @typedef {"customer" | "creator" | "brand" | "student"} Role */
 
 /** @type {[Role, string, string][]} */
-const ROLES = [
+export const ROLES = [
   ["customer", "Customer", "Buy things"],
   ["creator", "Creator", "Make content"],
   ["brand", "Brand", "Sell products"],

@@ -27,7 +27,7 @@ SHIFT_MAX = 0.02
 
 FOR_ANYBODY = ("/products", "/sign-up", "/sign-up/code", "/sign-in", "/reset", "/invitation")
 FOR_USERS = ("/cart", "/checkout", "/orders", "/wallet", "/profile", "/verify")
-FOR_ADMINS = ("/admin/users", "/admin/catalog")
+FOR_ADMINS = ("/admin/users", "/admin/invitations", "/admin/catalog")
 
 
 @pytest.fixture(scope="module")

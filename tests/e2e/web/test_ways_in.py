@@ -64,6 +64,22 @@ def test_an_invitation_makes_an_account_of_its_role_and_signs_in(
     expect(person.page.get_by_text("it has ended")).to_be_visible()
 
 
+def test_an_administrator_invites_and_ends_an_invitation(admin: Person) -> None:
+    account = Account()
+    admin.visit("/admin/invitations")
+    admin.press("Invite")
+    expect(admin.error_at("E-mail")).to_have_text("E-mail is required.")
+    admin.fill(E_mail=account.email)
+    admin.field("Role").select_option("student")
+    admin.press("Invite", times=2)
+    expect(admin.news(f"{account.email} is invited until")).to_be_visible()
+    row = admin.page.locator(".row").filter(has_text=account.email)
+    expect(row).to_contain_text("student")
+    admin.press(f"End the invitation of {account.email}")
+    expect(admin.news(f"The invitation of {account.email} has ended.")).to_be_visible()
+    expect(row).to_have_count(0)
+
+
 def test_a_mailed_code_confirms_the_address(person: Person, stack: Stack) -> None:
     account = Account()
     person.visit("/sign-up")

@@ -1,0 +1,73 @@
+// Invitations, for administrators: who was invited and has not come yet, and a form for more.
+
+import { invitations } from "../api/lockstep.js";
+import { showAgain } from "../app/router.js";
+import { h } from "../ui/dom.js";
+import { FormField } from "../ui/field.js";
+import { ActionForm } from "../ui/form.js";
+import { date } from "../ui/format.js";
+import { KeysetList } from "../ui/keyset-list.js";
+import { empty } from "../ui/loading.js";
+import { textOf, toast } from "../ui/messages.js";
+import { email } from "../ui/rules.js";
+import { adminTabs } from "./admin-tabs.js";
+import { ROLES } from "./registration.js";
+
+/** @import { Invitation } from "../api/types.js" */
+
+/** @param {import("../app/router.js").Visit} visit */
+export function page({ signal }) {
+  const list = new KeysetList({
+    noun: "invitations", kind: "rows", signal,
+    async fetch(pageToken) {
+      const found = await invitations.list(pageToken);
+      return { items: found.invitations, next: found.nextPageToken };
+    },
+    show: invitationRow,
+    empty: () => empty("account", "No open invitations", "Whoever was invited has come, or the time is over."),
+  });
+  return {
+    title: "Invitations",
+    content: [h("div", { class: "page" }, h("h1", {}, "Invitations"), adminTabs("invitations"),
+      h("section", { class: "card" }, h("h2", {}, "Invite a person"), inviteForm()), list)],
+  };
+}
+
+function inviteForm() {
+  return new ActionForm({
+    parts: [h("div", { class: "fields" },
+      new FormField({ name: "email", label: "E-mail", type: "email", required: true, rules: [email],
+        attributes: { inputmode: "email" } }),
+      new FormField({ name: "role", label: "Role", type: "select", required: true,
+        options: ROLES.map(([role, label]) => [role, label]) }),
+      new FormField({ name: "language", label: "Language of the mail", type: "select",
+        options: [["en", "English"], ["de", "Deutsch"]] }))],
+    submit: "Invite",
+    reasons: { EMAIL_TAKEN: "email", REGISTRATION_IN_PROGRESS: "email" },
+    async action(values) {
+      const made = await invitations.create(values);
+      toast(`${made.email} is invited until ${date(made.expireTime)}.`);
+      showAgain();
+    },
+  });
+}
+
+/** @param {Invitation} invitation */
+function invitationRow({ id, email: address, role, expireTime }) {
+  const button = h("button", { class: "button plain small", onclick: async () => {
+    if (button.getAttribute("aria-disabled") === "true") return;
+    button.setAttribute("aria-disabled", "true");
+    try {
+      await invitations.end(id);
+      toast(`The invitation of ${address} has ended.`);
+      showAgain();
+    } catch (error) {
+      button.removeAttribute("aria-disabled");
+      toast(textOf(error), "problem");
+    }
+  } }, "End", h("span", { class: "unseen" }, ` the invitation of ${address}`));
+  return h("article", { class: "row" },
+    h("div", { class: "row-main" }, h("h2", {}, address),
+      h("p", { class: "muted" }, `${role} · good until ${date(expireTime)}`)),
+    h("div", { class: "row-actions" }, button));
+}
