@@ -19,7 +19,10 @@ from lockstep.auth.v1 import invitation_service_pb2_grpc as invitation_grpc
 from lockstep_clients import InvalidArgument, bearer, connect
 
 from services.auth.domain.code_limits import INVITATIONS_AN_HOUR
+from services.auth.domain.places import Places
+from services.auth.model import CanonicalEmail
 from services.auth.settings import AuthSettings
+from services.common.keys import KeyRing
 from tests.auth.test_operating import lockstep
 from tests.auth.test_session_list import reason_of
 from tests.auth.world import (
@@ -300,10 +303,12 @@ async def test_strangers_spend_nothing_of_an_invitation(desk: Desk) -> None:
 
 async def test_one_administrator_mails_a_hundred_strangers_an_hour(desk: Desk) -> None:
     await desk.invite("first@example.com")
+    places = Places(KeyRing.load(desk.world.keys, "auth").secrets["pseudonyms"])
     await desk.world.sql(
-        "UPDATE code_limits SET send_times = array_fill(send_times[1], ARRAY[%s]) "
-        "WHERE key_hmac = account_hmac",
+        "UPDATE code_limits SET send_times = array_fill(clock_timestamp(), ARRAY[%s]) "
+        "WHERE account_hmac = %s",
         INVITATIONS_AN_HOUR - 1,
+        places.account(CanonicalEmail(ADMIN)),
     )
     await desk.invite("second@example.com")
     assert await reason_of(desk.invite("third@example.com")) == "TOO_MANY_REQUESTS"

@@ -96,15 +96,15 @@ class CodeLimiter:
         key = LimitsKey(self.secret.lasting_digest(message), self.places.account(email))
         await _count(tx, key, an_hour=CHANGES_AN_HOUR)
 
-    async def count_invitation(self, tx: Transaction, inviter: UUID) -> None:
-        """Count an invitation of an administrator, whichever the address is.
+    async def count_invitation(self, tx: Transaction, user_id: UUID, email: CanonicalEmail) -> None:
+        """Count an invitation of an administrator, whichever the invited address is.
 
         Raises:
             TooManyRequests: One account would mail too many strangers.
         """
-        message = b"\0".join((b"code limits", b"invitations of a user", inviter.bytes))
-        digest = self.secret.lasting_digest(message)
-        await _count(tx, LimitsKey(digest, account_hmac=digest), an_hour=INVITATIONS_AN_HOUR)
+        message = b"\0".join((b"code limits", b"invitations of a user", user_id.bytes))
+        key = LimitsKey(self.secret.lasting_digest(message), self.places.account(email))
+        await _count(tx, key, an_hour=INVITATIONS_AN_HOUR)
 
     async def take_resend(self, tx: Transaction, purpose: Purpose, email: CanonicalEmail) -> None:
         """Count what an administrator has mailed; strangers spend nothing of that.

@@ -17,6 +17,7 @@ from services.auth.sagas.registration import taken
 from services.auth.store import codes, credentials, users
 from services.auth.store import invitations as store
 from services.kernel.db.database import Database, Transaction
+from services.kernel.errors import SessionEnded
 from services.kernel.rpc.call import Caller
 
 
@@ -36,15 +37,18 @@ class CreateInvitation:
 
         Raises:
             EmailTaken, RegistrationInProgress: The e-mail has an account, or is getting one.
+            SessionEnded: The caller's account has gone meanwhile.
             TooManyRequests: See `CodeLimiter.take_resend` and `count_invitation`.
         """
         token = FlowToken.new()
 
         async def work(tx: Transaction) -> Invitation:
             if caller.own_id is not None:
-                # Lock against a deletion, which takes IPs out of the log.
-                await credentials.hold(tx, caller.own_id)
-                await self.limits.count_invitation(tx, caller.own_id)
+                # Lock against a deletion, which takes IPs and counters away.
+                inviter = await credentials.hold(tx, caller.own_id)
+                if inviter is None:
+                    raise SessionEnded
+                await self.limits.count_invitation(tx, caller.own_id, inviter.email)
             await self._ensure_possible(tx, invited)
             made = await _insert(tx, token, invited, life)
             await self._mail(tx, token, made, invited)
