@@ -47,7 +47,7 @@ async def test_mail_that_waits_is_listed_without_its_contents_and_made_due(
             [waiting] = answer.mails
             assert waiting.attempts > 0
             assert waiting.last_error
-            assert UUID(waiting.id)
+            assert UUID(waiting.id).version == 7
             assert EMAIL not in str(answer)
             due = await stub.RetryWaitingMail(RETRY, metadata=admin.proof)
         assert due.mails in (0, 1)  # the worker may have taken it up meanwhile
