@@ -80,11 +80,15 @@ async def test_only_administrators_and_the_operator_see_it(world: World) -> None
 
 
 async def test_the_command_shows_it_and_sends_it_again(world: World) -> None:
+    # Auth runs in this process, too, so that its log is among the lines.
     code, output = await lockstep(world, "outbox", "--json")
-    assert (code, output.strip()) == (0, "no mail waits")
+    assert code == 0
+    assert "no mail waits" in output
     await world.sql(INSERT)
     code, output = await lockstep(world, "outbox", "--limit", "3")
-    assert (code, len(output.splitlines())) == (0, 3)
+    ids = [line for line in output.splitlines() if line.startswith("00000000-")]
+    assert (code, len(ids)) == (0, 3)
     await world.sql("UPDATE outbox SET last_error = 'SMTPConnectError'")
     code, output = await lockstep(world, "outbox", "retry")
-    assert (code, output) == (0, "5 mails are due now\n")
+    assert code == 0
+    assert "5 mails are due now" in output.splitlines()
