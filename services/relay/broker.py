@@ -39,6 +39,13 @@ class Broker(BackgroundTask):
         self._client: Client | None = None
         self._jetstream: JetStreamContext | None = None
         self._is_told = False
+        self._has_connected = asyncio.Event()
+
+    async def connected(self, seconds: float) -> None:
+        """Wait for the first connection, but not for long: NATS may be down."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._has_connected.wait()
 
     @property
     def trouble(self) -> str | None:
@@ -108,4 +115,5 @@ class Broker(BackgroundTask):
 
     async def _on_connected(self) -> None:
         self._is_told = False
+        self._has_connected.set()
         log.info("connected to NATS")

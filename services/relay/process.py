@@ -22,6 +22,7 @@ from services.common.keys import KeyRing
 from services.common.settings import CommonSettings, SettingsError
 from services.common.tls import observe_ends, service_tls
 from services.kernel.ids import process_name
+from services.kernel.tasks import BackgroundTask
 from services.kernel.telemetry.loop_lag import LoopLag
 from services.kernel.telemetry.management import managed
 from services.kernel.telemetry.metrics import Telemetry
@@ -30,6 +31,7 @@ from services.relay.relay import Relay, measure
 from services.relay.stream import EventStream
 
 NAME: Final = "relay"
+FIRST_SECONDS: Final = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,12 +83,18 @@ async def running(
         channel = opener(targets, keys, stack, meter=telemetry.meter, tls=tls)
         broker = Broker(servers, name=process_name(NAME))
         relays = _relays(broker, channel, settings, from_first, telemetry.meter)
-        for worker in (broker, *relays, LoopLag(telemetry.meter)):
-            worker.start()
-            stack.push_async_callback(worker.stop)
         if management is not None:
             management.watch(partial(trouble_of, broker, relays))
+        _started(stack, broker)
+        await broker.connected(FIRST_SECONDS)
+        _started(stack, *relays, LoopLag(telemetry.meter))
         yield relays
+
+
+def _started(stack: AsyncExitStack, *workers: BackgroundTask) -> None:
+    for worker in workers:
+        worker.start()
+        stack.push_async_callback(worker.stop)
 
 
 def servers_of(settings: CommonSettings) -> list[str]:
