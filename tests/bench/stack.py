@@ -68,7 +68,10 @@ class Stack:
         """Return the environment of the processes."""
         own = {f"LOCKSTEP_{name.upper()}_PORT": str(port) for name, port in self.ports.items()}
         inherited = {k: v for k, v in os.environ.items() if not k.startswith("LOCKSTEP_")}
-        own |= {f"LOCKSTEP_{name.upper()}_METRICS_PORT": "0" for name in self.ports}
+        own["LOCKSTEP_PAGE_PORT"] = "0"
+        own |= {
+            f"LOCKSTEP_{name.upper()}_METRICS_PORT": "0" for name in self.ports if name != "mail"
+        }
         own |= {"LOCKSTEP_HOME": str(self.home), "LOCKSTEP_ADDRESS_LIMITS": "off"}
         return inherited | own | {f"LOCKSTEP_{k.upper()}": v for k, v in settings.items()}
 
@@ -84,7 +87,8 @@ class Stack:
         if self._process is None:
             return
         process, self._process = self._process, None
-        process.terminate()
+        with contextlib.suppress(ProcessLookupError):  # it has ended by itself
+            process.terminate()
         try:
             await asyncio.wait_for(process.wait(), STOP_SECONDS_MAX)
         except TimeoutError:
