@@ -12,6 +12,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from google.rpc.error_details_pb2 import ErrorInfo
 from lockstep.auth.v1.auth_service_pb2 import GetUserRequest, LoginRequest, RegisterRequest
 from lockstep.auth.v1.auth_service_pb2_grpc import AuthServiceStub
+from lockstep.commerce.v1.event_service_pb2_grpc import EventServiceStub
+from lockstep.events.v1.event_pb2 import WatchEventsRequest, WatchEventsResponse
 from lockstep.profile.v1.profile_service_pb2 import CreateProfileRequest
 from lockstep.profile.v1.profile_service_pb2_grpc import ProfileServiceStub
 from lockstep_clients import (
@@ -138,3 +140,32 @@ async def test_a_service_proves_itself(server: FakeServer) -> None:
         identity=identity,
     )
     assert server.calls[0].metadata["x-lockstep-service"] == identity.token("profile")
+
+
+def watch(channel: grpc.Channel) -> list[WatchEventsResponse]:
+    return list(EventServiceStub(channel).WatchEvents(WatchEventsRequest()))
+
+
+async def test_a_stream_has_the_deadline_and_the_proof_of_a_call(server: FakeServer) -> None:
+    identity = ServiceIdentity("auth", ec.generate_private_key(ec.SECP256R1()))
+    assert await calling(server, watch, identity=identity) == [WatchEventsResponse()]
+    most = methods()[server.calls[0].path].timeout_seconds
+    assert server.calls[0].seconds_remaining is not None
+    assert most - 2 < server.calls[0].seconds_remaining <= most
+    assert server.calls[0].metadata["x-lockstep-service"] == identity.token("commerce")
+
+
+async def test_the_failure_of_a_stream_is_typed(server: FakeServer) -> None:
+    server.failures = [status(grpc.StatusCode.NOT_FOUND, ErrorInfo(reason="USER_NOT_FOUND"))]
+    error = await failing(server, watch)
+    assert isinstance(error, NotFound)
+    assert error.reason == "USER_NOT_FOUND"
+    assert isinstance(error.__cause__, grpc.RpcError)
+
+
+async def test_without_time_no_stream_is_opened(server: FakeServer) -> None:
+    def work(channel: grpc.Channel) -> object:
+        return next(EventServiceStub(channel).WatchEvents(WatchEventsRequest(), timeout=0))
+
+    assert isinstance(await failing(server, work), DeadlineExceeded)
+    assert not server.calls

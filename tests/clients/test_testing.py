@@ -17,6 +17,8 @@ from lockstep.auth.v1.auth_service_pb2 import (
     User,
 )
 from lockstep.auth.v1.auth_service_pb2_grpc import AuthServiceStub
+from lockstep.commerce.v1.event_service_pb2_grpc import EventServiceStub
+from lockstep.events.v1.event_pb2 import WatchEventsRequest, WatchEventsResponse
 from lockstep_clients import (
     DeadlineExceeded,
     FieldViolation,
@@ -29,6 +31,7 @@ from lockstep_clients.testing import FakeLockstep, fake_lockstep
 
 if TYPE_CHECKING:  # it exists for the type checker only
     from lockstep.auth.v1.auth_service_pb2_grpc import AuthServiceAsyncStub
+    from lockstep.commerce.v1.event_service_pb2_grpc import EventServiceAsyncStub
 
 
 @pytest.fixture
@@ -120,3 +123,46 @@ def test_the_example_of_the_page_works() -> None:
     blocks = re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
     (example,) = [each for each in blocks if "fake_lockstep" in each]
     exec(compile(example, "README.md", "exec"), {})
+
+
+WATCH = "lockstep.commerce.v1.EventService/WatchEvents"
+PAGES = [WatchEventsResponse(next_cursor=each) for each in ("1", "2")]
+
+
+def test_a_stream_gets_its_messages_and_its_failure(fake: FakeLockstep) -> None:
+    fake.answer(WATCH, [*PAGES, NotFound("Gone.", reason="USER_NOT_FOUND")], PAGES[0], [])
+    stub = EventServiceStub(fake.channel)
+
+    call = iter(stub.WatchEvents(WatchEventsRequest()))
+    assert [next(call), next(call)] == PAGES
+    with pytest.raises(NotFound) as caught:
+        next(call)
+    assert caught.value.reason == "USER_NOT_FOUND"
+    with pytest.raises(NotFound):
+        next(call)
+    assert list(stub.WatchEvents(WatchEventsRequest(after="2"))) == PAGES[:1]
+    assert list(stub.WatchEvents(WatchEventsRequest())) == []
+    assert [each.request for each in fake.calls][1] == WatchEventsRequest(after="2")
+
+
+def test_a_slow_stream_takes_fake_time_alone(fake: FakeLockstep) -> None:
+    fake.answer(WATCH, PAGES, seconds=90)
+    stub = EventServiceStub(fake.channel)
+    with pytest.raises(DeadlineExceeded):
+        next(stub.WatchEvents(WatchEventsRequest(), timeout=60))
+
+
+async def test_a_stream_may_be_awaited(fake: FakeLockstep) -> None:
+    fake.answer(WATCH, lambda request: [*PAGES, InvalidArgument(request.after)])
+    stub = cast("EventServiceAsyncStub", EventServiceStub(fake.aio_channel))
+    found = []
+    call = stub.WatchEvents(WatchEventsRequest(after="odd"))
+
+    async def read() -> None:
+        async for page in call:
+            found.append(page)  # noqa: PERF401 - a list would not keep what came before the error
+
+    with pytest.raises(InvalidArgument, match="odd"):
+        await read()
+    assert found == PAGES
+    call.cancel()

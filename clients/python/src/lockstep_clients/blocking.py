@@ -9,7 +9,7 @@ Open the channel in the process that calls: gRPC does not survive a fork.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 from uuid import uuid4
 
 import grpc
@@ -21,6 +21,7 @@ from lockstep_clients.idempotency import HEADER as IDEMPOTENCY_KEY
 from lockstep_clients.methods import methods
 
 Continuation = Callable[[Any, Any], Any]
+Interceptor = grpc.UnaryUnaryClientInterceptor | grpc.UnaryStreamClientInterceptor
 
 
 def connect_blocking(
@@ -29,7 +30,7 @@ def connect_blocking(
     identity: ServiceIdentity | None = None,
     audience: str | None = None,
     tls: grpc.ChannelCredentials | None = None,
-    interceptors: Sequence[grpc.UnaryUnaryClientInterceptor] = (),
+    interceptors: Sequence[Interceptor] = (),
 ) -> grpc.Channel:
     """Open a channel with the deadlines, retries, credentials and errors of `connect`.
 
@@ -55,7 +56,7 @@ def intercepted(
     channel: grpc.Channel,
     identity: ServiceIdentity | None = None,
     audience: str | None = None,
-    interceptors: Sequence[grpc.UnaryUnaryClientInterceptor] = (),
+    interceptors: Sequence[Interceptor] = (),
 ) -> grpc.Channel:
     """Give deadlines, keys, credentials and errors to the calls of a channel."""
     chain = [BlockingErrors(), BlockingCalls(identity, audience), *interceptors]
@@ -71,7 +72,7 @@ class _Details(NamedTuple):  # grpc reads its details by these names
     compression: grpc.Compression | None
 
 
-class BlockingCalls(grpc.UnaryUnaryClientInterceptor):
+class BlockingCalls(grpc.UnaryUnaryClientInterceptor, grpc.UnaryStreamClientInterceptor):
     """Gives each call its deadline, its idempotency key and the caller's token.
 
     Args:
@@ -91,13 +92,17 @@ class BlockingCalls(grpc.UnaryUnaryClientInterceptor):
         Raises:
             DeadlineExceeded: No time is left; the call was not sent.
         """
-        details = client_call_details
+        return continuation(self._told(client_call_details), request)
+
+    intercept_unary_stream = intercept_unary_unary
+
+    def _told(self, details: Any) -> _Details:
         seconds = timeout_seconds(details.method, details.timeout)
         if seconds <= 0:
             raise DeadlineExceeded(
                 "Too little time is left to make the call.", reason="DEADLINE_EXCEEDED"
             )
-        told = _Details(
+        return _Details(
             details.method,
             seconds,
             (*(details.metadata or ()), *self._added(details)),
@@ -105,7 +110,6 @@ class BlockingCalls(grpc.UnaryUnaryClientInterceptor):
             details.wait_for_ready,
             details.compression,
         )
-        return continuation(told, request)
 
     def _added(self, details: Any) -> list[tuple[str, str]]:
         added = []
@@ -119,7 +123,7 @@ class BlockingCalls(grpc.UnaryUnaryClientInterceptor):
         return added
 
 
-class BlockingErrors(grpc.UnaryUnaryClientInterceptor):
+class BlockingErrors(grpc.UnaryUnaryClientInterceptor, grpc.UnaryStreamClientInterceptor):
     """Makes calls raise `LockstepError`, whose cause is the gRPC error."""
 
     def intercept_unary_unary(
@@ -127,6 +131,12 @@ class BlockingErrors(grpc.UnaryUnaryClientInterceptor):
     ) -> Any:
         """Return the call; its result raises the typed error."""
         return _TypedCall(continuation(client_call_details, request))
+
+    def intercept_unary_stream(
+        self, continuation: Continuation, client_call_details: Any, request: Any
+    ) -> Any:
+        """Return the call; whoever iterates over its answers meets the typed error."""
+        return _TypedStream(continuation(client_call_details, request))
 
 
 class _TypedCall:
@@ -147,6 +157,25 @@ class _TypedCall:
         except grpc.RpcError as error:
             return from_rpc_error(error)
         return None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._call, name)
+
+
+class _TypedStream:
+    """A stream of answers whose failure is typed; all else is the call's own."""
+
+    def __init__(self, call: Any) -> None:
+        self._call = call
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Any:
+        try:
+            return next(self._call)
+        except grpc.RpcError as error:
+            raise from_rpc_error(error) from error
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._call, name)

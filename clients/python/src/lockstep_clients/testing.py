@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import importlib
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Self
@@ -33,8 +33,11 @@ from lockstep_clients.credentials import ServiceIdentity
 from lockstep_clients.errors import LockstepError, Unimplemented
 from lockstep_clients.methods import descriptors, methods
 
-Answer = Message | LockstepError | Callable[[Any], Message]
-"""What a call gets: a message, an error, or what a function makes of its request."""
+Answer = Message | LockstepError | Sequence[Message | LockstepError] | Callable[[Any], Any]
+"""What a call gets: a message, an error, or what a function makes of its request.
+
+A stream may get several messages, perhaps with an error as the last.
+"""
 
 DOMAIN = "lockstep"
 STATUS_DETAILS = "grpc-status-details-bin"
@@ -87,7 +90,7 @@ class FakeLockstep:
         self._services = _services()
         testing = grpc_testing.channel(self._services.values(), self.time)  # type: ignore[no-untyped-call] # as above
         self._testing = testing
-        self.channel = intercepted(_FakeChannel(self._call), identity, audience)
+        self.channel = intercepted(_FakeChannel(self._call, self._stream), identity, audience)
         self.aio_channel: Any = _AioChannel(self.channel)
 
     def answer(self, method: str, *answers: Answer, seconds: float = 0.0) -> None:
@@ -113,18 +116,21 @@ class FakeLockstep:
             _, _, rpc = self._testing.take_unary_unary(self._method(path))
             answer = self._next(path, timeout)
         rpc.send_initial_metadata(())
-        if callable(answer):
-            try:
-                answer = answer(request)
-            except LockstepError as error:
-                answer = error
-        if isinstance(answer, LockstepError):
-            rpc.terminate(None, _trailing(answer), answer.code, answer.message)
-        elif answer is None:
-            rpc.terminate(None, (), grpc.StatusCode.DEADLINE_EXCEEDED, "Deadline Exceeded")
-        else:
-            rpc.terminate(answer, (), grpc.StatusCode.OK, "")
+        answer = _made(answer, request)
+        message = answer if isinstance(answer, Message) else None
+        rpc.terminate(message, *_end(answer))
         return call
+
+    def _stream(self, path: str, request: Message, timeout: float, metadata: Any) -> Any:
+        """Do the same for a call whose answer is a stream."""
+        with self._lock:
+            self.calls.append(FakeCall(path, request, dict(metadata or ()), timeout))
+            call = self._testing.unary_stream(path)(request, timeout, tuple(metadata or ()))
+            _, _, rpc = self._testing.take_unary_stream(self._method(path))
+            answer = self._next(path, timeout)
+        rpc.send_initial_metadata(())
+        answer = _made(answer, request)
+        return _FakeAnswers(call, rpc, answer if isinstance(answer, Sequence) else [answer])
 
     def _next(self, path: str, timeout: float) -> Answer | None:
         """Return the answer of a call; None if its time ends before."""
@@ -153,18 +159,22 @@ def fake_lockstep(
 
 
 class _FakeChannel(grpc.Channel):
-    """A channel of unary calls, as all of Lockstep's are."""
+    """A channel of calls with one request, as all of Lockstep's are."""
 
-    def __init__(self, call: Callable[..., Any]) -> None:
+    def __init__(self, call: Callable[..., Any], stream: Callable[..., Any]) -> None:
         self._call = call
+        self._stream = stream
 
     def unary_unary(self, method: str, *_: Any, **__: Any) -> Any:
         return _FakeMethod(self._call, method)
 
     def unary_stream(self, method: str, *_: Any, **__: Any) -> Any:
+        return _FakeStream(self._stream, method)
+
+    def stream_unary(self, method: str, *_: Any, **__: Any) -> Any:
         raise NotImplementedError(method)
 
-    stream_unary = stream_stream = unary_stream
+    stream_stream = stream_unary
 
     def subscribe(self, callback: Callable[..., object], try_to_connect: bool = False) -> None:  # noqa: FBT001, FBT002
         """Report nothing: the channel is always ready."""
@@ -198,6 +208,43 @@ class _FakeMethod:
             raise _FailedCall(error) from None
 
 
+class _FakeStream:
+    def __init__(self, stream: Callable[..., Any], path: str) -> None:
+        self._stream = stream
+        self._path = path
+
+    def __call__(self, request: Message, timeout: float, metadata: Any = None, **_: Any) -> Any:
+        return self._stream(self._path, request, timeout, metadata)
+
+
+class _FakeAnswers:
+    """The answers of a stream. Each is sent when it is asked for, because an error hides others."""
+
+    def __init__(self, call: Any, rpc: Any, parts: Sequence[Any]) -> None:
+        self._call = call
+        self._rpc = rpc
+        self._parts = [*parts]
+        self._is_over = False
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Any:
+        if not self._is_over:
+            self._send(self._parts.pop(0) if self._parts else ())
+        return next(self._call)
+
+    def _send(self, part: Any) -> None:
+        if isinstance(part, Message):
+            self._rpc.send_response(part)
+        else:
+            self._is_over = True
+            self._rpc.terminate(*_end(part))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._call, name)
+
+
 class _FailedCall(grpc.RpcError):
     """A failed call that is a future, too, as interceptors expect it."""
 
@@ -226,6 +273,15 @@ class _AioChannel:
 
         return awaited
 
+    def unary_stream(self, method: str, *arguments: Any, **options: Any) -> Any:
+        call = self._channel.unary_stream(method, *arguments, **options)
+
+        def streamed(request: Message, **settings: Any) -> _AwaitedStream:
+            settings.pop("wait_for_ready", None)
+            return _AwaitedStream(call(request, **settings))
+
+        return streamed
+
     async def close(self, grace: float | None = None) -> None:
         """Do nothing: there is no connection."""
 
@@ -234,6 +290,40 @@ class _AioChannel:
 
     async def __aexit__(self, *_: object) -> None:
         """Do nothing."""
+
+
+class _AwaitedStream:
+    """A stream of answers that all have come."""
+
+    def __init__(self, answers: Any) -> None:
+        self._answers = answers
+
+    async def __aiter__(self) -> AsyncIterator[Any]:
+        for answer in self._answers:
+            yield answer
+
+    def cancel(self) -> bool:
+        """End the call."""
+        return bool(self._answers.cancel())
+
+
+def _made(answer: Answer | None, request: Message) -> Any:
+    """Return an answer; a function makes it of the request."""
+    if not callable(answer):
+        return answer
+    try:
+        return answer(request)
+    except LockstepError as error:
+        return error
+
+
+def _end(answer: Any) -> tuple[Any, grpc.StatusCode, str]:
+    """Return the end of a call that gets this answer last: metadata, code and words."""
+    if isinstance(answer, LockstepError):
+        return _trailing(answer), answer.code, answer.message
+    if answer is None:
+        return (), grpc.StatusCode.DEADLINE_EXCEEDED, "Deadline Exceeded"
+    return (), grpc.StatusCode.OK, ""
 
 
 def _path(method: str) -> str:
