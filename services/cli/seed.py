@@ -4,6 +4,9 @@ from typing import Annotated
 
 import typer
 
+# More would take long to draw, and nobody scrolls so far.
+PICTURES = 500
+
 
 def seed(
     products: Annotated[int, typer.Option(min=1, max=10_000_000, help="products to add")] = 1000,
@@ -18,6 +21,7 @@ def seed(
     from services.cli.databases import in_a_line, setting_of
     from services.cli.errors import CommandError
     from services.cli.system import System
+    from services.commerce.domain.demo_pictures import pictures_of
     from services.commerce.store import seeding
 
     system = System()
@@ -30,6 +34,8 @@ def seed(
                 products=products,
                 categories=categories,
                 on_progress=lambda written: progress.advance(task, written),
+                draw=pictures_of,
+                pictures=PICTURES,
             )
         except psycopg.errors.UndefinedTable as error:
             raise CommandError("the catalog has no tables: run `lockstep migrate` first") from error

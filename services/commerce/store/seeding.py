@@ -4,40 +4,19 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Protocol
 from uuid import UUID
 
 import psycopg
 
+from services.commerce.store.seeding_things import KINDS, STYLES, Thing, offer
 from services.kernel.ids import new_id
 
 ROWS_AT_ONCE = 2000
 DAYS_BACK = 730
 SOLD_OUT_SHARE = 0.03
-
-KINDS = {
-    "Kitchen": ("kettle", "saucepan", "chopping board", "whisk", "bread knife", "mixing bowl"),
-    "Lighting": ("floor lamp", "desk lamp", "pendant light", "lantern", "wall light"),
-    "Tea and Coffee": ("green tea", "teapot", "espresso cup", "coffee grinder", "tea tin"),
-    "Bedroom": ("pillow", "duvet cover", "bedside table", "blanket", "wool throw"),
-    "Bathroom": ("bath towel", "soap dish", "bath mat", "mirror", "laundry basket"),
-    "Garden": ("watering can", "plant pot", "garden chair", "trowel", "bird feeder"),
-    "Office": ("notebook", "fountain pen", "desk organiser", "paper tray", "stapler"),
-    "Cycling": ("bike light", "pannier", "helmet", "pump", "bottle cage"),
-    "Hiking": ("rucksack", "water bottle", "head torch", "trekking pole", "tent"),
-    "Music": ("headphones", "turntable", "loudspeaker", "music stand", "ukulele"),
-    "Toys": ("wooden train", "puzzle", "building blocks", "kite", "marble run"),
-    "Clothing": ("scarf", "rain jacket", "cardigan", "linen shirt", "socks"),
-    "Travel": ("suitcase", "wash bag", "travel adapter", "passport holder", "weekend bag"),
-    "Baking": ("cake tin", "rolling pin", "proving basket", "oven glove", "cake stand"),
-    "Storage": ("shelf", "storage box", "coat rack", "drawer unit", "glass jar"),
-    "Pets": ("dog bed", "cat tree", "food bowl", "dog lead", "scratching post"),
-}
-MAKERS = ("Aldermoor", "Brightwell", "Copperline", "Fjord & Sons", "Halden", "Kestrel", "Lindqvist")
-LOOKS = ("brushed", "compact", "everyday", "folding", "hand-made", "large", "slim", "vintage")
-MATERIALS = ("bamboo", "ceramic", "cotton", "glass", "oak", "recycled", "steel", "walnut", "wool")
-COLOURS = ("black", "cream", "forest green", "navy", "rust", "sand", "slate", "white")
-STYLES = ("Everyday", "Classic", "Compact", "Outdoor", "Premium", "Small", "Sustainable", "Vintage")
 
 _MAKE_CATEGORIES = b"""
     INSERT INTO categories (id, name, description)
@@ -45,12 +24,33 @@ _MAKE_CATEGORIES = b"""
 """
 _FIND_CATEGORIES = b"SELECT id, name FROM categories WHERE name = ANY (%s)"
 _COPY = b"""
-    COPY products (id, category_id, name, description, price, stock, image_url,
+    COPY products (id, category_id, name, description, price, stock, image_url, thumbnail_url,
                    create_time, update_time)
     FROM STDIN
 """
+_COPY_IMAGES = b"COPY images (id, product_id, data) FROM STDIN"
 
-ProductRecord = tuple[UUID, UUID, str, str, int, int, str, datetime, datetime]
+ProductRecord = tuple[UUID, UUID, str, str, int, int, str, str, datetime, datetime]
+
+
+class Image(Protocol):
+    """A picture and its id."""
+
+    @property
+    def id(self) -> str:
+        """The id."""
+
+    @property
+    def path(self) -> str:
+        """The path under which the gateway serves it."""
+
+    @property
+    def data(self) -> bytes:
+        """The bytes, as WebP."""
+
+
+# Draws a product: the large picture and the small one.
+Draw = Callable[[UUID, str, str], tuple[Image, Image]]
 
 
 def seed(
@@ -60,6 +60,8 @@ def seed(
     categories: int,
     on_progress: Callable[[int], None] = lambda _: None,
     random_seed: int | None = None,
+    draw: Draw | None = None,
+    pictures: int = 0,
 ) -> None:
     """Add products to the catalog, and the categories that are missing.
 
@@ -69,6 +71,8 @@ def seed(
         categories: The number of categories to spread them over.
         on_progress: Called with the number of products written since the last call.
         random_seed: The seed of the random numbers; the same seed gives the same products.
+        draw: Draws pictures.
+        pictures: The number of products that get one: the newest.
     """
     dice = random.Random(random_seed)
     with psycopg.connect(url, autocommit=True) as connection:
@@ -78,7 +82,10 @@ def seed(
         connection.execute(b"SET statement_timeout = 0")
         with connection.transaction():
             made = _make_categories(connection, categories)
-            _copy_products(connection, _products(dice, made, products), on_progress)
+            images: list[tuple[UUID, Image]] = []
+            drawn = _Drawn(draw, pictures, images)
+            _copy_products(connection, _products(dice, made, products, drawn), on_progress)
+            _copy_images(connection, images)
         # The planner needs statistics of the new rows, and index-only scans visible rows.
         connection.execute(b"VACUUM (ANALYZE) products")
         connection.execute(b"ANALYZE categories")
@@ -86,25 +93,28 @@ def seed(
 
 def _make_categories(
     connection: psycopg.Connection[tuple[object, ...]], number: int
-) -> list[tuple[UUID, Sequence[str]]]:
+) -> list[tuple[UUID, tuple[Thing, ...]]]:
     """Return the id of each category, with the kinds of things in it."""
-    nouns = dict(_categories(number))
-    names = list(nouns)
+    things = dict(_categories(number))
+    names = list(things)
     ids = [new_id() for _ in names]
-    descriptions = [f"{', '.join(nouns[name]).capitalize()} and more." for name in names]
+    descriptions = [
+        f"{', '.join(thing.noun for thing in things[name]).capitalize()} and more."
+        for name in names
+    ]
     connection.execute(_MAKE_CATEGORIES, [ids, names, descriptions])
     found = connection.execute(_FIND_CATEGORIES, [names]).fetchall()
-    return [(UUID(str(row[0])), nouns[str(row[1])]) for row in found]
+    return [(UUID(str(row[0])), things[str(row[1])]) for row in found]
 
 
-def _categories(number: int) -> Iterator[tuple[str, Sequence[str]]]:
+def _categories(number: int) -> Iterator[tuple[str, tuple[Thing, ...]]]:
     kinds = list(KINDS.items())
     for index in range(number):
         round_, position = divmod(index, len(kinds))
-        kind, nouns = kinds[position]
+        kind, things = kinds[position]
         again, style = divmod(round_ - 1, len(STYLES))
         name = kind if not round_ else f"{STYLES[style]} {kind}"
-        yield (name if round_ <= len(STYLES) else f"{name} {again + 1}"), nouns
+        yield (name if round_ <= len(STYLES) else f"{name} {again + 1}"), things
 
 
 def _copy_products(
@@ -122,30 +132,56 @@ def _copy_products(
     on_progress(written % ROWS_AT_ONCE)
 
 
+def _copy_images(
+    connection: psycopg.Connection[tuple[object, ...]], images: Sequence[tuple[UUID, Image]]
+) -> None:
+    if not images:
+        return
+    with connection.cursor() as cursor, cursor.copy(_COPY_IMAGES) as copy:
+        for product_id, image in images:
+            copy.write_row((image.id, product_id, image.data))
+
+
+@dataclass
+class _Drawn:
+    """The pictures of the products that get one."""
+
+    draw: Draw | None
+    left: int
+    images: list[tuple[UUID, Image]]
+
+    def paths(self, product_id: UUID, noun: str, colour: str) -> tuple[str, str]:
+        """Return the paths of a product's pictures; empty where it gets none."""
+        if self.draw is None or self.left == 0:
+            return "", ""
+        self.left -= 1
+        large, small = self.draw(product_id, noun, colour)
+        self.images += [(product_id, large), (product_id, small)]
+        return large.path, small.path
+
+
 def _products(
-    dice: random.Random, categories: Sequence[tuple[UUID, Sequence[str]]], number: int
+    dice: random.Random,
+    categories: Sequence[tuple[UUID, tuple[Thing, ...]]],
+    number: int,
+    drawn: _Drawn,
 ) -> Iterator[ProductRecord]:
     now = datetime.now(UTC)
     for index in range(number):
-        category_id, nouns = categories[index % len(categories)]
+        category_id, things = categories[index % len(categories)]
         product_id = new_id()
-        noun, material = dice.choice(nouns), dice.choice(MATERIALS)
-        colour, maker = dice.choice(COLOURS), dice.choice(MAKERS)
-        moment = now - timedelta(days=DAYS_BACK * dice.random())
+        made = offer(dice, things)
+        # The newest come first, so the pictures are where people look.
+        age = (index + dice.random()) / number
+        moment = now - timedelta(days=DAYS_BACK * age)
         yield (
             product_id,
             category_id,
-            f"{maker} {dice.choice(LOOKS)} {material} {noun}, {colour}",
-            f"A {noun} by {maker}, made of {material} in {colour}. Made to be used every day.",
-            _price(dice),
+            made.name,
+            made.description,
+            made.price,
             0 if dice.random() < SOLD_OUT_SHARE else dice.randint(1, 500),
-            f"https://images.example.com/products/{product_id}.jpg",
+            *drawn.paths(product_id, made.noun, made.colour),
             moment,
             moment,
         )
-
-
-def _price(dice: random.Random) -> int:
-    """Return a price in minor units: most are small, few are large, many end in 99."""
-    whole = max(1, round(dice.lognormvariate(3.2, 0.9)))
-    return whole * 100 - dice.choice((1, 1, 1, 5, 50))
