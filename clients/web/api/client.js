@@ -31,7 +31,7 @@ export async function call(method, path, options = {}) {
   } catch (error) {
     if (!(error instanceof ApiError) || error.reason !== "REAUTHENTICATION_REQUIRED") throw error;
     if (await proveAgain()) return callOnce(method, path, options);
-    throw new ApiError("Nothing was done: this needs your password.", error);
+    throw error;
   }
 }
 

@@ -4,11 +4,12 @@
 const TIMEOUT_MS = 15_000;
 
 /** @typedef {{ field: string, description: string }} Violation */
+/** @typedef {Record<string, string | number | string[] | undefined>} Query */
 
 /** A request that failed, as the API tells it (google.rpc.Status). */
 export class ApiError extends Error {
   /**
-   * @param {string} message for the reader
+   * @param {string} message for developers; `ui/words.js` has those for readers
    * @param {object} facts
    * @param {number} [facts.status] the HTTP status; 0 when no answer came
    * @param {string} [facts.reason] of ErrorInfo; what the client decides by
@@ -40,17 +41,19 @@ export class ApiError extends Error {
  * @param {string} method
  * @param {string} path
  * @param {object} [options]
- * @param {Record<string, string | number | undefined>} [options.query]
+ * @param {Query} [options.query]
  * @param {unknown} [options.body] JSON
+ * @param {Blob} [options.file] instead of JSON
  * @param {string | null} [options.token] the access token
  * @param {string} [options.key] the Idempotency-Key
  * @param {AbortSignal} [options.signal]
  * @returns {Promise<any>}
  * @throws {ApiError}
  */
-export async function send(method, path, { query = {}, body, token, key, signal } = {}) {
+export async function send(method, path, { query = {}, body, file, token, key, signal } = {}) {
   const headers = new Headers({ accept: "application/json" });
   if (body !== undefined) headers.set("content-type", "application/json");
+  if (file) headers.set("content-type", file.type);
   if (token) headers.set("authorization", `Bearer ${token}`);
   if (key) headers.set("idempotency-key", key);
   const timeout = AbortSignal.timeout(TIMEOUT_MS);
@@ -59,7 +62,7 @@ export async function send(method, path, { query = {}, body, token, key, signal 
     response = await fetch(path + queryString(query), {
       method,
       headers,
-      body: body === undefined ? undefined : JSON.stringify(body),
+      body: file ?? (body === undefined ? undefined : JSON.stringify(body)),
       credentials: "omit",
       // A cart's ETag says nothing of prices and stock, which are part of the answer; and
       // what is personal stays out of the browser's cache.
@@ -69,20 +72,24 @@ export async function send(method, path, { query = {}, body, token, key, signal 
     text = await response.text();
   } catch (cause) {
     if (signal?.aborted) throw cause;
-    throw new ApiError("The server can't be reached. Check the connection, then try again.", {
-      reason: "NO_CONNECTION",
-    });
+    throw new ApiError("no answer", { reason: "NO_CONNECTION" });
   }
   const json = parse(text);
-  if (!response.ok) throw failure(response, json);
+  if (!response.ok) {
+    const error = failure(response, json);
+    console.info(`${method} ${path}: ${error.reason} ${error.message}`); // readers get words of their own
+    throw error;
+  }
   return json ?? {};
 }
 
-/** @param {Record<string, string | number | undefined>} query */
+/** @param {Query} query */
 function queryString(query) {
   const parameters = new URLSearchParams();
   for (const [name, value] of Object.entries(query)) {
-    if (value !== undefined && value !== "") parameters.set(name, String(value));
+    for (const each of [value].flat()) {
+      if (each !== undefined && each !== "") parameters.append(name, String(each));
+    }
   }
   const text = parameters.toString();
   return text && `?${text}`;
@@ -106,7 +113,7 @@ function failure(response, json) {
   const details = json?.details ?? [];
   /** @param {string} type */
   const detail = (type) => details.find((each) => each["@type"]?.endsWith(`google.rpc.${type}`));
-  return new ApiError(json?.message || "Something went wrong at the server. Try again later.", {
+  return new ApiError(json?.message || "no message", {
     status: response.status,
     reason: detail("ErrorInfo")?.reason ?? "",
     violations: detail("BadRequest")?.fieldViolations ?? [],

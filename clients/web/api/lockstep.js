@@ -3,11 +3,13 @@
 import { call } from "./client.js";
 import { send } from "./http.js";
 
-/** @import { Brand, Cart, Category, Invitation, Money, Order, OtpSent, Product, ProductPage, Profile, Registered, Session, Tokens, Transfer, User, UserAccess, Wallet } from "./types.js" */
+/** @import { Brand, Cart, Category, Currency, Invitation, MergedCart, Order, OtpSent, Picked, Product, ProductPage, Profile, Registered, Sale, Session, Tokens, Transfer, User, UserAccess, Wallet } from "./types.js" */
 /** @typedef {Record<string, unknown>} Json */
 /** @typedef {{ users: User[], nextPageToken: string }} UserPage */
 /** @typedef {{ orders: Order[], nextPageToken: string }} OrderPage */
 /** @typedef {{ transfers: Transfer[], nextPageToken: string }} TransferPage */
+/** @typedef {{ sales: Sale[], nextPageToken: string }} SalePage */
+/** @typedef {Record<string, string | number | string[] | undefined>} Query */
 
 const PAGE = 20;
 
@@ -55,13 +57,13 @@ export const auth = {
 export const users = {
   /** @returns {Promise<User>} */
   me: () => call("GET", "/v1/users/me"),
-  /** @param {string} pageToken @returns {Promise<UserPage>} */
-  list: (pageToken) => call("GET", "/v1/users", { query: { pageSize: PAGE, pageToken } }),
+  /** @param {Query} query @returns {Promise<UserPage>} */
+  list: (query) => call("GET", "/v1/users", { query: { pageSize: PAGE, ...query } }),
   /** @param {string} id @returns {Promise<User>} */
   disable: (id) => call("POST", `/v1/users/${segment(id)}:disable`, { body: {} }),
   /** @param {string} id @returns {Promise<User>} */
   enable: (id) => call("POST", `/v1/users/${segment(id)}:enable`, { body: {} }),
-  /** @param {boolean} forfeitBalance */
+  /** @param {boolean} forfeitBalance whether the money in the wallet is given up */
   deleteMe: (forfeitBalance) => call("DELETE", "/v1/users/me", {
     query: { forfeitBalance: forfeitBalance ? "true" : undefined },
   }),
@@ -114,10 +116,15 @@ export const profiles = {
 export const wallets = {
   /** @returns {Promise<Wallet>} */
   mine: () => call("GET", "/v1/wallets/me"),
-  /** @param {string} pageToken @returns {Promise<TransferPage>} */
-  transfers: (pageToken) => call("GET", "/v1/wallets/me/transfers", {
+  /** @param {string} userId @returns {Promise<Wallet>} */
+  of: (userId) => call("GET", `/v1/wallets/${segment(userId)}`),
+  /** @param {string} pageToken @param {string} [userId] @returns {Promise<TransferPage>} */
+  transfers: (pageToken, userId = "me") => call("GET", `/v1/wallets/${segment(userId)}/transfers`, {
     query: { pageSize: PAGE, pageToken },
   }),
+  /** @param {string} userId @param {string} id @param {Json} body @returns {Promise<Transfer>} */
+  reverse: (userId, id, body) => call(
+    "POST", `/v1/wallets/${segment(userId)}/transfers/${segment(id)}:reverse`, { body }),
   /** @param {string} userId @param {Json} body @param {string} key @returns {Promise<Transfer>} */
   topUp: (userId, body, key) => call("POST", `/v1/wallets/${segment(userId)}/transfers`, {
     body, key,
@@ -125,16 +132,41 @@ export const wallets = {
 };
 
 export const catalog = {
-  /** @param {AbortSignal} [signal] @returns {Promise<{ categories: Category[] }>} */
-  categories: (signal) => send("GET", "/v1/categories", { signal }),
+  /** Return all categories, however many pages they take. @param {AbortSignal} [signal] @returns {Promise<Category[]>} */
+  async categories(signal) {
+    const found = [];
+    let pageToken = "";
+    do {
+      const page = await send("GET", "/v1/categories", { query: { pageToken }, signal });
+      found.push(...page.categories);
+      pageToken = page.nextPageToken;
+    } while (pageToken);
+    return found;
+  },
   /** @param {Json} body @param {string} key @returns {Promise<Category>} */
   createCategory: (body, key) => call("POST", "/v1/categories", { body, key }),
-  /** @param {Record<string, string | number | undefined>} query @param {AbortSignal} [signal] @returns {Promise<ProductPage>} */
+  /** @returns {Promise<Currency>} */
+  currency: () => send("GET", "/v1/currency"),
+  /** @param {Query} query @param {AbortSignal} [signal] @returns {Promise<ProductPage>} */
   products: (query, signal) => send("GET", "/v1/products", { query, signal }),
+  /** What is not in the catalog is left out. @param {string[]} ids at most 100 @returns {Promise<{ products: Product[] }>} */
+  productsOf: (ids) => send("GET", "/v1/products:batchGet", { query: { ids } }),
   /** @param {string} id @param {AbortSignal} [signal] @returns {Promise<Product>} */
   product: (id, signal) => send("GET", `/v1/products/${segment(id)}`, { signal }),
   /** @param {Json} body @param {string} key @returns {Promise<Product>} */
   createProduct: (body, key) => call("POST", "/v1/products", { body, key }),
+  /** @param {string} id @param {Json} body with the etag that was read @returns {Promise<Product>} */
+  updateProduct: (id, { etag, ...body }) => call("PATCH", `/v1/products/${segment(id)}`, {
+    body: { ...body, etag }, query: { updateMask: Object.keys(body).join(",") },
+  }),
+  /** @param {string} id @param {number} delta @param {string} key @returns {Promise<Product>} */
+  adjustStock: (id, delta, key) => call("POST", `/v1/products/${segment(id)}:adjustStock`, {
+    body: { delta }, key,
+  }),
+  /** @param {string} id @param {Blob} image @returns {Promise<Product>} */
+  setImage: (id, image) => call("POST", `/v1/products/${segment(id)}:setImage`, { file: image }),
+  /** @param {string} id */
+  deleteProduct: (id) => call("DELETE", `/v1/products/${segment(id)}`),
 };
 
 export const carts = {
@@ -152,17 +184,28 @@ export const carts = {
   remove: (productId) => call("DELETE", `/v1/cart/items/${segment(productId)}`),
   /** @returns {Promise<Cart>} */
   clear: () => call("DELETE", "/v1/cart"),
+  /** @param {Picked[]} items @returns {Promise<MergedCart>} */
+  merge: (items) => call("POST", "/v1/cart:merge", { body: { items } }),
 };
 
 export const orders = {
-  /** @param {Money} expectedTotal @param {string} key @returns {Promise<Order>} */
-  place: (expectedTotal, key) => call("POST", "/v1/orders", { body: { expectedTotal }, key }),
+  /** @param {Json} body @param {string} key @returns {Promise<Order>} */
+  place: (body, key) => call("POST", "/v1/orders", { body, key }),
   /** @returns {Promise<Order>} */
   preview: () => call("POST", "/v1/orders", { body: { validateOnly: true } }),
   /** @param {string} id @returns {Promise<Order>} */
   get: (id) => call("GET", `/v1/orders/${segment(id)}`),
-  /** @param {string} pageToken @returns {Promise<OrderPage>} */
-  list: (pageToken) => call("GET", "/v1/orders", { query: { pageSize: PAGE, pageToken } }),
-  /** @param {string} id @param {string} key @returns {Promise<Order>} */
-  cancel: (id, key) => call("POST", `/v1/orders/${segment(id)}:cancel`, { body: {}, key }),
+  /** @param {Query} query @returns {Promise<OrderPage>} */
+  list: (query) => call("GET", "/v1/orders", { query: { pageSize: PAGE, ...query } }),
+  /** @param {string} id @param {Picked[]} items none: all @param {string} key @returns {Promise<Order>} */
+  cancel: (id, items, key) => call("POST", `/v1/orders/${segment(id)}:cancel`, { body: { items }, key }),
+  /** @param {string} id @param {Json} body @param {string} key @returns {Promise<Order>} */
+  fulfil: (id, body, key) => call("POST", `/v1/orders/${segment(id)}:fulfil`, { body, key }),
+  /** @param {string} id @param {Json} body @param {string} key @returns {Promise<Order>} */
+  refund: (id, body, key) => call("POST", `/v1/orders/${segment(id)}:refund`, { body, key }),
+};
+
+export const sales = {
+  /** @param {Query} query @returns {Promise<SalePage>} */
+  list: (query) => call("GET", "/v1/sales", { query: { pageSize: PAGE, ...query } }),
 };

@@ -152,27 +152,88 @@ export interface Cart {
   etag: string;
 }
 
+export interface Currency {
+  /** Of ISO 4217. */
+  code: string;
+  digits: number;
+}
+
+/** A quantity of a product. */
+export interface Picked {
+  productId: string;
+  quantity: number;
+}
+
+export interface MergedCart {
+  cart: Cart;
+  skipped: { productId: string; reason: string }[];
+}
+
 export interface OrderItem {
   productId: string;
   name: string;
   quantity: number;
   unitPrice: Money;
   lineTotal: Money;
+  cancelledQuantity: number;
+  fulfilled: boolean;
+  returnedQuantity: number;
+}
+
+export interface Shipment {
+  id: string;
+  productIds: string[];
+  tracking: string;
+  createTime: string;
+}
+
+export interface Refund {
+  id: string;
+  kind: string;
+  items: Picked[];
+  amount: Money;
+  state: string;
+  reason: string;
+  createTime: string;
 }
 
 export interface Order {
   id: string;
+  number: string;
+  /** Empty for its sellers. */
   userId: string;
   state: string;
   items: OrderItem[];
   total: Money;
+  refunded: Money;
   createTime: string;
   failureReason?: string;
+  shippingAddress: string;
+  shipments: Shipment[];
+  refunds: Refund[];
+}
+
+/** A line of an order, as its seller sees it. */
+export interface Sale {
+  orderId: string;
+  number: string;
+  productId: string;
+  name: string;
+  quantity: number;
+  cancelledQuantity: number;
+  returnedQuantity: number;
+  fulfilled: boolean;
+  unitPrice: Money;
+  share: Money;
+  commission: Money;
+  createTime: string;
+  shippingAddress: string;
 }
 
 export interface Wallet {
   userId: string;
   balance: Money;
+  /** The shares of sales that are not shipped yet. */
   pending: Money;
 }
 
@@ -184,4 +245,6 @@ export interface Transfer {
   reference: string;
   createTime: string;
   refusalReason?: string;
+  originalId: string;
+  balanceAfter?: Money;
 }

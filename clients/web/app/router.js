@@ -18,10 +18,10 @@ import { lost } from "../ui/lost.js";
  * @typedef {object} Route
  * @property {string} path such as /products/:id
  * @property {() => Promise<{ page: Page }>} load
- * @property {"anyone" | "guest" | "user" | "admin"} access
+ * @property {"anyone" | "guest" | "user" | "brand" | "admin"} access
  */
 
-const HOME = "/products";
+const HOME = "/";
 const SCROLL = "scroll";
 
 /** @type {Map<string, Map<string, unknown>>} by the id of the history entry */
@@ -87,7 +87,7 @@ function current() {
 function followSession(routes) {
   const { path } = current();
   const access = match(routes, path)?.route.access;
-  const needsSession = access === "user" || access === "admin";
+  const needsSession = access !== undefined && access !== "anyone" && access !== "guest";
   if (needsSession && !session.current) {
     go(`/sign-in?to=${encodeURIComponent(location.hash.slice(1))}`, { replace: true });
   } else if (access === "guest" && session.current) {
@@ -151,10 +151,9 @@ function notLoaded() {
 function redirection({ access }) {
   const now = session.current;
   if (access === "guest" && now) return wantedPath();
-  if ((access === "user" || access === "admin") && !now) {
-    return `/sign-in?to=${encodeURIComponent(location.hash.slice(1))}`;
-  }
-  return access === "admin" && !session.isAdmin ? HOME : "";
+  if (access === "anyone" || access === "guest") return "";
+  if (!now) return `/sign-in?to=${encodeURIComponent(location.hash.slice(1))}`;
+  return access === "user" || access === now.role ? "" : HOME;
 }
 
 /** Take up the place of the history entry that is now shown. */

@@ -1,62 +1,77 @@
-// What stands around every page: the header with its navigation.
+// What stands around every page: the header with search and navigation, the footer, and a word
+// when there is no connection.
 
 import { session } from "../api/session.js";
 import { fill, h } from "../ui/dom.js";
 import { icon } from "../ui/icons.js";
+import { SearchBox } from "../ui/search-box.js";
 import { basket } from "./basket.js";
 
 /** @typedef {[path: string, label: string, icon: import("../ui/icons.js").IconName]} Entry */
 
 /** @type {Entry} */
 const SHOP = ["/products", "Products", "shop"];
+/** @type {Entry} */
+const CART = ["/cart", "Cart", "cart"];
 /** @type {Entry[]} */
 const OF_USERS = [
-  ["/cart", "Cart", "cart"],
+  CART,
   ["/orders", "Orders", "orders"],
   ["/wallet", "Wallet", "wallet"],
   ["/profile", "Account", "account"],
 ];
 /** @type {Entry} */
-const OF_ADMINS = ["/admin/users", "Admin", "admin"];
+const OF_ADMINS = ["/admin/orders", "Admin", "admin"];
 /** @type {Entry} */
 const OF_BRANDS = ["/sell", "Sell", "plus"];
 
 class SiteHeader extends HTMLElement {
   #path = "";
+  #nav = h("div", { class: "nav-place" });
+  #search = new SearchBox();
 
   connectedCallback() {
     session.addEventListener("change", () => this.#render());
     basket.addEventListener("change", () => this.#render());
     addEventListener("pageshown", (event) => {
       this.#path = /** @type {CustomEvent<string>} */ (event).detail;
+      this.#search.words = this.#path === "/products" ? new URLSearchParams(location.hash.split("?")[1]).get("q") ?? "" : "";
       this.#render();
     });
+    fill(this,
+      h("button", { class: "skip", onclick: skipToContent }, "Skip to content"),
+      h("div", { class: "header-bar" },
+        h("a", { class: "logo", href: "#/", "aria-label": "Lockstep, to the start" },
+          h("span", { class: "logo-mark" }, icon("logo")), "Lockstep"),
+        this.#search, this.#nav),
+      offlineNotice());
     this.#render();
   }
 
   #render() {
     const now = session.current;
-    const focused = this.contains(document.activeElement)
+    const focused = this.#nav.contains(document.activeElement)
       ? document.activeElement?.getAttribute("href") : null;
-    fill(this,
-      h("button", { class: "skip", onclick: skipToContent }, "Skip to content"),
-      h("div", { class: "header-bar" },
-        h("a", { class: "logo", href: "#/products", "aria-label": "Lockstep, to the products" },
-          h("span", { class: "logo-mark" }, icon("logo")), "Lockstep"),
-        now && this.#nav(entriesFor(now.role)),
-        !now && guestLinks()));
+    fill(this.#nav, now ? this.#links(entriesFor(now.role), "main-nav") : this.#guestLinks());
     document.body.classList.toggle("signed-in", now !== null);
-    /** @type {HTMLElement | null} */ (focused && this.querySelector(`[href="${focused}"]`))?.focus();
+    /** @type {HTMLElement | null} */ (focused && this.#nav.querySelector(`[href="${focused}"]`))?.focus();
   }
 
-  /** @param {Entry[]} entries */
-  #nav(entries) {
-    return h("nav", { class: "main-nav", "aria-label": "Main" }, ...entries.map(
-      ([path, label, name]) => h("a", {
-        href: `#${path}`,
-        "aria-current": this.#isUnder(path) ? "page" : null,
-      }, h("span", { class: "nav-icon" }, icon(name), path === "/cart" && badge()),
-      h("span", {}, label))));
+  /** @param {Entry[]} entries @param {string} kind */
+  #links(entries, kind) {
+    return h("nav", { class: kind, "aria-label": "Main" }, ...entries.map((entry) => this.#link(entry)));
+  }
+
+  /** @param {Entry} entry */
+  #link([path, label, name]) {
+    return h("a", { href: `#${path}`, "aria-current": this.#isUnder(path) ? "page" : null },
+      h("span", { class: "nav-icon" }, icon(name), path === "/cart" && badge()), h("span", {}, label));
+  }
+
+  #guestLinks() {
+    return h("nav", { class: "main-nav guest-nav", "aria-label": "Main" }, this.#link(SHOP), this.#link(CART),
+      h("a", { class: "button plain small", href: "#/sign-in" }, "Sign in"),
+      h("a", { class: "button primary small", href: "#/sign-up" }, "Sign up"));
   }
 
   /** @param {string} path */
@@ -68,6 +83,18 @@ class SiteHeader extends HTMLElement {
 
 customElements.define("site-header", SiteHeader);
 
+class SiteFooter extends HTMLElement {
+  connectedCallback() {
+    fill(this, h("div", { class: "footer-bar" },
+      h("p", {}, h("strong", {}, "Lockstep"), " An order is complete, or not there at all."),
+      h("nav", { class: "footer-links", "aria-label": "About the shop" },
+        h("a", { href: "#/about" }, "About"), h("a", { href: "#/delivery" }, "Delivery and returns"),
+        h("a", { href: "#/sign-up" }, "Sell here"), h("a", { href: "/docs" }, "API"))));
+  }
+}
+
+customElements.define("site-footer", SiteFooter);
+
 /** @param {string} role */
 function entriesFor(role) {
   const entries = [SHOP, ...OF_USERS];
@@ -78,14 +105,19 @@ function entriesFor(role) {
 
 function badge() {
   const { count } = basket;
-  return count > 0 && h("span", { class: "badge" }, String(count),
-    h("span", { class: "unseen" }, count === 1 ? " product" : " products"));
+  return count > 0 && h("span", { class: "badge" }, count > 99 ? "99+" : String(count),
+    h("span", { class: "unseen" }, count === 1 ? " piece" : " pieces"));
 }
 
-function guestLinks() {
-  return h("nav", { class: "guest-nav", "aria-label": "Main" },
-    h("a", { class: "button plain small", href: "#/sign-in" }, "Sign in"),
-    h("a", { class: "button primary small", href: "#/sign-up" }, "Sign up"));
+function offlineNotice() {
+  const notice = h("p", { class: "offline", role: "status" });
+  const update = () => {
+    notice.textContent = navigator.onLine ? "" : "You are offline. What you see may be old; nothing can be bought until the connection is back.";
+  };
+  addEventListener("online", update);
+  addEventListener("offline", update);
+  update();
+  return notice;
 }
 
 function skipToContent() {

@@ -8,8 +8,9 @@ import { ActionForm } from "../ui/form.js";
 import { date } from "../ui/format.js";
 import { KeysetList } from "../ui/keyset-list.js";
 import { empty } from "../ui/loading.js";
-import { textOf, toast } from "../ui/messages.js";
+import { toast } from "../ui/messages.js";
 import { email } from "../ui/rules.js";
+import { wordsOf } from "../ui/words.js";
 import { adminTabs } from "./admin-tabs.js";
 import { ROLES } from "./registration.js";
 
@@ -63,7 +64,7 @@ function invitationRow({ id, email: address, role, expireTime }) {
       showAgain();
     } catch (error) {
       button.removeAttribute("aria-disabled");
-      toast(textOf(error), "problem");
+      toast(wordsOf(error), "problem");
     }
   } }, "End", h("span", { class: "unseen" }, ` the invitation of ${address}`));
   return h("article", { class: "row" },

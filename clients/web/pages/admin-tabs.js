@@ -1,13 +1,9 @@
 // The parts of administration.
 
-import { h } from "../ui/dom.js";
+import { pageTabs } from "../ui/tabs.js";
 
-/** @param {"users" | "invitations" | "catalog"} current */
+/** @param {"orders" | "users" | "invitations" | "catalog" | "categories"} current */
 export function adminTabs(current) {
-  /** @param {"users" | "invitations" | "catalog"} name @param {string} label */
-  const tab = (name, label) => h("a", {
-    href: `#/admin/${name}`, "aria-current": name === current ? "page" : null,
-  }, label);
-  return h("nav", { class: "tabs", "aria-label": "Administration" }, tab("users", "Users"),
-    tab("invitations", "Invitations"), tab("catalog", "Catalog"));
+  return pageTabs("Administration", `/admin/${current}`, [["/admin/orders", "Orders"], ["/admin/users", "Users"], ["/admin/invitations", "Invitations"],
+    ["/admin/catalog", "Catalog"], ["/admin/categories", "Categories"]]);
 }

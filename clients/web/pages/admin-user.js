@@ -1,6 +1,6 @@
 // One user, for administrators: how the account stands, and what may end or begin again.
 
-import { access } from "../api/lockstep.js";
+import { access, users } from "../api/lockstep.js";
 import { showAgain } from "../app/router.js";
 import { confirmed } from "../ui/dialog.js";
 import { h } from "../ui/dom.js";
@@ -9,6 +9,8 @@ import { moment } from "../ui/format.js";
 import { icon } from "../ui/icons.js";
 import { bones, loaded } from "../ui/loading.js";
 import { toast } from "../ui/messages.js";
+import { roleName } from "../ui/states.js";
+import { walletSection } from "./admin-wallet.js";
 import { sessionRow } from "./sessions.js";
 
 /** @import { Session, User, UserAccess } from "../api/types.js" */
@@ -16,25 +18,30 @@ import { sessionRow } from "./sessions.js";
 /** @param {import("../app/router.js").Visit} visit */
 export function page({ params, signal }) {
   const id = params["id"] ?? "";
-  const content = loaded({ signal, fetch: () => access.of(id), show: view, skeleton: bones(3, "bone-row") });
+  const content = loaded({ signal, fetch: () => access.of(id), show: (found) => view(found, signal), skeleton: bones(3, "bone-row") });
   const back = h("a", { class: "back", href: "#/admin/users" }, icon("back"), "All users");
   return { title: "User", content: [h("div", { class: "page" }, back, h("h1", {}, "User"), content)] };
 }
 
-/** @param {UserAccess} found */
-function view(found) {
+/** @param {UserAccess} found @param {AbortSignal} signal */
+function view(found, signal) {
   const { user, sessions = [] } = found;
-  return [
+  const parts = [
     section("Account",
-      h("p", {}, h("strong", {}, user.fullName || user.email), ` ${user.email} · ${user.role} `,
+      h("p", {}, h("strong", {}, user.fullName || user.email), ` ${user.email} · ${roleName(user.role)} `,
         h("span", { class: `tag tag-${user.status === "active" ? "ok" : "problem"}` }, user.status)),
+      h("p", {}, h("a", { href: `#/admin/orders?user=${user.id}` }, "The orders of this user"),
+        user.role === "brand" && h("span", {}, " · ", h("a", { href: `#/products?seller=${user.id}` }, "The products of this brand"))),
+      standing(user),
       user.secondFactor ? resetMfa(user) : h("p", { class: "muted" }, "There is no second factor.")),
+    walletSection(user, signal),
     section("Limits", ...counters(found), unlock(user)),
     section("Sessions",
       sessions.length ? h("ul", { class: "rows" }, ...sessions.map((each) => sessionRow(each, endOf(user, each))))
         : h("p", { class: "muted" }, "The user is signed in nowhere."),
       ...(sessions.length ? [endAll(user)] : [])),
   ];
+  return parts.filter((part) => part instanceof Node);
 }
 
 /** @param {string} title @param {Node[]} parts */
@@ -52,6 +59,22 @@ function counters({ wrongPasswords = 0, places = [], codes = [], waitingMail = [
     waitingMail.length && `${waitingMail.length} mails wait to be sent`,
   ];
   return [h("ul", {}, ...lines.filter(Boolean).map((line) => h("li", {}, String(line))))];
+}
+
+/** @param {User} user */
+function standing(user) {
+  const name = user.disabled ? "Enable" : "Disable";
+  return new ActionForm({
+    parts: [], submit: `${name} the account`, tone: user.disabled ? "plain" : "danger",
+    async action() {
+      const isSure = user.disabled || await confirmed(`Disable ${user.email}?`,
+        "All sessions of this account end, and nobody can sign in to it.", "Disable it");
+      if (!isSure) return;
+      await (user.disabled ? users.enable(user.id) : users.disable(user.id));
+      toast(`${user.email} is ${user.disabled ? "enabled" : "disabled"}.`);
+      showAgain();
+    },
+  });
 }
 
 /** @param {User} user */

@@ -1,90 +1,66 @@
-// Users, for administrators: letting them in or not, and putting money into wallets.
+// Users, for administrators: found by address, role and state.
 
-import { randomKey } from "../api/client.js";
-import { users, wallets } from "../api/lockstep.js";
-import { ask, confirmed } from "../ui/dialog.js";
+import { users } from "../api/lockstep.js";
+import { replaceQuery } from "../app/router.js";
 import { fill, h } from "../ui/dom.js";
 import { FormField } from "../ui/field.js";
-import { ActionForm } from "../ui/form.js";
-import { date, money, moneyFrom } from "../ui/format.js";
+import { date } from "../ui/format.js";
 import { KeysetList } from "../ui/keyset-list.js";
 import { empty } from "../ui/loading.js";
-import { textOf, toast } from "../ui/messages.js";
-import { positiveAmount } from "../ui/rules.js";
+import { roleName } from "../ui/states.js";
 import { adminTabs } from "./admin-tabs.js";
 
 /** @typedef {import("../api/types.js").User} User */
 
+const PAUSE_MS = 350;
+/** @type {[string, string][]} */
+const ROLES = [["", "All"], ...["customer", "creator", "brand", "student", "admin"].map(
+  (role) => /** @type {[string, string]} */ ([role, roleName(role)]))];
+/** @type {[string, string][]} */
+const STATES = [["", "All"], ["active", "Active"], ["disabled", "Disabled"], ["deleting", "Being deleted"]];
+
 /** @param {import("../app/router.js").Visit} visit */
-export function page({ signal }) {
-  const list = new KeysetList({
-    noun: "users", kind: "rows", signal,
+export function page({ query, signal, place }) {
+  const results = h("div");
+  const fields = [
+    new FormField({ name: "emailPrefix", label: "E-mail begins with", value: query.get("emailPrefix") ?? "", attributes: { type: "search" } }),
+    new FormField({ name: "role", label: "Role", type: "select", options: ROLES, value: query.get("role") ?? "" }),
+    new FormField({ name: "status", label: "State", type: "select", options: STATES, value: query.get("status") ?? "" }),
+  ];
+  const show = () => fill(results, userList(Object.fromEntries(fields.map(({ name, value }) => [name, value])), signal, place));
+  /** @type {number | undefined} */
+  let pause;
+  const form = h("form", { class: "user-filters", role: "search", "aria-label": "Users", oninput: () => {
+    clearTimeout(pause);
+    pause = setTimeout(() => {
+      replaceQuery(new URLSearchParams(fields.filter(({ value }) => value).map(({ name, value }) => [name, value])));
+      place.clear();
+      show();
+    }, PAUSE_MS);
+  }, onsubmit: (/** @type {Event} */ event) => event.preventDefault() }, ...fields);
+  show();
+  return { title: "Users", content: [h("div", { class: "page" }, h("h1", {}, "Users"), adminTabs("users"), form, results)] };
+}
+
+/** @param {Record<string, string>} filters @param {AbortSignal} signal @param {Map<string, unknown>} place */
+function userList(filters, signal, place) {
+  return new KeysetList({
+    noun: "users", kind: "rows dense", signal, place,
     async fetch(pageToken) {
-      const found = await users.list(pageToken);
+      const found = await users.list({ ...filters, pageToken });
       return { items: found.users, next: found.nextPageToken };
     },
     show: userRow,
-    empty: () => empty("account", "No users", "Nobody has registered yet."),
+    empty: () => empty("account", "Nobody found", "No account matches."),
   });
-  return {
-    title: "Users",
-    content: [h("div", { class: "page" }, h("h1", {}, "Users"), adminTabs("users"), list)],
-  };
-}
-
-/** @param {User} first */
-function userRow(first) {
-  const row = h("article", { class: "row" });
-  /** @param {User} user */
-  const show = (user) => fill(row,
-    h("div", { class: "row-main" },
-      h("h2", {}, h("a", { href: `#/admin/users/${user.id}` }, user.fullName || user.email)),
-      h("p", { class: "muted" }, `${user.email} · ${user.role} · since ${date(user.createTime)}`)),
-    h("span", { class: `tag tag-${user.disabled ? "problem" : "ok"}` }, user.disabled ? "Disabled" : "Enabled"),
-    h("div", { class: "row-actions" }, moneyButton(user), switchButton(user, show)));
-  show(first);
-  return row;
-}
-
-/** @param {User} user @param {(user: User) => void} changed */
-function switchButton(user, changed) {
-  const label = user.disabled ? "Enable" : "Disable";
-  const button = h("button", { class: "button plain small", onclick: async () => {
-    if (button.getAttribute("aria-disabled") === "true") return;
-    const isSure = user.disabled || await confirmed(`Disable ${user.email}?`,
-      "All sessions of this account end, and nobody can sign in to it.", "Disable it");
-    if (!isSure) return;
-    button.setAttribute("aria-disabled", "true");
-    try {
-      changed(user.disabled ? await users.enable(user.id) : await users.disable(user.id));
-      toast(`${user.email} is ${user.disabled ? "enabled" : "disabled"}.`);
-    } catch (error) {
-      button.removeAttribute("aria-disabled");
-      toast(textOf(error), "problem");
-    }
-  } }, label, h("span", { class: "unseen" }, ` ${user.email}`));
-  return button;
 }
 
 /** @param {User} user */
-function moneyButton(user) {
-  return h("button", { class: "button plain small", onclick: () => void ask("Put money in", (close) => [
-    h("p", { class: "muted" }, `Into the wallet of ${user.email}`), topUpForm(user, close)]) },
-  "Put money in", h("span", { class: "unseen" }, ` for ${user.email}`));
-}
-
-/** @param {User} user @param {() => void} close */
-function topUpForm(user, close) {
-  const transferId = randomKey(); // the same one for every try: money moves once
-  return new ActionForm({
-    parts: [new FormField({ name: "amount", label: "Amount", required: true, rules: [positiveAmount],
-      attributes: { inputmode: "decimal", placeholder: "25.00" } })],
-    submit: "Put in",
-    async action({ amount = "" }, keyFor) {
-      const request = { transferId, amount: moneyFrom(amount) };
-      const transfer = await wallets.topUp(user.id, request, keyFor(request));
-      close();
-      toast(`${money(transfer.amount)} is in the wallet of ${user.email}.`);
-    },
-  });
+function userRow(user) {
+  return h("article", { class: "row" },
+    h("div", { class: "row-main" },
+      h("h2", {}, h("a", { href: `#/admin/users/${user.id}` }, user.fullName || user.email)),
+      user.fullName && h("p", { class: "muted" }, user.email)),
+    h("p", { class: "muted" }, `${roleName(user.role)} · since ${date(user.createTime)}`),
+    h("span", { class: `tag tag-${user.disabled ? "problem" : "ok"}` }, user.disabled ? "Disabled" : "Enabled"));
 }

@@ -1,13 +1,15 @@
 // The cart. The page sends what the reader wants; what the cart is then, the server says.
 
 import { ApiError } from "../api/http.js";
-import { carts } from "../api/lockstep.js";
+import { session } from "../api/session.js";
 import { basket } from "../app/basket.js";
+import { confirmed } from "../ui/dialog.js";
 import { fill, h } from "../ui/dom.js";
 import { counted, money } from "../ui/format.js";
 import { icon } from "../ui/icons.js";
 import { bones, empty, loaded } from "../ui/loading.js";
-import { textOf, toast } from "../ui/messages.js";
+import { toast } from "../ui/messages.js";
+import { wordsOf } from "../ui/words.js";
 import { picture } from "../ui/picture.js";
 import { QuantityStepper } from "../ui/quantity-stepper.js";
 
@@ -50,7 +52,11 @@ class CartView {
     this.#checkout.addEventListener("click", (event) => {
       if (this.#checkout.getAttribute("aria-disabled") === "true") event.preventDefault();
     });
-    fill(this.element, h("div", { class: "with-summary" }, this.#list, this.#summary()));
+    fill(this.element, h("div", { class: "with-summary" },
+      h("div", {}, this.#list, h("p", { class: "under-lines" },
+        h("a", { href: "#/products" }, "Continue shopping"),
+        h("button", { class: "link", onclick: () => this.#empty() }, "Empty the cart"))),
+      this.#summary()));
     this.#show(cart);
   }
 
@@ -62,7 +68,7 @@ class CartView {
       fill(this.element, empty("cart", "Your cart is empty", "What you add is kept here.",
         h("a", { class: "button primary", href: "#/products" }, "See the products")));
     }
-    this.#count.textContent = counted(cart.items.length, "product");
+    this.#count.textContent = counted(basket.count, "piece");
     this.#subtotal.textContent = money(cart.subtotal);
     const isBlocked = cart.items.some((item) => item.problems.some((each) => BLOCKING.has(each)));
     this.#checkout.setAttribute("aria-disabled", String(isBlocked));
@@ -94,7 +100,12 @@ class CartView {
         h("div", {}, this.#count, h("dd")),
         h("div", { class: "sum" }, h("dt", {}, "Subtotal"), this.#subtotal)),
       this.#checkout, this.#hint,
-      h("button", { class: "button plain wide", onclick: () => this.#change("", carts.clear) }, "Empty the cart"));
+      !session.current && h("p", { class: "aside" }, "You sign in or sign up at the checkout. The cart stays as it is."));
+  }
+
+  async #empty() {
+    const isSure = await confirmed("Empty the cart?", "All products in it are removed.", "Empty it");
+    if (isSure) this.#change("", () => basket.clear());
   }
 
   /**
@@ -113,18 +124,17 @@ class CartView {
 
   /** @param {Cart} cart */
   #take(cart) {
-    basket.show(cart);
     this.#show(cart);
   }
 
   /** @param {string} id @param {unknown} error */
   async #refuse(id, error) {
     const line = this.#lines.get(id);
-    if (line) line.refuse(textOf(error));
-    else toast(textOf(error), "problem");
+    if (line) line.refuse(wordsOf(error));
+    else toast(wordsOf(error), "problem");
     if (!(error instanceof ApiError) || error.status !== 404) return;
     // Another tab has changed it: what the server has holds.
-    const cart = await carts.mine().catch(() => null);
+    const cart = await basket.refresh().catch(() => null);
     if (cart) this.#take(cart);
     toast("The cart has changed meanwhile.", "problem");
   }
@@ -137,6 +147,8 @@ class CartLine {
   #total = h("p", { class: "line-total amount" });
   #stepper;
   #isWaiting = false;
+  /** @type {(count: number) => void} */
+  #setTo;
 
   /**
    * @param {CartItem} item
@@ -151,12 +163,13 @@ class CartLine {
       this.#isWaiting = true;
       change(() => {
         this.#isWaiting = false;
-        return carts.setQuantity(product.id, this.#stepper.value);
+        return basket.setQuantity(product.id, this.#stepper.value);
       });
     });
     const remove = h("button", {
-      class: "button plain small", onclick: () => change(() => carts.remove(product.id)),
+      class: "button plain small", onclick: () => change(() => basket.remove(product.id)),
     }, "Remove", h("span", { class: "unseen" }, ` ${product.name}`));
+    this.#setTo = (count) => change(() => basket.setQuantity(product.id, count));
     this.element = h("li", { class: "line" }, picture(product, { isSmall: true }),
       h("div", { class: "line-text" },
         h("p", { class: "category" }, product.category?.name ?? ""),
@@ -166,12 +179,15 @@ class CartLine {
   }
 
   /** @param {CartItem} item */
-  show({ quantity, unitPrice, lineTotal, problems }) {
+  show({ product, quantity, unitPrice, lineTotal, problems }) {
     if (!this.#isWaiting) this.#stepper.value = quantity;
     this.#price.textContent = `${money(unitPrice)} each`;
     this.#total.textContent = money(lineTotal);
     fill(this.#problems, ...problems.map((each) => h("p", { class: "line-problem" },
-      icon("alert"), PROBLEMS[each] ?? each)));
+      icon("alert"), h("span", {}, PROBLEMS[each] ?? "This can't be bought just now.", " ",
+        each === "CART_ITEM_PROBLEM_NO_STOCK" && product.stock > 0 && h("button", {
+          class: "link", onclick: () => this.#setTo(product.stock),
+        }, `Set to ${product.stock}`)))));
   }
 
   /** @param {string} fault */

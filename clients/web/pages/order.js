@@ -1,46 +1,55 @@
-// One order, and taking it back.
+// One order: its lines, what happens with it, and taking it back. Administrators also ship and
+// refund here.
 
 import { orders } from "../api/lockstep.js";
+import { session } from "../api/session.js";
 import { fill, h } from "../ui/dom.js";
-import { ActionForm } from "../ui/form.js";
-import { moment, money } from "../ui/format.js";
+import { grouped, isZero, moment, money } from "../ui/format.js";
 import { icon } from "../ui/icons.js";
 import { bones, loaded } from "../ui/loading.js";
-import { toast } from "../ui/messages.js";
-import { failureText, orderTag } from "../ui/states.js";
-import { items } from "./checkout.js";
+import { failureText, orderTag, whatNext } from "../ui/states.js";
+import { cancelButton } from "./order-actions.js";
+import { orderLines } from "./order-lines.js";
 
 /** @typedef {import("../api/types.js").Order} Order */
+/** @typedef {(order: Order) => void} Changed */
 
 const POLL_MS = 1500;
 const MOVING = new Set(["ORDER_STATE_PENDING", "ORDER_STATE_CANCELLING"]);
 
 /** @param {import("../app/router.js").Visit} visit */
-export function page({ params, signal }) {
+export function page({ params, query, signal }) {
   const id = params["id"] ?? "";
+  const heading = h("h1", {}, "Order");
   const content = loaded({
     signal,
     fetch: () => orders.get(id),
-    show: (order) => [orderView(order, signal)],
+    show: (order) => {
+      heading.textContent = `Order ${grouped(order.number)}`;
+      document.title = `${heading.textContent} · Lockstep`;
+      return [orderView(order, query.has("new"), signal)];
+    },
     skeleton: bones(1, "bone-product"),
   });
-  const back = h("a", { class: "back", href: "#/orders" }, icon("back"), "All orders");
-  return { title: "Order", content: [h("div", { class: "page" }, back, h("h1", {}, "Order"), content)] };
+  const isAdmin = location.hash.startsWith("#/admin/");
+  const back = h("a", { class: "back", href: isAdmin ? "#/admin/orders" : "#/orders" }, icon("back"), "All orders");
+  return { title: "Order", content: [h("div", { class: "page receipt" }, back, heading, content)] };
 }
 
-/** @param {Order} first @param {AbortSignal} signal */
-function orderView(first, signal) {
+/** @param {Order} first @param {boolean} isNew @param {AbortSignal} signal */
+function orderView(first, isNew, signal) {
   const view = h("div");
   /** @param {Order} order */
   const show = (order) => {
-    fill(view, h("div", { class: "with-summary" }, items(order), summary(order, show)));
+    fill(view, isNew && thanks(order), h("div", { class: "with-summary" },
+      h("div", { class: "column" }, orderLines(order, show), history(order)), summary(order, show)));
     if (MOVING.has(order.state)) void follow(order, show, signal);
   };
   show(first);
   return view;
 }
 
-/** @param {Order} order @param {(order: Order) => void} show @param {AbortSignal} signal */
+/** @param {Order} order @param {Changed} show @param {AbortSignal} signal */
 async function follow(order, show, signal) {
   await new Promise((resolve) => { setTimeout(resolve, POLL_MS); });
   if (signal.aborted) return;
@@ -48,28 +57,49 @@ async function follow(order, show, signal) {
   if (!signal.aborted) show(next);
 }
 
-/** @param {Order} order @param {(order: Order) => void} changed */
-function summary(order, changed) {
-  return h("aside", { class: "card summary", "aria-label": "Summary" },
-    h("p", { role: "status" }, orderTag(order.state)),
-    order.failureReason && h("p", { class: "line-problem" }, icon("alert"), failureText(order.failureReason)),
-    h("dl", { class: "sums" },
-      h("div", {}, h("dt", {}, "Placed"), h("dd", {}, moment(order.createTime))),
-      h("div", {}, h("dt", {}, "Number"), h("dd", { class: "code-text" }, order.id)),
-      h("div", { class: "sum" }, h("dt", {}, "Total"), h("dd", { class: "amount" }, money(order.total)))),
-    order.state === "ORDER_STATE_PAID" && cancellation(order, changed));
+/** @param {Order} order */
+function thanks(order) {
+  if (order.state === "ORDER_STATE_FAILED") return false;
+  return h("section", { class: "thanks", "aria-label": "Thank you" }, icon("check"), h("div", {},
+    h("h2", {}, "Thank you! Your order is placed."),
+    h("p", {}, `Its number is ${grouped(order.number)}. You find it under Orders at any time.`)));
 }
 
-/** @param {Order} order @param {(order: Order) => void} changed */
-function cancellation(order, changed) {
-  return new ActionForm({
-    parts: [h("p", { class: "muted" }, "The money goes back to your wallet.")],
-    submit: "Cancel the order",
-    tone: "plain",
-    async action(_, keyFor) {
-      const cancelled = await orders.cancel(order.id, keyFor(order.id));
-      toast("The order is cancelled.");
-      changed(cancelled);
-    },
-  });
+/** @param {Order} order @param {Changed} changed */
+function summary(order, changed) {
+  const isRefunded = !isZero(order.refunded);
+  return h("aside", { class: "card summary", "aria-label": "Summary" },
+    h("p", { role: "status" }, orderTag(order)),
+    order.failureReason ? h("p", { class: "line-problem" }, icon("alert"), failureText(order.failureReason))
+      : h("p", { class: "muted no-print" }, whatNext(order.state)),
+    h("dl", { class: "sums" },
+      h("div", {}, h("dt", {}, "Placed"), h("dd", {}, moment(order.createTime))),
+      h("div", {}, h("dt", {}, "Paid from"), h("dd", {}, order.userId === session.current?.userId
+        ? h("a", { href: "#/wallet" }, "Your wallet") : "The wallet")),
+      h("div", { class: "sum" }, h("dt", {}, "Total"), h("dd", { class: "amount" }, money(order.total))),
+      isRefunded && h("div", {}, h("dt", {}, "Refunded"), h("dd", { class: "amount" }, money(order.refunded)))),
+    order.shippingAddress && h("div", { class: "address" }, h("h3", {}, "Delivery to"), h("p", {}, order.shippingAddress)),
+    h("div", { class: "stack no-print" },
+      h("button", { type: "button", class: "button plain wide", onclick: () => print() }, "Print the receipt"),
+      cancelButton(order, changed)));
+}
+
+/** @param {Order} order */
+function history(order) {
+  const names = new Map(order.items.map((item) => [item.productId, item.name]));
+  /** @param {{ productId: string, quantity?: number }[]} items */
+  const list = (items) => items.map(({ productId, quantity }) =>
+    `${quantity ? `${quantity} × ` : ""}${names.get(productId) ?? "a product"}`).join(", ");
+  const events = [
+    { time: order.createTime, what: order.failureReason ? "Not paid" : "Placed and paid", more: "" },
+    ...order.shipments.map((each) => ({ time: each.createTime, what: "Shipped",
+      more: [list(each.productIds.map((productId) => ({ productId }))), each.tracking && `Tracking: ${each.tracking}`].filter(Boolean).join(" · ") })),
+    ...order.refunds.map((each) => ({ time: each.createTime,
+      what: `${each.kind === "REFUND_KIND_RETURN" ? "Returned" : "Cancelled"}, ${money(each.amount)} ${each.state === "REFUND_STATE_DONE" ? "refunded" : "on the way back"}`,
+      more: [list(each.items), each.reason].filter(Boolean).join(" · ") })),
+  ].sort((one, other) => Date.parse(one.time) - Date.parse(other.time));
+  return h("section", { class: "card", "aria-label": "What has happened" }, h("h2", {}, "What has happened"),
+    h("ol", { class: "timeline" }, ...events.map(({ time, what, more }) => h("li", {},
+      h("p", {}, h("strong", {}, what), " ", h("span", { class: "muted" }, moment(time))),
+      more && h("p", { class: "muted" }, more)))));
 }

@@ -2,32 +2,55 @@
 
 import { orders } from "../api/lockstep.js";
 import { h } from "../ui/dom.js";
-import { counted, moment, money } from "../ui/format.js";
+import { counted, date, grouped, money } from "../ui/format.js";
 import { KeysetList } from "../ui/keyset-list.js";
 import { empty } from "../ui/loading.js";
 import { orderTag } from "../ui/states.js";
+import { tabs } from "../ui/tabs.js";
+import { thumbnail } from "../ui/thumbnails.js";
+
+/** @import { Order } from "../api/types.js" */
+
+const PICTURES = 3;
+const OPEN = ["ORDER_STATE_PENDING", "ORDER_STATE_PAID", "ORDER_STATE_CANCELLING"];
+const SHIPPED = ["ORDER_STATE_FULFILLED"];
+const CANCELLED = ["ORDER_STATE_CANCELLED"];
+/** @type {Record<string, { label: string, states: string[] }>} */
+export const SHOWN = {
+  "": { label: "All", states: [...OPEN, ...SHIPPED, ...CANCELLED] },
+  open: { label: "Open", states: OPEN },
+  shipped: { label: "Shipped", states: SHIPPED },
+  cancelled: { label: "Cancelled", states: CANCELLED },
+  failed: { label: "Failed payments", states: ["ORDER_STATE_FAILED"] },
+};
 
 /** @param {import("../app/router.js").Visit} visit */
-export function page({ signal }) {
+export function page({ query, signal, place }) {
+  const shown = query.get("show") ?? "";
+  const { states } = SHOWN[shown] ?? { states: [] };
   const list = new KeysetList({
-    noun: "orders", kind: "rows", signal,
+    noun: "orders", kind: "rows", signal, place,
     async fetch(pageToken) {
-      const found = await orders.list(pageToken);
+      const found = await orders.list({ states, pageToken });
       return { items: found.orders, next: found.nextPageToken };
     },
-    show: row,
-    empty: () => empty("orders", "No orders yet", "What you buy is kept here.",
-      h("a", { class: "button primary", href: "#/products" }, "See the products")),
+    show: (order) => orderRow(order, "#/orders/"),
+    empty: () => (shown ? empty("orders", "None of these", "There is no such order.")
+      : empty("orders", "No orders yet", "What you buy is kept here.",
+        h("a", { class: "button primary", href: "#/products" }, "See the products"))),
   });
-  return { title: "Orders", content: [h("div", { class: "page" }, h("h1", {}, "Orders"), list)] };
+  return { title: "Orders", content: [h("div", { class: "page" }, h("h1", {}, "Orders"),
+    tabs("Orders", "#/orders", "show", shown, Object.entries(SHOWN).map(([key, { label }]) => [key, label])), list)] };
 }
 
-/** @param {import("../api/types.js").Order} order */
-function row(order) {
+/** @param {Order} order @param {string} base what its address begins with */
+export function orderRow(order, base) {
   const names = order.items.map((item) => item.name).join(", ");
-  return h("article", { class: "row" },
+  return h("article", { class: "row order-row" },
+    h("div", { class: "thumbnails" }, ...order.items.slice(0, PICTURES).map(thumbnail)),
     h("div", { class: "row-main" },
-      h("h2", {}, h("a", { href: `#/orders/${order.id}` }, moment(order.createTime))),
-      h("p", { class: "muted clip" }, `${counted(order.items.length, "product")}: ${names}`)),
-    orderTag(order.state), h("p", { class: "amount" }, money(order.total)));
+      h("h2", {}, h("a", { href: `${base}${order.id}` }, grouped(order.number) || "Order")),
+      h("p", { class: "muted" }, `${date(order.createTime)} · ${counted(order.items.length, "product")}`),
+      h("p", { class: "muted clip" }, names)),
+    orderTag(order), h("p", { class: "amount" }, money(order.total)));
 }

@@ -1,36 +1,38 @@
 // One product, and putting it into the cart.
 
+import { ApiError } from "../api/http.js";
 import { RequestKey } from "../api/client.js";
-import { carts, catalog } from "../api/lockstep.js";
+import { catalog } from "../api/lockstep.js";
 import { session } from "../api/session.js";
 import { basket } from "../app/basket.js";
-import { cameFrom, go } from "../app/router.js";
+import { cameFrom } from "../app/router.js";
 import { fill, h } from "../ui/dom.js";
 import { money } from "../ui/format.js";
 import { icon } from "../ui/icons.js";
 import { bones, loaded } from "../ui/loading.js";
-import { NoticeBox, textOf, toast } from "../ui/messages.js";
+import { NoticeBox, toast } from "../ui/messages.js";
 import { picture } from "../ui/picture.js";
+import { shelf, stockText } from "../ui/product-card.js";
 import { QuantityStepper } from "../ui/quantity-stepper.js";
-import { ApiError } from "../api/http.js";
+import { wordsOf } from "../ui/words.js";
 
 /** @import { Product } from "../api/types.js" */
 
+const MORE = 4;
+
 /** @param {import("../app/router.js").Visit} visit */
 export function page({ params, signal }) {
-  const heading = h("h1", {}, "Product");
   const content = loaded({
     signal,
     fetch: () => catalog.product(params["id"] ?? "", signal),
     show: (product) => {
-      heading.textContent = product.name;
       document.title = `${product.name} · Lockstep`;
-      return [details(product)];
+      return [details(product), others(product, signal)];
     },
     skeleton: bones(1, "bone-product"),
   });
   const back = h("a", { class: "back", href: "#/products", onclick: goBack }, icon("back"), "All products");
-  return { title: "Product", content: [h("div", { class: "page" }, back, heading, content)] };
+  return { title: "Product", content: [h("div", { class: "page" }, back, content)] };
 }
 
 /** Back in the history is back to the place in the list. @param {Event} event */
@@ -42,39 +44,63 @@ function goBack(event) {
 
 /** @param {Product} product */
 function details(product) {
-  return h("div", { class: "product" }, picture(product),
+  const { category } = product;
+  return h("div", { class: "product" }, enlarging(product),
     h("div", { class: "product-side" },
-      h("p", { class: "category" }, product.category?.name ?? ""),
+      h("p", { class: "category" }, category && h("a", { href: `#/products?category=${category.id}` }, category.name)),
+      h("h1", { tabindex: "-1" }, product.name),
       h("p", { class: "price price-large" }, money(product.price)),
-      h("p", { class: "description" }, product.description),
-      stockLine(product.stock), purchase(product)));
+      stockLine(product.stock), purchase(product),
+      h("p", { class: "muted" }, "Free delivery. Cancel until it is shipped; what you do not like goes back to its seller."),
+      product.description && h("p", { class: "description" }, product.description),
+      ownerLinks(product)));
+}
+
+/** @param {Product} product */
+function enlarging(product) {
+  const seen = picture(product, { isFirst: true });
+  if (!product.imageUrl) return seen;
+  return h("a", { class: "enlarge", href: product.imageUrl, target: "_blank", rel: "noopener", "aria-label": "Open the picture" }, seen);
+}
+
+/** @param {Product} product */
+function ownerLinks({ id, sellerId }) {
+  if (session.isAdmin) return h("p", {}, h("a", { href: `#/admin/catalog/${id}` }, "Edit this product"));
+  const isMine = sellerId && sellerId === session.current?.userId;
+  return isMine && h("p", {}, h("a", { href: `#/sell/products/${id}` }, "Edit this product"));
+}
+
+/** @param {Product} product @param {AbortSignal} signal */
+function others({ id, category }, signal) {
+  if (!category) return false;
+  const fetch = async () => (await catalog.products({ category: category.id, minStock: 1, limit: MORE + 1 }, signal)).products
+    .filter((each) => each.id !== id).slice(0, MORE);
+  return shelf(`More in ${category.name}`, `#/products?category=${category.id}`, fetch, signal);
 }
 
 /** @param {number} stock */
 function stockLine(stock) {
-  if (stock === 0) return h("p", {}, h("span", { class: "tag tag-warn" }, "Sold out"));
-  if (stock < 10) return h("p", {}, h("span", { class: "tag tag-warn" }, `Only ${stock} left`));
-  return h("p", {}, h("span", { class: "tag tag-ok" }, "In stock"));
+  const text = stockText(stock) || "In stock";
+  return h("p", {}, h("span", { class: `tag tag-${text === "In stock" ? "ok" : "warn"}` }, text));
 }
 
 /** @param {Product} product */
 function purchase(product) {
   const key = new RequestKey();
   const notice = new NoticeBox();
-  const stepper = new QuantityStepper({ label: `Quantity of ${product.name}`, value: 1, least: 1 });
+  const stepper = new QuantityStepper({ label: `Quantity of ${product.name}`, value: 1, least: 1,
+    most: Math.max(1, Math.min(9999, product.stock)) });
   let isBusy = false;
   const add = async () => {
     if (isBusy || button.getAttribute("aria-disabled") === "true") return;
-    if (!session.current) return go(`/sign-in?to=${encodeURIComponent(`/products/${product.id}`)}`);
     isBusy = true;
     button.classList.add("busy");
     notice.clear();
     try {
-      const request = [product.id, stepper.value];
-      basket.show(await carts.add(product.id, stepper.value, key.for(request)));
+      await basket.add(product.id, stepper.value, key.for([product.id, stepper.value]));
       key.settle();
       toast(`${product.name} is in the cart.`);
-      fill(more, h("a", { href: "#/cart" }, "Go to the cart"));
+      tellQuantity();
     } catch (error) {
       key.settleUnlessUndecided(error);
       refuse(error);
@@ -84,13 +110,18 @@ function purchase(product) {
   };
   /** @param {unknown} error */
   const refuse = (error) => {
-    notice.say(textOf(error));
+    notice.say(wordsOf(error));
     if (!(error instanceof ApiError) || !error.retryAfterSeconds) return;
     button.setAttribute("aria-disabled", "true");
     notice.wait(error.retryAfterSeconds, () => button.removeAttribute("aria-disabled"));
   };
   const button = h("button", { class: "button primary", onclick: add }, "Add to cart");
-  const more = h("p", { class: "aside" });
-  if (product.stock === 0) return more;
+  const more = h("p", { class: "aside in-cart" });
+  const tellQuantity = () => {
+    const count = basket.quantityOf(product.id);
+    fill(more, count > 0 && h("a", { class: "button plain wide", href: "#/cart", "aria-label": "Go to the cart" }, `In the cart: ${count} · Open it`));
+  };
+  tellQuantity();
+  if (product.stock === 0) return h("p", { class: "muted" }, "It may come back. Look below for others like it.");
   return h("div", { class: "purchase" }, stepper, button, notice, more);
 }

@@ -3,10 +3,10 @@
 import { auth, users, wallets } from "../api/lockstep.js";
 import { session } from "../api/session.js";
 import { go, showAgain } from "../app/router.js";
-import { confirmed } from "../ui/dialog.js";
+import { ask } from "../ui/dialog.js";
 import { fill, h } from "../ui/dom.js";
 import { FormField } from "../ui/field.js";
-import { money } from "../ui/format.js";
+import { isZero, money } from "../ui/format.js";
 import { ActionForm } from "../ui/form.js";
 import { toast } from "../ui/messages.js";
 import { email as emailRule } from "../ui/rules.js";
@@ -14,8 +14,10 @@ import { newPasswordFields } from "./reset.js";
 import { secondFactor } from "./second-factor.js";
 import { codeStep } from "./verify.js";
 
-/** @typedef {import("../api/types.js").User} User */
+/** @import { User, Wallet } from "../api/types.js" */
 /** @typedef {[title: string, ...parts: Node[]]} Section */
+
+const WRONG_PASSWORD = { INVALID_CREDENTIALS: "The password is wrong. Try again." };
 
 /**
  * @param {User} user
@@ -50,6 +52,7 @@ function changeEmail() {
     submit: "Change the e-mail",
     tone: "plain",
     reasons: { INVALID_CREDENTIALS: "password" },
+    words: WRONG_PASSWORD,
     async action({ newEmail = "", password }) {
       const { flowId } = await auth.changeEmail({ newEmail, password });
       const next = codeStep(newEmail, flowId, {
@@ -73,6 +76,7 @@ function changePassword() {
     submit: "Change the password",
     tone: "plain",
     reasons: { INVALID_CREDENTIALS: "currentPassword" },
+    words: WRONG_PASSWORD,
     async action({ currentPassword: old, newPassword }) {
       await auth.changePassword({ currentPassword: old, newPassword });
       form.clear();
@@ -104,11 +108,6 @@ function signOut() {
   ];
 }
 
-/** @param {import("../api/types").Wallet} wallet */
-function lost(wallet) {
-  return `${money(wallet.balance)} in the wallet and ${money(wallet.pending)} that is pending are lost.`;
-}
-
 function deletion() {
   return new ActionForm({
     parts: [h("p", { class: "muted" },
@@ -117,13 +116,38 @@ function deletion() {
     tone: "danger",
     async action() {
       const wallet = await wallets.mine();
-      const isSure = await confirmed("Delete the account?",
-        `Everything that belongs to it is erased. ${lost(wallet)}`, "Delete it");
-      if (!isSure) return;
-      await users.deleteMe(true);
+      await ask("Delete the account?", (close) => [lastQuestion(wallet, close)]);
+    },
+  });
+}
+
+/** @param {Wallet} wallet @param {() => void} close */
+function lastQuestion(wallet, close) {
+  const lost = [
+    !isZero(wallet.balance) && `${money(wallet.balance)} in the wallet`,
+    !isZero(wallet.pending) && `${money(wallet.pending)} of sales that are not shipped yet`,
+  ].filter(Boolean).join(" and ");
+  const agreed = h("input", { type: "checkbox", name: "forfeit" });
+  const box = h("label", { class: "check" }, agreed, `I give up ${lost}.`);
+  const form = new ActionForm({
+    parts: [h("p", {}, "Everything that belongs to it is erased, and cannot be brought back."),
+      lost && h("p", {}, h("strong", {}, `${lost} will be lost.`)), lost && box].filter((part) => part instanceof HTMLElement),
+    submit: "Delete it",
+    tone: "danger",
+    beside: [h("button", { type: "button", class: "button plain", onclick: () => close() }, "Keep it")],
+    words: { BALANCE_LEFT: "Money has come into the wallet meanwhile. Close this, and look at it again." },
+    async action() {
+      if (lost && !agreed.checked) {
+        form.notice.say("Tick the box to say that you give the money up, or keep the account.");
+        agreed.focus();
+        return;
+      }
+      await users.deleteMe(lost !== "");
+      close();
       go("/products");
       session.close();
       toast("The account is deleted.");
     },
   });
+  return form;
 }

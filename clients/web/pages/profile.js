@@ -8,7 +8,7 @@ import { ActionForm } from "../ui/form.js";
 import { date } from "../ui/format.js";
 import { bones, loaded } from "../ui/loading.js";
 import { toast } from "../ui/messages.js";
-import { picture } from "../ui/picture.js";
+import { avatar } from "../ui/picture.js";
 import { atMost, phone, slug, url } from "../ui/rules.js";
 import { accountSections } from "./profile-account.js";
 import { COMPANY_SIZES, POSITIONS, toSlug } from "./registration.js";
@@ -48,7 +48,7 @@ function whoIsThis(user, profile) {
   const name = profile.displayName ?? user.fullName;
   return h("div", { class: "who" },
     h("div", { class: "avatar" },
-      picture({ id: user.id, name: name || user.email, imageUrl: profile.avatarUrl ?? "" })),
+      avatar({ id: user.id, name: name || user.email, imageUrl: profile.avatarUrl ?? "" })),
     h("div", {},
       h("p", { class: "who-name" }, name || user.email),
       h("p", { class: "muted" }, `${user.email} · ${user.role} · since ${date(user.createTime)}`),

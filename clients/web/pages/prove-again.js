@@ -25,6 +25,7 @@ export async function proveAgain() {
       ],
       submit: "Go on",
       reasons: { INVALID_CREDENTIALS: "password" },
+      words: { INVALID_CREDENTIALS: "The password is wrong. Try again." },
       async action({ password }) {
         const opened = await auth.reauthenticate({ password });
         if (!opened.mfaToken) return done(opened);

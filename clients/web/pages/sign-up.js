@@ -13,6 +13,7 @@ export function page() {
     parts: registration.parts,
     submit: "Create account",
     reasons: { EMAIL_TAKEN: "email", PHONE_TAKEN: "phoneNumber" },
+    words: { PROFILE_UNAVAILABLE: "The shop does not answer just now, so nothing was registered. Try again in a moment." },
     async action(values, keyFor) {
       const request = { ...values, role: registration.role };
       const made = await auth.register(request, keyFor(request));

@@ -1,5 +1,8 @@
 // The flow of the code that a registration has mailed, kept until it is used.
 
+import { session } from "../api/session.js";
+import { h } from "../ui/dom.js";
+
 const KEY = "lockstep.verification";
 
 /** @param {string} flowId @param {string} email */
@@ -21,3 +24,10 @@ export function keptVerification(email) {
 }
 
 export const forgetVerification = () => localStorage.removeItem(KEY);
+
+/** What reminds somebody of a code that waits to be typed. */
+export function verificationBanner() {
+  const email = session.current?.email;
+  return email && keptVerification(email) && h("p", { class: "banner" },
+    "A code was mailed to you. ", h("a", { href: "#/verify" }, "Confirm your e-mail address"), ".");
+}

@@ -1,47 +1,81 @@
-// The wallet: what it holds, and what has moved.
+// The wallet: what it holds, what is on its way, and what has moved.
 
 import { wallets } from "../api/lockstep.js";
+import { session } from "../api/session.js";
 import { h } from "../ui/dom.js";
-import { moment, money, signedMoney } from "../ui/format.js";
+import { isZero, moment, money, signedMoney } from "../ui/format.js";
 import { KeysetList } from "../ui/keyset-list.js";
 import { bones, empty, loaded } from "../ui/loading.js";
 import { transferKind } from "../ui/states.js";
+import { sellTabs } from "./sell-tabs.js";
 
-/** @typedef {import("../api/types.js").Transfer} Transfer */
+/** @import { Transfer, Wallet } from "../api/types.js" */
+
+const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+const OF_ORDERS = new Set(["TRANSFER_KIND_DEBIT", "TRANSFER_KIND_REFUND", "TRANSFER_KIND_VOID"]);
 
 /** @param {import("../app/router.js").Visit} visit */
-export function page({ signal }) {
+export function page({ signal, place }) {
   const balance = loaded({
     signal,
     fetch: () => wallets.mine(),
-    show: (wallet) => [h("p", { class: "balance amount" }, money(wallet.balance))],
+    show: (wallet) => [figures(wallet, session.current?.role === "brand")],
     skeleton: bones(1, "bone-balance"),
-  });
-  const list = new KeysetList({
-    noun: "transfers", kind: "rows", signal,
-    async fetch(pageToken) {
-      const found = await wallets.transfers(pageToken);
-      return { items: found.transfers, next: found.nextPageToken };
-    },
-    show: row,
-    empty: () => empty("wallet", "Nothing has moved yet", "An administrator can put money in."),
   });
   return {
     title: "Wallet",
     content: [h("div", { class: "page medium" }, h("h1", {}, "Wallet"),
-      h("section", { class: "card balance-card", "aria-label": "Balance" }, h("p", { class: "muted" }, "You can spend"), balance),
-      h("h2", {}, "Transfers"), list)],
+      session.current?.role === "brand" && sellTabs("/wallet"),
+      h("section", { class: "card balance-card", "aria-label": "Balance" }, balance),
+      h("h2", {}, "Transfers"), transferList("me", signal, { place }))],
   };
 }
 
-/** @param {Transfer} transfer */
-function row(transfer) {
+/** @param {Wallet} wallet @param {boolean} isSeller whether to tell of nothing that is pending, too */
+export function figures(wallet, isSeller) {
+  return h("div", { class: "figures" },
+    h("div", {}, h("p", { class: "muted" }, "Available"), h("p", { class: "balance amount" }, money(wallet.balance))),
+    (isSeller || !isZero(wallet.pending)) && h("div", {}, h("p", { class: "muted" }, "Pending"),
+      h("p", { class: "balance amount pending" }, money(wallet.pending)),
+      h("p", { class: "muted" }, "Shares of sales, until they are shipped")));
+}
+
+/**
+ * @param {string} userId or `me`
+ * @param {AbortSignal} signal
+ * @param {{ place?: Map<string, unknown>, actions?: (transfer: Transfer) => Node | false }} [how]
+ */
+export function transferList(userId, signal, { place, actions } = {}) {
+  return new KeysetList({
+    noun: "transfers", kind: "rows ledger", signal, ...(place && { place }),
+    async fetch(pageToken) {
+      const found = await wallets.transfers(pageToken, userId);
+      return { items: found.transfers.filter(hasMoved), next: found.nextPageToken };
+    },
+    show: (transfer) => row(transfer, userId === "me", actions),
+    empty: () => empty("wallet", "Nothing has moved yet", "Ask the shop to add money; it is here at once."),
+  });
+}
+
+/** Attempts that were refused are no movements. @param {Transfer} transfer */
+const hasMoved = ({ state }) => state === "TRANSFER_STATE_POSTED";
+
+/** @param {Transfer} transfer @param {boolean} isMine @param {((transfer: Transfer) => Node | false) | undefined} actions */
+function row(transfer, isMine, actions) {
   const { text, isCredit } = transferKind(transfer.kind);
-  const hasMoved = transfer.state === "TRANSFER_STATE_POSTED";
   return h("article", { class: "row" },
-    h("div", { class: "row-main" }, h("h3", {}, text), h("p", { class: "muted" }, moment(transfer.createTime))),
-    !hasMoved && h("span", { class: "tag tag-plain" },
-      "Refused"),
-    h("p", { class: `amount ${hasMoved && isCredit ? "credit" : ""} ${hasMoved ? "" : "void"}` },
-      signedMoney(transfer.amount, isCredit)));
+    h("div", { class: "row-main" }, h("h3", {}, text),
+      h("p", { class: "muted" }, moment(transfer.createTime), about(transfer, isMine))),
+    actions?.(transfer),
+    h("div", { class: "movement" },
+      h("p", { class: `amount ${isCredit ? "credit" : ""}` }, signedMoney(transfer.amount, isCredit)),
+      transfer.balanceAfter && h("p", { class: "muted amount" }, `${money(transfer.balanceAfter)} after`)));
+}
+
+/** @param {Transfer} transfer @param {boolean} isMine */
+function about({ kind, reference }, isMine) {
+  if (!reference) return "";
+  if (!UUID.test(reference)) return ` · ${reference}`;
+  if (!OF_ORDERS.has(kind)) return "";
+  return h("span", {}, " · ", h("a", { href: `#${isMine ? "" : "/admin"}/orders/${reference}` }, "The order"));
 }

@@ -3,7 +3,8 @@
 import { ApiError } from "../api/http.js";
 import { fill, h } from "./dom.js";
 import { FormField } from "./field.js";
-import { textOf, toast } from "./messages.js";
+import { toast } from "./messages.js";
+import { wordsOf } from "./words.js";
 import { code } from "./rules.js";
 
 export function codeField() {
@@ -61,7 +62,7 @@ export class ResendButton extends HTMLElement {
     } catch (error) {
       const wait = error instanceof ApiError ? error.retryAfterSeconds : 0;
       this.#end = Date.now() + wait * 1000;
-      toast(textOf(error), "problem");
+      toast(wordsOf(error), "problem");
     }
   }
 }

@@ -5,7 +5,8 @@ import { RequestKey } from "../api/client.js";
 import { ApiError } from "../api/http.js";
 import { h } from "./dom.js";
 import { FormField } from "./field.js";
-import { NoticeBox, textOf } from "./messages.js";
+import { NoticeBox } from "./messages.js";
+import { wordsOf } from "./words.js";
 
 /** @typedef {Record<string, string>} Values */
 /**
@@ -14,6 +15,7 @@ import { NoticeBox, textOf } from "./messages.js";
  * @property {string} submit the label of the button
  * @property {(values: Values, keyFor: (request: unknown) => string) => Promise<void>} action
  * @property {Record<string, string>} [reasons] field names of error reasons that are about one
+ * @property {Record<string, string>} [words] what error reasons mean here, when more can be said
  * @property {Record<string, () => Node[]>} [remedies] links to show with an error reason
  * @property {"primary" | "plain" | "danger"} [tone]
  * @property {Node[]} [beside] what stands beside the button
@@ -110,7 +112,7 @@ export class ActionForm extends HTMLElement {
     const known = error instanceof ApiError ? error : null;
     if (known && this.#refuseFields(known)) return;
     const more = this.options.remedies?.[known?.reason ?? ""]?.() ?? [];
-    this.#notice.say(textOf(error), ...more);
+    this.#notice.say(wordsOf(error, this.options.words), ...more);
     if (known?.retryAfterSeconds) this.#wait(known.retryAfterSeconds);
   }
 
@@ -119,19 +121,17 @@ export class ActionForm extends HTMLElement {
    *
    * @param {ApiError} error
    */
-  #refuseFields({ reason, violations, message }) {
-    const about = this.field(this.options.reasons?.[reason] ?? "");
-    about?.refuse(message);
-    const homeless = violations.filter(({ field, description }) => {
+  #refuseFields(error) {
+    const about = this.field(this.options.reasons?.[error.reason] ?? "");
+    about?.refuse(wordsOf(error, this.options.words));
+    const homeless = error.violations.filter(({ field, description }) => {
       const home = this.#fieldOf(field);
       home?.refuse(description);
       return !home;
     });
+    if (homeless.length) this.#notice.say(wordsOf(error));
     const refused = this.fields.filter((field) => field.control.hasAttribute("aria-invalid"));
     refused[0]?.control.focus();
-    if (homeless.length) {
-      this.#notice.say(homeless.map(({ field, description }) => `${field} ${description}.`).join(" "));
-    }
     return refused.length > 0 || homeless.length > 0;
   }
 

@@ -34,6 +34,9 @@ export const number = (value) => NUMBER.format(value);
 export const counted = (value, one, many = `${one}s`) =>
   `${number(value)} ${value === 1 ? one : many}`;
 
+/** @param {string} orderNumber as people read it out: two groups of four */
+export const grouped = (orderNumber) => orderNumber.replace(/^(.{4})(.{4})$/, "$1-$2");
+
 /**
  * Read a plain decimal such as 9.99, with a comma too, as Money.
  *
@@ -45,18 +48,33 @@ export function moneyFrom(text) {
   return { currencyCode: "", units: units || "0", nanos: Number(rest.padEnd(NANOS_DIGITS, "0")) };
 }
 
+/** @param {Money | undefined} amount as somebody would type it */
+export function moneyText(amount) {
+  if (!amount) return "";
+  const text = decimal(amount);
+  return text.replace(/\.?0+$/, "").replace(/(\.\d)$/, "$10");
+}
+
+/** @param {Money} amount @param {number} times @returns {Money} */
+export function multiplied(amount, times) {
+  return fromMinor(amount.currencyCode, minor(amount) * BigInt(times));
+}
+
+/** @param {Money | undefined} amount */
+export const isZero = (amount) => !amount || minor(amount) === 0n;
+
 /** @param {Money} amount @param {Money} other whether the first is less */
 export const isLess = (amount, other) => minor(amount) < minor(other);
 
 /** @param {Money} amount @param {Money} other @returns {Money} */
 export function difference(amount, other) {
-  const nanos = minor(amount) - minor(other);
+  return fromMinor(amount.currencyCode, minor(amount) - minor(other));
+}
+
+/** @param {string} currencyCode @param {bigint} nanos @returns {Money} */
+function fromMinor(currencyCode, nanos) {
   const scale = 10n ** BigInt(NANOS_DIGITS);
-  return {
-    currencyCode: amount.currencyCode,
-    units: String(nanos / scale),
-    nanos: Number(nanos % scale),
-  };
+  return { currencyCode, units: String(nanos / scale), nanos: Number(nanos % scale) };
 }
 
 /** @param {Money} amount in billionths */

@@ -1,7 +1,8 @@
 // A list that loads on, page by page, as the reader comes to its end or asks for more.
 
 import { fill, h } from "./dom.js";
-import { bones, failed } from "./loading.js";
+import { counted } from "./format.js";
+import { bones, failed, slowly } from "./loading.js";
 
 /**
  * @template T
@@ -13,7 +14,8 @@ import { bones, failed } from "./loading.js";
  * @property {(token: string) => Promise<Loaded<T>>} fetch
  * @property {(item: T) => HTMLElement} show
  * @property {() => HTMLElement} empty
- * @property {string} noun in the plural
+ * @property {string} noun in the plural, such as products
+ * @property {string} [one] the noun in the singular; without it, the plural without its s
  * @property {AbortSignal} signal of the page
  * @property {string} [kind] a class of the list
  * @property {string} [bone] a class of what stands in for an item
@@ -64,12 +66,16 @@ export class KeysetList extends HTMLElement {
     const skeleton = bones(BONES, bone).map((each) => h("li", { "aria-hidden": "true" }, each));
     this.#list.append(...skeleton);
     this.#end.hidden = true; // else it would be seen jumping to the new end
+    const stopWaiting = slowly(this.#news, this);
     try {
-      const page = await this.options.fetch(this.#loaded.next)
-        .finally(() => skeleton.forEach((each) => each.remove()));
+      const page = await this.#fetchSome().finally(() => {
+        skeleton.forEach((each) => each.remove());
+        stopWaiting();
+      });
       if (signal.aborted) return;
       const first = this.#append(page);
-      this.#news.textContent = `${this.#loaded.items.length} ${noun} shown.`;
+      const count = this.#loaded.items.length;
+      this.#news.textContent = count ? `${counted(count, this.options.one ?? noun.slice(0, -1), noun)} shown.` : "";
       if (takesFocus) focusIn(first);
     } catch (error) {
       if (!signal.aborted) fill(this.#end, failed(error, () => void this.#more()));
@@ -80,6 +86,13 @@ export class KeysetList extends HTMLElement {
       if (takesFocus && this.querySelector(".failed")) focusIn(this.#end);
       this.#observe();
     }
+  }
+
+  /** A page may be empty though others follow. @returns {Promise<Loaded<T>>} */
+  async #fetchSome() {
+    let page = await this.options.fetch(this.#loaded.next);
+    while (!page.items.length && page.next && !this.options.signal.aborted) page = await this.options.fetch(page.next);
+    return page;
   }
 
   /** @param {Loaded<T>} page @returns {HTMLElement | undefined} the first that was added */

@@ -4,7 +4,10 @@ import { ApiError } from "../api/http.js";
 import { fill, h } from "./dom.js";
 import { icon } from "./icons.js";
 import { lost } from "./lost.js";
-import { NoticeBox, textOf } from "./messages.js";
+import { NoticeBox } from "./messages.js";
+import { wordsOf } from "./words.js";
+
+const SLOW_MS = 4000;
 
 /**
  * Return an element that shows a skeleton until its content has come.
@@ -20,17 +23,39 @@ export function loaded({ fetch, show, skeleton, signal }) {
   const element = h("div", { class: "loaded" });
   const load = async () => {
     element.setAttribute("aria-busy", "true");
-    fill(element, ...skeleton, h("p", { class: "unseen", role: "status" }, "Loading…"));
+    const news = h("p", { class: "unseen", role: "status" }, "Loading…");
+    fill(element, ...skeleton, news);
+    const stopWaiting = slowly(news, element);
     try {
       const result = await fetch();
       if (!signal.aborted) fill(element, ...show(result));
     } catch (error) {
       if (!signal.aborted) fill(element, failed(error, () => void load()));
     }
+    stopWaiting();
     element.removeAttribute("aria-busy");
   };
   void load();
   return element;
+}
+
+/**
+ * Say so when something takes long; returns what ends that.
+ *
+ * @param {HTMLElement} news what is read out
+ * @param {HTMLElement} place where it is seen
+ */
+export function slowly(news, place) {
+  const text = "This takes longer than usual. We are still trying.";
+  const seen = h("p", { class: "slow", "aria-hidden": "true" }, text);
+  const timer = setTimeout(() => {
+    news.textContent = text;
+    place.prepend(seen);
+  }, SLOW_MS);
+  return () => {
+    clearTimeout(timer);
+    seen.remove();
+  };
 }
 
 /**
@@ -46,7 +71,7 @@ export function failed(error, retry) {
     if (again.getAttribute("aria-disabled") !== "true") retry();
   } }, "Try again");
   const box = h("div", { class: "failed" }, notice, again);
-  queueMicrotask(() => notice.say(textOf(error)));
+  queueMicrotask(() => notice.say(wordsOf(error)));
   if (error instanceof ApiError && error.retryAfterSeconds > 0) {
     again.setAttribute("aria-disabled", "true");
     queueMicrotask(() => notice.wait(error.retryAfterSeconds, () => {

@@ -79,8 +79,3 @@ export class NoticeBox extends HTMLElement {
 }
 
 customElements.define("notice-box", NoticeBox);
-
-/** @param {unknown} error */
-export function textOf(error) {
-  return error instanceof Error ? error.message : String(error);
-}

@@ -10,6 +10,7 @@ const MOST = 9999;
  * @property {string} label
  * @property {number} value
  * @property {number} least
+ * @property {number} [most]
  */
 
 /** Fires `chosen` when another valid number was chosen. */
@@ -59,10 +60,10 @@ export class QuantityStepper extends HTMLElement {
 
   #check() {
     const { value } = this.#input;
-    const { least } = this.options;
-    const isRight = /^[0-9]+$/.test(value.trim()) && Number(value) >= least && Number(value) <= MOST;
+    const { least, most = MOST } = this.options;
+    const isRight = /^[0-9]+$/.test(value.trim()) && Number(value) >= least && Number(value) <= most;
     this.#input.setAttribute("aria-invalid", String(!isRight));
-    fill(this.#error, !isRight && icon("alert"), !isRight && `A whole number from ${least} to ${MOST}.`);
+    fill(this.#error, !isRight && icon("alert"), !isRight && `A whole number from ${least} to ${most}.`);
     return isRight;
   }
 
@@ -83,7 +84,7 @@ export class QuantityStepper extends HTMLElement {
   /** @param {number} step */
   #step(step) {
     const from = Number.parseInt(this.#input.value, 10);
-    const next = Math.min(MOST, Math.max(this.options.least, (from || 0) + step));
+    const next = Math.min(this.options.most ?? MOST, Math.max(this.options.least, (from || 0) + step));
     this.#input.value = String(next);
     this.#choose();
   }

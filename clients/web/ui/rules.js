@@ -1,6 +1,8 @@
 // What a field must be: the rules of the server, in its words, checked while typing.
 // The server checks again; what it alone can know (taken, too common) it says itself.
 
+import { amountExample, currency } from "./currency.js";
+
 /**
  * Says what is wrong with a value, as it reads after the field's label, or null. Empty
  * values are the business of `required`.
@@ -12,7 +14,6 @@ const LOCAL_PART = /^[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(\.[A-Za-z0-9!#$%&'*+/=?^_`{
 const DOMAIN = /^([\p{L}\p{N}]([\p{L}\p{M}\p{N}-]*[\p{L}\p{M}\p{N}])?\.)+[\p{L}\p{M}\p{N}-]*[\p{L}\p{M}]$/u;
 const PHONE = /^\+?[0-9]{10,15}$/;
 const SLUG = /^[a-z0-9]+(-[a-z0-9]+)*$/;
-const AMOUNT = /^[0-9]{1,10}([.,][0-9]{1,2})?$/;
 const COUNT = /^[0-9]{1,10}$/;
 const INT32_MAX = 2 ** 31 - 1;
 const EMAIL_MAX = 254;
@@ -39,8 +40,12 @@ export const slug = (value) => (SLUG.test(value) ? null : "must be a slug such a
 export const code = (value) => (/^[0-9]{6}$/.test(value) ? null : "must be the six digits of the mail");
 
 /** @type {Rule} */
-export const amount = (value) => (AMOUNT.test(value)
-  ? null : "must be a plain amount such as 9.99");
+export function amount(value) {
+  const { digits } = currency;
+  const decimals = digits ? `([.,][0-9]{1,${digits}})?` : "";
+  return new RegExp(`^[0-9]{1,10}${decimals}$`).test(value)
+    ? null : `must be a plain amount such as ${amountExample("9")}`;
+}
 
 /** @type {Rule} */
 export const positiveAmount = (value) => amount(value, {})

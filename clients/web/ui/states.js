@@ -12,6 +12,15 @@ const ORDERS = {
   ORDER_STATE_FULFILLED: ["Shipped", "ok"],
 };
 
+/** @type {Record<string, string>} what the buyer may expect next */
+const NEXT = {
+  ORDER_STATE_PENDING: "The payment is on its way. This page follows it.",
+  ORDER_STATE_PAID: "Its sellers have been told. You can cancel what is not shipped yet.",
+  ORDER_STATE_CANCELLING: "The money is on its way back to the wallet.",
+  ORDER_STATE_CANCELLED: "The money is back in the wallet.",
+  ORDER_STATE_FULFILLED: "Everything is on its way. To return something, send it back to its seller, who refunds it.",
+};
+
 /** @type {Record<string, string>} */
 const FAILURES = {
   INSUFFICIENT_FUNDS: "The wallet did not hold enough. Nothing was charged.",
@@ -30,17 +39,27 @@ const TRANSFERS = {
   TRANSFER_KIND_REVERSAL: ["Top-up taken back", false],
 };
 
-/** @param {string} state */
-export function orderTag(state) {
-  const [text, tone] = ORDERS[state] ?? [state, "plain"];
+/** @param {{ state: string, shipments: unknown[] }} order */
+export function orderTag({ state, shipments }) {
+  const isPart = state === "ORDER_STATE_PAID" && shipments.length > 0;
+  const [text, tone] = isPart ? ["Partly shipped", "ok"] : ORDERS[state] ?? ["In work", "plain"];
   return h("span", { class: `tag tag-${tone}` }, text);
 }
+
+/** @param {string} state */
+export const whatNext = (state) => NEXT[state] ?? "";
 
 /** @param {string} reason */
 export const failureText = (reason) => FAILURES[reason] ?? "The order failed. Nothing was charged.";
 
 /** @param {string} kind */
 export function transferKind(kind) {
-  const [text, isCredit] = TRANSFERS[kind] ?? [kind, true];
+  const [text, isCredit] = TRANSFERS[kind] ?? ["Movement", true];
   return { text, isCredit };
 }
+
+/** @type {Record<string, string>} */
+const ROLES = { customer: "Customer", creator: "Creator", brand: "Brand", student: "Student", admin: "Administrator" };
+
+/** @param {string} role */
+export const roleName = (role) => ROLES[role] ?? "Other";

@@ -79,6 +79,7 @@ class Api:
             "password": account.password,
             "fullName": account.full_name,
             "phoneNumber": account.phone,
+            "address": "12 St James's Square, London",
         }
         made = self.call("POST", "/v1/auth/register", body | details)
         account.id = made["user"]["id"]

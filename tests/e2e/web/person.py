@@ -96,6 +96,11 @@ class Person:
         """Expect the page with a heading."""
         expect(self.page.get_by_role("heading", level=1, name=heading, exact=True)).to_be_visible()
 
+    def is_at_an_order(self) -> None:
+        """Expect the page of an order, which its number names."""
+        heading = re.compile(r"^Order [0-9A-Z]{4}-[0-9A-Z]{4}$")
+        expect(self.page.get_by_role("heading", level=1, name=heading)).to_be_visible()
+
     def is_signed_in(self) -> None:
         """Expect the parts of the page for signed-in users."""
         expect(self.page.get_by_role("link", name="Wallet")).to_be_visible()

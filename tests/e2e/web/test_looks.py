@@ -25,9 +25,26 @@ PHONE = (360, 740)
 WEIGHT_MAX = 100_000
 SHIFT_MAX = 0.02
 
-FOR_ANYBODY = ("/products", "/sign-up", "/sign-up/code", "/sign-in", "/reset", "/invitation")
+FOR_ANYBODY = (
+    "/",
+    "/products",
+    "/about",
+    "/delivery",
+    "/sign-up",
+    "/sign-up/code",
+    "/sign-in",
+    "/reset",
+    "/invitation",
+)
 FOR_USERS = ("/cart", "/checkout", "/orders", "/wallet", "/profile", "/verify")
-FOR_ADMINS = ("/admin/users", "/admin/invitations", "/admin/catalog")
+FOR_ADMINS = (
+    "/admin/orders",
+    "/admin/users",
+    "/admin/invitations",
+    "/admin/catalog",
+    "/admin/catalog/new",
+    "/admin/categories",
+)
 
 
 @pytest.fixture(scope="module")

@@ -40,4 +40,6 @@ def test_the_search_of_a_lost_page_leads_to_products(new_person: NewPerson) -> N
     person.page.get_by_role("searchbox", name="Search the products").fill("lamp & co")
     person.press("Search")
     person.is_at("Products")
-    expect(person.page.get_by_role("searchbox", name="Search")).to_have_value("lamp & co")
+    expect(person.page.get_by_role("combobox", name="Search", exact=True)).to_have_value(
+        "lamp & co"
+    )

@@ -35,7 +35,7 @@ def test_a_customer_registers_is_signed_in_and_sees_the_products(person: Person,
         person.requests("POST", "/v1/profiles") as profiles,
     ):
         person.press("Create account")
-        person.is_at("Products")
+        person.is_at("Good things, made well")
     person.is_signed_in()
     assert (len(registrations), len(logins), len(profiles)) == (1, 1, 0)
     assert person.session()["email"] == account.email
@@ -160,7 +160,7 @@ def test_what_only_the_server_knows_is_shown_at_the_field(person: Person, api: A
     taken, account = api.register(), Account()
     describe(person, account, E_mail=taken.email.upper())
     person.press("Create account")
-    expect(person.error_at("E-mail")).to_contain_text("exists")
+    expect(person.error_at("E-mail")).to_contain_text("has an account already")
     expect(person.field("E-mail")).to_be_focused()
     person.fill(E_mail=account.email, Phone_number=taken.phone)
     person.press("Create account")

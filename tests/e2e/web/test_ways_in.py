@@ -38,7 +38,7 @@ def test_a_sign_up_by_code_asks_for_the_right_code_and_signs_in(
     expect(person.error_at("Code")).to_contain_text("The code is wrong")
     person.fill(Code=f"{code[:3]} {code[3:]}")
     person.press("Create account", times=2)
-    person.is_at("Products")
+    person.is_at("Good things, made well")
     person.is_signed_in()
     assert api.call("GET", "/v1/profiles/me", by=account)["status"] == "active"
 

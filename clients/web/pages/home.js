@@ -1,0 +1,48 @@
+// The start: what the shop is, what is new, and some of its categories.
+
+import { catalog } from "../api/lockstep.js";
+import { h } from "../ui/dom.js";
+import { drawing } from "../ui/drawings.js";
+import { shelf } from "../ui/product-card.js";
+import { verificationBanner } from "./verification.js";
+
+/** @typedef {import("../api/types.js").Category} Category */
+
+const NEW = 8;
+const OF_CATEGORY = 4;
+const CATEGORIES = 3;
+
+/** @param {import("../app/router.js").Visit} visit */
+export function page({ signal }) {
+  const rows = h("div");
+  const names = h("ul", { class: "chips category-chips", "aria-label": "Categories" });
+  void fillCategories(rows, names, signal);
+  return {
+    title: "Welcome",
+    content: [h("div", { class: "page" }, verificationBanner(), hero(), names,
+      shelf("New", "#/products?sort=newest", () => products({ sort: "newest", minStock: 1, limit: NEW }, signal), signal, true), rows)],
+  };
+}
+
+function hero() {
+  return h("section", { class: "hero" },
+    h("div", {}, h("h1", {}, "Good things, made well"),
+      h("p", { class: "lead" }, "From the makers themselves. Delivery is free, and what you do not like goes back."),
+      h("p", { class: "actions" }, h("a", { class: "button primary", href: "#/products" }, "See all products"))),
+    h("div", { class: "hero-art", "aria-hidden": "true" }, ...["lamp", "cup", "plant", "bag", "bike", "cake"].map((each) => drawing(each))));
+}
+
+/** @param {Record<string, string | number>} query @param {AbortSignal} signal */
+const products = async (query, signal) => (await catalog.products(query, signal)).products;
+
+/** Without categories the page still shows what is new. @param {HTMLElement} rows @param {HTMLElement} names @param {AbortSignal} signal */
+async function fillCategories(rows, names, signal) {
+  const found = await catalog.categories(signal).catch(() => []);
+  if (signal.aborted) return;
+  names.replaceChildren(...found.slice(0, 12).map(({ id, name }) => h("li", {},
+    h("a", { class: "chip", href: `#/products?category=${id}` }, name))));
+  for (const { id, name } of found.slice(0, CATEGORIES)) {
+    rows.append(shelf(name, `#/products?category=${id}`,
+      () => products({ category: id, minStock: 1, limit: OF_CATEGORY }, signal), signal));
+  }
+}

@@ -1,0 +1,56 @@
+// A product in a list.
+
+import { h } from "./dom.js";
+import { money } from "./format.js";
+import { bones, failed } from "./loading.js";
+import { picture } from "./picture.js";
+
+/** @typedef {import("../api/types.js").Product} Product */
+
+const FEW = 10;
+
+/** @param {Product} product @param {{ isFirst?: boolean, heading?: "h2" | "h3" }} [how] */
+export function productCard(product, { isFirst = false, heading = "h2" } = {}) {
+  const stock = stockText(product.stock);
+  return h("article", { class: "product-card" },
+    h("div", { class: "product-picture" }, picture(product, { isSmall: true, isFirst }),
+      stock && h("span", { class: `tag on-picture ${product.stock ? "tag-warn" : "tag-plain"}` }, stock)),
+    h("div", { class: "product-text" },
+      h("p", { class: "category" }, product.category?.name ?? "\u00a0"),
+      h(heading, { class: "product-name" }, h("a", { href: `#/products/${product.id}` }, product.name)),
+      h("p", { class: "price" }, money(product.price))));
+}
+
+/** What is worth saying about a stock. @param {number} stock */
+export function stockText(stock) {
+  if (stock === 0) return "Sold out";
+  return stock < FEW ? `Only ${stock} left` : "";
+}
+
+/**
+ * A row of products; nothing where there are none.
+ *
+ * @param {string} title
+ * @param {string} more the address of all of them
+ * @param {() => Promise<Product[]>} fetch
+ * @param {AbortSignal} signal
+ * @param {boolean} [isFirst]
+ */
+export function shelf(title, more, fetch, signal, isFirst = false) {
+  const grid = h("ul", { class: "grid shelf" }, ...bones(4, "bone-card").map((each) => h("li", { "aria-hidden": "true" }, each)));
+  const section = h("section", { class: "shelf-section", "aria-busy": "true" },
+    h("div", { class: "page-head" }, h("h2", {}, title), h("a", { href: more }, "See all", h("span", { class: "unseen" }, `: ${title}`))), grid);
+  const load = async () => {
+    try {
+      const products = await fetch();
+      if (signal.aborted) return;
+      section.hidden = products.length === 0;
+      grid.replaceChildren(...products.map((each, index) => h("li", {}, productCard(each, { heading: "h3", isFirst: isFirst && index < 4 }))));
+    } catch (error) {
+      if (!signal.aborted) grid.replaceChildren(h("li", { class: "whole" }, failed(error, () => void load())));
+    }
+    section.removeAttribute("aria-busy");
+  };
+  void load();
+  return section;
+}
