@@ -19,7 +19,7 @@ FAULTS  ?= long
 .DEFAULT_GOAL := help
 # Two recipes change one environment.
 .NOTPARALLEL:
-.PHONY: help run test check lint format bench bench-quick faults failover deploy-check deploy-base scale protos lock clean setup stale
+.PHONY: help run test check lint format bench bench-quick faults failover replicas upgrade deploy-check deploy-base scale protos lock clean setup stale
 
 help:  ## print this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -60,6 +60,12 @@ faults: setup  ## run the long form of the schedules of faults, and write docs/r
 
 failover: setup  ## fail a PostgreSQL cluster over under load, with Patroni (needs Debian's etcd-server and haproxy)
 	$(PYTHON) -m tests.failover
+
+replicas: setup  ## kill, freeze, drain and add replicas of everything under load, for ten minutes
+	$(PYTHON) -m tests.replicas
+
+upgrade: setup  ## update from the last release to this code under load, replica by replica
+	$(PYTHON) -m tests.upgrade
 
 deploy-check: setup  ## validate everything in deploy/, offline after the first time
 	$(PYTHON) -m pytest -q -rs tests/deploy tests/telemetry/test_rules.py tests/cli/test_containers.py

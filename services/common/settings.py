@@ -333,7 +333,7 @@ class CommonSettings(BaseSettings):
         description="currency of catalog and wallets, ISO 4217, which the first start settles",
     )
     connection_seconds: float = Field(
-        default=60.0,
+        default=30.0,
         ge=1,
         le=86_400,
         description="age at which a service closes a connection, so that callers find new replicas",

@@ -138,14 +138,21 @@ class Load:
             cursor = connection.execute(statement.encode(), parameters or None)
             return cursor.fetchall() if cursor.description else []
 
+    def sell(self) -> None:
+        """Put something up for sale."""
+        self.sql("commerce", _PRODUCT, p=self.product, price=PRICE, stock=STOCK)
+
+    def fund(self, user_id: str) -> None:
+        """Give a user money."""
+        self.sql("profile", _FUND, u=user_id, m=FUNDS)
+
     async def prepare(self, *, buyers: int) -> None:
         """Put something up for sale, and make buyers."""
-        sold = {"p": self.product, "price": PRICE, "stock": STOCK}
-        await asyncio.to_thread(self.sql, "commerce", _PRODUCT, **sold)
+        await asyncio.to_thread(self.sell)
         for number in range(buyers):
             email = f"buyer{number}@{self._name}.example.com"
             user_id = await self._register(email)()
-            await asyncio.to_thread(self.sql, "profile", _FUND, u=user_id, m=FUNDS)
+            await asyncio.to_thread(self.fund, user_id)
             request = auth_pb.LoginRequest(email=email, password=PASSWORD)
             tokens = await self._auth.Login(request)
             self.buyers.append(Buyer(user_id, bearer(tokens.token)))
@@ -193,6 +200,12 @@ class Load:
 
     def lost(self) -> tuple[set[str], set[str]]:
         """Return the registrations and the orders that were acknowledged and are not there."""
+        return self.missing(
+            set(self.registrations.acknowledged.values()), set(self.orders.acknowledged.values())
+        )
+
+    def missing(self, users_told: set[str], orders_told: set[str]) -> tuple[set[str], set[str]]:
+        """Return those of these users and orders that are not there."""
         users = {
             str(row[0]) for row in self.sql("auth", "SELECT id FROM users WHERE status = 'ACTIVE'")
         }
@@ -200,8 +213,7 @@ class Load:
         paid = self.sql("commerce", "SELECT id, debit_id FROM orders WHERE state = 'PAID'")
         debits = {row[0] for row in self.sql("profile", "SELECT id FROM transfers")}
         orders = {str(order) for order, debit in paid if debit in debits}
-        registered = set(self.registrations.acknowledged.values())
-        return registered - (users & profiles), set(self.orders.acknowledged.values()) - orders
+        return users_told - (users & profiles), orders_told - orders
 
     async def _register_always(self) -> None:
         while not self._is_over:

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -28,6 +28,15 @@ FILES: Final = ROOT / "deploy" / "envoy"
 ENDPOINT: Final = (
     "              - endpoint: {address: {socket_address: {address: gateway, port_value: 8080}}}\n"
 )
+DNS: Final = "      type: STRICT_DNS\n"
+CARES: Final = "envoy.extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig"
+RESOLVER: Final = f"""\
+      typed_dns_resolver_config:
+        name: envoy.network.dns_resolver.cares
+        typed_config:
+          "@type": type.googleapis.com/{CARES}
+          resolvers: [{{socket_address: {{address: 127.0.0.1, port_value: PORT}}}}]
+"""
 CLIENT: Final = "127.0.0.9"
 """All of 127/8 is loopback, so a client may have an address of its own."""
 SECONDS_MAX: Final = 60
@@ -58,14 +67,30 @@ class Gateway:
             return False
 
 
-def configuration(folder: Path, *, port: int, admin: int, gateways: list[int]) -> str:
-    """Return the file of deploy/envoy with places of this machine, and nothing else changed."""
+Places = Sequence[tuple[str, int]]
+"""Where gateways are: a name or an address of each, and its port."""
+
+
+def configuration(
+    folder: Path, *, port: int, admin: int, gateways: Places, resolver: int | None = None
+) -> str:
+    """Return the file of deploy/envoy with places of this machine, and nothing else changed.
+
+    Args:
+        folder: A folder for certificates.
+        port: The port for clients.
+        admin: The port of Envoy's administration.
+        gateways: Where the gateways are.
+        resolver: The port of a name server on this machine; None: that of the machine.
+    """
     text = (FILES / "envoy.yaml").read_text()
     endpoints = "".join(
-        ENDPOINT.replace("gateway", "127.0.0.1").replace("8080", str(each)) for each in gateways
+        ENDPOINT.replace("gateway", host).replace("8080", str(each)) for host, each in gateways
     )
+    asked = "" if resolver is None else RESOLVER.replace("PORT", str(resolver))
     for old, new in (
         (ENDPOINT, endpoints),
+        (DNS, DNS + asked),
         ("address: 0.0.0.0, port_value: 8443", f"address: 127.0.0.1, port_value: {port}"),
         ("port_value: 9901", f"port_value: {admin}"),
         ("/etc/envoy", str(folder)),
@@ -138,13 +163,19 @@ class Edge:
 
     def client(self, *, http2: bool = True) -> httpx.Client:
         """Return a client with an address of its own, which checks the certificate."""
-        trusted = ssl.create_default_context(cafile=str(self.folder / "certs" / "ca.pem"))
         transport = httpx.HTTPTransport(
-            verify=trusted, http1=True, http2=http2, local_address=CLIENT
+            verify=self.trusted(), http1=True, http2=http2, local_address=CLIENT
         )
-        return httpx.Client(
-            transport=transport, base_url=f"https://localhost:{self.port}", timeout=20
-        )
+        return httpx.Client(transport=transport, base_url=self.url, timeout=20)
+
+    @property
+    def url(self) -> str:
+        """The URL for clients."""
+        return f"https://localhost:{self.port}"
+
+    def trusted(self) -> ssl.SSLContext:
+        """Return what clients trust."""
+        return ssl.create_default_context(cafile=str(self.folder / "certs" / "ca.pem"))
 
     def serial(self) -> int:
         """Return the number of the certificate that Envoy shows."""
@@ -166,10 +197,11 @@ class Edge:
 
 
 @contextlib.contextmanager
-def edge(folder: Path, gateways: list[int]) -> Iterator[Edge]:
-    """Run Envoy in front of gateways."""
+def edge(folder: Path, gateways: Places, *, resolver: int | None = None) -> Iterator[Edge]:
+    """Run Envoy in front of gateways; see `configuration`."""
     port, admin = free_ports(2)
-    file = write(folder, configuration(folder, port=port, admin=admin, gateways=gateways))
+    text = configuration(folder, port=port, admin=admin, gateways=gateways, resolver=resolver)
+    file = write(folder, text)
     with (folder / "envoy.log").open("wb") as log:
         process = subprocess.Popen(
             [

@@ -56,7 +56,7 @@ def paths(*access: options_pb.Access.ValueType) -> set[str]:
 
 
 def test_envoy_takes_the_file_and_refuses_a_mistake(tmp_path: Path) -> None:
-    text = edges.configuration(tmp_path, port=8443, admin=9901, gateways=[8080])
+    text = edges.configuration(tmp_path, port=8443, admin=9901, gateways=[("127.0.0.1", 8080)])
     file = edges.write(tmp_path, text)
     ran = edges.validated(file)
     assert ran.returncode == 0, ran.stderr
@@ -147,7 +147,8 @@ def second(stack: Stack, ports: list[int], first: Gateway, tmp_path: Path) -> It
 def edge(
     first: Gateway, ports: list[int], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Edge]:
-    with edges.edge(tmp_path_factory.mktemp("envoy"), ports) as edge:
+    places = [("127.0.0.1", each) for each in ports]
+    with edges.edge(tmp_path_factory.mktemp("envoy"), places) as edge:
         yield edge
 
 

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import re
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -167,7 +167,7 @@ async def failing_over() -> AsyncIterator[Failover]:
         runner.remove()
 
 
-def prepare(urls: dict[str, str]) -> None:
+def prepare(urls: Mapping[str, str]) -> None:
     """Make the databases and migrate them, through the URLs of the services."""
     make_missing(urls.items())
     for service, url in urls.items():

@@ -1,4 +1,4 @@
-"""A name server that knows one list of addresses, for gRPC's resolver."""
+"""A name server that knows a few names, for gRPC's resolver and Envoy's."""
 
 from __future__ import annotations
 
@@ -21,9 +21,13 @@ HEADER = struct.Struct("!6H")
 
 @dataclass
 class NameServer(asyncio.DatagramProtocol):
-    """Answers every question for A records with the same addresses, and others with none."""
+    """Answers questions for A records of the names that it knows, and others with none.
 
-    addresses: list[str] = field(default_factory=list)
+    Attributes:
+        addresses: The addresses of each name.
+    """
+
+    addresses: dict[str, list[str]] = field(default_factory=dict)
     transport: asyncio.DatagramTransport = field(init=False)
 
     @property
@@ -31,15 +35,27 @@ class NameServer(asyncio.DatagramProtocol):
         """The port on 127.0.0.1."""
         return int(self.transport.get_extra_info("sockname")[1])
 
+    def target(self, name: str, port: int) -> str:
+        """Return the gRPC target of a name that is looked up here."""
+        return f"dns://127.0.0.1:{self.port}/{name}:{port}"
+
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
         question = data[HEADER.size : data.index(b"\0", HEADER.size) + 5]
         (kind,) = struct.unpack("!H", question[-4:-2])
-        addresses = self.addresses if kind == A else []
+        addresses = self.addresses.get(_name(question), []) if kind == A else []
         (number,) = struct.unpack("!H", data[:2])
         header = HEADER.pack(number, RESPONSE, 1, len(addresses), 0, 0)
         record = struct.pack("!HHHIH", SAME_NAME, A, IN, TTL_SECONDS, 4)
         records = b"".join(record + IPv4Address(each).packed for each in addresses)
         self.transport.sendto(header + question + records, addr)
+
+
+def _name(question: bytes) -> str:
+    labels, rest = list[str](), question
+    while length := rest[0]:
+        labels.append(rest[1 : length + 1].decode().lower())
+        rest = rest[length + 1 :]
+    return ".".join(labels)
 
 
 @contextlib.asynccontextmanager

@@ -9,7 +9,7 @@ import random
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ from tests.replicas.names import NameServer, name_server
 
 ROOT = Path(__file__).parents[2]
 NOBODY = "127.0.0.1:1"
+NAME = "commerce.test"
 CONNECTION_SECONDS = 2.0
 READERS = 3
 START_SECONDS_MAX = 60.0
@@ -174,7 +175,7 @@ class World:
         ip = f"{self.network}.{number}"
         environment = {**self.settings, "LOCKSTEP_HOST": ip, **settings}
         log = self.home / f"{ip}.log"
-        async with _process("services.commerce", environment, log) as process:
+        async with running("services.commerce", environment, log) as process:
             replica = Replica(f"{ip}:{self.port}", process, log)
             await replica.becomes(serving=True)
             yield replica
@@ -187,12 +188,12 @@ class World:
     @contextlib.contextmanager
     def named(self, *replicas: Replica) -> Iterator[None]:
         """Let the name server know these replicas while the context lasts."""
-        before = self.names.addresses
-        self.names.addresses = [each.address.partition(":")[0] for each in replicas]
+        before = self.names.addresses.get(NAME, [])
+        self.names.addresses[NAME] = [each.address.partition(":")[0] for each in replicas]
         try:
             yield
         finally:
-            self.names.addresses = before
+            self.names.addresses[NAME] = before
 
     @contextlib.asynccontextmanager
     async def load(self) -> AsyncIterator[Load]:
@@ -219,10 +220,9 @@ async def replica_world(database_url: str, keys: Path, home: Path) -> AsyncItera
     """Run a name server, a gateway and a client that look their replicas up there."""
     async with contextlib.AsyncExitStack() as stack:
         names = await stack.enter_async_context(name_server())
-        # All of 127/8 is loopback. Other runs of the tests have networks of their own.
-        network = f"127.{random.randint(1, 250)}.{random.randint(1, 250)}"
+        network = own_network()
         port = free_port(f"{network}.1")
-        target = f"dns://127.0.0.1:{names.port}/commerce.test:{port}"
+        target = names.target(NAME, port)
         common: dict[str, Any] = {
             "env": "test",
             "home": home,
@@ -249,6 +249,11 @@ async def replica_world(database_url: str, keys: Path, home: Path) -> AsyncItera
             gateway=gateway,
             roads=[_through_gateway(gateway), _through_client(channel)],
         )
+
+
+def own_network() -> str:
+    """Return three bytes of addresses. All of 127/8 is loopback, and other runs have others."""
+    return f"127.{random.randint(1, 250)}.{random.randint(1, 250)}"
 
 
 def _through_gateway(client: Client) -> Road:
@@ -289,19 +294,29 @@ def _through_client(channel: grpc.aio.Channel) -> Road:
 @contextlib.asynccontextmanager
 async def _gateway(settings: GatewaySettings, home: Path) -> AsyncIterator[Client]:
     log = home / "gateway.log"
-    async with _process("services.gateway", as_environment(settings), log):
+    async with running("services.gateway", as_environment(settings), log):
         await until(lambda: b"listening" in log.read_bytes(), seconds=START_SECONDS_MAX)
         yield Client(settings.gateway_port)
 
 
 @contextlib.asynccontextmanager
-async def _process(
-    module: str, settings: dict[str, str], log: Path
+async def running(
+    module: str,
+    settings: Mapping[str, str],
+    log: Path,
+    *,
+    python: str = sys.executable,
+    folder: Path = ROOT,
 ) -> AsyncIterator[asyncio.subprocess.Process]:
+    """Run a module until the context ends, with these settings and no others."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("LOCKSTEP_")}
     with log.open("ab") as output:
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", module), cwd=ROOT, env=kept | settings, stdout=output
+            *(python, "-m", module),
+            cwd=folder,
+            env={**kept, **settings},
+            stdout=output,
+            stderr=output,
         )
     try:
         yield process

@@ -41,7 +41,7 @@ STOP_GRACE_SECONDS = 10.0
 QUIET_SECONDS_MAX = 2.0
 # The time in which the callers whose calls a stop has ended get their answers.
 ANSWER_SECONDS = 0.25
-CONNECTION_SECONDS = 60.0
+CONNECTION_SECONDS = 30.0
 
 # Callers may have a whole server's calls on one connection, and health checks beside them.
 STREAMS_MAX = CALLS_MAX + 100

@@ -1,0 +1,118 @@
+"""A rolling update from the last release to this code, under load, on the same databases."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shutil
+import subprocess
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from services.cli.postgres import EmbeddedPostgres
+from services.cli.system import DATABASES
+from services.common import key_files
+from tests.replicas.crowd import crowd
+from tests.replicas.play import Play
+from tests.replicas.town import KINDS, Code, town
+from tests.upgrade.release import Release
+
+COMMAND_SECONDS_MAX: Final = 120
+
+
+@dataclass
+class Upgrade:
+    """Replicas of the last release with their callers, and the code that shall replace it."""
+
+    play: Play
+    size: int
+    new: Code
+    urls: Mapping[str, str]
+
+    async def migrate(self) -> None:
+        """Bring the databases up to date, while replicas of the release serve."""
+        await asyncio.to_thread(_command, self.new, self.urls, "migrate")
+
+    async def replace(self) -> None:
+        """Replace one replica of each kind at the same time, as a roll-out does.
+
+        The new one serves before the old one is told to go. So each kind meets each other
+        kind in both versions.
+        """
+        await asyncio.gather(*map(self._replace_oldest, KINDS))
+
+    async def _replace_oldest(self, kind: str) -> None:
+        town = self.play.town
+        oldest = town.members[kind][0]
+        await town.add(kind, self.new)
+        await town.drain(oldest)
+
+    async def play_all(self) -> None:
+        """Migrate, then replace everything."""
+        await self.play.watch("before", _nothing)
+        await self.play.watch("migrated", self.migrate)
+        for number in range(1, self.size + 1):
+            await self.play.watch(f"{number} of {self.size} replaced", self.replace)
+        await self.play.watch("after", _nothing)
+
+
+async def _nothing() -> None:
+    pass
+
+
+@contextlib.asynccontextmanager
+async def upgrading(
+    release: Release,
+    folder: Path,
+    server: EmbeddedPostgres,
+    *,
+    size: int,
+    answers: int,
+    may_download: bool,
+) -> AsyncIterator[Upgrade]:
+    """Run replicas of everything of the release, on databases and keys that it has made.
+
+    Args:
+        release: The release.
+        folder: A folder for all of it.
+        server: A PostgreSQL.
+        size: How many replicas there are of each kind.
+        answers: How many answers of each sort callers wait for before and after each change.
+        may_download: Whether wheels may come from the index.
+
+    Raises:
+        ReleaseMissing: The release cannot run here.
+    """
+    checkout = folder / "release"
+    release.unpack(checkout)
+    python = await asyncio.to_thread(release.install, checkout, may_download=may_download)
+    urls = {service: server.url(name) for service, name in DATABASES.items()}
+    server.create_databases(DATABASES.values())
+    old, new = Code(folder / "keys", str(python), checkout), Code(folder / "new-keys")
+    for arguments in (("keys", "init"), ("migrate",)):
+        await asyncio.to_thread(_command, old, urls, *arguments)
+    # As each pod has its own Secrets: new keys and forms are not seen by what still runs.
+    shutil.copytree(old.keys, new.keys)
+    key_files.initialise(new.keys)
+    async with town(folder, urls, old, size=size) as made, crowd(made.edge, urls) as people:
+        yield Upgrade(Play(made, people, old, answers), size, new, urls)
+
+
+def _command(code: Code, urls: Mapping[str, str], *arguments: str) -> None:
+    """Run `lockstep` of a checkout."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("LOCKSTEP_")}
+    own = {f"LOCKSTEP_{name.upper()}_DATABASE_URL": url for name, url in urls.items()}
+    own |= {"LOCKSTEP_KEYS": str(code.keys), "LOCKSTEP_HOME": str(code.keys.parent / "home")}
+    done = subprocess.run(
+        [code.python, "-m", "services.cli", *arguments],
+        cwd=code.folder,
+        env=kept | own,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=COMMAND_SECONDS_MAX,
+    )
+    assert done.returncode == 0, f"{arguments}: {done.stdout}{done.stderr}"
