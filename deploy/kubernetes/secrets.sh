@@ -32,14 +32,21 @@ password() {
     cat "$passwords/$1"
 }
 
-# database NAME ROLE HOST SERVICE
+# url ROLE HOST SERVICE
+url() {
+    printf 'postgresql://%s:%s@%s:5432/%sdb?sslmode=verify-full&sslrootcert=/run/secrets/%s-database-ca/ca.crt' \
+        "$1" "$(cat "$scratch/password")" "$2" "$3" "$3"
+}
+
+# database NAME ROLE HOST SERVICE [HOST OF THE STANDBYS]
 database() {
     printf %s "$2" >"$scratch/username"
     password "$2" >"$scratch/password"
-    printf 'postgresql://%s:%s@%s:5432/%sdb?sslmode=verify-full&sslrootcert=/run/secrets/%s-database-ca/ca.crt' \
-        "$2" "$(cat "$scratch/password")" "$3" "$4" "$4" >"$scratch/url"
+    url "$2" "$3" "$4" >"$scratch/url"
+    [ -z "${5:-}" ] || url "$2" "$5" "$4" >"$scratch/read-url"
     secret "$1-database" --type=kubernetes.io/basic-auth --from-file="$scratch/username" \
-        --from-file="$scratch/password" --from-file="$scratch/url"
+        --from-file="$scratch/password" --from-file="$scratch/url" \
+        ${5:+--from-file="$scratch/read-url"}
 }
 
 secret trusted --from-file="$keys/trusted.json"
@@ -57,6 +64,8 @@ for service in auth profile commerce; do
     [ "${CLUSTERS:-shared}" != separate ] || cluster=$release-$service-db
     primary=$cluster-rw served=$cluster-rw
     [ "${POOLER:-off}" != on ] || served=$cluster-pooler
-    database "$service" "$service" "$served" "$service"
+    standbys=
+    [ "$service" != commerce ] || standbys=$cluster-ro
+    database "$service" "$service" "$served" "$service" "$standbys"
     database "$service-owner" "${service}_owner" "$primary" "$service"
 done

@@ -56,6 +56,7 @@ def running(
         targets={"auth": settings.auth_address, "profile": settings.profile_address},
         is_coordinator=True,
         has_public_reads=True,
+        standby=settings.standby,
         ledger=store.MONEY,
     )
     composed = partial(compose, commission_bps=settings.commission_bps)

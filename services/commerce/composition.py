@@ -6,31 +6,42 @@ from services.commerce import usecases
 from services.commerce.domain.pictures import PictureDecoder
 from services.commerce.domain.totals import Totals
 from services.commerce.servicers.cart import CartServicer
-from services.commerce.servicers.catalog import CatalogServicer
+from services.commerce.servicers.catalog import CatalogReads, CatalogServicer
 from services.commerce.servicers.messages import Messages
 from services.commerce.servicers.order import OrderServicer
 from services.common.parts import ServiceParts
+from services.kernel.db.database import Reader
+from services.kernel.paging import PageTokens
 from services.kernel.sagas.requests import Requests
 
 
 def catalog_servicer(parts: ServiceParts, messages: Messages) -> CatalogServicer:
     """Put the use cases of CatalogService together."""
-    database, public, totals = parts.database, parts.public, Totals(parts.public)
+    database, totals = parts.database, Totals(parts.public)
+    reads = _reads(parts.public, parts.page_tokens, totals)
+    nearby = parts.nearby
     return CatalogServicer(
         messages=messages,
         request_keys=parts.request_keys,
+        reads=reads,
+        nearby=reads if nearby is None else _reads(nearby, parts.page_tokens, Totals(nearby)),
         create_category=usecases.CreateCategory(database),
-        list_categories=usecases.ListCategories(public, parts.page_tokens),
         create_product=usecases.CreateProduct(database, totals),
         update_product=usecases.UpdateProduct(database, totals),
         set_product_image=usecases.SetProductImage(database, PictureDecoder()),
-        get_image=usecases.GetImage(public),
         adjust_stock=usecases.AdjustStock(database),
         delete_product=usecases.DeleteProduct(database, totals),
         batch_create_products=usecases.BatchCreateProducts(database, totals),
-        get_product=usecases.GetProduct(public),
-        batch_get_products=usecases.BatchGetProducts(public),
-        list_products=usecases.ListProducts(public, parts.page_tokens, totals),
+    )
+
+
+def _reads(reader: Reader, tokens: PageTokens, totals: Totals) -> CatalogReads:
+    return CatalogReads(
+        list_categories=usecases.ListCategories(reader, tokens),
+        get_image=usecases.GetImage(reader),
+        get_product=usecases.GetProduct(reader),
+        batch_get_products=usecases.BatchGetProducts(reader),
+        list_products=usecases.ListProducts(reader, tokens, totals),
     )
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from opentelemetry.trace import Tracer
 
 from services.kernel.db.database import Database, Observer
 from services.kernel.db.limits import LIMITS, SessionRules
+from services.kernel.db.standby import Marks, Standby
 from services.kernel.db.traced import TracedDatabase
 
 BACKGROUND_CONNECTIONS: Final = 3
@@ -29,12 +30,14 @@ class Pools:
         background: For all work that no caller waits for.
         leases: For the leases of sagas, which run out unless they are renewed in time.
         public: For reads that strangers may ask for.
+        standby: For those of them that leave the primary; None: all stay there.
     """
 
     requests: Database
     background: Database
     leases: Database
     public: Database
+    standby: Standby | None = None
 
     def by_name(self) -> Mapping[str, Database]:
         """Return the pools by name. One that serves several purposes has its first name."""
@@ -43,6 +46,7 @@ class Pools:
             "background": self.background,
             "leases": self.leases,
             "public": self.public,
+            **({} if self.standby is None else {"standby": self.standby}),
         }
         seen = dict[int, str]()
         return {
@@ -50,10 +54,30 @@ class Pools:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class StandbyPlace:
+    """Where a service finds standbys of its database, and how far a read there may be behind."""
+
+    url: str
+    behind_seconds: float
+
+    def pool(self, primary: Database, *, rules: SessionRules, **more: Any) -> Standby:
+        """Return the pool of connections to the standbys of a primary."""
+        return Standby(
+            self.url,
+            marks=Marks(primary, self.behind_seconds),
+            connections=PUBLIC_CONNECTIONS,
+            # Behind a pooler a connection would lead to another server each time.
+            rules=replace(rules, is_pooled=False),
+            **more,
+        )
+
+
 def pools(
     url: str,
     *,
     name: str,
+    standby: StandbyPlace | None = None,
     connections: int,
     rules: SessionRules,
     options: str = "",
@@ -67,6 +91,7 @@ def pools(
     Args:
         url: The URL of the service's database.
         name: The name of the service.
+        standby: The standbys; None: there are none to read at.
         connections: The most connections for requests.
         rules: How sessions begin.
         options: Further options of the sessions, except those of the background (libpq).
@@ -78,13 +103,17 @@ def pools(
     traced = Database if tracer is None else partial(TracedDatabase, tracer=tracer)
     opening = partial(traced, url, name=name, observer=observer, rules=rules)
     requests = opening(connections=connections, options=options)
+    background = opening(connections=BACKGROUND_CONNECTIONS) if has_background else requests
     # A pooler's sessions have the limits of the role: they cannot have shorter ones.
     limits = LIMITS if rules.is_pooled else PUBLIC_LIMITS
     return Pools(
         requests=requests,
-        background=opening(connections=BACKGROUND_CONNECTIONS) if has_background else requests,
+        background=background,
         leases=opening(connections=LEASE_CONNECTIONS) if has_background else requests,
         public=opening(connections=PUBLIC_CONNECTIONS, options=options, limits=limits)
         if has_public_reads
         else requests,
+        standby=None
+        if standby is None
+        else standby.pool(background, name=name, observer=observer, rules=rules, options=options),
     )

@@ -14,7 +14,7 @@ from opentelemetry.metrics import Meter
 from services.common.auth_client import Authentication
 from services.common.keys import KeyRing
 from services.kernel.db.cleaner import Cleanup
-from services.kernel.db.database import Database
+from services.kernel.db.database import Database, Reader
 from services.kernel.money import Currency
 from services.kernel.paging import PageTokens
 from services.kernel.rpc.server import Servicer
@@ -49,6 +49,8 @@ class ServiceParts:
         channel: Opens a channel to a service, by its name.
         public: The same database for reads that strangers may ask for. With connections of
             its own and a short time limit they cannot hold up the requests of users.
+        nearby: What answers such reads, at a standby if the service has one, so that the
+            answer may be a little old; None: `public`.
         owner: The name of the process in the leases of its sagas.
         money: The currency of the money in the database, if it holds money.
         sleep: Waits for a number of seconds.
@@ -63,6 +65,7 @@ class ServiceParts:
     public: Database
     channel: Callable[[str], grpc.aio.Channel]
     owner: str
+    nearby: Reader | None = None
     money: Currency | None = None
     leases: Database | None = None
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep

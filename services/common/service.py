@@ -16,11 +16,12 @@ from typing import TypeVar
 
 import grpc
 import uvloop
+from opentelemetry.metrics import Meter
 
 from services.common.audit import AUDIT_SERVICES
 from services.common.auth_client import Authentication
 from services.common.channels import opener
-from services.common.databases import Pools, pools
+from services.common.databases import Pools, StandbyPlace, pools
 from services.common.files import FileProblem, explained
 from services.common.keys import KeyRing
 from services.common.ledger import Ledger, WrongCurrency
@@ -31,10 +32,11 @@ from services.common.tls import Tls, observe_ends, service_tls
 from services.kernel.audit.refusals import RefusalLog
 from services.kernel.audit.servicer import AuditServicer
 from services.kernel.db.cleaner import Cleaner
-from services.kernel.db.database import Database, Observer
+from services.kernel.db.database import Database, Observer, Reader
 from services.kernel.db.limits import SessionRules, options_of
 from services.kernel.db.pool_metrics import PoolFigures, observe_pools
 from services.kernel.db.requirements import DatabaseUnfit
+from services.kernel.db.standby import NearbyReader
 from services.kernel.events.sequencer import Sequencer, event_survey
 from services.kernel.events.store import old_events
 from services.kernel.ids import process_name
@@ -65,6 +67,7 @@ class Frame:
         targets: The gRPC target of each service that this one calls.
         is_coordinator: Whether the service has sagas of its own.
         has_public_reads: Whether strangers may ask for reads that cost more than a row.
+        standby: Where such reads may be made instead of the primary.
         ledger: The ledger in its database, if it holds money.
         session_settings: Further settings of PostgreSQL for the connections for requests.
     """
@@ -75,6 +78,7 @@ class Frame:
     targets: Mapping[str, str]
     is_coordinator: bool = False
     has_public_reads: bool = False
+    standby: StandbyPlace | None = None
     ledger: Ledger | None = None
     session_settings: Mapping[str, str] = field(default_factory=dict)
 
@@ -208,11 +212,18 @@ def _parts(
         background=databases.background,
         leases=databases.leases,
         public=databases.public,
+        nearby=_nearby(databases, telemetry.meter),
         channel=channel,
         owner=process_name(frame.name),
         meter=telemetry.meter,
         tracers=telemetry.tracers,
     )
+
+
+def _nearby(databases: Pools, meter: Meter) -> Reader | None:
+    if databases.standby is None:
+        return None
+    return NearbyReader(databases.standby, databases.public, meter)
 
 
 def _pools(
@@ -221,6 +232,7 @@ def _pools(
     return pools(
         frame.database_url,
         name=frame.name,
+        standby=frame.standby,
         connections=settings.database_connections,
         rules=session_rules(settings, process_name(frame.name)),
         options=options_of(frame.session_settings),
@@ -321,6 +333,7 @@ def _workers(
         Sequencer(background, meter),
         event_survey(background, meter),
         LoopLag(meter),
+        *([] if databases.standby is None else [databases.standby.marks]),
     ]
     if composition.engine is not None:
         return [composition.engine, saga_survey(background, meter), *workers]

@@ -30,6 +30,7 @@ from services.common.keys import KeyRing
 from services.kernel.db.database import Database, Observer
 from services.kernel.ids import new_id
 from services.kernel.sagas.engine import SagaEngine
+from services.kernel.telemetry.metrics import Telemetry
 from tests.commerce.people import People, money, people_world
 from tests.commerce.wallet_proxy import WalletProxy, wallet_proxy
 from tests.own_keys import own_keys
@@ -60,6 +61,7 @@ class Shop:
     port: int
     database: Database
     engine: SagaEngine
+    telemetry: Telemetry
     people: People
     wallets: WalletProxy
     catalog: catalog_grpc.CatalogServiceAsyncStub
@@ -322,6 +324,7 @@ async def shop_world(
         shop = await stack.enter_async_context(connected(process.port, configured, people, wallets))
         assert process.composition.engine is not None
         shop.database, shop.engine = process.database, process.composition.engine
+        shop.telemetry = process.telemetry
         yield shop
 
 
@@ -341,6 +344,7 @@ async def connected(
             port=port,
             database=None,  # type: ignore[arg-type]  # only of one in this process
             engine=None,  # type: ignore[arg-type]
+            telemetry=None,  # type: ignore[arg-type]
             people=people,
             wallets=wallets,
             catalog=catalog_grpc.CatalogServiceStub(public),

@@ -7,6 +7,7 @@ certificates, CloudNativePG those of its authorities.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -52,32 +53,42 @@ def certificates() -> Secrets:
         }
 
 
-def databases(hosts: Mapping[str, tuple[str, str]]) -> Secrets:
-    """Return the Secrets of the databases.
+@dataclass(frozen=True, slots=True)
+class Hosts:
+    """The hosts of a service's database: what serves it, its primary, and its standbys."""
 
-    Args:
-        hosts: For each service the host that serves it, and that of its primary.
-    """
-    found = {}
-    for service, database in DATABASES.items():
-        served, primary = hosts[service]
-        for role, host, name in (
-            (service, served, service),
-            (f"{service}_owner", primary, f"{service}-owner"),
-        ):
-            url = (
-                f"postgresql://{role}:{PASSWORD}@{host}:5432/{database}"
-                f"?sslmode=verify-full&sslrootcert=/run/secrets/{service}-database-ca/ca.crt"
-            )
-            texts = {"username": role, "password": PASSWORD, "url": url}
-            found[f"{RELEASE}-{name}-database"] = {
-                key: text.encode() for key, text in texts.items()
-            }
+    served: str
+    primary: str
+    standbys: str
+
+
+def databases(hosts: Mapping[str, Hosts]) -> Secrets:
+    """Return the Secrets of the databases."""
+    found = dict[str, Mapping[str, bytes]]()
+    for service, at in hosts.items():
+        reads = {} if service != "commerce" else {"read-url": _url(service, service, at.standbys)}
+        urls = {"url": _url(service, service, at.served), **reads}
+        found[f"{RELEASE}-{service}-database"] = _login(service, urls)
+        owner = f"{service}_owner"
+        urls = {"url": _url(service, owner, at.primary)}
+        found[f"{RELEASE}-{service}-owner-database"] = _login(owner, urls)
     return found
 
 
-def database_hosts(manifests: Manifests) -> dict[str, tuple[str, str]]:
-    """Return for each service the host that serves it, and its primary."""
+def _login(role: str, urls: Mapping[str, str]) -> Mapping[str, bytes]:
+    texts = {"username": role, "password": PASSWORD, **urls}
+    return {key: text.encode() for key, text in texts.items()}
+
+
+def _url(service: str, role: str, host: str) -> str:
+    return (
+        f"postgresql://{role}:{PASSWORD}@{host}:5432/{DATABASES[service]}"
+        f"?sslmode=verify-full&sslrootcert=/run/secrets/{service}-database-ca/ca.crt"
+    )
+
+
+def database_hosts(manifests: Manifests) -> dict[str, Hosts]:
+    """Return the hosts of each service's database."""
     clusters = {
         each["spec"]["name"]: each["spec"]["cluster"]["name"] for each in manifests.kind("Database")
     }
@@ -88,7 +99,8 @@ def database_hosts(manifests: Manifests) -> dict[str, tuple[str, str]]:
     found = {}
     for service, database in DATABASES.items():
         cluster = clusters.get(database, f"{RELEASE}-db")
-        found[service] = poolers.get(cluster, f"{cluster}-rw"), f"{cluster}-rw"
+        primary = f"{cluster}-rw"
+        found[service] = Hosts(poolers.get(cluster, primary), primary, f"{cluster}-ro")
     return found
 
 

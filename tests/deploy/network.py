@@ -130,8 +130,8 @@ def _outwards(
 def _of_databases(manifests: Manifests) -> Iterator[str]:
     """Each server of PostgreSQL, and each pooler, is open for those who use its databases."""
     servers: dict[str, set[str]] = {}
-    for service, (served, primary) in database_hosts(manifests).items():
-        for host in {served, primary}:
+    for service, at in database_hosts(manifests).items():
+        for host in {at.served, at.primary}:
             servers.setdefault(host.removesuffix("-rw"), set()).add(service)
     if not list(manifests.kind("Cluster")):
         return

@@ -100,6 +100,8 @@ def _process(name: str, command: list[str], settings: CommonSettings, root: Path
     tls_of(settings, name)
     for service in set(DATABASES) & {name}:
         yield from _database(str(getattr(settings, f"{service}_database_url")), service, root)
+        if reads := getattr(settings, f"{service}_read_database_url", None):
+            yield from _database(str(reads), service, root)
     for host in (settings.host, settings.metrics_host):
         if host in LOOPBACK:
             yield f"it must listen on more than {host}"

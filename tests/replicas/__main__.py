@@ -22,7 +22,7 @@ from tests.replicas.crowd import crowd
 from tests.replicas.play import HEADER, Play, judge
 from tests.replicas.town import KINDS, SERVICES, Code, town
 
-ANSWERS: Final = 30
+ANSWERS: Final = 20
 
 
 def urls_of(server: EmbeddedPostgres) -> Mapping[str, str]:
@@ -53,6 +53,7 @@ async def play_all(play: Play) -> None:
             ("added", play.added),
         ):
             print(await play.watch(f"{who} {name}", partial(happening, kinds)), flush=True)
+    print(await play.watch("nothing", play.calm), flush=True)
 
 
 async def run() -> bool:

@@ -64,16 +64,22 @@ class Play:
     answers: int
     outcomes: list[Outcome] = field(default_factory=list)
     shares: dict[str, float] = field(default_factory=dict)
+    _before: dict[str, dict[str, int]] = field(default_factory=dict)
 
     async def watch(self, name: str, happening: Callable[[], Awaitable[None]]) -> Outcome:
         """Count what callers see from before something happens until they go on after it."""
         self.crowd.forget()
+        self._before = {kind: self.town.calls(kind) for kind in KINDS}
         await self.crowd.go_on(self.answers)
         await happening()
         await self.crowd.go_on(self.answers)
         outcome = self._outcome(name)
         self.outcomes.append(outcome)
         return outcome
+
+    async def calm(self) -> None:
+        """Let callers go on, with nothing in their way."""
+        await self.crowd.go_on(self.answers)
 
     async def killed(self, kinds: Iterable[str] = KINDS) -> None:
         """Kill one replica of each kind, and let others take its name away later."""
@@ -112,13 +118,14 @@ class Play:
         return await self.town.seconds_until_share(replica, at_most=SHARE_SECONDS_MAX)
 
     def spread(self) -> list[str]:
-        """Tell, for each kind, which part of the calls each replica has had that is there."""
+        """Tell, for each kind, which part of the calls each replica has had since the last look."""
         lines = []
         for kind in KINDS:
-            calls = self.town.calls(kind)
-            all_calls = max(1, sum(calls.values()))
-            parts = ", ".join(f"{each / all_calls:.0%}" for each in calls.values())
-            lines.append(f"{kind:10} {sum(calls.values()):7} calls: {parts}")
+            before = self._before.get(kind, {})
+            calls = [each - before.get(ip, 0) for ip, each in self.town.calls(kind).items()]
+            all_calls = max(1, sum(calls))
+            parts = ", ".join(f"{each / all_calls:.0%}" for each in calls)
+            lines.append(f"{kind:10} {sum(calls):7} calls: {parts}")
         return lines
 
     def _outcome(self, name: str) -> Outcome:
@@ -142,7 +149,7 @@ async def judge(play: Play, urls: Mapping[str, str]) -> bool:
     people = play.crowd
     lost = await asyncio.to_thread(people.judge.missing, people.registered, people.ordered)
     findings = await asyncio.to_thread(compare, urls)
-    print("\nhow the calls spread over the replicas that are there now:")
+    print("\nhow the calls spread in the end, over the replicas that are there:")
     print("\n".join(play.spread()))
     for kind, seconds in play.shares.items():
         print(

@@ -52,15 +52,11 @@ class Upgrade:
 
     async def play_all(self) -> None:
         """Migrate, then replace everything."""
-        await self.play.watch("before", _nothing)
+        await self.play.watch("before", self.play.calm)
         await self.play.watch("migrated", self.migrate)
         for number in range(1, self.size + 1):
             await self.play.watch(f"{number} of {self.size} replaced", self.replace)
-        await self.play.watch("after", _nothing)
-
-
-async def _nothing() -> None:
-    pass
+        await self.play.watch("after", self.play.calm)
 
 
 @contextlib.asynccontextmanager

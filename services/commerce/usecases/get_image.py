@@ -6,14 +6,14 @@ from dataclasses import dataclass
 
 from services.commerce.errors import ImageNotFound
 from services.commerce.store import images
-from services.kernel.db.database import Database
+from services.kernel.db.database import Reader
 
 
 @dataclass(frozen=True, slots=True)
 class GetImage:
     """Gets pictures."""
 
-    database: Database
+    reader: Reader
 
     async def __call__(self, *, image_id: str) -> bytes:
         """Return a picture.
@@ -21,7 +21,7 @@ class GetImage:
         Raises:
             ImageNotFound: There is no such picture.
         """
-        data = await images.get(self.database, image_id)
+        data = await images.get(self.reader, image_id)
         if data is None:
             raise ImageNotFound
         return data

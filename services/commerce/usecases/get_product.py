@@ -8,14 +8,14 @@ from uuid import UUID
 from services.commerce.errors import ProductNotFound
 from services.commerce.model import Product
 from services.commerce.store import products
-from services.kernel.db.database import Database
+from services.kernel.db.database import Reader
 
 
 @dataclass(frozen=True, slots=True)
 class GetProduct:
     """Gets products."""
 
-    database: Database
+    reader: Reader
 
     async def __call__(self, *, product_id: UUID) -> Product:
         """Return a product.
@@ -23,7 +23,7 @@ class GetProduct:
         Raises:
             ProductNotFound: There is no such product, or it has left the catalog.
         """
-        product = await products.get(self.database, product_id)
+        product = await products.get(self.reader, product_id)
         if product is None:
             raise ProductNotFound
         return product

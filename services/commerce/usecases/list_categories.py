@@ -8,7 +8,7 @@ from uuid import UUID
 
 from services.commerce.model import Category
 from services.commerce.store import categories
-from services.kernel.db.database import Database
+from services.kernel.db.database import Reader
 from services.kernel.paging import PageTokens
 
 _LISTING = "categories"
@@ -18,7 +18,7 @@ _LISTING = "categories"
 class ListCategories:
     """Lists categories."""
 
-    database: Database
+    reader: Reader
     tokens: PageTokens
 
     async def __call__(self, *, limit: int, token: str) -> tuple[Sequence[Category], str]:
@@ -28,7 +28,7 @@ class ListCategories:
             InvalidField: The token is wrong.
         """
         found = await categories.list_categories(
-            self.database, after=self._position(token), limit=limit + 1
+            self.reader, after=self._position(token), limit=limit + 1
         )
         page = found[:limit]
         if len(found) == len(page):

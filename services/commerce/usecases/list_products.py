@@ -14,7 +14,7 @@ from services.commerce.model import Filters, Product, Sort
 from services.commerce.store import listing, relevance, search_words
 from services.commerce.store.listing import ListedProduct, Position
 from services.commerce.store.relevance import RankedProduct
-from services.kernel.db.database import Database
+from services.kernel.db.database import Reader
 from services.kernel.paging import PageTokens
 
 Found = ListedProduct | RankedProduct
@@ -46,8 +46,8 @@ class ProductPage:
 class ListProducts:
     """Lists products."""
 
-    def __init__(self, database: Database, tokens: PageTokens, totals: Totals) -> None:
-        self._database = database
+    def __init__(self, reader: Reader, tokens: PageTokens, totals: Totals) -> None:
+        self._reader = reader
         self._tokens = tokens
         self._totals = totals
         # Most callers ask for the first page, and its token must be signed.
@@ -84,7 +84,7 @@ class ListProducts:
         page = self._page(found, filters, number=number, limit=limit, total=total)
         if filters.words is None or total.count:
             return page
-        return replace(page, suggestions=await search_words.suggest(self._database, filters.words))
+        return replace(page, suggestions=await search_words.suggest(self._reader, filters.words))
 
     async def _after(self, token: str, filters: Filters, limit: int) -> ProductPage:
         position, total = self._read(token, filters)
@@ -103,10 +103,10 @@ class ListProducts:
         ordered = _ordered(filters, total)
         if ordered.sort is Sort.RELEVANCE:
             return await relevance.list_products(
-                self._database, ordered, limit=limit, after=after, skip=skip
+                self._reader, ordered, limit=limit, after=after, skip=skip
             )
         return await listing.list_products(
-            self._database, ordered, limit=limit, after=after, skip=skip
+            self._reader, ordered, limit=limit, after=after, skip=skip
         )
 
     def _page(

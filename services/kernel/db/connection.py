@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, TypeVar
 
 import psycopg
@@ -29,6 +30,8 @@ class Connection(psycopg.AsyncConnection[Any]):
     Attributes:
         answer_seconds: The time for BEGIN, for each statement, for COMMIT and for ROLLBACK.
         generation: The number of times that its pool had been renewed when it was made.
+        shows_moment: The moment, on the clock of `time.monotonic`, of which the server of a
+            standby's connection is known to show everything.
         cursors: The cursor of each statement that ran here. A cursor that runs the same
             statement again knows how to write its parameters and how to read its rows.
     """
@@ -38,6 +41,7 @@ class Connection(psycopg.AsyncConnection[Any]):
         super().__init__(pgconn, row_factory)
         self.answer_seconds = LIMITS.answer_seconds
         self.generation = 0
+        self.shows_moment = -math.inf
         self.cursors: dict[object, psycopg.AsyncCursor[Any]] = {}
 
     async def wait(self, gen: PQGen[T], interval: float = 0.1, timeout: float | None = None) -> T:  # noqa: ASYNC109 - psycopg's

@@ -142,6 +142,9 @@ LOCKSTEP_{{ upper . }}_DATABASE_URL_FILE: /run/secrets/{{ . }}-database/url
 LOCKSTEP_{{ upper . }}_MIGRATE_DATABASE_URL_FILE: /run/secrets/{{ . }}-owner-database/url
 {{- end }}
 {{- end }}
+{{- if and (eq .name "commerce") .root.Values.databases.readStandbys }}
+LOCKSTEP_COMMERCE_READ_DATABASE_URL_FILE: /run/secrets/commerce-database/read-url
+{{- end }}
 {{- if and $used .root.Values.databases.pooler.enabled }}
 LOCKSTEP_DATABASE_POOLER: "on"
 {{- end }}
@@ -151,7 +154,8 @@ LOCKSTEP_DATABASE_POOLER: "on"
 {{- define "lockstep.secrets" -}}
 {{- $release := .root.Release.Name -}}
 {{- range index (include "lockstep.databases" . | fromYaml) .name }}
-- {folder: {{ . }}-database, secret: {{ $release }}-{{ . }}-database, keys: [url]}
+{{- $reads := and (eq $.name "commerce") $.root.Values.databases.readStandbys }}
+- {folder: {{ . }}-database, secret: {{ $release }}-{{ . }}-database, keys: {{ ternary "[url, read-url]" "[url]" $reads }}}
 {{- if eq $.name "migrate" }}
 - {folder: {{ . }}-owner-database, secret: {{ $release }}-{{ . }}-owner-database, keys: [url]}
 {{- end }}
