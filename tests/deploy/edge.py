@@ -28,14 +28,14 @@ FILES: Final = ROOT / "deploy" / "envoy"
 ENDPOINT: Final = (
     "              - endpoint: {address: {socket_address: {address: gateway, port_value: 8080}}}\n"
 )
-DNS: Final = "      type: STRICT_DNS\n"
+DNS: Final = "          dns_refresh_rate: 1s\n"
 CARES: Final = "envoy.extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig"
 RESOLVER: Final = f"""\
-      typed_dns_resolver_config:
-        name: envoy.network.dns_resolver.cares
-        typed_config:
-          "@type": type.googleapis.com/{CARES}
-          resolvers: [{{socket_address: {{address: 127.0.0.1, port_value: PORT}}}}]
+          typed_dns_resolver_config:
+            name: envoy.network.dns_resolver.cares
+            typed_config:
+              "@type": type.googleapis.com/{CARES}
+              resolvers: [{{socket_address: {{address: 127.0.0.1, port_value: PORT}}}}]
 """
 CLIENT: Final = "127.0.0.9"
 """All of 127/8 is loopback, so a client may have an address of its own."""
