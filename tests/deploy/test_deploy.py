@@ -59,6 +59,20 @@ def test_kustomize_builds_the_base() -> None:
     assert checks.check_kustomize(DEPLOY) == []
 
 
+@pytest.mark.usefixtures("kubectl")
+def test_the_folder_of_the_readme_sets_the_image_and_the_namespace(tmp_path: Path) -> None:
+    page = (DEPLOY / "kubernetes" / "README.md").read_text()
+    (example,) = re.findall(r"```yaml\n(resources:.*?)```", page, re.DOTALL)
+    shutil.copytree(DEPLOY / manifests.BASE, tmp_path / "deploy" / manifests.BASE)
+    folder = tmp_path / "shops" / "mine"
+    folder.mkdir(parents=True)
+    (folder / "kustomization.yaml").write_text(example)
+    built = Manifests.of("mine", manifests.kustomize(folder))
+    images = {container["image"] for _, _, container in built.containers()}
+    assert images == {"registry.example.com/lockstep:0.2.0"}
+    assert {each["metadata"]["namespace"] for each in built.objects} == {"shop"}
+
+
 # What is wrong in a copy of the base, and what the finding must name.
 MISTAKES: Final[Mapping[str, tuple[str, str, str]]] = {
     "port": ("containerPort: 50052", "containerPort: 50062", "its ports must be"),
