@@ -24,8 +24,10 @@ from services.common import cert_files, key_files
 from services.common.files import ensure_writable, make_folder
 from services.common.keys import KeyRing
 from services.common.settings import (
+    FILE,
     CommonSettings,
     as_environment,
+    has_file,
     masked,
     peer_host,
     variable,
@@ -38,6 +40,7 @@ FOLDERS: Final = ("run", "logs", "mail", "own-keys")
 # gRPC's core writes plain text to the standard error, such as each failed handshake.
 QUIET_GRPC: Final = {"GRPC_VERBOSITY": os.environ.get("GRPC_VERBOSITY", "ERROR")}
 STOP_MARGIN_SECONDS: Final = 5.0
+URLS: Final = {name for cls in SETTINGS.values() for name in cls.model_fields if has_file(name)}
 MIGRATION_SECONDS_MAX: Final = 300.0
 
 
@@ -264,7 +267,10 @@ async def _accepts(host: str, port: int) -> bool:
 
 
 def _environment() -> dict[str, str]:
-    return os.environ | {"PYTHONUNBUFFERED": "1"} | QUIET_GRPC
+    """Return the environment of a program without the files of URLs: it is given the URLs."""
+    files = {f"{variable(name)}{FILE}" for name in URLS}
+    own = {name: value for name, value in os.environ.items() if name not in files}
+    return own | {"PYTHONUNBUFFERED": "1"} | QUIET_GRPC
 
 
 def _endpoints(system: System) -> list[tuple[str, str]]:

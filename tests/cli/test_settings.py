@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from services.auth.settings import AuthSettings
-from services.cli.system import SETTINGS
+from services.cli import running
+from services.cli.system import SETTINGS, System
 from services.commerce.settings import CommerceSettings
 from services.common.settings import (
     CommonSettings,
@@ -228,3 +229,16 @@ def test_a_url_and_its_file_are_not_both_taken(
     monkeypatch.setenv("LOCKSTEP_AUTH_DATABASE_URL", "postgresql:///authdb")
     with pytest.raises(SettingsError, match="are both set: set one of them"):
         load(AuthSettings)
+
+
+def test_a_program_of_up_gets_a_url_that_is_in_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, file = "nats://relay:hunter2@localhost:4222", tmp_path / "url"
+    file.write_text(url)
+    monkeypatch.setenv("LOCKSTEP_HOME", str(tmp_path))
+    monkeypatch.setenv("LOCKSTEP_NATS_URL_FILE", str(file))
+    for program in (running.relay(System()), *running.workers(System(), "auth")):
+        with monkeypatch.context() as patch:
+            patch.setattr("os.environ", dict(program.environment or {}))
+            assert load(CommonSettings).nats_url == url
