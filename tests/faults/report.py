@@ -75,6 +75,7 @@ see below.
 
 Play one schedule with `python -m tests.faults replay 'register a1.T1.commit.sent:lost'`; a
 failing test prints that line. `python -m tests.faults trace register` names the edges.
+`make faults FAULTS=soak` runs the ten minutes of real processes alone.
 
 | fault | what happens |
 |---|---|
