@@ -33,7 +33,7 @@ from services.kernel.sagas.engine import SagaEngine
 from services.kernel.telemetry.metrics import Telemetry
 from tests.commerce.people import People, money, people_world
 from tests.commerce.wallet_proxy import WalletProxy, wallet_proxy
-from tests.own_keys import own_keys
+from tests.own_keys import all_keys, own_keys
 from tests.profile.fake_auth import fake_auth
 
 SCRIPT = Path(services.commerce.__file__).parent / "sql/check_invariants.sql"
@@ -333,7 +333,7 @@ async def connected(
     port: int, settings: CommerceSettings, people: People, wallets: WalletProxy
 ) -> AsyncIterator[Shop]:
     """Open the channels of all callers of Commerce."""
-    auth_key = KeyRing.load(settings.keys, "auth").private_key
+    auth_key = KeyRing.load(all_keys(settings.keys, "commerce"), "auth").private_key
     address = f"127.0.0.1:{port}"
     async with (
         connect(address) as public,

@@ -28,7 +28,7 @@ from services.kernel.db.database import Observer
 from services.kernel.ids import new_id
 from services.profile.__main__ import running
 from services.profile.settings import ProfileSettings
-from tests.own_keys import own_keys
+from tests.own_keys import all_keys, own_keys
 from tests.profile.fake_auth import FakeAuth, fake_auth
 
 T = TypeVar("T")
@@ -215,7 +215,8 @@ async def connected(port: int, settings: ProfileSettings, auth: FakeAuth) -> Asy
         async def channel(name: str | None) -> Any:
             identity = None
             if name is not None:
-                identity = ServiceIdentity(name, KeyRing.load(settings.keys, name).private_key)
+                ring = KeyRing.load(all_keys(settings.keys, "profile"), name)
+                identity = ServiceIdentity(name, ring.private_key)
             return await stack.enter_async_context(connect(f"127.0.0.1:{port}", identity=identity))
 
         users = await channel(None)
