@@ -119,6 +119,9 @@ class Stage(Protocol):
     def skew(self, actor: Actor, seconds: float) -> None:
         """Move the clock of an actor's database; of a client: that of the participant's."""
 
+    def has_opened(self) -> bool:
+        """Say whether a saga of this run can be seen."""
+
     def lose_opening(self) -> None:
         """Fail over to a standby that never got T1."""
 
@@ -149,7 +152,6 @@ class Run:
         jumps: How many jumps of the clock are not over yet.
         doomed: Commits whose answer will be lost ("lost") or that never arrive ("cut").
         severed: Readers whose connection will be lost before they read.
-        opened: Whether a participant has heard of a saga.
     """
 
     stage: Stage
@@ -171,7 +173,6 @@ class Run:
     down: set[str] = field(default_factory=set)
     sent: Counter[str] = field(default_factory=Counter)
     unexpected: list[str] = field(default_factory=list)
-    opened: bool = False
     unreplicated: bool = False
     losing: bool = False
     healed: bool = False
@@ -304,8 +305,8 @@ async def _lost(run: Run, actor: Actor, edge: str) -> None:
 
 async def _failover(run: Run, actor: Actor, edge: str) -> None:
     run.doomed[asyncio.current_task()] = "lost"
-    # A participant hears of an opening after the standby: such an opening cannot get lost.
-    run.unreplicated = run.losing = not run.opened
+    # Who sees an opening sees it after the standby has it: what a copy commits then loses nothing.
+    run.unreplicated = run.losing = not run.stage.has_opened()
 
 
 async def _readonly(run: Run, actor: Actor, edge: str) -> None:

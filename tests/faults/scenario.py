@@ -185,6 +185,10 @@ class Scenario:
             if saga is None or saga.state not in ("COMPENSATING", "ABORTED"):
                 world.run.blame(f"{method} was sent before the turn was committed")
 
+    def saga_ids(self) -> list[Any]:
+        """Return the ids of all sagas of this run."""
+        return [row.id for row in self._sagas("id")]
+
     def forget_opening(self, world: World) -> None:
         """Do what a failover to a standby without T1 does."""
 

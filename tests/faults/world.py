@@ -332,6 +332,9 @@ class World:
         service = "profile" if actor is self.run.client else actor.service
         self.ground.skew(service, seconds)
 
+    def has_opened(self) -> bool:
+        return bool(self.look.saga_ids())
+
     def lose_opening(self) -> None:
         self.look.forget_opening(self)
 
@@ -355,11 +358,9 @@ class World:
             self.look.committed(self, actor, edge)
 
     def sending(self, method: str, message: bytes) -> None:
-        if method in ("CreateProfile", "DebitWallet"):
-            if self.run.unreplicated:
-                self.run.unreplicated = False
-                self.lose_opening()
-            self.run.opened = True
+        if self.run.unreplicated and method in ("CreateProfile", "DebitWallet"):
+            self.run.unreplicated = False
+            self.lose_opening()
         if self.look is not None:
             self.look.sending(self, method, message)
 
