@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 import logging
 import os
 import signal
@@ -47,19 +48,24 @@ class Program:
 
 
 class LogFile(RotatingFileHandler):
-    """A file of lines that says once that it cannot keep them, such as on a full disk."""
+    """A file of lines that says once that it cannot keep them, such as on a full disk.
 
-    lost = 0
+    Args:
+        path: The file.
+        tell: Tells people that lines are lost.
+    """
+
+    def __init__(self, path: Path, tell: Callable[[str], None]) -> None:
+        super().__init__(path, maxBytes=LOG_BYTES_MAX, backupCount=1)
+        self.lost = 0
+        self._tell = tell
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802, ARG002 - logging's
         """Count a line that is lost."""
         self.lost += 1
         if self.lost == 1:
             reason = sys.exception()
-            print(
-                f"lockstep: {self.baseFilename} cannot be written, so lines are lost: {reason}",
-                file=sys.stderr,
-            )
+            self._tell(f"{self.baseFilename} cannot be written, so lines are lost: {reason}")
 
     def emit(self, record: logging.LogRecord) -> None:
         """Keep a line, and say how many were lost before it."""
@@ -67,10 +73,12 @@ class LogFile(RotatingFileHandler):
         super().emit(record)
         if before and self.lost == before:
             self.lost = 0
-            print(
-                f"lockstep: {self.baseFilename} is written again; {before} lines were lost",
-                file=sys.stderr,
-            )
+            self._tell(f"{self.baseFilename} is written again; {before} lines were lost")
+
+    def close(self) -> None:
+        """Close the file; a full disk has been told already."""
+        with contextlib.suppress(OSError):
+            super().close()
 
 
 class Runner:
@@ -83,7 +91,9 @@ class Runner:
         self.begin = 0.0
         self._last_line = ""
         self._pid_file: Final = home / "run" / f"{program.name}.pid"
-        self._log: Final = _log_file(home / "logs" / f"{program.name}.log")
+        self._log: Final = _log_file(
+            home / "logs" / f"{program.name}.log", functools.partial(echo, "lockstep")
+        )
         self._echo: Final = echo
         self._wrap: Final = wrap
         self._stopping: Final = asyncio.Event()
@@ -251,9 +261,9 @@ def _recorded(path: Path) -> psutil.Process | None:
     return process if same and is_alive(process) else None
 
 
-def _log_file(path: Path) -> RotatingFileHandler:
+def _log_file(path: Path, tell: Callable[[str], None]) -> LogFile:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return LogFile(path, maxBytes=LOG_BYTES_MAX, backupCount=1)
+    return LogFile(path, tell)
 
 
 def _ending(code: int) -> str:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import logging
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from services.cli.lines import as_json
-from services.cli.program import LogFile
+from services.cli.program import LogFile, Program
+from services.cli.screen import Screen
+from services.cli.supervisor import Supervisor
 
 
 @pytest.mark.parametrize("line", ["", "LOG:  ready", "{broken", "[1]", '"text"', "{", "ünï\x1b[0m"])
@@ -44,23 +48,50 @@ def unbuffered(path: Path) -> Any:
     return Unbuffered(path)
 
 
-def test_a_full_disk_is_told_once_and_so_is_its_end(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    file = LogFile(tmp_path / "first.log")
+def test_a_full_disk_is_told_once_and_so_is_its_end(tmp_path: Path) -> None:
+    told: list[str] = []
+    file = LogFile(tmp_path / "first.log", told.append)
     first = file.setStream(unbuffered(Path("/dev/full")))
     for number in range(1000):
         file.emit(record(f"line {number}"))
-    told = capsys.readouterr().err.splitlines()
     assert len(told) == 1
     assert told[0].endswith("so lines are lost: [Errno 28] No space left on device")
     full = file.setStream(unbuffered(tmp_path / "auth.log"))
     file.emit(record("again"))
-    assert capsys.readouterr().err.endswith("is written again; 1000 lines were lost\n")
+    assert len(told) == 2
+    assert told[1].endswith("is written again; 1000 lines were lost")
     assert (tmp_path / "auth.log").read_text() == "again\n"
     for each in (first, full, file):
         assert each is not None
         each.close()
+
+
+async def test_a_full_disk_is_told_in_json_to_machines(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs" / "auth.log").symlink_to("/dev/full")
+    screen = Screen(is_json=True)
+
+    async def is_up() -> bool:
+        return True
+
+    argv = [sys.executable, "-c", "import time; print('up', flush=True); time.sleep(60)"]
+    program = Program("auth", argv, is_up, dict(os.environ))
+    async with Supervisor(
+        home=tmp_path, echo=screen.line, grace_seconds=5, wrap=as_json
+    ) as supervisor:
+        supervisor.start(program)
+        await supervisor.wait_ready()
+        lines = ""
+        async with asyncio.timeout(20):
+            while '"event": "up"' not in lines:
+                await asyncio.sleep(0.02)
+                lines += capfd.readouterr().out
+    captured = capfd.readouterr()
+    assert captured.err == ""
+    events = [json.loads(line) for line in (lines + captured.out).splitlines()]
+    assert any("so lines are lost: " in each["event"] for each in events)
 
 
 def record(text: str) -> logging.LogRecord:
