@@ -1,5 +1,6 @@
 """`lockstep up`, the real command with real processes."""
 
+import contextlib
 import json
 import os
 import signal
@@ -149,10 +150,29 @@ def test_ctrl_c_before_everything_runs_stops_what_does(lockstep: Lockstep, home:
     assert not any(is_alive(process) for process in running.values())
 
 
-def test_in_json_mode_every_line_is_an_event_through_kills(lockstep: Lockstep, home: Path) -> None:
-    up = Up(lockstep("up", LOCKSTEP_LOG_FORMAT="json"))
+@contextlib.contextmanager
+def frozen(process: psutil.Process) -> Iterator[None]:
+    """Stop a process and its children during the context."""
+    stopped = [process, *process.children(recursive=True)]
+    for each in stopped:
+        each.suspend()
+    try:
+        yield
+    finally:
+        for each in stopped:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                each.resume()
+
+
+def test_in_json_mode_every_line_is_an_event_through_freezes_and_kills(
+    lockstep: Lockstep, home: Path
+) -> None:
+    up = Up(lockstep("up", LOCKSTEP_LOG_FORMAT="json", LOCKSTEP_WORKERS="2"))
     up.shows('"event": "running"')
     running = programs(home)
+    assert {"auth-1", "gateway-1", "page"} <= running.keys()
+    with frozen(running["postgres"]):
+        up.shows('"event": "not serving"', times=3)
     for name in ("postgres", "profile", "mail"):
         running[name].kill()
         up.shows("was ended by SIGKILL", times=("postgres", "profile", "mail").index(name) + 1)
