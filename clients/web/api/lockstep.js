@@ -107,6 +107,8 @@ export const profiles = {
   update: (body, etag) => call("PATCH", "/v1/profiles/me", {
     body: { ...body, etag }, query: { updateMask: Object.keys(body).join(",") },
   }),
+  /** The brands of users, without those who have none. @param {string[]} userIds @returns {Promise<{ brands: { userId: string, brand: Brand }[] }>} */
+  brandsOf: (userIds) => send("GET", "/v1/brands:batchGet", { query: { userIds } }),
   /** @param {string} id @param {Json} body @returns {Promise<Brand>} */
   updateBrand: (id, body) => call("PATCH", `/v1/brands/${segment(id)}`, {
     body, query: { updateMask: Object.keys(body).join(",") },

@@ -2,7 +2,7 @@
 
 import { ApiError } from "../api/http.js";
 import { RequestKey } from "../api/client.js";
-import { catalog } from "../api/lockstep.js";
+import { catalog, profiles } from "../api/lockstep.js";
 import { session } from "../api/session.js";
 import { basket } from "../app/basket.js";
 import { cameFrom } from "../app/router.js";
@@ -48,7 +48,7 @@ function details(product) {
   return h("div", { class: "product" }, enlarging(product),
     h("div", { class: "product-side" },
       h("p", { class: "category" }, category && h("a", { href: `#/products?category=${category.id}` }, category.name)),
-      h("h1", { tabindex: "-1" }, product.name),
+      h("h1", { tabindex: "-1" }, product.name), sellerLine(product),
       h("p", { class: "price price-large" }, money(product.price)),
       stockLine(product.stock), purchase(product),
       h("p", { class: "muted" }, "Free delivery. Cancel until it is shipped; what you do not like goes back to its seller."),
@@ -61,6 +61,15 @@ function enlarging(product) {
   const seen = picture(product, { isFirst: true });
   if (!product.imageUrl) return seen;
   return h("a", { class: "enlarge", href: product.imageUrl, target: "_blank", rel: "noopener", "aria-label": "Open the picture" }, seen);
+}
+
+/** Who sells it, with the way to all that they sell. @param {Product} product */
+function sellerLine({ sellerId }) {
+  if (!sellerId) return false;
+  const name = h("a", { href: `#/products?seller=${sellerId}` }, "one of our brands");
+  // A name is no reason to complain: the link says where it leads.
+  profiles.brandsOf([sellerId]).then(({ brands }) => { name.textContent = brands[0]?.brand.name || name.textContent; }, () => undefined);
+  return h("p", { class: "muted" }, "Sold by ", name);
 }
 
 /** @param {Product} product */

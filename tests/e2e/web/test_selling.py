@@ -71,6 +71,7 @@ def buy_two(buyer: Person, name: str) -> None:
     buyer.field("Search").fill(name)
     buyer.field("Search").press("Enter")
     buyer.follow(name)
+    expect(buyer.page.get_by_role("link", name="Engines Ltd")).to_be_visible()
     buyer.press(f"One more: Quantity of {name}")
     buyer.press("Add to cart")
     buyer.follow("Go to the cart")
