@@ -27,9 +27,13 @@ from services.auth.domain.outbox import SHOWN_MAX
 from services.auth.domain.sessions import CLIENT_NAME_MAX
 from services.auth.domain.tokens import REFRESH_LENGTH
 from services.auth.domain.totp import RECOVERY_CODES, RECOVERY_LENGTH
+from services.auth.domain.webhook_secrets import new_secret
 from services.auth.model import Purpose, Status
+from services.auth.servicers.webhook_messages import TYPES_MAX
+from services.auth.servicers.webhooks import DESCRIPTION_MAX as WEBHOOK_DESCRIPTION_MAX
 from services.auth.store.api_keys import LISTED_MAX
 from services.auth.store.sessions import SESSIONS_MAX
+from services.auth.store.webhooks import BY_ADMINISTRATOR, WEBHOOKS_MAX
 from services.commerce.domain.decode_picture import PICTURE_BYTES_MAX
 from services.commerce.domain.pictures import PATH, TYPE
 from services.commerce.domain.refunds import REFUNDS_MAX
@@ -161,6 +165,15 @@ TEXTS: Mapping[str, str] = {
     "CheckApiKeyResponse.scopes": longest(tuple(grantable())),
     "CreateApiKeyResponse.key": new_key().written(),
     "api_key_id": letters(UUID_LENGTH),
+    "Webhook.url": letters(URL_MAX),
+    "Webhook.description": text(WEBHOOK_DESCRIPTION_MAX),
+    "Webhook.types": letters(SUBJECT_MAX),
+    "Webhook.disabled_reason": BY_ADMINISTRATOR,
+    "CreateWebhookResponse.secret": new_secret(),
+    "RotateWebhookSecretResponse.secret": new_secret(),
+    "event_id": letters(UUID_LENGTH),
+    "WebhookDelivery.type": letters(SUBJECT_MAX),
+    "WebhookDelivery.subject": letters(SUBJECT_MAX),
     "AuditEvent.event": letters(WORD_MAX),
     "AuditEvent.account": letters(WORD_MAX),
     "AuditEvent.actor": letters(WORD_MAX),
@@ -185,6 +198,9 @@ LENGTHS: Mapping[str, int] = {
     "ListEventsResponse.events": PAGE_SIZE_MAX,
     "WatchEventsResponse.events": PAGE_SIZE_MAX,
     "ListApiKeysResponse.api_keys": LISTED_MAX,
+    "ListWebhooksResponse.webhooks": WEBHOOKS_MAX,
+    "Webhook.types": TYPES_MAX,
+    "ListWebhookDeliveriesResponse.deliveries": PAGE_SIZE_MAX,
     "ApiKey.scopes": SCOPES_MAX,
     "CheckApiKeyResponse.scopes": SCOPES_MAX,
     "ConfirmTotpResponse.recovery_codes": RECOVERY_CODES,

@@ -6,14 +6,19 @@ from contextlib import AbstractAsyncContextManager
 from functools import partial
 
 from grpc_health.v1 import health_pb2_grpc
+from lockstep.commerce.v1 import event_service_pb2_grpc as commerce_events_grpc
 from lockstep.commerce.v1 import order_service_pb2_grpc as order_grpc
+from lockstep.profile.v1 import event_service_pb2_grpc as profile_events_grpc
 from lockstep.profile.v1 import profile_service_pb2_grpc as profile_grpc
 
 from services.auth import domain, events, sagas, store
 from services.auth.composition import AUTH, auth_servicer
+from services.auth.readers.event_reader import ListEvents
+from services.auth.readers.webhooks import webhook_workers
 from services.auth.servicers.api_keys import API_KEYS, ApiKeyServicer
 from services.auth.servicers.invitations import INVITATIONS, InvitationServicer
 from services.auth.servicers.mail import MAIL, MailServicer
+from services.auth.servicers.webhooks import WEBHOOKS, WebhookServicer
 from services.auth.settings import AuthSettings
 from services.common import service
 from services.common.keys import SigningKeys
@@ -28,9 +33,9 @@ def compose(
 ) -> Composition:
     """Put Auth together."""
     shared = domain.Collaborators.of(parts, settings, hasher, signing_keys)
-    channel = parts.channel("profile")
+    channel, commerce = parts.channel("profile"), parts.channel("commerce")
     profiles = profile_grpc.ProfileServiceStub(channel)
-    orders = order_grpc.OrderServiceStub(parts.channel("commerce"))
+    orders = order_grpc.OrderServiceStub(commerce)
     engine = parts.saga_engine(
         sagas.RegistrationSaga(profiles, issue_code=shared.codes.issue_verification),
         *sagas.profile_status_sagas(profiles),
@@ -38,14 +43,21 @@ def compose(
     )
     remote = sagas.RemoteProfiles(profiles, health_pb2_grpc.HealthStub(channel))
     hasher.measure(parts.meter)
+    told = events.servicer(parts.database)
+    sources: dict[str, ListEvents] = {
+        "auth": told.list_events,
+        "profile": profile_events_grpc.EventServiceStub(channel).ListEvents,
+        "commerce": commerce_events_grpc.EventServiceStub(commerce).ListEvents,
+    }
     mail_server = domain.MailServer(settings.smtp_url, sender=settings.mail_from)
     return Composition(
         servicers={
             AUTH: auth_servicer(parts, shared, engine, remote),
-            events.SERVICE: events.servicer(parts.database),
+            events.SERVICE: told,
             API_KEYS: ApiKeyServicer.of(shared),
             MAIL: MailServicer.of(parts, shared),
             INVITATIONS: InvitationServicer.of(parts, shared, engine, remote),
+            WEBHOOKS: WebhookServicer.of(parts, shared.audit, shared.webhooks),
             SAGA: SagaServicer(parts.database, parts.page_tokens),
         },
         authentication=shared.authentication,
@@ -54,8 +66,9 @@ def compose(
         workers=[
             *domain.mail_workers(parts.background, shared.outbox, mail_server, parts.meter),
             domain.UsualCost(parts.background, hasher),
+            *webhook_workers(shared.webhooks, parts, sources),
         ],
-        closing=[hasher.close],
+        closing=[hasher.close, shared.webhooks.resolver.close],
     )
 
 

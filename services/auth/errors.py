@@ -79,6 +79,20 @@ class InvitationNotFound(NotFound):
     text = "There is no such invitation, or it has ended. Ask for a new one."
 
 
+class WebhookNotFound(NotFound):
+    """There is no such webhook."""
+
+    reason = "WEBHOOK_NOT_FOUND"
+    text = "There is no such webhook."
+
+
+class WebhookDeliveryNotFound(NotFound):
+    """The webhook has no such delivery, or no longer."""
+
+    reason = "WEBHOOK_DELIVERY_NOT_FOUND"
+    text = "The webhook has no such delivery. It may be too old."
+
+
 class ReauthenticationRequired(PermissionDenied):
     """The user proved the password too long ago for this request."""
 

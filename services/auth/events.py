@@ -54,5 +54,10 @@ def user_deleted(user_id: UUID) -> Fact:
     return _of_user(user_id, pb.UserDeleted(user_id=str(user_id)))
 
 
+def webhook_disabled(webhook_id: UUID) -> Fact:
+    """Tell that a webhook was disabled, because its receiver takes nothing."""
+    return Fact(f"webhooks/{webhook_id}", pb.WebhookDisabled(webhook_id=str(webhook_id)))
+
+
 def _of_user(user_id: UUID, message: Message) -> Fact:
     return Fact(f"users/{user_id}", message)

@@ -16,6 +16,7 @@ from sqlalchemy import (
     Column,
     DateTime,
     ForeignKey,
+    Identity,
     Index,
     Integer,
     LargeBinary,
@@ -247,6 +248,67 @@ OUTBOX = Table(
     timestamp("expire_time"),
     Index("ix_outbox_next_try_time", "next_try_time"),
     Index("ix_outbox_expire_time", "expire_time"),
+)
+
+# The URLs of others to which events are sent.
+WEBHOOKS = Table(
+    "webhooks",
+    METADATA,
+    Column("id", Uuid, primary_key=True),
+    Column("url", Text, nullable=False),
+    Column("description", Text, nullable=False),
+    Column("types", ARRAY(Text), nullable=False),
+    # The secrets, encrypted.
+    Column("sealed", LargeBinary, nullable=False),
+    timestamp("old_secret_until", nullable=True),
+    Column("disabled_reason", Text),
+    # Since when it gets events, and since when each attempt has failed.
+    timestamp("since", default=True),
+    timestamp("failing_since", nullable=True),
+    Column("failures", Integer, nullable=False, server_default="0"),
+    # A lease of the sender, or a pause after a failure.
+    timestamp("next_round_time", default=True),
+    timestamp("create_time", default=True),
+)
+
+# The queue of each webhook, and what became of its events.
+WEBHOOK_DELIVERIES = Table(
+    "webhook_deliveries",
+    METADATA,
+    Column("webhook_id", Uuid, ForeignKey(WEBHOOKS.c.id, ondelete="CASCADE"), primary_key=True),
+    Column("event_id", Uuid, primary_key=True),
+    Column("place", BigInteger, Identity(always=True), nullable=False),
+    Column("type", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("body", Text, nullable=False),
+    Column("state", Text, nullable=False, server_default="WAITING"),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("last_status", Integer),
+    Column("last_error", Text),
+    timestamp("next_attempt_time", default=True),
+    timestamp("first_attempt_time", nullable=True),
+    timestamp("create_time", default=True),
+    timestamp("end_time", nullable=True),
+    CheckConstraint("state IN ('WAITING', 'DELIVERED', 'FAILED')", name="state"),
+    Index("ix_webhook_deliveries_place", "webhook_id", "place"),
+    Index("ix_webhook_deliveries_state", "webhook_id", "state", "place"),
+    Index("ix_webhook_deliveries_create_time", "create_time"),
+    Index(
+        "ix_webhook_deliveries_subject",
+        "webhook_id",
+        "subject",
+        "place",
+        postgresql_where=text("state = 'WAITING'"),
+    ),
+)
+
+# The places to which Auth has read the events of each service, for each purpose.
+EVENT_CURSORS = Table(
+    "event_cursors",
+    METADATA,
+    Column("reader", Text, primary_key=True),
+    Column("source", Text, primary_key=True),
+    Column("cursor", Text, nullable=False),
 )
 
 AUDIT_LOG = tables.audit_log(METADATA)

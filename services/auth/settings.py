@@ -83,6 +83,10 @@ class AuthSettings(CommonSettings):
         default="off",
         description="whether administrators need a second factor: off or required",
     )
+    webhook_private_addresses: bool = Field(
+        default=False,
+        description="whether webhooks may lead to private addresses, and over plain http",
+    )
     bcrypt_cost: int = Field(
         default=12,
         le=COST_MAX,

@@ -31,7 +31,7 @@ from services.kernel.secret import Secret
 
 SERVICES: Final = ("auth", "profile", "commerce", "gateway", "operator")
 SECRETS: Final[Mapping[str, tuple[str, ...]]] = {
-    "auth": ("requests", "refresh", "codes", "outbox", "totp", "pseudonyms"),
+    "auth": ("requests", "refresh", "codes", "outbox", "totp", "webhooks", "pseudonyms"),
     "gateway": (),
     "operator": (),
 }

@@ -25,6 +25,7 @@ from lockstep.auth.v1 import api_key_service_pb2 as key_pb
 from lockstep.auth.v1 import auth_service_pb2 as auth_pb
 from lockstep.auth.v1 import invitation_service_pb2 as invitation_pb
 from lockstep.auth.v1 import mail_service_pb2 as mail_pb
+from lockstep.auth.v1 import webhook_service_pb2 as webhook_pb
 from lockstep.commerce.v1 import cart_service_pb2 as cart_pb
 from lockstep.commerce.v1 import catalog_service_pb2 as catalog_pb
 from lockstep.commerce.v1 import order_service_pb2 as order_pb
@@ -214,6 +215,21 @@ def given(make: Callable[[Scene], Message]) -> Make:
     return made
 
 
+def webhook_id(scene: Scene) -> str:
+    made: str = scene.made["auth CreateWebhook"].webhook.id
+    return made
+
+
+async def delivery(scene: Scene) -> Message:
+    event_id = str(uuid4())
+    await scene.sql(
+        "auth",
+        "INSERT INTO webhook_deliveries (webhook_id, event_id, type, subject, body) "
+        f"VALUES ('{webhook_id(scene)}', '{event_id}', 'type', 'users/1', '{{}}')",
+    )
+    return webhook_pb.SendWebhookAgainRequest(webhook_id=webhook_id(scene), event_id=event_id)
+
+
 # In this order: later ones use what earlier ones have made.
 CASES: dict[str, Make] = {
     "auth ChangePassword": given(
@@ -302,6 +318,23 @@ CASES: dict[str, Make] = {
         lambda s: key_pb.EndApiKeyRequest(
             user_id="me", api_key_id=s.made["auth CreateApiKey"].api_key.id
         )
+    ),
+    "auth CreateWebhook": given(
+        lambda _: webhook_pb.CreateWebhookRequest(
+            webhook=webhook_pb.Webhook(url="https://receiver.invalid/", disabled=True)
+        )
+    ),
+    "auth UpdateWebhook": given(
+        lambda s: webhook_pb.UpdateWebhookRequest(
+            webhook=webhook_pb.Webhook(id=webhook_id(s), description="Orders")
+        )
+    ),
+    "auth RotateWebhookSecret": given(
+        lambda s: webhook_pb.RotateWebhookSecretRequest(webhook_id=webhook_id(s))
+    ),
+    "auth SendWebhookAgain": delivery,
+    "auth DeleteWebhook": given(
+        lambda s: webhook_pb.DeleteWebhookRequest(webhook_id=webhook_id(s))
     ),
     "auth EndSession": session,
     "auth EndSessions": given(lambda s: auth_pb.EndSessionsRequest(user_id=s.people[2].id)),

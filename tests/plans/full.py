@@ -233,6 +233,17 @@ OUTBOX = insert(
       ELSE {SPREAD} * interval '1 hour' END""",
     expire_time=moment(due="-1 minute", others="1 day"),
 )
+WEBHOOK_DELIVERIES = insert(
+    "webhook_deliveries",
+    webhook_id="uuid_of(1)",
+    event_id="uuid_of(i)",
+    type="'Usual'",
+    subject="'users/' || i",
+    body="repeat('body', 20)",
+    state="CASE i % 1000 WHEN 0 THEN 'WAITING' ELSE 'DELIVERED' END",
+    next_attempt_time="now() - interval '1 minute'",
+    create_time=moment(due="-15 days", others="-14 days"),
+)
 # The oldest are due for removal, and the newest have no number yet.
 EVENTS = insert(
     "events",
@@ -257,6 +268,7 @@ TABLES = {
         LOGIN_FAILURES,
         AUDIT_LOG,
         OUTBOX,
+        WEBHOOK_DELIVERIES,
     ),
     "profile": (KEYS, FORGOTTEN_USERS, TRANSFERS),
     "commerce": (

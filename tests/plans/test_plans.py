@@ -265,6 +265,13 @@ CASES = (
     Case("services.auth.store.outbox:_NEWEST", {"limit": 100}, rows=100, database=AUTH),
     cleanup("services.kernel.db.cleaner:OLD_AUDIT", AUTH),
     cleanup("services.auth.store.outbox:EXPIRED", AUTH),
+    cleanup("services.auth.store.webhook_deliveries:OLD", AUTH),
+    Case(
+        "services.auth.store.webhook_deliveries:_LIST",
+        {"webhook_id": uuid_of(1), "before": 2**62, "limit": 20},
+        rows=20,
+        database=AUTH,
+    ),
     Case("services.kernel.sagas.metrics:UNFINISHED", {}, rows=2, counts=COUNTED_MAX),
     Case("services.auth.store.outbox:STANDING", {}, database=AUTH, counts=COUNTED_MAX),
     Case("services.auth.store.outbox:_CLAIM", {"lease": SECOND, "limit": 8}, 8, AUTH),

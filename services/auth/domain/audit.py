@@ -56,6 +56,7 @@ class Event(StrEnum):
     DELETION_REQUESTED = "user_deletion_requested"
     DELETION_REFUSED = "user_deletion_refused"
     USER_DELETED = "user_deleted"
+    WEBHOOK_CHANGE = "webhook_changed"
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,10 +15,13 @@ from services.auth.domain.login_throttle import LoginThrottle
 from services.auth.domain.outbox import Outbox
 from services.auth.domain.passwords import Hasher
 from services.auth.domain.places import Places
+from services.auth.domain.public_addresses import Resolver
 from services.auth.domain.reauthentication import Reauthentication
 from services.auth.domain.sessions import SessionIssuer
 from services.auth.domain.tokens import AccessTokenSigner, LocalKeys, RefreshTokens
 from services.auth.domain.totp import SecondFactors
+from services.auth.domain.webhook_secrets import WebhookSecrets
+from services.auth.domain.webhooks import Webhooks
 from services.auth.model import CanonicalEmail
 from services.auth.settings import AuthSettings
 from services.auth.store.session_checks import LocalSessions
@@ -46,6 +49,7 @@ class Collaborators:
     codes: Codes
     factors: SecondFactors
     local_sessions: LocalSessions
+    webhooks: Webhooks
 
     @classmethod
     def of(
@@ -85,6 +89,10 @@ class Collaborators:
             outbox=outbox,
             factors=SecondFactors(secrets["totp"], settings.product_name),
             local_sessions=LocalSessions(database, admins_need_mfa),
+            webhooks=Webhooks(
+                WebhookSecrets(secrets["webhooks"]),
+                Resolver(allows_private=settings.webhook_private_addresses),
+            ),
             codes=Codes(
                 database, secrets["codes"], outbox, CodeLimiter(secrets["codes"], places), audit
             ),

@@ -20,7 +20,7 @@ from services.kernel.secret import Secret
 ROWS_AT_ONCE: Final = 200
 
 # The tables that each secret of Auth seals, by the name of the secret.
-TABLES: Final = {"outbox": sealed.MAILS, "totp": sealed.SEEDS}
+TABLES: Final = {"outbox": sealed.MAILS, "totp": sealed.SEEDS, "webhooks": sealed.SECRETS}
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,14 @@
 """All of Auth's SQL, in one file for each aggregate."""
 
-from services.auth.store import api_keys, code_limits, codes, credentials, places, sessions
+from services.auth.store import (
+    api_keys,
+    code_limits,
+    codes,
+    credentials,
+    places,
+    sessions,
+    webhook_deliveries,
+)
 from services.kernel.db import cleaner
 
 CLEANUPS = (
@@ -15,4 +23,5 @@ CLEANUPS = (
     places.OLD_OF_ACCOUNTS,
     codes.OLD,
     code_limits.OLD,
+    webhook_deliveries.OLD,
 )

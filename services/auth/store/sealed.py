@@ -8,7 +8,7 @@ from uuid import UUID
 
 from sqlalchemy import bindparam, select, update
 
-from services.auth.model import OUTBOX, TOTPS
+from services.auth.model import OUTBOX, TOTPS, WEBHOOKS
 from services.kernel.db.database import Reader, Transaction
 from services.kernel.db.statement import NoRow, Statement
 
@@ -74,8 +74,24 @@ _REPLACE_SEED = Statement(
     _Replaced,
     NoRow,
 )
+_SECRETS = Statement(
+    select(WEBHOOKS.c.id, WEBHOOKS.c.sealed)
+    .where(WEBHOOKS.c.id > bindparam("after"))
+    .order_by(WEBHOOKS.c.id)
+    .limit(bindparam("limit")),
+    _After,
+    SealedRow,
+)
+_REPLACE_SECRET = Statement(
+    update(WEBHOOKS)
+    .where(WEBHOOKS.c.id == bindparam("row_id"), WEBHOOKS.c.sealed == bindparam("old"))
+    .values(sealed=bindparam("new")),
+    _Replaced,
+    NoRow,
+)
 MAILS: Final = SealedTable(_MAILS, _REPLACE_MAIL)
 SEEDS: Final = SealedTable(_SEEDS, _REPLACE_SEED)
+SECRETS: Final = SealedTable(_SECRETS, _REPLACE_SECRET)
 
 
 async def page(

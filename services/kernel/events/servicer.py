@@ -41,6 +41,10 @@ class EventServicer:
         call: Call,
     ) -> event_pb.ListEventsResponse:
         """List the events after a cursor."""
+        return await self.list_events(request)
+
+    async def list_events(self, request: event_pb.ListEventsRequest) -> event_pb.ListEventsResponse:
+        """List them, also for the service itself."""
         wanted = self._filter(request)
         after = parse_cursor(request.after, field="after")
         size = page_size(request.page_size)

@@ -1,0 +1,1 @@
+"""What Auth does with the events of all services."""
