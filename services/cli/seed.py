@@ -37,8 +37,6 @@ def seed(
                 draw=pictures_of,
                 pictures=PICTURES,
             )
-        except psycopg.errors.UndefinedTable as error:
-            raise CommandError("the catalog has no tables: run `lockstep migrate` first") from error
         except psycopg.OperationalError as error:
             reason = in_a_line(error)
             raise CommandError(
