@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import re
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -21,6 +23,21 @@ from services.kernel.rpc import admission
 from tests.postgres import fresh_database, make_template, shared_postgres
 
 SERVICES = Path(services.__file__).parent
+UUID7 = re.compile(r"\b([0-9a-f]{8})-([0-9a-f]{4})-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}\b")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Refuse tests named after an id that was made just now.
+
+    Each process of a run would name them otherwise, and none would start.
+    """
+    for item in items:
+        for high, low in UUID7.findall(item.nodeid):
+            made_at = int(high + low, base=16) / 1000  # RFC 9562: milliseconds
+            if abs(time.time() - made_at) < 3600:
+                raise pytest.UsageError(
+                    f"the name of a test must be the same always: {item.nodeid}"
+                )
 
 
 class Databases:
