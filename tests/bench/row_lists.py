@@ -141,7 +141,7 @@ async def _others(lab: Lab, pair: Pair) -> list[Finding]:
     combinations: dict[str, Fields] = {
         "prices": {"min_price": "10.00", "max_price": "60.00"},
         "prices, by name": {"min_price": "10.00", "max_price": "60.00", "sort": "name"},
-        "rare words": {"q": "vintage oak kettle"},
+        "rare words": {"q": "vintage walnut turntable"},
         "frequent words": {"q": "steel"},
     }
     findings = []

@@ -47,7 +47,7 @@ SELLERS: Mapping[str, tuple[str, str]] = {
 # By how the products that match lie: everywhere, few of them, or all in one part of an order.
 MATCHES: Mapping[str, tuple[Fields, ...]] = {
     "many": (
-        {"q": "oak"},
+        {"q": "slate"},
         {"min_price": "10.00"},
         {"min_stock": 1},
         {"q": "o", "min_stock": 1},
@@ -64,6 +64,7 @@ MATCHES: Mapping[str, tuple[Fields, ...]] = {
     ),
     "clumped": (
         {"q": "lindqvist"},
+        {"q": "oak"},
         {"q": "lindqvist walnut"},
         {"max_stock": 0},
         {"min_price": "200.00"},

@@ -103,6 +103,12 @@ ELSEWHERE = {
     "tests/deploy/test_deploy.py": {
         "make deploy-check": "test_the_base_fits_the_code",
     },
+    "tests/replicas/test_everything.py": {
+        "make replicas": "test_one_of_each_is_killed_frozen_drained_and_added",
+    },
+    "tests/upgrade/test_upgrade.py": {
+        "make upgrade": "test_a_rolling_update_from_the_last_release_fails_nobody",
+    },
     "tests/bench/row_recovery.py": {
         'make bench ARGS="--only recovery"': "recovery",
     },

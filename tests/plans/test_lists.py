@@ -35,9 +35,11 @@ WALK_PAGES = WALKED_MAX + 200
 TABLE_SHARE = 0.95
 
 ANY = Filters(None, None, None, None, Sort.NEWEST)
+# Names begin with the maker, and what is of oak has its price.
 WORDS = {
-    "many": "oak",
+    "many": "slate",
     "clumped": "lindqvist",
+    "clumped by price": "oak",
     "few": "zzyzx",
     "none": "xyzzy",
     "two": "lindqvist walnut",

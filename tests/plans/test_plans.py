@@ -389,6 +389,7 @@ CASES = (
     Case(f"{AUDIT}_LIST", LINES | LATER_USER, KEYS_OF_USER, AUTH, label="of a user"),
     Case(f"{AUDIT}_LIST", LINES | {"since": NOW}, 0, AUTH, label="since now"),
     *lists_of_users(),
+    Case("services.kernel.db.standby:LOG_END", {}),
     cleanup(f"{EVENTS}OLD_EVENTS"),
     Case(f"{EVENTS}_INSERT", EVENT),
     Case(f"{EVENTS}_IS_WAITING", {}),
