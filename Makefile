@@ -95,20 +95,20 @@ setup: $(INSTALLED) $(RUNNABLE) $(DESCRIPTORS)
 # so a Lockstep that runs goes on.
 $(INSTALLED): requirements.lock $(PROJECTS)
 	@$(MAKE_VENV)
-	@echo "Installing into $(VENV), with the developers' tools; the first time takes a minute or two."
+	@echo "Installing into $(VENV), with the developers' tools; the first time takes a minute or two." >&2
 	@$(call INSTALL,requirements.lock)
 	@$(FINGERPRINT) > $@
 
 $(RUNNABLE): requirements-run.lock $(PROJECTS)
 	@$(MAKE_VENV)
 	@if [ ! $(INSTALLED) -nt requirements.lock ] || [ "$$(cat $(INSTALLED))" != "$$($(FINGERPRINT))" ]; then \
-		echo "Installing into $(VENV); the first time takes a minute." && $(call INSTALL,requirements-run.lock); fi
+		echo "Installing into $(VENV); the first time takes a minute." >&2 && $(call INSTALL,requirements-run.lock); fi
 	@# Without isolation: the stubs must come from the grpcio-tools of the lock.
 	@$(PIP_INSTALL) --no-build-isolation --no-deps -e clients/python -e gateway -e .
 	@$(FINGERPRINT) > $@
 
 $(DESCRIPTORS): $(PROTOS) clients/python/hatch_build.py | $(RUNNABLE)
-	$(PYTHON) clients/python/hatch_build.py
+	@$(PYTHON) clients/python/hatch_build.py
 	@touch $@
 
 # Wheels are kept, so that a later checkout needs no network. pip's own cache would not do: pip

@@ -32,6 +32,14 @@ def test_the_page_of_errors_has_every_reason() -> None:
     assert missing == []
 
 
+def test_the_manual_names_every_loop() -> None:
+    page = (ROOT / "docs" / "operations.md").read_text()
+    sources = "".join(file.read_text() for file in (ROOT / "services").rglob("*.py"))
+    loops = re.findall(r'Pulse\("([\w-]+)"', sources)
+    assert len(loops) >= 4
+    assert [name for name in loops if f"`{name}`" not in page] == []
+
+
 def test_the_page_of_security_has_the_numbers_of_the_code() -> None:
     page = (ROOT / "docs" / "security.md").read_text()
     hours, minutes = tokens.ACCESS_SECONDS // 3600, int(codes.LIFE.total_seconds() // 60)

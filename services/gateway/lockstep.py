@@ -38,7 +38,10 @@ CLIENT_IP: Final = "x-lockstep-client-address"
 OWN_INFO: Final = ApiInfo(
     title="Lockstep",
     version=version("lockstep"),
-    description="Accounts, profiles, wallets, products, carts and orders, over HTTP and JSON.",
+    description=(
+        "Accounts, profiles, wallets, products, carts and orders, over HTTP and JSON.\n\nTo get a"
+        " token, call `POST /v1/auth/login`. Send its `token` as `Authorization: Bearer <token>`."
+    ),
     contact="Lockstep",
     license="Apache-2.0",
 )

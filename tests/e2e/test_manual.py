@@ -40,6 +40,10 @@ PLAYED = (
     ("lockstep sagas show ID", "registration"),
     ("lockstep psql auth", "(1 row)"),
     ("lockstep psql auth -c 'SELECT 1'", "(1 row)"),
+    (
+        "lockstep psql auth -c 'CREATE EXTENSION IF NOT EXISTS pg_stat_statements'",
+        "CREATE EXTENSION",
+    ),
     ("lockstep migrate", "profile: at "),
     ("lockstep reconcile", "everything agrees"),
     ("lockstep reconcile --mend", "everything agrees"),

@@ -80,3 +80,9 @@ def test_the_gateway_refuses_targets_as_the_clients_do(target: str) -> None:
     with pytest.raises(ValueError, match=r"must|mixes") as theirs:
         client_channels.resolve(target)
     assert str(ours.value) == str(theirs.value)
+
+
+def test_the_document_says_how_to_get_a_token_and_how_to_send_it() -> None:
+    said = lockstep.OWN_INFO.description
+    assert "`POST /v1/auth/login`" in said
+    assert "`Authorization: Bearer <token>`" in said
