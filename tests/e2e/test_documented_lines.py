@@ -96,6 +96,10 @@ FIRST = frozenset(
 )
 
 
+# It needs an event that a receiver has refused for three days.
+WITHOUT_EXAMPLE = frozenset({"SendWebhookAgain"})
+
+
 def test_each_later_method_of_auth_has_examples() -> None:
     lines = "\n".join(command for page in WITH_COMMANDS for command in plain_commands(page))
     missing = []
@@ -104,7 +108,7 @@ def test_each_later_method_of_auth_has_examples() -> None:
             if file.package != "lockstep.auth.v1":
                 continue
             for method in service.method:
-                if method.name in FIRST:
+                if method.name in FIRST | WITHOUT_EXAMPLE:
                     continue
                 if f"{file.package}.{service.name}/{method.name}" not in lines:
                     missing.append(f"grpcurl: {method.name}")
@@ -118,7 +122,7 @@ def rest_path(method: MethodDescriptorProto) -> list[str]:
     options: Any = method.options
     rule = options.Extensions[http]
     path = rule.get or rule.post or rule.put or rule.patch or rule.delete
-    pattern = re.sub(r"\\\{\w+\\\}", r"[^/\\s\"']+", re.escape(path))
+    pattern = re.sub(r"\\\{[\w\\.]+\\\}", r"[^/\\s\"']+", re.escape(path))
     verb = "-X DELETE .?" if rule.delete else ""
     return [rf"{verb}localhost:8080{pattern}(?![\w/:])"] if path else []
 
