@@ -69,6 +69,8 @@ export const WORDS = {
   BALANCE_LEFT: "There is money in the wallet. Say that you give it up, or spend it first.",
   INVITATION_NOT_FOUND: "There is no such invitation, or it has ended. Ask for a new one.",
   IMAGE_NOT_FOUND: "The picture was replaced. Load the page again.",
+  WEBHOOK_NOT_FOUND: MISSING,
+  WEBHOOK_DELIVERY_NOT_FOUND: MISSING,
 };
 
 /**
