@@ -253,6 +253,8 @@ class RichDeletion(Deletion):
         given_up = self.world.ground.one(
             "SELECT coalesce(sum(amount), 0) AS sum FROM profile.transfers"
             " WHERE credit_account_id = '00000000-0000-8000-8000-000000000004'"
+            " AND debit_account_id = %(w)s",
+            w=self.wallet,
         ).sum
         if given_up != (0 if self.traces().users else 500):
             yield f"{given_up} of 500 were forfeited"

@@ -14,7 +14,7 @@ from tests.e2e.web.person import Person
 
 pytestmark = [pytest.mark.browser, pytest.mark.processes]
 
-FIRST_REQUESTS_MAX = 26
+FIRST_REQUESTS_MAX = 30
 FIRST_BYTES_MAX = 100 * 1024
 
 
