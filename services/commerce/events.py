@@ -36,8 +36,9 @@ def product_changed(product_id: UUID, *, fields: Iterable[str]) -> Fact:
 
 
 def product_deleted(product_id: UUID) -> Fact:
-    """Tell that a product was taken out of the catalog."""
-    return _of_product(product_id, pb.ProductDeleted(product_id=str(product_id)))
+    """Tell that a product was taken out of the catalog, which happens once."""
+    message = pb.ProductDeleted(product_id=str(product_id))
+    return _of_product(product_id, message, key=product_id)
 
 
 def order_paid(order_id: UUID, *, user_id: UUID, total: int) -> Fact:
@@ -47,8 +48,8 @@ def order_paid(order_id: UUID, *, user_id: UUID, total: int) -> Fact:
 
 
 def order_fulfilled(order_id: UUID) -> Fact:
-    """Tell that all of an order that was not cancelled is shipped."""
-    return _of_order(order_id, pb.OrderFulfilled(order_id=str(order_id)))
+    """Tell that all of an order that was not cancelled is shipped, which happens once."""
+    return _of_order(order_id, pb.OrderFulfilled(order_id=str(order_id)), key=order_id)
 
 
 def order_partly_cancelled(order_id: UUID, refund_id: UUID) -> Fact:
@@ -69,9 +70,9 @@ def order_returned(order_id: UUID, refund_id: UUID) -> Fact:
     return _of_order(order_id, message)
 
 
-def _of_product(product_id: UUID, message: Message) -> Fact:
-    return Fact(f"products/{product_id}", message)
+def _of_product(product_id: UUID, message: Message, *, key: UUID | None = None) -> Fact:
+    return Fact(f"products/{product_id}", message, key)
 
 
-def _of_order(order_id: UUID, message: Message) -> Fact:
-    return Fact(f"orders/{order_id}", message)
+def _of_order(order_id: UUID, message: Message, *, key: UUID | None = None) -> Fact:
+    return Fact(f"orders/{order_id}", message, key)

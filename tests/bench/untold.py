@@ -16,13 +16,13 @@ from services.common.settings import load
 from services.kernel.db.database import Transaction
 from services.kernel.events import writer
 from services.kernel.events.sequencer import Sequencer
-from services.kernel.events.store import NewEvent
+from services.kernel.events.store import NewEvents
 from services.kernel.logging import configure
 from services.kernel.signals import until_stopped
 
 
-async def _nothing(tx: Transaction, event: NewEvent) -> None:
-    """Write no event."""
+async def _nothing(tx: Transaction, events: NewEvents) -> None:
+    """Write no events."""
 
 
 async def _no_sequence(sequencer: Sequencer) -> int:
@@ -45,7 +45,7 @@ def main() -> None:
     service, kind = sys.argv[1:]
     if kind == "untold":
         with (
-            mock.patch.object(writer, "insert_event", _nothing),
+            mock.patch.object(writer, "insert_events", _nothing),
             mock.patch.object(Sequencer, "sequence", _no_sequence),
         ):
             uvloop.run(serve(service))

@@ -95,7 +95,7 @@ async def _tell(
         fact = events.order_partly_cancelled(order_id, refund_id)
     await tell(tx, fact, saga_id=refund_id)
     if is_cancelled and state is OrderState.FULFILLED:  # what is left was shipped before
-        await tell(tx, events.order_fulfilled(order_id), saga_id=refund_id, key=order_id)
+        await tell(tx, events.order_fulfilled(order_id), saga_id=refund_id)
 
 
 async def take_back(tx: Transaction, order_id: UUID, *, refund_id: UUID) -> None:

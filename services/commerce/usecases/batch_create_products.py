@@ -59,8 +59,8 @@ class BatchCreateProducts:
                 },
                 **log.by(origin),
             )
-            for each in inserted:
-                await tell(tx, events.product_created(each.id, seller_id=each.seller_id))
+            facts = (events.product_created(each.id, seller_id=each.seller_id) for each in inserted)
+            await tell(tx, *facts)
             return inserted
 
         created = await transact_once(

@@ -39,7 +39,7 @@ class DeleteProduct:
             product = seller.changeable(await products.lock(tx, product_id), etag)
             await images.delete_of_product(tx, product_id)
             await products.delete_product(tx, product_id)
-            await tell(tx, events.product_deleted(product_id), key=product_id)
+            await tell(tx, events.product_deleted(product_id))
             await log.write(
                 tx,
                 "product_deleted",

@@ -64,8 +64,8 @@ class ForgetUser:
 async def _forget_products(tx: Transaction, *, some: Sequence[UUID]) -> None:
     await products.forget_seller(tx, some=some)
     await images.delete_of_products(tx, some)
-    for product_id in some:  # for one that was deleted before, this is the same event
-        await tell(tx, events.product_deleted(product_id), key=product_id)
+    # For a product that was deleted before, this is the same event.
+    await tell(tx, *map(events.product_deleted, some))
 
 
 async def _forget(

@@ -93,4 +93,4 @@ async def _ship(tx: Transaction, order_id: UUID, chosen: Sequence[UUID], trackin
     state = order_rules.state_of(lines, is_open=False)
     await fulfilment.set_state(tx, order_id, state, refund_id=None)
     if state is OrderState.FULFILLED:
-        await tell(tx, events.order_fulfilled(order_id), key=order_id)
+        await tell(tx, events.order_fulfilled(order_id))

@@ -10,7 +10,9 @@ from uuid import UUID
 from sqlalchemy import (
     BigInteger,
     Double,
+    LargeBinary,
     Text,
+    Uuid,
     bindparam,
     cast,
     extract,
@@ -31,22 +33,22 @@ KEPT_DAYS = 7
 
 
 @dataclass(frozen=True, slots=True)
-class NewEvent:
-    """An event that is to be written.
+class NewEvents:
+    """Events that are to be written: the first id belongs to the first type, and so on.
 
     Attributes:
-        event_id: The id; a second event with the same id is not written.
-        type: The full name of the payload's message.
-        subject: The thing that it happened to, such as `users/` and an id.
-        payload: The message, encoded.
+        ids: The ids; a second event with the same id is not written.
+        types: The full names of the messages of the payloads.
+        subjects: The things that they happened to, such as `users/` and an id.
+        payloads: The messages, encoded.
     """
 
-    event_id: UUID
-    type: str
-    subject: str
+    ids: list[UUID]
+    types: list[str]
+    subjects: list[str]
+    payloads: list[bytes]
     saga_id: UUID | None
     trace_id: str | None
-    payload: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,18 +133,28 @@ class _Waiting:
     waits: int
 
 
+_new = (
+    func.unnest(
+        bindparam("ids", type_=ARRAY(Uuid)),
+        bindparam("types", type_=ARRAY(Text)),
+        bindparam("subjects", type_=ARRAY(Text)),
+        bindparam("payloads", type_=ARRAY(LargeBinary)),
+    )
+    .table_valued("id", "type", "subject", "payload", name="new")
+    .render_derived()
+)
 _INSERT = Statement(
     insert(EVENTS)
-    .values(
-        id=bindparam("event_id"),
-        type=bindparam("type"),
-        subject=bindparam("subject"),
-        saga_id=bindparam("saga_id"),
-        trace_id=bindparam("trace_id"),
-        payload=bindparam("payload"),
+    .from_select(
+        [*_new.c.keys(), "saga_id", "trace_id"],
+        select(
+            *_new.c,
+            cast(bindparam("saga_id", type_=Uuid), Uuid),
+            cast(bindparam("trace_id", type_=Text), Text),
+        ),
     )
     .on_conflict_do_nothing(),
-    NewEvent,
+    NewEvents,
     NoRow,
 )
 _IS_WAITING = Statement(
@@ -257,9 +269,9 @@ def old_events(days: int) -> Cleanup:
 OLD_EVENTS = old_events(KEPT_DAYS)
 
 
-async def insert_event(tx: Transaction, event: NewEvent) -> None:
-    """Add an event; nothing when there is one with this id."""
-    await tx.execute(_INSERT, event)
+async def insert_events(tx: Transaction, new: NewEvents) -> None:
+    """Add those events of which there is none with the same id."""
+    await tx.execute(_INSERT, new)
 
 
 async def is_waiting(reader: Reader) -> bool:

@@ -19,7 +19,7 @@ from uuid import UUID, uuid5
 from google.protobuf.message import Message
 
 from services.kernel.db.database import Transaction
-from services.kernel.events.store import NewEvent, insert_event
+from services.kernel.events.store import NewEvents, insert_events
 from services.kernel.ids import new_id
 from services.kernel.rpc import tracing
 
@@ -31,35 +31,39 @@ class Fact:
     Attributes:
         subject: The thing that it happened to, such as `orders/` and an id.
         message: What has happened; the name of the message is the event's type.
+        key: What makes two events the same one, if it is not the saga.
     """
 
     subject: str
     message: Message
+    key: UUID | None = None
+
+    @property
+    def type(self) -> str:
+        """The event's type."""
+        return self.message.DESCRIPTOR.full_name
 
 
-async def tell(
-    tx: Transaction, fact: Fact, *, saga_id: UUID | None = None, key: UUID | None = None
-) -> None:
-    """Write an event.
+async def tell(tx: Transaction, *facts: Fact, saga_id: UUID | None = None) -> None:
+    """Write an event for each fact, all in one statement.
 
     Args:
-        tx: The transaction that makes it final.
-        fact: What has happened.
-        saga_id: The saga that did it. A repeat of its T2 writes the same event once.
-        key: What makes two events the same one, if it is not the saga.
+        tx: The transaction that makes them final.
+        facts: What has happened, each to another subject.
+        saga_id: The saga that did it. A repeat of its T2 writes the same events once.
     """
-    kind = fact.message.DESCRIPTOR.full_name
     here = tracing.place()
-    same = key or saga_id
-    event_id = new_id() if same is None else uuid5(same, f"{kind} {fact.subject}")
-    await insert_event(
-        tx,
-        NewEvent(
-            event_id=event_id,
-            type=kind,
-            subject=fact.subject,
-            saga_id=saga_id,
-            trace_id=None if here is None else here.trace_id,
-            payload=fact.message.SerializeToString(deterministic=True),
-        ),
+    events = NewEvents(
+        ids=[_id_of(fact, saga_id) for fact in facts],
+        types=[fact.type for fact in facts],
+        subjects=[fact.subject for fact in facts],
+        payloads=[fact.message.SerializeToString(deterministic=True) for fact in facts],
+        saga_id=saga_id,
+        trace_id=None if here is None else here.trace_id,
     )
+    await insert_events(tx, events)
+
+
+def _id_of(fact: Fact, saga_id: UUID | None) -> UUID:
+    same = fact.key or saga_id
+    return new_id() if same is None else uuid5(same, f"{fact.type} {fact.subject}")
