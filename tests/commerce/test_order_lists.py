@@ -12,7 +12,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from lockstep.commerce.v1 import order_service_pb2 as order_pb
 from lockstep_clients import InvalidArgument, PermissionDenied
 
-from services.commerce.store import order_lists
+from services.commerce.store import order_lists, walks
 from services.common.keys import KeyRing
 from services.kernel.ids import new_id
 from services.kernel.paging import PageTokens
@@ -109,7 +109,7 @@ async def test_every_order_of_a_product_is_found_where_the_walk_ends_early(
     buyer, product = await shop.buyer(), await shop.product(price=1)
     first, *others = [await shop.bought(buyer, product) for _ in range(5)]
     await shop.cancel(buyer, first.id)
-    monkeypatch.setattr(order_lists, "WALKED_MAX", 2)
+    monkeypatch.setattr(walks, "WALKED_MAX", 2)
     cut = order_lists._OF_PRODUCT_LIST.sql.replace(b"2000", b"2")
     monkeypatch.setattr(order_lists._OF_PRODUCT_LIST, "sql", cut)
     of_product: dict[str, Any] = {"user_id": "-", "product_id": product.id}

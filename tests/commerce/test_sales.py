@@ -11,7 +11,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from lockstep.commerce.v1 import order_service_pb2 as order_pb
 from lockstep_clients import FailedPrecondition, InvalidArgument, PermissionDenied
 
-from services.commerce.store import sales
+from services.commerce.store import sales, walks
 from services.kernel.ids import new_id
 from services.kernel.rpc.timestamps import timestamp
 from tests.commerce.people import minor_of
@@ -161,7 +161,7 @@ async def test_every_sale_is_found_where_the_walk_ends_early(
 ) -> None:
     orders = [await seller.buy((seller.tea, 1), (seller.cup, 1)) for _ in range(4)]
     await shop.fulfil(seller.brand, orders[0].id, seller.tea)
-    monkeypatch.setattr(sales, "WALKED_MAX", 3)
+    monkeypatch.setattr(walks, "WALKED_MAX", 3)
     for key in sales._LISTS:
         product, fulfilled = key
         monkeypatch.setitem(

@@ -19,7 +19,7 @@ from psycopg.types.json import Jsonb
 from sqlalchemy import bindparam, delete, func, select
 
 from services.auth.store import user_lists
-from services.commerce.store.order_ids import WALKED_MAX
+from services.commerce.store.walks import WALKED_MAX
 from services.kernel.db.statement import Limit, NoRow, Statement
 from services.kernel.db.tables import SAGAS
 from services.kernel.ids import new_id

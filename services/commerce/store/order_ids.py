@@ -6,9 +6,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 from uuid import UUID
 
-# A list looks through so many lines at most. Where few of them match, its page ends early, so
-# that its cost is bounded.
-WALKED_MAX = 2_000
 FIRST_ID: Final = UUID(int=0)
 LAST_ID: Final = UUID(int=2**128 - 1)
 EARLIEST: Final = datetime.min.replace(tzinfo=UTC)

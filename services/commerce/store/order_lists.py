@@ -17,15 +17,12 @@ from sqlalchemy import (
     bindparam,
     column,
     func,
-    literal_column,
-    or_,
     select,
     true,
 )
 
 from services.commerce.model import ORDER_ITEMS, ORDERS, Order, OrderFilters, OrderState
-from services.commerce.store import order_ids
-from services.commerce.store.order_ids import WALKED_MAX
+from services.commerce.store import order_ids, walks
 from services.commerce.store.order_lines import ORDER_COLUMNS, OrderRow, whole
 from services.kernel.db.database import Reader
 from services.kernel.db.statement import Statement, newest_first
@@ -118,21 +115,15 @@ _OF_STATES_LIST = Statement(_in_states(_ALL), OrderPageOfStates, OrderRow)
 _OF_USER_AND_STATES_LIST = Statement(
     _in_states(_ALL.where(_OF_USER)), OrderPageOfUserAndStates, OrderRow
 )
-# An order has a product once. For the bound of the cost see `order_ids`.
-_cut = (
-    select(ORDER_ITEMS.c.order_id)
-    .where(
+# An order has a product once.
+_walked = walks.walk(
+    select(ORDER_ITEMS.c.order_id).where(
         ORDER_ITEMS.c.product_id == bindparam("product_id", type_=Uuid),
         ORDER_ITEMS.c.order_id < bindparam("before_id", type_=Uuid),
         ORDER_ITEMS.c.order_id >= bindparam("since_id", type_=Uuid),
-    )
-    .order_by(ORDER_ITEMS.c.order_id.desc())
-    .limit(literal_column(str(WALKED_MAX)))
-    .subquery("cut")
+    ),
+    "order_id",
 )
-_walked = select(
-    _cut.c.order_id, func.row_number().over(order_by=_cut.c.order_id.desc()).label("walked")
-).subquery("walked")
 _wanted_of_product = (
     (ORDERS.c.create_time < bindparam("before_time", type_=DateTime(timezone=True)))
     & _SINCE
@@ -141,7 +132,7 @@ _wanted_of_product = (
 _OF_PRODUCT_LIST = Statement(
     select(*ORDER_COLUMNS, _walked.c.walked, _wanted_of_product.label("is_wanted"))
     .join_from(_walked, ORDERS, ORDERS.c.id == _walked.c.order_id)
-    .where(or_(_wanted_of_product, _walked.c.walked == literal_column(str(WALKED_MAX))))
+    .where(walks.is_found(_walked, wanted=_wanted_of_product))
     .order_by(_walked.c.order_id.desc())
     .limit(bindparam("limit")),
     OrderPageOfProduct,
@@ -171,9 +162,9 @@ async def _of_product(
         limit=limit,
     )
     rows = await reader.all(_OF_PRODUCT_LIST, page)
-    is_cut = bool(rows) and rows[-1].walked == WALKED_MAX
-    end = (rows[-1].create_time, rows[-1].id) if is_cut else None
-    return FoundOrders(await whole(reader, [each for each in rows if each.is_wanted]), end)
+    orders = await whole(reader, [each for each in rows if each.is_wanted])
+    last = walks.end_of(rows)
+    return FoundOrders(orders, None if last is None else (last.create_time, last.id))
 
 
 async def _rows(

@@ -1,7 +1,4 @@
-"""The sales of a seller: lines of paid orders, by keyset.
-
-For the bound of their cost see `order_ids`.
-"""
+"""The sales of a seller: lines of paid orders, by keyset."""
 
 from __future__ import annotations
 
@@ -12,16 +9,13 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
-    ColumnElement,
     DateTime,
     FromClause,
     Integer,
     Select,
     Uuid,
     bindparam,
-    func,
     literal_column,
-    or_,
     select,
     tuple_,
 )
@@ -35,8 +29,7 @@ from services.commerce.model import (
     SaleFilters,
     share_of,
 )
-from services.commerce.store import order_ids
-from services.commerce.store.order_ids import WALKED_MAX
+from services.commerce.store import order_ids, walks
 from services.kernel.db.database import Reader
 from services.kernel.db.statement import Statement
 
@@ -154,14 +147,14 @@ async def list_sales(
         rows = await reader.all(statement, SalePage(**page))
     else:
         rows = await reader.all(statement, SalePageOfProduct(**page, product_id=filters.product_id))
-    is_cut = bool(rows) and rows[-1].walked == WALKED_MAX
+    last = walks.end_of(rows)
     sales = [each for each in rows if each.is_wanted]
-    return FoundSales(sales, rows[-1].place if is_cut else None)
+    return FoundSales(sales, None if last is None else last.place)
 
 
 def _list(*, is_of_product: bool, is_fulfilled: bool | None) -> Statement[SalePage, Sale]:
     lines = _walk(is_of_product=is_of_product, is_fulfilled=is_fulfilled)
-    columns = [each for each in lines.c if each.key not in ("seller_id", "shipment_id")]
+    columns = [each for each in lines.c if each.key not in ("seller_id", "is_unshipped")]
     wanted = (
         (lines.c.seller_id == bindparam("seller_id", type_=Uuid))
         & ORDERS.c.state.not_in([literal_column(f"'{each}'") for each in _UNPAID])
@@ -169,7 +162,7 @@ def _list(*, is_of_product: bool, is_fulfilled: bool | None) -> Statement[SalePa
         & (ORDERS.c.create_time < bindparam("until", type_=DateTime(timezone=True)))
     )
     if is_fulfilled is not None:
-        wanted &= _is_shipped(lines) if is_fulfilled else _is_unshipped(lines)
+        wanted &= lines.c.is_fulfilled if is_fulfilled else lines.c.is_unshipped
     page = (
         select(
             *columns,
@@ -179,7 +172,7 @@ def _list(*, is_of_product: bool, is_fulfilled: bool | None) -> Statement[SalePa
             wanted.label("is_wanted"),
         )
         .join_from(lines, ORDERS, ORDERS.c.id == lines.c.order_id)
-        .where(or_(wanted, lines.c.walked == literal_column(str(WALKED_MAX))))
+        .where(walks.is_found(lines, wanted=wanted))
         .order_by(lines.c.order_id.desc(), lines.c.position.desc())
         .limit(bindparam("limit"))
     )
@@ -187,7 +180,7 @@ def _list(*, is_of_product: bool, is_fulfilled: bool | None) -> Statement[SalePa
 
 
 def _walk(*, is_of_product: bool, is_fulfilled: bool | None) -> FromClause:
-    """Select the lines that are looked through, by an index, and number them."""
+    """Select the lines that are looked through."""
     row = tuple_(ORDER_ITEMS.c.order_id, ORDER_ITEMS.c.position)
     before = bindparam("before_order", type_=Uuid), bindparam("before_position", type_=Integer)
     lines: Select[Any] = select(
@@ -201,7 +194,8 @@ def _walk(*, is_of_product: bool, is_fulfilled: bool | None) -> FromClause:
         ORDER_ITEMS.c.unit_price,
         ORDER_ITEMS.c.commission_bps,
         ORDER_ITEMS.c.seller_id,
-        ORDER_ITEMS.c.shipment_id,
+        ORDER_ITEMS.c.shipment_id.is_not(None).label("is_fulfilled"),
+        IS_UNSHIPPED.label("is_unshipped"),
     ).where(row < tuple_(*before), ORDER_ITEMS.c.order_id >= bindparam("since_order", type_=Uuid))
     seller = bindparam("seller_id", type_=Uuid)
     if is_of_product:
@@ -213,20 +207,7 @@ def _walk(*, is_of_product: bool, is_fulfilled: bool | None) -> FromClause:
         lines = lines.where(ORDER_ITEMS.c.seller_id == seller)
         if is_fulfilled is False:
             lines = lines.where(IS_UNSHIPPED)
-    lines = lines.order_by(ORDER_ITEMS.c.order_id.desc(), ORDER_ITEMS.c.position.desc())
-    cut = lines.limit(literal_column(str(WALKED_MAX))).subquery("cut")
-    walked = func.row_number().over(order_by=[cut.c.order_id.desc(), cut.c.position.desc()])
-    return select(*cut.c, _is_shipped(cut).label("is_fulfilled"), walked.label("walked")).subquery(
-        "walked"
-    )
-
-
-def _is_shipped(lines: FromClause) -> ColumnElement[bool]:
-    return lines.c.shipment_id.is_not(None)
-
-
-def _is_unshipped(lines: FromClause) -> ColumnElement[bool]:
-    return lines.c.shipment_id.is_(None) & (lines.c.cancelled_quantity < lines.c.quantity)
+    return walks.walk(lines, "order_id", "position")
 
 
 _LISTS = {
