@@ -136,12 +136,12 @@ LATER_ENTRY = {
 
 EVENTS = "services.kernel.events.store:"
 EVENT = {
-    "event_id": new_id(),
-    "type": "Usual",
-    "subject": "users/1",
+    "ids": [new_id()],
+    "types": ["Usual"],
+    "subjects": ["users/1"],
+    "payloads": [b"id"],
     "saga_id": None,
     "trace_id": None,
-    "payload": b"id",
 }
 LISTED = {"after": 100_000, "upto": 102_000, "types": None, "limit": 100}
 # The user of LISTED_OF has ten events, and all numbers are looked at.
