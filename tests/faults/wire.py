@@ -11,7 +11,7 @@ import grpc
 from google.protobuf.descriptor import ServiceDescriptor
 from google.rpc.status_pb2 import Status
 from grpc.aio import AioRpcError, Metadata
-from lockstep_clients.deadlines import timeout_seconds
+from lockstep_clients.deadlines import time_for
 from lockstep_clients.errors import (
     DeadlineExceeded,
     Internal,
@@ -81,9 +81,7 @@ class Wire:
         """Return a method, as `grpc.aio.Channel` does."""
 
         async def call(request: Any, *, timeout: float | None = None) -> Any:  # noqa: ASYNC109 - gRPC's name
-            seconds = timeout_seconds(path, timeout)
-            if seconds <= 0:
-                raise DeadlineExceeded(reason="DEADLINE_EXCEEDED")
+            seconds = time_for(path, timeout)
             limit = asyncio.timeout(seconds)
             try:
                 async with limit:

@@ -15,10 +15,10 @@ from uuid import uuid4
 import grpc
 from lockstep_clients.channels import channel_options, resolve
 from lockstep_clients.credentials import HEADER, ServiceIdentity, audience_of
-from lockstep_clients.deadlines import timeout_seconds
-from lockstep_clients.errors import DeadlineExceeded, from_rpc_error
+from lockstep_clients.deadlines import time_for
+from lockstep_clients.errors import from_rpc_error
 from lockstep_clients.idempotency import HEADER as IDEMPOTENCY_KEY
-from lockstep_clients.methods import methods
+from lockstep_clients.idempotency import needs_key
 
 Continuation = Callable[[Any, Any], Any]
 Interceptor = grpc.UnaryUnaryClientInterceptor | grpc.UnaryStreamClientInterceptor
@@ -97,14 +97,9 @@ class BlockingCalls(grpc.UnaryUnaryClientInterceptor, grpc.UnaryStreamClientInte
     intercept_unary_stream = intercept_unary_unary
 
     def _told(self, details: Any) -> _Details:
-        seconds = timeout_seconds(details.method, details.timeout)
-        if seconds <= 0:
-            raise DeadlineExceeded(
-                "Too little time is left to make the call.", reason="DEADLINE_EXCEEDED"
-            )
         return _Details(
             details.method,
-            seconds,
+            time_for(details.method, details.timeout),
             (*(details.metadata or ()), *self._added(details)),
             details.credentials,
             details.wait_for_ready,
@@ -113,9 +108,7 @@ class BlockingCalls(grpc.UnaryUnaryClientInterceptor, grpc.UnaryStreamClientInte
 
     def _added(self, details: Any) -> list[tuple[str, str]]:
         added = []
-        method = methods().get(details.method)
-        has_key = any(key == IDEMPOTENCY_KEY for key, _ in details.metadata or ())
-        if method is not None and method.takes_idempotency_key and not has_key:
+        if needs_key(details.method, details.metadata):
             added.append((IDEMPOTENCY_KEY, str(uuid4())))
         if self._identity is not None:
             audience = self._audience or audience_of(details.method)

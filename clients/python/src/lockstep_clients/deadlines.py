@@ -37,6 +37,20 @@ def timeout_seconds(path: str, given: float | None) -> float:
     return seconds
 
 
+def time_for(path: str, given: float | None) -> float:
+    """Return how long a call may take that is to be sent now.
+
+    Raises:
+        DeadlineExceeded: No time is left, so the call must not be sent.
+    """
+    seconds = timeout_seconds(path, given)
+    if seconds <= 0:
+        raise DeadlineExceeded(
+            "Too little time is left to make the call.", reason="DEADLINE_EXCEEDED"
+        )
+    return seconds
+
+
 class DeadlineInterceptor(grpc.aio.UnaryUnaryClientInterceptor):
     """Gives every call a deadline, and refuses a call when no time is left."""
 
@@ -54,9 +68,5 @@ class DeadlineInterceptor(grpc.aio.UnaryUnaryClientInterceptor):
         Raises:
             DeadlineExceeded: No time is left; the call was not sent.
         """
-        seconds = timeout_seconds(path_of(client_call_details), client_call_details.timeout)
-        if seconds <= 0:
-            raise DeadlineExceeded(
-                "Too little time is left to make the call.", reason="DEADLINE_EXCEEDED"
-            )
+        seconds = time_for(path_of(client_call_details), client_call_details.timeout)
         return await continuation(with_timeout(client_call_details, seconds), request)

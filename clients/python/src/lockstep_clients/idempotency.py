@@ -1,6 +1,6 @@
 """Idempotency keys: with one, a repeated request is harmless."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import TypeVar
 from uuid import uuid4
 
@@ -31,13 +31,14 @@ class IdempotencyInterceptor(grpc.aio.UnaryUnaryClientInterceptor):
         request: Request,
     ) -> grpc.aio.UnaryUnaryCall[Request, Response]:
         """Add the key."""
-        if _needs_key(client_call_details):
+        if needs_key(path_of(client_call_details), client_call_details.metadata):
             client_call_details = with_metadata(client_call_details, HEADER, str(uuid4()))
         return await continuation(client_call_details, request)
 
 
-def _needs_key(details: grpc.aio.ClientCallDetails) -> bool:
-    method = methods().get(path_of(details))
+def needs_key(path: str, metadata: Iterable[tuple[str, object]] | None) -> bool:
+    """Return whether a call of a method that takes a key has none yet."""
+    method = methods().get(path)
     if method is None or not method.takes_idempotency_key:
         return False
-    return all(key != HEADER for key, _ in details.metadata or ())
+    return all(key != HEADER for key, _ in metadata or ())

@@ -7,9 +7,9 @@ from typing import Any
 
 import grpc
 from lockstep_clients.credentials import HEADER, ServiceIdentity, audience_of
-from lockstep_clients.deadlines import timeout_seconds
+from lockstep_clients.deadlines import time_for
 from lockstep_clients.details import path_of, with_metadata, with_timeout
-from lockstep_clients.errors import DeadlineExceeded, from_rpc_error
+from lockstep_clients.errors import from_rpc_error
 
 
 class StreamInterceptor(grpc.aio.UnaryStreamClientInterceptor):
@@ -36,15 +36,11 @@ class StreamInterceptor(grpc.aio.UnaryStreamClientInterceptor):
             DeadlineExceeded: No time is left; the call was not sent.
         """
         details = client_call_details
-        seconds = timeout_seconds(path_of(details), details.timeout)
-        if seconds <= 0:
-            raise DeadlineExceeded(
-                "Too little time is left to make the call.", reason="DEADLINE_EXCEEDED"
-            )
-        details = with_timeout(details, seconds)
+        path = path_of(details)
+        details = with_timeout(details, time_for(path, details.timeout))
         if self._identity is not None:
-            audience = self._audience or audience_of(path_of(details))
-            details = with_metadata(details, HEADER, self._identity.token(audience))
+            token = self._identity.token(self._audience or audience_of(path))
+            details = with_metadata(details, HEADER, token)
         return _typed(await continuation(details, request))
 
 

@@ -176,7 +176,7 @@ class _FakeChannel(grpc.Channel):
 
     stream_stream = stream_unary
 
-    def subscribe(self, callback: Callable[..., object], try_to_connect: bool = False) -> None:  # noqa: FBT001, FBT002
+    def subscribe(self, callback: Callable[..., object], try_to_connect: bool = False) -> None:  # noqa: FBT001, FBT002 - gRPC's
         """Report nothing: the channel is always ready."""
 
     def unsubscribe(self, callback: Callable[..., object]) -> None:
