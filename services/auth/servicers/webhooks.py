@@ -8,6 +8,7 @@ from typing import Final, Self
 from lockstep.auth.v1 import webhook_service_pb2 as webhook_pb
 
 from services.auth.domain.audit import Audit
+from services.auth.domain.ip_limits import client_ip_of
 from services.auth.domain.webhooks import Webhooks
 from services.auth.servicers.webhook_messages import (
     delivery_message,
@@ -81,7 +82,8 @@ class WebhookServicer:
             description=description,
             types=types,
             disabled=request.webhook.disabled,
-            origin=call.origin,
+            caller=call.caller,
+            client_ip=client_ip_of(call),
         )
         return webhook_pb.CreateWebhookResponse(webhook=webhook_message(row), secret=secret)
 
@@ -108,7 +110,11 @@ class WebhookServicer:
         with Violations() as v:
             webhook_id = v.uuid(request.webhook.id, "webhook.id")
             changes = self._changes(v, request)
-        return webhook_message(await self.update_webhook(webhook_id, changes, origin=call.origin))
+        return webhook_message(
+            await self.update_webhook(
+                webhook_id, changes, caller=call.caller, client_ip=client_ip_of(call)
+            )
+        )
 
     async def DeleteWebhook(
         self, request: webhook_pb.DeleteWebhookRequest, call: Call
@@ -116,7 +122,7 @@ class WebhookServicer:
         """Delete a webhook."""
         with Violations() as v:
             webhook_id = v.uuid(request.webhook_id, "webhook_id")
-        await self.delete_webhook(webhook_id, origin=call.origin)
+        await self.delete_webhook(webhook_id, caller=call.caller, client_ip=client_ip_of(call))
         return webhook_pb.DeleteWebhookResponse()
 
     async def RotateWebhookSecret(
@@ -126,7 +132,10 @@ class WebhookServicer:
         with Violations() as v:
             webhook_id = v.uuid(request.webhook_id, "webhook_id")
         row, secret = await self.rotate_webhook_secret(
-            webhook_id, ends_old=request.ends_old_secret, origin=call.origin
+            webhook_id,
+            ends_old=request.ends_old_secret,
+            caller=call.caller,
+            client_ip=client_ip_of(call),
         )
         return webhook_pb.RotateWebhookSecretResponse(webhook=webhook_message(row), secret=secret)
 
@@ -152,7 +161,9 @@ class WebhookServicer:
         with Violations() as v:
             webhook_id = v.uuid(request.webhook_id, "webhook_id")
             event_id = v.uuid(request.event_id, "event_id")
-        row = await self.send_webhook_again(webhook_id, event_id, origin=call.origin)
+        row = await self.send_webhook_again(
+            webhook_id, event_id, caller=call.caller, client_ip=client_ip_of(call)
+        )
         return delivery_message(row)
 
     def _changes(self, v: Violations, request: webhook_pb.UpdateWebhookRequest) -> WebhookChanges:

@@ -8,16 +8,16 @@ from datetime import UTC, timedelta
 from services.auth.domain import email_templates as mails
 from services.auth.domain import invitations
 from services.auth.domain.audit import Audit, Event
+from services.auth.domain.callers import hold_caller
 from services.auth.domain.code_limits import CodeLimiter
 from services.auth.domain.flow_tokens import FlowToken
 from services.auth.domain.invitations import INVITED, Invitation, Invited
 from services.auth.domain.outbox import Outbox
 from services.auth.model import Purpose, Recipient
 from services.auth.sagas.registration import taken
-from services.auth.store import codes, credentials, users
+from services.auth.store import codes, users
 from services.auth.store import invitations as store
 from services.kernel.db.database import Database, Transaction
-from services.kernel.errors import SessionEnded
 from services.kernel.rpc.call import Caller
 
 
@@ -43,12 +43,10 @@ class CreateInvitation:
         token = FlowToken.new()
 
         async def work(tx: Transaction) -> Invitation:
-            if caller.own_id is not None:
-                # Lock against a deletion, which takes IPs and counters away.
-                inviter = await credentials.hold(tx, caller.own_id)
-                if inviter is None:
-                    raise SessionEnded
-                await self.limits.count_invitation(tx, caller.own_id, inviter.email)
+            # A deletion takes the counter away, too.
+            inviter = await hold_caller(tx, caller)
+            if inviter is not None:
+                await self.limits.count_invitation(tx, inviter.user_id, inviter.email)
             await self._ensure_possible(tx, invited)
             made = await _insert(tx, token, invited, life)
             await self._mail(tx, token, made, invited)

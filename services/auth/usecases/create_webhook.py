@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from services.auth.domain.audit import Audit, Event
+from services.auth.domain.audit import Audit
 from services.auth.domain.webhook_secrets import WebhookSecrets, new_secret
+from services.auth.domain.webhooks import note_change
 from services.auth.store import webhooks
 from services.auth.store.webhooks import WEBHOOKS_MAX, NewWebhook, WebhookRow
 from services.kernel.db.database import Database, Transaction
 from services.kernel.errors import IllegalState
 from services.kernel.ids import new_id
-from services.kernel.rpc.call import Origin
+from services.kernel.rpc.call import Caller
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +24,20 @@ class CreateWebhook:
     secrets: WebhookSecrets
 
     async def __call__(
-        self, *, url: str, description: str, types: list[str], disabled: bool, origin: Origin
+        self,
+        *,
+        url: str,
+        description: str,
+        types: list[str],
+        disabled: bool,
+        caller: Caller,
+        client_ip: str | None,
     ) -> tuple[WebhookRow, str]:
         """Make a webhook, and return it with its secret.
 
         Raises:
             IllegalState: There are as many as there may be.
+            SessionEnded: The caller's account has gone meanwhile.
         """
         secret = new_secret()
         new = NewWebhook(
@@ -45,14 +54,7 @@ class CreateWebhook:
             row = await webhooks.insert_webhook(tx, new)
             if disabled:
                 await webhooks.disable(tx, row.id, reason=webhooks.BY_ADMINISTRATOR)
-            await self.audit.write(
-                tx,
-                Event.WEBHOOK_CHANGE,
-                actor=origin.actor,
-                client_ip=origin.client_ip,
-                webhook=str(row.id),
-                change="created",
-            )
+            await note_change(self.audit, tx, row.id, "created", caller=caller, client_ip=client_ip)
             return await webhooks.get(tx, row.id) or row
 
         return await self.database.transact("webhook.create", work), secret

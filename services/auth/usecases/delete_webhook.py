@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from uuid import UUID
 
-from services.auth.domain.audit import Audit, Event
+from services.auth.domain.audit import Audit
+from services.auth.domain.webhooks import note_change
 from services.auth.errors import WebhookNotFound
 from services.auth.store import webhook_deliveries, webhooks
 from services.auth.store.webhook_deliveries import REMOVED_AT_ONCE
 from services.kernel.db.database import Database, Transaction
-from services.kernel.rpc.call import Origin
+from services.kernel.rpc.call import Caller
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,11 +21,12 @@ class DeleteWebhook:
     database: Database
     audit: Audit
 
-    async def __call__(self, webhook_id: UUID, *, origin: Origin) -> None:
+    async def __call__(self, webhook_id: UUID, *, caller: Caller, client_ip: str | None) -> None:
         """Delete a webhook. After a failure a repeat goes on.
 
         Raises:
             WebhookNotFound: There is no such webhook.
+            SessionEnded: The caller's account has gone meanwhile.
         """
 
         async def disable(tx: Transaction) -> None:
@@ -38,13 +40,8 @@ class DeleteWebhook:
         async def remove(tx: Transaction) -> None:
             if not await webhooks.remove(tx, webhook_id):
                 raise WebhookNotFound
-            await self.audit.write(
-                tx,
-                Event.WEBHOOK_CHANGE,
-                actor=origin.actor,
-                client_ip=origin.client_ip,
-                webhook=str(webhook_id),
-                change="deleted",
+            await note_change(
+                self.audit, tx, webhook_id, "deleted", caller=caller, client_ip=client_ip
             )
 
         await self.database.transact("webhook.disable", disable)

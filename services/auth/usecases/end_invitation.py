@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from services.auth.domain.audit import Audit, Event
+from services.auth.domain.callers import hold_caller
 from services.auth.errors import InvitationNotFound
-from services.auth.store import credentials, invitations
+from services.auth.store import invitations
 from services.kernel.db.database import Database, Transaction
 from services.kernel.rpc.call import Caller
 
@@ -24,12 +25,11 @@ class EndInvitation:
 
         Raises:
             InvitationNotFound: There is none with this id, or it has been accepted.
+            SessionEnded: The caller's account has gone meanwhile.
         """
 
         async def work(tx: Transaction) -> None:
-            if caller.own_id is not None:
-                # Lock against a deletion, which takes IPs out of the log.
-                await credentials.hold(tx, caller.own_id)
+            await hold_caller(tx, caller)
             ended = await invitations.end(tx, invitation_id)
             if ended is None:
                 raise InvitationNotFound

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from services.auth.domain.audit import Audit, Event
-from services.auth.store import credentials, outbox
+from services.auth.domain.callers import hold_caller
+from services.auth.store import outbox
 from services.kernel.db.database import Database, Transaction
 from services.kernel.rpc.call import Caller
 
@@ -18,12 +19,14 @@ class RetryWaitingMail:
     audit: Audit
 
     async def __call__(self, *, caller: Caller, client_ip: str | None) -> int:
-        """Make all postponed mail due, and return how much."""
+        """Make all postponed mail due, and return how much.
+
+        Raises:
+            SessionEnded: The caller's account has gone meanwhile.
+        """
 
         async def work(tx: Transaction) -> int:
-            if caller.own_id is not None:
-                # Lock against a deletion, which takes IPs out of the log.
-                await credentials.hold(tx, caller.own_id)
+            await hold_caller(tx, caller)
             due = await outbox.make_due(tx)
             await self.audit.write(
                 tx, Event.ADMIN_CHANGE, actor=caller.actor, client_ip=client_ip, mails_due=due

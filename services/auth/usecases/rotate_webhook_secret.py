@@ -9,13 +9,14 @@ from uuid import UUID
 
 from cryptography.fernet import InvalidToken
 
-from services.auth.domain.audit import Audit, Event
+from services.auth.domain.audit import Audit
 from services.auth.domain.webhook_secrets import WebhookSecrets, new_secret
+from services.auth.domain.webhooks import note_change
 from services.auth.errors import WebhookNotFound
 from services.auth.store import webhooks
 from services.auth.store.webhooks import WebhookRow
 from services.kernel.db.database import Database, Transaction
-from services.kernel.rpc.call import Origin
+from services.kernel.rpc.call import Caller
 
 OVERLAP: Final = timedelta(days=1)
 
@@ -29,12 +30,13 @@ class RotateWebhookSecret:
     secrets: WebhookSecrets
 
     async def __call__(
-        self, webhook_id: UUID, *, ends_old: bool, origin: Origin
+        self, webhook_id: UUID, *, ends_old: bool, caller: Caller, client_ip: str | None
     ) -> tuple[WebhookRow, str]:
         """Replace the secret, and return the webhook with the new one.
 
         Raises:
             WebhookNotFound: There is no such webhook.
+            SessionEnded: The caller's account has gone meanwhile.
         """
         secret = new_secret()
 
@@ -43,13 +45,8 @@ class RotateWebhookSecret:
             if sealed is None:
                 raise WebhookNotFound
             old = [] if ends_old else self._present(sealed)
-            await self.audit.write(
-                tx,
-                Event.WEBHOOK_CHANGE,
-                actor=origin.actor,
-                client_ip=origin.client_ip,
-                webhook=str(webhook_id),
-                change="secret rotated",
+            await note_change(
+                self.audit, tx, webhook_id, "secret rotated", caller=caller, client_ip=client_ip
             )
             return await webhooks.rotate(
                 tx,

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from uuid import UUID
 
-from services.auth.domain.audit import Audit, Event
+from services.auth.domain.audit import Audit
+from services.auth.domain.webhooks import note_change
 from services.auth.errors import WebhookDeliveryNotFound, WebhookNotFound
 from services.auth.store import webhook_deliveries, webhooks
 from services.auth.store.webhook_deliveries import DeliveryRow
 from services.kernel.db.database import Database, Transaction
-from services.kernel.rpc.call import Origin
+from services.kernel.rpc.call import Caller
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,12 +21,15 @@ class SendWebhookAgain:
     database: Database
     audit: Audit
 
-    async def __call__(self, webhook_id: UUID, event_id: UUID, *, origin: Origin) -> DeliveryRow:
+    async def __call__(
+        self, webhook_id: UUID, event_id: UUID, *, caller: Caller, client_ip: str | None
+    ) -> DeliveryRow:
         """Make a delivery due now, and return it.
 
         Raises:
             WebhookNotFound: There is no such webhook.
             WebhookDeliveryNotFound: It has no such delivery.
+            SessionEnded: The caller's account has gone meanwhile.
         """
 
         async def work(tx: Transaction) -> DeliveryRow:
@@ -34,13 +38,13 @@ class SendWebhookAgain:
             found = await webhook_deliveries.send_again(tx, webhook_id, event_id)
             if found is None:
                 raise WebhookDeliveryNotFound
-            await self.audit.write(
+            await note_change(
+                self.audit,
                 tx,
-                Event.WEBHOOK_CHANGE,
-                actor=origin.actor,
-                client_ip=origin.client_ip,
-                webhook=str(webhook_id),
-                change="sent again",
+                webhook_id,
+                "sent again",
+                caller=caller,
+                client_ip=client_ip,
                 event_id=str(event_id),
             )
             return found

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from uuid import UUID
 
-from services.auth.domain.audit import Audit, Event
+from services.auth.domain.audit import Audit
+from services.auth.domain.webhooks import note_change
 from services.auth.errors import WebhookNotFound
 from services.auth.store import webhooks
 from services.auth.store.webhooks import WebhookRow
 from services.kernel.db.database import Database, Transaction
-from services.kernel.rpc.call import Origin
+from services.kernel.rpc.call import Caller
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +32,13 @@ class UpdateWebhook:
     audit: Audit
 
     async def __call__(
-        self, webhook_id: UUID, changes: WebhookChanges, *, origin: Origin
+        self, webhook_id: UUID, changes: WebhookChanges, *, caller: Caller, client_ip: str | None
     ) -> WebhookRow:
         """Change a webhook, and return it.
 
         Raises:
             WebhookNotFound: There is no such webhook.
+            SessionEnded: The caller's account has gone meanwhile.
         """
 
         async def work(tx: Transaction) -> WebhookRow:
@@ -44,13 +46,8 @@ class UpdateWebhook:
             if old is None:
                 raise WebhookNotFound
             await _change(tx, old, changes)
-            await self.audit.write(
-                tx,
-                Event.WEBHOOK_CHANGE,
-                actor=origin.actor,
-                client_ip=origin.client_ip,
-                webhook=str(webhook_id),
-                change="updated",
+            await note_change(
+                self.audit, tx, webhook_id, "updated", caller=caller, client_ip=client_ip
             )
             return await webhooks.get(tx, webhook_id) or old
 
