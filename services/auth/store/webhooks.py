@@ -53,6 +53,7 @@ class NewWebhook:
     description: str
     types: list[str]
     sealed: bytes
+    disabled_reason: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +117,7 @@ _INSERT = Statement(
         description=bindparam("description"),
         types=bindparam("types", type_=ARRAY(Text)),
         sealed=bindparam("sealed"),
+        disabled_reason=bindparam("disabled_reason"),
     )
     .returning(*_SHOWN),
     NewWebhook,

@@ -46,15 +46,14 @@ class CreateWebhook:
             description=description,
             types=types,
             sealed=self.secrets.seal([secret]),
+            disabled_reason=webhooks.BY_ADMINISTRATOR if disabled else None,
         )
 
         async def work(tx: Transaction) -> WebhookRow:
             if await webhooks.count(tx) >= WEBHOOKS_MAX:
                 raise IllegalState(f"There are {WEBHOOKS_MAX} webhooks at most. Delete one first.")
             row = await webhooks.insert_webhook(tx, new)
-            if disabled:
-                await webhooks.disable(tx, row.id, reason=webhooks.BY_ADMINISTRATOR)
             await note_change(self.audit, tx, row.id, "created", caller=caller, client_ip=client_ip)
-            return await webhooks.get(tx, row.id) or row
+            return row
 
         return await self.database.transact("webhook.create", work), secret
