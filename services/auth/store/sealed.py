@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import Column, Executable, bindparam, select, update
 
 from services.auth.model import OUTBOX, TOTPS, WEBHOOKS
 from services.kernel.db.database import Reader, Transaction
@@ -44,54 +44,35 @@ class SealedTable:
     replace: Statement[_Replaced, NoRow]
 
 
-_MAILS = Statement(
-    select(OUTBOX.c.id, OUTBOX.c.sealed)
-    .where(OUTBOX.c.id > bindparam("after"))
-    .order_by(OUTBOX.c.id)
-    .limit(bindparam("limit")),
-    _After,
-    SealedRow,
+def _page(row_id: Column[UUID], sealed: Column[bytes]) -> Executable:
+    return (
+        select(row_id.label("id"), sealed)
+        .where(row_id > bindparam("after"))
+        .order_by(row_id)
+        .limit(bindparam("limit"))
+    )
+
+
+def _replace(row_id: Column[UUID], sealed: Column[bytes]) -> Executable:
+    return (
+        update(row_id.table)
+        .where(row_id == bindparam("row_id"), sealed == bindparam("old"))
+        .values(sealed=bindparam("new"))
+    )
+
+
+MAILS: Final = SealedTable(
+    Statement(_page(OUTBOX.c.id, OUTBOX.c.sealed), _After, SealedRow),
+    Statement(_replace(OUTBOX.c.id, OUTBOX.c.sealed), _Replaced, NoRow),
 )
-_REPLACE_MAIL = Statement(
-    update(OUTBOX)
-    .where(OUTBOX.c.id == bindparam("row_id"), OUTBOX.c.sealed == bindparam("old"))
-    .values(sealed=bindparam("new")),
-    _Replaced,
-    NoRow,
+SEEDS: Final = SealedTable(
+    Statement(_page(TOTPS.c.user_id, TOTPS.c.sealed), _After, SealedRow),
+    Statement(_replace(TOTPS.c.user_id, TOTPS.c.sealed), _Replaced, NoRow),
 )
-_SEEDS = Statement(
-    select(TOTPS.c.user_id.label("id"), TOTPS.c.sealed)
-    .where(TOTPS.c.user_id > bindparam("after"))
-    .order_by(TOTPS.c.user_id)
-    .limit(bindparam("limit")),
-    _After,
-    SealedRow,
+SECRETS: Final = SealedTable(
+    Statement(_page(WEBHOOKS.c.id, WEBHOOKS.c.sealed), _After, SealedRow),
+    Statement(_replace(WEBHOOKS.c.id, WEBHOOKS.c.sealed), _Replaced, NoRow),
 )
-_REPLACE_SEED = Statement(
-    update(TOTPS)
-    .where(TOTPS.c.user_id == bindparam("row_id"), TOTPS.c.sealed == bindparam("old"))
-    .values(sealed=bindparam("new")),
-    _Replaced,
-    NoRow,
-)
-_SECRETS = Statement(
-    select(WEBHOOKS.c.id, WEBHOOKS.c.sealed)
-    .where(WEBHOOKS.c.id > bindparam("after"))
-    .order_by(WEBHOOKS.c.id)
-    .limit(bindparam("limit")),
-    _After,
-    SealedRow,
-)
-_REPLACE_SECRET = Statement(
-    update(WEBHOOKS)
-    .where(WEBHOOKS.c.id == bindparam("row_id"), WEBHOOKS.c.sealed == bindparam("old"))
-    .values(sealed=bindparam("new")),
-    _Replaced,
-    NoRow,
-)
-MAILS: Final = SealedTable(_MAILS, _REPLACE_MAIL)
-SEEDS: Final = SealedTable(_SEEDS, _REPLACE_SEED)
-SECRETS: Final = SealedTable(_SECRETS, _REPLACE_SECRET)
 
 
 async def page(
