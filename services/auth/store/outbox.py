@@ -7,12 +7,9 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from sqlalchemy import (
-    Double,
     Interval,
     bindparam,
-    cast,
     delete,
-    extract,
     func,
     literal_column,
     select,
@@ -24,7 +21,7 @@ from services.auth.model import OUTBOX
 from services.kernel.db.cleaner import old_rows
 from services.kernel.db.database import Reader, Transaction
 from services.kernel.db.statement import Limit, NoParameters, NoRow, Statement
-from services.kernel.db.tables import clock_once
+from services.kernel.db.tables import clock_once, seconds_since
 from services.kernel.ids import new_id
 
 
@@ -150,13 +147,7 @@ _WAITING = select(OUTBOX.c.create_time).limit(literal_column("10000")).subquery(
 STANDING = Statement(
     select(
         func.count().label("mails"),
-        cast(
-            func.coalesce(
-                extract("epoch", clock_once() - func.min(_WAITING.c.create_time)),
-                literal_column("0"),
-            ),
-            Double,
-        ).label("oldest_seconds"),
+        seconds_since(func.min(_WAITING.c.create_time)).label("oldest_seconds"),
     ).select_from(_WAITING),
     NoParameters,
     Standing,

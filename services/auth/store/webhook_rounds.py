@@ -8,13 +8,11 @@ from uuid import UUID
 
 from sqlalchemy import (
     Boolean,
-    Double,
     Interval,
     and_,
     bindparam,
     cast,
     exists,
-    extract,
     func,
     literal_column,
     select,
@@ -25,7 +23,7 @@ from services.auth.model import WEBHOOK_DELIVERIES, WEBHOOKS
 from services.auth.store.webhooks import BY_ID, ENABLED, ById
 from services.kernel.db.database import Transaction
 from services.kernel.db.statement import NoParameters, NoRow, Statement
-from services.kernel.db.tables import clock_once
+from services.kernel.db.tables import clock_once, seconds_since
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -158,13 +156,7 @@ STANDING = Statement(
         func.count()
         .filter(and_(~ENABLED, WEBHOOKS.c.disabled_reason != literal_column("'administrator'")))
         .label("disabled"),
-        cast(
-            func.coalesce(
-                extract("epoch", clock_once() - func.min(WEBHOOKS.c.failing_since).filter(ENABLED)),
-                literal_column("0"),
-            ),
-            Double,
-        ).label("failing_seconds"),
+        seconds_since(func.min(WEBHOOKS.c.failing_since).filter(ENABLED)).label("failing_seconds"),
     ).select_from(WEBHOOKS),
     NoParameters,
     WebhookStanding,

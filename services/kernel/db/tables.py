@@ -7,7 +7,7 @@ SAGAS = tables.SAGAS.to_metadata(METADATA)
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import (
     DDL,
@@ -17,6 +17,7 @@ from sqlalchemy import (
     Column,
     ColumnElement,
     DateTime,
+    Double,
     Identity,
     Index,
     Integer,
@@ -25,7 +26,9 @@ from sqlalchemy import (
     Table,
     Text,
     Uuid,
+    cast,
     event,
+    extract,
     func,
     literal_column,
     select,
@@ -87,6 +90,12 @@ def clock_once(*, ago: str | None = None) -> ColumnElement[datetime]:
     if ago is not None:
         now -= literal_column(f"interval '{ago}'")
     return select(now).scalar_subquery()
+
+
+def seconds_since(moment: ColumnElement[Any]) -> ColumnElement[float]:
+    """Return the seconds from a moment to the time of the clock; 0 where there is no moment."""
+    age = extract("epoch", clock_once() - moment)
+    return cast(func.coalesce(age, literal_column("0")), Double)
 
 
 _KERNEL = MetaData(naming_convention=NAMES)

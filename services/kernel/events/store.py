@@ -9,13 +9,11 @@ from uuid import UUID
 
 from sqlalchemy import (
     BigInteger,
-    Double,
     LargeBinary,
     Text,
     Uuid,
     bindparam,
     cast,
-    extract,
     func,
     literal_column,
     or_,
@@ -27,7 +25,14 @@ from sqlalchemy.dialects.postgresql import ARRAY, insert
 from services.kernel.db.cleaner import Cleanup, removal, row_place
 from services.kernel.db.database import Reader, Transaction
 from services.kernel.db.statement import NoParameters, NoRow, Statement
-from services.kernel.db.tables import EVENT_HEAD, EVENTS, SEQUENCED, UNSEQUENCED, clock_once
+from services.kernel.db.tables import (
+    EVENT_HEAD,
+    EVENTS,
+    SEQUENCED,
+    UNSEQUENCED,
+    clock_once,
+    seconds_since,
+)
 
 KEPT_DAYS = 7
 
@@ -233,13 +238,7 @@ _WAITING = select(EVENTS.c.create_time).where(UNSEQUENCED).limit(literal_column(
 BACKLOG = Statement(
     select(
         func.count().label("events"),
-        cast(
-            func.coalesce(
-                extract("epoch", clock_once() - func.min(_WAITING.c.create_time)),
-                literal_column("0"),
-            ),
-            Double,
-        ).label("oldest_seconds"),
+        seconds_since(func.min(_WAITING.c.create_time)).label("oldest_seconds"),
     ).select_from(_WAITING),
     NoParameters,
     Backlog,

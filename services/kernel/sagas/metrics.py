@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from opentelemetry.metrics import Meter, Observation
-from sqlalchemy import Double, cast, extract, func, literal_column, select
+from sqlalchemy import func, literal_column, select
 
 from services.kernel.db.database import Database
 from services.kernel.db.statement import NoParameters, Statement
 from services.kernel.db.survey import Survey
-from services.kernel.db.tables import SAGAS, clock_once
+from services.kernel.db.tables import SAGAS, clock_once, seconds_since
 from services.kernel.db.tables import UNFINISHED as UNFINISHED_STATES
 from services.kernel.sagas.model import Saga, SagaState
 from services.kernel.telemetry.metrics import DURATION_BUCKETS
@@ -58,9 +58,7 @@ UNFINISHED: Final = Statement(
         _SOONEST.c.state,
         func.count().label("sagas"),
         func.count().filter(_IS_DUE).label("due"),
-        cast(
-            func.coalesce(extract("epoch", clock_once() - _DUE_SINCE), literal_column("0")), Double
-        ).label("due_seconds"),
+        seconds_since(_DUE_SINCE).label("due_seconds"),
         func.count(_SOONEST.c.parked_at).label("parked"),
     ).group_by(_SOONEST.c.kind, _SOONEST.c.state),
     NoParameters,
