@@ -44,7 +44,6 @@ class EventReader(BackgroundTask, Loop):
         list_events: ListEvents of that service.
         handler: Writes what comes of events, in the transaction that moves the cursor.
         meter: Creates the metrics.
-        types: The types to read; none for all.
         is_wanted: Whether anybody wants the events now; None: always.
     """
 
@@ -55,7 +54,6 @@ class EventReader(BackgroundTask, Loop):
         list_events: ListEvents,
         handler: Handler,
         *,
-        types: Sequence[str] = (),
         is_wanted: IsWanted | None = None,
         meter: Meter = NO_METER,
     ) -> None:
@@ -65,7 +63,6 @@ class EventReader(BackgroundTask, Loop):
         self._place = place
         self._list = list_events
         self._handler = handler
-        self._types = types
         self._is_wanted = is_wanted
         self._missed = meter.create_counter(
             "lockstep.event_reader.missed",
@@ -95,7 +92,7 @@ class EventReader(BackgroundTask, Loop):
         if is_idle:
             await self._begin_anew(cursor)
             return False
-        request = event_pb.ListEventsRequest(after=cursor, types=self._types, page_size=PAGE_SIZE)
+        request = event_pb.ListEventsRequest(after=cursor, page_size=PAGE_SIZE)
         try:
             page = await self._list(request)
         except (OutOfRange, CursorExpired):

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC
-from functools import cache
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from google.protobuf.json_format import MessageToDict
@@ -21,12 +20,7 @@ _TYPES = {
     for file in _FILES
     for message in file.DESCRIPTOR.message_types_by_name.values()
 }
-
-
-@cache
-def event_types() -> frozenset[str]:
-    """Return the types of the events of all services."""
-    return frozenset(_TYPES)
+EVENT_TYPES: Final = frozenset(_TYPES)
 
 
 def queued(event: event_pb.Event) -> QueuedEvent:

@@ -9,7 +9,7 @@ from urllib.parse import SplitResult, urlsplit
 from lockstep.auth.v1 import webhook_service_pb2 as webhook_pb
 
 from services.auth.domain.public_addresses import is_public
-from services.auth.readers.webhook_bodies import event_types
+from services.auth.readers.webhook_bodies import EVENT_TYPES
 from services.auth.store.webhook_deliveries import DeliveryRow
 from services.auth.store.webhooks import WebhookRow
 from services.kernel.rpc.timestamps import timestamp
@@ -56,7 +56,7 @@ def read_types(v: Violations, types: Sequence[str]) -> list[str]:
     if len(types) > TYPES_MAX:
         v.add(field, f"must have at most {TYPES_MAX} entries")
     for place, name in enumerate(types[:TYPES_MAX]):
-        if name not in event_types():
+        if name not in EVENT_TYPES:
             v.add(f"{field}[{place}]", "must be a type of events")
     return sorted(set(types))
 

@@ -8,7 +8,6 @@ from typing import Final
 from uuid import UUID
 
 from sqlalchemy import (
-    Boolean,
     DateTime,
     Integer,
     Interval,
@@ -40,7 +39,7 @@ DELIVERED: Final = "DELIVERED"
 FAILED: Final = "FAILED"
 LAST_PLACE: Final = 2**63 - 1
 # The clocks of the databases of two services may differ by as much.
-CLOCKS_APART: Final = timedelta(minutes=5)
+CLOCKS_APART: Final = "5 minutes"
 REMOVED_AT_ONCE: Final = 1000
 COUNTED_MAX: Final = 10_000
 
@@ -142,7 +141,9 @@ class _Removed:
 
 _OF_WEBHOOK = DELIVERIES.c.webhook_id == bindparam("webhook_id")
 _OF_EVENT = DELIVERIES.c.event_id == bindparam("event_id")
-_WAITS = DELIVERIES.c.state == literal_column("'WAITING'")
+# A literal, because it is the condition of an index.
+STATE_WAITING: Final = literal_column(f"'{WAITING}'", Text)
+_WAITS = DELIVERIES.c.state == STATE_WAITING
 _SHOWN = (
     DELIVERIES.c.event_id,
     DELIVERIES.c.place,
@@ -169,7 +170,7 @@ _QUEUE = Statement(
             bindparam("body", type_=Text),
         ).where(
             WEBHOOKS.c.disabled_reason.is_(None),
-            WEBHOOKS.c.since - literal_column("interval '5 minutes'", Interval) <= _time,
+            WEBHOOKS.c.since - literal_column(f"interval '{CLOCKS_APART}'", Interval) <= _time,
             or_(
                 func.cardinality(WEBHOOKS.c.types) == literal_column("0", Integer),
                 _type == func.any(WEBHOOKS.c.types),
@@ -194,7 +195,7 @@ _NEXT = Statement(
             .where(
                 _EARLIER.c.webhook_id == DELIVERIES.c.webhook_id,
                 _EARLIER.c.subject == DELIVERIES.c.subject,
-                _EARLIER.c.state == literal_column("'WAITING'"),
+                _EARLIER.c.state == STATE_WAITING,
                 _EARLIER.c.place < DELIVERIES.c.place,
             )
             .correlate(DELIVERIES)
@@ -218,9 +219,9 @@ _TRIED = Statement(
         last_error=_error,
         next_attempt_time=_now + bindparam("pause", type_=Interval),
         state=case(
-            (_error.is_(None), literal_column("'DELIVERED'", Text)),
-            (_is_over, literal_column("'FAILED'", Text)),
-            else_=literal_column("'WAITING'", Text),
+            (_error.is_(None), literal_column(f"'{DELIVERED}'", Text)),
+            (_is_over, literal_column(f"'{FAILED}'", Text)),
+            else_=STATE_WAITING,
         ),
         end_time=case((or_(_error.is_(None), _is_over), _now), else_=null()),
     ),
@@ -264,7 +265,7 @@ _REMOVE = Statement(
     NoRow,
 )
 _WAITING = (
-    select(literal_column("1", Boolean).label("one"))
+    select(literal_column("1").label("one"))
     .select_from(DELIVERIES.join(WEBHOOKS))
     .where(_WAITS, WEBHOOKS.c.disabled_reason.is_(None))
     .limit(literal_column(str(COUNTED_MAX)))

@@ -20,6 +20,7 @@ from sqlalchemy import (
 )
 
 from services.auth.model import WEBHOOK_DELIVERIES, WEBHOOKS
+from services.auth.store.webhook_deliveries import STATE_WAITING
 from services.auth.store.webhooks import BY_ID, ENABLED, ById
 from services.kernel.db.database import Transaction
 from services.kernel.db.statement import NoParameters, NoRow, Statement
@@ -92,7 +93,7 @@ _HAS_WORK = exists(
     select(literal_column("1"))
     .where(
         WEBHOOK_DELIVERIES.c.webhook_id == WEBHOOKS.c.id,
-        WEBHOOK_DELIVERIES.c.state == literal_column("'WAITING'"),
+        WEBHOOK_DELIVERIES.c.state == STATE_WAITING,
         WEBHOOK_DELIVERIES.c.next_attempt_time <= clock_once(),
     )
     .correlate(WEBHOOKS)
