@@ -25,6 +25,7 @@ import structlog
 from cryptography.fernet import InvalidToken, MultiFernet
 from opentelemetry.metrics import Meter
 
+from services.auth.domain.backoff import Backoff
 from services.auth.domain.email_templates import EmailContent, Mail, MailWriter
 from services.auth.domain.outbox_metrics import OutboxMeter, outbox_survey
 from services.auth.domain.seals import seal_of
@@ -35,7 +36,7 @@ from services.kernel.db.database import Database, Reader, Transaction
 from services.kernel.db.survey import Survey
 from services.kernel.errors import DatabaseUnavailable
 from services.kernel.secret import Secret
-from services.kernel.tasks import BEAT_SECONDS, Loop, Pulse, end
+from services.kernel.tasks import BEAT_SECONDS, BackgroundTask, Loop, Pulse, end
 from services.kernel.telemetry.metrics import NO_METER
 
 CLAIM: Final = "mail.claim"
@@ -47,8 +48,7 @@ MAIL_SECONDS: Final = 30.0  # for all steps together
 STOP_SECONDS: Final = 5.0
 GIVE_BACK_SECONDS: Final = 2.0
 LEASE: Final = timedelta(seconds=60)
-PAUSE_FIRST_SECONDS: Final = 1.0
-PAUSE_LONGEST_SECONDS: Final = 300.0
+BACKOFF: Final = Backoff(timedelta(seconds=1), timedelta(minutes=5))
 DAY: Final = timedelta(days=1)
 SEARCHED_MAX: Final = 1_000
 SHOWN_MAX: Final = 20
@@ -181,25 +181,21 @@ class MailServer:
         return message
 
 
-class OutboxWorker(Loop):
+class OutboxWorker(BackgroundTask, Loop):
     """Sends the mail in the outbox; any number of replicas may do so."""
 
     def __init__(
         self, database: Database, box: Outbox, server: MailServer, meter: Meter = NO_METER
     ) -> None:
+        super().__init__(self._run, name="mail-sender")
         self._database = database
         self._meter = OutboxMeter(meter)
         self._outbox = box
         self._server = server
-        self._task: asyncio.Task[None] | None = None
         self._is_stopping = False
         self._claimed: dict[UUID, WaitingMail] = {}
         # A mail server that is dead takes the time of a delivery, and stops nothing.
-        self.pulse = Pulse("mail-sender", seconds=BEAT_SECONDS + MAIL_SECONDS)
-
-    def start(self) -> None:
-        """Begin to send."""
-        self._task = asyncio.create_task(self._run(), name="mail-sender")
+        self.pulse = Pulse(self._name, seconds=BEAT_SECONDS + MAIL_SECONDS)
 
     async def restart(self) -> None:
         """Look anew, when a look has not ended. Mail that was claimed is due after its lease."""
@@ -277,8 +273,7 @@ class OutboxWorker(Loop):
             await self._note("mail.sent", lambda tx: outbox.remove(tx, waiting.id))
 
     async def _postpone(self, waiting: WaitingMail, error: Exception) -> None:
-        longest = min(PAUSE_LONGEST_SECONDS, PAUSE_FIRST_SECONDS * 2 ** (waiting.attempts - 1))
-        pause = timedelta(seconds=random.uniform(longest / 2, longest))
+        pause = BACKOFF.after(waiting.attempts)
         name = type(error).__name__  # the server's own text may quote the mail
         self._meter.postponed()
         self._claimed.pop(waiting.id, None)

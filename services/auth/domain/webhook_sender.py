@@ -20,6 +20,7 @@ import structlog
 from opentelemetry.metrics import Meter
 
 from services.auth import events
+from services.auth.domain.backoff import Backoff
 from services.auth.domain.webhook_client import POST_SECONDS, PostOutcome, WebhookClient
 from services.auth.domain.webhook_secrets import WebhookSecrets, signed_headers
 from services.auth.store import webhook_deliveries as deliveries
@@ -29,7 +30,7 @@ from services.auth.store.webhook_rounds import ClaimedWebhook
 from services.kernel.db.database import Database, Transaction
 from services.kernel.errors import DatabaseUnavailable
 from services.kernel.events.writer import tell
-from services.kernel.tasks import Loop, Pulse, end
+from services.kernel.tasks import BackgroundTask, Loop, Pulse, end
 from services.kernel.telemetry.metrics import NO_METER
 
 CLAIM: Final = "webhook.claim"
@@ -40,10 +41,9 @@ GIVE_BACK_SECONDS: Final = 2.0
 # Longer than a round whose last post takes all of its time.
 LEASE: Final = timedelta(seconds=ROUND_SECONDS + POST_SECONDS + 25)
 ALLOWED: Final = timedelta(days=3)  # for which a receiver may fail
-RETRY_FIRST_SECONDS: Final = 5.0
-RETRY_LONGEST_SECONDS: Final = 3600.0
-PAUSE_FIRST_SECONDS: Final = 1.0
-PAUSE_LONGEST_SECONDS: Final = 60.0
+# An event waits by its own failures, and its webhook by those of all its events.
+OF_EVENT: Final = Backoff(timedelta(seconds=5), timedelta(hours=1))
+OF_WEBHOOK: Final = Backoff(timedelta(seconds=1), timedelta(minutes=1))
 
 log = structlog.get_logger("lockstep.webhooks")
 
@@ -56,7 +56,7 @@ class _Noted:
     disabled_reason: str | None = None
 
 
-class WebhookSender(Loop):
+class WebhookSender(BackgroundTask, Loop):
     """Works on the queues of webhooks, each in a task of its own.
 
     Args:
@@ -73,11 +73,11 @@ class WebhookSender(Loop):
         client: WebhookClient,
         meter: Meter = NO_METER,
     ) -> None:
-        self.pulse = Pulse("webhook-sender")
+        super().__init__(self._run, name="webhook-sender")
+        self.pulse = Pulse(self._name)
         self._database = database
         self._secrets = secrets
         self._client = client
-        self._task: asyncio.Task[None] | None = None
         self._rounds: set[asyncio.Task[None]] = set()
         self._woken = asyncio.Event()
         self._is_stopping = False
@@ -86,10 +86,6 @@ class WebhookSender(Loop):
             unit="{attempt}",
             description="Attempts to send an event to a webhook",
         )
-
-    def start(self) -> None:
-        """Begin to send."""
-        self._task = asyncio.create_task(self._run(), name="webhook-sender")
 
     async def restart(self) -> None:
         """Look anew, when a look has not ended. Rounds have an end of their own."""
@@ -100,11 +96,8 @@ class WebhookSender(Loop):
 
     async def stop(self) -> None:
         """End. A post in flight gets a few seconds more, then its event is due again."""
-        if self._task is None:
-            return
         self._is_stopping = True
-        self._task.cancel()
-        await asyncio.wait([self._task])
+        await super().stop()
         if self._rounds:
             _, late = await asyncio.wait(self._rounds, timeout=STOP_SECONDS)
             for task in late:
@@ -137,7 +130,7 @@ class WebhookSender(Loop):
 
     async def _round(self, webhook: ClaimedWebhook) -> None:
         """Send what is due at a webhook, until it fails or its time is over."""
-        pause = timedelta(seconds=PAUSE_LONGEST_SECONDS)
+        pause = OF_WEBHOOK.longest
         try:
             pause = await self._send_due(webhook)
         except asyncio.CancelledError:
@@ -170,7 +163,7 @@ class WebhookSender(Loop):
             event_id=delivery.event_id,
             status=outcome.status,
             error=outcome.error,
-            pause=_pause(delivery.attempts, RETRY_FIRST_SECONDS, RETRY_LONGEST_SECONDS),
+            pause=OF_EVENT.after(delivery.attempts + 1),
             allowed=ALLOWED,
         )
 
@@ -195,9 +188,7 @@ class WebhookSender(Loop):
             await webhook_rounds.succeed(tx, webhook_id)
             return _Noted(timedelta())
         state = await webhook_rounds.fail(tx, webhook_id, allowed=ALLOWED)
-        pause = _pause(
-            0 if state is None else state.failures - 1, PAUSE_FIRST_SECONDS, PAUSE_LONGEST_SECONDS
-        )
+        pause = OF_WEBHOOK.after(1 if state is None else state.failures)
         if state is None or not state.is_enabled:
             return _Noted(pause)
         is_gone = outcome.status == HTTPStatus.GONE
@@ -219,8 +210,3 @@ class WebhookSender(Loop):
             log.warning("cannot give a webhook back", webhook=str(webhook_id))
         if not pause:
             self.wake()
-
-
-def _pause(failures: int, first: float, longest: float) -> timedelta:
-    seconds = min(longest, first * 2 ** min(failures, 30))
-    return timedelta(seconds=random.uniform(seconds / 2, seconds))
