@@ -2,17 +2,13 @@
 
 from services.profile.model.tables import (
     ACCOUNTS,
-    AUDIT_LOG,
     BRAND_TYPES,
     BRANDS,
-    EVENTS,
     FORFEITED,
     FORGOTTEN_USERS,
     IDEMPOTENCY,
     INITIAL_STATUSES,
     IS_TOMBSTONE,
-    LEAST_CODE,
-    LEDGER,
     METADATA,
     PROFILES,
     REPLY_USER_ID,
@@ -21,7 +17,6 @@ from services.profile.model.tables import (
     STATUSES,
     SUSPENSE,
     TRANSFERS,
-    TRANSFERS_STAY,
     TREASURY,
 )
 from services.profile.model.types import (
@@ -42,17 +37,13 @@ from services.profile.model.types import (
 
 __all__ = [
     "ACCOUNTS",
-    "AUDIT_LOG",
     "BRANDS",
     "BRAND_TYPES",
-    "EVENTS",
     "FORFEITED",
     "FORGOTTEN_USERS",
     "IDEMPOTENCY",
     "INITIAL_STATUSES",
     "IS_TOMBSTONE",
-    "LEAST_CODE",
-    "LEDGER",
     "METADATA",
     "PROFILES",
     "REPLY_USER_ID",
@@ -61,7 +52,6 @@ __all__ = [
     "STATUSES",
     "SUSPENSE",
     "TRANSFERS",
-    "TRANSFERS_STAY",
     "TREASURY",
     "Brand",
     "NewBrand",
