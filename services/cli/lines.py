@@ -6,6 +6,7 @@ In JSON mode every line is JSON: PostgreSQL, the mail sink and libraries in C wr
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import Any
 
 Wrap = Callable[[str, str], str]
 """Turns the name of a program and a line of it into a line of the log."""
@@ -18,9 +19,7 @@ def as_it_is(_name: str, line: str) -> str:
 
 def as_json(name: str, line: str) -> str:
     """Return the line if it is a JSON object; if not, an event with the line."""
-    if _is_object(line):
-        return line
-    return event(name, line)
+    return event(name, line) if _object_of(line) is None else line
 
 
 def event(name: str, text: str, **facts: object) -> str:
@@ -32,14 +31,15 @@ def event(name: str, text: str, **facts: object) -> str:
 
 def told_in(line: str) -> str:
     """Return what a line tells people: the event of a JSON object, or the line itself."""
-    return str(json.loads(line).get("event", line)) if _is_object(line) else line.strip()
+    told = _object_of(line)
+    return line.strip() if told is None else str(told.get("event", line))
 
 
-def _is_object(line: str) -> bool:
+def _object_of(line: str) -> dict[str, Any] | None:
     if not line.startswith("{"):
-        return False
+        return None
     try:
-        json.loads(line)
+        told: dict[str, Any] = json.loads(line)
     except ValueError:
-        return False
-    return True
+        return None
+    return told

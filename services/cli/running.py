@@ -22,7 +22,7 @@ from services.cli.supervisor import Stopped, Supervisor
 from services.cli.system import DATABASES, RELAY, SETTINGS, System, is_installed
 from services.common import cert_files, key_files
 from services.common.files import ensure_writable, make_folder
-from services.common.keys import KeyRing
+from services.common.keys import SERVICES, KeyRing
 from services.common.settings import (
     FILE,
     CommonSettings,
@@ -59,13 +59,10 @@ def prepare(system: System, screen: Screen) -> None:
         screen.line(name, "was left over by an earlier run: stopped")
     refuse_useless(list(wanted_ports(system)))
     settings = system.settings["auth"]
-    key_files.initialise(settings.keys)
+    known = (*SERVICES, RELAY) if system.has_relay else SERVICES
+    key_files.initialise(settings.keys, known)
     if settings.tls != OFF and not settings.tls_cert:
-        cert_files.initialise(settings.certs)
-    if system.has_relay:
-        key_files.initialise(settings.keys, [RELAY])
-        if settings.tls != OFF and not settings.tls_cert:
-            cert_files.initialise(settings.certs, services=[RELAY])
+        cert_files.initialise(settings.certs, services=known)
     for name in filter(is_installed, SETTINGS):
         KeyRing.load(system.settings[name].keys, name)
         tls_of(system.settings[name], name)
@@ -186,7 +183,7 @@ def relay(system: System) -> Program:
         name=RELAY,
         argv=python(f"services.{RELAY}"),
         probe=functools.partial(_accepts, host, port) if port else _is_started,
-        management=f"{host}:{port}" if port else "",
+        management=_management(settings, RELAY, 0),
         environment=_environment() | system.values | {variable("keys"): str(own_keys)},
     )
 
