@@ -44,7 +44,6 @@ SAME: Final = {
     "wall light": "pendant",
     "desk lamp": "lamp",
     "floor lamp": "lamp",
-    "rucksack": "rucksack",
     "pannier": "rucksack",
     "wash bag": "bag",
     "weekend bag": "bag",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 from uuid import UUID
@@ -82,10 +82,9 @@ def seed(
         connection.execute(b"SET statement_timeout = 0")
         with connection.transaction():
             made = _make_categories(connection, categories)
-            images: list[tuple[UUID, Image]] = []
-            drawn = _Drawn(draw, pictures, images)
+            drawn = _Drawn(draw, pictures)
             _copy_products(connection, _products(dice, made, products, drawn), on_progress)
-            _copy_images(connection, images)
+            _copy_images(connection, drawn.images)
         # The planner needs statistics of the new rows, and index-only scans visible rows.
         connection.execute(b"VACUUM (ANALYZE) products")
         connection.execute(b"ANALYZE categories")
@@ -148,7 +147,7 @@ class _Drawn:
 
     draw: Draw | None
     left: int
-    images: list[tuple[UUID, Image]]
+    images: list[tuple[UUID, Image]] = field(default_factory=list)
 
     def paths(self, product_id: UUID, noun: str, colour: str) -> tuple[str, str]:
         """Return the paths of a product's pictures; empty where it gets none."""
