@@ -178,7 +178,11 @@ async def test_an_idle_primary_makes_no_standby_old(far: Far, product: catalog_p
 async def test_what_the_standby_lacks_yet_is_found(far: Far, product: catalog_pb.Product) -> None:
     far.standby.pause(is_paused=True)
     made = await far.shop.product(name="New", category_id=product.category_id)
+    before = far.outcomes()
     assert await far.name(made) == "New"
+    after = far.outcomes()
+    assert after["missing"] == before.get("missing", 0.0) + 1
+    assert sum(after.values()) == sum(before.values()) + 1
     await far.shop.remove(made)
     far.standby.pause(is_paused=False)
     await asyncio.to_thread(far.standby.catch_up)

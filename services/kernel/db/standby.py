@@ -132,11 +132,6 @@ class Standby(Database):
         connection = await super()._borrow()
         try:
             await self._prove(connection)
-        except psycopg.Error as error:
-            try:
-                await self._fail(connection, error)
-            finally:
-                await asyncio.shield(self._pool.putconn(connection))
         except BaseException:
             await asyncio.shield(self._pool.putconn(connection))
             raise
@@ -147,8 +142,10 @@ class Standby(Database):
         oldest = time.monotonic() - self.marks.behind_seconds
         if connection.shows_moment >= oldest:
             return
-        cursor = await LOG_END.run(connection, NoParameters())
-        found = await cursor.fetchone()
+        try:
+            found = await (await LOG_END.run(connection, NoParameters())).fetchone()
+        except psycopg.Error as error:
+            await self._fail(connection, error)
         assert found is not None
         moment = self.marks.moment_of(found)
         if moment is None or moment < oldest:
@@ -184,25 +181,28 @@ class NearbyReader:
 
     async def all(self, statement: Statement[A, B], parameters: A, /) -> list[B]:
         """Return every row."""
-        found = await self._near(lambda: self._standby.all(statement, parameters))
-        return await self._primary.all(statement, parameters) if found is None else found
+        found = await self._near(statement, parameters)
+        if found is None:
+            return await self._primary.all(statement, parameters)
+        self._count("answered")
+        return found
 
     async def first(self, statement: Statement[A, B], parameters: A, /) -> B | None:
         """Return the first row, or None. What the standby lacks may be new, so both are asked."""
-        found = await self._near(lambda: self._standby.all(statement, parameters))
+        found = await self._near(statement, parameters)
+        if found is not None:
+            self._count("answered" if found else "missing")
         if found:
             return found[0]
-        if found is not None:
-            self._count("missing")
         return await self._primary.first(statement, parameters)
 
-    async def _near(self, read: Callable[[], Awaitable[list[B]]]) -> list[B] | None:
+    async def _near(self, statement: Statement[A, B], parameters: A) -> list[B] | None:
         """Read at the standby; None: it cannot answer."""
         if time.monotonic() < self._left_until:
             self._count("away")
             return None
         try:
-            found = await read()
+            return await self._standby.all(statement, parameters)
         except (DatabaseUnavailable, psycopg.ProgrammingError) as error:
             if isinstance(error.__cause__, psycopg.errors.QueryCanceled):
                 raise  # the primary would not answer in time either
@@ -211,8 +211,6 @@ class NearbyReader:
             else:
                 self._leave(error)
             return None
-        self._count("answered")
-        return found
 
     def _leave(self, error: Exception) -> None:
         """Ask the standby nothing for a while: a caller has waited for it."""
