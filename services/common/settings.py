@@ -162,26 +162,25 @@ def _postgres_url(url: str) -> str:
 
 
 def _smtp_url(url: str) -> str:
-    try:
-        parts = urlsplit(url)
-        if re.match(r"smtps?://[^\s/]+", url) and parts.hostname and parts.port != 0:
-            return url
-    except ValueError:
-        pass  # the error may quote the password
+    if re.match(r"smtps?://[^\s/]+", url) and _has_server(url):
+        return url
     raise ValueError("must be a URL, smtp://user:password@host:port")
 
 
 def _nats_url(urls: str) -> str:
-    try:
-        for each in urls.split(","):
-            parts = urlsplit(each.strip())
-            if parts.scheme not in ("nats", "tls") or not parts.hostname or parts.port == 0:
-                break
-        else:
-            return urls
-    except ValueError:
-        pass  # the error may quote the password
+    servers = [each.strip() for each in urls.split(",")]
+    if all(re.match(r"(?i:nats|tls)://", each) and _has_server(each) for each in servers):
+        return urls
     raise ValueError("must be URLs, nats://user:password@host:port or tls://host:port")
+
+
+def _has_server(url: str) -> bool:
+    """Say whether a URL has a host and a right port. The error could quote the password."""
+    try:
+        parts = urlsplit(url)
+        return bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
 
 
 def _target(target: str) -> str:
