@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from services.common.files import FileProblem, locked, read_file, write_file
+from services.common.files import FileProblem, damaged, locked, read_file, write_file
 from services.common.keys import SERVICES
 from services.common.tls import (
     AUTHORITY,
@@ -161,7 +161,10 @@ def _authority(folder: Path) -> tuple[x509.Certificate, PrivateKey]:
     if public_of(path, text) != public_bytes(certificate.public_key()):
         raise FileProblem(f"{path} is not the key of {folder / AUTHORITY}: restore the one or both")
     key = serialization.load_pem_private_key(text, password=None)
-    assert isinstance(key, PrivateKey)
+    if not isinstance(key, PrivateKey):
+        raise damaged(
+            path, "a private key on an elliptic curve", remedy=f"restore it and {AUTHORITY}"
+        )
     return certificate, key
 
 

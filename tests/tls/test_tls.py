@@ -6,7 +6,7 @@ import asyncio
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,9 @@ import grpc
 import pytest
 import structlog
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.x509.oid import NameOID
 from google.protobuf.wrappers_pb2 import StringValue
 from lockstep_clients import TlsFiles, connect
 from lockstep_clients import tls as client_tls
@@ -343,6 +346,23 @@ def test_plain_text_on_a_network_is_warned_of(
     assert [each["event"] for each in logged] == ["no tls"] * warned
 
 
+def sign_by_rsa(folder: Path) -> None:
+    """Put an authority into a folder that signs by RSA."""
+    key = rsa.generate_private_key(65537, 2048)
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Another authority")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now)
+        .not_valid_after(now + timedelta(days=1))
+        .sign(key, hashes.SHA256())
+    )
+    pem, pkcs8 = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
+    (folder / "ca.pem").write_bytes(certificate.public_bytes(pem))
+    text = key.private_bytes(pem, pkcs8, serialization.NoEncryption())
+    (folder / "ca-key.pem").write_bytes(text)
+
+
 def test_certificates_are_renewed_with_their_names_and_further_ones(tmp_path: Path) -> None:
     made = cert_files.initialise(tmp_path, {"auth": ["auth.internal", "10.0.0.5"]})
     assert made == ["auth", "profile", "commerce", "gateway", "operator"]
@@ -352,6 +372,9 @@ def test_certificates_are_renewed_with_their_names_and_further_ones(tmp_path: Pa
     names = {"auth", "localhost", "127.0.0.1", "::1", "auth.internal", "10.0.0.5", "other.internal"}
     assert set(found["auth"].names) == names
     assert not (tmp_path / "ca-key.pem").stat().st_mode & 0o077
+    sign_by_rsa(tmp_path)
+    with pytest.raises(FileProblem, match="must hold a private key on an elliptic curve"):
+        cert_files.renew(tmp_path)
     (tmp_path / "ca-key.pem").unlink()
     with pytest.raises(FileProblem, match=r"ca-key\.pem is missing"):
         cert_files.renew(tmp_path)
