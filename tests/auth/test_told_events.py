@@ -23,6 +23,7 @@ from services.common.keys import KeyRing
 from tests.auth.world import World
 from tests.fakes.participants import FakeProfile
 from tests.told import Told, told
+from tests.waiting import until_found
 
 EMAIL, OTHER = "ada@example.com", "ada.lovelace@example.com"
 
@@ -61,9 +62,8 @@ async def test_each_change_of_an_account_is_told_once_and_in_order(world: World)
 
 async def test_the_sequencer_of_the_service_numbers_the_events(world: World) -> None:
     await world.register(EMAIL)
-    async with asyncio.timeout(30):
-        while not await world.sql("SELECT 1 AS one FROM events WHERE sequence = 1"):
-            pass
+    numbered = "SELECT 1 AS one FROM events WHERE sequence = 1"
+    await until_found(lambda: world.sql(numbered), seconds=30)
 
 
 async def test_a_registration_that_is_refused_tells_nothing(
@@ -92,8 +92,10 @@ async def test_administrators_and_named_services_read_the_events(world: World) -
     target = f"127.0.0.1:{world.running.port}"
     async with connect(target) as people, connect(target, identity=identity) as services:
         as_person, as_service = (event_grpc.EventServiceStub(each) for each in (people, services))
-        read = await until_two(as_service)
         request = event_pb.ListEventsRequest()
+        read = await until_found(
+            lambda: as_service.ListEvents(request), lambda page: len(page.events) >= 2, seconds=30
+        )
         assert await as_person.ListEvents(request, metadata=admin.proof) == read
         with pytest.raises(PermissionDenied):
             await as_person.ListEvents(request, metadata=member.proof)
@@ -104,14 +106,6 @@ async def test_administrators_and_named_services_read_the_events(world: World) -
     assert read.events[1].payload.Unpack(registered)
     assert (registered.user_id, read.events[1].subject) == (member.id, f"users/{member.id}")
     assert "@" not in str(read)
-
-
-async def until_two(stub: event_grpc.EventServiceAsyncStub) -> event_pb.ListEventsResponse:
-    """Wait until two events have their numbers."""
-    async with asyncio.timeout(30):
-        while len((page := await stub.ListEvents(event_pb.ListEventsRequest())).events) < 2:
-            pass
-    return page
 
 
 async def test_the_client_follows_a_watch_of_the_running_service(world: World) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from uuid import UUID
 
@@ -14,11 +13,15 @@ from services.auth.settings import AuthSettings
 from tests.auth.test_operating import lockstep
 from tests.auth.test_session_list import reason_of
 from tests.auth.world import Sink, World, channel_as, serving_auth
+from tests.waiting import until_found
 
 EMAIL = "ada@example.com"
 ALL = mail_pb.ListWaitingMailRequest()
 RETRY = mail_pb.RetryWaitingMailRequest()
-POSTPONED = "last_error IS NOT NULL AND next_try_time > clock_timestamp()"
+# A mail that was tried in vain.
+POSTPONED = """
+SELECT 1 AS one FROM outbox WHERE last_error IS NOT NULL AND next_try_time > clock_timestamp()
+"""
 INSERT = """
 INSERT INTO outbox (id, sealed, expire_time, next_try_time)
 SELECT ('00000000-0000-0000-0000-' || lpad(i::text, 12, '0'))::uuid, '',
@@ -27,20 +30,13 @@ FROM generate_series(1, 5) AS i
 """
 
 
-async def postponed(world: World) -> None:
-    """Wait until a mail was tried in vain."""
-    async with asyncio.timeout(20):
-        while not await world.sql(f"SELECT 1 AS one FROM outbox WHERE {POSTPONED}"):
-            pass
-
-
 async def test_mail_that_waits_is_listed_without_its_contents_and_made_due(
     make_settings: Callable[..., AuthSettings], mail: tuple[Sink, int]
 ) -> None:
     settings = make_settings(smtp_url="smtp://127.0.0.1:1")
     async with serving_auth(settings, mail[0]) as world:
         admin = await world.admin(EMAIL)
-        await postponed(world)
+        await until_found(lambda: world.sql(POSTPONED))
         async with connect(f"127.0.0.1:{world.running.port}") as channel:
             stub = mail_grpc.MailServiceStub(channel)
             answer = await stub.ListWaitingMail(ALL, metadata=admin.proof)

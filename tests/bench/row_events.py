@@ -34,6 +34,7 @@ from tests.bench.report import Finding, Ratio, at_most
 from tests.bench.row_orders import FUNDS, add, order, products, raise_any
 from tests.bench.stack import helper
 from tests.relay.broker import Nats
+from tests.waiting import until_found
 
 BUYERS, REGISTRATIONS = 32, 32
 COST = 1.05
@@ -144,11 +145,9 @@ async def _variant(lab: Lab, kind: str) -> AsyncIterator[Variant]:
 
 async def _until_numbered(lab: Lab) -> None:
     """Wait until no event of a round waits, so that the next round does not pay for it."""
-    async with asyncio.timeout(QUIET_SECONDS):
-        for service in ("auth", "profile", "commerce"):
-            url = lab.stack.database_url(service)
-            while not await asyncio.to_thread(_is_numbered, url):  # noqa: ASYNC110 - nobody tells
-                await asyncio.sleep(0.02)
+    for service in ("auth", "profile", "commerce"):
+        url = lab.stack.database_url(service)
+        await until_found(partial(asyncio.to_thread, _is_numbered, url), seconds=QUIET_SECONDS)
 
 
 def _is_numbered(url: str) -> bool:
@@ -187,9 +186,7 @@ async def _lags(lab: Lab, broker: Nats, count: int) -> tuple[list[float], float]
             seen.set()
 
     async with broker.connected() as jetstream:
-        async with asyncio.timeout(QUIET_SECONDS):
-            while not await _has_stream(jetstream):  # noqa: ASYNC110 - nobody tells
-                await asyncio.sleep(0.1)
+        await until_found(partial(_has_stream, jetstream), seconds=QUIET_SECONDS)
         await jetstream.subscribe(SUBJECT, cb=take, ordered_consumer=True)
         rate = await _write(lab.stack.database_url("auth"), count)
         async with asyncio.timeout(QUIET_SECONDS):

@@ -5,7 +5,7 @@ import contextlib
 import os
 import sys
 import textwrap
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -17,6 +17,7 @@ from services.cli.program import Program
 from services.cli.rolling import roll
 from services.cli.supervisor import Supervisor
 from tests.ports import free_port
+from tests.waiting import until
 
 # A process whose management port tells what its folder says.
 REPLICA = """
@@ -86,12 +87,6 @@ async def service(tmp_path: Path) -> AsyncIterator[Service]:
         service.supervisor.start(service.program("auth"), service.program("auth-1"))
         await service.supervisor.wait_ready()
         yield service
-
-
-async def until(is_so: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
-        while not is_so():  # noqa: ASYNC110 - another process decides it
-            await asyncio.sleep(0.02)
 
 
 async def test_the_processes_are_restarted_one_after_the_other(service: Service) -> None:

@@ -28,6 +28,7 @@ from services.kernel.db.statement import ByUser
 from tests.commerce.drawing import small_picture
 from tests.commerce.people import money
 from tests.commerce.world import Buyer, Shop, refusal
+from tests.waiting import until_found
 
 # A saga is anybody's to claim, to give back and to turn, and its key goes with it. An event gets
 # its number after the commit that tells it, whoever it is about.
@@ -220,16 +221,13 @@ async def held(shop: Shop, order: order_pb.Order) -> AsyncIterator[None]:
 
 async def wait_for_locks(shop: Shop, number: int) -> None:
     """Wait until so many backends of Commerce wait for a lock."""
-    async with asyncio.timeout(10):
-        while True:
-            rows = await asyncio.to_thread(
-                shop.rows,
-                "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
-                " AND datname = current_database()",
-            )
-            if len(rows) == number:
-                return
-            await asyncio.sleep(0.01)
+    waiting = (
+        "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+        " AND datname = current_database()"
+    )
+    await until_found(
+        lambda: asyncio.to_thread(shop.rows, waiting), lambda rows: len(rows) == number, seconds=10
+    )
 
 
 async def meet(

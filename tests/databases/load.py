@@ -26,6 +26,7 @@ from lockstep.commerce.v1 import order_service_pb2_grpc as order_grpc
 from lockstep_clients import LockstepError, bearer, connect
 
 from services.kernel.ids import new_id
+from tests.waiting import until
 
 PASSWORD = "Secure-Horse-42"
 PRICE, STOCK, FUNDS = 500, 1_000_000, 100_000_000
@@ -180,9 +181,9 @@ class Load:
         """Wait until somebody has registered again, and somebody has bought again."""
         kinds = (self.registrations, self.orders)
         expected = [(each.times, len(each.times) + more) for each in kinds]
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            while any(len(times) < least for times, least in expected):  # noqa: ASYNC110 - nobody tells
-                await asyncio.sleep(0.02)
+        await until(
+            lambda: all(len(times) >= least for times, least in expected), seconds=PATIENCE_SECONDS
+        )
 
     async def settle_doubts(self) -> None:
         """Ask again, by its key, for whatever was not answered."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import signal
 import subprocess
-import time
 from pathlib import Path
 from typing import Final, LiteralString
 
 import psycopg
 
 from services.cli.postgres import SUPERUSER, THROWAWAY, EmbeddedPostgres, environment
+from tests.waiting import wait_until
 
 WAIT_SECONDS_MAX: Final = 30.0
 BACKUP_SECONDS_MAX: Final = 120
@@ -54,7 +54,8 @@ class StandbyPostgres(EmbeddedPostgres):
 
 def _wait(connection: psycopg.Connection, query: LiteralString, value: str) -> None:
     """Wait until a query answers yes."""
-    deadline = time.monotonic() + WAIT_SECONDS_MAX
-    while connection.execute(query, [value]).fetchone() != (True,):
-        assert time.monotonic() < deadline, query
-        time.sleep(0.01)
+    wait_until(
+        lambda: connection.execute(query, [value]).fetchone() == (True,),
+        seconds=WAIT_SECONDS_MAX,
+        told=lambda: query,
+    )

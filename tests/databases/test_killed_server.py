@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import operator
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,6 +33,7 @@ from tests.databases.load import PASSWORD, Load, is_in_doubt
 from tests.faults.forms import IS_LONG, report
 from tests.ports import free_port
 from tests.tcp_postgres import TcpPostgres
+from tests.waiting import until, until_found
 
 KILLS = 25 if IS_LONG else 3
 BACK_SECONDS, STOP_SECONDS = 60.0, 30.0
@@ -166,8 +168,7 @@ async def mail_goes_on(load: Load, sink: Sink) -> None:
                     raise
             else:
                 break
-        while email not in sink.taken:  # noqa: ASYNC110 - nobody tells
-            await asyncio.sleep(0.02)
+        await until(lambda: email in sink.taken, seconds=BACK_SECONDS)
 
 
 async def cleaning_goes_on(load: Load) -> None:
@@ -180,6 +181,8 @@ async def cleaning_goes_on(load: Load) -> None:
 
 async def until_empty(load: Load, service: str, statement: str, **parameters: Any) -> None:
     """Wait until a query finds nothing more."""
-    async with asyncio.timeout(BACK_SECONDS):
-        while await asyncio.to_thread(load.sql, service, statement, **parameters):  # noqa: ASYNC110 - nobody tells
-            await asyncio.sleep(0.05)
+    await until_found(
+        lambda: asyncio.to_thread(load.sql, service, statement, **parameters),
+        operator.not_,
+        seconds=BACK_SECONDS,
+    )

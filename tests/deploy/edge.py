@@ -9,8 +9,7 @@ import ssl
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -23,6 +22,7 @@ from services.common import cert_files
 from tests.deploy.tools import ROOT
 from tests.e2e.stack import Stack
 from tests.ports import free_port, free_ports
+from tests.waiting import wait_until
 
 FILES: Final = ROOT / "deploy" / "envoy"
 ENDPOINT: Final = (
@@ -147,7 +147,7 @@ def gateway(stack: Stack, log: Path, port: int) -> Iterator[Gateway]:
         )
     made = Gateway(port, process, log)
     try:
-        until(made.is_ready)
+        wait_until(made.is_ready, seconds=SECONDS_MAX)
         yield made
     finally:
         process.kill()
@@ -213,7 +213,7 @@ def edge(folder: Path, gateways: Places, *, resolver: int | None = None) -> Iter
         )
     made = Edge(port, folder)
     try:
-        until(lambda: made.is_open() or process.poll() is not None)
+        wait_until(lambda: made.is_open() or process.poll() is not None, seconds=SECONDS_MAX)
         assert process.poll() is None, (folder / "envoy.log").read_text()[-3000:]
         yield made
     finally:
@@ -254,12 +254,4 @@ class Readers:
     def go_on(self, answers: int = 60) -> None:
         """Wait until so many answers more have come."""
         wanted = len(self.answers) + answers
-        until(lambda: len(self.answers) >= wanted)
-
-
-def until(is_so: Callable[[], bool]) -> None:
-    """Wait until something is so."""
-    end = time.monotonic() + SECONDS_MAX
-    while not is_so():
-        assert time.monotonic() < end, "it took too long"
-        time.sleep(0.05)
+        wait_until(lambda: len(self.answers) >= wanted, seconds=SECONDS_MAX)

@@ -24,6 +24,7 @@ from tests.e2e.stack import Stack, running_stack
 from tests.gateway.envoy import envoy_running
 from tests.gateway.http import Answer, Client
 from tests.ports import free_ports
+from tests.waiting import wait_until
 
 HTTP: Final[Any] = annotations_pb2.http  # its stub is not generic
 EMAIL: Final = "edge@example.com"
@@ -208,7 +209,7 @@ def test_too_large_headers_are_refused(edge: Edge) -> None:
 def test_a_renewed_certificate_is_taken_up(edge: Edge) -> None:
     before = edge.serial()
     edge.renew()
-    edges.until(lambda: edge.serial() != before)
+    wait_until(lambda: edge.serial() != before, seconds=edges.SECONDS_MAX)
     assert edge.is_open()
 
 
@@ -218,7 +219,7 @@ def test_a_gateway_that_freezes_dies_or_leaves_costs_no_read(
 ) -> None:
     readers = Readers(edge)
     with readers.reading():
-        edges.until(lambda: second.requests > 0)
+        wait_until(lambda: second.requests > 0, seconds=edges.SECONDS_MAX)
         second.signal(number)
         readers.go_on(20)
         if number == signal.SIGTERM:

@@ -10,7 +10,6 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from email import message_from_bytes, policy
@@ -21,6 +20,7 @@ import psutil
 
 from services.cli.postgres import EmbeddedPostgres
 from tests.ports import settings_of_ports
+from tests.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
 READY = "Ctrl-C stops everything"
@@ -79,20 +79,22 @@ class Stack:
         return self._mailed(email, re.compile(r"^ *([\w-]{64})$", re.MULTILINE))
 
     def _mailed(self, email: str, pattern: re.Pattern[str]) -> str:
-        end = time.monotonic() + MAIL_SECONDS
-        while time.monotonic() < end:
-            for path in sorted((self.home / "mail").glob("*.eml"), reverse=True):
-                message = message_from_bytes(path.read_bytes(), policy=policy.default)
-                body = message.get_body(("plain",))
-                text = f"Subject: {message['subject']}\n" + (
-                    "" if body is None else body.get_content()
-                )
-                found = pattern.search(text.replace("\r\n", "\n"))
-                if email.lower() in message["to"].lower() and found:
-                    path.unlink()
-                    return found[1]
-            time.sleep(0.05)
-        raise AssertionError(f"nothing was mailed to {email}")
+        return wait_until(
+            lambda: self._look_in_mail(email, pattern),
+            seconds=MAIL_SECONDS,
+            told=lambda: f"nothing was mailed to {email}",
+        )
+
+    def _look_in_mail(self, email: str, pattern: re.Pattern[str]) -> str:
+        for path in sorted((self.home / "mail").glob("*.eml"), reverse=True):
+            message = message_from_bytes(path.read_bytes(), policy=policy.default)
+            body = message.get_body(("plain",))
+            text = f"Subject: {message['subject']}\n" + ("" if body is None else body.get_content())
+            found = pattern.search(text.replace("\r\n", "\n"))
+            if email.lower() in message["to"].lower() and found:
+                path.unlink()
+                return found[1]
+        return ""
 
 
 @contextlib.contextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-import time
 from pathlib import Path
 
 import httpx
@@ -13,6 +12,7 @@ from services.cli.postgres import EmbeddedPostgres
 from services.cli.reconciler import MENDABLE
 from tests.e2e.load import PASSWORD, Load, under_load
 from tests.e2e.stack import Stack, environment, running_stack, up
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.processes
 
@@ -20,10 +20,11 @@ SECONDS_MAX = 60
 
 
 def wait_for(load: Load, registered: int) -> None:
-    end = time.monotonic() + SECONDS_MAX
-    while len(load.registered) < registered:
-        assert time.monotonic() < end, load.failures
-        time.sleep(0.05)
+    wait_until(
+        lambda: len(load.registered) >= registered,
+        seconds=SECONDS_MAX,
+        told=lambda: load.failures,
+    )
 
 
 def test_a_backup_under_load_brings_everybody_back_elsewhere() -> None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 import shlex
-import time
 
 import httpx
 import pytest
 
 from tests.e2e.stack import MAIL_SECONDS, ROOT, Stack
 from tests.e2e.test_documented_lines import commands as console_lines
+from tests.waiting import wait_until
 
 PAGE = "docs/operations.md"
 FENCE = re.compile(r"^```\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -145,9 +145,7 @@ def words(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> dict[str, s
     person = {"email": EMAIL, "password": PASSWORD, "fullName": "Ada L", "course": "Maths"}
     made = httpx.post(f"{stack.url}/v1/auth/register", json=person, timeout=30)
     assert made.status_code == 201, made.text
-    end = time.monotonic() + MAIL_SECONDS
-    while EMAIL not in stack.command("mail", "list"):
-        assert time.monotonic() < end
+    wait_until(lambda: EMAIL in stack.command("mail", "list"), seconds=MAIL_SECONDS)
     return {
         "ID": stack.command("sagas", "list").split("\t")[1],
         "KEY": stack.command("keys", "list").split("\t")[0],

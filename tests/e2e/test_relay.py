@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 
 import httpx
@@ -11,6 +10,7 @@ import pytest
 from tests.e2e.stack import running_stack
 from tests.ports import free_port
 from tests.relay.broker import Nats, until
+from tests.waiting import until_found
 
 PERSON = {
     "email": "relayed@example.com",
@@ -33,9 +33,9 @@ async def test_a_registration_is_told_over_nats(tmp_path: Path) -> None:
                 assert made.status_code == 201, made.text
                 [told] = await until(jetstream, "LOCKSTEP_AUTH", 1)
                 # A service that was not there yet when the relay looked is looked for again.
-                async with asyncio.timeout(30):
-                    while (await client.get(ready)).text != "ok\n":  # noqa: ASYNC110 - nobody tells
-                        await asyncio.sleep(0.1)
+                await until_found(
+                    lambda: client.get(ready), lambda it: it.text == "ok\n", seconds=30
+                )
     finally:
         nats.kill()
     assert (told.headers or {})["ce-subject"] == f"users/{made.json()['user']['id']}"

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import operator
 import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -21,6 +23,7 @@ from tests.databases.fleet import Fleet
 from tests.databases.load import Load
 from tests.failover.cluster import Cluster
 from tests.failover.tools import Runner
+from tests.waiting import until_found
 
 BUYERS, REGISTERING = 4, 6
 # How long a standby or its sender is frozen.
@@ -100,10 +103,12 @@ class Failover:
     async def settle(self, load: Load) -> None:
         """Wait until no saga is unfinished."""
         unfinished = "SELECT 1 FROM sagas WHERE state IN ('RUNNING', 'COMPENSATING') LIMIT 1"
-        async with asyncio.timeout(load.patience_seconds):
-            for name in ("auth", "commerce"):
-                while await asyncio.to_thread(load.sql, name, unfinished):  # noqa: ASYNC110 - nobody tells
-                    await asyncio.sleep(0.2)
+        for name in ("auth", "commerce"):
+            await until_found(
+                partial(asyncio.to_thread, load.sql, name, unfinished),
+                operator.not_,
+                seconds=load.patience_seconds,
+            )
 
     # --- the faults
 

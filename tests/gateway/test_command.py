@@ -25,6 +25,7 @@ from lockstep_gateway.running import running
 from tests.gateway.http import Answer, Client
 from tests.gateway.world import compile_protos
 from tests.ports import free_port
+from tests.waiting import until_found
 
 NEW, OLD = "grpc.reflection.v1", "grpc.reflection.v1alpha"
 
@@ -110,10 +111,7 @@ async def gateway(*upstreams: str, **settings: Any) -> AsyncIterator[Client]:
 
 
 async def until(client: Client, path: str, holds: Callable[[Answer], bool]) -> Answer:
-    async with asyncio.timeout(30):
-        while not holds(answer := await client.get(path)):  # noqa: ASYNC110 - another process' state
-            await asyncio.sleep(0.05)
-    return answer
+    return await until_found(lambda: client.get(path), holds, seconds=30)
 
 
 @pytest.mark.parametrize("versions", [(NEW, OLD), (NEW,), (OLD,)], ids=["both", "v1", "v1alpha"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 import re
@@ -22,6 +21,7 @@ import pytest
 import pytest_asyncio
 
 from tests.ports import free_port
+from tests.waiting import until_found
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "gateway" / "README.md").read_text()
@@ -166,9 +166,9 @@ async def mounted(library: Path, address: str) -> AsyncIterator[httpx.AsyncClien
 
 
 async def test_an_application_mounts_the_gateway(mounted: httpx.AsyncClient) -> None:
-    async with asyncio.timeout(SECONDS_MAX):
-        while (await mounted.get("readyz")).status_code != 200:  # noqa: ASYNC110 - nobody tells
-            await asyncio.sleep(0.1)
+    await until_found(
+        lambda: mounted.get("readyz"), lambda it: it.status_code == 200, seconds=SECONDS_MAX
+    )
     assert (await mounted.get("v1/books/dune")).json() == {"name": "dune", "title": "Dune"}
     assert (await mounted.get("docs")).status_code == 200
     assert "/v1/books/{name}" in (await mounted.get("openapi.json")).json()["paths"]

@@ -27,6 +27,7 @@ from services.kernel.rpc.server import Probe, Server
 from services.kernel.telemetry.metrics import NO_METER, Telemetry
 from tests.kernel.probe import SERVICE, KnownKeys, KnownSessions, ProbeServicer, healthy, probing
 from tests.kernel.rows import database_probe
+from tests.waiting import until
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
@@ -327,9 +328,7 @@ async def test_the_callers_that_watch_are_counted() -> None:
         return next(line for line in lines if line.startswith(b"lockstep_callers"))
 
     async def callers(count: int) -> None:
-        async with asyncio.timeout(10):
-            while not told().endswith(f" {count}.0".encode()):  # noqa: ASYNC110 - gRPC decides it
-                await asyncio.sleep(0.02)
+        await until(lambda: told().endswith(f" {count}.0".encode()), seconds=10)
 
     await callers(0)
     async with connect(f"127.0.0.1:{port}") as first, connect(f"127.0.0.1:{port}") as second:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -30,6 +29,7 @@ from services.profile.__main__ import running
 from services.profile.settings import ProfileSettings
 from tests.own_keys import all_keys, own_keys
 from tests.profile.fake_auth import FakeAuth, fake_auth
+from tests.waiting import until
 
 T = TypeVar("T")
 
@@ -169,10 +169,8 @@ class World:
     async def until_blocked(self, number: int = 1) -> None:
         """Wait until this many sessions of Profile wait for a lock."""
         query = "SELECT count(*) AS number FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
-        async with asyncio.timeout(5):
-            # PostgreSQL sends no notice when a session begins to wait.
-            while self.rows(f"{query} AND datname = current_database()")[0].number < number:  # noqa: ASYNC110
-                await asyncio.sleep(0.005)
+        query += " AND datname = current_database()"
+        await until(lambda: self.rows(query)[0].number >= number, seconds=5)
 
     def wrong_balances(self) -> list[Any]:
         """Return the accounts whose balance differs from the sum of their transfers."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import subprocess
 import sys
@@ -14,9 +13,9 @@ from nats.aio.client import Client
 from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
 from nats.js.api import RawStreamMsg
-from nats.js.errors import NotFoundError
 
 from tests.ports import free_port
+from tests.waiting import until_found
 
 SERVER = Path(sys.executable).with_name("nats-server")
 SECONDS = 30.0
@@ -72,7 +71,7 @@ async def messages(jetstream: JetStreamContext, stream: str) -> list[RawStreamMs
     """Return the messages of a stream, in their order; none of a stream that is missing."""
     try:
         state = (await jetstream.stream_info(stream)).state
-    except (NotFoundError, NatsError):
+    except NatsError:
         return []
     if not state.messages:
         return []
@@ -82,7 +81,6 @@ async def messages(jetstream: JetStreamContext, stream: str) -> list[RawStreamMs
 
 async def until(jetstream: JetStreamContext, stream: str, count: int) -> list[RawStreamMsg]:
     """Wait until a stream has so many messages, and return them."""
-    async with asyncio.timeout(SECONDS):
-        while len(found := await messages(jetstream, stream)) < count:  # noqa: ASYNC110 - nobody tells
-            await asyncio.sleep(0.05)
-    return found
+    return await until_found(
+        lambda: messages(jetstream, stream), lambda found: len(found) >= count, seconds=SECONDS
+    )

@@ -12,6 +12,7 @@ import urllib.request
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import psycopg
@@ -26,6 +27,7 @@ from services.kernel.events.writer import Fact, tell
 from services.kernel.ids import new_id
 from tests.ports import free_ports
 from tests.relay.broker import Nats, messages
+from tests.waiting import until, until_found
 
 STREAM, SUBJECT = "LOCKSTEP_AUTH", "lockstep.events.v1.UserVerified"
 SUBJECTS = 6
@@ -158,11 +160,8 @@ async def size(jetstream: JetStreamContext) -> int:
 
 async def grown(jetstream: JetStreamContext, by: int) -> None:
     """Wait until the stream has grown."""
-    async with asyncio.timeout(SECONDS):
-        while (before := await size(jetstream)) < 0:  # noqa: ASYNC110 - nobody tells
-            await asyncio.sleep(0.1)
-        while await size(jetstream) < before + by:  # noqa: ASYNC110 - nobody tells
-            await asyncio.sleep(0.1)
+    before = await until_found(partial(size, jetstream), lambda now: now >= 0, seconds=SECONDS)
+    await until_found(partial(size, jetstream), lambda now: now >= before + by, seconds=SECONDS)
 
 
 @pytest.mark.processes
@@ -186,9 +185,7 @@ async def test_each_event_comes_once_and_in_order_whatever_is_killed(
             await grown(jetstream, GROWTH)
     with psycopg.connect(auth_url) as connection:
         rows = connection.execute("SELECT id::text, subject FROM events ORDER BY place").fetchall()
-    async with asyncio.timeout(SECONDS):
-        while len(consumer.known) < len(rows):  # noqa: ASYNC110 - nobody tells
-            await asyncio.sleep(0.1)
+    await until(lambda: len(consumer.known) >= len(rows), seconds=SECONDS)
     consuming.cancel()
     expected = defaultdict(list)
     for event_id, subject in rows:
@@ -222,9 +219,9 @@ async def test_the_relay_tells_how_it_is_and_stops_in_order(
         except OSError:
             return 0, ""
 
-    async with asyncio.timeout(SECONDS):
-        while await asyncio.to_thread(asked, "readyz") != NOT_READY:  # noqa: ASYNC110 - nobody tells
-            await asyncio.sleep(0.1)
+    await until_found(
+        lambda: asyncio.to_thread(asked, "readyz"), lambda told: told == NOT_READY, seconds=SECONDS
+    )
     assert await asyncio.to_thread(asked, "livez") == (200, "ok\n")
     metrics = (await asyncio.to_thread(asked, "metrics"))[1]
     assert 'lockstep_relay_behind_seconds{lockstep_service="auth"} 0.0' in metrics

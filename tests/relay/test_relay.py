@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -27,6 +26,7 @@ from services.relay.broker import NOT_CONNECTED, Broker
 from services.relay.process import servers_of
 from services.relay.relay import Relay
 from services.relay.stream import EventStream
+from tests import waiting
 from tests.kernel.probe import World
 from tests.kernel.test_event_reader import TYPE, remove
 from tests.kernel.test_events import sequenced, told, write
@@ -34,6 +34,8 @@ from tests.relay.broker import Nats, messages, until
 
 STREAM = "LOCKSTEP_AUTH"
 COUNTER = NO_METER.create_counter("published")
+
+soon = partial(waiting.until, seconds=30)
 
 
 class Relays:
@@ -95,12 +97,6 @@ def relays(w: World, nats: Nats) -> Relays:
 
 def texts(found: list[RawStreamMsg]) -> list[str]:
     return [StringValue.FromString(each.data or b"").value for each in found]
-
-
-async def soon(is_so: Callable[[], object]) -> None:
-    async with asyncio.timeout(30):
-        while not is_so():  # noqa: ASYNC110 - nobody tells
-            await asyncio.sleep(0.02)
 
 
 async def test_an_event_has_the_headers_of_cloudevents(

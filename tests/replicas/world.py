@@ -28,6 +28,7 @@ from services.gateway.lockstep import GatewaySettings
 from tests.gateway.http import Client
 from tests.ports import free_port
 from tests.replicas.names import NameServer, name_server
+from tests.waiting import until
 
 ROOT = Path(__file__).parents[2]
 NOBODY = "127.0.0.1:1"
@@ -324,10 +325,3 @@ async def running(
         with contextlib.suppress(ProcessLookupError):
             process.kill()
         await process.wait()
-
-
-async def until(is_so: Callable[[], bool], *, seconds: float = 20.0) -> None:
-    """Wait until something is so."""
-    async with asyncio.timeout(seconds):
-        while not is_so():  # noqa: ASYNC110 - a log or a list tells it, and no event
-            await asyncio.sleep(0.02)

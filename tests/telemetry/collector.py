@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import threading
 from collections.abc import Iterator
@@ -14,6 +13,8 @@ import grpc
 import pytest
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2 as trace_pb
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2_grpc as trace_grpc
+
+from tests.waiting import until
 
 SECONDS = 20.0
 
@@ -52,9 +53,7 @@ class Collector:
 
     async def wait_for(self, *names: str) -> None:
         """Wait until a span of each name has come."""
-        async with asyncio.timeout(SECONDS):
-            while not all(map(self.named, names)):  # noqa: ASYNC110 - they come in a thread
-                await asyncio.sleep(0.02)
+        await until(lambda: all(map(self.named, names)), seconds=SECONDS)
 
     def path(self, span: Seen) -> list[str]:
         """Return the names of the spans from the first one to this one."""
