@@ -20,6 +20,7 @@ import services
 from services.common.settings import CommonSettings, as_environment, load
 from services.kernel.logging import configure
 from services.kernel.signals import until_stopped
+from tests.environment import without_settings
 
 # Long, because a soak keeps every core busy while a process starts.
 START_SECONDS = 120.0
@@ -94,10 +95,7 @@ async def started(
         strike: KILL or STOP.
         listen_on: The host and port to listen on.
     """
-    environment = {
-        **{k: v for k, v in os.environ.items() if not k.startswith("LOCKSTEP_")},
-        **as_environment(settings),
-    }
+    environment = without_settings() | as_environment(settings)
     with log.open("ab") as output:
         process = await asyncio.create_subprocess_exec(
             sys.executable,

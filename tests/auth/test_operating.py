@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import sys
 from typing import Any
 
@@ -16,6 +15,7 @@ from typer.testing import CliRunner
 from services.cli.errors import CommandError
 from services.cli.main import app
 from tests.auth.world import PASSWORD, World
+from tests.environment import without_settings
 
 EMAIL = "ada@example.com"
 ADMIN = "root@example.com"
@@ -40,14 +40,13 @@ async def lockstep(world: World, *arguments: str) -> tuple[int, str]:
 
 async def create(world: World, password: str) -> tuple[int, str]:
     """Run `lockstep admin create` as a process, and return its exit code and output."""
-    inherited = {k: v for k, v in os.environ.items() if not k.startswith("LOCKSTEP_")}
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "services.cli"),
         *("admin", "create", "--email", ADMIN, "--password-stdin"),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
-        env=inherited | environment(world),
+        env=without_settings() | environment(world),
     )
     async with asyncio.timeout(60):
         output, _ = await process.communicate(f"{password}\n".encode())

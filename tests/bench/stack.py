@@ -21,6 +21,7 @@ import services
 from services.cli import parent_death
 from services.cli.postgres import EmbeddedPostgres
 from services.common.settings import embedded_url
+from tests.environment import variables, without_settings
 
 ROOT = Path(services.__file__).parent.parent
 UP = [sys.executable, "-m", "services.cli", "up"]
@@ -66,14 +67,10 @@ class Stack:
 
     def environment(self, **settings: str) -> dict[str, str]:
         """Return the environment of the processes."""
-        own = {f"LOCKSTEP_{name.upper()}_PORT": str(port) for name, port in self.ports.items()}
-        inherited = {k: v for k, v in os.environ.items() if not k.startswith("LOCKSTEP_")}
-        own["LOCKSTEP_PAGE_PORT"] = "0"
-        own |= {
-            f"LOCKSTEP_{name.upper()}_METRICS_PORT": "0" for name in self.ports if name != "mail"
-        }
-        own |= {"LOCKSTEP_HOME": str(self.home), "LOCKSTEP_ADDRESS_LIMITS": "off"}
-        return inherited | own | {f"LOCKSTEP_{k.upper()}": v for k, v in settings.items()}
+        own = {f"{name}_port": str(port) for name, port in self.ports.items()}
+        own |= {f"{name}_metrics_port": "0" for name in self.ports if name != "mail"}
+        own |= {"page_port": "0", "home": str(self.home), "address_limits": "off"}
+        return without_settings() | variables(**own | settings)
 
     async def run_with(self, **settings: str) -> None:
         """Run with these settings; start again if it runs with others."""

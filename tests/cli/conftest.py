@@ -1,6 +1,5 @@
 """Folders, ports and the command itself for the tests of the command."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -17,6 +16,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1._async import HealthServicer
 
 from services.common.keys import KeyRing
+from tests.environment import without_settings
 from tests.ports import settings_of_ports
 
 ROOT = Path(__file__).parents[2]
@@ -34,9 +34,8 @@ def home() -> Iterator[Path]:
 @pytest.fixture
 def environment(home: Path) -> dict[str, str]:
     """Return an environment that shares nothing with other runs on this machine."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("LOCKSTEP_")}
     return (
-        kept
+        without_settings()
         | settings_of_ports()
         | {"LOCKSTEP_HOME": str(home), "COLUMNS": "200", "PYTHONPATH": str(ROOT)}
     )

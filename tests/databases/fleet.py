@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import sys
 from collections.abc import Mapping
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Final, Self
 
 from services.cli.health import is_serving
+from tests.environment import variables, without_settings
 from tests.ports import free_port
 
 SERVICES: Final = ("auth", "profile", "commerce")
@@ -46,9 +46,7 @@ class Fleet:
             **{f"{name}_port": str(port) for name, port in self.ports.items()},
             **{f"{name}_metrics_port": "0" for name in SERVICES},
         }
-        kept = {name: value for name, value in os.environ.items() if "LOCKSTEP_" not in name}
-        lockstep = {f"LOCKSTEP_{name.upper()}": each for name, each in {**own, **settings}.items()}
-        self.environment = kept | lockstep
+        self.environment = without_settings() | variables(**{**own, **settings})
 
     @property
     def targets(self) -> dict[str, str]:

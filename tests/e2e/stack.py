@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 import signal
 import subprocess
@@ -19,6 +18,7 @@ from typing import IO
 import psutil
 
 from services.cli.postgres import EmbeddedPostgres
+from tests.environment import without_settings
 from tests.ports import settings_of_ports
 from tests.waiting import wait_until
 
@@ -142,9 +142,8 @@ def _read(output: IO[str], lines: list[str], ready: threading.Event) -> None:
 
 
 def environment(home: Path) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("LOCKSTEP_")}
     return (
-        kept
+        without_settings()
         | settings_of_ports()
         | {
             "LOCKSTEP_HOME": str(home),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -23,6 +22,7 @@ import services
 from services.common.settings import as_environment
 from services.kernel.ids import new_id
 from services.profile.settings import ProfileSettings
+from tests.environment import variables, without_settings
 from tests.faulty import started
 from tests.ports import free_port
 from tests.profile.world import (
@@ -170,12 +170,11 @@ async def python_m_services_profile(
     settings: ProfileSettings, log: Path
 ) -> AsyncIterator[asyncio.subprocess.Process]:
     """Run Profile as its own process, and kill it at the end."""
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("LOCKSTEP_")}
     with log.open("ab") as output:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "services.profile"),
             cwd=Path(services.__file__).parent.parent,
-            env=environment | as_environment(settings) | {"LOCKSTEP_PROFILE_METRICS_PORT": "0"},
+            env=without_settings() | as_environment(settings) | variables(profile_metrics_port="0"),
             stdout=output,
             stderr=output,
         )

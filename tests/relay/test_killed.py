@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import subprocess
 import sys
 import urllib.error
@@ -25,6 +24,7 @@ from services.common import key_files
 from services.kernel.db.database import Database, Transaction
 from services.kernel.events.writer import Fact, tell
 from services.kernel.ids import new_id
+from tests.environment import variables, without_settings
 from tests.ports import free_ports
 from tests.relay.broker import Nats, messages
 from tests.waiting import until, until_found
@@ -99,17 +99,17 @@ def processes(auth_url: str, nats: Nats, tmp_path: Path) -> Iterator[Processes]:
     key_files.initialise(keys)
     key_files.initialise(keys, ["relay"])
     auth, profile, commerce, metrics, first, second = map(str, free_ports(6))
-    environment = os.environ | {
-        "LOCKSTEP_HOME": str(tmp_path / "home"),
-        "LOCKSTEP_ENV": "test",
-        "LOCKSTEP_KEYS": str(keys),
-        "LOCKSTEP_AUTH_DATABASE_URL": auth_url,
-        "LOCKSTEP_AUTH_PORT": auth,
-        "LOCKSTEP_PROFILE_PORT": profile,
-        "LOCKSTEP_COMMERCE_PORT": commerce,
-        "LOCKSTEP_AUTH_METRICS_PORT": metrics,
-        "LOCKSTEP_NATS_URL": nats.url,
-    }
+    environment = without_settings() | variables(
+        home=str(tmp_path / "home"),
+        env="test",
+        keys=str(keys),
+        auth_database_url=auth_url,
+        auth_port=auth,
+        profile_port=profile,
+        commerce_port=commerce,
+        auth_metrics_port=metrics,
+        nats_url=nats.url,
+    )
     made = Processes(environment, tmp_path / "log")
     made.start("auth", "services.auth")
     for name, port in (("first", first), ("second", second)):
@@ -231,11 +231,9 @@ async def test_the_relay_tells_how_it_is_and_stops_in_order(
 
 
 def test_a_relay_without_a_broker_does_not_start(tmp_path: Path) -> None:
-    environment = {**os.environ, "LOCKSTEP_HOME": str(tmp_path)}
-    environment.pop("LOCKSTEP_NATS_URL", None)
     done = subprocess.run(
         [sys.executable, "-m", "services.relay"],
-        env=environment,
+        env=without_settings() | variables(home=str(tmp_path)),
         capture_output=True,
         text=True,
         check=False,

@@ -19,6 +19,7 @@ from typing import Final
 
 from services.cli.health import is_serving
 from tests.deploy.edge import Edge, edge
+from tests.environment import variables
 from tests.ports import free_port
 from tests.replicas.names import NameServer, name_server
 from tests.replicas.world import ROOT, START_SECONDS_MAX, own_network, running
@@ -110,7 +111,7 @@ class Town:
         """Run one more replica, and let others know its name once it is SERVING."""
         ip = f"{self.network}.{next(iter(self._numbers))}"
         log = self.folder / f"{kind}-{ip}.log"
-        own = {"LOCKSTEP_HOST": ip, "LOCKSTEP_KEYS": str(code.keys)}
+        own = variables(host=ip, keys=str(code.keys))
         process = await self.stack.enter_async_context(
             running(
                 f"services.{kind}",
@@ -207,8 +208,7 @@ async def town(
             **{f"{name}_address": names.target(host(name), ports[name]) for name in SERVICES},
             **settings,
         }
-        environment = {f"LOCKSTEP_{name.upper()}": value for name, value in fields.items()}
-        made = Town(names, folder, environment, ports, stack, network)
+        made = Town(names, folder, variables(**fields), ports, stack, network)
         await made.add_all([kind for kind in KINDS for _ in range(size)], code)
         (folder / "envoy").mkdir()
         running_edge = edge(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import random
 import signal
 import sys
@@ -25,6 +24,7 @@ from services.cli.health import is_serving
 from services.commerce.settings import CommerceSettings
 from services.common.settings import as_environment
 from services.gateway.lockstep import GatewaySettings
+from tests.environment import without_settings
 from tests.gateway.http import Client
 from tests.ports import free_port
 from tests.replicas.names import NameServer, name_server
@@ -310,12 +310,11 @@ async def running(
     folder: Path = ROOT,
 ) -> AsyncIterator[asyncio.subprocess.Process]:
     """Run a module until the context ends, with these settings and no others."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("LOCKSTEP_")}
     with log.open("ab") as output:
         process = await asyncio.create_subprocess_exec(
             *(python, "-m", module),
             cwd=folder,
-            env={**kept, **settings},
+            env={**without_settings(), **settings},
             stdout=output,
             stderr=output,
         )

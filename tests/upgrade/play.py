@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import shutil
 import subprocess
 from collections.abc import AsyncIterator, Mapping
@@ -15,6 +14,7 @@ from typing import Final
 from services.cli.postgres import EmbeddedPostgres
 from services.cli.system import DATABASES
 from services.common import key_files
+from tests.environment import variables, without_settings
 from tests.replicas.crowd import crowd
 from tests.replicas.play import Play
 from tests.replicas.town import KINDS, Code, town
@@ -99,13 +99,12 @@ async def upgrading(
 
 def _command(code: Code, urls: Mapping[str, str], *arguments: str) -> None:
     """Run `lockstep` of a checkout."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("LOCKSTEP_")}
-    own = {f"LOCKSTEP_{name.upper()}_DATABASE_URL": url for name, url in urls.items()}
-    own |= {"LOCKSTEP_KEYS": str(code.keys), "LOCKSTEP_HOME": str(code.keys.parent / "home")}
+    databases = {f"{name}_database_url": url for name, url in urls.items()}
+    own = variables(keys=str(code.keys), home=str(code.keys.parent / "home"), **databases)
     done = subprocess.run(
         [code.python, "-m", "services.cli", *arguments],
         cwd=code.folder,
-        env=kept | own,
+        env=without_settings() | own,
         capture_output=True,
         text=True,
         check=False,
