@@ -28,6 +28,7 @@ from services.common import key_files
 from tests.auth.receiver import Received, Receiver, receiving
 from tests.auth.test_second_factor import drop_old
 from tests.auth.world import Member, Sink, World, serving_auth
+from tests.fences import fences
 from tests.told import told
 
 REGISTERED = "lockstep.events.v1.UserRegistered"
@@ -145,7 +146,7 @@ async def test_the_documented_receiver_takes_what_is_signed_and_nothing_else(
     hooks: Hooks, receiver: Receiver
 ) -> None:
     page = (Path(__file__).parents[2] / "docs/events.md").read_text()
-    block = page.partition("## Receive webhooks")[2].split("```python\n")[1].split("```")[0]
+    [block] = fences(page.partition("## Receive webhooks")[2], "python")
     names: dict[str, Any] = {}
     exec(block, names)
     receive = names["receive"]

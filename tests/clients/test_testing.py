@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -28,6 +27,8 @@ from lockstep_clients import (
     bearer,
 )
 from lockstep_clients.testing import FakeLockstep, fake_lockstep
+
+from tests.fences import fences
 
 if TYPE_CHECKING:  # it exists for the type checker only
     from lockstep.auth.v1.auth_service_pb2_grpc import AuthServiceAsyncStub
@@ -120,8 +121,7 @@ async def test_calls_may_be_awaited(fake: FakeLockstep) -> None:
 
 def test_the_example_of_the_page_works() -> None:
     page = (Path(__file__).parents[2] / "clients" / "python" / "README.md").read_text()
-    blocks = re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
-    (example,) = [each for each in blocks if "fake_lockstep" in each]
+    (example,) = [each for each in fences(page, "python") if "fake_lockstep" in each]
     exec(compile(example, "README.md", "exec"), {})
 
 

@@ -26,6 +26,7 @@ from services.gateway.__main__ import running
 from services.gateway.lockstep import METHOD_OPTION, GatewaySettings
 from tests.clients.fake_server import FakeServer
 from tests.clients.test_errors import status
+from tests.fences import fences
 from tests.ports import free_port
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]
@@ -138,8 +139,8 @@ async def world(registry: Registry, package: Path) -> AsyncIterator[World]:
 
 def example() -> str:
     page = (ROOT / "clients" / "typescript" / "README.md").read_text()
-    (found,) = re.findall(r"^```ts\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
-    return str(found)
+    (found,) = fences(page, "ts")
+    return found
 
 
 async def test_only_what_fits_the_document_compiles(world: World) -> None:

@@ -17,8 +17,8 @@ from google.protobuf.descriptor_pb2 import MethodDescriptorProto
 from lockstep_clients.methods import descriptors
 
 from tests.e2e.stack import ROOT, Stack
+from tests.fences import fences
 
-BLOCK = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 PAGES = (
     "README.md",
     "CONTRIBUTING.md",
@@ -40,7 +40,7 @@ CERTIFICATES = re.compile(r"\bcerts\b")
 
 def commands(page: str) -> Iterator[str]:
     """Yield the commands of a page that a Lockstep must be able to run."""
-    for block in BLOCK.findall((ROOT / page).read_text()):
+    for block in fences((ROOT / page).read_text(), "console"):
         lines = iter(block.splitlines())
         for line in lines:
             if line.startswith("$ "):

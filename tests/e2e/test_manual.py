@@ -10,10 +10,10 @@ import pytest
 
 from tests.e2e.stack import MAIL_SECONDS, ROOT, Stack
 from tests.e2e.test_documented_lines import commands as console_lines
+from tests.fences import fences
 from tests.waiting import wait_until
 
 PAGE = "docs/operations.md"
-FENCE = re.compile(r"^```\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 CODE = re.compile(r"`([^`\n]+)`")
 PROGRAM = re.compile(r"(lockstep|\.venv/bin/lockstep|python|make|docker|promtool|ssh|migrate) \S")
 EMAIL = "ada@example.com"
@@ -124,7 +124,7 @@ NOWHERE = {"ssh -L 9070:localhost:9070 HOST"}
 def named() -> set[str]:
     """Return the commands that the manual names outside its `console` blocks."""
     page = (ROOT / PAGE).read_text()
-    blocks = [line for block in FENCE.findall(page) for line in block.splitlines()]
+    blocks = [line for block in fences(page, "") for line in block.splitlines()]
     return {each for each in [*CODE.findall(page), *blocks] if PROGRAM.match(each)}
 
 

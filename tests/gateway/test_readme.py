@@ -12,6 +12,7 @@ import sysconfig
 import time
 import urllib.request
 from collections.abc import AsyncIterator, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -20,6 +21,7 @@ import httpx
 import pytest
 import pytest_asyncio
 
+from tests.fences import fences
 from tests.ports import free_port
 from tests.waiting import until_found
 
@@ -38,8 +40,7 @@ MISSING_INDEX = re.compile(
 STRANGERS = {"lockstep", "lockstep_clients", "sqlalchemy", "psycopg", "bcrypt", "cryptography"}
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+blocks = partial(fences, PAGE)
 
 
 @pytest.fixture(scope="module")

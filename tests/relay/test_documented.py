@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import textwrap
 from pathlib import Path
 from typing import Any
@@ -20,12 +19,13 @@ from services.commerce.events import SERVICE, TYPES
 from services.kernel.db.database import Database, Transaction
 from services.kernel.events.servicer import EventServicer
 from services.kernel.events.writer import Fact, tell
+from tests.fences import fences
 from tests.kernel.probe import probing
 from tests.kernel.test_events import sequenced
 from tests.relay.broker import Nats
 
 PAGE = Path(__file__).parents[2] / "docs" / "events.md"
-BLOCKS = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+BLOCKS = fences(PAGE.read_text(), "python")
 ORDER = "0d4fcf4c-9c0b-4b4c-8a53-3f5b3a0e4c11"
 
 
