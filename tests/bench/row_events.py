@@ -161,7 +161,7 @@ async def relay(lab: Lab) -> list[Finding]:
     async with lab.running(**CHEAP):
         with (
             tempfile.TemporaryDirectory() as folder,
-            _broker(Path(folder)) as broker,
+            Nats(Path(folder)).running() as broker,
             _relay(lab, broker),
         ):
             await _until_numbered(lab)
@@ -214,16 +214,6 @@ async def _write(url: str, count: int) -> float:
             await asyncio.sleep(max(0.0, due - time.perf_counter()))
             await connection.execute(BATCH_SQL, (SUBJECT, payload, BATCH))
         return count / (time.perf_counter() - began)
-
-
-@contextlib.contextmanager
-def _broker(folder: Path) -> Iterator[Nats]:
-    broker = Nats(folder)
-    broker.start()
-    try:
-        yield broker
-    finally:
-        broker.kill()
 
 
 @contextlib.contextmanager

@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from tests.e2e.stack import running_stack
+from tests.environment import variables
 from tests.ports import free_port
 from tests.relay.broker import Nats, until
 from tests.waiting import until_found
@@ -23,19 +24,13 @@ PERSON = {
 @pytest.mark.processes
 async def test_a_registration_is_told_over_nats(tmp_path: Path) -> None:
     nats, port = Nats(tmp_path / "nats"), free_port()
-    nats.start()
     ready = f"http://127.0.0.1:{port}/readyz"
-    settings = {"LOCKSTEP_NATS_URL": nats.url, "LOCKSTEP_RELAY_METRICS_PORT": str(port)}
-    try:
-        with running_stack(**settings) as stack:
-            async with httpx.AsyncClient(timeout=30) as client, nats.connected() as jetstream:
-                made = await client.post(f"{stack.url}/v1/auth/register", json=PERSON)
-                assert made.status_code == 201, made.text
-                [told] = await until(jetstream, "LOCKSTEP_AUTH", 1)
-                # A service that was not there yet when the relay looked is looked for again.
-                await until_found(
-                    lambda: client.get(ready), lambda it: it.text == "ok\n", seconds=30
-                )
-    finally:
-        nats.kill()
+    settings = variables(nats_url=nats.url, relay_metrics_port=str(port))
+    with nats.running(), running_stack(**settings) as stack:
+        async with httpx.AsyncClient(timeout=30) as client, nats.connected() as jetstream:
+            made = await client.post(f"{stack.url}/v1/auth/register", json=PERSON)
+            assert made.status_code == 201, made.text
+            [told] = await until(jetstream, "LOCKSTEP_AUTH", 1)
+            # A service that was not there yet when the relay looked is looked for again.
+            await until_found(lambda: client.get(ready), lambda it: it.text == "ok\n", seconds=30)
     assert (told.headers or {})["ce-subject"] == f"users/{made.json()['user']['id']}"

@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self
 
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
@@ -49,6 +50,15 @@ class Nats:
             self.process.kill()
             self.process.wait()
             self.process = None
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[Self]:
+        """Run the server until the context ends."""
+        self.start()
+        try:
+            yield self
+        finally:
+            self.kill()
 
     @contextlib.asynccontextmanager
     async def connected(self) -> AsyncIterator[JetStreamContext]:

@@ -22,10 +22,8 @@ __all__ = ["database", "kernel_template", "kernel_url"]
 @pytest.fixture
 def nats(tmp_path: Path) -> Iterator[Nats]:
     """A NATS server that runs."""
-    server = Nats(tmp_path / "nats")
-    server.start()
-    yield server
-    server.kill()
+    with Nats(tmp_path / "nats").running() as server:
+        yield server
 
 
 @pytest.fixture

@@ -43,7 +43,7 @@ class Relays:
 
     def __init__(self, w: World, nats: Nats) -> None:
         self._w = w
-        self._broker = Broker([nats.url], name="test")
+        self._nats = nats
 
     def watch(self, request: Any) -> Any:
         stub = event_grpc.EventServiceStub(self._w.channel)
@@ -52,7 +52,7 @@ class Relays:
 
     @contextlib.asynccontextmanager
     async def one(self, **options: Any) -> AsyncIterator[Relay]:
-        broker = Broker(self._broker._servers, name="test")
+        broker = Broker([self._nats.url], name="test")
         stream = partial(_stream, broker)
         relay = Relay("auth", {TYPE}, self.watch, stream, COUNTER, **options)
         broker.start()
