@@ -8,7 +8,7 @@ import os
 import statistics
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 
 from lockstep.auth.v1 import auth_service_pb2_grpc as auth_grpc
 from lockstep.commerce.v1 import catalog_service_pb2 as catalog_pb
@@ -33,6 +33,7 @@ STORM_PAUSE_SECONDS = 0.05
 STORM_START_SECONDS = 30.0
 
 Once = Callable[[], Awaitable[object]]
+OtherAuth = Callable[[Lab], AbstractAsyncContextManager["auth_grpc.AuthServiceAsyncStub"]]
 
 
 async def hashing(lab: Lab) -> list[Finding]:
@@ -62,28 +63,25 @@ async def hashing(lab: Lab) -> list[Finding]:
 
 async def saga(lab: Lab) -> list[Finding]:
     """Register in turns by the saga and by the same two writes one after the other."""
-    calls = 80 if lab.is_quick else 400
-    async with lab.running(**CHEAP) as to, _naive(lab) as naive:
-        lab.say("registrations with and without the saga")
-        with_saga, without = await medians(
-            [_registering(to.auth), _registering(naive)], calls, pause_seconds=MAIL_SECONDS
-        )
-    measured = f"p50 {with_saga:.1f} ms; without {without:.1f} ms"
-    ratio = Ratio([with_saga / without])
-    return [at_most("saga", "registration, saga of no saga", measured, ratio, SAGA_COST)]
+    return await _beside(lab, _naive, "saga", "registration, saga of no saga", SAGA_COST)
 
 
 async def audit(lab: Lab) -> list[Finding]:
     """Register in turns with the audit log, and by an Auth that writes none."""
+    return await _beside(lab, _silent, "audit", "registration, audit log of none", AUDIT_COST)
+
+
+async def _beside(lab: Lab, other: OtherAuth, row: str, figure: str, most: float) -> list[Finding]:
+    """Register in turns as it is, and by an Auth without the row's part."""
     calls = 80 if lab.is_quick else 400
-    async with lab.running(**CHEAP) as to, _silent(lab) as silent:
-        lab.say("registrations with and without the audit log")
-        logged, without = await medians(
-            [_registering(to.auth), _registering(silent)], calls, pause_seconds=MAIL_SECONDS
+    async with lab.running(**CHEAP) as to, other(lab) as auth:
+        lab.say(figure)
+        with_it, without = await medians(
+            [_registering(to.auth), _registering(auth)], calls, pause_seconds=MAIL_SECONDS
         )
-    measured = f"p50 {logged:.1f} ms; without {without:.1f} ms"
-    ratio = Ratio([logged / without])
-    return [at_most("audit", "registration, audit log of none", measured, ratio, AUDIT_COST)]
+    measured = f"p50 {with_it:.1f} ms; without {without:.1f} ms"
+    ratio = Ratio([with_it / without])
+    return [at_most(row, figure, measured, ratio, most)]
 
 
 async def storm(lab: Lab) -> list[Finding]:
@@ -166,7 +164,7 @@ async def _silent(lab: Lab) -> AsyncIterator[auth_grpc.AuthServiceAsyncStub]:
     """Run an Auth without an audit log, on the same database and beside the same Profile."""
     environment = lab.stack.environment(**CHEAP)
     async with (
-        helper("tests.bench.silent", environment=environment) as auth,
+        helper("tests.bench.without", "auth", "audit", environment=environment) as auth,
         connect(auth.endpoint) as channel,
     ):
         yield auth_grpc.AuthServiceStub(channel)

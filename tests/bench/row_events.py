@@ -53,7 +53,7 @@ NUMBERED = "SELECT NOT EXISTS (SELECT FROM events WHERE sequence IS NULL)"
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """Auth and Commerce, each with a Profile of its own, with events or without."""
+    """Auth and Commerce with a Profile of their own, with events or without."""
 
     auth: auth_grpc.AuthServiceAsyncStub
     orders: order_grpc.OrderServiceAsyncStub
@@ -64,8 +64,8 @@ async def outbox(lab: Lab) -> list[Finding]:
     rounds = 4 if lab.is_quick else 12
     async with (
         lab.running(**CHEAP) as to,
-        _variant(lab, "told") as told,
-        _variant(lab, "untold") as untold,
+        _variant(lab, part="nothing") as told,
+        _variant(lab, part="events") as untold,
     ):
         people = await to.people(BUYERS)
         await to.fund(admin := await lab.admin(to), people, FUNDS)
@@ -126,12 +126,12 @@ async def _register(variant: Variant, request: auth_pb.RegisterRequest) -> None:
 
 
 @asynccontextmanager
-async def _variant(lab: Lab, kind: str) -> AsyncIterator[Variant]:
+async def _variant(lab: Lab, *, part: str) -> AsyncIterator[Variant]:
     async with AsyncExitStack() as stack:
 
         async def started(service: str, **addresses: str) -> str:
             environment = lab.stack.environment(**CHEAP, **addresses)
-            running = helper("tests.bench.untold", service, kind, environment=environment)
+            running = helper("tests.bench.without", service, part, environment=environment)
             return (await stack.enter_async_context(running)).endpoint
 
         profile = await started("profile")

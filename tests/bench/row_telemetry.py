@@ -21,7 +21,7 @@ async def telemetry(lab: Lab) -> list[Finding]:
         environment = lab.stack.environment(**CHEAP)
         measured, bare = (
             helper(
-                "tests.bench.commerce",
+                *("tests.bench.without", "commerce", "nothing"),
                 environment={**environment, "OTEL_METRICS_EXPORTER": exporter},
                 cores=SERVICE_CORE,
             )
