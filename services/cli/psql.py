@@ -22,4 +22,4 @@ def psql(
     target = ClientTarget.of(System().database_url(service))
     program = find("psql")
     argv = [program, target.conninfo, *context.args]
-    os.execve(program, argv, target.environment)  # noqa: S606
+    os.execve(program, argv, target.environment)  # noqa: S606 - psql takes over this terminal

@@ -183,7 +183,7 @@ async def test_what_is_refused_comes_again_with_the_same_id(
         await receiver.wait_for(attempt)
         [found] = await until(
             lambda: hooks.deliveries(webhook.id),
-            lambda found, attempt=attempt: found[0].attempts == attempt,  # type: ignore[misc]
+            lambda found, attempt=attempt: found[0].attempts == attempt,  # type: ignore[misc]  # a default has no type
         )
         assert (found.state, found.last_status) == (WAITING, status)
         assert found.last_error == f"status {status}"

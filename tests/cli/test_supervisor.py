@@ -175,7 +175,7 @@ async def test_a_program_that_ignores_the_signal_is_killed_after_its_grace(
     tmp_path: Path,
 ) -> None:
     stage = Stage(tmp_path)
-    stage.supervisor._grace_seconds = 0.2  # type: ignore[misc]
+    stage.supervisor._grace_seconds = 0.2  # type: ignore[misc]  # it is Final
     async with stage.supervisor:
         stage.supervisor.start(stage.program("auth", STUBBORN))
         await stage.supervisor.wait_ready()
@@ -187,7 +187,7 @@ async def test_a_program_that_ignores_the_signal_is_killed_after_its_grace(
 
 async def test_a_signal_ends_the_waiting_and_a_second_one_hurries(tmp_path: Path) -> None:
     stage = Stage(tmp_path)
-    stage.supervisor._grace_seconds = 60.0  # type: ignore[misc]
+    stage.supervisor._grace_seconds = 60.0  # type: ignore[misc]  # it is Final
     async with asyncio.timeout(20):
         async with stage.supervisor:
             stage.supervisor.start(stage.program("auth", STUBBORN))

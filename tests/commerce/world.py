@@ -343,8 +343,8 @@ async def connected(
             settings=settings,
             port=port,
             database=None,  # type: ignore[arg-type]  # only of one in this process
-            engine=None,  # type: ignore[arg-type]
-            telemetry=None,  # type: ignore[arg-type]
+            engine=None,  # type: ignore[arg-type]  # as above
+            telemetry=None,  # type: ignore[arg-type]  # as above
             people=people,
             wallets=wallets,
             catalog=catalog_grpc.CatalogServiceStub(public),

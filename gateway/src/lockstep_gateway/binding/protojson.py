@@ -139,7 +139,10 @@ class MessageForms:
             return self.reader(inner.scalar)
         if name in STRUCTS:
             check = _instance_check(*STRUCTS[name])
-            from_text: FromText = lambda text: check(strictjson.read_text(text))  # noqa: E731
+
+            def from_text(text: str) -> Any:
+                return check(strictjson.read_text(text))
+
             return ValueReader(_checked(check), from_text, takes_null=name == VALUE)
         if name in IN_STRINGS or name == FIELD_MASK:
             check = _codec_check(message)

@@ -47,7 +47,7 @@ class ConnectTranscoder(Transcoder):
         """Refuse nothing: the answer has the type of the request."""
         return ""
 
-    def wanted_type(self, content_type: str, body: bytes) -> str:  # noqa: ARG002
+    def wanted_type(self, content_type: str, body: bytes) -> str:  # noqa: ARG002 - as above
         """Say what `Content-Type` must be, if it is not. Connect needs one."""
         if content_type == PROTO or is_json(content_type):
             return ""
