@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from google.type.money_pb2 import Money
 
 from services.kernel.errors import Violation
+from services.kernel.validation import Violations
 
 MINOR_UNITS_MAX = 10**12
 NANOS = 10**9
@@ -33,6 +34,17 @@ def to_wire(minor: int, currency: Currency) -> Money:
     return Money(
         currency_code=currency.code, units=sign * units, nanos=sign * rest * (NANOS // scale)
     )
+
+
+def read_amount(
+    v: Violations, money: Money, currency: Currency, field: str, *, positive: bool = False
+) -> int:
+    """Read an amount in minor units; a wrong one is a violation."""
+    amount = from_wire(money, currency, field=field, positive=positive)
+    if isinstance(amount, Violation):
+        v.violations.append(amount)
+        return 0
+    return amount
 
 
 def from_wire(

@@ -7,7 +7,7 @@ with Violations() as v:
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from types import TracebackType
 from typing import Literal, Self, overload
 from urllib.parse import urlsplit
@@ -67,6 +67,13 @@ class Violations:
         except InvalidField as error:
             self.violations.extend(error.violations)
             return NIL
+
+    def uuids(self, values: Sequence[str], field: str, *, limit: int) -> list[UUID]:
+        """Check a list of ids: at least one, and at most so many."""
+        if not 1 <= len(values) <= limit:
+            self.add(field, f"must be 1 to {limit} ids")
+            return []
+        return [self.uuid(each, f"{field}[{place}]") for place, each in enumerate(values)]
 
     def user_id(self, value: str, field: str, *, me: UUID | None) -> UUID:
         """Check the id of a user; `me` stands for the caller's own, which a service lacks."""

@@ -241,9 +241,7 @@ class CatalogServicer:
     ) -> catalog_pb.BatchGetProductsResponse:
         """Get several products."""
         with Violations() as v:
-            if not 1 <= len(request.ids) <= PAGE_SIZE_MAX:
-                raise InvalidField(Violation("ids", f"must be 1 to {PAGE_SIZE_MAX} ids"))
-            ids = [v.uuid(each, f"ids[{place}]") for place, each in enumerate(request.ids)]
+            ids = v.uuids(request.ids, "ids", limit=PAGE_SIZE_MAX)
         found = await self._reads(call).batch_get_products(product_ids=ids)
         return catalog_pb.BatchGetProductsResponse(products=map(self.messages.product, found))
 

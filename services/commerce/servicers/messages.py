@@ -28,8 +28,7 @@ from services.commerce.model import (
 from services.commerce.store.sales import Sale
 from services.commerce.usecases.list_products import ProductPage
 from services.common.vocabulary import DESCRIPTION_MAX
-from services.kernel.errors import Violation
-from services.kernel.money import Currency, from_wire, to_wire
+from services.kernel.money import Currency, read_amount, to_wire
 from services.kernel.rpc.timestamps import timestamp
 from services.kernel.validation import Violations
 
@@ -95,11 +94,7 @@ class Messages:
 
     def amount(self, v: Violations, money: Money, field: str) -> int:
         """Check an amount and return it in minor units."""
-        amount = from_wire(money, self.currency, field=field)
-        if isinstance(amount, Violation):
-            v.violations.append(amount)
-            return 0
-        return amount
+        return read_amount(v, money, self.currency, field)
 
     def _price(self, v: Violations, product: catalog_pb.Product, field: str) -> int:
         if not product.HasField("price"):

@@ -10,7 +10,6 @@ from lockstep.profile.v1 import profile_service_pb2 as profile_pb
 
 from services.common.vocabulary import Role, phone
 from services.kernel import money
-from services.kernel.errors import InvalidField, Violation
 from services.kernel.money import Currency
 from services.kernel.paging import PAGE_SIZE_MAX, page_size
 from services.kernel.rpc.call import Call
@@ -166,11 +165,7 @@ class ProfileServicer:
             user_id = v.uuid(request.user_id, "user_id")
             forfeit = None
             if request.HasField("forfeit"):
-                amount = money.from_wire(request.forfeit, self.currency, field="forfeit")
-                if isinstance(amount, int):
-                    forfeit = amount
-                else:
-                    v.violations.append(amount)
+                forfeit = money.read_amount(v, request.forfeit, self.currency, "forfeit")
         await self.forget_profile(user_id=user_id, forfeit=forfeit, actor=actor_of(call))
         return profile_pb.ForgetProfileResponse()
 
@@ -185,11 +180,7 @@ class ProfileServicer:
     ) -> profile_pb.BatchGetBrandsResponse:
         """Get the brands of several users."""
         with Violations() as v:
-            if not 1 <= len(request.user_ids) <= PAGE_SIZE_MAX:
-                raise InvalidField(Violation("user_ids", f"must be 1 to {PAGE_SIZE_MAX} ids"))
-            user_ids = [
-                v.uuid(each, f"user_ids[{place}]") for place, each in enumerate(request.user_ids)
-            ]
+            user_ids = v.uuids(request.user_ids, "user_ids", limit=PAGE_SIZE_MAX)
         found = await self.batch_get_brands(user_ids=user_ids)
         return profile_pb.BatchGetBrandsResponse(
             brands=[

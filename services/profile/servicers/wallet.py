@@ -199,11 +199,7 @@ class WalletServicer:
         if not request.HasField("amount"):
             v.add(path, "is required")
             return 0
-        amount = money.from_wire(request.amount, self.currency, field=path, positive=True)
-        if isinstance(amount, int):
-            return amount
-        v.violations.append(amount)
-        return 0
+        return money.read_amount(v, request.amount, self.currency, path, positive=True)
 
     def _money(self, minor: int) -> Money:
         return money.to_wire(minor, self.currency)
