@@ -134,11 +134,10 @@ async def _administrators(channel: "grpc.aio.Channel") -> "list[auth_pb.User]":
     from lockstep.auth.v1 import auth_service_pb2 as auth_pb
     from lockstep.auth.v1 import auth_service_pb2_grpc as auth_grpc
 
-    from services.cli.operator import pages
+    from services.cli.operator import rows
 
     stub = auth_grpc.AuthServiceStub(channel)
-    wanted = auth_pb.ListUsersRequest(role="admin", page_size=100)
-    return [user async for page in pages(stub.ListUsers, wanted) for user in page.users]
+    return await rows(stub.ListUsers, auth_pb.ListUsersRequest(role="admin"), "users")
 
 
 def _give_role(email: str, *, is_admin: bool) -> None:

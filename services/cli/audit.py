@@ -25,7 +25,6 @@ COLUMNS: Final = {
     "detail": "Detail",
 }
 SERVICES: Final = ("auth", "profile", "commerce")
-PAGE_SIZE_MAX: Final = 100
 
 
 def audit(
@@ -46,9 +45,7 @@ def audit(
 
     from services.cli.operator import ask
 
-    request = audit_pb.ListAuditEventsRequest(
-        user_id=str(user or ""), event=event, actor=actor, page_size=min(limit, PAGE_SIZE_MAX)
-    )
+    request = audit_pb.ListAuditEventsRequest(user_id=str(user or ""), event=event, actor=actor)
     if since is not None:
         request.since.FromDatetime(since)
     rows = [
@@ -66,19 +63,14 @@ async def _entries(
     limit: int,
     channel: "grpc.aio.Channel",
 ) -> "list[audit_pb.AuditEvent]":
-    """Ask a service for its newest entries, page by page."""
+    """Ask a service for its newest entries."""
     from importlib import import_module
 
-    from services.cli.operator import pages
+    from services.cli.operator import rows
 
     module = import_module(f"lockstep.{service}.v1.audit_service_pb2_grpc")
     stub = module.AuditServiceStub(channel)
-    found: list[audit_pb.AuditEvent] = []
-    async for page in pages(stub.ListAuditEvents, wanted):
-        found.extend(page.audit_events)
-        if len(found) >= limit:
-            break
-    return found
+    return await rows(stub.ListAuditEvents, wanted, "audit_events", limit=limit)
 
 
 def _services(name: str | None) -> tuple[str, ...]:

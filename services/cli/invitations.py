@@ -70,11 +70,10 @@ async def _open(channel: "grpc.aio.Channel") -> "list[invitation_pb.Invitation]"
     from lockstep.auth.v1 import invitation_service_pb2 as invitation_pb
     from lockstep.auth.v1 import invitation_service_pb2_grpc as invitation_grpc
 
-    from services.cli.operator import pages
+    from services.cli.operator import rows
 
     stub = invitation_grpc.InvitationServiceStub(channel)
-    wanted = invitation_pb.ListInvitationsRequest(page_size=100)
-    return [each async for page in pages(stub.ListInvitations, wanted) for each in page.invitations]
+    return await rows(stub.ListInvitations, invitation_pb.ListInvitationsRequest(), "invitations")
 
 
 def _ask(call: "Callable[[invitation_grpc.InvitationServiceAsyncStub], Awaitable[T]]") -> T:

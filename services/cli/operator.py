@@ -1,7 +1,7 @@
 """Calls of the command to the services. Its identity is `operator`; it has no secret."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 if TYPE_CHECKING:
@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from services.common.tls import Tls
 
 OPERATOR: Final = "operator"
+PAGE_SIZE_MAX: Final = 100
 T = TypeVar("T")
 
 
@@ -43,20 +44,26 @@ async def call_as_operator(service: str, call: "Callable[[grpc.aio.Channel], Awa
         raise failure_of(service, target, error) from error
 
 
-async def pages(method: Callable[[Any], Awaitable[Any]], wanted: Any) -> AsyncIterator[Any]:
-    """Yield the pages of a list, one call each, from the first one on.
+async def rows(
+    method: Callable[[Any], Awaitable[Any]], wanted: Any, field: str, *, limit: int | None = None
+) -> list[Any]:
+    """Return the first rows of a list, page by page.
 
     Args:
         method: The method of a stub.
-        wanted: The request for the first page; it stays as it is.
+        wanted: The request without a page; it stays as it is.
+        field: The field of an answer that has the rows of a page.
+        limit: The most rows; None: all of them.
     """
     request = type(wanted)()
     request.CopyFrom(wanted)
+    request.page_size = min(limit or PAGE_SIZE_MAX, PAGE_SIZE_MAX)
+    found: list[Any] = []
     while True:
         page = await method(request)
-        yield page
-        if not page.next_page_token:
-            return
+        found.extend(getattr(page, field))
+        if not page.next_page_token or (limit is not None and len(found) >= limit):
+            return found[:limit]
         request.page_token = page.next_page_token
 
 

@@ -56,15 +56,10 @@ async def _waiting(channel: "grpc.aio.Channel", limit: int) -> "list[auth_pb.Wai
     from lockstep.auth.v1 import mail_service_pb2 as mail_pb
     from lockstep.auth.v1 import mail_service_pb2_grpc as mail_grpc
 
-    from services.cli.operator import pages
+    from services.cli.operator import rows
 
-    found: list[auth_pb.WaitingMail] = []
-    wanted = mail_pb.ListWaitingMailRequest(page_size=min(limit, 100))
-    async for page in pages(mail_grpc.MailServiceStub(channel).ListWaitingMail, wanted):
-        found.extend(page.mails)
-        if len(found) >= limit:
-            break
-    return found[:limit]
+    list_mail = mail_grpc.MailServiceStub(channel).ListWaitingMail
+    return await rows(list_mail, mail_pb.ListWaitingMailRequest(), "mails", limit=limit)
 
 
 async def _retry(channel: "grpc.aio.Channel") -> "mail_pb.RetryWaitingMailResponse":
