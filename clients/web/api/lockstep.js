@@ -9,7 +9,7 @@ import { send } from "./http.js";
 /** @typedef {{ orders: Order[], nextPageToken: string }} OrderPage */
 /** @typedef {{ transfers: Transfer[], nextPageToken: string }} TransferPage */
 /** @typedef {{ sales: Sale[], nextPageToken: string }} SalePage */
-/** @typedef {Record<string, string | number | string[] | undefined>} Query */
+/** @typedef {import("./http.js").Query} Query */
 
 const PAGE = 20;
 

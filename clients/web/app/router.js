@@ -63,7 +63,7 @@ export function showAgain() {
 }
 
 /** Where the reader wanted to go before having to sign in; a path of this application. */
-export function wantedPath() {
+function wantedPath() {
   const wanted = current().query.get("to") ?? "";
   return /^\/(?!\/)/.test(wanted) ? wanted : HOME;
 }

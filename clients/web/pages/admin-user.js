@@ -26,7 +26,7 @@ export function page({ params, signal }) {
 /** @param {UserAccess} found @param {AbortSignal} signal */
 function view(found, signal) {
   const { user, sessions = [] } = found;
-  const parts = [
+  return [
     section("Account",
       h("p", {}, h("strong", {}, user.fullName || user.email), ` ${user.email} · ${roleName(user.role)} `,
         h("span", { class: `tag tag-${user.status === "active" ? "ok" : "problem"}` }, user.status)),
@@ -41,7 +41,6 @@ function view(found, signal) {
         : h("p", { class: "muted" }, "The user is signed in nowhere."),
       ...(sessions.length ? [endAll(user)] : [])),
   ];
-  return parts.filter((part) => part instanceof Node);
 }
 
 /** @param {string} title @param {Node[]} parts */

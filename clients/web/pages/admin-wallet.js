@@ -16,7 +16,7 @@ import { figures, transferList } from "./wallet.js";
 
 /** @import { Transfer, User } from "../api/types.js" */
 
-/** @param {User} user @param {AbortSignal} signal */
+/** @param {User} user @param {AbortSignal} signal @returns {HTMLElement | false} none for administrators */
 export function walletSection(user, signal) {
   if (user.role === "admin") return false;
   void loadCurrency();

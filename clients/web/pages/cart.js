@@ -115,16 +115,11 @@ class CartView {
   #change(id, send) {
     this.#changes = this.#changes.then(async () => {
       try {
-        this.#take(await send());
+        this.#show(await send());
       } catch (error) {
         await this.#refuse(id, error);
       }
     });
-  }
-
-  /** @param {Cart} cart */
-  #take(cart) {
-    this.#show(cart);
   }
 
   /** @param {string} id @param {unknown} error */
@@ -135,7 +130,7 @@ class CartView {
     if (!(error instanceof ApiError) || error.status !== 404) return;
     // Another tab has changed it: what the server has holds.
     const cart = await basket.refresh().catch(() => null);
-    if (cart) this.#take(cart);
+    if (cart) this.#show(cart);
     toast("The cart has changed meanwhile.", "problem");
   }
 }

@@ -45,7 +45,7 @@ export function lineTags({ state }, item) {
     !item.fulfilled && left > 0 && LIVING.has(state) && tag("Not shipped yet", "info"),
     item.cancelledQuantity > 0 && tag(part("cancelled", item.cancelledQuantity, item.quantity), "plain"),
     item.returnedQuantity > 0 && tag(part("returned", item.returnedQuantity, item.quantity), "plain"),
-  ].filter((each) => each instanceof Node);
+  ];
 }
 
 /** @param {string} what @param {number} count @param {number} all */

@@ -46,7 +46,7 @@ export function page({ query, signal, place }) {
 /** @param {Order} order @param {string} base what its address begins with */
 export function orderRow(order, base) {
   const names = order.items.map((item) => item.name).join(", ");
-  return h("article", { class: "row order-row" },
+  return h("article", { class: "row" },
     h("div", { class: "thumbnails" }, ...order.items.slice(0, PICTURES).map(thumbnail)),
     h("div", { class: "row-main" },
       h("h2", {}, h("a", { href: `${base}${order.id}` }, grouped(order.number) || "Order")),

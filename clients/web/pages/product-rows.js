@@ -65,7 +65,7 @@ function productRow(first, toProduct) {
     h("span", { class: "stock-count", role: "status" }, product.stock ? counted(product.stock, "piece") : h("span", { class: "tag tag-warn" }, "Sold out")),
     adjust(product, 1, "plus", show));
   show(first);
-  return h("article", { class: "row product-row" }, picture(first, { isSmall: true }),
+  return h("article", { class: "row" }, picture(first, { isSmall: true }),
     h("div", { class: "row-main" }, h("h2", {}, h("a", { href: `${toProduct}${first.id}` }, first.name)),
       h("p", { class: "muted" }, first.category?.name ?? "")),
     stock, h("p", { class: "amount" }, money(first.price)));

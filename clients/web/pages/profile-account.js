@@ -131,7 +131,7 @@ function lastQuestion(wallet, close) {
   const box = h("label", { class: "check" }, agreed, `I give up ${lost}.`);
   const form = new ActionForm({
     parts: [h("p", {}, "Everything that belongs to it is erased, and cannot be brought back."),
-      lost && h("p", {}, h("strong", {}, `${lost} will be lost.`)), lost && box].filter((part) => part instanceof HTMLElement),
+      lost && h("p", {}, h("strong", {}, `${lost} will be lost.`)), lost && box],
     submit: "Delete it",
     tone: "danger",
     beside: [h("button", { type: "button", class: "button plain", onclick: () => close() }, "Keep it")],

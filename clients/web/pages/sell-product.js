@@ -49,7 +49,7 @@ function editor(categories, product, base) {
     submit: product ? "Save" : "Create the product",
     reasons: { CATEGORY_NOT_FOUND: "categoryId" },
     remedies: { ETAG_MISMATCH: () => [again()] },
-    beside: [...(product ? [remove(product, base), view(product)] : [])],
+    beside: product ? [remove(product, base), view(product)] : [],
     async action(values, keyFor) {
       kept = await save(kept, values, keyFor);
       if (image.image) kept = await catalog.setImage(kept.id, image.image);

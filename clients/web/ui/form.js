@@ -11,7 +11,7 @@ import { wordsOf } from "./words.js";
 /** @typedef {Record<string, string>} Values */
 /**
  * @typedef {object} FormOptions
- * @property {(FormField | HTMLElement)[]} parts fields, and what stands between them
+ * @property {import("./dom.js").Child[]} parts fields, and what stands between them; none where false
  * @property {string} submit the label of the button
  * @property {(values: Values, keyFor: (request: unknown) => string) => Promise<void>} action
  * @property {Record<string, string>} [reasons] field names of error reasons that are about one

@@ -30,9 +30,8 @@ export const moment = (timestamp) => (timestamp ? MOMENT.format(new Date(timesta
 /** @param {number} value */
 export const number = (value) => NUMBER.format(value);
 
-/** @param {number} value @param {string} one @param {string} [many] */
-export const counted = (value, one, many = `${one}s`) =>
-  `${number(value)} ${value === 1 ? one : many}`;
+/** @param {number} value @param {string} one a noun whose plural ends in s */
+export const counted = (value, one) => `${number(value)} ${one}${value === 1 ? "" : "s"}`;
 
 /** @param {string} orderNumber as people read it out: two groups of four */
 export const grouped = (orderNumber) => orderNumber.replace(/^(.{4})(.{4})$/, "$1-$2");

@@ -14,8 +14,7 @@ import { bones, failed, slowly } from "./loading.js";
  * @property {(token: string) => Promise<Loaded<T>>} fetch
  * @property {(item: T) => HTMLElement} show
  * @property {() => HTMLElement} empty
- * @property {string} noun in the plural, such as products
- * @property {string} [one] the noun in the singular; without it, the plural without its s
+ * @property {string} noun in the plural, with an s, such as products
  * @property {AbortSignal} signal of the page
  * @property {string} [kind] a class of the list
  * @property {string} [bone] a class of what stands in for an item
@@ -75,7 +74,7 @@ export class KeysetList extends HTMLElement {
       if (signal.aborted) return;
       const first = this.#append(page);
       const count = this.#loaded.items.length;
-      this.#news.textContent = count ? `${counted(count, this.options.one ?? noun.slice(0, -1), noun)} shown.` : "";
+      this.#news.textContent = count ? `${counted(count, noun.slice(0, -1))} shown.` : "";
       if (takesFocus) focusIn(first);
     } catch (error) {
       if (!signal.aborted) fill(this.#end, failed(error, () => void this.#more()));

@@ -37,7 +37,7 @@ export function stockText(stock) {
  * @param {boolean} [isFirst]
  */
 export function shelf(title, more, fetch, signal, isFirst = false) {
-  const grid = h("ul", { class: "grid shelf" }, ...bones(4, "bone-card").map((each) => h("li", { "aria-hidden": "true" }, each)));
+  const grid = h("ul", { class: "grid" }, ...bones(4, "bone-card").map((each) => h("li", { "aria-hidden": "true" }, each)));
   const section = h("section", { class: "shelf-section", "aria-busy": "true" },
     h("div", { class: "page-head" }, h("h2", {}, title), h("a", { href: more }, "See all", h("span", { class: "unseen" }, `: ${title}`))), grid);
   const load = async () => {

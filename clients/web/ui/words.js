@@ -10,7 +10,7 @@ const SIGN_IN = "You are signed out. Sign in again to go on.";
 const ODD = "Something went wrong in the shop. Try again later.";
 
 /** @type {Record<string, string>} by the names of error_reason.proto */
-export const WORDS = {
+const WORDS = {
   NO_CONNECTION: "The shop can't be reached. Check the connection, then try again.",
   INVALID_FIELD: "Something is not filled in as it must be. Check it, then try again.",
   EMAIL_TAKEN: "This e-mail address has an account already. Sign in, or use another address.",
