@@ -7,6 +7,7 @@ import { ActionForm } from "../ui/form.js";
 import { bones, loaded } from "../ui/loading.js";
 import { toast } from "../ui/messages.js";
 import { atMost } from "../ui/rules.js";
+import { section } from "../ui/section.js";
 import { adminTabs } from "./admin-tabs.js";
 
 /** @typedef {import("../api/types.js").Category} Category */
@@ -36,7 +37,7 @@ function sections(categories) {
       toast(`The category ${category.name} is made.`);
     },
   });
-  return h("div", { class: "sections" }, rows, h("section", { class: "card" }, h("h2", {}, "New category"), form));
+  return h("div", { class: "sections" }, rows, section("New category", form));
 }
 
 /** @param {Category} category */

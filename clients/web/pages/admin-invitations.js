@@ -10,6 +10,7 @@ import { KeysetList } from "../ui/keyset-list.js";
 import { empty } from "../ui/loading.js";
 import { toast } from "../ui/messages.js";
 import { email } from "../ui/rules.js";
+import { section } from "../ui/section.js";
 import { wordsOf } from "../ui/words.js";
 import { adminTabs } from "./admin-tabs.js";
 import { ROLES } from "./registration.js";
@@ -30,7 +31,7 @@ export function page({ signal }) {
   return {
     title: "Invitations",
     content: [h("div", { class: "page" }, h("h1", {}, "Invitations"), adminTabs("invitations"),
-      h("section", { class: "card" }, h("h2", {}, "Invite a person"), inviteForm()), list)],
+      section("Invite a person", inviteForm()), list)],
   };
 }
 

@@ -9,6 +9,7 @@ import { moment } from "../ui/format.js";
 import { icon } from "../ui/icons.js";
 import { bones, loaded } from "../ui/loading.js";
 import { toast } from "../ui/messages.js";
+import { section } from "../ui/section.js";
 import { roleName } from "../ui/states.js";
 import { walletSection } from "./admin-wallet.js";
 import { sessionRow } from "./sessions.js";
@@ -41,11 +42,6 @@ function view(found, signal) {
         : h("p", { class: "muted" }, "The user is signed in nowhere."),
       ...(sessions.length ? [endAll(user)] : [])),
   ];
-}
-
-/** @param {string} title @param {Node[]} parts */
-function section(title, ...parts) {
-  return h("section", { class: "card" }, h("h2", {}, title), ...parts);
 }
 
 /** @param {UserAccess} found */

@@ -1,7 +1,7 @@
 // What can be done with an order: cancel, ship, refund. Each asks once, and names the sum.
 
 import { orders } from "../api/lockstep.js";
-import { ask } from "../ui/dialog.js";
+import { ask, keepButton } from "../ui/dialog.js";
 import { h } from "../ui/dom.js";
 import { FormField } from "../ui/field.js";
 import { ActionForm } from "../ui/form.js";
@@ -15,15 +15,13 @@ import { atMost } from "../ui/rules.js";
 /** @typedef {{ id: string, number: string }} Named */
 /** @typedef {Pick<OrderItem, "productId" | "name" | "quantity" | "cancelledQuantity" | "returnedQuantity" | "unitPrice">} Line */
 
-const KEEP = "Keep it";
-
 /** Cancel all that is left, as long as nothing is shipped. @param {Order} order @param {Changed} changed */
 export function cancelButton(order, changed) {
   const isWhole = order.state === "ORDER_STATE_PAID" && order.shipments.length === 0;
   return isWhole && h("button", { type: "button", class: "button plain wide", onclick: () => void ask(
     "Cancel the order?", (close) => [new ActionForm({
       parts: [h("p", {}, "Everything that is left of it is cancelled, and its price goes back to the wallet at once.")],
-      submit: "Cancel the order", tone: "danger", beside: [keep(close)],
+      submit: "Cancel the order", tone: "danger", beside: [keepButton(close)],
       async action(_, keyFor) {
         const cancelled = await orders.cancel(order.id, [], keyFor(order.id));
         close();
@@ -84,7 +82,7 @@ function some(item, most, { verb, title, text, parts = [], words = {}, send }) {
     update();
     return [h("p", {}, text), new ActionForm({
       parts: [h("div", { class: "how-many" }, most > 1 ? stepper : h("span", {}, "1 piece"), h("p", {}, "Back: ", sum)), ...parts],
-      submit: verb, tone: "danger", words, beside: [keep(close)],
+      submit: verb, tone: "danger", words, beside: [keepButton(close)],
       async action(values, keyFor) {
         await send(stepper.value, values, keyFor([stepper.value, values]));
         close();
@@ -94,9 +92,6 @@ function some(item, most, { verb, title, text, parts = [], words = {}, send }) {
   return h("button", { type: "button", class: "button plain small", onclick: open }, verb,
     h("span", { class: "unseen" }, ` ${item.name}`));
 }
-
-/** @param {(answer?: string) => void} close */
-const keep = (close) => h("button", { type: "button", class: "button plain", onclick: () => close() }, KEEP);
 
 /** @param {Named} order @param {Changed} changed @param {string[]} [productIds] none: all that may be shipped */
 export function shipForm(order, changed, productIds = []) {

@@ -3,7 +3,7 @@
 import { auth, users, wallets } from "../api/lockstep.js";
 import { session } from "../api/session.js";
 import { go, showAgain } from "../app/router.js";
-import { ask } from "../ui/dialog.js";
+import { ask, keepButton } from "../ui/dialog.js";
 import { fill, h } from "../ui/dom.js";
 import { FormField } from "../ui/field.js";
 import { isZero, money } from "../ui/format.js";
@@ -134,7 +134,7 @@ function lastQuestion(wallet, close) {
       lost && h("p", {}, h("strong", {}, `${lost} will be lost.`)), lost && box],
     submit: "Delete it",
     tone: "danger",
-    beside: [h("button", { type: "button", class: "button plain", onclick: () => close() }, "Keep it")],
+    beside: [keepButton(close)],
     words: { BALANCE_LEFT: "Money has come into the wallet meanwhile. Close this, and look at it again." },
     async action() {
       if (lost && !agreed.checked) {

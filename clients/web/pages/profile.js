@@ -1,7 +1,6 @@
 // The account: who the reader is, the brand, the ways in, and the end of it.
 
 import { profiles, users } from "../api/lockstep.js";
-import { showAgain } from "../app/router.js";
 import { h } from "../ui/dom.js";
 import { FormField } from "../ui/field.js";
 import { ActionForm } from "../ui/form.js";
@@ -10,8 +9,10 @@ import { bones, loaded } from "../ui/loading.js";
 import { toast } from "../ui/messages.js";
 import { avatar } from "../ui/picture.js";
 import { atMost, phone, slug, url } from "../ui/rules.js";
+import { section } from "../ui/section.js";
 import { accountSections } from "./profile-account.js";
 import { COMPANY_SIZES, POSITIONS, toSlug } from "./registration.js";
+import { reloadLink } from "./reload-link.js";
 
 /** @import { Brand, Profile, User } from "../api/types.js" */
 /** @typedef {Record<string, string>} Values */
@@ -33,14 +34,6 @@ export function page({ signal }) {
     skeleton: bones(2, "bone-product"),
   });
   return { title: "Account", content: [h("div", { class: "page" }, h("h1", {}, "Account"), content)] };
-}
-
-/**
- * @param {string} title
- * @param {...Node} parts
- */
-function section(title, ...parts) {
-  return h("section", { class: "card" }, h("h2", {}, title), ...parts);
 }
 
 /** @param {User} user @param {Profile} profile */
@@ -127,10 +120,4 @@ function changed(values, fields, shown) {
   const before = /** @type {Record<string, string | undefined>} */ ({ ...shown });
   const after = fields.map(({ name }) => /** @type {const} */ ([name, values[name] ?? ""]));
   return Object.fromEntries(after.filter(([name, value]) => value !== (before[name] ?? "")));
-}
-
-function reloadLink() {
-  const link = h("button", { type: "button", class: "link" }, "Load it again");
-  link.addEventListener("click", showAgain);
-  return link;
 }

@@ -2,7 +2,7 @@
 
 import { catalog } from "../api/lockstep.js";
 import { session } from "../api/session.js";
-import { go, showAgain } from "../app/router.js";
+import { go } from "../app/router.js";
 import { amountExample, currency, loadCurrency } from "../ui/currency.js";
 import { confirmed } from "../ui/dialog.js";
 import { h } from "../ui/dom.js";
@@ -15,6 +15,7 @@ import { bones, loaded } from "../ui/loading.js";
 import { toast } from "../ui/messages.js";
 import { lost } from "../ui/lost.js";
 import { amount, atMost, stock } from "../ui/rules.js";
+import { reloadLink } from "./reload-link.js";
 
 /** @import { Category, Product } from "../api/types.js" */
 /** @typedef {Record<string, string>} Values */
@@ -48,7 +49,7 @@ function editor(categories, product, base) {
       h("div", { class: "card" }, ...fields.slice(2))), unsaved],
     submit: product ? "Save" : "Create the product",
     reasons: { CATEGORY_NOT_FOUND: "categoryId" },
-    remedies: { ETAG_MISMATCH: () => [again()] },
+    remedies: { ETAG_MISMATCH: () => [reloadLink()] },
     beside: product ? [remove(product, base), view(product)] : [],
     async action(values, keyFor) {
       kept = await save(kept, values, keyFor);
@@ -105,8 +106,4 @@ function remove(product, base) {
     toast(`${product.name} is removed.`);
     go(base);
   } }, "Remove");
-}
-
-function again() {
-  return h("button", { type: "button", class: "link", onclick: showAgain }, "Load it again");
 }

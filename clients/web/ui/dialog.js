@@ -33,7 +33,10 @@ export async function confirmed(title, text, yes) {
     h("p", {}, text),
     h("div", { class: "form-end" },
       h("button", { type: "button", class: "button danger", onclick: () => close("yes") }, yes),
-      h("button", { type: "button", class: "button plain", onclick: () => close() }, "Keep it")),
+      keepButton(close)),
   ]);
   return answer === "yes";
 }
+
+/** The way out of a dialog without doing what it asks about. @param {() => void} close */
+export const keepButton = (close) => h("button", { type: "button", class: "button plain", onclick: () => close() }, "Keep it");
