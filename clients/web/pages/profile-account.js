@@ -7,7 +7,7 @@ import { ask, keepButton } from "../ui/dialog.js";
 import { fill, h } from "../ui/dom.js";
 import { FormField } from "../ui/field.js";
 import { isZero, money } from "../ui/format.js";
-import { ActionForm } from "../ui/form.js";
+import { ActionForm, turnTo } from "../ui/form.js";
 import { toast } from "../ui/messages.js";
 import { email as emailRule } from "../ui/rules.js";
 import { newPasswordFields } from "./reset.js";
@@ -55,15 +55,13 @@ function changeEmail() {
     words: WRONG_PASSWORD,
     async action({ newEmail = "", password }) {
       const { flowId } = await auth.changeEmail({ newEmail, password });
-      const next = codeStep(newEmail, flowId, {
+      turnTo(step, codeStep(newEmail, flowId, {
         canResend: false,
         done() {
           session.readdress(newEmail);
           showAgain();
         },
-      });
-      fill(step, next);
-      next.querySelector("input")?.focus();
+      }));
     },
   });
   fill(step, form);

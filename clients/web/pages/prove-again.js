@@ -5,7 +5,7 @@ import { session } from "../api/session.js";
 import { ask } from "../ui/dialog.js";
 import { fill, h } from "../ui/dom.js";
 import { FormField } from "../ui/field.js";
-import { ActionForm } from "../ui/form.js";
+import { ActionForm, turnTo } from "../ui/form.js";
 import { secondStep } from "./second-step.js";
 
 /** Ask for the password, and perhaps the second factor; say whether it was given. */
@@ -29,9 +29,7 @@ export async function proveAgain() {
       async action({ password }) {
         const opened = await auth.reauthenticate({ password });
         if (!opened.mfaToken) return done(opened);
-        const next = secondStep(opened.mfaToken, done);
-        fill(step, next);
-        next.querySelector("input")?.focus();
+        turnTo(step, secondStep(opened.mfaToken, done));
       },
     }));
     return [step];

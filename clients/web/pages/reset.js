@@ -6,7 +6,7 @@ import { go } from "../app/router.js";
 import { codeField } from "../ui/code.js";
 import { fill, h } from "../ui/dom.js";
 import { FormField } from "../ui/field.js";
-import { ActionForm } from "../ui/form.js";
+import { ActionForm, turnTo } from "../ui/form.js";
 import { toast } from "../ui/messages.js";
 import { email as emailRule, password, sameAs } from "../ui/rules.js";
 import { narrowPage } from "./registration.js";
@@ -22,9 +22,7 @@ export function page() {
     submit: "Send me a code",
     async action({ email = "" }) {
       const { flowId } = await auth.requestPasswordReset({ email });
-      const next = newPasswordStep(email, flowId);
-      fill(steps, next);
-      next.querySelector("input")?.focus();
+      turnTo(steps, newPasswordStep(email, flowId));
     },
   }));
   const content = narrowPage("Reset your password", "We mail a code to the address of your account.",

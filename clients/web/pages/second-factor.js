@@ -2,12 +2,11 @@
 
 import { auth } from "../api/lockstep.js";
 import { showAgain } from "../app/router.js";
+import { codeField } from "../ui/code.js";
 import { confirmed } from "../ui/dialog.js";
 import { fill, h } from "../ui/dom.js";
-import { FormField } from "../ui/field.js";
-import { ActionForm } from "../ui/form.js";
+import { ActionForm, turnTo } from "../ui/form.js";
 import { toast } from "../ui/messages.js";
-import { code as codeRule } from "../ui/rules.js";
 
 /** @param {import("../api/types.js").User} user */
 export function secondFactor(user) {
@@ -21,9 +20,7 @@ function switchOn() {
     submit: "Add a second factor",
     tone: "plain",
     async action() {
-      const next = enrolment(await auth.createTotp(), step);
-      fill(step, next);
-      next.querySelector("input")?.focus();
+      turnTo(step, enrolment(await auth.createTotp(), step));
     },
   }));
   return step;
@@ -38,11 +35,7 @@ function enrolment({ secret, otpauthUri }, step) {
     parts: [
       h("p", {}, "Add this secret to your app: ", h("code", { class: "secret" }, inFours(secret))),
       h("p", {}, h("a", { href: otpauthUri }, "Open it in an app on this device")),
-      new FormField({
-        name: "code", label: "First code", required: true, rules: [codeRule],
-        hint: "Six digits that the app shows", tidy: (text) => text.replace(/[\s-]/g, ""),
-        attributes: { class: "code", autocomplete: "one-time-code", inputmode: "numeric", maxlength: 12 },
-      }),
+      codeField({ name: "code", label: "First code", source: "app" }),
     ],
     submit: "Switch it on",
     reasons: { OTP_INVALID: "code" },

@@ -1,6 +1,7 @@
 // The second step of a sign-in: a code of the app, or a recovery code.
 
 import { auth } from "../api/lockstep.js";
+import { tidyCode } from "../ui/code.js";
 import { h } from "../ui/dom.js";
 import { FormField } from "../ui/field.js";
 import { ActionForm } from "../ui/form.js";
@@ -20,7 +21,7 @@ export function secondStep(mfaToken, done) {
       new FormField({
         name: "code", label: "Code", required: true,
         hint: "Six digits of your app, or a recovery code",
-        tidy: (text) => text.replace(/[\s-]/g, ""),
+        tidy: tidyCode,
         attributes: { class: "code", autocomplete: "one-time-code", maxlength: 40 },
       }),
     ],

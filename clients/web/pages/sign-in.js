@@ -5,7 +5,7 @@ import { auth } from "../api/lockstep.js";
 import { session } from "../api/session.js";
 import { fill, h } from "../ui/dom.js";
 import { FormField } from "../ui/field.js";
-import { ActionForm } from "../ui/form.js";
+import { ActionForm, turnTo } from "../ui/form.js";
 import { narrowPage } from "./registration.js";
 import { secondStep } from "./second-step.js";
 
@@ -30,9 +30,7 @@ export function page({ query }) {
         session.open(opened);
         return;
       }
-      const next = secondStep(opened.mfaToken, (tokens) => session.open(tokens));
-      fill(step, next);
-      next.querySelector("input")?.focus();
+      turnTo(step, secondStep(opened.mfaToken, (tokens) => session.open(tokens)));
     },
   });
   fill(step, form);

@@ -2,7 +2,7 @@
 
 import { auth } from "../api/lockstep.js";
 import { fill, h } from "../ui/dom.js";
-import { ActionForm } from "../ui/form.js";
+import { ActionForm, turnTo } from "../ui/form.js";
 import { codeField, ResendButton } from "../ui/code.js";
 import { narrowPage, registrationParts, signInAfter, signInLink } from "./registration.js";
 
@@ -19,9 +19,7 @@ export function page() {
     async action(values) {
       const request = { ...values, role: registration.role };
       const sent = await auth.sendOtp(request);
-      const next = codeStep(request, sent, () => fill(steps, form));
-      fill(steps, next);
-      next.querySelector("input")?.focus();
+      turnTo(steps, codeStep(request, sent, () => fill(steps, form)));
     },
   });
   fill(steps, form);

@@ -5,7 +5,7 @@ import { session } from "../api/session.js";
 import { go } from "../app/router.js";
 import { codeField, ResendButton } from "../ui/code.js";
 import { fill, h } from "../ui/dom.js";
-import { ActionForm } from "../ui/form.js";
+import { ActionForm, turnTo } from "../ui/form.js";
 import { toast } from "../ui/messages.js";
 import { narrowPage } from "./registration.js";
 import { forgetVerification, keepVerification, keptVerification } from "./verification.js";
@@ -34,9 +34,7 @@ function sendStep(email, steps) {
     async action() {
       const { flowId } = await auth.sendEmailVerification();
       keepVerification(flowId, email);
-      const next = codeStep(email, flowId);
-      fill(steps, next);
-      next.querySelector("input")?.focus();
+      turnTo(steps, codeStep(email, flowId));
     },
   });
 }

@@ -1,19 +1,22 @@
-// Codes that are mailed: the field for one, and asking for another.
+// Codes of six digits: the field for one, and asking for another by mail.
 
 import { ApiError } from "../api/http.js";
 import { fill, h } from "./dom.js";
 import { FormField } from "./field.js";
 import { toast } from "./messages.js";
 import { wordsOf } from "./words.js";
-import { code } from "./rules.js";
+import { sixDigits } from "./rules.js";
 
-export function codeField() {
+/** @param {{ name?: string, label?: string, source?: string }} [of] where the reader finds it */
+export function codeField({ name = "otp", label = "Code", source = "mail" } = {}) {
   return new FormField({
-    name: "otp", label: "Code", required: true, rules: [code], hint: "Six digits from the mail",
-    tidy: (text) => text.replace(/[\s-]/g, ""),
+    name, label, required: true, rules: [sixDigits(source)], hint: `Six digits from the ${source}`, tidy: tidyCode,
     attributes: { class: "code", autocomplete: "one-time-code", inputmode: "numeric", maxlength: 12 },
   });
 }
+
+/** Leave out what people put between the parts of a code. @param {string} text */
+export const tidyCode = (text) => text.replace(/[\s-]/g, "");
 
 /** A button that sends another code, and says until when it can't. */
 export class ResendButton extends HTMLElement {

@@ -3,7 +3,7 @@
 
 import { RequestKey } from "../api/client.js";
 import { ApiError } from "../api/http.js";
-import { h } from "./dom.js";
+import { fill, h } from "./dom.js";
 import { FormField } from "./field.js";
 import { NoticeBox } from "./messages.js";
 import { wordsOf } from "./words.js";
@@ -161,3 +161,14 @@ export class ActionForm extends HTMLElement {
 }
 
 customElements.define("action-form", ActionForm);
+
+/**
+ * Put the next form in the place of the one before, ready to be typed into.
+ *
+ * @param {Element} place
+ * @param {ActionForm} form
+ */
+export function turnTo(place, form) {
+  fill(place, form);
+  form.querySelector("input")?.focus();
+}

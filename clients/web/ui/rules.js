@@ -36,8 +36,8 @@ export const phone = (value) => (PHONE.test(value.replace(/[ \-()[\]]/g, ""))
 /** @type {Rule} */
 export const slug = (value) => (SLUG.test(value) ? null : "must be a slug such as marketing-manager");
 
-/** @type {Rule} */
-export const code = (value) => (/^[0-9]{6}$/.test(value) ? null : "must be the six digits of the mail");
+/** @param {string} source @returns {Rule} */
+export const sixDigits = (source) => (value) => (/^[0-9]{6}$/.test(value) ? null : `must be the six digits of the ${source}`);
 
 /** @type {Rule} */
 export function amount(value) {
