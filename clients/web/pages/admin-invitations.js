@@ -2,6 +2,7 @@
 
 import { invitations } from "../api/lockstep.js";
 import { showAgain } from "../app/router.js";
+import { actionButton } from "../ui/action-button.js";
 import { h } from "../ui/dom.js";
 import { FormField } from "../ui/field.js";
 import { ActionForm } from "../ui/form.js";
@@ -11,7 +12,6 @@ import { empty } from "../ui/loading.js";
 import { toast } from "../ui/messages.js";
 import { email } from "../ui/rules.js";
 import { section } from "../ui/section.js";
-import { wordsOf } from "../ui/words.js";
 import { adminTabs } from "./admin-tabs.js";
 import { ROLES } from "./registration.js";
 
@@ -56,18 +56,11 @@ function inviteForm() {
 
 /** @param {Invitation} invitation */
 function invitationRow({ id, email: address, role, expireTime }) {
-  const button = h("button", { class: "button plain small", onclick: async () => {
-    if (button.getAttribute("aria-disabled") === "true") return;
-    button.setAttribute("aria-disabled", "true");
-    try {
-      await invitations.end(id);
-      toast(`The invitation of ${address} has ended.`);
-      showAgain();
-    } catch (error) {
-      button.removeAttribute("aria-disabled");
-      toast(wordsOf(error), "problem");
-    }
-  } }, "End", h("span", { class: "unseen" }, ` the invitation of ${address}`));
+  const button = actionButton({ class: "button plain small" }, async () => {
+    await invitations.end(id);
+    toast(`The invitation of ${address} has ended.`);
+    showAgain();
+  }, "End", h("span", { class: "unseen" }, ` the invitation of ${address}`));
   return h("article", { class: "row" },
     h("div", { class: "row-main" }, h("h2", {}, address),
       h("p", { class: "muted" }, `${role} · good until ${date(expireTime)}`)),

@@ -1,17 +1,15 @@
 // A list of products for those who may change them: price, stock with - and +, and the way to
 // the page of each.
 
-import { RequestKey } from "../api/client.js";
 import { catalog } from "../api/lockstep.js";
+import { actionButton } from "../ui/action-button.js";
 import { fill, h } from "../ui/dom.js";
 import { counted, money } from "../ui/format.js";
 import { icon } from "../ui/icons.js";
 import { KeysetList } from "../ui/keyset-list.js";
 import { empty } from "../ui/loading.js";
-import { toast } from "../ui/messages.js";
 import { picture } from "../ui/picture.js";
 import { tabs } from "../ui/tabs.js";
-import { wordsOf } from "../ui/words.js";
 
 /** @import { Product } from "../api/types.js" */
 
@@ -73,20 +71,12 @@ function productRow(first, toProduct) {
 
 /** @param {Product} product @param {number} delta @param {"minus" | "plus"} name @param {(product: Product) => void} changed */
 function adjust(product, delta, name, changed) {
-  const key = new RequestKey();
   const label = `${delta < 0 ? "One less" : "One more"} of ${product.name}`;
-  const button = h("button", { type: "button", "aria-label": label, "aria-disabled": String(product.stock + delta < 0), onclick: async () => {
-    if (button.getAttribute("aria-disabled") === "true") return;
-    button.setAttribute("aria-disabled", "true");
-    try {
-      const adjusted = await catalog.adjustStock(product.id, delta, key.for([product.id, product.stock, delta]));
-      const place = button.parentElement;
-      changed(adjusted);
-      /** @type {HTMLElement | null | undefined} */ (place?.querySelector(`[aria-label="${CSS.escape(label)}"]`))?.focus();
-    } catch (error) {
-      button.setAttribute("aria-disabled", "false");
-      toast(wordsOf(error), "problem");
-    }
-  } }, icon(name));
+  const button = actionButton({ "aria-label": label, "aria-disabled": product.stock + delta < 0 ? "true" : null }, async (keyFor) => {
+    const adjusted = await catalog.adjustStock(product.id, delta, keyFor([product.id, product.stock, delta]));
+    const place = button.parentElement;
+    changed(adjusted);
+    /** @type {HTMLElement | null | undefined} */ (place?.querySelector(`[aria-label="${CSS.escape(label)}"]`))?.focus();
+  }, icon(name));
   return button;
 }

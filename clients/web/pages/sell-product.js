@@ -3,6 +3,7 @@
 import { catalog } from "../api/lockstep.js";
 import { session } from "../api/session.js";
 import { go } from "../app/router.js";
+import { actionButton } from "../ui/action-button.js";
 import { amountExample, currency, loadCurrency } from "../ui/currency.js";
 import { confirmed } from "../ui/dialog.js";
 import { h } from "../ui/dom.js";
@@ -98,12 +99,12 @@ const view = ({ id }) => h("a", { class: "button plain", href: `#/products/${id}
 
 /** @param {Product} product @param {string} base */
 function remove(product, base) {
-  return h("button", { type: "button", class: "button danger", onclick: async () => {
+  return actionButton({ class: "button danger" }, async () => {
     const isSure = await confirmed(`Remove ${product.name}?`,
       "It leaves the shop at once. Orders that have it stay as they are.", "Remove it");
     if (!isSure) return;
     await catalog.deleteProduct(product.id);
     toast(`${product.name} is removed.`);
     go(base);
-  } }, "Remove");
+  }, "Remove");
 }

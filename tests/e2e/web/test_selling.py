@@ -217,6 +217,22 @@ def test_what_belongs_to_another_seller_can_not_be_edited(
     expect(seller.page.get_by_role("heading", name="We can't find that")).to_be_visible()
 
 
+def test_a_removal_that_fails_is_told(
+    admin: Person, api: Api, admin_account: Account, pottery: str
+) -> None:
+    product = {"categoryId": pottery, "name": "Tureen", "price": price(10), "stock": 9}
+    (tureen,) = api.products([product], by=admin_account)
+    admin.visit(f"/admin/catalog/{tureen['id']}")
+    admin.page.route("**/v1/products/*", lambda route: route.abort())
+    admin.press("Remove")
+    admin.press("Remove it")
+    expect(admin.news("The shop can't be reached.")).to_be_visible()
+    admin.page.unroute("**/v1/products/*")
+    admin.press("Remove")
+    admin.press("Remove it")
+    expect(admin.news("Tureen is removed.")).to_be_visible()
+
+
 def test_an_account_with_money_names_what_is_lost(
     customer: Person, account: Account, api: Api, admin_account: Account
 ) -> None:

@@ -1,0 +1,28 @@
+// A button that does one thing at a time, and says what went wrong.
+
+import { RequestKey } from "../api/client.js";
+import { h } from "./dom.js";
+import { toast } from "./messages.js";
+import { wordsOf } from "./words.js";
+
+/**
+ * @param {import("./dom.js").Attributes} attributes
+ * @param {(keyFor: (request: unknown) => string) => Promise<void>} action
+ * @param {...import("./dom.js").Child} content
+ */
+export function actionButton(attributes, action, ...content) {
+  const key = new RequestKey();
+  const button = h("button", { type: "button", ...attributes, onclick: async () => {
+    if (button.getAttribute("aria-disabled") === "true") return;
+    button.setAttribute("aria-disabled", "true");
+    try {
+      await action((request) => key.for(request));
+      key.settle();
+    } catch (error) {
+      key.settleUnlessUndecided(error);
+      toast(wordsOf(error), "problem");
+    }
+    button.removeAttribute("aria-disabled");
+  } }, ...content);
+  return button;
+}
