@@ -10,13 +10,14 @@ import { tabs } from "../ui/tabs.js";
 import { thumbnail } from "../ui/thumbnails.js";
 
 /** @import { Order } from "../api/types.js" */
+/** @import { Visit } from "../app/router.js" */
 
 const PICTURES = 3;
 const OPEN = ["ORDER_STATE_PENDING", "ORDER_STATE_PAID", "ORDER_STATE_CANCELLING"];
 const SHIPPED = ["ORDER_STATE_FULFILLED"];
 const CANCELLED = ["ORDER_STATE_CANCELLED"];
 /** @type {Record<string, { label: string, states: string[] }>} */
-export const SHOWN = {
+const SHOWN = {
   "": { label: "All", states: [...OPEN, ...SHIPPED, ...CANCELLED] },
   open: { label: "Open", states: OPEN },
   shipped: { label: "Shipped", states: SHIPPED },
@@ -24,32 +25,50 @@ export const SHOWN = {
   failed: { label: "Failed payments", states: ["ORDER_STATE_FAILED"] },
 };
 
-/** @param {import("../app/router.js").Visit} visit */
-export function page({ query, signal, place }) {
-  const shown = query.get("show") ?? "";
-  const { states } = SHOWN[shown] ?? { states: [] };
-  const list = new KeysetList({
-    noun: "orders", kind: "rows", signal, place,
-    async fetch(pageToken) {
-      const found = await orders.list({ states, pageToken });
-      return { items: found.orders, next: found.nextPageToken };
-    },
-    show: (order) => orderRow(order, "#/orders/"),
-    empty: () => (shown ? empty("orders", "None of these", "There is no such order.")
-      : empty("orders", "No orders yet", "What you buy is kept here.",
-        h("a", { class: "button primary", href: "#/products" }, "See the products"))),
-  });
-  return { title: "Orders", content: [h("div", { class: "page" }, h("h1", {}, "Orders"),
-    tabs("Orders", "#/orders", "show", shown, Object.entries(SHOWN).map(([key, { label }]) => [key, label])), list)] };
+/** @param {Visit} visit */
+export function page(visit) {
+  const list = orderList(visit, "#/orders", {}, () => (shownOf(visit) ? empty("orders", "None of these", "There is no such order.")
+    : empty("orders", "No orders yet", "What you buy is kept here.",
+      h("a", { class: "button primary", href: "#/products" }, "See the products"))));
+  return { title: "Orders", content: [h("div", { class: "page" }, h("h1", {}, "Orders"), orderTabs(visit, "Orders", "#/orders"), list)] };
 }
 
-/** @param {Order} order @param {string} base what its address begins with */
-export function orderRow(order, base) {
+/** @param {Visit} visit */
+const shownOf = ({ query }) => query.get("show") ?? "";
+
+/** @param {Visit} visit @param {string} label @param {string} base the address of the list */
+export function orderTabs(visit, label, base) {
+  return tabs(label, base, "show", shownOf(visit), Object.entries(SHOWN).map(([key, each]) => [key, each.label]));
+}
+
+/**
+ * The orders in the states that the tabs have chosen.
+ *
+ * @param {Visit} visit
+ * @param {string} base the address of the list
+ * @param {import("../api/http.js").Query} filters whose they are, and the like
+ * @param {() => HTMLElement} none what stands for them where there are none
+ */
+export function orderList(visit, base, filters, none) {
+  const states = SHOWN[shownOf(visit)]?.states ?? [];
+  return new KeysetList({
+    noun: "orders", kind: "rows", signal: visit.signal, place: visit.place,
+    async fetch(pageToken) {
+      const found = await orders.list({ ...filters, states, pageToken });
+      return { items: found.orders, next: found.nextPageToken };
+    },
+    show: (order) => orderRow(order, base),
+    empty: none,
+  });
+}
+
+/** @param {Order} order @param {string} base the address of the list */
+function orderRow(order, base) {
   const names = order.items.map((item) => item.name).join(", ");
   return h("article", { class: "row" },
     h("div", { class: "thumbnails" }, ...order.items.slice(0, PICTURES).map(thumbnail)),
     h("div", { class: "row-main" },
-      h("h2", {}, h("a", { href: `${base}${order.id}` }, grouped(order.number) || "Order")),
+      h("h2", {}, h("a", { href: `${base}/${order.id}` }, grouped(order.number) || "Order")),
       h("p", { class: "muted" }, `${date(order.createTime)} · ${counted(order.items.length, "product")}`),
       h("p", { class: "muted clip" }, names)),
     orderTag(order), h("p", { class: "amount" }, money(order.total)));
