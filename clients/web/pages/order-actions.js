@@ -13,7 +13,7 @@ import { atMost } from "../ui/rules.js";
 /** @import { Order, OrderItem } from "../api/types.js" */
 /** @typedef {(order: Order) => void} Changed */
 /** @typedef {{ id: string, number: string }} Named */
-/** @typedef {Pick<OrderItem, "productId" | "name" | "quantity" | "cancelledQuantity" | "returnedQuantity" | "unitPrice">} Line */
+/** @typedef {Pick<OrderItem, "productId" | "name" | "quantity" | "cancelledQuantity" | "returnedQuantity" | "fulfilled" | "unitPrice">} Line */
 
 /** Cancel all that is left, as long as nothing is shipped. @param {Order} order @param {Changed} changed */
 export function cancelButton(order, changed) {
@@ -31,9 +31,28 @@ export function cancelButton(order, changed) {
     })]) }, "Cancel the order");
 }
 
+/** How many are not cancelled. @param {Pick<OrderItem, "quantity" | "cancelledQuantity">} item */
+export const leftOf = ({ quantity, cancelledQuantity }) => quantity - cancelledQuantity;
+
+/**
+ * A line can be cancelled until it is shipped, and refunded from then on.
+ *
+ * @param {Named} order
+ * @param {Line} item
+ * @param {Changed} changed
+ * @param {{ mayCancel?: boolean, mayRefund?: boolean }} [rights]
+ */
+export function lineActions(order, item, changed, { mayCancel = true, mayRefund = true } = {}) {
+  const left = leftOf(item);
+  return [
+    mayCancel && !item.fulfilled && left > 0 && cancelLine(order, item, changed),
+    mayRefund && item.fulfilled && left > item.returnedQuantity && refundLine(order, item, changed),
+  ];
+}
+
 /** @param {Named} order @param {Line} item @param {Changed} changed */
-export function cancelLine(order, item, changed) {
-  return some(item, item.quantity - item.cancelledQuantity, {
+function cancelLine(order, item, changed) {
+  return some(item, leftOf(item), {
     verb: "Cancel", title: `Cancel ${item.name}?`, text: "Its price goes back to the wallet at once.",
     async send(quantity, _, key) {
       changed(await orders.cancel(order.id, [{ productId: item.productId, quantity }], key));
@@ -43,11 +62,11 @@ export function cancelLine(order, item, changed) {
 }
 
 /** @param {Named} order @param {Line} item @param {Changed} changed */
-export function refundLine(order, item, changed) {
+function refundLine(order, item, changed) {
   const reason = new FormField({ name: "reason", label: "Reason", required: true, rules: [atMost(200)],
     hint: "The buyer reads it", value: "Returned" });
   const restock = h("input", { type: "checkbox", name: "restock", checked: true });
-  return some(item, item.quantity - item.cancelledQuantity - item.returnedQuantity, {
+  return some(item, leftOf(item) - item.returnedQuantity, {
     verb: "Refund a return", title: `Refund ${item.name}?`,
     text: "Do this when it has come back. The money goes to the buyer's wallet.",
     parts: [reason, h("label", { class: "check" }, restock, "It can be sold again")],

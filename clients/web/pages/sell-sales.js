@@ -3,13 +3,12 @@
 import { sales } from "../api/lockstep.js";
 import { showAgain } from "../app/router.js";
 import { h } from "../ui/dom.js";
-import { counted, grouped, moment, money } from "../ui/format.js";
+import { grouped, moment, money } from "../ui/format.js";
 import { KeysetList } from "../ui/keyset-list.js";
 import { empty } from "../ui/loading.js";
 import { tabs } from "../ui/tabs.js";
-import { thumbnail } from "../ui/thumbnails.js";
-import { cancelLine, refundLine, shipForm } from "./order-actions.js";
-import { lineTags } from "./order-lines.js";
+import { leftOf, lineActions, shipForm } from "./order-actions.js";
+import { lineView } from "./order-lines.js";
 import { sellTabs } from "./sell-tabs.js";
 
 /** @import { Sale } from "../api/types.js" */
@@ -49,7 +48,7 @@ function saleCard(lines) {
   const [first] = lines;
   if (!first) return h("article");
   const order = { id: first.orderId, number: first.number };
-  const waiting = lines.filter((each) => !each.fulfilled && each.quantity > each.cancelledQuantity);
+  const waiting = lines.filter((each) => !each.fulfilled && leftOf(each) > 0);
   return h("article", { class: "card sale" },
     h("div", { class: "page-head" }, h("h2", {}, `Order ${grouped(first.number)}`), h("p", { class: "muted" }, moment(first.createTime))),
     h("div", { class: "sale-parts" },
@@ -61,13 +60,9 @@ function saleCard(lines) {
 
 /** @param {{ id: string, number: string }} order @param {Sale} sale */
 function saleLine(order, sale) {
-  const left = sale.quantity - sale.cancelledQuantity;
-  return h("li", { class: "line order-line" }, thumbnail(sale),
-    h("div", { class: "line-text" }, h("p", { class: "line-name" }, sale.name),
-      h("p", { class: "muted" }, `${counted(sale.quantity, "piece")} at ${money(sale.unitPrice)}`),
-      h("p", { class: "line-state" }, ...lineTags({ state: "ORDER_STATE_PAID" }, sale))),
-    h("div", { class: "line-count" },
-      !sale.fulfilled && left > 0 && cancelLine(order, sale, showAgain),
-      sale.fulfilled && left > sale.returnedQuantity && refundLine(order, sale, showAgain)),
-    h("div", { class: "line-total" }, h("p", { class: "amount" }, money(sale.share)), h("p", { class: "muted" }, "your share")));
+  return lineView(sale, "ORDER_STATE_PAID", {
+    name: h("p", { class: "line-name" }, sale.name),
+    actions: lineActions(order, sale, showAgain),
+    total: h("div", { class: "line-total" }, h("p", { class: "amount" }, money(sale.share)), h("p", { class: "muted" }, "your share")),
+  });
 }
