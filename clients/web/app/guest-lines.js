@@ -1,6 +1,6 @@
 // The cart of a guest, told as the server would tell that of an account.
 
-import { difference, multiplied } from "../ui/format.js";
+import { added, multiplied } from "../ui/format.js";
 
 /** @import { Cart, CartItem, Money, Picked, Product } from "../api/types.js" */
 
@@ -11,7 +11,7 @@ const NOTHING = { currencyCode: "", units: "0", nanos: 0 };
 export function linesOf(picked, products) {
   const items = picked.map((each) => line(each, products.find(({ id }) => id === each.productId)));
   const subtotal = items.filter((item) => !item.problems.length)
-    .reduce((sum, { lineTotal }) => plus(sum, lineTotal), NOTHING);
+    .reduce((sum, { lineTotal }) => added(sum, lineTotal), NOTHING);
   return { userId: "", items, subtotal, etag: "" };
 }
 
@@ -24,9 +24,4 @@ function line({ productId, quantity }, product) {
   }
   const problems = product.stock < quantity ? ["CART_ITEM_PROBLEM_NO_STOCK"] : [];
   return { product, quantity, unitPrice: product.price, lineTotal: multiplied(product.price, quantity), problems };
-}
-
-/** @param {Money} sum @param {Money} more @returns {Money} */
-function plus(sum, more) {
-  return difference(more, multiplied({ ...sum, currencyCode: more.currencyCode }, -1));
 }

@@ -70,6 +70,11 @@ export function difference(amount, other) {
   return fromMinor(amount.currencyCode, minor(amount) - minor(other));
 }
 
+/** @param {Money} amount @param {Money} other @returns {Money} */
+export function added(amount, other) {
+  return fromMinor(amount.currencyCode || other.currencyCode, minor(amount) + minor(other));
+}
+
 /** @param {string} currencyCode @param {bigint} nanos @returns {Money} */
 function fromMinor(currencyCode, nanos) {
   const scale = 10n ** BigInt(NANOS_DIGITS);
