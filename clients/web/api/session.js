@@ -39,11 +39,8 @@ class Session extends EventTarget {
 
   /** @returns {Kept | null} */
   get current() {
-    try {
-      return JSON.parse(localStorage.getItem(KEY) ?? "null");
-    } catch {
-      return null;
-    }
+    const found = kept(KEY);
+    return isWhole(found) ? found : null;
   }
 
   get isAdmin() {
@@ -95,10 +92,10 @@ class Session extends EventTarget {
     const expiresAt = Date.now() + expiresIn * 1000;
     const renewAt = expiresAt - Math.min(RENEWAL_MS, expiresIn * 100);
     /** @type {Kept} */
-    const kept = {
+    const now = {
       token, refreshToken, userId, email, role: roleOf(token), expiresAt, renewAt,
     };
-    localStorage.setItem(KEY, JSON.stringify(kept));
+    localStorage.setItem(KEY, JSON.stringify(now));
   }
 
   #changed() {
@@ -144,9 +141,29 @@ class Session extends EventTarget {
 
 export const session = new Session();
 
-/** @param {Kept | null} kept */
-function isEnding(kept) {
-  return kept !== null && kept.renewAt < Date.now();
+/**
+ * Return what this browser keeps: JSON, which may be damaged or of another version.
+ *
+ * @param {string} key
+ * @returns {any} null where there is no JSON
+ */
+export function kept(key) {
+  try {
+    return JSON.parse(localStorage.getItem(key) ?? "null");
+  } catch {
+    return null;
+  }
+}
+
+/** @param {any} found */
+function isWhole(found) {
+  return ["token", "refreshToken", "userId", "email", "role"].every((name) => typeof found?.[name] === "string")
+    && ["expiresAt", "renewAt"].every((name) => Number.isFinite(found[name]));
+}
+
+/** @param {Kept | null} now */
+function isEnding(now) {
+  return now !== null && now.renewAt < Date.now();
 }
 
 /**

@@ -2,7 +2,7 @@
 // browser (ids and quantities, never prices) and goes into the account's at the next sign-in.
 
 import { carts, catalog } from "../api/lockstep.js";
-import { session } from "../api/session.js";
+import { kept, session } from "../api/session.js";
 import { toast } from "../ui/messages.js";
 
 /** @import { Cart, Picked } from "../api/types.js" */
@@ -106,21 +106,20 @@ export const basket = new Basket();
 
 /** @returns {Picked[]} */
 function guestItems() {
-  try {
-    const kept = JSON.parse(localStorage.getItem(KEY) ?? "[]");
-    return Array.isArray(kept) ? kept : [];
-  } catch {
-    return [];
-  }
+  const found = kept(KEY);
+  return Array.isArray(found) ? found.filter(isPicked) : [];
 }
+
+/** @param {any} line */
+const isPicked = (line) => typeof line?.productId === "string" && Number.isSafeInteger(line.quantity) && line.quantity > 0;
 
 /** @param {string} productId @param {number} quantity 0 removes it */
 function keep(productId, quantity) {
-  const others = guestItems();
-  const index = others.findIndex((each) => each.productId === productId);
-  const line = quantity ? [{ productId, quantity }] : [];
-  others.splice(index < 0 ? others.length : index, index < 0 ? 0 : 1, ...line);
-  localStorage.setItem(KEY, JSON.stringify(others.slice(0, LINES)));
+  const lines = guestItems();
+  const known = lines.find((each) => each.productId === productId);
+  if (known) known.quantity = quantity;
+  else lines.push({ productId, quantity });
+  localStorage.setItem(KEY, JSON.stringify(lines.filter(isPicked).slice(0, LINES)));
 }
 
 /** Take the cart of a guest into that of the account; it stays until the server has it. */

@@ -1,6 +1,6 @@
 // The flow of the code that a registration has mailed, kept until it is used.
 
-import { session } from "../api/session.js";
+import { kept, session } from "../api/session.js";
 import { h } from "../ui/dom.js";
 
 const KEY = "lockstep.verification";
@@ -15,12 +15,8 @@ export function keepVerification(flowId, email) {
  * @returns {string | null} the flow
  */
 export function keptVerification(email) {
-  try {
-    const kept = JSON.parse(localStorage.getItem(KEY) ?? "null");
-    return kept?.email.toLowerCase() === email.toLowerCase() ? kept.flowId : null;
-  } catch {
-    return null;
-  }
+  const found = kept(KEY);
+  return String(found?.email).toLowerCase() === email.toLowerCase() ? found.flowId : null;
 }
 
 export const forgetVerification = () => localStorage.removeItem(KEY);

@@ -189,6 +189,18 @@ def test_a_session_that_ended_while_the_browser_slept_is_dropped(customer: Perso
     customer.is_signed_out()
 
 
+def test_what_the_browser_keeps_is_believed_only_when_it_is_whole(person: Person) -> None:
+    person.visit("/cart")
+    nav = person.page.get_by_role("navigation", name="Main")
+    keys = ["lockstep.session", "lockstep.cart", "lockstep.verification"]
+    keep = "([keys, text]) => keys.forEach(key => localStorage.setItem(key, text))"
+    for damaged in ("", "{", "5", '"text"', "{}", "[null, 7]", '[{"productId": 1}]'):
+        person.page.evaluate(keep, [keys, damaged])
+        person.page.reload()
+        expect(nav.get_by_role("link", name="Sign in")).to_be_visible()
+        expect(person.page.get_by_text("Your cart is empty")).to_be_visible()
+
+
 def test_signing_out_ends_the_session_in_every_tab(customer: Person, api: Api) -> None:
     customer.visit("/profile")
     refresh_token = customer.session()["refreshToken"]
