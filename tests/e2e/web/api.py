@@ -16,6 +16,7 @@ from playwright.sync_api import StorageState
 from tests.e2e.stack import Stack
 
 PASSWORD = "Copper-Kettle-7"
+NEW_PASSWORD = "Silver-Teapot-9"
 _PHONES = itertools.count(4_915_100_000_000)
 _NAMES = itertools.count(1)
 
@@ -86,6 +87,11 @@ class Api:
         account.verification_flow_id = made["verificationFlowId"]
         return account
 
+    def brand(self) -> Account:
+        """Register a brand, which can sell."""
+        details = {"firstName": "Ada", "lastName": "King", "company": "Engines Ltd"}
+        return self.register(role="brand", companySize="1-10", userRole="founder", **details)
+
     def administrator(self) -> Account:
         """Make an administrator."""
         account = Account(full_name="Grace Hopper")
@@ -114,6 +120,11 @@ class Api:
         """Make products and return them."""
         made = self.call("POST", "/v1/products:batchCreate", {"products": products}, by=by)
         return list(made["products"])
+
+    def product(self, category: str, name: str, *, units: int, stock: int = 9, by: Account) -> Any:
+        """Make a product of whole units of money, and return it."""
+        product = {"categoryId": category, "name": name, "price": price(units), "stock": stock}
+        return self.products([product], by=by)[0]
 
     def top_up(self, account: Account, units: int, *, by: Account) -> None:
         """Put money into a wallet."""

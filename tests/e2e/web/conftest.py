@@ -24,6 +24,7 @@ FLAGS = [
 ]
 PATIENCE_MS = 10_000
 DESKTOP = (1200, 850)
+PHONE = (360, 740)
 
 expect.set_options(timeout=PATIENCE_MS)
 

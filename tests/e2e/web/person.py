@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from playwright.sync_api import ConsoleMessage, Locator, Page, Request, expect
+from playwright.sync_api import ConsoleMessage, Locator, Page, Request, Route, expect
 
 SESSION = "lockstep.session"
 
@@ -134,3 +134,18 @@ class Person:
         self.page.on("request", hear)
         yield made
         self.page.remove_listener("request", hear)
+
+    def lose_the_first_reply(self, path: str) -> list[str]:
+        """Lose the reply to the first request to a path; return the keys of all, as they come."""
+        keys: list[str] = []
+
+        def answer(route: Route) -> None:
+            keys.append(route.request.headers["idempotency-key"])
+            if len(keys) > 1:
+                route.continue_()
+                return
+            route.fetch()
+            route.abort()
+
+        self.page.route(path, answer)
+        return keys

@@ -7,13 +7,11 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.e2e.stack import Stack
-from tests.e2e.web.api import PASSWORD, Account, Api
+from tests.e2e.web.api import NEW_PASSWORD, PASSWORD, Account, Api
 from tests.e2e.web.conftest import NewPerson
 from tests.e2e.web.person import Person
 
 pytestmark = [pytest.mark.browser, pytest.mark.processes]
-
-NEW_PASSWORD = "Silver-Teapot-9"
 
 
 def test_a_profile_is_changed_field_by_field(customer: Person, account: Account, api: Api) -> None:
@@ -50,14 +48,7 @@ def test_a_change_made_elsewhere_is_not_overwritten(
 
 
 def test_a_brand_is_changed_and_sells(new_person: NewPerson, api: Api) -> None:
-    brand = api.register(
-        role="brand",
-        firstName="Ada",
-        lastName="King",
-        company="Engines Ltd",
-        companySize="1-10",
-        userRole="founder",
-    )
+    brand = api.brand()
     person = new_person(brand)
     person.visit("/profile")
     person.fill(Website="https://engines.example.com", Description="Analytical ones.")

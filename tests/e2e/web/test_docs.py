@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
+import pytest
 from playwright.sync_api import Browser, expect
 
 from tests.e2e.stack import Stack
+
+pytestmark = [pytest.mark.browser, pytest.mark.processes]
 
 
 def test_docs_show_the_operations_and_reach_for_no_other_host(

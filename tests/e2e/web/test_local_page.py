@@ -12,8 +12,8 @@ from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, e
 
 from tests.e2e.stack import Stack
 from tests.e2e.web.api import Account, Api
-from tests.e2e.web.conftest import DESKTOP
-from tests.e2e.web.test_looks import PHONE, add_axe, overflow, picture, serious_faults
+from tests.e2e.web.conftest import DESKTOP, PHONE
+from tests.e2e.web.test_looks import add_axe, overflow, picture, serious_faults
 
 pytestmark = [pytest.mark.browser, pytest.mark.processes]
 

@@ -13,7 +13,7 @@ from playwright.sync_api import Page, Response, expect
 
 from tests.e2e.stack import Stack
 from tests.e2e.web.api import Account, Api, price
-from tests.e2e.web.conftest import NewPerson
+from tests.e2e.web.conftest import PHONE, NewPerson
 from tests.e2e.web.person import Person
 
 pytestmark = [pytest.mark.browser, pytest.mark.processes]
@@ -21,7 +21,6 @@ pytestmark = [pytest.mark.browser, pytest.mark.processes]
 ROOT = Path(__file__).parents[3]
 SCREENSHOTS = ROOT / "tests" / "screenshots"
 AXE = ROOT / "build" / "axe" / "node_modules" / "axe-core" / "axe.min.js"
-PHONE = (360, 740)
 WEIGHT_MAX = 100_000
 SHIFT_MAX = 0.02
 
@@ -50,8 +49,7 @@ FOR_ADMINS = (
 @pytest.fixture(scope="module")
 def shopper(api: Api, admin_account: Account) -> Account:
     """Return a brand with products in the cart, an order, a refund and money."""
-    details = {"firstName": "Ada", "lastName": "King", "company": "Engines Ltd"}
-    account = api.register(role="brand", companySize="1-10", userRole="founder", **details)
+    account = api.brand()
     api.top_up(account, 500, by=admin_account)
     category = api.category("Instruments", by=admin_account)
     things = [
@@ -232,9 +230,7 @@ def test_everything_is_reached_by_keyboard(person: Person) -> None:
 def test_text_is_never_taken_for_markup(person: Person, api: Api, admin_account: Account) -> None:
     name = "<img src=x onerror=alert(1)> & <b>bold</b>"
     category = api.category("<i>Odd</i>", by=admin_account)
-    (product,) = api.products(
-        [{"categoryId": category, "name": name, "price": price(1), "stock": 1}], by=admin_account
-    )
+    product = api.product(category, name, units=1, stock=1, by=admin_account)
     person.visit(f"/products/{product['id']}")
     person.is_at(name)
     assert person.page.locator("main img, main b, main i").count() == 0

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from playwright.sync_api import Route, expect
+from playwright.sync_api import expect
 
 from tests.e2e.stack import Stack
 from tests.e2e.web.api import Account, Api, price
-from tests.e2e.web.conftest import NewPerson
+from tests.e2e.web.conftest import PHONE, NewPerson
 from tests.e2e.web.person import Person
 
 pytestmark = [pytest.mark.browser, pytest.mark.processes]
@@ -19,8 +19,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.processes]
 def lamp(api: Api, admin_account: Account) -> Any:
     """Make a product of 30 dollars."""
     category = api.category("Lamps", by=admin_account)
-    product = {"categoryId": category, "name": "Lamp", "price": price(30), "stock": 1000}
-    return api.products([product], by=admin_account)[0]
+    return api.product(category, "Lamp", units=30, stock=1000, by=admin_account)
 
 
 @pytest.fixture
@@ -73,17 +72,7 @@ def test_a_lost_reply_is_asked_for_again_and_places_one_order(
     rich: Account, customer: Person, api: Api
 ) -> None:
     customer.visit("/checkout")
-    keys: list[str] = []
-
-    def lose_the_first(route: Route) -> None:
-        keys.append(route.request.headers["idempotency-key"])
-        if len(keys) > 1:
-            route.continue_()
-            return
-        route.fetch()
-        route.abort()
-
-    customer.page.route("**/v1/orders", lose_the_first)
+    keys = customer.lose_the_first_reply("**/v1/orders")
     customer.press("Pay $30.00")
     expect(customer.notice()).to_contain_text("can't be reached")
     customer.press("Pay $30.00")
@@ -113,8 +102,7 @@ def test_a_price_that_has_changed_is_told_before_anything_is_paid(
     customer: Person, account: Account, api: Api, admin_account: Account, lamp: Any
 ) -> None:
     api.top_up(account, 100, by=admin_account)
-    product = {"categoryId": lamp["categoryId"], "name": "Candle", "price": price(5), "stock": 9}
-    (candle,) = api.products([product], by=admin_account)
+    candle = api.product(lamp["categoryId"], "Candle", units=5, by=admin_account)
     api.add_to_cart(account, candle["id"])
     customer.visit("/checkout")
     path, change = f"/v1/products/{candle['id']}", {"price": price(6)}
@@ -146,7 +134,7 @@ def test_a_phone_is_enough_to_buy_something(
     new_person: NewPerson, account: Account, api: Api, admin_account: Account, lamp: Any
 ) -> None:
     api.top_up(account, 100, by=admin_account)
-    person = new_person(account, size=(360, 740))
+    person = new_person(account, size=PHONE)
     person.visit("/products?q=lamp")
     person.follow("Lamp")
     person.is_at("Lamp")

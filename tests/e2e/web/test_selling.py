@@ -10,15 +10,13 @@ import pytest
 from PIL import Image
 from playwright.sync_api import expect
 
-from tests.e2e.web.api import Account, Api, price
-from tests.e2e.web.conftest import NewPerson
+from tests.e2e.web.api import Account, Api
+from tests.e2e.web.conftest import DESKTOP, PHONE, NewPerson
 from tests.e2e.web.person import Person
 
 pytestmark = [pytest.mark.browser, pytest.mark.processes]
 
-PHONE = (360, 740)
 TRIES = 20
-BRAND = {"role": "brand", "companySize": "1-10", "userRole": "founder"}
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +28,7 @@ def pottery(api: Api, admin_account: Account) -> str:
 @pytest.fixture
 def brand_account(api: Api) -> Account:
     """Register a brand."""
-    return api.register(firstName="Ada", lastName="King", company="Engines Ltd", **BRAND)
+    return api.brand()
 
 
 def file_of(colour: str) -> Any:
@@ -38,6 +36,11 @@ def file_of(colour: str) -> Any:
     out = io.BytesIO()
     Image.new("RGB", (640, 480), colour).save(out, "PNG")
     return {"name": "jug.png", "mimeType": "image/png", "buffer": out.getvalue()}
+
+
+def grouped(order: Any) -> str:
+    """Return the number of an order as pages show it."""
+    return f"{order['number'][:4]}-{order['number'][4:]}"
 
 
 def make(seller: Person, name: str, category: str) -> None:
@@ -126,7 +129,7 @@ class Market:
     of_buyer: Account
 
 
-@pytest.fixture(params=[(1200, 850), PHONE], ids=["wide", "phone"])
+@pytest.fixture(params=[DESKTOP, PHONE], ids=["wide", "phone"])
 def market(
     request: pytest.FixtureRequest, new_person: NewPerson, account: Account, brand_account: Account
 ) -> Market:
@@ -162,13 +165,12 @@ def test_a_seller_sells_ships_and_refunds_one_of_two(
 def test_a_buyer_cancels_one_of_two_and_prints_the_receipt(
     customer: Person, account: Account, api: Api, admin_account: Account, pottery: str
 ) -> None:
-    product = {"categoryId": pottery, "name": "Bowl", "price": price(15), "stock": 9}
-    (bowl,) = api.products([product], by=admin_account)
+    bowl = api.product(pottery, "Bowl", units=15, by=admin_account)
     api.top_up(account, 50, by=admin_account)
     api.add_to_cart(account, bowl["id"], 2)
     order = api.call("POST", "/v1/orders", {"shippingAddress": "Here"}, by=account)
     customer.visit("/orders")
-    number = f"{order['number'][:4]}-{order['number'][4:]}"
+    number = grouped(order)
     customer.follow(number)
     customer.press("Cancel Bowl")
     customer.press("One less: Quantity of Bowl")
@@ -188,13 +190,12 @@ def test_a_buyer_cancels_one_of_two_and_prints_the_receipt(
 def test_an_administrator_ships_an_order_and_takes_a_top_up_back(
     admin: Person, account: Account, api: Api, admin_account: Account, pottery: str
 ) -> None:
-    product = {"categoryId": pottery, "name": "Vase", "price": price(10), "stock": 9}
-    (vase,) = api.products([product], by=admin_account)
+    vase = api.product(pottery, "Vase", units=10, by=admin_account)
     api.top_up(account, 30, by=admin_account)
     api.add_to_cart(account, vase["id"])
     order = api.call("POST", "/v1/orders", {}, by=account)
     admin.visit("/admin/orders")
-    admin.follow(f"{order['number'][:4]}-{order['number'][4:]}")
+    admin.follow(grouped(order))
     admin.press("Mark as shipped")
     expect(admin.page.get_by_role("status").get_by_text("Shipped", exact=True)).to_be_visible()
 
@@ -210,8 +211,7 @@ def test_an_administrator_ships_an_order_and_takes_a_top_up_back(
 def test_what_belongs_to_another_seller_can_not_be_edited(
     new_person: NewPerson, brand_account: Account, api: Api, admin_account: Account, pottery: str
 ) -> None:
-    product = {"categoryId": pottery, "name": "Plate", "price": price(10), "stock": 9}
-    (plate,) = api.products([product], by=admin_account)
+    plate = api.product(pottery, "Plate", units=10, by=admin_account)
     seller = new_person(brand_account)
     seller.page.goto(f"/#/sell/products/{plate['id']}")
     expect(seller.page.get_by_role("heading", name="We can't find that")).to_be_visible()
@@ -220,8 +220,7 @@ def test_what_belongs_to_another_seller_can_not_be_edited(
 def test_a_removal_that_fails_is_told(
     admin: Person, api: Api, admin_account: Account, pottery: str
 ) -> None:
-    product = {"categoryId": pottery, "name": "Tureen", "price": price(10), "stock": 9}
-    (tureen,) = api.products([product], by=admin_account)
+    tureen = api.product(pottery, "Tureen", units=10, by=admin_account)
     admin.visit(f"/admin/catalog/{tureen['id']}")
     admin.page.route("**/v1/products/*", lambda route: route.abort())
     admin.press("Remove")

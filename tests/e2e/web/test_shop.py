@@ -38,14 +38,10 @@ def kitchen(api: Api, admin_account: Account) -> str:
 def things(api: Api, admin_account: Account) -> list[Any]:
     """Make two products for carts."""
     category = api.category("Garden", by=admin_account)
-    names = ("Spade", "Rake")
-    return api.products(
-        [
-            {"categoryId": category, "name": name, "price": price(10), "stock": 20_000}
-            for name in names
-        ],
-        by=admin_account,
-    )
+    return [
+        api.product(category, name, units=10, stock=20_000, by=admin_account)
+        for name in ("Spade", "Rake")
+    ]
 
 
 def names(person: Person) -> list[str]:
@@ -237,13 +233,7 @@ def test_a_line_that_is_gone_meanwhile_is_told_and_disappears(
 def test_the_last_of_a_product_is_told_in_the_cart(
     customer: Person, api: Api, account: Account, admin_account: Account, things: list[Any]
 ) -> None:
-    product = {
-        "categoryId": things[0]["categoryId"],
-        "name": "Hoe",
-        "price": price(1),
-        "stock": 1,
-    }
-    (hoe,) = api.products([product], by=admin_account)
+    hoe = api.product(things[0]["categoryId"], "Hoe", units=1, stock=1, by=admin_account)
     api.add_to_cart(account, hoe["id"], 2)
     customer.visit("/cart")
     expect(customer.page.get_by_text("There are not that many in stock.")).to_be_visible()

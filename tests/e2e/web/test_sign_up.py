@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from playwright.sync_api import Route, expect
+from playwright.sync_api import expect
 
 from tests.e2e.stack import Stack
 from tests.e2e.web.api import PASSWORD, Account, Api
@@ -185,17 +185,7 @@ def test_a_double_click_makes_one_account(person: Person) -> None:
 def test_a_lost_reply_is_asked_for_again_and_makes_one_account(person: Person, api: Api) -> None:
     account = Account()
     describe(person, account)
-    keys: list[str] = []
-
-    def lose_the_first(route: Route) -> None:
-        keys.append(route.request.headers["idempotency-key"])
-        if len(keys) > 1:
-            route.continue_()
-            return
-        route.fetch()
-        route.abort()
-
-    person.page.route("**/api/auth/register", lose_the_first)
+    keys = person.lose_the_first_reply("**/api/auth/register")
     person.press("Create account")
     expect(person.notice()).to_contain_text("can't be reached")
     person.press("Create account")

@@ -8,12 +8,10 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.e2e.stack import Stack
-from tests.e2e.web.api import PASSWORD, Account, Api
+from tests.e2e.web.api import NEW_PASSWORD, PASSWORD, Account, Api
 from tests.e2e.web.person import Person
 
 pytestmark = [pytest.mark.browser, pytest.mark.processes]
-
-NEW_PASSWORD = "Silver-Teapot-9"
 
 
 def other_than(code: str) -> str:
