@@ -17,7 +17,7 @@ import { QuantityStepper } from "../ui/quantity-stepper.js";
 
 /** @type {Record<string, string>} */
 const PROBLEMS = {
-  CART_ITEM_PROBLEM_GONE: "No longer sold. Remove it to order the rest.",
+  CART_ITEM_PROBLEM_GONE: "This is no longer sold. Remove it to order the rest.",
   CART_ITEM_PROBLEM_NO_STOCK: "There are not that many in stock.",
   CART_ITEM_PROBLEM_PRICE_CHANGED: "The price has changed since you added it.",
 };
