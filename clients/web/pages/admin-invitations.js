@@ -12,6 +12,7 @@ import { empty } from "../ui/loading.js";
 import { toast } from "../ui/messages.js";
 import { email } from "../ui/rules.js";
 import { section } from "../ui/section.js";
+import { roleName } from "../ui/states.js";
 import { adminTabs } from "./admin-tabs.js";
 import { ROLES } from "./registration.js";
 
@@ -26,7 +27,7 @@ export function page({ signal }) {
       return { items: found.invitations, next: found.nextPageToken };
     },
     show: invitationRow,
-    empty: () => empty("account", "No open invitations", "Whoever was invited has come, or the time is over."),
+    empty: () => empty("account", "No open invitations", "Everybody who was invited has come, or their time is over."),
   });
   return {
     title: "Invitations",
@@ -41,7 +42,7 @@ function inviteForm() {
       new FormField({ name: "email", label: "E-mail", type: "email", required: true, rules: [email],
         attributes: { inputmode: "email" } }),
       new FormField({ name: "role", label: "Role", type: "select", required: true,
-        options: ROLES.map(([role, label]) => [role, label]) }),
+        options: ROLES.map(([role]) => [role, roleName(role)]) }),
       new FormField({ name: "language", label: "Language of the mail", type: "select",
         options: [["en", "English"], ["de", "Deutsch"]] }))],
     submit: "Invite",

@@ -7,15 +7,16 @@ import { fill, h } from "../ui/dom.js";
 import { FormField } from "../ui/field.js";
 import { toast } from "../ui/messages.js";
 import { atMost, email, password, phone, sameAs, slug } from "../ui/rules.js";
+import { roleName } from "../ui/states.js";
 
 /** @typedef {"customer" | "creator" | "brand" | "student"} Role */
 
-/** @type {[Role, string, string][]} */
+/** @type {[Role, string][]} with what they are for */
 export const ROLES = [
-  ["customer", "Customer", "Buy things"],
-  ["creator", "Creator", "Make content"],
-  ["brand", "Brand", "Sell products"],
-  ["student", "Student", "Take a course"],
+  ["customer", "Buy things"],
+  ["creator", "Make content"],
+  ["brand", "Sell products"],
+  ["student", "Take a course"],
 ];
 
 /** @type {Record<Role, { must: string[], may: string[] }>} */
@@ -100,7 +101,7 @@ function showFieldsOf(role, fields, detailsRequired) {
 function roleChoice(changed) {
   /** @type {Role} */
   let chosen = "customer";
-  const radios = ROLES.map(([role, label, text]) => h("label", { class: "role" },
+  const radios = ROLES.map(([role, text]) => h("label", { class: "role" },
     h("input", {
       type: "radio", name: "role", value: role, checked: role === chosen,
       onchange: () => {
@@ -108,7 +109,7 @@ function roleChoice(changed) {
         changed(role);
       },
     }),
-    h("span", { class: "role-name" }, label), h("span", { class: "role-text" }, text)));
+    h("span", { class: "role-name" }, roleName(role)), h("span", { class: "role-text" }, text)));
   const element = h("fieldset", { class: "roles" }, h("legend", {}, "I am a"), ...radios);
   return { element, get role() { return chosen; } };
 }
