@@ -27,10 +27,7 @@ class RegistrationInProgress(Aborted):
 
     reason = "REGISTRATION_IN_PROGRESS"
     text = "This e-mail address is being registered. Try again in a moment."
-
-    def __init__(self) -> None:
-        """Ask to wait a second."""
-        super().__init__(retry_after_seconds=1.0)
+    usual_wait_seconds = 1.0
 
 
 class RegistrationUnavailable(Unavailable):
@@ -38,10 +35,7 @@ class RegistrationUnavailable(Unavailable):
 
     reason = "PROFILE_UNAVAILABLE"
     text = "Registration is not possible right now; nothing was registered. Try again."
-
-    def __init__(self) -> None:
-        """Ask to wait a second."""
-        super().__init__(retry_after_seconds=1.0)
+    usual_wait_seconds = 1.0
 
 
 class UserNotFound(NotFound):
@@ -133,10 +127,7 @@ class DeletionUnavailable(Unavailable):
 
     reason = "PROFILE_UNAVAILABLE"
     text = "Deletion is not possible right now; nothing was erased. Try again."
-
-    def __init__(self) -> None:
-        """Ask to wait a second."""
-        super().__init__(retry_after_seconds=1.0)
+    usual_wait_seconds = 1.0
 
 
 class BalanceLeft(FailedPrecondition):

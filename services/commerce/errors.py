@@ -129,10 +129,7 @@ class CheckoutInProgress(Aborted):
 
     reason = "CHECKOUT_IN_PROGRESS"
     text = "Another order of this user is being paid or refunded. Try again in a moment."
-
-    def __init__(self) -> None:
-        """Ask the caller to wait for a second."""
-        super().__init__(retry_after_seconds=1.0)
+    usual_wait_seconds = 1.0
 
 
 class RefundInProgress(Aborted):
@@ -140,10 +137,7 @@ class RefundInProgress(Aborted):
 
     reason = "REFUND_IN_PROGRESS"
     text = "Another refund of this order is in flight. Try again in a moment."
-
-    def __init__(self) -> None:
-        """Ask the caller to wait for a second."""
-        super().__init__(retry_after_seconds=1.0)
+    usual_wait_seconds = 1.0
 
 
 class PaymentUnavailable(Unavailable):
@@ -151,7 +145,4 @@ class PaymentUnavailable(Unavailable):
 
     reason = "PROFILE_UNAVAILABLE"
     text = "Payment is not possible right now, and nothing was ordered or charged. Try again."
-
-    def __init__(self) -> None:
-        """Ask the caller to wait for a second."""
-        super().__init__(retry_after_seconds=1.0)
+    usual_wait_seconds = 1.0

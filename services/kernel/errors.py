@@ -99,13 +99,15 @@ class DomainError(Exception):
         message: The text for the caller: it names the remedy and shows no internals.
         metadata: Facts for programs, sent as ErrorInfo.metadata.
         violations: All wrong fields.
-        retry_after_seconds: How long to wait before another try can help.
+        retry_after_seconds: How long to wait before another try can help; by default the
+            `usual_wait_seconds` of the class.
     """
 
     # Not ClassVar: a RecordedError has those of the error that it restores.
     code: grpc.StatusCode
     reason: str
     text: ClassVar[str] = ""
+    usual_wait_seconds: ClassVar[float | None] = None
 
     def __init__(
         self,
@@ -118,7 +120,9 @@ class DomainError(Exception):
         self.message = message or self.text
         self.metadata = dict(metadata or {})
         self.violations = tuple(violations)
-        self.retry_after_seconds = retry_after_seconds
+        self.retry_after_seconds = (
+            self.usual_wait_seconds if retry_after_seconds is None else retry_after_seconds
+        )
         super().__init__(self.message)
 
     def record(self) -> ErrorRecord:
