@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, Self
+from functools import partial
+from typing import Any, Final, Self
 
 from lockstep.auth.v1 import webhook_service_pb2 as webhook_pb
 
@@ -28,11 +30,11 @@ from services.auth.usecases.update_webhook import UpdateWebhook, WebhookChanges
 from services.common.parts import ServiceParts
 from services.kernel.paging import page_size
 from services.kernel.rpc.call import Call
+from services.kernel.rpc.masks import named_fields
 from services.kernel.validation import Violations
 
 WEBHOOKS = webhook_pb.DESCRIPTOR.services_by_name["WebhookService"]
 DESCRIPTION_MAX: Final = 200
-CHANGEABLE: Final = ("url", "description", "types", "disabled")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,19 +170,14 @@ class WebhookServicer:
 
     def _changes(self, v: Violations, request: webhook_pb.UpdateWebhookRequest) -> WebhookChanges:
         new = request.webhook
-        if request.HasField("update_mask"):
-            named = v.mask(request.update_mask.paths, CHANGEABLE, identity="id")
-        else:
-            named = [name for name in CHANGEABLE if getattr(new, name)]
-        is_named = set(named).__contains__
-        return WebhookChanges(
-            url=read_url(v, new.url, allows_private=self.allows_private)
-            if is_named("url")
-            else None,
-            description=_description(v, new) if is_named("description") else None,
-            types=read_types(v, new.types) if is_named("types") else None,
-            disabled=new.disabled if is_named("disabled") else None,
-        )
+        readers: dict[str, Callable[[], Any]] = {
+            "url": partial(read_url, v, new.url, allows_private=self.allows_private),
+            "description": partial(_description, v, new),
+            "types": partial(read_types, v, new.types),
+            "disabled": lambda: new.disabled,
+        }
+        names = named_fields(v, request, "webhook", readers, identity="id")
+        return WebhookChanges(**{name: readers[name]() for name in names})
 
 
 def _description(v: Violations, webhook: webhook_pb.Webhook) -> str:

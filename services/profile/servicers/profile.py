@@ -13,6 +13,7 @@ from services.kernel import money
 from services.kernel.money import Currency
 from services.kernel.paging import PAGE_SIZE_MAX, page_size
 from services.kernel.rpc.call import Call
+from services.kernel.rpc.masks import named_fields
 from services.kernel.rpc.timestamps import read_moment, timestamp
 from services.kernel.validation import Violations
 from services.profile.domain import fields
@@ -266,14 +267,5 @@ def _changes(
 ) -> dict[str, str | None]:
     """Return the new values of the fields in the mask; without a mask, of those that are set."""
     resource: Message = getattr(request, field)
-    if request.HasField("update_mask"):
-        names = v.mask(request.update_mask.paths, rules, identity=identity)
-    else:
-        names = [name for name in rules if _is_set(resource, name)]
+    names = named_fields(v, request, field, rules, identity=identity)
     return {name: rules[name](v, getattr(resource, name), f"{field}.{name}") for name in names}
-
-
-def _is_set(message: Message, name: str) -> bool:
-    if message.DESCRIPTOR.fields_by_name[name].has_presence:
-        return message.HasField(name)
-    return bool(getattr(message, name))
