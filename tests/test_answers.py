@@ -29,7 +29,6 @@ from services.auth.domain.tokens import REFRESH_LENGTH
 from services.auth.domain.totp import RECOVERY_CODES, RECOVERY_LENGTH
 from services.auth.domain.webhook_secrets import new_secret
 from services.auth.model import Purpose, Status
-from services.auth.servicers.webhook_messages import TYPES_MAX
 from services.auth.servicers.webhooks import DESCRIPTION_MAX as WEBHOOK_DESCRIPTION_MAX
 from services.auth.store.api_keys import LISTED_MAX
 from services.auth.store.sessions import SESSIONS_MAX
@@ -53,7 +52,7 @@ from services.common.vocabulary import (
     Role,
 )
 from services.kernel.audit.servicer import WORD_MAX
-from services.kernel.events.servicer import SUBJECT_MAX, URL_PREFIX
+from services.kernel.events.servicer import SUBJECT_MAX, TYPES_MAX, URL_PREFIX
 from services.kernel.paging import PAGE_BYTES_MAX, PAGE_SIZE_MAX, TOKEN_LENGTH_MAX
 from services.kernel.rpc import interceptors, server
 from services.kernel.sagas.servicer import KIND_MAX

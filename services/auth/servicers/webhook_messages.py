@@ -12,10 +12,9 @@ from services.auth.domain.public_addresses import is_public
 from services.auth.readers.webhook_bodies import EVENT_TYPES
 from services.auth.store.webhook_deliveries import DeliveryRow
 from services.auth.store.webhooks import WebhookRow
+from services.kernel.events.servicer import check_types
 from services.kernel.rpc.timestamps import timestamp
 from services.kernel.validation import URL_MAX, Violations
-
-TYPES_MAX: Final = 50
 
 _State = webhook_pb.WebhookDeliveryState
 _PREFIX: Final = "WEBHOOK_DELIVERY_STATE_"
@@ -52,12 +51,7 @@ def _is_private(parts: SplitResult) -> bool:
 
 def read_types(v: Violations, types: Sequence[str]) -> list[str]:
     """Check the types of events that a webhook wants, and return each once, in order."""
-    field = "webhook.types"
-    if len(types) > TYPES_MAX:
-        v.add(field, f"must have at most {TYPES_MAX} entries")
-    for place, name in enumerate(types[:TYPES_MAX]):
-        if name not in EVENT_TYPES:
-            v.add(f"{field}[{place}]", "must be a type of events")
+    check_types(v, types, "webhook.types", EVENT_TYPES, wrong="must be a type of events")
     return sorted(set(types))
 
 

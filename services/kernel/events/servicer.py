@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Collection
+from collections.abc import AsyncGenerator, Collection, Sequence
 from typing import Final
 
 from google.protobuf.any_pb2 import Any as AnyMessage
@@ -19,6 +19,7 @@ from services.kernel.validation import Violations
 
 TYPES_MAX: Final = 50
 SUBJECT_MAX: Final = 100
+FOREIGN_TYPE: Final = "must be a type of this service's events"
 URL_PREFIX: Final = "type.googleapis.com/"
 
 
@@ -75,13 +76,28 @@ class EventServicer:
     ) -> EventFilter:
         v = Violations()
         subject = v.text(request.subject, "subject", max_length=SUBJECT_MAX)
-        if len(request.types) > TYPES_MAX:
-            v.add("types", f"must have at most {TYPES_MAX} entries")
-        for place, name in enumerate(request.types[:TYPES_MAX]):
-            if name not in self._types:
-                v.add(f"types[{place}]", "must be a type of this service's events")
+        check_types(v, request.types, "types", self._types, wrong=FOREIGN_TYPE)
         v.raise_any()
         return EventFilter(tuple(dict.fromkeys(request.types)), subject or "")
+
+
+def check_types(
+    v: Violations, given: Sequence[str], field: str, known: Collection[str], *, wrong: str
+) -> None:
+    """Check the types of events that somebody wants.
+
+    Args:
+        v: Gets what is wrong.
+        given: The types.
+        field: Their path in the request.
+        known: The types that there are.
+        wrong: The description of one that there is not.
+    """
+    if len(given) > TYPES_MAX:
+        v.add(field, f"must have at most {TYPES_MAX} entries")
+    for place, name in enumerate(given[:TYPES_MAX]):
+        if name not in known:
+            v.add(f"{field}[{place}]", wrong)
 
 
 def message_of(row: EventRow) -> event_pb.Event:
