@@ -50,14 +50,7 @@ async def sell(tx: Transaction, debit: NewTransfer, accounts: Sequence[Account])
     moves = [
         _move(debit.id, share, SALES, _place(_pending(accounts, share))) for share in debit.shares
     ]
-    await shares.post(
-        tx,
-        TransferKind.SALE,
-        moves,
-        original_id=debit.id,
-        reference=debit.reference,
-        actor=debit.actor,
-    )
+    await shares.post(tx, TransferKind.SALE, moves, debit, actor=debit.actor)
 
 
 async def release(
@@ -82,14 +75,7 @@ async def release(
             raise IllegalState("Less than that is pending of this debit.")
         moves.append(_move(release_id, share, pending.id, wallet.id))
     if moves:
-        await shares.post(
-            tx,
-            TransferKind.RELEASE,
-            moves,
-            original_id=debit.id,
-            reference=debit.reference,
-            actor=actor,
-        )
+        await shares.post(tx, TransferKind.RELEASE, moves, debit, actor=actor)
 
 
 async def take_back(
@@ -100,14 +86,7 @@ async def take_back(
     moves = [
         _move(refund.id, share, _place(find(accounts, share)), SALES) for share in refund.shares
     ]
-    await shares.post(
-        tx,
-        TransferKind.SALE_REFUND,
-        moves,
-        original_id=debit.id,
-        reference=debit.reference,
-        actor=refund.actor,
-    )
+    await shares.post(tx, TransferKind.SALE_REFUND, moves, debit, actor=refund.actor)
 
 
 def can_pay(debit: Transfer, refund: NewTransfer, accounts: Sequence[Account]) -> bool:
@@ -164,14 +143,7 @@ async def undo(tx: Transaction, debit: Transfer, *, actor: str) -> None:
         if amount > 0
     ]
     if moves:
-        await shares.post(
-            tx,
-            TransferKind.SALE_REFUND,
-            moves,
-            original_id=debit.id,
-            reference=debit.reference,
-            actor=actor,
-        )
+        await shares.post(tx, TransferKind.SALE_REFUND, moves, debit, actor=actor)
 
 
 def _pending(accounts: Sequence[Account], share: Share) -> Account | None:

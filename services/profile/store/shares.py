@@ -29,7 +29,14 @@ from sqlalchemy.dialects.postgresql import insert
 
 from services.kernel.db.database import Reader, Transaction
 from services.kernel.db.statement import NoRow, Statement
-from services.profile.model import ACCOUNTS, TRANSFERS, TransferKind, TransferState
+from services.profile.model import (
+    ACCOUNTS,
+    TRANSFERS,
+    NewTransfer,
+    Transfer,
+    TransferKind,
+    TransferState,
+)
 
 _A, _T = ACCOUNTS.c, TRANSFERS.c
 
@@ -255,9 +262,8 @@ async def post(
     tx: Transaction,
     kind: TransferKind,
     moves: Sequence[Move],
+    debit: NewTransfer | Transfer,
     *,
-    original_id: UUID,
-    reference: str,
     actor: str,
 ) -> None:
     """Move shares of a debit between accounts that are locked.
@@ -274,8 +280,8 @@ async def post(
         _INSERT,
         _Moves(
             kind=kind,
-            original_id=original_id,
-            reference=reference,
+            original_id=debit.id,
+            reference=debit.reference,
             ids=[each.id for each in moves],
             debited=[each.debit_account_id for each in moves],
             credited=[each.credit_account_id for each in moves],
