@@ -88,11 +88,18 @@ async def is_serving(
 
 async def readiness(management: str, seconds: float = 2.0) -> str:
     """Return why a process is not ready, by its management port; nothing if it does not say."""
+    return await read_management(management, "/readyz", seconds)
+
+
+async def read_management(management: str, path: str, seconds: float) -> str:
+    """Return what a management port has under a path; nothing if there is none that answers."""
+    if not management:
+        return ""
     host, _, port = management.rpartition(":")
     try:
         async with asyncio.timeout(seconds):
             reader, writer = await asyncio.open_connection(host.strip("[]"), int(port))
-            writer.write(f"GET /readyz HTTP/1.0\r\nHost: {management}\r\n\r\n".encode())
+            writer.write(f"GET {path} HTTP/1.0\r\nHost: {management}\r\n\r\n".encode())
             await writer.drain()
             answer = await reader.read()  # until it is closed
             writer.close()

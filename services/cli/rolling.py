@@ -10,10 +10,9 @@ import re
 import time
 from collections.abc import AsyncIterator, Sequence
 from typing import Final
-from urllib.error import URLError
-from urllib.request import urlopen
 
 from services.cli.errors import CommandError
+from services.cli.health import read_management
 from services.cli.program import Runner
 from services.cli.supervisor import Supervisor, why_not_ready
 
@@ -24,7 +23,7 @@ LOOKS: Final = 4
 # For callers that nobody can count: those of a gateway, or without metrics.
 UNCOUNTED_SECONDS: Final = 7.5
 METRICS_SECONDS: Final = 5.0
-CALLERS: Final = re.compile(rb"^lockstep_callers(?:\{.*\})? ([\d.e+]+)", re.MULTILINE)
+CALLERS: Final = re.compile(r"^lockstep_callers(?:\{.*\})? ([\d.e+]+)", re.MULTILINE)
 
 
 async def roll(
@@ -103,14 +102,6 @@ async def _lack(other: Runner, wanted: int | None) -> str:
 
 async def _callers(runner: Runner) -> int | None:
     """Return how many callers watch a process; None: it does not tell."""
-    management = runner.program.management
-    return await asyncio.to_thread(_read_callers, management) if management else None
-
-
-def _read_callers(management: str) -> int | None:
-    try:
-        with urlopen(f"http://{management}/metrics", timeout=METRICS_SECONDS) as answer:
-            found = CALLERS.search(answer.read())
-    except (URLError, OSError):
-        return None
+    text = await read_management(runner.program.management, "/metrics", METRICS_SECONDS)
+    found = CALLERS.search(text)
     return None if found is None else int(float(found[1]))

@@ -80,5 +80,5 @@ async def _asked(record: Standing, endpoint: str, management: str) -> Standing:
     tls = operator_tls() if name in NAMED else None
     if await is_serving(endpoint, tls=tls, name=name):
         return record | {"state": SERVING}
-    reason = await readiness(management, READY_SECONDS) if management else ""
+    reason = await readiness(management, READY_SECONDS)
     return record | {"state": f"NOT_SERVING ({reason})" if reason else "NOT_SERVING"}

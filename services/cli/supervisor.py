@@ -158,5 +158,5 @@ class Supervisor:
 
 async def why_not_ready(program: Program) -> str:
     """Return the reason that a process itself gives, in brackets; nothing if it gives none."""
-    reason = await readiness(program.management) if program.management else ""
+    reason = await readiness(program.management)
     return f" ({reason})" if reason and reason != READY else ""
