@@ -15,7 +15,7 @@ import pytest
 from services.auth.domain.public_addresses import Resolver
 from services.auth.domain.webhook_client import ANSWER_BYTES_MAX, PostOutcome, WebhookClient
 from services.common import cert_files
-from tests.auth.receiver import Answer, receiving
+from tests.auth.webhooks.receiver import Answer, receiving
 
 LIMIT_SECONDS = 1.0
 CHUNK = b"x" * 65536
