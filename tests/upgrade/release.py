@@ -13,7 +13,7 @@ import tarfile
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Final, Self
 
 from tests.replicas.world import ROOT
 
@@ -56,8 +56,8 @@ class Release:
             raise ReleaseMissing(f"this checkout lacks the commit of {self.version}: git fetch it")
         with tarfile.open(archive) as file:
             # Python 3.11.3 and older have no filters. The archive is our own.
-            safely: dict[str, Any] = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
-            file.extractall(folder, **safely)
+            file.extraction_filter = getattr(tarfile, "data_filter", None)
+            file.extractall(folder)
         archive.unlink()
 
     def install(self, folder: Path, *, may_download: bool) -> Path:
