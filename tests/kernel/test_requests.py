@@ -246,7 +246,7 @@ async def test_who_comes_while_the_first_is_under_way_waits_with_it(
     first.steps = {
         "auth.T1.commit.acked": _set(begun),
         "auth.T2.statement#1": second.key.found.wait,  # type: ignore[dict-item] # returns True
-        "auth.T3.statement#1": second.key.found.wait,  # type: ignore[dict-item]
+        "auth.T3.statement#1": second.key.found.wait,  # type: ignore[dict-item] # returns True
     }
     ending.begin(w, first)
     one = asyncio.create_task(first())

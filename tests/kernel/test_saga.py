@@ -307,7 +307,7 @@ async def test_a_caller_that_leaves_ends_the_waiting_and_nothing_else(w: World) 
 async def test_a_caller_whose_deadline_passes_is_told_that_nobody_knows_yet(w: World) -> None:
     """[I5]"""
     go_on = asyncio.Event()
-    w.wire.before_create = go_on.wait  # type: ignore[assignment]
+    w.wire.before_create = go_on.wait  # type: ignore[assignment]  # returns True
     engine = await w.engine()
     token = deadlines.current_deadline.set(time.monotonic() + 0.5)
     saga_id = new_id()

@@ -76,7 +76,7 @@ async def test_one_update_renews_all_that_a_process_holds(w: World) -> None:
     edges = Edges()
     engine = await w.engine(observer=edges)
     released = asyncio.Event()
-    w.wire.before_create = released.wait  # type: ignore[assignment]
+    w.wire.before_create = released.wait  # type: ignore[assignment]  # returns True
     callers = [asyncio.create_task(w.run(engine, f"thing {n}")) for n in range(8)]
     async with asyncio.timeout(10):
         while edges.renewals < 3:

@@ -95,7 +95,7 @@ class World:
 
 @pytest.fixture
 async def w() -> AsyncIterator[World]:
-    auth = Auth()  # type: ignore[abstract]
+    auth = Auth()  # type: ignore[abstract]  # the rest is UNIMPLEMENTED
     server = grpc.aio.server()
     auth_grpc.add_AuthServiceServicer_to_server(auth, server)
     api_key_grpc.add_ApiKeyServiceServicer_to_server(auth, server)
