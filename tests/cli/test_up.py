@@ -1,6 +1,5 @@
 """`lockstep up`, the real command with real processes."""
 
-import contextlib
 import json
 import os
 import signal
@@ -17,6 +16,7 @@ from services.cli.postgres import EmbeddedPostgres
 from services.cli.processes import is_alive
 from services.cli.system import SETTINGS, home_lock, is_installed
 from tests.cli.conftest import Lockstep, finish
+from tests.freezing import frozen
 
 pytestmark = pytest.mark.processes
 
@@ -148,20 +148,6 @@ def test_ctrl_c_before_everything_runs_stops_what_does(lockstep: Lockstep, home:
 
     assert up.stop() == 0
     assert not any(is_alive(process) for process in running.values())
-
-
-@contextlib.contextmanager
-def frozen(process: psutil.Process) -> Iterator[None]:
-    """Stop a process and its children during the context."""
-    stopped = [process, *process.children(recursive=True)]
-    for each in stopped:
-        each.suspend()
-    try:
-        yield
-    finally:
-        for each in stopped:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                each.resume()
 
 
 def test_in_json_mode_every_line_is_an_event_through_freezes_and_kills(

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -25,6 +23,7 @@ from services.cli.postgres import THROWAWAY, EmbeddedPostgres
 from tests.commerce.world import Shop, shop_world
 from tests.conftest import Databases
 from tests.databases.standby import StandbyPostgres
+from tests.freezing import frozen
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.processes]
 
@@ -207,18 +206,11 @@ async def test_a_table_that_the_standby_does_not_have_yet_fails_no_read(
 @pytest.mark.slow
 async def test_a_standby_that_freezes_costs_no_read(far: Far, product: catalog_pb.Product) -> None:
     pid = int((far.standby.data / "postmaster.pid").read_text().split("\n", 1)[0])
-    server = psutil.Process(pid)
-    frozen = [server, *server.children(recursive=True)]
-    for process in frozen:
-        os.kill(process.pid, signal.SIGSTOP)
-    try:
+    with frozen(psutil.Process(pid)):
         for _ in range(30):
             began = time.monotonic()
             assert await far.name(product) == "Before"
             assert time.monotonic() - began < FROZEN_SECONDS_MAX
-    finally:
-        for process in frozen:
-            os.kill(process.pid, signal.SIGCONT)
     await far.is_at_standby(product)
 
 
