@@ -8,6 +8,7 @@ from typer.testing import CliRunner
 
 from services.cli.failures import told_of
 from services.cli.main import app
+from services.common.schema import migrations_of, newest_revision
 
 NEWER = "UPDATE alembic_version SET version_num = '0099'"
 TWICE = "INSERT INTO alembic_version VALUES ('0001')"
@@ -26,8 +27,6 @@ def run(*arguments: str) -> tuple[int, str]:
 
 @pytest.fixture(scope="module")
 def newest() -> str:
-    from services.common.schema import migrations_of, newest_revision
-
     history = migrations_of("profile")
     assert history is not None
     return newest_revision(history)

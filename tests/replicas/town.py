@@ -11,7 +11,7 @@ import itertools
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -105,11 +105,11 @@ class Town:
     edge: Edge = field(init=False)
     members: dict[str, list[Replica]] = field(default_factory=lambda: {kind: [] for kind in KINDS})
     gone: list[Replica] = field(default_factory=list)
-    _numbers: Iterable[int] = field(default_factory=lambda: itertools.count(11))
+    _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(11))
 
     async def add(self, kind: str, code: Code) -> Replica:
         """Run one more replica, and let others know its name once it is SERVING."""
-        ip = f"{self.network}.{next(iter(self._numbers))}"
+        ip = f"{self.network}.{next(self._numbers)}"
         log = self.folder / f"{kind}-{ip}.log"
         own = variables(host=ip, keys=str(code.keys))
         process = await self.stack.enter_async_context(
