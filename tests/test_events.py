@@ -8,7 +8,7 @@ from lockstep_clients.methods import descriptors
 
 PACKAGE = "lockstep.events.v1"
 # What is no id: words, amounts and flags of our own.
-ALLOWED = {"role", "email_verified", "changed_fields", "kind", "amount", "total"}
+ALLOWED = {"role", "email_verified", "changed_fields", "kind", "amount", "total", "order_number"}
 FILES = [
     file
     for file in descriptors().file

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Protocol
 from uuid import UUID
 
 from google.protobuf.message import Message
@@ -17,6 +18,24 @@ SERVICE = event_service_pb2.DESCRIPTOR.services_by_name["EventService"]
 MESSAGES = pb.DESCRIPTOR.message_types_by_name
 TYPES = frozenset(message.full_name for message in MESSAGES.values())
 
+_RefundEvent = type[pb.OrderPartlyCancelled] | type[pb.OrderCancelled] | type[pb.OrderReturned]
+
+
+class BoughtOrder(Protocol):
+    """What an event says of an order."""
+
+    @property
+    def id(self) -> UUID:
+        """The id."""
+
+    @property
+    def number(self) -> str:
+        """What people call it."""
+
+    @property
+    def user_id(self) -> UUID | None:
+        """The buyer; None: the buyer was forgotten."""
+
 
 def servicer(database: Database) -> EventServicer:
     """Return the servicer of EventService."""
@@ -25,8 +44,8 @@ def servicer(database: Database) -> EventServicer:
 
 def product_created(product_id: UUID, *, seller_id: UUID | None) -> Fact:
     """Tell that a product was created."""
-    seller = "" if seller_id is None else str(seller_id)
-    return _of_product(product_id, pb.ProductCreated(product_id=str(product_id), seller_id=seller))
+    message = pb.ProductCreated(product_id=str(product_id), seller_id=_text(seller_id))
+    return _of_product(product_id, message)
 
 
 def product_changed(product_id: UUID, *, fields: Iterable[str]) -> Fact:
@@ -41,33 +60,49 @@ def product_deleted(product_id: UUID) -> Fact:
     return _of_product(product_id, message, key=product_id)
 
 
-def order_paid(order_id: UUID, *, user_id: UUID, total: int) -> Fact:
+def order_paid(order_id: UUID, *, number: str, user_id: UUID, total: int) -> Fact:
     """Tell that an order is paid."""
-    message = pb.OrderPaid(order_id=str(order_id), user_id=str(user_id), total=total)
+    message = pb.OrderPaid(
+        order_id=str(order_id), user_id=str(user_id), total=total, order_number=number
+    )
     return _of_order(order_id, message)
 
 
-def order_fulfilled(order_id: UUID) -> Fact:
+def order_fulfilled(order: BoughtOrder) -> Fact:
     """Tell that all of an order that was not cancelled is shipped, which happens once."""
-    return _of_order(order_id, pb.OrderFulfilled(order_id=str(order_id)), key=order_id)
+    message = pb.OrderFulfilled(
+        order_id=str(order.id), user_id=_text(order.user_id), order_number=order.number
+    )
+    return _of_order(order.id, message, key=order.id)
 
 
-def order_partly_cancelled(order_id: UUID, refund_id: UUID) -> Fact:
+def order_partly_cancelled(order: BoughtOrder, refund_id: UUID) -> Fact:
     """Tell that a part of an order is cancelled."""
-    message = pb.OrderPartlyCancelled(order_id=str(order_id), refund_id=str(refund_id))
-    return _of_order(order_id, message)
+    return _of_refund(pb.OrderPartlyCancelled, order, refund_id)
 
 
-def order_cancelled(order_id: UUID, refund_id: UUID) -> Fact:
+def order_cancelled(order: BoughtOrder, refund_id: UUID) -> Fact:
     """Tell that all of an order is cancelled."""
-    message = pb.OrderCancelled(order_id=str(order_id), refund_id=str(refund_id))
-    return _of_order(order_id, message)
+    return _of_refund(pb.OrderCancelled, order, refund_id)
 
 
-def order_returned(order_id: UUID, refund_id: UUID) -> Fact:
+def order_returned(order: BoughtOrder, refund_id: UUID) -> Fact:
     """Tell that products of an order came back."""
-    message = pb.OrderReturned(order_id=str(order_id), refund_id=str(refund_id))
-    return _of_order(order_id, message)
+    return _of_refund(pb.OrderReturned, order, refund_id)
+
+
+def _of_refund(kind: _RefundEvent, order: BoughtOrder, refund_id: UUID) -> Fact:
+    message = kind(
+        order_id=str(order.id),
+        refund_id=str(refund_id),
+        user_id=_text(order.user_id),
+        order_number=order.number,
+    )
+    return _of_order(order.id, message)
+
+
+def _text(optional_id: UUID | None) -> str:
+    return "" if optional_id is None else str(optional_id)
 
 
 def _of_product(product_id: UUID, message: Message, *, key: UUID | None = None) -> Fact:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from lockstep_clients import FailedPrecondition
 
+from services.commerce import events
 from tests.commerce.test_fulfilment import Sale
 from tests.commerce.world import Shop, refusal
 from tests.told import Told, told
@@ -20,6 +21,14 @@ def shop_of_all(shared_shop: Shop) -> Shop:
 def events_of(shop: Shop, subject: str = "") -> list[Told]:
     found = told(shop.settings.commerce_database_url, "commerce")
     return [event for event in found if event.subject.startswith(subject)]
+
+
+def told_of(sale: Sale) -> dict[str, str]:
+    return {
+        "order_id": sale.order.id,
+        "order_number": sale.order.number,
+        "user_id": str(sale.buyer.id),
+    }
 
 
 def names(shop: Shop, subject: str) -> list[str]:
@@ -50,13 +59,37 @@ async def test_an_order_is_paid_and_fulfilled_once(shop: Shop) -> None:
     subject = f"orders/{sale.order.id}"
     assert names(shop, subject) == ["OrderPaid"]
     (paid,) = (each.facts for each in events_of(shop, subject))
-    assert paid == {"order_id": sale.order.id, "user_id": str(sale.buyer.id), "total": 4400}
+    assert paid == told_of(sale) | {"total": 4400}
     await shop.fulfil(sale.brand, sale.order.id)
     assert names(shop, subject) == ["OrderPaid"]
     await shop.fulfil(sale.other, sale.order.id)
     assert names(shop, subject) == ["OrderPaid", "OrderFulfilled"]
     await shop.refund(sale.admin, sale.order.id, (sale.mine, 1))
     assert names(shop, subject) == ["OrderPaid", "OrderFulfilled", "OrderReturned"]
+
+
+async def test_every_event_of_an_order_names_the_order_and_its_buyer(shop: Shop) -> None:
+    sale = await Sale.of(shop)
+    await shop.fulfil(sale.brand, sale.order.id)
+    await shop.refund(sale.admin, sale.order.id, (sale.mine, 1))
+    await shop.cancel(sale.buyer, sale.order.id, (sale.theirs, 2))
+    cancelled = await Sale.of(shop)
+    await shop.cancel(cancelled.buyer, cancelled.order.id)
+    names_seen = set()
+    for each in (sale, cancelled):
+        for event in events_of(shop, f"orders/{each.order.id}"):
+            assert told_of(each).items() <= event.facts.items()
+            names_seen.add(event.name)
+    assert names_seen == {name for name in events.MESSAGES if name.startswith("Order")}
+
+
+async def test_a_buyer_who_was_forgotten_is_not_named(shop: Shop) -> None:
+    sale = await Sale.of(shop)
+    await shop.forget(sale.buyer)
+    await shop.fulfil(sale.admin, sale.order.id)
+    fulfilled = events_of(shop, f"orders/{sale.order.id}")[-1]
+    assert fulfilled.name == "OrderFulfilled"
+    assert fulfilled.facts == {"order_id": sale.order.id, "order_number": sale.order.number}
 
 
 async def test_parts_are_cancelled_and_then_all(shop: Shop) -> None:

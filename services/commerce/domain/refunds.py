@@ -80,22 +80,22 @@ async def end(tx: Transaction, order_id: UUID, *, refund_id: UUID) -> None:
         await fulfilment.restock(tx, order_id, items)
         await products.release(tx, _quantities(items))
     state = await _settle(tx, order, refund_id=refund_id)
-    await _tell(tx, order_id, refund_id, finished.kind, state)
+    await _tell(tx, order, refund_id, finished.kind, state)
 
 
 async def _tell(
-    tx: Transaction, order_id: UUID, refund_id: UUID, kind: RefundKind, state: OrderState
+    tx: Transaction, order: LockedOrder, refund_id: UUID, kind: RefundKind, state: OrderState
 ) -> None:
     is_cancelled = kind is RefundKind.CANCEL
     if not is_cancelled:
-        fact = events.order_returned(order_id, refund_id)
+        fact = events.order_returned(order, refund_id)
     elif state is OrderState.CANCELLED:
-        fact = events.order_cancelled(order_id, refund_id)
+        fact = events.order_cancelled(order, refund_id)
     else:
-        fact = events.order_partly_cancelled(order_id, refund_id)
+        fact = events.order_partly_cancelled(order, refund_id)
     await tell(tx, fact, saga_id=refund_id)
     if is_cancelled and state is OrderState.FULFILLED:  # what is left was shipped before
-        await tell(tx, events.order_fulfilled(order_id), saga_id=refund_id)
+        await tell(tx, events.order_fulfilled(order), saga_id=refund_id)
 
 
 async def take_back(tx: Transaction, order_id: UUID, *, refund_id: UUID) -> None:

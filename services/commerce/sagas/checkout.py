@@ -94,7 +94,9 @@ class CheckoutSaga(ReversibleSaga[OrderPayload, datetime | None, Order]):
                 actor=saga.user_id,
                 entry_id=saga.id,
             )
-            paid = events.order_paid(order_id, user_id=saga.user_id, total=order.total)
+            paid = events.order_paid(
+                order_id, number=order.number, user_id=saga.user_id, total=order.total
+            )
             await tell(tx, paid, saga_id=saga.id)
         return order
 

@@ -51,6 +51,7 @@ class LockedOrder:
     """An order whose row is locked."""
 
     id: UUID
+    number: str
     user_id: UUID | None
     state: OrderState
     refund_id: UUID | None
@@ -173,7 +174,7 @@ _BY_ID = ORDERS.c.id == _ORDER
 _PRODUCTS = bindparam("product_ids", type_=ARRAY(Uuid))
 
 _LOCK = Statement(
-    select(ORDERS.c.id, ORDERS.c.user_id, ORDERS.c.state, ORDERS.c.refund_id)
+    select(ORDERS.c.id, ORDERS.c.number, ORDERS.c.user_id, ORDERS.c.state, ORDERS.c.refund_id)
     .where(_BY_ID)
     .with_for_update(),
     ByOrder,

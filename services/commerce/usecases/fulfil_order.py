@@ -14,7 +14,7 @@ from services.commerce.domain.standing import OrderStanding
 from services.commerce.model import Order, OrderState
 from services.commerce.sagas.kinds import RELEASE, OrderPayload
 from services.commerce.store import fulfilment, orders
-from services.commerce.store.fulfilment import NewShipment
+from services.commerce.store.fulfilment import LockedOrder, NewShipment
 from services.kernel.audit import log
 from services.kernel.audit.log import Facts
 from services.kernel.db.database import Database, Transaction
@@ -71,7 +71,7 @@ class FulfilOrder:
             order_rules.ensure_paid(order.state, "shipped")
             lines = await fulfilment.lines(tx, order_id)
             chosen = order_rules.to_ship(lines, product_ids, sold)
-            await _ship(tx, order_id, chosen, tracking)
+            await _ship(tx, order, chosen, tracking)
             facts: Facts = {"order": str(order_id), "lines": len(chosen)}
             await log.write(tx, "order_shipped", facts, user_id=order.user_id, **log.by(origin))
             return await orders.get_known(tx, order_id)
@@ -83,14 +83,14 @@ class FulfilOrder:
         return standing.seen(order)
 
 
-async def _ship(tx: Transaction, order_id: UUID, chosen: Sequence[UUID], tracking: str) -> None:
+async def _ship(tx: Transaction, order: LockedOrder, chosen: Sequence[UUID], tracking: str) -> None:
     """Write a shipment of a locked order, and the saga that lets its sellers spend their shares."""
-    release = RELEASE.new(OrderPayload(order_id=order_id), user_id=None)
-    await fulfilment.ship(tx, NewShipment(release.id, order_id, tracking), chosen)
-    lines = await fulfilment.lines(tx, order_id)
+    release = RELEASE.new(OrderPayload(order_id=order.id), user_id=None)
+    await fulfilment.ship(tx, NewShipment(release.id, order.id, tracking), chosen)
+    lines = await fulfilment.lines(tx, order.id)
     if release.id in shares.of_shipments(lines):
         await saga_store.leave(tx, release)
     state = order_rules.state_of(lines, is_open=False)
-    await fulfilment.set_state(tx, order_id, state, refund_id=None)
+    await fulfilment.set_state(tx, order.id, state, refund_id=None)
     if state is OrderState.FULFILLED:
-        await tell(tx, events.order_fulfilled(order_id))
+        await tell(tx, events.order_fulfilled(order))
