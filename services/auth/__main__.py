@@ -14,12 +14,13 @@ from lockstep.profile.v1 import profile_service_pb2_grpc as profile_grpc
 from services.auth import domain, events, sagas, store
 from services.auth.composition import AUTH, auth_servicer
 from services.auth.readers.event_reader import ListEvents
-from services.auth.readers.webhooks import webhook_workers
+from services.auth.readers.workers import event_workers
 from services.auth.servicers.api_keys import API_KEYS, ApiKeyServicer
 from services.auth.servicers.invitations import INVITATIONS, InvitationServicer
 from services.auth.servicers.mail import MAIL, MailServicer
 from services.auth.servicers.webhooks import WEBHOOKS, WebhookServicer
 from services.auth.settings import AuthSettings
+from services.auth.store.order_mails import old_marks
 from services.common import service
 from services.common.keys import SigningKeys
 from services.common.parts import Composition, ServiceParts
@@ -61,12 +62,12 @@ def compose(
             SAGA: SagaServicer(parts.database, parts.page_tokens),
         },
         authentication=shared.authentication,
-        cleanups=store.CLEANUPS,
+        cleanups=[*store.CLEANUPS, old_marks(settings.events_kept_days + 1)],
         engine=engine,
         workers=[
             *domain.mail_workers(parts.background, shared.outbox, mail_server, parts.meter),
             domain.UsualCost(parts.background, hasher),
-            *webhook_workers(shared.webhooks, parts, sources),
+            *event_workers(parts, shared, sources, mails_about_orders=settings.order_mails),
         ],
         closing=[hasher.close, shared.webhooks.resolver.close],
     )

@@ -71,6 +71,9 @@ class AuthSettings(CommonSettings):
         default=None,
         description="URL of the product's pages, to which mails lead; none: they lead nowhere",
     )
+    order_mails: bool = Field(
+        default=True, description="whether buyers get mails about their orders"
+    )
     reserved_domains: str | None = Field(
         default=None,
         description="reserved domains that e-mail addresses may have, such as local,test",

@@ -233,6 +233,11 @@ OUTBOX = insert(
       ELSE {SPREAD} * interval '1 hour' END""",
     expire_time=moment(due="-1 minute", others="1 day"),
 )
+ORDER_MAILS = insert(
+    "order_mails",
+    event_id="uuid_of(i)",
+    create_time=moment(due="-9 days", others="-1 day"),
+)
 WEBHOOK_DELIVERIES = insert(
     "webhook_deliveries",
     webhook_id="uuid_of(1)",
@@ -268,6 +273,7 @@ TABLES = {
         LOGIN_FAILURES,
         AUDIT_LOG,
         OUTBOX,
+        ORDER_MAILS,
         WEBHOOK_DELIVERIES,
     ),
     "profile": (KEYS, FORGOTTEN_USERS, TRANSFERS),

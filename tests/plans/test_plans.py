@@ -265,6 +265,7 @@ CASES = (
     Case("services.auth.store.outbox:_NEWEST", {"limit": 100}, rows=100, database=AUTH),
     cleanup("services.kernel.db.cleaner:OLD_AUDIT", AUTH),
     cleanup("services.auth.store.outbox:EXPIRED", AUTH),
+    cleanup("services.auth.store.order_mails:OLD_MARKS", AUTH),
     cleanup("services.auth.store.webhook_deliveries:OLD", AUTH),
     Case(
         "services.auth.store.webhook_deliveries:_LIST",

@@ -117,6 +117,36 @@ def many_attempts() -> Mail:
     return Mail("many_attempts")
 
 
+def order_paid(number: str, link: str) -> Mail:
+    """Tell a buyer that an order is paid. The link may be empty, as of all mails about orders."""
+    return Mail("order_paid", _of_order(number, link))
+
+
+def order_fulfilled(number: str, link: str) -> Mail:
+    """Tell a buyer that all of an order is shipped."""
+    return Mail("order_fulfilled", _of_order(number, link))
+
+
+def order_partly_cancelled(number: str, link: str) -> Mail:
+    """Tell a buyer that a part of an order is cancelled, and its money given back."""
+    return Mail("order_partly_cancelled", _of_order(number, link))
+
+
+def order_cancelled(number: str, link: str) -> Mail:
+    """Tell a buyer that an order is cancelled, and its money given back."""
+    return Mail("order_cancelled", _of_order(number, link))
+
+
+def order_returned(number: str, link: str) -> Mail:
+    """Tell a buyer that products came back, and their money is given back."""
+    return Mail("order_returned", _of_order(number, link))
+
+
+def _of_order(number: str, link: str) -> Mapping[str, str]:
+    half = len(number) // 2  # people read a number in two groups
+    return {"number": f"{number[:half]}-{number[half:]}", "link": link}
+
+
 @dataclass(frozen=True, slots=True)
 class MailWriter:
     """Writes mails.
@@ -136,7 +166,11 @@ class MailWriter:
         values = {name: _one_line(value) for name, value in mail.variables.items()}
         values["product"] = _one_line(self.product)
         subject = Template(section["subject"]).substitute(values)
-        paragraphs = section["text"].strip().split("\n\n")
+        paragraphs = [
+            each
+            for each in section["text"].strip().split("\n\n")
+            if each not in _ALONE or values[each[1:]]
+        ]
         texts = [_as_text(each, values) for each in paragraphs]
         footer = [self.product] if self.link_base is None else [self.product, self.link_base]
         html = _PAGE.substitute(

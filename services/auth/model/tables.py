@@ -303,6 +303,16 @@ EVENT_CURSORS = Table(
     Column("reader", Text, primary_key=True),
     Column("source", Text, primary_key=True),
     Column("cursor", Text, nullable=False),
+    timestamp("begin_time", default=True),
+)
+
+# The events about orders that were told by mail, so that none is told twice.
+ORDER_MAILS = Table(
+    "order_mails",
+    METADATA,
+    Column("event_id", Uuid, primary_key=True),
+    timestamp("create_time", default=True),
+    Index("ix_order_mails_create_time", "create_time"),
 )
 
 AUDIT_LOG = tables.audit_log(METADATA)

@@ -1,4 +1,4 @@
-"""The parts of webhooks, put together: readers of events, the sender, and the metrics."""
+"""Webhooks get the events of all services: readers queue them for the sender."""
 
 from __future__ import annotations
 
@@ -8,46 +8,36 @@ from typing import Final
 
 from lockstep.events.v1 import event_pb2 as event_pb
 
-from services.auth.domain.webhook_client import WebhookClient
-from services.auth.domain.webhook_metrics import webhook_surveys
 from services.auth.domain.webhook_sender import WebhookSender
-from services.auth.domain.webhooks import Webhooks
 from services.auth.readers.event_reader import EventReader, ListEvents
 from services.auth.readers.webhook_bodies import queued
 from services.auth.store import webhook_deliveries, webhooks
 from services.auth.store.event_cursors import ReaderPlace
-from services.common.parts import ServiceParts, Worker
-from services.kernel.db.database import Transaction
+from services.kernel.db.database import Database, Transaction
 
 READER: Final = "webhooks"
 
 
-def webhook_workers(
-    hooks: Webhooks, parts: ServiceParts, sources: Mapping[str, ListEvents]
-) -> Sequence[Worker]:
-    """Return the tasks that read events and send them.
+def webhook_readers(
+    database: Database, sender: WebhookSender, sources: Mapping[str, ListEvents]
+) -> Sequence[EventReader]:
+    """Return the readers that queue events for webhooks.
 
     Args:
-        hooks: What webhooks share.
-        parts: Auth's database and meter.
+        database: Auth's database.
+        sender: Sends what is queued.
         sources: ListEvents of each service.
     """
-    database = parts.background
-    sender = WebhookSender(
-        database, hooks.secrets, WebhookClient(hooks.resolver), meter=parts.meter
-    )
-    readers = [
+    return [
         EventReader(
             database,
             ReaderPlace(READER, source),
             list_events,
             partial(_queue_all, sender),
             is_wanted=partial(webhooks.is_any_enabled, database),
-            meter=parts.meter,
         )
         for source, list_events in sources.items()
     ]
-    return [sender, *readers, *webhook_surveys(database, parts.meter)]
 
 
 async def _queue_all(

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Boolean, bindparam, case, delete, func, select, update
+from sqlalchemy import ARRAY, Boolean, Uuid, bindparam, case, delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
-from services.auth.model import ROLES, TOTPS, USERS, CanonicalEmail, Email, Status, User
+from services.auth.model import (
+    ROLES,
+    TOTPS,
+    USERS,
+    CanonicalEmail,
+    Email,
+    Recipient,
+    Status,
+    User,
+    mailbox,
+)
 from services.kernel.db.database import Reader, Transaction
 from services.kernel.db.statement import ByUser, NoRow, Statement
 from services.kernel.ids import new_id
@@ -69,6 +80,19 @@ class ActivatedUser:
     """A user whose registration has succeeded."""
 
     create_time: datetime
+    language: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class _PossibleReaders:
+    user_ids: list[UUID]
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class _Reader:
+    user_id: UUID
+    email: CanonicalEmail
+    email_as_typed: str
     language: str | None
 
 
@@ -147,6 +171,18 @@ _GET = Statement(
     User,
 )
 
+_READERS = Statement(
+    select(
+        USERS.c.id.label("user_id"), USERS.c.email, USERS.c.email_as_typed, USERS.c.language
+    ).where(
+        USERS.c.id == func.any(bindparam("user_ids", type_=ARRAY(Uuid))),
+        USERS.c.status == "ACTIVE",
+        USERS.c.email_verify_time.is_not(None),
+    ),
+    _PossibleReaders,
+    _Reader,
+)
+
 
 async def role_exists(reader: Reader, role: str) -> bool:
     """Say whether a role has a row."""
@@ -218,3 +254,12 @@ async def delete_pending(tx: Transaction, user_id: UUID) -> None:
 async def get(reader: Reader, user_id: UUID) -> User | None:
     """Return a user, or None; PENDING ones are None."""
     return await reader.first(_GET, ByUser(user_id))
+
+
+async def recipients(reader: Reader, user_ids: Iterable[UUID]) -> dict[UUID, Recipient]:
+    """Return those of some users who read mail: ACTIVE ones whose e-mail is confirmed."""
+    found = await reader.all(_READERS, _PossibleReaders(list(user_ids)))
+    return {
+        each.user_id: Recipient(mailbox(each.email_as_typed, each.email), each.language)
+        for each in found
+    }
