@@ -78,7 +78,7 @@ def test_a_statement_that_cannot_be_prepared_is_named(connections: Connections) 
 def test_a_statement_is_found_in_its_module_and_inside_of_other_values() -> None:
     assert "services.kernel.db.cleaner:OLD_KEYS.statement" in of_modules()
     assert "services.profile.store.wallets:_GET" in of_modules()
-    assert "services.profile.store.profiles:FORGETTING._forget[0]" in of_modules()
+    assert "services.profile.store.profiles:FORGETTING._sorts[0].forget" in of_modules()
     one, other = misspelled("users"), misspelled("sagas")
     assert dict(inside({"a": [one, (other,)]}, "m:X")) == {
         "m:X['a'][0]": one,

@@ -6,10 +6,12 @@ FORGETTING = Forgetting(IDEMPOTENCY, sagas=SAGAS, tombstones=FORGOTTEN_USERS)
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, Final
 from uuid import UUID
 
 from sqlalchemy import (
+    Boolean,
     Column,
     ColumnElement,
     Index,
@@ -17,6 +19,7 @@ from sqlalchemy import (
     Table,
     Text,
     Uuid,
+    and_,
     bindparam,
     delete,
     func,
@@ -25,15 +28,16 @@ from sqlalchemy import (
     or_,
     select,
     true,
+    union_all,
     update,
 )
 from sqlalchemy.dialects.postgresql import insert
 
 from services.kernel.audit import store as audit
-from services.kernel.db.cleaner import Cleanup, old_rows, removal, row_place
-from services.kernel.db.database import Reader, Transaction
-from services.kernel.db.statement import ByUser, NoRow, Statement
-from services.kernel.db.tables import ENDED, NAMES, clock_once, timestamp
+from services.kernel.db.cleaner import Cleanup, at_most, old_rows, removal, row_place
+from services.kernel.db.database import Database, Reader, Transaction
+from services.kernel.db.statement import ByUser, NoRow, SomeOfUser, Statement
+from services.kernel.db.tables import AUDIT_LOG, ENDED, NAMES, clock_once, timestamp
 from services.kernel.rpc.call import USER_SCOPE
 
 # A service takes this table over into its model. Its rows refuse what comes too late.
@@ -45,6 +49,11 @@ FORGOTTEN_USERS = Table(
     Index("ix_forgotten_users_create_time", "create_time"),
 )
 
+# The rows of one sort that one commit forgets; more would hold their locks for long.
+FORGOTTEN_AT_ONCE: Final = 500
+RANGE: Final = "ForgetRange"
+"""The name of the transactions that forget what one commit has left."""
+
 _USER = bindparam("user_id", type_=Uuid)
 
 
@@ -53,6 +62,26 @@ class ForgottenUser:
     """A user who was forgotten."""
 
     user_id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """Something is left of a user."""
+
+    is_left: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Sort:
+    """The rows of one sort that name a user.
+
+    Attributes:
+        left: Returns a row if some are left.
+        forget: Takes the user out of some of them, or of all.
+    """
+
+    left: Statement[ByUser, Left]
+    forget: Statement[SomeOfUser, NoRow]
 
 
 class Forgetting:
@@ -78,28 +107,47 @@ class Forgetting:
         tombstones: Table | None = None,
     ) -> None:
         """Write the statements for these tables."""
-        self._forget: list[Statement[ByUser, NoRow]] = []
         self.cleanups: tuple[Cleanup, ...] = ()
-        self._find = None if tombstones is None else _find(tombstones)
+        self._find = self._entomb = None
         if tombstones is not None:
-            self._forget.append(_insert_tombstone(tombstones))
+            self._find, self._entomb = _find(tombstones), _insert_tombstone(tombstones)
             self.cleanups = (
                 _late_keys(idempotency, tombstones),
                 old_rows("forgotten users", tombstones, tombstones.c.create_time, age="7 days"),
             )
-        # The keys go first: the sagas say which of them are the user's.
-        self._forget.append(_delete_keys(idempotency, sagas, about))
+        self._sorts = [_keys(idempotency, about)]
         if sagas is not None:
-            self._forget.append(_clean_sagas(sagas))
-        self._forget.append(audit.FORGET_ADDRESSES)
+            self._sorts.append(_sagas(sagas, idempotency))
+        self._sorts.append(
+            _Sort(_left(AUDIT_LOG, *audit.ADDRESSES_OF_USER), audit.FORGET_ADDRESSES)
+        )
 
-    async def forget_user(self, tx: Transaction, user_id: UUID) -> None:
+    async def forget_user(
+        self, tx: Transaction, user_id: UUID, *, limit: int | None = None
+    ) -> None:
         """Leave a tombstone, and remove the user from keys, stored replies and ended sagas.
 
         In the audit log the user's IPs go, and what has happened stays.
+
+        Args:
+            tx: The transaction.
+            user_id: The user.
+            limit: The most rows of each sort; None: all. `forget_rest` takes what is left.
         """
-        for statement in self._forget:
-            await tx.execute(statement, ByUser(user_id))
+        if self._entomb is not None:
+            await tx.execute(self._entomb, ByUser(user_id))
+        for each in self._sorts:
+            await tx.execute(each.forget, SomeOfUser(user_id, limit))
+
+    async def forget_rest(self, database: Database, user_id: UUID) -> None:
+        """Forget what a commit with a limit has left, a range in each commit.
+
+        A call that is cut short is repeated, and goes on where it was. A look says that nothing
+        is left: what a commit has changed does not, because another may be under way.
+        """
+        for each in self._sorts:
+            while await database.first(each.left, ByUser(user_id)) is not None:
+                await database.transact(RANGE, partial(_forget_some, each.forget, user_id))
 
     async def is_forgotten(self, reader: Reader, user_id: UUID) -> bool:
         """Return whether the user was forgotten in the last seven days.
@@ -123,33 +171,51 @@ def _insert_tombstone(tombstones: Table) -> Statement[ByUser, NoRow]:
     )
 
 
-def _delete_keys(
-    idempotency: Table, sagas: Table | None, about: ColumnElement[bool] | None
-) -> Statement[ByUser, NoRow]:
-    conditions: list[ColumnElement[bool]] = [idempotency.c.scope == _scope(_USER)]
-    if sagas is not None:
-        own = select(sagas.c.id).where(sagas.c.user_id == _USER).correlate(None)
-        # As an array, because no index serves a sub-select that is one of several conditions.
-        conditions.append(idempotency.c.saga_id == func.any(func.array(own.scalar_subquery())))
+def _keys(idempotency: Table, about: ColumnElement[bool] | None) -> _Sort:
+    own = [idempotency.c.scope == _scope(_USER)]
     if about is not None:
-        conditions.append(about)
-    return Statement(delete(idempotency).where(or_(*conditions)), ByUser, NoRow)
+        own.append(about)
+    forget = delete(idempotency).where(at_most(idempotency, *own), or_(*own))
+    return _Sort(_left(idempotency, *own), Statement(forget, SomeOfUser, NoRow))
 
 
-def _clean_sagas(sagas: Table) -> Statement[ByUser, NoRow]:
-    # The rows stay: a participant that asks for an outcome still gets one.
-    return Statement(
+def _sagas(sagas: Table, idempotency: Table) -> _Sort:
+    """Return the ended sagas of a user, with the keys that name them.
+
+    The rows of sagas stay: a participant that asks for an outcome still gets one.
+    """
+    own = sagas.c.user_id == _USER
+    # Locked, so that of two transactions at once each takes its own sagas, and their keys.
+    some = select(sagas.c.id).where(own, ENDED).limit(bindparam("limit"))
+    chosen = some.with_for_update().cte("chosen")
+    # As an array, because for a sub-select PostgreSQL may read the whole table.
+    ids = func.any(func.array(select(chosen.c.id).scalar_subquery()))
+    keys = delete(idempotency).where(idempotency.c.saga_id == ids).cte("keys")
+    forget = (
         update(sagas)
-        .where(sagas.c.user_id == _USER, ENDED)
+        .where(sagas.c.id == ids)
         .values(
             user_id=null(),
             payload=literal_column("'{}'::jsonb"),
             result=literal_column("'{}'::jsonb"),
             last_error=null(),
-        ),
-        ByUser,
-        NoRow,
+        )
+        .add_cte(keys)
     )
+    return _Sort(_left(sagas, and_(own, ENDED)), Statement(forget, SomeOfUser, NoRow))
+
+
+def _left(table: Table, *alternatives: ColumnElement[bool]) -> Statement[ByUser, Left]:
+    rows = select(literal_column("true", Boolean).label("is_left")).select_from(table)
+    found = union_all(*(rows.where(each) for each in alternatives))
+    # One row would do. For that PostgreSQL would rather read the table than an index.
+    return Statement(found.limit(FORGOTTEN_AT_ONCE), ByUser, Left)
+
+
+async def _forget_some(
+    forget: Statement[SomeOfUser, NoRow], user_id: UUID, tx: Transaction
+) -> None:
+    await tx.execute(forget, SomeOfUser(user_id, FORGOTTEN_AT_ONCE))
 
 
 def _late_keys(idempotency: Table, tombstones: Table) -> Cleanup:

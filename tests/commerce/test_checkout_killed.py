@@ -8,30 +8,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 from lockstep_clients import FailedPrecondition, LockstepError
 
 from tests.commerce.checkouts import State, assert_bought, with_cart
+from tests.commerce.replicas import another
 from tests.commerce.wallet_proxy import Held
-from tests.commerce.world import Shop, connected, refusal
-from tests.faulty import Process, started
+from tests.commerce.world import Shop, refusal
 
 pytestmark = pytest.mark.processes
-
-
-@contextlib.asynccontextmanager
-async def another(
-    shop: Shop, log: Path, edge: str, strike: str = "KILL"
-) -> AsyncIterator[tuple[Shop, Process]]:
-    """Run a replica in a process of its own, struck at an edge."""
-    async with (
-        started("commerce", shop.settings, log, edge=edge, strike=strike) as process,
-        connected(process.port, shop.settings, shop.people, shop.wallets) as replica,
-    ):
-        yield replica, process
 
 
 @pytest.mark.parametrize(

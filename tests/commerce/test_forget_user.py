@@ -20,8 +20,8 @@ from lockstep_clients import (
     Unauthenticated,
 )
 
-from services.commerce.store.products import FORGOTTEN_AT_ONCE
 from services.commerce.store.users import FORGETTING
+from services.common.forgetting import FORGOTTEN_AT_ONCE
 from services.kernel.db.cleaner import Cleaner
 from services.kernel.ids import new_id
 from tests.commerce.wallet_proxy import Held

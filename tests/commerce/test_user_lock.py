@@ -23,6 +23,7 @@ from services.commerce.servicers.cart import CART
 from services.commerce.servicers.catalog import CATALOG
 from services.commerce.servicers.order import ORDER
 from services.commerce.store import users
+from services.common.forgetting import RANGE
 from services.kernel.db.database import Transaction
 from services.kernel.db.statement import ByUser
 from tests.commerce.drawing import small_picture
@@ -31,8 +32,9 @@ from tests.commerce.world import Buyer, Shop, refusal
 from tests.waiting import until_found
 
 # A saga is anybody's to claim, to give back and to turn, and its key goes with it. An event gets
-# its number after the commit that tells it, whoever it is about.
-OF_NOBODY = {"K", "release", "renewal", "T3", "sequence"}
+# its number after the commit that tells it, whoever it is about. A range is what the pivot has
+# left of a user who was forgotten.
+OF_NOBODY = {"K", "release", "renewal", "T3", "sequence", RANGE}
 READING = ("Get", "List", "BatchGet")
 WRITES = re.compile(rb"\b(?:INSERT INTO|DELETE FROM|UPDATE) +(?!SET|OF)(\w+)")
 

@@ -153,6 +153,7 @@ ROWS: dict[str, tuple[str, str]] = {
     "C56": ("its wallet is closed twice", r"delete-rich a1\.ForgetProfile\.request:(twice|again)"),
     "C57": ("nobody tells what its wallet holds", r"delete\S* a1\.GetHoldings\.request:down"),
     "C54": ("a seller is deleted while shares move", r"delete-of-seller "),
+    "C58": ("a deletion with many orders: crash between two of its commits", ""),
 }
 
 # The outcome that a row requires of a schedule with one fault, once all is at rest. For a row

@@ -41,6 +41,7 @@ LISTING = "services.kernel.sagas.listing:"
 BARRIER = "services.kernel.sagas.barrier:"
 KEYS = "services.kernel.sagas.idempotency:"
 OF_COMMERCE = "services.commerce.store.users:FORGETTING."
+OF_AUTH = "services.auth.store.forgetting:FORGETTING."
 USERS = "services.commerce.store.users:"
 OF_PROFILE = "services.profile.store.profiles:FORGETTING."
 
@@ -219,6 +220,34 @@ def lists_of_users() -> Iterator[Case]:
     yield users_by("_COLLECT", 0, since=SOON, role_id=creator)
 
 
+def forgettings() -> Iterator[Case]:
+    """Return what forgets a user: the keys, the ended sagas and the addresses of the audit log.
+
+    All of these tables are alike in all services, so that those that are full serve for all.
+    """
+    actor = {"user_id": uuid_of(10_002)}  # who has acted once
+    # To choose a line, and to change it, all lines of the user may be looked at.
+    addresses, looks = (AUTH, actor, 1), 2 * (KEYS_OF_USER + 1)
+    sagas = (COMMERCE, LATER_USER, 8)
+    own = (COMMERCE, LATER_USER, KEYS_OF_USER)
+
+    for owner, sorts in (
+        (OF_COMMERCE, (own, sagas, addresses)),
+        (OF_PROFILE, ((PROFILE, *own[1:]), addresses)),
+        (OF_AUTH, (own, sagas, addresses)),
+    ):
+        for number, (database, user, rows) in enumerate(sorts):
+            name, counts = f"{owner}_sorts[{number}]", looks if user is actor else 0
+            # All keys here are of the user and about the user.
+            found = rows * 2 if rows == KEYS_OF_USER and owner != OF_AUTH else rows
+            yield Case(f"{name}.left", user, found, database, counts=counts)
+            # This statement is the same in all services.
+            forget = f"{AUDIT}FORGET_ADDRESSES" if user is actor else f"{name}.forget"
+            for limit in (None, 3):
+                parameters, label = user | {"limit": limit}, f"{owner} at most {limit}"
+                yield Case(forget, parameters, min(rows, limit or rows), database, label, counts)
+
+
 # Sagas: 4 has ended, 5 is running and has failed, 10,002 is parked.
 RUNNING, PARKED = {"saga_id": uuid_of(5)}, {"saga_id": uuid_of(10_002)}
 CLAIM = LEASE | {
@@ -282,13 +311,9 @@ CASES = (
     Case(f"{USERS}_DELETE", USER),
     Case(f"{OF_COMMERCE}_find", USER),
     Case(f"{OF_PROFILE}_find", USER, database=PROFILE),
-    Case(f"{OF_COMMERCE}_forget[0]", {"user_id": new_id()}),
-    Case(f"{OF_PROFILE}_forget[0]", {"user_id": new_id()}, database=PROFILE),
-    Case(f"{OF_COMMERCE}_forget[1]", LATER_USER, KEYS_OF_USER),
-    Case(f"{OF_PROFILE}_forget[1]", LATER_USER, KEYS_OF_USER, PROFILE),
-    Case(f"{OF_COMMERCE}_forget[2]", LATER_USER, 8),
-    Case("services.auth.store.forgetting:FORGETTING._forget[0]", LATER_USER, KEYS_OF_USER),
-    Case("services.auth.store.forgetting:FORGETTING._forget[1]", LATER_USER, 8),
+    Case(f"{OF_COMMERCE}_entomb", {"user_id": new_id()}),
+    Case(f"{OF_PROFILE}_entomb", {"user_id": new_id()}, database=PROFILE),
+    *forgettings(),
     Case(f"{BARRIER}_CLAIM", NO_BRANCH | {"not_after": NOW}),
     Case(f"{BARRIER}_FIND", BRANCH),
     Case(f"{BARRIER}_STORE", BRANCH | {"state": "DONE", "reply": JSON}),
@@ -410,12 +435,6 @@ CASES = (
         counts=KEYS_OF_USER,
     ),
     Case("services.kernel.events.sequencer:BACKLOG", {}, counts=COUNTED_MAX),
-    Case(
-        f"{AUDIT}FORGET_ADDRESSES",
-        {"user_id": uuid_of(10_002)},  # who has acted once
-        database=AUTH,
-        counts=KEYS_OF_USER + 1,
-    ),
 )
 
 

@@ -29,7 +29,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from services.auth.model import WEBHOOK_DELIVERIES as DELIVERIES
 from services.auth.model import WEBHOOKS
-from services.kernel.db.cleaner import old_rows, row_place
+from services.kernel.db.cleaner import at_most, old_rows
 from services.kernel.db.database import Reader, Transaction
 from services.kernel.db.statement import NoParameters, NoRow, Statement
 from services.kernel.db.tables import clock_once
@@ -256,14 +256,7 @@ _LIST_OF_STATE = Statement(
     _PageOfState,
     DeliveryRow,
 )
-_SOME = select(row_place(DELIVERIES)).where(_OF_WEBHOOK).limit(bindparam("limit"))
-_REMOVE = Statement(
-    delete(DELIVERIES).where(
-        row_place(DELIVERIES) == func.any(func.array(_SOME.correlate(None).scalar_subquery()))
-    ),
-    _Removed,
-    NoRow,
-)
+_REMOVE = Statement(delete(DELIVERIES).where(at_most(DELIVERIES, _OF_WEBHOOK)), _Removed, NoRow)
 _WAITING = (
     select(literal_column("1").label("one"))
     .select_from(DELIVERIES.join(WEBHOOKS))

@@ -41,7 +41,7 @@ from services.commerce.model import (
     OrderState,
 )
 from services.commerce.store.order_lines import ORDER_COLUMNS, OrderRow, whole
-from services.commerce.store.products import FORGOTTEN_AT_ONCE
+from services.common.forgetting import FORGOTTEN_AT_ONCE
 from services.kernel.db.cleaner import old_rows
 from services.kernel.db.database import Reader, Transaction
 from services.kernel.db.statement import ByUser, NoRow, Statement
@@ -120,8 +120,15 @@ class FoundOrder:
 
 
 @dataclass(frozen=True, slots=True)
-class SoldLines:
-    """The lines of a seller in some orders."""
+class SomeOrders:
+    """The parameter of a statement about some orders."""
+
+    order_ids: list[UUID]
+
+
+@dataclass(frozen=True, slots=True)
+class OrdersOfUser:
+    """Some orders that a user has bought, or sold lines of."""
 
     user_id: UUID
     order_ids: list[UUID]
@@ -230,17 +237,35 @@ _IS_PENDING = Statement(
     ByUser,
     FoundOrder,
 )
-_orders_of_user = select(ORDERS.c.id).where(ORDERS.c.user_id == _USER)
-# What sellers wrote about the buyer's orders.
-_FORGET_REASONS = Statement(
-    update(REFUNDS).where(REFUNDS.c.order_id.in_(_orders_of_user)).values(reason=""),
+_SOME = func.any(bindparam("order_ids", type_=ARRAY(Uuid)))
+_SOME_OF_BUYER = Statement(
+    select(ORDERS.c.id)
+    .where(ORDERS.c.user_id == _USER)
+    .order_by(ORDERS.c.create_time, ORDERS.c.id)
+    .limit(FORGOTTEN_AT_ONCE),
     ByUser,
+    FoundOrder,
+)
+# What is paid and not shipped can still be shipped.
+_PSEUDONYMISE = Statement(
+    update(ORDERS)
+    .where(ORDERS.c.id == _SOME, ORDERS.c.user_id == _USER)
+    .values(
+        user_id=null(),
+        update_time=_NOW,
+        shipping_address=case(
+            (ORDERS.c.state == OrderState.PAID.value, ORDERS.c.shipping_address), else_=literal("")
+        ),
+    ),
+    OrdersOfUser,
     NoRow,
 )
+# What sellers wrote about the buyer's orders.
+_FORGET_REASONS = Statement(
+    update(REFUNDS).where(REFUNDS.c.order_id == _SOME).values(reason=""), SomeOrders, NoRow
+)
 _FORGET_TRACKING = Statement(
-    update(SHIPMENTS).where(SHIPMENTS.c.order_id.in_(_orders_of_user)).values(tracking=""),
-    ByUser,
-    NoRow,
+    update(SHIPMENTS).where(SHIPMENTS.c.order_id == _SOME).values(tracking=""), SomeOrders, NoRow
 )
 _SOLD = ORDER_ITEMS.c.seller_id == _USER
 _SOME_OF_SELLER = Statement(
@@ -252,24 +277,8 @@ _SOME_OF_SELLER = Statement(
     FoundOrder,
 )
 _FORGET_SELLER = Statement(
-    update(ORDER_ITEMS)
-    .where(_SOLD, ORDER_ITEMS.c.order_id == func.any(bindparam("order_ids", type_=ARRAY(Uuid))))
-    .values(seller_id=null()),
-    SoldLines,
-    NoRow,
-)
-# What is paid and not shipped can still be shipped.
-_PSEUDONYMISE = Statement(
-    update(ORDERS)
-    .where(ORDERS.c.user_id == _USER)
-    .values(
-        user_id=null(),
-        update_time=_NOW,
-        shipping_address=case(
-            (ORDERS.c.state == OrderState.PAID.value, ORDERS.c.shipping_address), else_=literal("")
-        ),
-    ),
-    ByUser,
+    update(ORDER_ITEMS).where(_SOLD, ORDER_ITEMS.c.order_id == _SOME).values(seller_id=null()),
+    OrdersOfUser,
     NoRow,
 )
 # Long after its saga and its key are gone. The items go with it.
@@ -357,10 +366,17 @@ async def standing(reader: Reader, order_id: UUID, caller_id: UUID | None) -> St
     return await reader.first(_STANDING, AskedStanding(order_id, caller_id))
 
 
-async def pseudonymise(tx: Transaction, user_id: UUID) -> None:
-    """Take the user out of all orders that were bought."""
-    for statement in (_FORGET_REASONS, _FORGET_TRACKING, _PSEUDONYMISE):
-        await tx.execute(statement, ByUser(user_id))
+async def some_of_buyer(reader: Reader, user_id: UUID) -> list[UUID]:
+    """Return some orders that a user has bought, the oldest first."""
+    return [row.id for row in await reader.all(_SOME_OF_BUYER, ByUser(user_id))]
+
+
+async def forget_buyer(tx: Transaction, *, user_id: UUID, some: Sequence[UUID]) -> None:
+    """Take the buyer out of some orders."""
+    # The orders first: whoever changes a refund or a shipment has locked its order.
+    await tx.execute(_PSEUDONYMISE, OrdersOfUser(user_id, list(some)))
+    for statement in (_FORGET_REASONS, _FORGET_TRACKING):
+        await tx.execute(statement, SomeOrders(list(some)))
 
 
 async def some_of_seller(reader: Reader, user_id: UUID) -> list[UUID]:
@@ -370,4 +386,4 @@ async def some_of_seller(reader: Reader, user_id: UUID) -> list[UUID]:
 
 async def forget_seller(tx: Transaction, *, user_id: UUID, some: Sequence[UUID]) -> None:
     """Take the seller out of the lines of some orders."""
-    await tx.execute(_FORGET_SELLER, SoldLines(user_id, list(some)))
+    await tx.execute(_FORGET_SELLER, OrdersOfUser(user_id, list(some)))

@@ -33,6 +33,7 @@ from services.commerce.model import (
     Product,
     ProductFields,
 )
+from services.common.forgetting import FORGOTTEN_AT_ONCE
 from services.kernel.db.database import Reader, Transaction
 from services.kernel.db.statement import ByUser, NoRow, Statement
 
@@ -226,8 +227,6 @@ _LOCK_MANY = Statement(
 )
 
 
-# The products, or the orders, from which one commit takes a seller; more would hold locks for long.
-FORGOTTEN_AT_ONCE = 1000
 _SOME_OF_SELLER = Statement(
     select(PRODUCTS.c.id)
     .where(PRODUCTS.c.seller_id == bindparam("user_id", type_=Uuid))

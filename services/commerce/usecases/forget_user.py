@@ -13,6 +13,7 @@ from pydantic import TypeAdapter
 from services.commerce import events
 from services.commerce.errors import CheckoutInProgress
 from services.commerce.store import carts, images, orders, products, users
+from services.common.forgetting import FORGOTTEN_AT_ONCE, RANGE
 from services.kernel.db.database import Database, Transaction
 from services.kernel.events.writer import tell
 from services.kernel.sagas import barrier
@@ -45,20 +46,25 @@ class ForgetUser:
 
         if not await self.database.transact("ForgetUser", forget):
             raise CheckoutInProgress
-        await self._forget_seller(user_id)
+        await self._forget_rest(user_id)
 
-    async def _forget_seller(self, user_id: UUID) -> None:
-        """Take what a brand sells out of the catalog, and the brand out of what it has sold.
+    async def _forget_rest(self, user_id: UUID) -> None:
+        """Forget what the pivot has left, and what a brand sells, a range in each commit.
 
-        A brand may have any number of both, so each commit takes a range. A call that is cut
-        short is repeated, and goes on where it was. The brand makes no new products, and what is
-        bought until its products are gone comes before the lines.
+        There may be any number of rows, and a commit with all of them would hold its locks for
+        long. A call that is cut short is repeated, and goes on where it was. The user changes
+        nothing meanwhile, and others are refused what is about the user's orders. What is
+        bought until a brand's products are gone comes before its lines.
         """
+        while some := await orders.some_of_buyer(self.database, user_id):
+            forget_bought = partial(orders.forget_buyer, user_id=user_id, some=some)
+            await self.database.transact(RANGE, forget_bought)
+        await users.FORGETTING.forget_rest(self.database, user_id)
         while some := await products.some_of_seller(self.database, user_id):
-            await self.database.transact("ForgetUser", partial(_forget_products, some=some))
+            await self.database.transact(RANGE, partial(_forget_products, some=some))
         while some := await orders.some_of_seller(self.database, user_id):
-            forget = partial(orders.forget_seller, user_id=user_id, some=some)
-            await self.database.transact("ForgetUser", forget)
+            forget_sold = partial(orders.forget_seller, user_id=user_id, some=some)
+            await self.database.transact(RANGE, forget_sold)
 
 
 async def _forget_products(tx: Transaction, *, some: Sequence[UUID]) -> None:
@@ -74,8 +80,10 @@ async def _forget(
     """Forget the user, or store the refusal and return False; either is committed."""
 
     async def work() -> Nothing:
-        await orders.pseudonymise(tx, user_id)
-        await users.FORGETTING.forget_user(tx, user_id)
+        # Of nearly everybody this is all.
+        if some := await orders.some_of_buyer(tx, user_id):
+            await orders.forget_buyer(tx, user_id=user_id, some=some)
+        await users.FORGETTING.forget_user(tx, user_id, limit=FORGOTTEN_AT_ONCE)
         return Nothing()
 
     await users.lock_any(tx, user_id)

@@ -12,8 +12,9 @@ from psycopg.types.json import Jsonb
 from sqlalchemy import Text, and_, bindparam, cast, literal_column, or_, select, update
 from sqlalchemy.dialects import postgresql
 
+from services.kernel.db.cleaner import at_most
 from services.kernel.db.database import Reader, Transaction
-from services.kernel.db.statement import ByUser, NoRow, Statement, newest_first
+from services.kernel.db.statement import NoRow, SomeOfUser, Statement, newest_first
 from services.kernel.db.tables import AUDIT_LOG
 
 
@@ -144,17 +145,16 @@ _LIST = Statement(
 )
 _USER = bindparam("user_id", type_=AUDIT_LOG.c.user_id.type)
 # Where somebody else acted, the address is not the user's.
+_HAS_ADDRESS = AUDIT_LOG.c.address.is_not(None)
+ADDRESSES_OF_USER = (
+    and_(AUDIT_LOG.c.user_id == _USER, AUDIT_LOG.c.actor.is_(None), _HAS_ADDRESS),
+    and_(AUDIT_LOG.c.actor == cast(_USER, Text), _HAS_ADDRESS),
+)
 FORGET_ADDRESSES = Statement(
     update(AUDIT_LOG)
-    .where(
-        or_(
-            and_(AUDIT_LOG.c.user_id == _USER, AUDIT_LOG.c.actor.is_(None)),
-            AUDIT_LOG.c.actor == cast(_USER, Text),
-        ),
-        AUDIT_LOG.c.address.is_not(None),
-    )
+    .where(at_most(AUDIT_LOG, *ADDRESSES_OF_USER), or_(*ADDRESSES_OF_USER))
     .values(address=None),
-    ByUser,
+    SomeOfUser,
     NoRow,
 )
 

@@ -11,7 +11,18 @@ from typing import Any, Final
 
 import structlog
 from opentelemetry.metrics import Meter, Observation
-from sqlalchemy import ColumnElement, Select, Table, bindparam, delete, func, literal_column, select
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    SelectBase,
+    Table,
+    bindparam,
+    delete,
+    func,
+    literal_column,
+    select,
+    union_all,
+)
 
 from services.kernel.db.database import Database, Transaction
 from services.kernel.db.statement import Limit, NoRow, Statement
@@ -94,8 +105,29 @@ def removal(
         conditions: What must still hold of a row when it is locked: another transaction may
             have changed it since it was chosen.
     """
-    chosen = row_place(table) == func.any(func.array(places.correlate(None).scalar_subquery()))
-    return Statement(delete(table).where(chosen, *conditions), Limit, NoRow)
+    return Statement(
+        delete(table).where(_is_at(table, places.correlate(None)), *conditions), Limit, NoRow
+    )
+
+
+def at_most(table: Table, *alternatives: ColumnElement[bool]) -> ColumnElement[bool]:
+    """Return what is true of as many rows of a table as the parameter `limit` says.
+
+    A statement that changes them asks for one of the alternatives once more: another
+    transaction may have changed a row since it was chosen.
+
+    Args:
+        table: The table.
+        alternatives: One of these conditions holds of each row. An index serves each of them:
+            of one condition with OR, PostgreSQL cannot tell how few the rows are.
+    """
+    rows = select(row_place(table)).select_from(table).correlate(None)
+    places = union_all(*(rows.where(each) for each in alternatives))
+    return _is_at(table, places.limit(bindparam("limit")))
+
+
+def _is_at(table: Table, places: SelectBase) -> ColumnElement[bool]:
+    return row_place(table) == func.any(func.array(places.scalar_subquery()))
 
 
 def row_place(table: Table) -> ColumnElement[Any]:

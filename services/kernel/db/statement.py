@@ -61,6 +61,17 @@ class ByUser:
     user_id: UUID
 
 
+@dataclass(frozen=True, slots=True)
+class SomeOfUser(ByUser):
+    """The parameters of a statement about some rows of a user.
+
+    Attributes:
+        limit: How many rows at most; None: all.
+    """
+
+    limit: int | None
+
+
 class Statement(Generic[A, B]):
     """A SQLAlchemy Core statement, compiled once for psycopg.
 
