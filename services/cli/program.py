@@ -17,18 +17,18 @@ from typing import Final
 import psutil
 
 from services.cli import parent_death
-from services.cli.lines import Wrap, as_it_is, told_in
+from services.cli.lines import Splitter, Wrap, as_it_is, told_in
 from services.cli.processes import is_alive, terminate
 
 BACKOFF_SECONDS_MIN: Final = 0.2
 BACKOFF_SECONDS_MAX: Final = 5.0
 HEALTHY_SECONDS: Final = 10.0
 LAST_LINES_SECONDS: Final = 1.0
-LINE_BYTES_MAX: Final = 1024 * 1024
+BLOCK_BYTES: Final = 256 * 1024
 LOG_BYTES_MAX: Final = 10 * 1024 * 1024
 
-Echo = Callable[[str, str], None]
-"""Shows a line of a program; takes the program's name and the line."""
+Echo = Callable[[str, Sequence[str]], None]
+"""Shows lines of a program; takes the program's name and the lines."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,18 +59,20 @@ class LogFile(RotatingFileHandler):
         super().__init__(path, maxBytes=LOG_BYTES_MAX, backupCount=1)
         self.lost = 0
         self._tell = tell
+        self._number = 0
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802, ARG002 - logging's
-        """Count a line that is lost."""
-        self.lost += 1
-        if self.lost == 1:
+        """Count the lines that are lost."""
+        first = not self.lost
+        self.lost += self._number
+        if first:
             reason = sys.exception()
             self._tell(f"{self.baseFilename} cannot be written, so lines are lost: {reason}")
 
-    def emit(self, record: logging.LogRecord) -> None:
-        """Keep a line, and say how many were lost before it."""
-        before = self.lost
-        super().emit(record)
+    def keep(self, lines: Sequence[str]) -> None:
+        """Keep lines by one write, and say how many were lost before them."""
+        before, self._number = self.lost, len(lines)
+        self.emit(logging.LogRecord("", 0, "", 0, "\n".join(lines), None, None))
         if before and self.lost == before:
             self.lost = 0
             self._tell(f"{self.baseFilename} is written again; {before} lines were lost")
@@ -91,11 +93,11 @@ class Runner:
         self.begin = 0.0
         self._last_line = ""
         self._pid_file: Final = home / "run" / f"{program.name}.pid"
-        self._log: Final = _log_file(
-            home / "logs" / f"{program.name}.log", functools.partial(echo, "lockstep")
-        )
         self._echo: Final = echo
         self._wrap: Final = wrap
+        self._log: Final = _log_file(
+            home / "logs" / f"{program.name}.log", functools.partial(self._say, "lockstep")
+        )
         self._stopping: Final = asyncio.Event()
         self._is_ordered = False
         self._process: asyncio.subprocess.Process | None = None
@@ -114,7 +116,7 @@ class Runner:
         self._signal(self.program.stop_signal)
         done, _ = await asyncio.wait([self.task], timeout=grace_seconds)
         if not done:
-            self._echo(self.program.name, f"did not stop in {grace_seconds:.0f} s: killed")
+            self.say(f"did not stop in {grace_seconds:.0f} s: killed")
             self.kill()
             await asyncio.wait([self.task], timeout=5.0)
 
@@ -129,7 +131,7 @@ class Runner:
         try:
             await asyncio.wait_for(process.wait(), grace_seconds)
         except TimeoutError:
-            self._echo(self.program.name, f"did not stop in {grace_seconds:.0f} s: killed")
+            self.say(f"did not stop in {grace_seconds:.0f} s: killed")
             self._signal(self.program.kill_signal)
             await process.wait()
         self.begin = time.monotonic()
@@ -159,12 +161,12 @@ class Runner:
                 break
             if self._is_ordered:
                 self._is_ordered = False
-                self._echo(self.program.name, "stopped, as asked; starting again")
+                self.say("stopped, as asked; starting again")
                 continue
             self.crashes += 1
             if time.monotonic() - begin > HEALTHY_SECONDS:
                 backoff = BACKOFF_SECONDS_MIN
-            self._echo(self.program.name, f"{_ending(code)}; restarting in {backoff:.1f} s")
+            self.say(f"{_ending(code)}; restarting in {backoff:.1f} s")
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), backoff)
             backoff = min(backoff * 2, BACKOFF_SECONDS_MAX)
@@ -198,32 +200,36 @@ class Runner:
         output.cancel()
         return code
 
+    def say(self, text: str) -> None:
+        """Show a line about the program."""
+        self._say(self.program.name, text)
+
+    def _say(self, name: str, text: str) -> None:
+        self._echo(name, [self._wrap(name, text)])
+
     async def _pass_on(self, read_end: int) -> None:
-        lines = asyncio.StreamReader(limit=LINE_BYTES_MAX)
+        """Pass the lines of the program on, as many at once as have come."""
+        stream, splitter = asyncio.StreamReader(), Splitter()
         transport, _ = await asyncio.get_running_loop().connect_read_pipe(
-            lambda: asyncio.StreamReaderProtocol(lines), os.fdopen(read_end, "rb", buffering=0)
+            lambda: asyncio.StreamReaderProtocol(stream), os.fdopen(read_end, "rb", buffering=0)
         )
         with contextlib.closing(transport):
-            while (text := await _next_line(lines)) is not None:
-                self._last_line = text or self._last_line
-                line = self._wrap(self.program.name, text)
-                self._log.emit(logging.LogRecord("", 0, "", 0, line, None, None))
-                self._echo(self.program.name, line)
+            while block := await stream.read(BLOCK_BYTES):
+                self._show(splitter.lines(block))
+            self._show(splitter.rest())
+
+    def _show(self, texts: list[str]) -> None:
+        if not texts:
+            return
+        self._last_line = next((text for text in reversed(texts) if text), self._last_line)
+        lines = [self._wrap(self.program.name, text) for text in texts]
+        self._log.keep(lines)
+        self._echo(self.program.name, lines)
 
     def _signal(self, number: signal.Signals) -> None:
         if self._process is not None and self._process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 self._process.send_signal(number)
-
-
-async def _next_line(lines: asyncio.StreamReader) -> str | None:
-    """Return the next line, skipping lines that are too long; None at the end."""
-    while True:
-        try:
-            line = await lines.readline()
-        except ValueError:
-            continue
-        return line.decode(errors="replace").rstrip() if line else None
 
 
 def python(module: str, *arguments: str) -> list[str]:

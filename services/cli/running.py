@@ -75,7 +75,7 @@ async def run(system: System, screen: Screen) -> None:
     grace = grace_seconds(system)
     wrap = as_json if system.has_json_logs else as_it_is
     async with Supervisor(
-        home=system.home, echo=screen.line, grace_seconds=grace, wrap=wrap
+        home=system.home, echo=screen.lines, grace_seconds=grace, wrap=wrap
     ) as supervisor:
         orders = Orders(supervisor, _endpoints(system))
         async with ControlServer(system.home, orders.handlers()):

@@ -3,6 +3,7 @@
 import os
 import re
 import sys
+from collections.abc import Sequence
 from itertools import cycle
 from typing import Final
 
@@ -44,12 +45,21 @@ class Screen:
         self._is_open = True
 
     def line(self, name: str, text: str) -> None:
-        """Show a line of a program. The programs go on when the reader has gone away."""
+        """Show a line about a program."""
+        self.lines(name, [as_json(name, text) if self._is_json else text])
+
+    def lines(self, name: str, lines: Sequence[str]) -> None:
+        """Show lines of a program. The programs go on when the reader has gone away.
+
+        Args:
+            name: The name of the program.
+            lines: Its lines; JSON objects if every line must be one.
+        """
         if not self._is_open:
             return
+        shown = lines if self._is_json else [self._for_people(name, each) for each in lines]
         try:
-            shown = as_json(name, text) if self._is_json else self._for_people(name, text)
-            sys.stdout.write(f"{shown}\n")
+            sys.stdout.write("\n".join([*shown, ""]))
             sys.stdout.flush()
         except OSError:
             self._is_open = False

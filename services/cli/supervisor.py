@@ -145,7 +145,7 @@ class Supervisor:
                 )
             await asyncio.sleep(READY_POLL_SECONDS)
         runner.is_ready = True
-        self._echo(program.name, f"ready after {time.monotonic() - begin:.1f} s")
+        runner.say(f"ready after {time.monotonic() - begin:.1f} s")
 
     def _on_signal(self) -> None:
         """Stop in order at the first signal, at once at the second."""

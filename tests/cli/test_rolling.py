@@ -45,7 +45,9 @@ class Service:
         self.home = home
         self.lines: list[str] = []
         self.supervisor = Supervisor(
-            home=home, echo=lambda name, text: self.lines.append(f"{name}: {text}"), grace_seconds=2
+            home=home,
+            echo=lambda name, texts: self.lines.extend(f"{name}: {text}" for text in texts),
+            grace_seconds=2,
         )
 
     def program(self, name: str) -> Program:

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import textwrap
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import psutil
@@ -62,8 +62,8 @@ class Stage:
         self._news = asyncio.Event()
         self.supervisor = Supervisor(home=home, echo=self._echo, grace_seconds=2.0)
 
-    def _echo(self, name: str, text: str) -> None:
-        self.lines.append((name, text))
+    def _echo(self, name: str, texts: Sequence[str]) -> None:
+        self.lines.extend((name, text) for text in texts)
         self._news.set()
 
     async def shows(self, name: str, text: str, times: int = 1) -> None:
