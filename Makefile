@@ -80,7 +80,7 @@ protos: setup  ## generate the stubs, which happens by itself when a proto chang
 	$(PYTHON) clients/python/hatch_build.py
 
 lock: setup  ## lock the versions anew (ARGS=--upgrade for the newest)
-	$(PYTHON) -c "$$BUILD_REQUIREMENTS" | $(COMPILE) --extra dev $(ARGS) -o requirements.lock $(PROJECTS) -
+	$(PYTHON) -c "$$BUILD_REQUIREMENTS" | $(COMPILE) --extra dev --extra peers $(ARGS) -o requirements.lock $(PROJECTS) -
 	$(PYTHON) -c "$$BUILD_REQUIREMENTS" | $(COMPILE) --extra embedded -c requirements.lock -o requirements-run.lock $(PROJECTS) -
 	$(COMPILE) -c requirements.lock -o requirements-image.lock $(PROJECTS)
 

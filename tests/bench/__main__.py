@@ -19,14 +19,17 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from tests.bench import (
+    page,
     report,
     row_auth,
     row_calls,
     row_cleanup,
+    row_curves,
     row_events,
     row_life,
     row_lists,
     row_orders,
+    row_peers,
     row_recovery,
     row_searches,
     row_telemetry,
@@ -40,8 +43,10 @@ from tests.bench.stack import StackError, stack
 ROWS: dict[str, Row] = {
     "grpc": row_calls.grpc_calls,
     "rest": row_calls.rest_calls,
+    "peers": row_peers.peers,
     "telemetry": row_telemetry.telemetry,
     "lists": row_lists.lists,
+    "sizes": row_curves.sizes,
     "searches": row_searches.searches,
     "strangers": row_searches.strangers,
     "contention": row_orders.contention,
@@ -52,6 +57,7 @@ ROWS: dict[str, Row] = {
     "relay": row_events.relay,
     "cleanup": row_cleanup.cleanup,
     "recovery": row_recovery.recovery,
+    "saturation": row_curves.saturation,
     "memory": row_life.memory,
     "start": row_life.start,
     "workers": row_life.workers,
@@ -90,7 +96,11 @@ def _arguments() -> argparse.Namespace:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--quick", action="store_true", help="less of everything: three minutes")
     parser.add_argument("--only", action="append", choices=ROWS, help="only this row")
-    parser.add_argument("--write", action="store_true", help="write docs/performance.md")
+    parser.add_argument(
+        "--write",
+        action="store_true",
+        help="write docs/performance.md, its plots, and README's figures",
+    )
     return parser.parse_args()
 
 
@@ -104,7 +114,7 @@ def main() -> None:
     for line in report.machine():
         print(line)
     if arguments.write:
-        report.write(findings, f'make bench ARGS="{" ".join(sys.argv[1:])}"')
+        page.keep(findings, f'make bench ARGS="{" ".join(sys.argv[1:])}"')
 
 
 if __name__ == "__main__":

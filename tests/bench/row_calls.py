@@ -26,7 +26,7 @@ from tests.gateway.envoy import envoy_running
 PACKAGE = "/lockstep.commerce.v1."
 SERVICES = ("CatalogService", "CartService")
 PEOPLE, LINES = 16, 3
-GOALS = {"GetProduct": 0.55, "ListProducts": 0.45, "GetCart": 0.40, "AddCartItem": 0.40}
+GOALS = {"GetProduct": 0.60, "ListProducts": 0.50, "GetCart": 0.50, "AddCartItem": 0.40}
 REST_OF_GRPC, REST_OF_ENVOY, P99_OF_ENVOY = 0.60, 0.95, 1.30
 
 

@@ -62,6 +62,7 @@ class Catalog:
     url: str
     keys: Path
     endpoint: str = ""
+    pid: int = 0
 
     async def listed(self, **fields: str | int) -> None:
         """List a page."""
@@ -211,4 +212,4 @@ async def large_catalog(lab: Lab, size: int, name: str = "large") -> AsyncIterat
     ):
         stub = catalog_grpc.CatalogServiceStub(channel)
         await stub.ListProducts(catalog_pb.ListProductsRequest(), wait_for_ready=True)
-        yield Catalog(stub, url, lab.stack.home / "keys", commerce.endpoint)
+        yield Catalog(stub, url, lab.stack.home / "keys", commerce.endpoint, commerce.pid)

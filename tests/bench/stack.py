@@ -31,6 +31,7 @@ STOP_SECONDS_MAX = 30.0
 SHARING_SECONDS = 0.05
 PORTS = ("gateway", "auth", "profile", "commerce", "mail")
 WORKER_PORT_STEP = 100
+BACKEND = " [local] "  # is in the title of a process that serves a connection
 
 CORES = sorted(os.sched_getaffinity(0))
 SERVICE_CORE = CORES[:1]
@@ -95,6 +96,21 @@ class Stack:
         """Return the processes of these services."""
         modules = {f"services.{name}" for name in services}
         return [each.pid for each in self._children() if modules & set(each.cmdline())]
+
+    def all_pids(self) -> list[int]:
+        """Return every process of Lockstep, without PostgreSQL's."""
+        return [each.pid for each in self._children() if each.name() != "postgres"]
+
+    def postgres_pids(self, *databases: str) -> list[int]:
+        """Return the processes of PostgreSQL: its own, and the backends of these databases."""
+        found = []
+        for each in self._children():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                title = " ".join(each.cmdline()) if each.name() == "postgres" else ""
+                is_backend = BACKEND in title
+                if title and (not is_backend or any(f" {name} " in title for name in databases)):
+                    found.append(each.pid)
+        return found
 
     def pin(self, *services: str) -> None:
         """Reserve the first core for these services; the rest runs on the other cores."""
@@ -254,6 +270,21 @@ def processor_seconds(pids: Sequence[int]) -> float:
     """Return the processor time of processes so far, with all their threads."""
     times = [psutil.Process(pid).cpu_times() for pid in pids]
     return sum(each.user + each.system for each in times)
+
+
+def processor_seconds_each(pids: Sequence[int]) -> dict[int, float]:
+    """Return the processor time of each process so far, without those that have ended."""
+    found = {}
+    for pid in pids:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            found[pid] = processor_seconds([pid])
+    return found
+
+
+def proportional_bytes(pids: Sequence[int]) -> int:
+    """Return the memory of processes; what several share is counted once (PSS)."""
+    rolled_up = [Path(f"/proc/{pid}/smaps_rollup").read_text() for pid in pids]
+    return sum(1024 * int(text.split("\nPss:")[1].split()[0]) for text in rolled_up)
 
 
 def resident_bytes(pid: int) -> int:
