@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -55,10 +56,25 @@ def strikes(trace: list[str], *, all_statements: bool = True) -> Iterator[Strike
     for index, edge in enumerate(trace):
         if _is_idle_claim(trace, index):
             continue
-        if not all_statements and ".statement#" in edge and FIRST_STATEMENT not in edge:
+        if not all_statements and _is_later_statement(edge):
             continue
         for fault in faults_at(edge):
             yield Strike(edge, fault)
+
+
+def _is_later_statement(edge: str) -> bool:
+    return ".statement#" in edge and FIRST_STATEMENT not in edge
+
+
+def by_turns(all_strikes: Iterable[Strike]) -> Iterator[Strike]:
+    """Yield one fault for each later statement of a transaction, and all other strikes."""
+    turns = itertools.count()
+    for edge, here in itertools.groupby(all_strikes, key=lambda strike: strike.edge):
+        faults = list(here)
+        if _is_later_statement(edge):
+            yield faults[next(turns) % len(faults)]
+        else:
+            yield from faults
 
 
 def _is_idle_claim(trace: list[str], index: int) -> bool:
@@ -73,12 +89,15 @@ def _is_idle_claim(trace: list[str], index: int) -> bool:
     return not following or following.startswith(f"{actor}.K.")
 
 
-async def singles(world: World, kind: type[Scenario], explored: Explored) -> list[Result]:
-    """Play all schedules of no fault and of one."""
+async def singles(
+    world: World, kind: type[Scenario], explored: Explored, *, is_whole: bool
+) -> list[Result]:
+    """Play all schedules of no fault and of one; unless it is whole, those `by_turns`."""
     plain = await play(world, kind, ())
     explored.add(plain)
     found = []
-    for strike in strikes(plain.trace):
+    all_strikes = strikes(plain.trace)
+    for strike in all_strikes if is_whole else by_turns(all_strikes):
         result = await play(world, kind, (strike,))
         explored.add(result)
         found.append(result)

@@ -217,7 +217,7 @@ async def test_what_no_size_cuts_off_ends_in_time(world: World, part: str) -> No
     async with gateway_for(world.upstream, world.registry, gateway_read_seconds=1) as gateway:
         flood = Flood(gateway.client.port, part)
         try:
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(30):
                 await asyncio.shield(flood.ending)
         finally:
             await flood.end()

@@ -111,9 +111,7 @@ class WebhookClient:
     def __init__(self, resolver: Resolver, *, seconds: float = POST_SECONDS) -> None:
         self._network = _CheckedNetwork(resolver)
         self._seconds = seconds
-        # What the system trusts, which an operator may add to, and what browsers trust.
-        self._tls = ssl.create_default_context()
-        self._tls.load_verify_locations(certifi.where())
+        self._tls: ssl.SSLContext | None = None
 
     async def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> PostOutcome:
         """Post, and return what came of it. Nothing but the status of the answer is read."""
@@ -132,6 +130,9 @@ class WebhookClient:
             return PostOutcome(error="broken answer")
 
     async def _status(self, url: httpcore.URL, body: bytes, headers: Mapping[str, str]) -> int:
+        if self._tls is None:
+            # It takes 40 ms, which nobody pays who has no webhooks, nor the event loop.
+            self._tls = await asyncio.to_thread(_trust)
         connection = httpcore.AsyncHTTPConnection(
             origin=url.origin, ssl_context=self._tls, network_backend=self._network
         )
@@ -141,6 +142,13 @@ class WebhookClient:
             connection.stream("POST", url, headers=sent, content=body) as response,
         ):
             return response.status
+
+
+def _trust() -> ssl.SSLContext:
+    """Trust what the system does, which an operator may add to, and what browsers do."""
+    context = ssl.create_default_context()
+    context.load_verify_locations(certifi.where())
+    return context
 
 
 def _outcome(status: int) -> PostOutcome:

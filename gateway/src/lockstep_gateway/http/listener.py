@@ -8,6 +8,7 @@ import os
 import resource
 import socket
 import stat
+import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
@@ -31,6 +32,8 @@ HEAD_MARGIN_BYTES: Final = 16 * 1024
 """The application itself refuses heads that are longer than the limits by so much."""
 HSTS: Final = (b"strict-transport-security", b"max-age=31536000")
 FILES: Final = Path("/dev/fd")
+RESET: Final = struct.pack("ii", 1, 0)
+"""Linger for no time: the last close of the socket resets its connection (socket(7))."""
 CLOSE: Final = (b"connection", b"close")
 
 # It would give granian a handler of its own, which writes to the standard output.
@@ -148,12 +151,15 @@ class Listener(AdoptingServer):
 
 
 def end_connection(peer: tuple[str, Any] | None) -> None:
-    """End the connection with a client, which then knows that its answer is not whole.
+    """Reset the connection with a client, which then knows that its answer is not whole.
+
+    Without a reset, a client that sends faster than it is read learns of the end a minute later:
+    it waits until it may send more.
 
     Args:
         peer: The IP of the client, and its port as granian tells it: as a text.
     """
-    _end(lambda sock: (sock.getpeername()[0], str(sock.getpeername()[1])) == peer)
+    _end(lambda sock: (sock.getpeername()[0], str(sock.getpeername()[1])) == peer, is_reset=True)
 
 
 def end_connections(port: int) -> None:
@@ -161,7 +167,7 @@ def end_connections(port: int) -> None:
     _end(lambda sock: sock.getsockname()[1] == port)
 
 
-def _end(is_meant: Callable[[socket.socket], bool]) -> None:
+def _end(is_meant: Callable[[socket.socket], bool], *, is_reset: bool = False) -> None:
     """End connections. granian gives them to nobody, so this looks at all files of the process."""
     for each in FILES.iterdir():
         with contextlib.suppress(OSError):  # it ends meanwhile, or is no connection
@@ -169,6 +175,8 @@ def _end(is_meant: Callable[[socket.socket], bool]) -> None:
                 with socket.socket(fileno=os.dup(int(each.name))) as sock:
                     is_ip = sock.family in (socket.AF_INET, socket.AF_INET6)
                     if is_ip and is_meant(sock):
+                        if is_reset:
+                            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
                         sock.shutdown(socket.SHUT_RDWR)
 
 
