@@ -13,7 +13,7 @@ PROTOS      := $(shell find protos/lockstep -type d -o -name '*.proto')
 
 ARGS    ?=
 # More than cores: many tests wait for processes that start, or for time to pass.
-WORKERS ?= -n 3 --dist loadfile
+WORKERS ?= -n 3 --dist loadfile --no-loadscope-reorder
 FAULTS  ?= long
 
 .DEFAULT_GOAL := help

@@ -23,10 +23,44 @@ from services.kernel.rpc import admission
 from tests.postgres import fresh_database, make_template, shared_postgres
 
 SERVICES = Path(services.__file__).parent
+FOLDER = Path(__file__).parent
+# Files and folders that take minutes, the longest first.
+LONGEST = (
+    "faults/test_cancellation",
+    "faults/test_deletion",
+    "faults/test_checkout",
+    "faults/test_register",
+    "faults/test_meetings",
+    "faults",
+    "auth/test_hostile_texts",
+    "e2e/test_operating",
+    "deploy/test_envoy",
+    "e2e",
+    "upgrade",
+    "replicas",
+    "plans",
+    "clients",
+    "deploy",
+    "cli",
+)
 UUID7 = re.compile(r"\b([0-9a-f]{8})-([0-9a-f]{4})-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}\b")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Order the tests, and refuse names of tests that change."""
+    items.sort(key=_turn)
+    _refuse_changing_names(items)
+
+
+def _turn(item: pytest.Item) -> int:
+    """Let the files that take minutes begin first, so that no process runs one alone in the end."""
+    path = item.path.relative_to(FOLDER).as_posix()
+    return next(
+        (turn for turn, start in enumerate(LONGEST) if path.startswith(start)), len(LONGEST)
+    )
+
+
+def _refuse_changing_names(items: list[pytest.Item]) -> None:
     """Refuse tests named after an id that was made just now.
 
     Each process of a run would name them otherwise, and none would start.
