@@ -15,6 +15,7 @@ from services.cli.databases import connect
 from services.kernel.sagas.clocks import FAR_APART_SECONDS
 
 SAMPLES: Final = 3
+CLOCKS: Final = "clocks that are far apart"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,15 @@ class Difference:
     ahead: str
     behind: str
     seconds: float
+
+    def as_record(self) -> dict[str, str | float]:
+        """Return it for a program."""
+        return {
+            "kind": CLOCKS,
+            "ahead": self.ahead,
+            "behind": self.behind,
+            "seconds": round(self.seconds, 3),
+        }
 
     def __str__(self) -> str:
         """Return a line for a report."""

@@ -54,6 +54,10 @@ class Finding:
     id: UUID
     saga_id: UUID | None = None
 
+    def as_record(self) -> dict[str, str | UUID | None]:
+        """Return it for a program."""
+        return {"kind": self.kind.value, "id": self.id, "saga_id": self.saga_id}
+
     def __str__(self) -> str:
         """Return a line for a report."""
         return f"{self.kind} {self.id}"

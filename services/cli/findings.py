@@ -9,6 +9,7 @@ from typing import Final
 
 from opentelemetry.metrics import CallbackOptions, Meter, Observation
 
+from services.cli.clocks import CLOCKS
 from services.cli.comparison import Kind
 from services.common.settings import CommonSettings
 from services.kernel.ids import process_name
@@ -16,7 +17,6 @@ from services.kernel.telemetry.management import managed
 from services.kernel.telemetry.metrics import Telemetry
 
 NAME: Final = "reconcile"
-CLOCKS: Final = "clocks that are far apart"
 KINDS: Final = (*(kind.value for kind in Kind), CLOCKS)
 
 

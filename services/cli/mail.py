@@ -41,6 +41,7 @@ def show(
     ] = None,
     *,
     latest: Annotated[bool, typer.Option("--latest", help="show the newest mail")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Print a mail as text."""
     from services.cli.errors import CommandError
@@ -49,7 +50,10 @@ def show(
         raise CommandError("no mail is named: give a name, --to ADDRESS or --latest")
     for path in newest_first(_folder()):
         if path.stem == (name or path.stem) and (mail := read_mail(path)).is_to(to or ""):
-            _print(mail)
+            if as_json:
+                tables.show_one(_record(mail), as_json=True)
+            else:
+                _print(mail)
             return
     raise CommandError(f"there is no such mail in {_folder()}")
 
@@ -66,6 +70,17 @@ def prune(
     """Delete old mail: it may hold codes."""
     deleted = prune_folder(_folder(), older_than=older_than)
     typer.echo(f"deleted {deleted} {'mail' if deleted == 1 else 'mails'} in {_folder()}")
+
+
+def _record(mail: SunkMail) -> tables.Record:
+    return {
+        "name": mail.name,
+        "time": mail.time,
+        "from": mail.sender,
+        "to": mail.to,
+        "subject": mail.subject,
+        "text": "\n".join((mail.text or mail.html or "").splitlines()),
+    }
 
 
 def _print(mail: SunkMail) -> None:

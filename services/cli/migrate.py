@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from services.cli.tables import JsonOption, json_object
+
 if TYPE_CHECKING:
     from services.cli.system import System
     from services.kernel.db.migrations import Plan
@@ -25,6 +27,7 @@ def migrate(
     ] = None,
     *,
     status: Annotated[bool, typer.Option("--status", help="only show the revisions")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Make the databases and bring their tables up to date.
 
@@ -40,10 +43,10 @@ def migrate(
     with system.running_postgres():
         if status:
             for service in wanted:
-                _show(system, service)
+                _show(system, service, as_json=as_json)
         else:
             system.make_databases(wanted)
-            bring(system, wanted, to=to, down_to=down_to, destroy=destroy or ())
+            bring(system, wanted, to=to, down_to=down_to, destroy=destroy or (), as_json=as_json)
 
 
 def bring(
@@ -53,6 +56,7 @@ def bring(
     to: str = "head",
     down_to: str | None = None,
     destroy: Sequence[str] = (),
+    as_json: bool = False,
 ) -> None:
     """Bring databases to a revision; each has its way before the first is changed."""
     plans = {service: _plan(system, service, to, down_to) for service in services}
@@ -60,7 +64,7 @@ def bring(
     for service in services:
         _carry_out(service, plans[service], may_lose=service in destroy)
         _prepare_role(system, service)
-        _show(system, service)
+        _show(system, service, as_json=as_json)
 
 
 def _refuse_unknown(services: Sequence[str]) -> None:
@@ -146,7 +150,7 @@ def _prepare_role(system: "System", service: str) -> None:
             roles.limit(*urls, SESSION_SETTINGS.get(service, {}))
 
 
-def _show(system: "System", service: str) -> None:
+def _show(system: "System", service: str, *, as_json: bool) -> None:
     from services.common.schema import migrations_of
     from services.kernel.db import migrations
 
@@ -155,6 +159,9 @@ def _show(system: "System", service: str) -> None:
     with _told(service):
         found = migrations.current(system.migrate_url(service)) or "base"
     newest = migrations.head(history) or "base"
+    if as_json:
+        typer.echo(json_object({"service": service, "revision": found, "newest": newest}))
+        return
     note = "" if found == newest else f", the newest is {newest}"
     if found != "base" and found > newest:
         note = f", and this code knows {newest}"

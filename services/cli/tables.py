@@ -40,7 +40,7 @@ def show(
     is_terminal = sys.stdout.isatty()
     if as_json:
         for row in found:
-            print(json.dumps({name: _plain(row[name]) for name in headings}, ensure_ascii=False))
+            print(json_object({name: row[name] for name in headings}))
     elif is_terminal and found:
         _draw(found, headings)
     else:
@@ -53,12 +53,17 @@ def show(
 def show_one(row: Record, *, as_json: bool = False) -> None:
     """Print one thing: a line for each of its fields, or one JSON object."""
     if as_json:
-        print(json.dumps({name: _plain(value) for name, value in row.items()}, ensure_ascii=False))
+        print(json_object(row))
     elif sys.stdout.isatty():
         _print_records([row], {name: name.replace("_", " ") for name in row})
     else:
         for name, value in row.items():
             print(f"{name}\t{_cell(value)}")
+
+
+def json_object(row: Record) -> str:
+    """Return one thing as a JSON object on one line."""
+    return json.dumps({name: _plain(value) for name, value in row.items()}, ensure_ascii=False)
 
 
 def visible(text: str) -> str:

@@ -1,6 +1,7 @@
 """The Alembic runner: a history for each service, which many runners run once."""
 
 import contextlib
+import json
 import textwrap
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -161,6 +162,10 @@ def test_the_command_makes_all_databases_and_shows_where_they_are(
         assert found >= names
         again = finish(lockstep("migrate", "--status", LOCKSTEP_DATABASE_URL=server))
         assert again[1] == output
+        objects = finish(lockstep("migrate", "--status", "--json", LOCKSTEP_DATABASE_URL=server))[1]
+        found_rows = {row["service"]: row for row in map(json.loads, objects.splitlines())}
+        assert found_rows.keys() == DATABASES.keys()
+        assert all(row["revision"] == row["newest"] != "base" for row in found_rows.values())
     finally:
         with psycopg.connect(server, autocommit=True) as connection:
             for name in names:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import signal
 import tracemalloc
@@ -112,6 +113,22 @@ def test_what_disagrees_is_an_exit_code_for_a_script(
         f"found: profile without a user {user_id}\n",
         "",
     )
+    set_clock_offset(where["LOCKSTEP_COMMERCE_DATABASE_URL"], "-6 s")
+    code, output, errors = finish(lockstep("reconcile", "--mend", "--json", **where))
+    assert (code, errors) == (1, "")
+    clock, _, mended = map(json.loads, output.splitlines())
+    assert clock.pop("seconds") == pytest.approx(6, abs=0.5)
+    assert clock == {
+        "state": "found",
+        "kind": "clocks that are far apart",
+        "ahead": "auth",
+        "behind": "commerce",
+    }
+    assert mended.pop("saga_id")
+    kind = "profile without a user"
+    assert mended == {"state": "mended", "kind": kind, "id": str(user_id)}
+    set_clock_offset(where["LOCKSTEP_COMMERCE_DATABASE_URL"], "0 s")
+    assert finish(lockstep("reconcile", "--json", **where)) == (0, "", "everything agrees\n")
 
 
 def test_a_database_that_is_down_does_not_end_the_looking(
