@@ -45,7 +45,7 @@ from services.kernel.rpc.access import Access
 from services.kernel.rpc.server import NotReady, Probe, Server
 from services.kernel.sagas.metrics import saga_survey
 from services.kernel.signals import until_stopped
-from services.kernel.tasks import Loop, Watchdog
+from services.kernel.tasks import Loop, PeriodicTask, Watchdog, observe_successes
 from services.kernel.telemetry.loop_lag import LoopLag
 from services.kernel.telemetry.management import managed
 from services.kernel.telemetry.metrics import Telemetry, TelemetryError
@@ -327,7 +327,7 @@ def _workers(
     background, meter = parts.background, parts.meter
     named = databases.by_name()
     observe_pools(meter, {name: partial(_figures, each) for name, each in named.items()})
-    workers = [
+    workers: list[Worker] = [
         *composition.workers,
         Cleaner(background, [*composition.cleanups, old_events(kept_days)], meter),
         Sequencer(background, meter),
@@ -336,7 +336,8 @@ def _workers(
         *([] if databases.standby is None else [databases.standby.marks]),
     ]
     if composition.engine is not None:
-        return [composition.engine, saga_survey(background, meter), *workers]
+        workers = [composition.engine, saga_survey(background, meter), *workers]
+    observe_successes(meter, [each for each in workers if isinstance(each, PeriodicTask)])
     return workers
 
 

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any, Final
 
 import structlog
-from opentelemetry.metrics import Meter
+from opentelemetry.metrics import CallbackOptions, Meter, Observation
 
-from services.kernel.telemetry.metrics import NO_METER
+from services.kernel.telemetry.metrics import NO_METER, create_counter
 
 BEAT_SECONDS: Final = 30.0
 LOOK_SECONDS: Final = 1.0
 END_SECONDS: Final = 5.0
+LOOP: Final = "lockstep.loop.name"
+TASK: Final = "lockstep.task.name"
 
 log = structlog.get_logger("lockstep.loops")
 
@@ -68,6 +71,39 @@ class Pulse:
         self.restarts = 0
 
 
+class PeriodicTask(BackgroundTask):
+    """A task that works now and then. The service is of use while it fails.
+
+    Attributes:
+        name: The name of the task.
+        success_at: When it last succeeded, or was made.
+    """
+
+    def __init__(self, run: Callable[[], Coroutine[Any, Any, None]], *, name: str) -> None:
+        super().__init__(run, name=name)
+        self.name: Final = name
+        self.success_at = time.monotonic()
+
+    def succeeded(self) -> None:
+        """Note that the work is done for now."""
+        self.success_at = time.monotonic()
+
+
+def observe_successes(meter: Meter, tasks: Sequence[PeriodicTask]) -> None:
+    """Create the metric that tells for how long tasks have not succeeded."""
+
+    def read(_options: CallbackOptions) -> Iterable[Observation]:
+        for task in tasks:
+            yield Observation(time.monotonic() - task.success_at, {TASK: task.name})
+
+    meter.create_observable_gauge(
+        "lockstep.task.last_success.age",
+        callbacks=[read],
+        unit="s",
+        description="The time since a task that works now and then last succeeded",
+    )
+
+
 class Loop(ABC):
     """A task whose work must go on, or the service is of no use."""
 
@@ -89,10 +125,12 @@ class Watchdog(BackgroundTask):
     def __init__(self, loops: Sequence[Loop], meter: Meter = NO_METER) -> None:
         super().__init__(self._run, name="watchdog")
         self._loops = loops
-        self._restarts = meter.create_counter(
+        self._restarts = create_counter(
+            meter,
             "lockstep.loop.restarts",
             unit="{restart}",
             description="Times that a loop stood still and was started anew",
+            attributes=[{LOOP: each.pulse.name} for each in loops],
         )
 
     @property
@@ -110,7 +148,7 @@ class Watchdog(BackgroundTask):
             pulse.silence += LOOK_SECONDS
             if pulse.silence > pulse.seconds * (pulse.restarts + 1):
                 pulse.restarts += 1
-                self._restarts.add(1, {"lockstep.loop.name": pulse.name})
+                self._restarts.add(1, {LOOP: pulse.name})
                 log.error("loop restarted", loop=pulse.name, silence=round(pulse.silence))
                 await loop.restart()
 

@@ -25,9 +25,9 @@ from services.kernel.ids import process_name
 from services.kernel.tasks import BackgroundTask
 from services.kernel.telemetry.loop_lag import LoopLag
 from services.kernel.telemetry.management import managed
-from services.kernel.telemetry.metrics import Telemetry
+from services.kernel.telemetry.metrics import Telemetry, create_counter
 from services.relay.broker import Broker
-from services.relay.relay import Relay, measure
+from services.relay.relay import SERVICE, Relay, measure
 from services.relay.stream import EventStream
 
 NAME: Final = "relay"
@@ -126,8 +126,12 @@ def _relays(
     from_first: Collection[str],
     meter: Meter,
 ) -> list[Relay]:
-    published = meter.create_counter(
-        "lockstep.relay.published", unit="{event}", description="Events that were published"
+    published = create_counter(
+        meter,
+        "lockstep.relay.published",
+        unit="{event}",
+        description="Events that were published",
+        attributes=[{SERVICE: name} for name in SOURCES],
     )
     relays = [
         Relay(

@@ -23,7 +23,7 @@ from services.kernel.db.database import Database
 from services.kernel.rpc import server as kernel_server
 from services.kernel.rpc.access import Access
 from services.kernel.rpc.call import Call
-from services.kernel.rpc.server import Probe, Server
+from services.kernel.rpc.server import NotReady, Probe, Server
 from services.kernel.telemetry.metrics import NO_METER, Telemetry
 from tests.kernel.probe import SERVICE, KnownKeys, KnownSessions, ProbeServicer, healthy, probing
 from tests.kernel.rows import database_probe
@@ -120,6 +120,31 @@ async def test_a_probe_that_hangs_is_not_serving() -> None:
     port = await server.start("127.0.0.1:0")
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
         await Watcher(channel, "").until(NOT_SERVING)
+    await server.stop(0)
+
+
+@pytest.mark.parametrize(
+    ("error", "probes"), [(TimeoutError(), 5), (NotReady("the database is behind"), 2)]
+)
+async def test_one_answer_that_does_not_come_takes_no_server_out(
+    error: Exception, probes: int
+) -> None:
+    fails = [False, True, False, True, True]
+    made = 0
+
+    async def probe() -> None:
+        nonlocal made
+        made += 1
+        if fails[min(made, len(fails)) - 1]:
+            raise error
+
+    server = make(probe=probe)
+    port = await server.start("127.0.0.1:0")
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        watcher = Watcher(channel, "")
+        await watcher.until(SERVING)
+        await watcher.until(NOT_SERVING)
+        assert made >= probes
     await server.stop(0)
 
 

@@ -6,10 +6,12 @@ import contextlib
 import re
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, ExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import grpc
+import psycopg
 import pytest
 from google.protobuf.wrappers_pb2 import StringValue
 from lockstep.auth.v1 import auth_service_pb2 as auth_pb
@@ -18,11 +20,27 @@ from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from services.auth import __main__ as auth_main
+from services.auth.domain.outbox import OutboxWorker
+from services.auth.domain.usual_cost import UsualCost
+from services.auth.domain.webhook_sender import WebhookSender
+from services.auth.readers.event_reader import EventReader
 from services.auth.settings import AuthSettings
 from services.commerce import __main__ as commerce_main
+from services.commerce.domain.word_collector import WordCollector
 from services.commerce.settings import CommerceSettings
+from services.common import service as frame
+from services.common.databases import Pools
+from services.common.parts import Worker
 from services.common.service import Running
+from services.kernel.db.cleaner import Cleaner
+from services.kernel.db.database import Database
+from services.kernel.db.standby import Marks
+from services.kernel.db.survey import Survey
+from services.kernel.events.sequencer import Sequencer
 from services.kernel.rpc.call import Call
+from services.kernel.sagas.engine import SagaEngine
+from services.kernel.tasks import Loop, PeriodicTask, Watchdog
+from services.kernel.telemetry.loop_lag import LoopLag
 from services.kernel.telemetry.metrics import Telemetry, TelemetryError
 from services.profile import __main__ as profile_main
 from services.profile.settings import ProfileSettings
@@ -32,23 +50,57 @@ from tests.kernel.probe import probing
 NOBODY = "127.0.0.1:1"
 LISTEN_ON = "127.0.0.1:0"
 
-POOLS = (
+# What each kind of worker tells. A new kind must be here.
+OF_WORKER: dict[type, tuple[str, ...]] = {
+    SagaEngine: ("lockstep_saga_claim_age_seconds",),
+    OutboxWorker: (
+        "lockstep_outbox_sent_total",
+        "lockstep_outbox_postponed_total",
+        "lockstep_outbox_expired_total",
+    ),
+    WebhookSender: ("lockstep_webhook_attempts_total",),
+    EventReader: ("lockstep_event_reader_missed_total", "lockstep_event_reader_behind_seconds"),
+    Cleaner: (
+        "lockstep_janitor_rounds_total",
+        "lockstep_janitor_rows_total",
+        "lockstep_janitor_last_success_age_seconds",
+    ),
+    Sequencer: ("lockstep_events_sequenced_total",),
+    LoopLag: ("lockstep_event_loop_lag_seconds",),
+    Marks: ("lockstep_standby_reads_total",),
+    Watchdog: ("lockstep_loop_restarts_total",),
+    Survey: (),  # those of its rows
+    UsualCost: (),  # that of every periodic task
+    WordCollector: (),
+}
+OF_SURVEY = {
+    "sagas": (
+        "lockstep_saga_unfinished",
+        "lockstep_saga_due",
+        "lockstep_saga_due_age_seconds",
+        "lockstep_saga_parked",
+    ),
+    "mail": ("lockstep_outbox_waiting", "lockstep_outbox_oldest_age_seconds"),
+    "events": ("lockstep_events_waiting", "lockstep_events_oldest_age_seconds"),
+    "webhooks": (
+        "lockstep_webhooks_enabled",
+        "lockstep_webhooks_disabled",
+        "lockstep_webhooks_failing_age_seconds",
+    ),
+    "deliveries": ("lockstep_webhooks_waiting",),
+}
+OF_POOL = (
     "db_client_connection_count",
     "db_client_connection_max",
     "db_client_connection_pending_requests",
     "db_client_connection_timeouts_total",
 )
-EVERYBODY = (
-    *POOLS,
-    "lockstep_serving",
-    "lockstep_callers",
-    "lockstep_event_loop_lag_seconds",
-    "lockstep_janitor_last_success_age_seconds",
-    "process_resident_memory_bytes",
-)
-COORDINATOR = ("lockstep_saga_claim_age_seconds",)
-SURVEYED = ("lockstep_outbox_waiting", "lockstep_outbox_oldest_age_seconds")
-AUTH = ("lockstep_hash_queue", *SURVEYED)
+OF_PROCESS = ("lockstep_serving", "lockstep_callers", "process_resident_memory_bytes")
+# No process takes up a saga of an unknown kind.
+UNKNOWN_SAGA = """
+INSERT INTO sagas (id, kind, state, payload, next_run_at)
+VALUES (gen_random_uuid(), 'probe', 'RUNNING', '{}', now())
+"""
 
 
 @pytest.fixture
@@ -60,6 +112,9 @@ async def stack() -> AsyncIterator[AsyncExitStack]:
 async def start(service: str, databases: Databases, keys: Path, stack: AsyncExitStack) -> Running:
     """Run a service that reaches no other."""
     url = databases.fresh(stack.enter_context(ExitStack()), service)
+    if service != "profile":  # which coordinates none
+        with psycopg.connect(url) as connection:
+            connection.execute(UNKNOWN_SAGA)
     common: dict[str, Any] = {"env": "test", "keys": keys, "stop_grace_seconds": 0}
     targets = {f"{name}_address": NOBODY for name in ("auth", "profile", "commerce")}
     common |= {f"{service}_database_url": url} | targets
@@ -73,7 +128,9 @@ async def start(service: str, databases: Databases, keys: Path, stack: AsyncExit
             )
         case _:
             return await stack.enter_async_context(
-                commerce_main.running(CommerceSettings(**common), listen_on=LISTEN_ON)
+                commerce_main.running(
+                    CommerceSettings(commerce_read_database_url=url, **common), listen_on=LISTEN_ON
+                )
             )
 
 
@@ -87,25 +144,60 @@ def read(telemetry: Telemetry) -> dict[str, list[tuple[dict[str, str], float]]]:
     return found
 
 
-@pytest.mark.parametrize(
-    ("service", "wanted"),
-    [
-        ("auth", (*EVERYBODY, *COORDINATOR, *AUTH)),
-        ("profile", EVERYBODY),
-        ("commerce", (*EVERYBODY, *COORDINATOR)),
-    ],
-)
+@dataclass
+class Parts:
+    """The parts of a service, as it has put them together at its start."""
+
+    workers: list[Worker] = field(default_factory=list)
+    pools: dict[str, Database] = field(default_factory=dict)
+
+
+@pytest.fixture
+def parts(monkeypatch: pytest.MonkeyPatch) -> Parts:
+    found, start_all, make_pools = Parts(), frame._start, frame._pools
+
+    def note_workers(stack: AsyncExitStack, *workers: Worker) -> None:
+        found.workers += workers
+        start_all(stack, *workers)
+
+    def note_pools(*arguments: Any) -> Pools:
+        made = make_pools(*arguments)
+        found.pools.update(made.by_name())
+        return made
+
+    monkeypatch.setattr(frame, "_start", note_workers)
+    monkeypatch.setattr(frame, "_pools", note_pools)
+    return found
+
+
+@pytest.mark.parametrize("service", ["auth", "profile", "commerce"])
 async def test_every_part_of_a_service_has_its_metrics(
-    service: str, wanted: tuple[str, ...], databases: Databases, keys: Path, stack: AsyncExitStack
+    service: str, databases: Databases, keys: Path, stack: AsyncExitStack, parts: Parts
 ) -> None:
     running = await start(service, databases, keys, stack)
-    for worker in running.composition.workers:
-        if ask := getattr(worker, "ask", None):
-            await ask()
+    wanted = [*OF_PROCESS, *OF_POOL]
+    for worker in parts.workers:
+        wanted += OF_WORKER[type(worker)]
+        if isinstance(worker, Survey):
+            wanted += OF_SURVEY[worker.name.removeprefix("survey of ")]
+            await worker.ask()
+    if service == "auth":
+        wanted += ["lockstep_hash_queue", "lockstep_hash_refused_total"]
     found = read(running.telemetry)
     assert set(wanted) - found.keys() == set()
-    pools = {labels["db_client_connection_pool_name"] for labels, _ in found[POOLS[0]]}
-    assert {"requests"} <= pools <= {"requests", "background", "public", "leases"}
+
+    def named(metric: str, label: str) -> set[str]:
+        return {labels[label] for labels, _ in found[metric]}
+
+    assert named(OF_POOL[0], "db_client_connection_pool_name") == parts.pools.keys()
+    loops = {each.pulse.name for each in parts.workers if isinstance(each, Loop)}
+    if running.composition.engine is not None:
+        loops.add(running.composition.engine.recovery.pulse.name)
+    assert named("lockstep_loop_restarts_total", "lockstep_loop_name") == loops
+    tasks = {each.name for each in parts.workers if isinstance(each, PeriodicTask)}
+    assert named("lockstep_task_last_success_age_seconds", "lockstep_task_name") == tasks
+    rows = named("lockstep_janitor_rows_total", "lockstep_janitor_sort")
+    assert rows > {each.name for each in running.composition.cleanups}
 
 
 async def test_a_call_is_measured_with_its_method_and_its_code(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
 import os
 import re
 import shutil
@@ -12,31 +11,19 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import promql_parser
 import pytest
 import yaml
+
+from tests.telemetry.expressions import ALERTS, EXPRESSIONS, RULES, labels_told, named_in, parsed
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy" / "prometheus"
 TESTS = yaml.safe_load((DEPLOY / "rules_test.yml").read_text())["tests"]
 PROMTOOL = shutil.which("promtool", path=f"{os.environ['PATH']}:{ROOT}/build/prometheus/usr/bin")
 MISSING = "promtool is not on this machine (it is in Debian's package prometheus)"
-RULES = yaml.safe_load((DEPLOY / "rules.yml").read_text())
-DASHBOARD = json.loads((ROOT / "deploy" / "grafana" / "lockstep.json").read_text())
 MANUAL = (ROOT / "docs" / "operations.md").read_text()
-ALERTS = [rule for group in RULES["groups"] for rule in group["rules"]]
-# Given by Prometheus itself.
-BUILT_IN = {"up", "job", "instance", "le"}
 UNITS = {"s": "_seconds"}
 HISTOGRAM = ("_bucket", "_sum", "_count")
-
-
-def targets() -> Iterator[str]:
-    for panel in DASHBOARD["panels"]:
-        yield from (target["expr"] for target in panel.get("targets", ()))
-
-
-EXPRESSIONS = [rule["expr"] for rule in ALERTS] + list(targets())
 
 
 def metrics_in(source: Path) -> Iterator[str]:
@@ -72,7 +59,7 @@ LABELS = {
 
 @pytest.mark.parametrize("expression", EXPRESSIONS)
 def test_an_expression_can_be_parsed(expression: str) -> None:
-    promql_parser.parse(expression.replace("$__rate_interval", "5m"))
+    parsed(expression)
 
 
 @pytest.mark.parametrize("expression", EXPRESSIONS)
@@ -88,6 +75,17 @@ def test_the_check_of_names_finds_a_misspelling() -> None:
     assert "rpc_server_call_duration_seconds_bucket" in METRICS
     assert "lockstep_outbox_expired_total" in METRICS
     assert "lockstep_saga_due_age" not in METRICS
+
+
+def test_the_tree_of_an_expression_tells_what_it_names() -> None:
+    expression = 'max by (job, a) (rate(one{b!=""}[5m])) / (2 * two) > 0.5'
+    assert named_in(expression) == {("one", ""), ("one", "a"), ("one", "b"), ("two", "")}
+
+
+@pytest.mark.parametrize("rule", ALERTS, ids=lambda rule: rule["alert"])
+def test_the_texts_of_an_alert_name_labels_that_it_keeps(rule: dict[str, Any]) -> None:
+    kept = {label for _, label in named_in(rule["expr"])} | {"job", "instance"}
+    assert labels_told(rule) <= kept
 
 
 @pytest.mark.parametrize("rule", ALERTS, ids=lambda rule: rule["alert"])

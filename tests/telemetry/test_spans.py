@@ -17,6 +17,7 @@ from services.gateway.__main__ import running
 from services.gateway.lockstep import GatewaySettings
 from services.gateway.management import managed
 from services.kernel.telemetry.metrics import Telemetry, TelemetryError
+from tests.commerce.world import shop_world
 from tests.faulty import started
 from tests.gateway.http import Client
 from tests.gateway.world import echoing
@@ -29,6 +30,8 @@ TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 OPEN = "lockstep.probe.v1.Probe/Open"
 REGISTER = "lockstep.auth.v1.AuthService/Register"
 CREATE = "lockstep.profile.v1.ProfileService/CreateProfile"
+PLACE = "lockstep.commerce.v1.OrderService/PlaceOrder"
+DEBIT = "lockstep.profile.v1.WalletService/DebitWallet"
 TIMEOUT = 20.0
 
 
@@ -43,16 +46,17 @@ def collector(monkeypatch: pytest.MonkeyPatch) -> Iterator[Collector]:
 
 
 @contextlib.asynccontextmanager
-async def gateway(world: System, keys: Path, **more: str) -> AsyncIterator[Client]:
-    """Run a gateway in front of Auth and Profile."""
+async def gateway(
+    keys: Path, *, auth: int = 1, profile: int = 1, commerce: int = 1
+) -> AsyncIterator[Client]:
+    """Run a gateway in front of the services that listen on these ports."""
     settings = GatewaySettings(
         keys=keys,
-        auth_address=f"127.0.0.1:{world.auth_port}",
-        profile_address=f"127.0.0.1:{world.profile_port}",
-        commerce_address="127.0.0.1:1",
+        auth_address=f"127.0.0.1:{auth}",
+        profile_address=f"127.0.0.1:{profile}",
+        commerce_address=f"127.0.0.1:{commerce}",
         gateway_metrics_port=0,
         stop_grace_seconds=1,
-        **more,  # type: ignore[arg-type]
     )
     registry = descriptors.load(lockstep.own_descriptors())
     names = [each.type_name for each in descriptors.services(registry)]
@@ -81,7 +85,7 @@ async def test_a_registration_is_one_tree(world: System, collector: Collector, k
         "fullName": f"Ada {name}",
         "course": "A",
     }
-    async with gateway(world, keys) as client:
+    async with gateway(keys, auth=world.auth_port, profile=world.profile_port) as client:
         answer = await client.post("/v1/auth/register", body, **place())
         assert answer.status == 201, answer.body
         await collector.wait_for("POST /v1/auth/register", REGISTER, CREATE, "auth.T2")
@@ -100,6 +104,34 @@ async def test_a_registration_is_one_tree(world: System, collector: Collector, k
     assert collector.path(begun) == [*root, "auth.T1"]
     values = str([each.attributes for each in spans]).lower()
     assert not any(text in values for text in (name, PASSWORD.lower()))
+
+
+async def test_an_order_is_one_tree(
+    collector: Collector, commerce_url: str, profile_url: str, keys: Path, tmp_path: Path
+) -> None:
+    async with (
+        shop_world(commerce_url, profile_url, keys, tmp_path) as shop,
+        gateway(keys, commerce=shop.port) as client,
+    ):
+        buyer = await shop.buyer()
+        await shop.add(buyer, await shop.product())
+        [(_, token)] = buyer.metadata
+        answer = await client.post("/v1/orders", {}, authorization=token, **place())
+        assert answer.status == 201, answer.body
+        await collector.wait_for("POST /v1/orders", PLACE, DEBIT, "commerce.T2")
+    ours = [each for each in collector.spans if each.trace == TRACE]
+    assert {each.service for each in ours} == {"gateway", "commerce", "profile"}
+    ids = {each.id for each in ours}
+    assert [each.name for each in ours if each.parent not in ids] == ["POST /v1/orders"]
+    root = ["POST /v1/orders", PLACE]
+    saga = [*root, "saga checkout"]
+    for name, path in {
+        "commerce.T1": root,
+        DEBIT: [*saga, "A"],
+        "commerce.T2": saga,
+    }.items():
+        [span] = [each for each in ours if each.name == name]
+        assert collector.path(span) == [*path, name]
 
 
 @pytest.mark.processes

@@ -236,7 +236,9 @@ class OutboxWorker(BackgroundTask, Loop):
             try:
                 expired, claimed = await self._database.transact(CLAIM, self._claim)
                 self.pulse.beat()
-                self._meter.expired(expired)
+                if expired:
+                    log.warning("mail expired", mails=expired)
+                    self._meter.expired(expired)
                 await self._deliver_all(claimed)
                 if len(claimed) == SENT_AT_ONCE:
                     continue

@@ -7,6 +7,7 @@ from opentelemetry.metrics import Meter
 from services.auth.store.outbox import STANDING, Standing
 from services.kernel.db.database import Database
 from services.kernel.db.survey import Survey
+from services.kernel.telemetry.metrics import create_counter
 
 
 class OutboxMeter:
@@ -14,15 +15,17 @@ class OutboxMeter:
 
     def __init__(self, meter: Meter) -> None:
         unit = "{mail}"
-        self._sent = meter.create_counter(
-            "lockstep.outbox.sent", unit=unit, description="Mail that the mail server took"
+        self._sent = create_counter(
+            meter, "lockstep.outbox.sent", unit=unit, description="Mail that the mail server took"
         )
-        self._postponed = meter.create_counter(
+        self._postponed = create_counter(
+            meter,
             "lockstep.outbox.postponed",
             unit=unit,
             description="Times that the mail server did not take a mail",
         )
-        self._expired = meter.create_counter(
+        self._expired = create_counter(
+            meter,
             "lockstep.outbox.expired",
             unit=unit,
             description="Mail that was not sent before its time was over",
@@ -43,7 +46,7 @@ class OutboxMeter:
 
 def outbox_survey(database: Database, meter: Meter) -> Survey[Standing]:
     """Return the survey of the mail that waits."""
-    survey = Survey(database, meter, STANDING)
+    survey = Survey(database, meter, STANDING, "mail")
     survey.gauge(
         "lockstep.outbox.waiting", lambda row: row.mails, unit="{mail}", description="Mail to send"
     )

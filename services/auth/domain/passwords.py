@@ -20,7 +20,7 @@ from services.auth.domain.password_words import is_common, without_words
 from services.auth.model import CanonicalEmail
 from services.auth.settings import COST_MAX
 from services.kernel.errors import TooManyRequests
-from services.kernel.telemetry.metrics import NO_METER
+from services.kernel.telemetry.metrics import NO_METER, create_counter
 from services.kernel.validation import SHRINKAGE_MAX
 
 T = TypeVar("T")
@@ -148,7 +148,8 @@ class Hasher:
             unit="{password}",
             description="Passwords that are hashed or wait for it",
         )
-        self._refused = meter.create_counter(
+        self._refused = create_counter(
+            meter,
             "lockstep.hash.refused",
             unit="{password}",
             description="Passwords that were refused, because too many were waiting",

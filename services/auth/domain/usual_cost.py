@@ -16,7 +16,7 @@ from services.auth.domain.passwords import Hasher
 from services.auth.store import credentials
 from services.kernel.db.database import Database
 from services.kernel.errors import DatabaseUnavailable, TooManyRequests
-from services.kernel.tasks import BackgroundTask
+from services.kernel.tasks import PeriodicTask
 
 EVERY_SECONDS: Final = 300.0
 SOON_SECONDS: Final = 5.0
@@ -24,7 +24,7 @@ SOON_SECONDS: Final = 5.0
 log = structlog.get_logger("lockstep.passwords")
 
 
-class UsualCost(BackgroundTask):
+class UsualCost(PeriodicTask):
     """Asks at the start, and now and then, which cost most hashes have."""
 
     def __init__(self, database: Database, hasher: Hasher) -> None:
@@ -42,6 +42,7 @@ class UsualCost(BackgroundTask):
         cost = await credentials.usual_cost(self._database)
         if cost is not None:
             await self._hasher.adopt_cost(cost)
+        self.succeeded()
 
     async def _run(self) -> None:
         while True:

@@ -15,7 +15,7 @@ def webhook_surveys(
     database: Database, meter: Meter
 ) -> Sequence[Survey[webhook_rounds.WebhookStanding] | Survey[webhook_deliveries.WebhookBacklog]]:
     """Return the surveys of webhooks, and of what waits for them."""
-    standing = Survey(database, meter, webhook_rounds.STANDING)
+    standing = Survey(database, meter, webhook_rounds.STANDING, "webhooks")
     standing.gauge(
         "lockstep.webhooks.enabled",
         lambda row: row.enabled,
@@ -34,7 +34,7 @@ def webhook_surveys(
         unit="s",
         description="The longest time for which a webhook has taken nothing",
     )
-    backlog = Survey(database, meter, webhook_deliveries.BACKLOG)
+    backlog = Survey(database, meter, webhook_deliveries.BACKLOG, "deliveries")
     backlog.gauge(
         "lockstep.webhooks.waiting",
         lambda row: row.deliveries,

@@ -31,7 +31,7 @@ from services.kernel.db.database import Database, Transaction
 from services.kernel.errors import DatabaseUnavailable
 from services.kernel.events.writer import tell
 from services.kernel.tasks import BackgroundTask, Loop, Pulse, end
-from services.kernel.telemetry.metrics import NO_METER
+from services.kernel.telemetry.metrics import NO_METER, create_counter
 
 CLAIM: Final = "webhook.claim"
 POLL_SECONDS: Final = 1.0
@@ -44,6 +44,9 @@ ALLOWED: Final = timedelta(days=3)  # for which a receiver may fail
 # An event waits by its own failures, and its webhook by those of all its events.
 OF_EVENT: Final = Backoff(timedelta(seconds=5), timedelta(hours=1))
 OF_WEBHOOK: Final = Backoff(timedelta(seconds=1), timedelta(minutes=1))
+OUTCOME: Final = "lockstep.webhook.outcome"
+TAKEN: Final = "taken"
+FAILED: Final = "failed"
 
 log = structlog.get_logger("lockstep.webhooks")
 
@@ -81,10 +84,12 @@ class WebhookSender(BackgroundTask, Loop):
         self._rounds: set[asyncio.Task[None]] = set()
         self._woken = asyncio.Event()
         self._is_stopping = False
-        self._attempts = meter.create_counter(
+        self._attempts = create_counter(
+            meter,
             "lockstep.webhook.attempts",
             unit="{attempt}",
             description="Attempts to send an event to a webhook",
+            attributes=[{OUTCOME: each} for each in (TAKEN, FAILED)],
         )
 
     async def restart(self) -> None:
@@ -173,7 +178,7 @@ class WebhookSender(BackgroundTask, Loop):
             return noted
 
         noted = await self._database.transact("webhook.note", work)
-        self._attempts.add(1, {"lockstep.webhook.outcome": "failed" if outcome.error else "taken"})
+        self._attempts.add(1, {OUTCOME: FAILED if outcome.error else TAKEN})
         if outcome.error:
             log.warning("webhook failed", webhook=str(webhook_id), error=outcome.error)
         if noted.disabled_reason:

@@ -10,7 +10,7 @@ import structlog
 from services.commerce.store import search_words
 from services.kernel.db.database import Database
 from services.kernel.errors import DatabaseUnavailable
-from services.kernel.tasks import BackgroundTask
+from services.kernel.tasks import PeriodicTask
 
 FIRST_SECONDS = 60.0
 EVERY_SECONDS = 3600.0
@@ -18,7 +18,7 @@ EVERY_SECONDS = 3600.0
 log = structlog.get_logger("lockstep.search")
 
 
-class WordCollector(BackgroundTask):
+class WordCollector(PeriodicTask):
     """Collects now and then, at random times, so that replicas take turns."""
 
     def __init__(self, database: Database) -> None:
@@ -29,6 +29,7 @@ class WordCollector(BackgroundTask):
         """Collect once; a database that fails now may answer in the next round."""
         try:
             await self._database.transact("CollectWords", search_words.collect)
+            self.succeeded()
         except DatabaseUnavailable:
             log.warning("could not collect the words of the catalog")
         except Exception:

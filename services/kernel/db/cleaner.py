@@ -36,7 +36,7 @@ from services.kernel.db.tables import (
 )
 from services.kernel.errors import DatabaseUnavailable
 from services.kernel.tasks import BackgroundTask, Loop, Pulse, end
-from services.kernel.telemetry.metrics import NO_METER
+from services.kernel.telemetry.metrics import NO_METER, create_counter
 
 BARRIERS_KEPT = "7 days"
 """How long a barrier stays after the last moment at which its step may come, tombstones too.
@@ -47,6 +47,7 @@ a tombstone that is gone refuses nothing.
 EVERY_SECONDS = 300.0
 ROWS_AT_ONCE = 1000
 SWEEP = "sweep"
+SORT: Final = "lockstep.janitor.sort"
 
 log = structlog.get_logger("lockstep.janitor")
 
@@ -161,11 +162,15 @@ class Cleaner(BackgroundTask, Loop):
         self._database = database
         self._cleanups = cleanups
         self._last_success = time.monotonic()
-        self._rounds = meter.create_counter(
-            "lockstep.janitor.rounds", unit="{round}", description="Rounds of the clean-up"
+        self._rounds = create_counter(
+            meter, "lockstep.janitor.rounds", unit="{round}", description="Rounds of the clean-up"
         )
-        self._rows = meter.create_counter(
-            "lockstep.janitor.rows", unit="{row}", description="Rows that the clean-up removed"
+        self._rows = create_counter(
+            meter,
+            "lockstep.janitor.rows",
+            unit="{row}",
+            description="Rows that the clean-up removed",
+            attributes=[{SORT: each.name} for each in cleanups],
         )
         meter.create_observable_gauge(
             "lockstep.janitor.last_success.age",
@@ -216,7 +221,7 @@ class Cleaner(BackgroundTask, Loop):
         log.info("swept", rows=sum(went.values()), removed=went)
         self._rounds.add(1)
         for name, rows in went.items():
-            self._rows.add(rows, {"lockstep.janitor.sort": name})
+            self._rows.add(rows, {SORT: name})
         if succeeded:
             self._last_success = time.monotonic()
 

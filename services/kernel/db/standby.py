@@ -24,6 +24,7 @@ from services.kernel.db.limits import LIMITS
 from services.kernel.db.statement import NoParameters, Statement
 from services.kernel.errors import DatabaseUnavailable
 from services.kernel.tasks import BackgroundTask
+from services.kernel.telemetry.metrics import create_counter
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -34,6 +35,8 @@ STANDBY_LIMITS: Final = replace(
     LIMITS, statement_seconds=0.5, margin_seconds=0.5, turn_seconds=0.25
 )
 LEFT_SECONDS: Final = 5.0
+OUTCOME: Final = "lockstep.outcome"
+OUTCOMES: Final = ("answered", "missing", "away", "behind")
 MARKS_A_BOUND: Final = 8
 
 log = structlog.get_logger("lockstep.standby")
@@ -167,10 +170,12 @@ class NearbyReader:
         self._standby = standby
         self._primary = primary
         self._left_until = 0.0
-        self._reads = meter.create_counter(
+        self._reads = create_counter(
+            meter,
             "lockstep.standby.reads",
             unit="{read}",
             description="Reads meant for a standby, by what became of them",
+            attributes=[{OUTCOME: each} for each in OUTCOMES],
         )
         meter.create_observable_gauge(
             "lockstep.standby.behind",
@@ -219,7 +224,7 @@ class NearbyReader:
         log.warning("standby left", error=type(error).__name__, seconds=LEFT_SECONDS)
 
     def _count(self, outcome: str) -> None:
-        self._reads.add(1, {"lockstep.outcome": outcome})
+        self._reads.add(1, {OUTCOME: outcome})
 
     def _observe(self, _options: CallbackOptions) -> list[Observation]:
         return [Observation(self._standby.behind_seconds)]

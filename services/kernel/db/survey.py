@@ -13,7 +13,7 @@ from opentelemetry.metrics import CallbackOptions, Meter, Observation
 from services.kernel.db.database import Database
 from services.kernel.db.statement import NoParameters, Statement
 from services.kernel.errors import DatabaseUnavailable
-from services.kernel.tasks import BackgroundTask
+from services.kernel.tasks import PeriodicTask
 
 EVERY_SECONDS: Final = 15.0
 
@@ -22,7 +22,7 @@ R = TypeVar("R")
 log = structlog.get_logger("lockstep.survey")
 
 
-class Survey(BackgroundTask, Generic[R]):
+class Survey(PeriodicTask, Generic[R]):
     """Runs a statement every few seconds, and makes gauges of the last answer.
 
     Every replica tells the same numbers, so a query over replicas takes their maximum.
@@ -31,6 +31,7 @@ class Survey(BackgroundTask, Generic[R]):
         database: The database.
         meter: Creates the gauges.
         statement: The statement; each of its rows is a value of each gauge.
+        name: What it asks about, such as `sagas`.
         attributes: Returns the attributes of a row.
     """
 
@@ -39,9 +40,10 @@ class Survey(BackgroundTask, Generic[R]):
         database: Database,
         meter: Meter,
         statement: Statement[NoParameters, R],
+        name: str,
         attributes: Callable[[R], Mapping[str, str]] = lambda _: {},
     ) -> None:
-        super().__init__(self._run, name="survey")
+        super().__init__(self._run, name=f"survey of {name}")
         self._database = database
         self._meter = meter
         self._statement = statement
@@ -66,6 +68,7 @@ class Survey(BackgroundTask, Generic[R]):
             DatabaseUnavailable: The database did not answer in time.
         """
         self._rows = await self._database.all(self._statement, NoParameters())
+        self.succeeded()
 
     async def _run(self) -> None:
         while True:

@@ -19,7 +19,7 @@ from services.kernel.errors import DatabaseUnavailable
 from services.kernel.events import store
 from services.kernel.events.store import BACKLOG, Backlog
 from services.kernel.tasks import BackgroundTask, Loop, Pulse, end
-from services.kernel.telemetry.metrics import NO_METER
+from services.kernel.telemetry.metrics import NO_METER, create_counter
 
 SEQUENCE: Final = "sequence"
 POLL_SECONDS: Final = 0.25
@@ -35,7 +35,8 @@ class Sequencer(BackgroundTask, Loop):
         super().__init__(self._run, name="sequencer")
         self.pulse = Pulse("sequencer")
         self._database = database
-        self._numbered = meter.create_counter(
+        self._numbered = create_counter(
+            meter,
             "lockstep.events.sequenced",
             unit="{event}",
             description="Events that got their number",
@@ -82,7 +83,7 @@ class Sequencer(BackgroundTask, Loop):
 
 def event_survey(database: Database, meter: Meter) -> Survey[Backlog]:
     """Return the survey of the events that wait for their number."""
-    survey = Survey(database, meter, BACKLOG)
+    survey = Survey(database, meter, BACKLOG, "events")
     survey.gauge(
         "lockstep.events.waiting",
         lambda row: row.events,

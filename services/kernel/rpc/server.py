@@ -218,10 +218,14 @@ class Server:
         )
 
     async def _poll_health(self) -> None:
+        misses = 0
         while True:
             await asyncio.sleep(HEALTH_POLL_SECONDS)
             before = self.trouble
             serving = await self._is_working()
+            misses = 0 if serving else misses + 1
+            if misses == 1 and self._reason == SILENT_DATABASE:
+                continue  # a busy machine: callers would leave their only server for a slow one
             if serving is not self._serving:
                 await self._report(serving=serving)
                 self._serving = serving

@@ -121,7 +121,9 @@ class SagaMeter:
 
 def saga_survey(database: Database, meter: Meter) -> Survey[Unfinished]:
     """Return the survey of the unfinished sagas in the database."""
-    survey = Survey(database, meter, UNFINISHED, lambda row: {KIND: row.kind, STATE: row.state})
+    survey = Survey(
+        database, meter, UNFINISHED, "sagas", lambda row: {KIND: row.kind, STATE: row.state}
+    )
     survey.gauge(
         "lockstep.saga.unfinished",
         lambda row: row.sagas,

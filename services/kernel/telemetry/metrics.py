@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Iterable, Mapping
 from importlib.metadata import version
 from typing import Final
 
 from opentelemetry.exporter.prometheus import PrometheusMetricReader
-from opentelemetry.metrics import Meter, NoOpMeter
+from opentelemetry.metrics import Counter, Meter, NoOpMeter
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import MetricReader, PeriodicExportingMetricReader
 from opentelemetry.sdk.resources import Resource
@@ -92,6 +93,31 @@ class Telemetry:
             thread.start()
         for thread in closing:
             thread.join(CLOSE_SECONDS)
+
+
+def create_counter(
+    meter: Meter,
+    name: str,
+    *,
+    unit: str,
+    description: str,
+    attributes: Iterable[Mapping[str, str]] = ({},),
+) -> Counter:
+    """Create a counter that is there from the start, at zero.
+
+    Prometheus takes a series that begins at one for old: `increase` would miss the first event.
+
+    Args:
+        meter: Creates the counter.
+        name: The name of the counter.
+        unit: Its unit.
+        description: What it counts.
+        attributes: The attributes of each of its series that are known at the start.
+    """
+    counter = meter.create_counter(name, unit=unit, description=description)
+    for each in attributes:
+        counter.add(0, each)
+    return counter
 
 
 def _reader(registry: CollectorRegistry) -> MetricReader | None:
