@@ -8,25 +8,30 @@ from pathlib import Path
 from typing import Final
 
 import psycopg
-from sqlalchemy import Text, column, select, table
+from sqlalchemy import Text, column, func, select, table
 
 from services.kernel.db.database import Database
 from services.kernel.db.statement import NoParameters, Statement
 from services.kernel.db.tables import LEAST_CODE
 from services.kernel.rpc.server import NotReady, Probe
 
+PROBE: Final = "probe"
+READ_ONLY: Final = "the database takes no writes: promote it, or name its primary"
+
 
 @dataclass(frozen=True, slots=True)
 class SchemaRow:
-    """The state of a schema.
+    """The state of a database.
 
     Attributes:
-        revision: Its revision.
+        revision: The revision of its schema.
         least: What code must know at least to work with it: a revision.
+        is_read_only: Whether it takes no writes, such as a standby that nobody has promoted.
     """
 
     revision: str
     least: str | None
+    is_read_only: bool
 
 
 # One round trip, and it also tells that the database answers.
@@ -34,6 +39,7 @@ _SCHEMA: Final = Statement(
     select(
         column("version_num", Text).label("revision"),
         select(LEAST_CODE.c.revision).limit(1).scalar_subquery().label("least"),
+        (func.current_setting("transaction_read_only") == "on").label("is_read_only"),
     ).select_from(table("alembic_version")),
     NoParameters,
     SchemaRow,
@@ -55,7 +61,7 @@ def newest_revision(history: Path) -> str:
 
 
 def schema_probe(database: Database, service: str) -> Probe:
-    """Return a probe that fails unless the database answers, and its tables fit the code.
+    """Return a probe that fails unless the database answers and takes writes, and fits the code.
 
     The tables may be newer than the code: a rolling update migrates first. A migration that
     older code cannot live with says so by its least code.
@@ -76,6 +82,9 @@ def schema_probe(database: Database, service: str) -> Probe:
                 f"the code is behind: it knows revision {known}, and the database at "
                 f"{found.revision} needs code that knows {found.least}"
             )
+        if found.is_read_only:
+            await database.abandon(PROBE)  # while nobody writes, no session would find a primary
+            raise NotReady(READ_ONLY)
 
     return probe
 
