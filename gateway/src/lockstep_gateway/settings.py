@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
@@ -15,6 +16,7 @@ from typing import Annotated, Any, ClassVar
 from lockstep_gateway.binding.system import GOOGLES
 from lockstep_gateway.http.config import (
     ANSWER_BYTES,
+    INDEX,
     STREAM_SECONDS,
     STREAMS,
     ApiInfo,
@@ -44,9 +46,17 @@ def _several(value: Any) -> Any:
     return tuple(each.strip() for each in value.split(",") if each.strip())
 
 
-def _folder(path: Path | None) -> Path | None:
-    if path is not None and not path.is_dir():
+def _site(path: Path | None) -> Path | None:
+    if path is None:
+        return None
+    if not os.path.isdir(path):  # noqa: PTH112 - Path.is_dir raises for one that is not reachable
         raise ValueError("must be a folder")
+    try:
+        index = (path / INDEX).read_bytes()
+    except OSError:
+        index = b""
+    if not index:
+        raise ValueError(f"must hold an {INDEX} that this user can read")
     return path
 
 
@@ -68,7 +78,7 @@ class GatewayFields(BaseModel):
     RESERVED_HEADERS: ClassVar[tuple[str, ...]] = ()
     """The prefixes of names that only the gateway itself may send."""
 
-    gateway_static: Annotated[Path | None, AfterValidator(_folder)] = Field(
+    gateway_static: Annotated[Path | None, AfterValidator(_site)] = Field(
         default=None, description="folder of a browser client, served at /"
     )
     gateway_origins: Several = Field(

@@ -15,6 +15,9 @@ STREAMS: Final = 1000
 STREAM_SECONDS: Final = 3600.0
 """The longest time of a stream, unless a setting says otherwise."""
 
+INDEX: Final = "index.html"
+"""The file of a browser client that is served at /."""
+
 ChannelOptions = Sequence[tuple[str, int | str]]
 
 

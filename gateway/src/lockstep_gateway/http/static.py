@@ -14,13 +14,13 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 from urllib.parse import unquote
 
+from lockstep_gateway.http.config import INDEX
 from lockstep_gateway.http.messages import Request, Scope, Send, kept_for
 from lockstep_gateway.http.pages import FixedPage
 from lockstep_gateway.http.sending import send_response
 from starlette.exceptions import HTTPException
 from starlette.staticfiles import StaticFiles
 
-INDEX: Final = "index.html"
 # Larger files are read when a browser asks for them, and in parts if it wants parts.
 KEPT_BYTES_MAX: Final = 1024 * 1024
 SECURITY: Final = {
