@@ -146,26 +146,48 @@ def _snapshot(service: str, connection: "Connection") -> tuple[str, "Dump"]:
 
 
 def _run_dump(pg_dump: str, url: str, snapshot: str, target: Path) -> Iterator[None]:
-    """Dump a database as it was in a snapshot; yield at each table."""
+    """Dump a database as it was in a snapshot; yield at each table.
+
+    Raises:
+        CommandError: pg_dump has failed.
+        FileProblem: The disk is full.
+    """
     import os
 
     from services.cli import clients
+    from services.cli.errors import CommandError
+    from services.common.files import ensure_writable, problem_of
 
     options = ["--format=custom", "--no-owner", "--no-privileges", "--no-password", "--verbose"]
     argv = [pg_dump, *options, f"--snapshot={snapshot}"]
-    descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        yield from clients.run(argv, url, marker=TABLE, output=file)
-        os.fsync(file.fileno())
+    try:
+        descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            yield from clients.run(argv, url, marker=TABLE, output=file)
+            os.fsync(file.fileno())
+    except CommandError as error:
+        ensure_writable(target.parent)  # a full disk has a better explanation
+        raise CommandError(f"{target} is not whole: {error}") from None
+    except OSError as error:
+        raise problem_of(error, target, remedy="make its folder") from None
 
 
 def copy_keys(keys: Path, target: Path) -> None:
-    """Copy keys as they are, readable by this user alone."""
+    """Copy keys as they are, readable by this user alone.
+
+    Raises:
+        FileProblem: A key cannot be read or written.
+    """
     import shutil
 
-    from services.common.files import locked
+    from services.common.files import FileProblem, locked
 
-    with locked(keys):
-        shutil.copytree(keys, target, ignore=shutil.ignore_patterns(".lock"), dirs_exist_ok=True)
+    ignored = shutil.ignore_patterns(".lock")
+    try:
+        with locked(keys):
+            shutil.copytree(keys, target, ignore=ignored, dirs_exist_ok=True)
+    except shutil.Error as error:
+        path, copy, reason = error.args[0][0]
+        raise FileProblem(f"{path} cannot be copied to {copy}: {reason}") from None
     for path in (target, *target.rglob("*")):
         path.chmod(0o700 if path.is_dir() else 0o600)

@@ -98,6 +98,7 @@ def run(
         stdout=output or subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
+        restore_signals=False,  # so that a file that may not grow is an error, and no signal
     ) as process:
         assert process.stderr is not None
         try:

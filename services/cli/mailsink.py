@@ -14,6 +14,7 @@ from typing import Final
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from services.cli.mailfolder import KEPT, prune
+from services.common.files import problem_of
 
 PRUNE_SECONDS: Final = 3600.0
 MAIL_BYTES_MAX: Final = 10 * 1024 * 1024
@@ -30,7 +31,11 @@ class Sink:
         self, _server: SMTP, _session: Session, envelope: Envelope
     ) -> str:
         """Take a mail, and answer the client when it is on disk."""
-        await asyncio.to_thread(self._write, envelope.original_content or b"")
+        try:
+            await asyncio.to_thread(self._write, envelope.original_content or b"")
+        except OSError as error:
+            print(problem_of(error, self.folder, remedy="make it"), flush=True)
+            return "452 4.3.1 The mail cannot be kept now"  # RFC 3463: the client tries again
         return "250 OK"
 
     def _write(self, content: bytes) -> None:

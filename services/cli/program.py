@@ -19,6 +19,7 @@ import psutil
 from services.cli import parent_death
 from services.cli.lines import Splitter, Wrap, as_it_is, told_in
 from services.cli.processes import is_alive, terminate
+from services.common.files import problem_of
 
 BACKOFF_SECONDS_MIN: Final = 0.2
 BACKOFF_SECONDS_MAX: Final = 5.0
@@ -192,7 +193,7 @@ class Runner:
             )
         finally:
             os.close(write_end)
-        _write_pid(self._pid_file, process.pid)
+        self._note_pid(process.pid)
         if self._stopping.is_set():
             self._signal(self.program.stop_signal)
         code = await process.wait()
@@ -206,6 +207,13 @@ class Runner:
 
     def _say(self, name: str, text: str) -> None:
         self._echo(name, [self._wrap(name, text)])
+
+    def _note_pid(self, pid: int) -> None:
+        """Write down the id of the process; the program runs also when the disk is full."""
+        try:
+            _write_pid(self._pid_file, pid)
+        except OSError as error:
+            self._say("lockstep", str(problem_of(error, self._pid_file, remedy="make its folder")))
 
     async def _pass_on(self, read_end: int) -> None:
         """Pass the lines of the program on, as many at once as have come."""

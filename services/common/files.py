@@ -6,6 +6,7 @@ user may not read, what is empty, what is of another type and what is damaged.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -71,25 +72,32 @@ def damaged(path: Path, wanted: str, *, remedy: str) -> FileProblem:
 
 def problem_of(error: OSError, path: Path, *, remedy: str) -> FileProblem:
     """Say what an error of the system means for a file or folder."""
+    return FileProblem(f"{path} {_meaning(error, remedy)}")
+
+
+def _meaning(error: OSError, remedy: str) -> str:
     reason = error.strerror or type(error).__name__
     match error:
         case FileNotFoundError():
-            return FileProblem(f"{path} is missing: {remedy}")
+            told = f"is missing: {remedy}"
         case PermissionError():
-            return FileProblem(
-                f"{path} cannot be used by this user ({reason}): give the user of the process "
-                "access to it"
+            told = (
+                f"cannot be used by this user ({reason}): give the user of the process access to it"
             )
         case NotADirectoryError():
-            return FileProblem(
-                f"{path} cannot be reached: each part of its path must be a folder; {remedy}"
-            )
+            told = f"cannot be reached: each part of its path must be a folder; {remedy}"
         case FileExistsError():
-            return FileProblem(f"{path} must be a folder: rename or remove what has this name")
+            told = "must be a folder: rename or remove what has this name"
         case IsADirectoryError():
-            return FileProblem(f"{path} is a folder, but must be a file: rename or remove it")
+            told = "is a folder, but must be a file: rename or remove it"
+        case OSError(errno=errno.ENOSPC | errno.EDQUOT | errno.EFBIG):
+            told = (
+                f"cannot be written ({reason}): make room on its disk, or raise the limit of its "
+                "user"
+            )
         case _:
-            return FileProblem(f"{path} cannot be used: {reason}")
+            told = f"cannot be used: {reason}"
+    return told
 
 
 def explained(error: OSError) -> Exception:

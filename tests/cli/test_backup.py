@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -17,8 +19,10 @@ from services.cli.main import app
 from services.cli.postgres import EmbeddedPostgres
 from services.common.files import FileProblem
 from services.common.key_files import initialise
+from tests.cli.conftest import ROOT
 from tests.conftest import Databases
 from tests.postgres import fresh_database
+from tests.small_disk import small_disk
 
 SERVICES = ("auth", "profile", "commerce")
 CATEGORY = "INSERT INTO categories (id, name, description) VALUES (uuidv7(), %s, '')"
@@ -177,6 +181,45 @@ def broken_snapshot(service: str, connection: psycopg.Connection) -> object:
     from services.cli.manifest import Dump
 
     return "00000000-00000000-1", Dump(f"{service}.dump", "0001", "", 1)
+
+
+@pytest.mark.parametrize("kept", ["dump", "keys"])
+def test_a_backup_on_a_full_disk_is_told_and_leaves_nothing_behind(
+    use: Use, full: dict[str, str], tmp_path: Path, kept: str
+) -> None:
+    """The dumps of empty databases take some hundred KiB, and the keys nothing but a page each."""
+    use(full)
+    initialise(tmp_path / "home" / "keys")
+    folder = tmp_path / "backup"
+    with small_disk(folder, size="64k" if kept == "dump" else "4m"):
+        if kept == "keys":
+            many = tmp_path / "home" / "keys" / "auth" / "filler"
+            many.write_bytes(bytes(5 * 1024 * 1024))
+        text = refusal("backup", str(folder), "--keys")
+        assert list(folder.iterdir()) == []
+    assert text.count("\n") == 0
+    assert str(folder) in text
+    assert "No space left on device" in text
+
+
+def test_a_backup_that_may_not_grow_is_told_and_leaves_nothing_behind(
+    use: Use, full: dict[str, str], tmp_path: Path
+) -> None:
+    use(full)
+    folder = tmp_path / "backup"
+    argv = [sys.executable, "-m", "services.cli", "backup", str(folder)]
+    done = subprocess.run(
+        ["bash", "-c", 'ulimit -f 16; exec "$@"', "bash", *argv],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert (done.returncode, done.stderr.count("lockstep: ")) == (1, 1)
+    assert f"lockstep: {folder}/auth.dump is not whole: pg_dump failed" in done.stderr
+    assert "File too large" in done.stderr
+    assert list(folder.iterdir()) == []
 
 
 def test_the_password_is_not_among_the_arguments(tmp_path: Path) -> None:

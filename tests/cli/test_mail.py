@@ -1,5 +1,7 @@
 """The mail sink, a real SMTP server whose files are always whole, and its commands."""
 
+import contextlib
+import json
 import smtplib
 import subprocess
 import sys
@@ -11,6 +13,7 @@ import pytest
 
 from services.cli.mailsink import Sink
 from tests.cli.conftest import ROOT, Lockstep, finish
+from tests.small_disk import fill, small_disk
 
 
 @pytest.fixture
@@ -71,6 +74,9 @@ def test_mail_is_listed_newest_first_and_shown_as_text(sink: int, lockstep: Lock
     assert "Subject: Your café code" in latest
     assert "Your code is 222222." in latest
     assert "Your code is 111111." in hers
+    shown = json.loads(finish(lockstep("mail", "show", "--latest", "--json"))[1])
+    assert (shown["to"], shown["subject"]) == ("bob@example.com", "Your café code")
+    assert shown["text"].startswith("Your code is 222222.\n")
 
 
 def test_a_mail_that_is_not_there_is_one_line(lockstep: Lockstep) -> None:
@@ -88,3 +94,34 @@ def test_a_mail_that_python_cannot_parse_is_listed_all_the_same(
     code, listed, _ = finish(lockstep("mail", "list"))
     assert (code, listed.split("\t")[:3]) == (0, ["broken", "<", "odd"])
     assert finish(lockstep("mail", "show", "broken"))[1].endswith("\n\nhello\n")
+
+
+@pytest.mark.parametrize("limit", ["a full disk", "a limit of the user"])
+def test_mail_that_cannot_be_kept_is_refused_for_now_and_told_in_one_line(
+    home: Path, limit: str
+) -> None:
+    folder = home / "mail"
+    folder.mkdir(parents=True)
+    argv = [sys.executable, "-m", "services.cli.mailsink", "--folder", str(folder), "--port", "0"]
+    with contextlib.ExitStack() as stack:
+        if limit == "a full disk":
+            stack.enter_context(small_disk(folder, size="64k"))
+            fill(folder / "filler")
+        else:
+            argv = ["bash", "-c", 'ulimit -f 0; exec "$@"', "bash", *argv]
+        process = stack.enter_context(
+            subprocess.Popen(
+                argv, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            )
+        )
+        assert process.stdout is not None
+        port = int(process.stdout.readline().split()[2].rsplit(":", 1)[1])
+        with pytest.raises(smtplib.SMTPDataError) as refused:
+            send(port, "ada@example.com", "123456")
+        process.terminate()
+        told = process.stdout.read()
+        left = [each.name for each in folder.iterdir() if each.name != "filler"]
+    assert (refused.value.smtp_code, left) == (452, [])
+    [line] = told.splitlines()
+    assert line.startswith(f"{folder} cannot be written (")
+    assert line.endswith("make room on its disk, or raise the limit of its user")

@@ -1,6 +1,5 @@
 """Whatever is wrong with a file or folder that a start reads, it is told in one line."""
 
-import contextlib
 import os
 import secrets
 import shutil
@@ -11,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from services.common import cert_files
 from services.common.key_files import initialise
 from services.common.keys import SERVICES, secrets_of
 from tests.cli.zygote import Zygote
+from tests.small_disk import fill, small_disk
 
 pytestmark = pytest.mark.processes
 
@@ -272,11 +273,7 @@ def test_a_place_where_nothing_can_be_made_is_told(
 def test_a_full_disk_is_told_and_leaves_no_half_file(
     zygote: Zygote, home: Path, environment: dict[str, str], arguments: tuple[str, ...]
 ) -> None:
-    home.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(home)]
-    if subprocess.run(mount, check=False, capture_output=True).returncode != 0:
-        pytest.skip("this user may not mount a small file system")
-    try:
+    with small_disk(home, size="64k"):
         fill(home / "filler")
         code, _, errors = zygote.run("services.cli", *arguments, environment=environment)
 
@@ -287,14 +284,6 @@ def test_a_full_disk_is_told_and_leaves_no_half_file(
             for path in home.rglob("*")
             if path.is_file() and path.stat().st_size == 0 and not path.name.endswith("lock")
         ] == []
-    finally:
-        subprocess.run(["umount", str(home)], check=True)
-
-
-def fill(path: Path) -> None:
-    with contextlib.suppress(OSError), path.open("wb", buffering=0) as file:
-        while True:
-            file.write(bytes(4096))
 
 
 @pytest.mark.parametrize("option", ["--descriptors", "--upstream-tls"])
@@ -319,6 +308,63 @@ def test_the_gateway_tells_what_is_wrong_with_a_file_of_its_arguments(
     )
 
     assert_one_line(code, errors, prefix="gateway", names=path)
+
+
+CERTIFICATE_CASES = [
+    (service, path, damage)
+    for service in ("auth", "gateway", "edge")
+    for path in ("ca.pem", "{}/cert.pem", "{}/key.pem", ".", "{}")
+    for damage in (OF_FILES if path.endswith(".pem") else OF_FOLDERS)
+    if service != "edge" or path.startswith("{}/")
+]
+
+
+@pytest.mark.parametrize("case", CERTIFICATE_CASES, ids=" ".join)
+def test_a_service_tells_what_is_wrong_with_its_certificates(
+    zygote: Zygote, keys: Path, environment: dict[str, str], case: tuple[str, str, str]
+) -> None:
+    service, path, damage = case
+    certs = keys.parent / "certs"
+    cert_files.initialise(certs)
+    found = certs / path.format("gateway" if service == "edge" else service)
+    if service == "edge":
+        names = {"CERT": "cert.pem", "KEY": "key.pem"}
+        tls = {f"LOCKSTEP_GATEWAY_TLS_{n}": str(found.parent / at) for n, at in names.items()}
+    else:
+        tls = {"LOCKSTEP_TLS": "mutual"}
+    uid = as_user(keys.parent, damage)
+    (OF_FILES if path.endswith(".pem") else OF_FOLDERS)[damage](found)
+
+    module = "gateway" if service == "edge" else service
+    code, _, errors = zygote.run(f"services.{module}", environment=environment | tls, uid=uid)
+
+    assert_one_line(code, errors, prefix=module, names=certs)
+
+
+SITE_CASES = [
+    *((".", damage) for damage in OF_FOLDERS),
+    *(("index.html", damage) for damage in ("missing", "empty", "a folder", "mode 000")),
+    ("app.js", "mode 000"),
+]
+
+
+@pytest.mark.parametrize("case", SITE_CASES, ids=" ".join)
+def test_the_gateway_tells_what_is_wrong_with_its_site(
+    zygote: Zygote, keys: Path, environment: dict[str, str], case: tuple[str, str]
+) -> None:
+    path, damage = case
+    site = keys.parent / "site"
+    site.mkdir()
+    for name in ("index.html", "app.js"):
+        (site / name).write_text("1")
+    uid = as_user(keys.parent, damage)
+    (OF_FOLDERS if path == "." else OF_FILES)[damage](site / path)
+    given = environment | {"LOCKSTEP_GATEWAY_STATIC": str(site)}
+
+    code, _, errors = zygote.run("services.gateway", environment=given, uid=uid)
+
+    names = "app.js" if path == "app.js" else "LOCKSTEP_GATEWAY_STATIC"
+    assert_one_line(code, errors, prefix="gateway", names=names)
 
 
 WRONG_SETTINGS = [

@@ -47,7 +47,9 @@ class Zygote:
 
 
 def main() -> None:
-    import iso4217  # noqa: F401 - it reads files that another user cannot reach
+    import encodings.idna  # noqa: F401 - another user cannot reach the files of either
+
+    import iso4217  # noqa: F401 - as above
 
     import services.auth.__main__
     import services.cli.running
