@@ -37,7 +37,13 @@ def brand_changed(brand_id: UUID, *, fields: Iterable[str]) -> Fact:
 
 
 def transfer_posted(
-    transfer_id: UUID, *, wallet_id: UUID, kind: str, amount: int, original_id: UUID | None
+    transfer_id: UUID,
+    *,
+    wallet_id: UUID,
+    kind: str,
+    amount: int,
+    original_id: UUID | None,
+    is_pending: bool,
 ) -> Fact:
     """Tell that a transfer has moved money."""
     message = pb.TransferPosted(
@@ -46,5 +52,6 @@ def transfer_posted(
         kind=kind,
         amount=amount,
         original_id="" if original_id is None else str(original_id),
+        pending=is_pending,
     )
     return Fact(f"wallets/{wallet_id}", message)

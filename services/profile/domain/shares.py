@@ -47,9 +47,7 @@ async def lock_for_sale(tx: Transaction, new: NewTransfer) -> list[Account]:
 
 async def sell(tx: Transaction, debit: NewTransfer, accounts: Sequence[Account]) -> None:
     """Give sellers their shares of a debit, pending."""
-    moves = [
-        _move(debit.id, share, SALES, _place(_pending(accounts, share))) for share in debit.shares
-    ]
+    moves = [_given(debit.id, share, SALES, _pending(accounts, share)) for share in debit.shares]
     await shares.post(tx, TransferKind.SALE, moves, debit, actor=debit.actor)
 
 
@@ -73,7 +71,7 @@ async def release(
             continue  # the seller is gone, and what was pending is in suspense
         if held.get(pending.id, 0) < share.amount:
             raise IllegalState("Less than that is pending of this debit.")
-        moves.append(_move(release_id, share, pending.id, wallet.id))
+        moves.append(_given(release_id, share, pending.id, wallet))
     if moves:
         await shares.post(tx, TransferKind.RELEASE, moves, debit, actor=actor)
 
@@ -84,7 +82,8 @@ async def take_back(
     """Take the shares of a refund from their sellers."""
     find = _wallet if refund.is_released else _pending
     moves = [
-        _move(refund.id, share, _place(find(accounts, share)), SALES) for share in refund.shares
+        _taken(share_id(refund.id, share.seller_id), find(accounts, share), share.amount)
+        for share in refund.shares
     ]
     await shares.post(tx, TransferKind.SALE_REFUND, moves, debit, actor=refund.actor)
 
@@ -130,18 +129,16 @@ async def undo(tx: Transaction, debit: Transfer, *, actor: str) -> None:
     accounts = await shares.lock(
         tx, accounts=[debit.wallet_id, *(each.account_id for each in held)]
     )
-    pending = {each.id for each in accounts if each.seller_id is not None}
+    pending = {each.id: each for each in accounts if each.seller_id is not None}
     taken = {
-        each.account_id: each.amount
+        pending[each.account_id]: each.amount
         for each in held
         if each.account_id in pending and each.amount > 0
     }
-    taken[SUSPENSE] = sum(each.amount for each in held) - sum(taken.values())
-    moves = [
-        _made(new_id(), account_id, SALES, amount)
-        for account_id, amount in taken.items()
-        if amount > 0
-    ]
+    moves = [_taken(new_id(), account, amount) for account, amount in taken.items()]
+    rest = sum(each.amount for each in held) - sum(taken.values())
+    if rest > 0:
+        moves.append(_taken(new_id(), None, rest))
     if moves:
         await shares.post(tx, TransferKind.SALE_REFUND, moves, debit, actor=actor)
 
@@ -162,14 +159,29 @@ def _first(
     return next((each for each in accounts if owner(each) == share.seller_id), None)
 
 
+def _given(transfer_id: UUID, share: Share, debited: UUID, account: Account | None) -> Move:
+    """Return the transfer that gives a seller a share."""
+    move_id = share_id(transfer_id, share.seller_id)
+    return _move(move_id, share.amount, account, debited=debited, credited=_place(account))
+
+
+def _taken(move_id: UUID, account: Account | None, amount: int) -> Move:
+    """Return the transfer that takes a share from a seller."""
+    return _move(move_id, amount, account, debited=_place(account), credited=SALES)
+
+
+def _move(
+    move_id: UUID, amount: int, account: Account | None, *, debited: UUID, credited: UUID
+) -> Move:
+    return Move(
+        id=move_id,
+        debit_account_id=debited,
+        credit_account_id=credited,
+        amount=amount,
+        wallet_id=SUSPENSE if account is None else account.wallet_id,
+        is_pending=account is not None and account.seller_id is not None,
+    )
+
+
 def _place(account: Account | None) -> UUID:
     return SUSPENSE if account is None else account.id
-
-
-def _move(transfer_id: UUID, share: Share, debited: UUID, credited: UUID) -> Move:
-    return _made(share_id(transfer_id, share.seller_id), debited, credited, share.amount)
-
-
-def _made(move_id: UUID, debited: UUID, credited: UUID, amount: int) -> Move:
-    # Nobody sends such a transfer by its id, so its content is compared with nothing.
-    return Move(move_id, debited, credited, amount, str(move_id))

@@ -267,8 +267,17 @@ async def give_back(tx: Transaction, new: NewTransfer, *, wallet_id: UUID) -> No
     await tell_posted(tx, new, wallet_id=credited)
 
 
-async def tell_posted(tx: Transaction, new: NewTransfer, *, wallet_id: UUID | None) -> None:
-    """Tell that a transfer has moved money of a wallet, which is locked."""
+async def tell_posted(
+    tx: Transaction, new: NewTransfer, *, wallet_id: UUID | None, is_pending: bool = False
+) -> None:
+    """Tell that a transfer has moved money of a wallet, which is locked.
+
+    Args:
+        tx: The transaction.
+        new: The transfer.
+        wallet_id: The wallet.
+        is_pending: Whether it was money that the wallet's owner may not spend yet.
+    """
     assert wallet_id is not None
     fact = events.transfer_posted(
         new.id,
@@ -276,6 +285,7 @@ async def tell_posted(tx: Transaction, new: NewTransfer, *, wallet_id: UUID | No
         kind=new.kind,
         amount=new.amount,
         original_id=new.original_id,
+        is_pending=is_pending,
     )
     await tell(tx, fact)
 

@@ -5,7 +5,7 @@ For the order of locks see `transfers`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 import psycopg
@@ -21,7 +21,7 @@ from services.profile.model import (
     TransferKind,
     TransferState,
 )
-from services.profile.store.ledger import IdTaken
+from services.profile.store.ledger import IdTaken, tell_posted
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,8 +122,11 @@ async def reverse(tx: Transaction, new: NewTransfer, *, wallet_id: UUID, amount:
         actor=new.actor,
     )
     try:
-        return await tx.first(_REVERSE, reversal) is not None
+        posted = await tx.first(_REVERSE, reversal)
     except psycopg.errors.UniqueViolation as error:
         if error.diag.constraint_name == TRANSFERS.primary_key.name:
             raise IdTaken from error
         raise
+    if posted is not None:
+        await tell_posted(tx, replace(new, amount=amount), wallet_id=wallet_id)
+    return posted is not None

@@ -29,6 +29,8 @@ from sqlalchemy.dialects.postgresql import insert
 
 from services.kernel.db.database import Reader, Transaction
 from services.kernel.db.statement import NoRow, Statement
+from services.kernel.events.writer import Fact, tell
+from services.profile import events
 from services.profile.model import (
     ACCOUNTS,
     TRANSFERS,
@@ -55,23 +57,34 @@ class _Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """An account that is locked: the wallet of a user, or what a seller may not spend yet."""
+    """An account that is locked: the wallet of a user, or what a seller may not spend yet.
+
+    Attributes:
+        wallet_id: The wallet itself, or that of the seller.
+    """
 
     id: UUID
     user_id: UUID | None
     seller_id: UUID | None
     balance: int
+    wallet_id: UUID
 
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """A transfer that moves a share."""
+    """A transfer that moves a share.
+
+    Attributes:
+        wallet_id: The wallet of the seller; suspense stands in for one that is closed.
+        is_pending: Whether it moves no balance, but what the seller may not spend yet.
+    """
 
     id: UUID
     debit_account_id: UUID
     credit_account_id: UUID
     amount: int
-    fingerprint: str
+    wallet_id: UUID
+    is_pending: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,8 +160,15 @@ _OPEN = Statement(
     _BySellers,
     NoRow,
 )
+_OF_SELLER = select(_WALLET.c.id).where(_WALLET.c.user_id == _A.seller_id).correlate(ACCOUNTS)
 _LOCK = Statement(
-    select(_A.id, _A.user_id, _A.seller_id, _A.balance)
+    select(
+        _A.id,
+        _A.user_id,
+        _A.seller_id,
+        _A.balance,
+        func.coalesce(_OF_SELLER.scalar_subquery(), _A.id).label("wallet_id"),
+    )
     .where(
         or_(
             _A.id == _ids("account_ids"),
@@ -286,11 +306,24 @@ async def post(
             debited=[each.debit_account_id for each in moves],
             credited=[each.credit_account_id for each in moves],
             amounts=[each.amount for each in moves],
-            fingerprints=[each.fingerprint for each in moves],
+            # Nobody sends such a transfer by its id, so its content is compared with nothing.
+            fingerprints=[str(each.id) for each in moves],
             debit_balances=[balances.get(each.debit_account_id) for each in moves],
             credit_balances=[balances.get(each.credit_account_id) for each in moves],
             actor=actor,
         ),
+    )
+    await tell(tx, *(_fact(kind, each, debit.id) for each in moves))
+
+
+def _fact(kind: TransferKind, move: Move, debit_id: UUID) -> Fact:
+    return events.transfer_posted(
+        move.id,
+        wallet_id=move.wallet_id,
+        kind=kind,
+        amount=move.amount,
+        original_id=debit_id,
+        is_pending=move.is_pending,
     )
 
 

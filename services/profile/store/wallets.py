@@ -55,12 +55,13 @@ class _Forfeit:
     actor: str
 
 
+_WALLET = "wallet"
 _OF_USER = ACCOUNTS.c.user_id == bindparam("user_id")
 _BY_ID = ACCOUNTS.c.id == bindparam("account_id")
 
 _OPEN = Statement(
     insert(ACCOUNTS).values(
-        id=bindparam("id"), kind="wallet", user_id=bindparam("user_id"), balance=0
+        id=bindparam("id"), kind=_WALLET, user_id=bindparam("user_id"), balance=0
     ),
     _WalletInsert,
     NoRow,
@@ -147,23 +148,27 @@ async def close(tx: Transaction, user_id: UUID, *, actor: str, forfeit: int | No
         actor: Who asks for it, as transfers have it.
         forfeit: The balance that is forfeited; more came late, and goes to suspense. None: all.
     """
-    accounts = await tx.all(_LOCK, ByUser(user_id))
-    for account in accounts:
-        await _close(tx, account, forfeit, actor)
+    locked = await tx.all(_LOCK, ByUser(user_id))
+    if not locked:
+        return
     # From the lock on, no new transfer can refer to the wallet, and no sale can open an account
     # for what is pending. One that was opened while the lock was awaited is seen now.
-    if accounts:
-        for account in await tx.all(_LOCK, ByUser(user_id)):
-            await _close(tx, account, forfeit, actor)
+    accounts = {each.id: each for each in [*locked, *await tx.all(_LOCK, ByUser(user_id))]}
+    (wallet_id,) = (each.id for each in accounts.values() if each.kind == _WALLET)
+    for account in accounts.values():
+        await _close(tx, account, wallet_id, forfeit, actor)
 
 
-async def _close(tx: Transaction, account: _LockedAccount, forfeit: int | None, actor: str) -> None:
+async def _close(
+    tx: Transaction, account: _LockedAccount, wallet_id: UUID, forfeit: int | None, actor: str
+) -> None:
     """Close a locked account, or remove it when no transfer refers to it."""
     if await tx.execute(_DELETE_UNUSED, _ByAccount(account.id)):
         return
     await tx.execute(_CLOSE, _ByAccount(account.id))
     forfeited = 0
-    if account.kind == "wallet":
+    is_pending = account.kind != _WALLET
+    if not is_pending:
         forfeited = account.balance if forfeit is None else min(account.balance, forfeit)
     left = account.balance
     for credited, amount in ((FORFEITED, forfeited), (SUSPENSE, account.balance - forfeited)):
@@ -172,4 +177,4 @@ async def _close(tx: Transaction, account: _LockedAccount, forfeit: int | None, 
             new = NewTransfer(id=new_id(), kind=TransferKind.FORFEIT, amount=amount)
             moved = _Forfeit(new.id, account.id, credited, amount, left, new.fingerprint, actor)
             await tx.execute(_FORFEIT, moved)
-            await ledger.tell_posted(tx, new, wallet_id=account.id)
+            await ledger.tell_posted(tx, new, wallet_id=wallet_id, is_pending=is_pending)
