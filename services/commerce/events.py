@@ -60,6 +60,16 @@ def product_deleted(product_id: UUID) -> Fact:
     return _of_product(product_id, message, key=product_id)
 
 
+def product_stock_out(product_id: UUID) -> Fact:
+    """Tell that nothing of a product is left."""
+    return _of_product(product_id, pb.ProductStockOut(product_id=str(product_id)))
+
+
+def product_stock_back(product_id: UUID) -> Fact:
+    """Tell that something of a product is left again."""
+    return _of_product(product_id, pb.ProductStockBack(product_id=str(product_id)))
+
+
 def order_paid(order_id: UUID, *, number: str, user_id: UUID, total: int) -> Fact:
     """Tell that an order is paid."""
     message = pb.OrderPaid(

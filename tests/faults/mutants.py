@@ -2,7 +2,7 @@
 
 P1 to P13 look right and are wrong. N1 to N15 are the windows of the registration that
 everybody writes first (see `naive`). X1 to X4 leave out a part that holds the rest together.
-S1 to S11 show in a clock, a clean-up, a read, an answer or a row that is left (see `traces`).
+S1 to S15 show in a clock, a clean-up, a read, an answer or a row that is left (see `traces`).
 P12 belongs to the reconciler and is tested with it.
 """
 
@@ -277,6 +277,22 @@ MUTANTS = {
             "a1.T2.commit.acked:crash",
             "an event was lost: registration",
             traces.tell_after_the_commit,
+        ),
+        Mutant(
+            "S14",
+            "tells that a product is out of stock with the order, and not with its payment",
+            "checkout",
+            "c1.DebitWallet.reply:crash c2.DebitWallet.request:jump",
+            "a wrong event about stock",
+            traces.tell_of_stock_before_it_is_final,
+        ),
+        Mutant(
+            "S15",
+            "tells nobody that a product is sold out",
+            "checkout",
+            "",
+            "a wrong event about stock",
+            traces.tell_nothing_of_stock,
         ),
         Mutant(
             "N1",

@@ -17,7 +17,8 @@ from services.profile.model import FORFEITED, TREASURY
 from tests.faults.scenario import Outcome, Scenario
 from tests.faults.world import COMMISSION_BPS, World
 
-BALANCE, PRICE, STOCK, QUANTITY = 10_000, 1_250, 100, 3
+BALANCE, PRICE, QUANTITY = 10_000, 1_250, 3
+STOCK = QUANTITY  # the order takes all
 TOTAL = PRICE * QUANTITY
 
 

@@ -6,8 +6,9 @@ A row that no rule knows is blamed, so a new table needs a rule here.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import cycle, islice
 from typing import Any
 
 from tests.faults.databases import Row
@@ -36,10 +37,6 @@ MAY_NAME_DELETED = {
 _FINAL = {"user_created", "user_deleted", "order_placed", "order_refunded"}
 # Each saga of these kinds that takes effect writes an event.
 _TELLS = {"registration", "account_deletion", "checkout", "cancellation", "return"}
-
-
-# The transfers of these kinds are told; those of sellers' shares are not.
-_TOLD_KINDS = {"top_up", "debit", "refund", "void", "forfeit"}
 # A scenario writes its own transfers with this fingerprint, and tells no event of them.
 _WRITTEN_BY_SCENARIO = "f"
 
@@ -100,6 +97,7 @@ def broken(remains: Remains) -> Iterator[str]:
             yield f"a password is left: {row}"
     yield from _untold_participants(remains)
     yield from _untold_events(remains)
+    yield from _wrong_stock_events(remains)
     yield from _traces(remains)
 
 
@@ -182,18 +180,57 @@ def _untold_events(remains: Remains) -> Iterator[str]:
     """What has taken effect is told by an event."""
     for service in ("auth", "commerce"):
         for saga in remains.new(f"{service}.sagas"):
-            is_told = remains.has(f"{service}.events", "saga_id", saga["id"])
+            is_told = any(
+                event["saga_id"] == saga["id"] and not event["subject"].startswith("products/")
+                for event in remains.tables[f"{service}.events"]
+            )
             if saga["kind"] in _TELLS and saga["state"] == "DONE" and not is_told:
                 yield f"an event was lost: {saga['kind']}"
     told = "".join(event["payload"] for event in remains.tables["profile.events"])
     for transfer in remains.new("profile.transfers"):
         if (
-            transfer["kind"] in _TOLD_KINDS
-            and transfer["state"] == "posted"
+            transfer["state"] == "posted"
             and transfer["fingerprint"] != _WRITTEN_BY_SCENARIO
             and transfer["id"].encode().hex() not in told
         ):
             yield f"an event was lost: {transfer['kind']}"
+
+
+def _wrong_stock_events(remains: Remains) -> Iterator[str]:
+    """Events about the stock of a product take turns, and the last one fits what is left of it."""
+    if remains.is_aged:
+        return
+    prepared = defaultdict[str, list[Content]](list)
+    for row in remains.prepared:
+        prepared[row.table].append(row.content)
+    events = sorted(remains.tables["commerce.events"], key=lambda each: each["place"])
+    deleted = {each["id"] for each in remains.tables["commerce.products"] if each["delete_time"]}
+    for product in prepared["commerce.products"]:
+        if product["id"] in deleted:
+            continue
+        told = [
+            event["type"].rpartition(".")[2]
+            for event in events
+            if event["subject"] == f"products/{product['id']}" and "ProductStock" in event["type"]
+        ]
+        is_left = _left(prepared, product["id"]) > 0
+        turns = cycle(("ProductStockOut", "ProductStockBack"))
+        expected = list(islice(turns if is_left else islice(turns, 1, None), len(told)))
+        is_left ^= len(told) % 2 == 1
+        if told != expected or is_left != (_left(remains.tables, product["id"]) > 0):
+            yield f"a wrong event about stock: {told}"
+
+
+def _left(tables: Mapping[str, Sequence[Content]], product_id: str) -> int:
+    """Return what is in stock, and in orders that are being paid."""
+    stock = (each["stock"] for each in tables["commerce.products"] if each["id"] == product_id)
+    pending = {each["id"] for each in tables["commerce.orders"] if each["state"] == "PENDING"}
+    reserved = (
+        each["quantity"]
+        for each in tables["commerce.order_items"]
+        if each["product_id"] == product_id and each["order_id"] in pending
+    )
+    return sum((*stock, *reserved))
 
 
 def _profile(remains: Remains, profile: Content) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -19,6 +19,9 @@ from services.auth.sagas import registration
 from services.auth.sagas.registration import RegistrationSaga
 from services.auth.store import users
 from services.commerce import store as commerce_store
+from services.commerce.domain.stock_events import tell_stock
+from services.commerce.sagas import checkout
+from services.commerce.store import products, stock
 from services.common.errors import PhoneTaken
 from services.common.vocabulary import Role
 from services.kernel.audit import log
@@ -149,6 +152,25 @@ def tell_before_it_is_final() -> AbstractContextManager[None]:
         await tell(tx, fact, saga_id=saga_id)
 
     return _after_insertion(told)
+
+
+@contextmanager
+def tell_of_stock_before_it_is_final() -> Iterator[None]:
+    original = products.reserve
+
+    async def reserve(tx: Transaction, quantities: Mapping[UUID, int]) -> None:
+        await original(tx, quantities)
+        await tell_stock(tx, await stock.lock_sold(tx, list(quantities)))
+
+    with patched(products, "reserve", reserve), tell_nothing_of_stock():
+        yield
+
+
+def tell_nothing_of_stock() -> AbstractContextManager[None]:
+    async def nothing(*_: object, **__: object) -> None:
+        """Forget to."""
+
+    return patched(checkout, "tell_stock", nothing)
 
 
 @contextmanager

@@ -292,6 +292,7 @@ CASES = (
     Case("services.auth.store.invitations:_END_OF_EMAIL", {"email": "5@x"}, 0, AUTH),
     Case("services.auth.store.outbox:_QUEUE", {"after": UUID(int=0), "limit": 100}, 100, AUTH),
     Case("services.auth.store.outbox:_NEWEST", {"limit": 100}, rows=100, database=AUTH),
+    Case("services.commerce.store.stock:_RESERVED", {"product_ids": [uuid_of(1)]}, rows=0),
     cleanup("services.kernel.db.cleaner:OLD_AUDIT", AUTH),
     cleanup("services.auth.store.outbox:EXPIRED", AUTH),
     cleanup("services.auth.store.order_mails:OLD_MARKS", AUTH),

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from services.commerce import events
 from services.commerce.domain import order_rules
+from services.commerce.domain.stock_events import tell_stock
 from services.commerce.errors import QuantityLimit, RefundInProgress
 from services.commerce.model import OrderState, RefundItem, RefundKind
 from services.commerce.store import fulfilment, products
@@ -64,7 +65,9 @@ async def begin(
     )
     await fulfilment.insert_refund(tx, new, items, order_rules.shares_back(lines, items))
     if is_cancelled:
-        await products.release(tx, _quantities(items))
+        # It cannot be refused any more, so what comes back is final.
+        released = await products.release(tx, _quantities(items))
+        await tell_stock(tx, released, saga_id=refund_id)
     await _settle(tx, order, refund_id=refund_id)
     return new.amount
 
@@ -78,7 +81,8 @@ async def end(tx: Transaction, order_id: UUID, *, refund_id: UUID) -> None:
     if finished.kind is RefundKind.RETURN and finished.is_restocked:
         items = await fulfilment.items_of_refund(tx, refund_id)
         await fulfilment.restock(tx, order_id, items)
-        await products.release(tx, _quantities(items))
+        released = await products.release(tx, _quantities(items))
+        await tell_stock(tx, released, saga_id=refund_id)
     state = await _settle(tx, order, refund_id=refund_id)
     await _tell(tx, order, refund_id, finished.kind, state)
 

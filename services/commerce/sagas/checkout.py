@@ -14,11 +14,12 @@ from lockstep.profile.v1 import wallet_service_pb2 as wallet_pb
 
 from services.commerce import events
 from services.commerce.domain import shares
+from services.commerce.domain.stock_events import tell_stock
 from services.commerce.errors import InsufficientFunds, PaymentUnavailable
 from services.commerce.model import Order
 from services.commerce.sagas.kinds import CHECKOUT, OrderPayload
 from services.commerce.sagas.wallets import Wallets
-from services.commerce.store import carts, fulfilment, orders, products, users
+from services.commerce.store import carts, fulfilment, orders, products, stock, users
 from services.kernel.audit import log
 from services.kernel.db.database import Transaction
 from services.kernel.events.writer import tell
@@ -98,6 +99,8 @@ class CheckoutSaga(ReversibleSaga[OrderPayload, datetime | None, Order]):
                 order_id, number=order.number, user_id=saga.user_id, total=order.total
             )
             await tell(tx, paid, saga_id=saga.id)
+            sold = await stock.lock_sold(tx, [each.product_id for each in order.items])
+            await tell_stock(tx, sold, saga_id=saga.id)
         return order
 
     async def compensate(self, saga: RunningSaga[OrderPayload]) -> None:

@@ -95,6 +95,23 @@ class LockedProduct:
     id: UUID
 
 
+@dataclass(frozen=True, slots=True)
+class StockChange:
+    """The stock of a product before a change, and after it."""
+
+    before: int
+    after: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReleasedProduct:
+    """A product that got goods back, its stock, and whether it is in the catalog."""
+
+    id: UUID
+    stock: int
+    is_listed: bool
+
+
 INT32_MAX = 2**31 - 1
 COLUMNS = (
     PRODUCTS.c.id,
@@ -211,9 +228,10 @@ _RELEASE = Statement(
     .values(
         stock=func.least(cast(PRODUCTS.c.stock, BigInteger) + _moved.c.quantity, INT32_MAX),
         taken=PRODUCTS.c.taken - _moved.c.quantity,
-    ),
+    )
+    .returning(PRODUCTS.c.id, PRODUCTS.c.stock, _LISTED.label("is_listed")),
     Quantities,
-    NoRow,
+    ReleasedProduct,
 )
 # Every transaction locks products in the order of their ids: no two can wait for each
 # other. The lock is weaker than FOR UPDATE, so that carts can refer to them meanwhile.
@@ -343,20 +361,27 @@ async def forget_seller(tx: Transaction, *, some: Sequence[UUID]) -> None:
 
 async def reserve(tx: Transaction, quantities: Mapping[UUID, int]) -> None:
     """Move goods from the stock to an order; the products are locked, with enough in stock."""
-    await _move(tx, _RESERVE, quantities)
-
-
-async def release(tx: Transaction, quantities: Mapping[UUID, int]) -> None:
-    """Move the goods of an order back to the stock, even those of deleted products."""
-    await tx.execute(_LOCK_MANY, ByProducts(list(quantities)))
-    await _move(tx, _RELEASE, quantities)
-
-
-async def _move(
-    tx: Transaction, statement: Statement[Quantities, NoRow], quantities: Mapping[UUID, int]
-) -> None:
-    moved = await tx.execute(statement, Quantities(list(quantities), list(quantities.values())))
+    moved = await tx.execute(_RESERVE, _quantities(quantities))
     assert moved == len(quantities)
+
+
+async def release(tx: Transaction, quantities: Mapping[UUID, int]) -> dict[UUID, StockChange]:
+    """Move the goods of an order back to the stock, even those of deleted products.
+
+    Returns what this has changed for products in the catalog.
+    """
+    await tx.execute(_LOCK_MANY, ByProducts(list(quantities)))
+    moved = await tx.all(_RELEASE, _quantities(quantities))
+    assert len(moved) == len(quantities)
+    return {
+        each.id: StockChange(each.stock - quantities[each.id], each.stock)
+        for each in moved
+        if each.is_listed
+    }
+
+
+def _quantities(quantities: Mapping[UUID, int]) -> Quantities:
+    return Quantities(list(quantities), list(quantities.values()))
 
 
 async def _fresh(tx: Transaction, product_id: UUID) -> Product:

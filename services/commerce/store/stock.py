@@ -1,16 +1,39 @@
-"""Changes of a stock by a number, and their reasons."""
+"""Stocks: changes by a number, with their reasons, and what is left of products."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import fields as fields_of
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Integer, Uuid, bindparam, cast, insert, or_, update
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    Boolean,
+    Integer,
+    Uuid,
+    bindparam,
+    cast,
+    func,
+    insert,
+    literal_column,
+    or_,
+    select,
+    update,
+)
 
-from services.commerce.model import PRODUCTS, STOCK_ADJUSTMENTS, STOCK_MAX, Product
+from services.commerce.model import (
+    ORDER_ITEMS,
+    ORDERS,
+    PRODUCTS,
+    STOCK_ADJUSTMENTS,
+    STOCK_MAX,
+    Product,
+)
 from services.commerce.store import products
-from services.kernel.db.database import Transaction
+from services.commerce.store.products import ByProducts, StockChange
+from services.kernel.db.database import Reader, Transaction
 from services.kernel.db.statement import NoRow, Statement
 from services.kernel.ids import new_id
 
@@ -34,6 +57,17 @@ class NewAdjustment:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class _LockedStock:
+    id: UUID
+    stock: int
+
+
+@dataclass(frozen=True, slots=True)
+class _ReservedProduct:
+    product_id: UUID
+
+
 _BY_ID = PRODUCTS.c.id == bindparam("product_id", type_=Uuid)
 _DELTA = bindparam("delta", type_=Integer)
 _STOCK_AFTER = cast(PRODUCTS.c.stock, BigInteger) + _DELTA
@@ -54,6 +88,30 @@ _NOTE = Statement(
     NoRow,
 )
 
+_IDS = func.any(bindparam("product_ids", type_=ARRAY(Uuid)))
+_LOCK_LISTED = Statement(
+    select(PRODUCTS.c.id, PRODUCTS.c.stock)
+    .where(PRODUCTS.c.id == _IDS, PRODUCTS.c.delete_time.is_(None))
+    .order_by(PRODUCTS.c.id)
+    .with_for_update(key_share=True),
+    ByProducts,
+    _LockedStock,
+)
+# The orders that are being paid are few, so they are looked through, and not those of a product.
+_PENDING = (
+    select(ORDERS.c.id)
+    .where(literal_column("orders.state = 'PENDING'", Boolean))
+    .cte("pending")
+    .prefix_with("MATERIALIZED")
+)
+_RESERVED = Statement(
+    select(ORDER_ITEMS.c.product_id)
+    .join(_PENDING, _PENDING.c.id == ORDER_ITEMS.c.order_id)
+    .where(ORDER_ITEMS.c.product_id == _IDS),
+    ByProducts,
+    _ReservedProduct,
+)
+
 
 async def adjust_stock(tx: Transaction, product_id: UUID, delta: int) -> Product | None:
     """Change the stock of a product that is locked; None when it would leave its bounds."""
@@ -65,3 +123,20 @@ async def adjust_stock(tx: Transaction, product_id: UUID, delta: int) -> Product
 async def note_adjustment(tx: Transaction, product: Product, *, delta: int, reason: str) -> None:
     """Keep the reason of a change of the stock, and the stock after it."""
     await tx.execute(_NOTE, NewAdjustment(new_id(), product.id, delta, product.stock, reason))
+
+
+async def lock_sold(tx: Transaction, product_ids: Sequence[UUID]) -> dict[UUID, StockChange]:
+    """Lock the products of an order, and return what has become of those in the catalog.
+
+    The order had something of each, and has it for good now.
+    """
+    found = await tx.all(_LOCK_LISTED, ByProducts(list(product_ids)))
+    return {each.id: StockChange(1, each.stock) for each in found}
+
+
+async def reserved(reader: Reader, product_ids: Sequence[UUID]) -> set[UUID]:
+    """Return those of some products of which an order that is being paid has something.
+
+    The products are locked by an earlier statement, so that no order is decided meanwhile.
+    """
+    return {row.product_id for row in await reader.all(_RESERVED, ByProducts(list(product_ids)))}

@@ -9,9 +9,11 @@ from uuid import UUID
 from pydantic import TypeAdapter
 
 from services.commerce.domain.products import Seller
+from services.commerce.domain.stock_events import tell_stock
 from services.commerce.errors import NoStock
 from services.commerce.model import STOCK_MAX, Product
 from services.commerce.store import products, stock, users
+from services.commerce.store.products import StockChange
 from services.kernel.audit import log
 from services.kernel.db.database import Database, Transaction
 from services.kernel.errors import InvalidField, Violation
@@ -52,6 +54,8 @@ class AdjustStock:
             product = seller.changeable(await products.lock(tx, product_id))
             adjusted = await stock.adjust_stock(tx, product_id, delta)
             if adjusted is not None:
+                change = StockChange(product.stock, adjusted.stock)
+                await tell_stock(tx, {product_id: change})
                 await stock.note_adjustment(tx, adjusted, delta=delta, reason=reason)
                 await log.write(
                     tx,

@@ -8,9 +8,11 @@ from uuid import UUID
 from services.commerce import events
 from services.commerce.domain.pictures import ensure_web_url
 from services.commerce.domain.products import ProductChanges, Seller
+from services.commerce.domain.stock_events import tell_stock
 from services.commerce.domain.totals import Totals
 from services.commerce.model import Product
 from services.commerce.store import images, products, users
+from services.commerce.store.products import StockChange
 from services.kernel.audit import log
 from services.kernel.audit.log import Fact
 from services.kernel.db.database import Database, Transaction
@@ -63,6 +65,7 @@ class UpdateProduct:
             changed = await products.update_product(tx, product.id, fields)
             await _note(tx, product, changed, changes, origin)
             await tell(tx, events.product_changed(product_id, fields=changes.names))
+            await tell_stock(tx, {product_id: StockChange(product.stock, changed.stock)})
             return changed
 
         changed = await self.database.transact("UpdateProduct", change)
