@@ -13,6 +13,7 @@ import pytest
 import pytest_asyncio
 from lockstep_clients import LockstepError
 
+from services.commerce.model import LINES_MAX
 from tests.commerce.world import Shop, connected
 from tests.faulty import started
 
@@ -63,6 +64,16 @@ async def test_adds_at_once_lose_nothing(replicas: list[Shop]) -> None:
     assert {item.product.id: item.quantity for item in cart.items} == {
         product.id: 30 for product in products
     }
+
+
+async def test_adds_at_once_do_not_pass_the_limit_of_lines(replicas: list[Shop]) -> None:
+    shop = replicas[0]
+    someone, products = shop.login(), await shop.products(LINES_MAX + 5)
+    await shop.merge(someone, *((product, 1) for product in products[: LINES_MAX - 1]))
+    turns = zip(products[LINES_MAX - 1 :], itertools.cycle(replicas), strict=False)
+    calls = [replica.add(someone, product) for product, replica in turns]
+    assert await outcomes(calls) == {"ok": 1, "QUANTITY_LIMIT": 5}
+    assert len((await shop.cart(someone)).items) == LINES_MAX
 
 
 async def test_a_hundred_buyers_of_the_last_item_are_one_order_and_clean_refusals(

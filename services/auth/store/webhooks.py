@@ -25,6 +25,7 @@ from services.kernel.db.database import Reader, Transaction
 from services.kernel.db.statement import NoParameters, NoRow, Statement
 
 WEBHOOKS_MAX: Final = 50
+ADVISORY_LOCK: Final = 0x10C_E4E7
 BY_ADMINISTRATOR: Final = "administrator"
 BY_FAILURES: Final = "failures"
 BY_GONE: Final = "gone"
@@ -69,6 +70,11 @@ class _Count:
 
 
 @dataclass(frozen=True, slots=True)
+class _Locked:
+    is_locked: bool
+
+
+@dataclass(frozen=True, slots=True)
 class _Changed:
     webhook_id: UUID
     url: str
@@ -107,6 +113,12 @@ _SHOWN = (
         (WEBHOOKS.c.old_secret_until > func.saga_now(), WEBHOOKS.c.old_secret_until), else_=null()
     ).label("old_secret_until"),
     WEBHOOKS.c.create_time,
+)
+# No row stands for all webhooks, so this lock does. PostgreSQL's function returns nothing.
+_LOCK_ALL = Statement(
+    select(func.pg_advisory_xact_lock(ADVISORY_LOCK).is_not(None).label("is_locked")),
+    NoParameters,
+    _Locked,
 )
 _COUNT = Statement(select(func.count().label("number")).select_from(WEBHOOKS), NoParameters, _Count)
 _INSERT = Statement(
@@ -184,8 +196,12 @@ async def insert_webhook(tx: Transaction, new: NewWebhook) -> WebhookRow:
     return row
 
 
-async def count(tx: Transaction) -> int:
-    """Return the number of webhooks."""
+async def count_locked(tx: Transaction) -> int:
+    """Return the number of webhooks, which no other transaction adds to before this one ends.
+
+    The lock is a statement of its own: the count's snapshot must be later.
+    """
+    await tx.first(_LOCK_ALL, NoParameters())
     row = await tx.first(_COUNT, NoParameters())
     return 0 if row is None else row.number
 

@@ -50,7 +50,7 @@ class CreateWebhook:
         )
 
         async def work(tx: Transaction) -> WebhookRow:
-            if await webhooks.count(tx) >= WEBHOOKS_MAX:
+            if await webhooks.count_locked(tx) >= WEBHOOKS_MAX:
                 raise IllegalState(f"There are {WEBHOOKS_MAX} webhooks at most. Delete one first.")
             row = await webhooks.insert_webhook(tx, new)
             await note_change(self.audit, tx, row.id, "created", caller=caller, client_ip=client_ip)

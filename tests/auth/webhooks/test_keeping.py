@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 
 import pytest
@@ -152,7 +153,10 @@ async def test_only_administrators_keep_webhooks_and_not_too_many(
         await hooks.stub.ListWebhooks(pb.ListWebhooksRequest(), metadata=member.proof)
     with pytest.raises(InvalidArgument):
         await hooks.create(receiver.url, types=["lockstep.events.v1.Nothing"])
-    for _ in range(WEBHOOKS_MAX):
+    for _ in range(WEBHOOKS_MAX - 1):
         await hooks.create(receiver.url, disabled=True)
-    with pytest.raises(FailedPrecondition):
-        await hooks.create(receiver.url)
+    creating = (hooks.create(receiver.url, disabled=True) for _ in range(6))
+    at_once = await asyncio.gather(*creating, return_exceptions=True)
+    assert [isinstance(each, FailedPrecondition) for each in at_once].count(True) == 5
+    listed = await hooks.stub.ListWebhooks(pb.ListWebhooksRequest(), metadata=hooks.admin.proof)
+    assert len(listed.webhooks) == WEBHOOKS_MAX
