@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from lockstep.commerce.v1 import cart_service_pb2_grpc as cart_grpc
 from lockstep.profile.v1 import profile_service_pb2 as profile_pb
@@ -40,9 +41,14 @@ class All:
 
 @contextlib.asynccontextmanager
 async def serving_all(
-    auth_url: str, profile_url: str, commerce_url: str, keys: Path, mail: tuple[Sink, int]
+    auth_url: str,
+    profile_url: str,
+    commerce_url: str,
+    keys: Path,
+    mail: tuple[Sink, int],
+    **more: Any,
 ) -> AsyncIterator[All]:
-    """Run all three services on these databases."""
+    """Run all three services on these databases, with more settings of Auth."""
     auth_target = f"127.0.0.1:{free_port()}"
     async with contextlib.AsyncExitStack() as stack:
         enter = stack.enter_async_context
@@ -68,6 +74,7 @@ async def serving_all(
             commerce=commerce_target,
             smtp_url=f"smtp://127.0.0.1:{mail[1]}",
             address_limits=False,
+            **more,
         )
         world = await enter(serving_auth(of_auth, mail[0], listen_on=auth_target))
         yield All(
