@@ -321,6 +321,13 @@ class CommonSettings(BaseSettings):
         default=None,
         description="NATS servers, separated by commas, to which the relay publishes events",
     )
+    nats_credentials: Folder | None = Field(
+        default=None, description="credentials file of the relay at NATS (.creds)"
+    )
+    nats_ca: Folder | None = Field(
+        default=None,
+        description="certificates of the authorities of NATS (PEM); TLS is then a must",
+    )
     nats_kept_days: int = Field(
         default=30, ge=2, le=3650, description="days for which NATS keeps events"
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
 from typing import Final
 
 import structlog
@@ -14,6 +13,7 @@ from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
 
 from services.kernel.tasks import BackgroundTask, end
+from services.relay.access import NatsAccess
 
 CONNECT_SECONDS: Final = 5
 CLOSE_SECONDS: Final = 2.0
@@ -28,13 +28,13 @@ class Broker(BackgroundTask):
     """Keeps a connection to NATS.
 
     Args:
-        servers: The URLs of its servers.
+        access: How to connect.
         name: The name of this process there.
     """
 
-    def __init__(self, servers: Sequence[str], *, name: str) -> None:
+    def __init__(self, access: NatsAccess, *, name: str) -> None:
         super().__init__(self._run, name="broker")
-        self._servers = list(servers)
+        self._access = access
         self._client_name = name
         self._client: Client | None = None
         self._jetstream: JetStreamContext | None = None
@@ -69,7 +69,7 @@ class Broker(BackgroundTask):
 
     async def _run(self) -> None:
         while True:
-            client = Client()
+            client = self._access.client()
             try:
                 await self._connected(client)
             except (NatsError, OSError, TimeoutError) as error:
@@ -89,7 +89,7 @@ class Broker(BackgroundTask):
             closed.set()
 
         await client.connect(
-            self._servers,
+            **self._access.options(),
             name=self._client_name,
             connect_timeout=CONNECT_SECONDS,
             reconnect_time_wait=RECONNECT_SECONDS,

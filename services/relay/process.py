@@ -26,6 +26,7 @@ from services.kernel.tasks import BackgroundTask
 from services.kernel.telemetry.loop_lag import LoopLag
 from services.kernel.telemetry.management import managed
 from services.kernel.telemetry.metrics import Telemetry, create_counter
+from services.relay.access import NatsAccess
 from services.relay.broker import Broker
 from services.relay.relay import SERVICE, Relay, measure
 from services.relay.stream import EventStream
@@ -66,9 +67,10 @@ async def running(
 
     Raises:
         SettingsError: The settings name no broker, or would keep messages for too short a time.
-        FileProblem: A key or a certificate cannot be used.
+        FileProblem: A key, a certificate or credentials cannot be used.
     """
-    servers = servers_of(settings)
+    check_days(settings)
+    access = NatsAccess.of(settings)
     keys = KeyRing.load(settings.keys, NAME)
     tls = service_tls(settings, NAME)
     telemetry = Telemetry(NAME, instance=process_name(NAME))
@@ -81,7 +83,7 @@ async def running(
             observe_ends(telemetry.meter, {"rpc": lambda: tls.pair.ends})
         targets = {name: getattr(settings, f"{name}_address") for name in SOURCES}
         channel = opener(targets, keys, stack, meter=telemetry.meter, tls=tls)
-        broker = Broker(servers, name=process_name(NAME))
+        broker = Broker(access, name=process_name(NAME))
         relays = _relays(broker, channel, settings, from_first, telemetry.meter)
         if management is not None:
             management.watch(partial(trouble_of, broker, relays))
@@ -97,20 +99,16 @@ def _started(stack: AsyncExitStack, *workers: BackgroundTask) -> None:
         stack.push_async_callback(worker.stop)
 
 
-def servers_of(settings: CommonSettings) -> list[str]:
-    """Return the URLs of the broker.
+def check_days(settings: CommonSettings) -> None:
+    """Check that messages are kept for longer than events.
 
     Raises:
-        SettingsError: There are none, or messages would be kept for too short a time.
+        SettingsError: A stream would lose its place with its last message.
     """
-    if settings.nats_url is None:
-        raise SettingsError(["LOCKSTEP_NATS_URL must name the NATS server to publish to"])
     if settings.nats_kept_days <= settings.events_kept_days:
-        # With its last message a stream would lose its place among events that are kept.
         raise SettingsError(
             ["LOCKSTEP_NATS_KEPT_DAYS must be greater than LOCKSTEP_EVENTS_KEPT_DAYS"]
         )
-    return [each.strip() for each in settings.nats_url.split(",")]
 
 
 def trouble_of(broker: Broker, relays: Collection[Relay]) -> str | None:

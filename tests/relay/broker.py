@@ -24,9 +24,14 @@ SECONDS = 30.0
 
 @dataclass
 class Nats:
-    """A NATS server with JetStream, and a folder for what it keeps."""
+    """A NATS server with JetStream, and a folder for what it keeps.
+
+    Attributes:
+        more: More lines of its configuration.
+    """
 
     folder: Path
+    more: str = ""
     port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
 
@@ -37,9 +42,13 @@ class Nats:
 
     def start(self) -> None:
         """Start the server."""
+        self.folder.mkdir(exist_ok=True)
+        configuration = self.folder / "nats.conf"
+        configuration.write_text(self.more)
+        configuration.chmod(0o600)
         places = ["--store_dir", str(self.folder), "--addr", "127.0.0.1", "--port", str(self.port)]
         self.process = subprocess.Popen(
-            [str(SERVER), "--jetstream", *places],
+            [str(SERVER), "--config", str(configuration), "--jetstream", *places],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )

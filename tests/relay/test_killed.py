@@ -19,6 +19,7 @@ import pytest
 from lockstep.events.v1 import auth_events_pb2
 from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
+from nats.js.api import ConsumerConfig
 
 from services.common import key_files
 from services.kernel.db.database import Database, Transaction
@@ -81,9 +82,12 @@ class Consumer:
         """Take messages for ever."""
         while True:
             with contextlib.suppress(NatsError, OSError):
-                pull = await jetstream.pull_subscribe(SUBJECT, durable="test", stream=STREAM)
+                one_by_one = ConsumerConfig(max_ack_pending=1)  # keeps the order in any case
+                pull = await jetstream.pull_subscribe(
+                    SUBJECT, durable="test", stream=STREAM, config=one_by_one
+                )
                 while True:
-                    for message in await pull.fetch(20, timeout=1):
+                    for message in await pull.fetch(1, timeout=1):
                         headers = message.headers or {}
                         if headers["ce-id"] not in self.known:
                             self.known.add(headers["ce-id"])
