@@ -8,6 +8,8 @@
 # With databases.create=false say DATABASES=none, and make the Secrets of the databases yourself.
 #   CLUSTERS=separate   as databases.clusters has it (shared)
 #   POOLER=on           as databases.pooler.enabled has it (off)
+# With relay.enabled=true say NATS_URL=nats://nats.example.com:4222, after `lockstep keys init
+# --service relay`. NATS_CREDENTIALS and NATS_CA name the files of nats.credentials and nats.ca.
 set -eu
 umask 077
 release=${1:?the name of the release} folder=${2:?the data folder with the keys}
@@ -57,6 +59,14 @@ secret auth-tokens --from-file="$keys/auth/tokens"
 
 printf %s "$SMTP_URL" >"$scratch/url"
 secret smtp --from-file="$scratch/url"
+
+if [ -n "${NATS_URL:-}" ]; then
+    secret relay-keys --from-file="$keys/relay"
+    printf %s "$NATS_URL" >"$scratch/url"
+    secret nats --from-file="$scratch/url" \
+        ${NATS_CREDENTIALS:+--from-file=relay.creds="$NATS_CREDENTIALS"} \
+        ${NATS_CA:+--from-file=ca.crt="$NATS_CA"}
+fi
 
 [ "${DATABASES:-cloudnative-pg}" != none ] || exit 0
 for service in auth profile commerce; do

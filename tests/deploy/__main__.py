@@ -11,11 +11,12 @@ DEPLOY: Final = tools.ROOT / "deploy"
 
 
 def main() -> None:
-    """Write the base."""
+    """Write the base, and the relay beside it."""
     left_out = tools.install()
     if not tools.HELM.exists():
         sys.exit(f"the base cannot be made without helm: {'; '.join(left_out)}")
     manifests.base_file(DEPLOY).write_text(manifests.base_text(DEPLOY))
+    manifests.relay_file(DEPLOY).write_text(manifests.relay_text(DEPLOY))
 
 
 if __name__ == "__main__":

@@ -9,6 +9,8 @@ from tests.deploy import manifests as made
 from tests.deploy import network, processes, schemas, surroundings
 from tests.deploy.manifests import Manifests, RenderError
 
+_RELAY = (made.WITH_RELAY, "--set=nats.ca=true", "--set=nats.credentials=true")
+
 
 def check(deploy: Path, manifests: Manifests) -> list[str]:
     """Return what is wrong with the objects of a release.
@@ -34,10 +36,14 @@ def check_chart(deploy: Path) -> list[str]:
     try:
         for size in made.SIZES:
             made.lint(deploy, size)
-            text = made.render(deploy, size, "--set=operator.enabled=true")
+            text = made.render(deploy, size, "--set=operator.enabled=true", *_RELAY)
             found.extend(check(deploy, Manifests.of(size, text)))
-        if made.base_text(deploy) != made.base_file(deploy).read_text():
-            found.append("base: it must be what the chart makes: run `make deploy-base`")
+        for name, wanted, file in (
+            ("base", made.base_text(deploy), made.base_file(deploy)),
+            ("relay", made.relay_text(deploy), made.relay_file(deploy)),
+        ):
+            if wanted != file.read_text():
+                found.append(f"{name}: it must be what the chart makes: run `make deploy-base`")
     except RenderError as error:
         found.append(f"chart: {error}")
     return found

@@ -19,9 +19,11 @@ from services.common.databases import (
 )
 from services.common.service import Frame
 from services.common.settings import CommonSettings
+from services.relay.process import SOURCES
 
 GATEWAY: Final = "gateway"
 OPERATOR: Final = "operator"
+RELAY: Final = "relay"
 SAGA: Final = "saga"
 
 
@@ -60,6 +62,8 @@ def calls(frames: Mapping[str, Frame]) -> dict[str, set[str]]:
     for name, frame in frames.items():
         opening = {caller for caller, other in frames.items() if name in other.targets}
         allowed = admitted(name, is_coordinator=frame.is_coordinator)
+        if name in SOURCES:
+            opening.add(RELAY)
         found[name] = {*(allowed & (opening | {GATEWAY})), OPERATOR}
     return found
 

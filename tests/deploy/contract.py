@@ -16,11 +16,14 @@ from typing import Final
 from services.cli.system import DATABASES
 from services.common import cert_files, key_files
 from services.common.keys import SERVICES
+from tests.deploy.code import RELAY
 from tests.deploy.manifests import RELEASE, Manifests
+from tests.relay.nsc import Company
 
 Secrets = Mapping[str, Mapping[str, bytes]]
 PASSWORD: Final = "Sample-Horse-42"
 EDGE: Final = "kubernetes.io/tls"
+_NAMES: Final = (*SERVICES, RELAY)
 
 
 @cache
@@ -29,7 +32,8 @@ def keys() -> Secrets:
     with TemporaryDirectory() as folder:
         root = Path(folder)
         key_files.initialise(root)
-        of_services = {f"{RELEASE}-{name}-keys": files_in(root / name) for name in SERVICES}
+        key_files.initialise(root, [RELAY])
+        of_services = {f"{RELEASE}-{name}-keys": files_in(root / name) for name in _NAMES}
         return of_services | {
             f"{RELEASE}-trusted": {"trusted.json": (root / "trusted.json").read_bytes()},
             f"{RELEASE}-auth-tokens": files_in(root / "auth" / "tokens"),
@@ -41,7 +45,7 @@ def certificates() -> Secrets:
     """Make certificates, and return the Secrets that cert-manager would make."""
     with TemporaryDirectory() as folder:
         root = Path(folder)
-        cert_files.initialise(root)
+        cert_files.initialise(root, services=_NAMES)
         authority = (root / "ca.pem").read_bytes()
         return {
             f"{RELEASE}-{name}-tls": {
@@ -49,7 +53,7 @@ def certificates() -> Secrets:
                 "tls.crt": (root / name / "cert.pem").read_bytes(),
                 "tls.key": (root / name / "key.pem").read_bytes(),
             }
-            for name in SERVICES
+            for name in _NAMES
         }
 
 
@@ -112,7 +116,21 @@ def secrets_of(manifests: Manifests) -> Secrets:
         f"{each['metadata']['name']}-ca": {"ca.crt": b"PEM"} for each in manifests.kind("Cluster")
     }
     mail = {f"{RELEASE}-smtp": {"url": b"smtp://user:password@mail.example.com:587"}}
-    return {**keys(), **made, **databases(database_hosts(manifests)), **authorities, **mail}
+    of_databases = databases(database_hosts(manifests))
+    return {**keys(), **made, **of_databases, **authorities, **mail, **nats()}
+
+
+@cache
+def nats() -> Secrets:
+    """Return the Secret of NATS, with all that it may have."""
+    with TemporaryDirectory() as folder:
+        cert_files.initialise(Path(folder), services=["nats"])
+        content = {
+            "url": b"tls://nats.example.com:4222",
+            "relay.creds": Company().credentials().encode(),
+            "ca.crt": (Path(folder) / "ca.pem").read_bytes(),
+        }
+        return {f"{RELEASE}-nats": content}
 
 
 def files_in(folder: Path) -> dict[str, bytes]:

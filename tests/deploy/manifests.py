@@ -15,6 +15,8 @@ from tests.deploy.tools import HELM, KUBECTL
 RELEASE: Final = "lockstep"
 CHART: Final = "kubernetes/lockstep"
 BASE: Final = "kubernetes/base"
+RELAY: Final = "kubernetes/relay"
+WITH_RELAY: Final = "--set=relay.enabled=true"
 # The values of each size, as files of the chart after values.yaml.
 SIZES: Final[Mapping[str, Sequence[str]]] = {
     "small": ("values-small.yaml",),
@@ -128,6 +130,28 @@ def base_text(deploy: Path) -> str:
         RenderError: helm refuses.
     """
     return HEADING + render(deploy, "standard")
+
+
+def relay_file(deploy: Path) -> Path:
+    """Return the file of the relay's component for kustomize."""
+    return deploy / RELAY / "relay.yaml"
+
+
+def relay_text(deploy: Path) -> str:
+    """Return what that file must hold: what the relay adds to the base.
+
+    Raises:
+        RenderError: helm refuses.
+    """
+    base = {label(each) for each in Manifests.of("base", render(deploy, "standard")).objects}
+    documents = render(deploy, "standard", WITH_RELAY).split("---\n")
+    added = [
+        text
+        for text in documents
+        for each in Manifests.of("relay", text).objects
+        if label(each) not in base
+    ]
+    return HEADING + "---\n".join(["", *added])
 
 
 def _told(*argv: str) -> str:

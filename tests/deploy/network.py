@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from services.cli.system import DATABASES, SETTINGS
 from tests.deploy import code
@@ -28,7 +29,8 @@ USES: Final[Mapping[str, set[str]]] = {
 def findings(manifests: Manifests, started: Started) -> Iterator[str]:
     """Tell what nobody could reach, and who could reach what is none of his business."""
     yield from _services(manifests)
-    for name, settings in started.settings.items():
+    calling = [*started.settings.items(), *((code.RELAY, each) for each in started.relay)]
+    for name, settings in calling:
         others = started.frames[name].targets if name in started.frames else None
         targets = others or {each: getattr(settings, f"{each}_address") for each in DATABASES}
         for other, target in targets.items():
@@ -102,16 +104,30 @@ def _policies(manifests: Manifests, started: Started) -> Iterator[str]:
             )
         if rules:
             yield f"{label(policy)}: {sorted(rules)} must not be open"
+    yield from _of_relay(manifests, started)
     yield from _outwards(manifests, started, wanted)
     yield from _of_databases(manifests)
     yield from _refusing(manifests)
+
+
+def _of_relay(manifests: Manifests, started: Started) -> Iterator[str]:
+    """Nobody calls the relay, and it reaches NATS."""
+    policy = manifests.named("NetworkPolicy", f"{RELEASE}-{code.RELAY}")
+    for settings in started.relay:
+        if policy is None:
+            yield f"there must be a NetworkPolicy of {code.RELAY}"
+            continue
+        if set(_rules(policy, "ingress", "from")) != {settings.metrics_port(code.RELAY)}:
+            yield f"{label(policy)}: the management port alone must be open"
+        if urlsplit(str(settings.nats_url)).port not in _rules(policy, "egress", "to"):
+            yield f"{label(policy)}: it must let out to NATS"
 
 
 def _outwards(
     manifests: Manifests, started: Started, wanted: Mapping[str, set[str]]
 ) -> Iterator[str]:
     """Whom a policy lets in, another must let out; nobody else gets out."""
-    for name in (*started.settings, *USES):
+    for name in (*started.settings, *USES, code.RELAY):
         policy = manifests.named("NetworkPolicy", f"{RELEASE}-{name}")
         if policy is None:
             continue  # told above, or a pod that is not installed

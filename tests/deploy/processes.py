@@ -20,6 +20,7 @@ from services.common.keys import KeyRing, SigningKeys
 from services.common.service import Frame
 from services.common.settings import LOOPBACK, CommonSettings, SettingsError, load
 from services.common.tls import tls_of
+from services.relay.access import NatsAccess
 from tests.deploy import code, machine
 from tests.deploy.contract import secrets_of
 from tests.deploy.manifests import Manifests, Object
@@ -37,6 +38,7 @@ class Started:
     settings: dict[str, CommonSettings] = field(default_factory=dict)
     frames: dict[str, Frame] = field(default_factory=dict)
     findings: list[str] = field(default_factory=list)
+    relay: list[CommonSettings] = field(default_factory=list)
 
 
 def start(manifests: Manifests) -> Started:
@@ -84,6 +86,12 @@ def _run(
                     started.frames[component] = code.frame_of(component, settings)
                 yield from _probed(container, settings, component)
                 yield from _leaves(spec, container, settings)
+            elif component == code.RELAY:
+                relay = load(CommonSettings)
+                yield from _process(component, command, relay, root)
+                NatsAccess.of(relay)
+                started.relay.append(relay)
+                yield from _probed(container, relay, component)
             else:
                 yield from _command(component, command, root)
         except (SettingsError, FileProblem) as error:
@@ -147,8 +155,9 @@ def _command(component: str, command: list[str], root: Path) -> Iterator[str]:
 def _probed(container: Object, settings: CommonSettings, name: str) -> Iterator[str]:
     ports = {each["name"]: each["containerPort"] for each in container["ports"]}
     listening = {"management": settings.metrics_port(name)}
-    kind = "http" if name == code.GATEWAY else "rpc"
-    listening[kind] = getattr(settings, f"{name}_port")
+    if name != code.RELAY:  # it serves nobody
+        kind = "http" if name == code.GATEWAY else "rpc"
+        listening[kind] = getattr(settings, f"{name}_port")
     if ports != listening:
         yield f"its ports must be {listening}, and are {ports}"
     for probe, path in (

@@ -66,6 +66,7 @@ def _selectors(manifests: Manifests) -> Iterator[str]:
 def _certificates(manifests: Manifests, started: Started) -> Iterator[str]:
     """Each process shows a certificate with its own name, for both sides of a connection."""
     using = {name for name, settings in started.settings.items() if settings.tls != "off"}
+    using |= {code.RELAY for settings in started.relay if settings.tls != "off"}
     for name in sorted(using):
         secret = f"{RELEASE}-{name}-tls"
         found = [
@@ -189,7 +190,8 @@ def _monitoring(deploy: Path, manifests: Manifests) -> Iterator[str]:
         for each in manifests.kind("Service")
         if JOB in each["metadata"].get("labels", {})
     }
-    if set(jobs) != {f"lockstep-{name}" for name in SETTINGS}:
+    relay = {code.RELAY} & {component for component, _ in manifests.pods()}
+    if set(jobs) != {f"lockstep-{name}" for name in {*SETTINGS, *relay}}:
         yield f"a Service must stand for the metrics of each process, and there are {sorted(jobs)}"
     for each in manifests.kind("ServiceMonitor"):
         if each["spec"].get("jobLabel") != JOB:

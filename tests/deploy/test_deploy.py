@@ -15,6 +15,7 @@ import pytest
 import yaml
 from jsonschema import Draft7Validator
 
+from services.common import key_files
 from tests.deploy import checks, contract, manifests, tools
 from tests.deploy.manifests import Manifests
 
@@ -45,6 +46,12 @@ def base(left_out: list[str]) -> str:
     return manifests.base_file(DEPLOY).read_text()
 
 
+@pytest.fixture(scope="module")
+def with_relay(helm: None) -> str:
+    given = ("--set=nats.ca=true", "--set=nats.credentials=true")
+    return manifests.render(DEPLOY, "standard", manifests.WITH_RELAY, *given)
+
+
 def test_the_base_fits_the_code(base: str) -> None:
     assert checks.check(DEPLOY, Manifests.of("base", base)) == []
 
@@ -57,6 +64,17 @@ def test_the_chart_fits_the_code_in_each_size_and_makes_the_base() -> None:
 @pytest.mark.usefixtures("kubectl")
 def test_kustomize_builds_the_base() -> None:
     assert checks.check_kustomize(DEPLOY) == []
+
+
+@pytest.mark.usefixtures("kubectl")
+def test_kustomize_builds_the_relay_beside_the_base(tmp_path: Path) -> None:
+    for name in (manifests.BASE, manifests.RELAY):
+        shutil.copytree(DEPLOY / name, tmp_path / Path(name).name)
+    content = "resources: [base]\ncomponents: [relay]\n"
+    (tmp_path / "kustomization.yaml").write_text(content)
+    built = Manifests.of("relay", manifests.kustomize(tmp_path))
+    assert checks.check(DEPLOY, built) == []
+    assert built.named("Deployment", "lockstep-relay") is not None
 
 
 @pytest.mark.usefixtures("kubectl")
@@ -148,6 +166,33 @@ def test_a_mistake_in_a_copy_is_found(base: str, left_out: list[str], name: str)
     assert [each for each in found if told in each], found
 
 
+RELAY_MISTAKES: Final[Mapping[str, tuple[str, str, str]]] = {
+    "port": ("containerPort: 9055", "containerPort: 9056", "its ports must be"),
+    "command": ("services.relay]", "services.relays]", "the command must be"),
+    "keys": ("secretName: lockstep-relay-keys", "secretName: lockstep-auth-keys", "data/keys"),
+    "way to NATS": ("ports: [{port: 4222}]", "ports: [{port: 4223}]", "let out to NATS"),
+    "address": ("dns:///lockstep-profile:50052", "dns:///lockstep-profile:50053", "listens"),
+    "credentials": ("key: relay.creds", "key: relay.cred", "must have the key relay.cred"),
+}
+
+
+@pytest.mark.parametrize("name", RELAY_MISTAKES)
+def test_a_mistake_about_the_relay_is_found(with_relay: str, name: str) -> None:
+    right, wrong, told = RELAY_MISTAKES[name]
+    assert right in with_relay
+    found = checks.check(DEPLOY, Manifests.of("copy", with_relay.replace(right, wrong)))
+    assert [each for each in found if told in each], found
+
+
+@pytest.mark.usefixtures("helm")
+def test_webhooks_may_have_other_ports() -> None:
+    text = manifests.render(DEPLOY, "standard", "--set=network.webhookPorts={443,8443}")
+    policy = Manifests.of("own", text).named("NetworkPolicy", "lockstep-auth")
+    assert policy is not None
+    (ports,) = (each["ports"] for each in policy["spec"]["egress"] if "ipBlock" in str(each))
+    assert ports == [{"port": 443}, {"port": 8443}]
+
+
 @pytest.mark.usefixtures("helm")
 def test_a_mistake_in_a_copy_of_the_chart_is_found(tmp_path: Path) -> None:
     copy = tmp_path / "deploy"
@@ -211,12 +256,19 @@ def test_the_script_makes_the_secrets_that_the_manifests_name(
     kubectl: Path, base: str, keys: Path, tmp_path: Path
 ) -> None:
     shutil.copytree(keys, tmp_path / "keys")
+    key_files.initialise(tmp_path / "keys", ["relay"])
     script = DEPLOY / "kubernetes" / "secrets.sh"
     argv = ["sh", str(script), manifests.RELEASE, str(tmp_path)]
     mail = "smtp://user:password@mail.example.com:587"
+    environment = {"PATH": "/usr/bin:/bin", "KUBECTL": str(kubectl), "HOME": "/tmp"}
+    environment |= {"SMTP_URL": mail, "NATS_URL": "tls://nats.example.com:4222"}
+    for name, content in (("NATS_CREDENTIALS", "relay.creds"), ("NATS_CA", "ca.crt")):
+        path = tmp_path / f"of {content}"
+        path.write_bytes(contract.nats()["lockstep-nats"][content])
+        environment[name] = str(path)
     ran = subprocess.run(
         argv,
-        env={"PATH": "/usr/bin:/bin", "KUBECTL": str(kubectl), "SMTP_URL": mail, "HOME": "/tmp"},
+        env=environment,
         check=True,
         capture_output=True,
         text=True,
@@ -238,6 +290,7 @@ def test_the_script_makes_the_secrets_that_the_manifests_name(
         if not name.endswith("-auth-tokens"):  # named after keys, which are random
             assert made[name].keys() == secret.keys(), name
     url = made["lockstep-auth-database"]["url"].decode()
+    assert made["lockstep-nats"] == wanted["lockstep-nats"]
     password = made["lockstep-auth-database"]["password"].decode()
     sample = wanted["lockstep-auth-database"]["url"].decode()
     assert url == sample.replace(contract.PASSWORD, password)

@@ -6,6 +6,16 @@ auth: {rpc: 50051, management: 9051}
 profile: {rpc: 50052, management: 9052}
 commerce: {rpc: 50053, management: 9053}
 gateway: {http: 8080, management: 9080}
+relay: {management: 9055}
+{{- end }}
+
+{{- /* The Deployments. The relay is one where events go to NATS. */ -}}
+{{- define "lockstep.processes" -}}
+{{- $all := deepCopy .Values.processes }}
+{{- if .Values.relay.enabled }}
+{{- $_ := set $all "relay" .Values.relay }}
+{{- end }}
+{{- toYaml $all }}
 {{- end }}
 
 {{- /* Whom each process calls. */ -}}
@@ -14,6 +24,7 @@ auth: [profile, commerce]
 profile: [auth]
 commerce: [auth, profile]
 gateway: [auth, profile, commerce]
+relay: [auth, profile, commerce]
 operator: [auth, profile, commerce]
 {{- end }}
 
@@ -102,7 +113,7 @@ resources:
 
 {{- /* Settings by name: those of a process win over those of all, and win over the chart's own. */ -}}
 {{- define "lockstep.settings" -}}
-{{- $process := index .root.Values.processes .name | default dict -}}
+{{- $process := index (include "lockstep.processes" .root | fromYaml) .name | default dict -}}
 {{- $all := mergeOverwrite (dict) .own .root.Values.settings ($process.settings | default dict) -}}
 {{- range $name, $value := $all }}
 - {name: {{ $name }}, value: {{ $value | quote }}}
@@ -127,6 +138,15 @@ LOCKSTEP_GATEWAY_TLS_KEY: /run/secrets/edge/tls.key
 {{- end }}
 {{- if eq .name "auth" }}
 LOCKSTEP_SMTP_URL_FILE: /run/secrets/smtp/url
+{{- end }}
+{{- if eq .name "relay" }}
+LOCKSTEP_NATS_URL_FILE: /run/secrets/nats/url
+{{- if .root.Values.nats.credentials }}
+LOCKSTEP_NATS_CREDENTIALS: /run/secrets/nats/relay.creds
+{{- end }}
+{{- if .root.Values.nats.ca }}
+LOCKSTEP_NATS_CA: /run/secrets/nats/ca.crt
+{{- end }}
 {{- end }}
 {{- with .root.Values.telemetry.endpoint }}
 OTEL_EXPORTER_OTLP_ENDPOINT: {{ . }}
@@ -171,6 +191,10 @@ LOCKSTEP_DATABASE_POOLER: "on"
 {{- end }}
 {{- if eq .name "auth" }}
 - {folder: smtp, secret: {{ $release }}-smtp, keys: [url]}
+{{- end }}
+{{- if eq .name "relay" }}
+{{- $keys := concat (list "url") (ternary (list "relay.creds") list .root.Values.nats.credentials) (ternary (list "ca.crt") list .root.Values.nats.ca) }}
+- {folder: nats, secret: {{ $release }}-nats, keys: {{ $keys | toJson }}}
 {{- end }}
 {{- end }}
 
