@@ -14,7 +14,15 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.telemetry.expressions import ALERTS, EXPRESSIONS, RULES, labels_told, named_in, parsed
+from tests.telemetry.expressions import (
+    ALERTS,
+    DASHBOARD,
+    EXPRESSIONS,
+    RULES,
+    labels_told,
+    named_in,
+    parsed,
+)
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy" / "prometheus"
@@ -23,6 +31,7 @@ PROMTOOL = shutil.which("promtool", path=f"{os.environ['PATH']}:{ROOT}/build/pro
 MISSING = "promtool is not on this machine (it is in Debian's package prometheus)"
 MANUAL = (ROOT / "docs" / "operations.md").read_text()
 UNITS = {"s": "_seconds"}
+LOOP_LAG = "lockstep_event_loop_lag_seconds"
 HISTOGRAM = ("_bucket", "_sum", "_count")
 
 
@@ -137,6 +146,26 @@ def test_an_alert_that_never_fires_fails_its_test(alert: str, tmp_path: Path) ->
     tested = promtool("test", "rules", "rules_test.yml", folder=tmp_path)
     assert tested.returncode == 1
     assert f"alertname: {alert}" in tested.stdout + tested.stderr
+
+
+def test_the_dashboard_shows_events_the_relay_and_webhooks() -> None:
+    kinds = ("lockstep_event", "lockstep_relay", "lockstep_webhook")
+    ours = {name for name in METRICS if name.startswith(kinds)} - {LOOP_LAG}
+    panels = DASHBOARD["panels"]
+    shown = {
+        metric
+        for panel in panels
+        for target in panel.get("targets", ())
+        for metric, _ in named_in(target["expr"])
+    }
+    assert len(ours) >= 10
+    assert ours - shown == set()
+
+
+def test_the_panels_of_the_dashboard_lie_beside_each_other() -> None:
+    places = [panel["gridPos"] for panel in DASHBOARD["panels"]]
+    assert len({(place["x"], place["y"]) for place in places}) == len(places)
+    assert len({panel["id"] for panel in DASHBOARD["panels"]}) == len(places)
 
 
 def test_the_manual_describes_no_other_alert() -> None:
