@@ -37,8 +37,6 @@ from services.common.tls import OFF, tls_of
 from services.gateway.lockstep import GatewaySettings
 
 FOLDERS: Final = ("run", "logs", "mail", "own-keys")
-# gRPC's core writes plain text to the standard error, such as each failed handshake.
-QUIET_GRPC: Final = {"GRPC_VERBOSITY": os.environ.get("GRPC_VERBOSITY", "ERROR")}
 STOP_MARGIN_SECONDS: Final = 5.0
 URLS: Final = {name for cls in SETTINGS.values() for name in cls.model_fields if has_file(name)}
 MIGRATION_SECONDS_MAX: Final = 300.0
@@ -267,7 +265,7 @@ def _environment() -> dict[str, str]:
     """Return the environment of a program without the files of URLs: it is given the URLs."""
     files = {f"{variable(name)}{FILE}" for name in URLS}
     own = {name: value for name, value in os.environ.items() if name not in files}
-    return own | {"PYTHONUNBUFFERED": "1"} | QUIET_GRPC
+    return own | {"PYTHONUNBUFFERED": "1"}
 
 
 def _endpoints(system: System) -> list[tuple[str, str]]:

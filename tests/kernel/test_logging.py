@@ -3,11 +3,14 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+from services.common import cert_files
 from services.kernel.logging import Lines, plain
 
 # In a process of its own: structlog's configuration belongs to the whole process.
@@ -89,6 +92,47 @@ def test_libraries_warnings_and_crashes_are_lines_of_the_same_form() -> None:
     assert any("DeprecationWarning" in each["event"] for each in events)
     assert {each["service"] for each in events} == {"probe"}
     assert all(each["timestamp"].endswith("Z") for each in events)
+
+
+HANDSHAKES = """
+import asyncio, sys
+from pathlib import Path
+import services
+import grpc
+from services.kernel.logging import configure
+
+folder = Path(sys.argv[1])
+configure(service="probe", form=sys.argv[2])
+
+async def serve():
+    pair = [(folder / "auth" / name).read_bytes() for name in ("key.pem", "cert.pem")]
+    server = grpc.aio.server()
+    port = server.add_secure_port("127.0.0.1:0", grpc.ssl_server_credentials([pair]))
+    await server.start()
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(b"GET / HTTP/1.1\\r\\n\\r\\n")
+    await reader.read()
+    await server.stop(0)
+
+asyncio.run(serve())
+"""
+
+
+@pytest.mark.parametrize("form", ["json", "console"])
+def test_a_connection_that_speaks_no_tls_is_no_line_of_grpcs_core(
+    tmp_path: Path, form: str
+) -> None:
+    cert_files.initialise(tmp_path, services=["auth"])
+    environment = {name: os.environ[name] for name in os.environ if name != "GRPC_VERBOSITY"}
+    done = subprocess.run(
+        [sys.executable, "-c", HANDSHAKES, str(tmp_path), form],
+        env=environment | {"LOCKSTEP_LOG_FORMAT": form},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 @pytest.mark.parametrize(
