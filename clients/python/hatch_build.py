@@ -67,7 +67,14 @@ def _protoc(protos: Path, *outputs: str) -> None:
     # protoc looks for its plugins on PATH alone, and a build environment may be inactive.
     path = os.pathsep.join([sysconfig.get_path("scripts"), os.environ.get("PATH", "")])
     environment = os.environ | {"PATH": path}
-    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    result = subprocess.run(
+        command,
+        env=environment,
+        capture_output=True,
+        encoding="utf-8",
+        errors="replace",
+        check=False,
+    )
     if result.returncode:
         raise RuntimeError(f"protoc failed:\n{result.stderr}")
 

@@ -63,7 +63,7 @@ def find(name: str) -> str:
 def version_of(program: str) -> int:
     """Return the major version of a program of PostgreSQL."""
     done = subprocess.run(
-        [program, "--version"], capture_output=True, text=True, timeout=30, check=True
+        [program, "--version"], capture_output=True, encoding="utf-8", timeout=30, check=True
     )
     return int(done.stdout.split()[-1].split(".")[0].rstrip("devrcbta"))
 
@@ -97,7 +97,8 @@ def run(
         stdin=subprocess.DEVNULL,
         stdout=output or subprocess.DEVNULL,
         stderr=subprocess.PIPE,
-        text=True,
+        encoding="utf-8",
+        errors="replace",
         restore_signals=False,  # so that a file that may not grow is an error, and no signal
     ) as process:
         assert process.stderr is not None

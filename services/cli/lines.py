@@ -28,7 +28,7 @@ def event(name: str, text: str, **facts: object) -> str:
     """Return an event of a program as a JSON object."""
     now = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
     told = {"timestamp": now, "level": "info", "service": name, "event": text, **facts}
-    return json.dumps(told, ensure_ascii=False)
+    return json.dumps(told)
 
 
 def told_in(line: str) -> str:

@@ -25,6 +25,7 @@ from services.cli import (
     status,
     up,
 )
+from services.kernel.output import take_all
 
 app = typer.Typer(
     name="lockstep",
@@ -80,6 +81,7 @@ app.command()(restore.restore)
 
 def main() -> None:
     """Run a command; print an expected failure without a traceback, and exit with code 1."""
+    take_all(sys.stdout, sys.stderr)
     try:
         app()
     except BrokenPipeError:

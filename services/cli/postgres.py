@@ -98,7 +98,7 @@ class EmbeddedPostgres:
             self.wait_ready(self._process)
         except CommandError as error:
             self.stop()
-            tail = (self.data.parent / "postgres.log").read_text(errors="replace")[-500:]
+            tail = (self.data.parent / "postgres.log").read_text("utf-8", errors="replace")[-500:]
             raise CommandError(f"{error}: {tail.strip()}") from None
 
     def prepare(self) -> None:
@@ -211,8 +211,8 @@ class EmbeddedPostgres:
             *sync,
         ]
         done = subprocess.run(
-            self._as_owner(argv, signal.SIGKILL), cwd="/", env=environment(),
-            capture_output=True, text=True, timeout=START_SECONDS_MAX, check=False,
+            self._as_owner(argv, signal.SIGKILL), cwd="/", env=environment(), check=False,
+            capture_output=True, encoding="utf-8", errors="replace", timeout=START_SECONDS_MAX,
         )  # fmt: skip
         if done.returncode != 0:
             raise CommandError(f"initdb failed: {done.stderr.strip()[-500:]}")
@@ -253,7 +253,7 @@ def stop_leftover(data: Path) -> None:
     """Stop the server that a killed run left on this cluster, if there is one."""
     pid_file = data / "postmaster.pid"
     with suppress(FileNotFoundError, ValueError, OverflowError, psutil.NoSuchProcess):
-        process = psutil.Process(int(pid_file.read_text().split("\n", 1)[0]))
+        process = psutil.Process(int(pid_file.read_text("utf-8").split("\n", 1)[0]))
         if is_alive(process) and process.name() == "postgres" and str(data) in process.cmdline():
             terminate([process], (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL), STOP_SECONDS_MAX)
     # PostgreSQL would mistake a zombie, or a later process with this id, for a running server.

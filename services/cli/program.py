@@ -57,7 +57,7 @@ class LogFile(RotatingFileHandler):
     """
 
     def __init__(self, path: Path, tell: Callable[[str], None]) -> None:
-        super().__init__(path, maxBytes=LOG_BYTES_MAX, backupCount=1)
+        super().__init__(path, maxBytes=LOG_BYTES_MAX, backupCount=1, encoding="utf-8")
         self.lost = 0
         self._tell = tell
         self._number = 0
@@ -261,13 +261,13 @@ def _pid_files(home: Path) -> list[Path]:
 def _write_pid(path: Path, pid: int) -> None:
     path.parent.mkdir(mode=0o700, exist_ok=True)
     with contextlib.suppress(psutil.NoSuchProcess):
-        path.write_text(f"{pid} {psutil.Process(pid).create_time()}")
+        path.write_text(f"{pid} {psutil.Process(pid).create_time()}", "utf-8")
 
 
 def _recorded(path: Path) -> psutil.Process | None:
     """Return the process of a pid file; a later process with its id has another start time."""
     try:
-        pid, create_time = path.read_text().split()
+        pid, create_time = path.read_text("utf-8").split()
         process = psutil.Process(int(pid))
         same = abs(process.create_time() - float(create_time)) < 1.0
     except (psutil.NoSuchProcess, ValueError, OverflowError):

@@ -189,7 +189,7 @@ def home_lock(home: Path) -> Iterator[None]:
         CommandError: Another process uses the folder; the text names it.
     """
     make_folder(home)
-    with (home / "up.lock").open("a+") as lock:
+    with (home / "up.lock").open("a+", encoding="utf-8") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -63,7 +63,7 @@ def show_one(row: Record, *, as_json: bool = False) -> None:
 
 def json_object(row: Record) -> str:
     """Return one thing as a JSON object on one line."""
-    return json.dumps({name: _plain(value) for name, value in row.items()}, ensure_ascii=False)
+    return json.dumps({name: _plain(value) for name, value in row.items()})
 
 
 def visible(text: str) -> str:

@@ -167,7 +167,7 @@ def locked(folder: Path) -> Iterator[None]:
     make_folder(folder)
     path = folder / ".lock"
     try:
-        lock = path.open("w")
+        lock = path.open("wb")
     except OSError as error:
         raise problem_of(error, path, remedy="make its folder") from None
     with lock:

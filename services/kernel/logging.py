@@ -13,6 +13,8 @@ from typing import Any, TextIO
 
 import structlog
 
+from services.kernel.output import take_all
+
 FLUSH_SECONDS = 0.05
 LEVELS = (logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR, logging.CRITICAL)
 
@@ -25,6 +27,7 @@ def configure(*, service: str, level: str = "info", form: str = "json") -> None:
         level: debug, info, warning or error.
         form: json or console.
     """
+    take_all(sys.stdout, sys.stderr)
     render: structlog.types.Processor = plain
     if form == "json":
         render = structlog.processors.JSONRenderer()

@@ -13,6 +13,7 @@ import pytest
 from services.common import cert_files
 from services.common.key_files import initialise
 from services.common.keys import SERVICES, secrets_of
+from tests.cli.conftest import ROOT
 from tests.cli.zygote import Zygote
 from tests.small_disk import fill, small_disk
 
@@ -414,7 +415,9 @@ def test_a_wrong_setting_is_told_in_one_line(
 LOCALES: dict[str, dict[str, str]] = {
     "C": {"LC_ALL": "C"},
     "ASCII alone": {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+    "POSIX": {"LC_ALL": "POSIX"},
     "UTF-8": {"LC_ALL": "C.UTF-8"},
+    "de_DE": {"LC_ALL": "de_DE.UTF-8"},  # where it is missing, the system falls back to C
 }
 
 
@@ -440,3 +443,36 @@ def test_a_file_in_a_folder_of_any_name_is_told_in_any_locale(
     names = folder if locale != "ASCII alone" else "Schl"  # the rest cannot be written there
     assert_one_line(run.returncode, run.stderr, prefix="gateway", names=names)
     assert "trusted.json" in run.stderr
+
+
+@pytest.mark.parametrize("locale", LOCALES)
+def test_a_command_works_in_folders_of_any_name_in_any_locale(
+    home: Path, environment: dict[str, str], locale: str
+) -> None:
+    home.mkdir()
+    checkout, data = home / "Lock stép 数", home / "Data fôlder 数"
+    checkout.symlink_to(ROOT)
+    told = environment | {"PYTHONPATH": str(checkout), "LOCKSTEP_HOME": str(data)} | LOCALES[locale]
+    for command in (["keys", "init"], ["certs", "init"], ["mail", "list"]):
+        run = subprocess.run(
+            [sys.executable, "-m", "services.cli", *command],
+            cwd=checkout,
+            env=told,
+            capture_output=True,
+            check=False,
+            timeout=60,
+        )
+        assert (run.returncode, b"Traceback" in run.stderr) == (0, False), run.stderr
+    assert (data / "keys" / "trusted.json").is_file()
+    assert (data / "certs" / "ca.pem").is_file()
+
+
+def test_make_works_in_a_folder_of_any_name(home: Path) -> None:
+    home.mkdir()
+    checkout = home / "Lock stép 数"
+    checkout.symlink_to(ROOT)
+    done = subprocess.run(
+        ["make", "help"], cwd=checkout, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "make run" in done.stdout

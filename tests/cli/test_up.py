@@ -7,18 +7,22 @@ import socket
 import subprocess
 import threading
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
+import httpx
 import psutil
 import pytest
 
 from services.cli.postgres import EmbeddedPostgres
 from services.cli.processes import is_alive
 from services.cli.system import SETTINGS, home_lock, is_installed
-from tests.cli.conftest import Lockstep, finish
+from tests.cli.conftest import ROOT, Lockstep, finish
 from tests.freezing import frozen
+from tests.small_disk import fill, small_disk
 
 pytestmark = pytest.mark.processes
+SHOWN_SECONDS = 120.0
 
 
 @pytest.fixture(autouse=True)
@@ -52,7 +56,9 @@ class Up:
 
     def shows(self, text: str, times: int = 1) -> None:
         with self._news:
-            self._news.wait_for(lambda: self._count(text) >= times or self.has_ended, timeout=60)
+            self._news.wait_for(
+                lambda: self._count(text) >= times or self.has_ended, timeout=SHOWN_SECONDS
+            )
         assert self._count(text) >= times, "\n".join(self.lines)
 
     def _count(self, text: str) -> int:
@@ -150,10 +156,33 @@ def test_ctrl_c_before_everything_runs_stops_what_does(lockstep: Lockstep, home:
     assert not any(is_alive(process) for process in running.values())
 
 
-def test_in_json_mode_every_line_is_an_event_through_freezes_and_kills(
-    lockstep: Lockstep, home: Path
+def until_shown(up: Up, text: str, url: str) -> None:
+    """Ask the gateway for what is not there, which it logs, until a line comes."""
+    with httpx.Client() as client:
+        for _ in range(300):
+            if any(text in line for line in up.lines):
+                return
+            client.get(f"{url}/nowhere")
+    up.shows(text)
+
+
+def test_in_json_mode_every_line_is_an_event_through_freezes_kills_and_a_full_disk(
+    lockstep: Lockstep, home: Path, environment: dict[str, str], stack: ExitStack
 ) -> None:
-    up = Up(lockstep("up", LOCKSTEP_LOG_FORMAT="json", LOCKSTEP_WORKERS="2"))
+    """In folders and a locale that nobody tries otherwise."""
+    home.mkdir()
+    checkout, home = home / "Lock stép 数", home / "Data fôlder 数"
+    checkout.symlink_to(ROOT)
+    (home / "logs").mkdir(parents=True, mode=0o700)
+    left_out: BaseException | None = None
+    try:
+        stack.enter_context(small_disk(home / "logs", size="16m"))
+    except pytest.skip.Exception as reason:
+        left_out = reason
+    stack.callback(EmbeddedPostgres(home / "postgres").destroy)
+    places = {"PYTHONPATH": str(checkout), "LOCKSTEP_HOME": str(home)}
+    where = places | {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    up = Up(lockstep("up", LOCKSTEP_LOG_FORMAT="json", LOCKSTEP_WORKERS="2", **where))
     up.shows('"event": "running"')
     running = programs(home)
     assert {"auth-1", "gateway-1", "page"} <= running.keys()
@@ -163,9 +192,17 @@ def test_in_json_mode_every_line_is_an_event_through_freezes_and_kills(
         running[name].kill()
         up.shows("was ended by SIGKILL", times=("postgres", "profile", "mail").index(name) + 1)
     up.shows("database system is ready to accept connections", times=2)
+    if left_out is None:
+        fill(home / "logs" / "filler")
+        gateway = f"http://127.0.0.1:{environment['LOCKSTEP_GATEWAY_PORT']}"
+        until_shown(up, "so lines are lost", gateway)
+        (home / "logs" / "filler").unlink()
+        until_shown(up, "is written again", gateway)
     assert up.stop() == 0
     kept = [line for path in (home / "logs").iterdir() for line in path.read_text().splitlines()]
     for line in [*up.lines, *kept]:
         event = json.loads(line)
         assert {"event", "level", "service", "timestamp"} <= event.keys(), line
     assert json.loads(up.lines[-1])["event"] == "stopped"
+    if left_out is not None:
+        raise left_out

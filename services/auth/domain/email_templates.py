@@ -18,8 +18,10 @@ from typing import Final
 from services.auth.domain.languages import DEFAULT, Language
 
 _FOLDER = resources.files("services.auth.domain") / "mail_texts"
-_PAGE: Final = Template((_FOLDER / "page.html").read_text())
-_TEXTS: Final = {each: tomllib.loads((_FOLDER / f"{each}.toml").read_text()) for each in Language}
+_PAGE: Final = Template((_FOLDER / "page.html").read_text("utf-8"))
+_TEXTS: Final = {
+    each: tomllib.loads((_FOLDER / f"{each}.toml").read_text("utf-8")) for each in Language
+}
 _CODE_STYLE: Final = "margin:24px 0;font:700 32px/1 ui-monospace,monospace;letter-spacing:6px"
 _WRAPPED: Final = "margin:24px 0;font:16px/1.5 ui-monospace,monospace;overflow-wrap:anywhere"
 _ALONE: Final = ("$code", "$token", "$link")  # stand apart, where nothing ends a link early

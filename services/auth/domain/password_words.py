@@ -57,7 +57,9 @@ _CONTEXT: set[str] = {"lockstep", "company", "login", "administrator", *Role}
 @functools.cache
 def common_passwords() -> frozenset[str]:
     """Return the most common leaked passwords, in lower case (OWASP ASVS 5, 6.2.4)."""
-    text = importlib.resources.files(__package__).joinpath("common_passwords.txt").read_text()
+    text = (
+        importlib.resources.files(__package__).joinpath("common_passwords.txt").read_text("utf-8")
+    )
     return frozenset(text.partition("\n----------\n")[2].split())
 
 

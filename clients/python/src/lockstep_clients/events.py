@@ -69,13 +69,13 @@ class FileCursor:
 
     def _read(self) -> str:
         try:
-            return self.path.read_text().strip()
+            return self.path.read_text("utf-8").strip()
         except FileNotFoundError:
             return ""
 
     def _write(self, cursor: str) -> None:
         draft = self.path.with_name(f"{self.path.name}.new")
-        with draft.open("w") as file:
+        with draft.open("w", encoding="utf-8") as file:
             file.write(cursor)
             file.flush()
             os.fsync(file.fileno())
