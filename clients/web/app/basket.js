@@ -1,14 +1,18 @@
 // The cart: that of the account as the server last told it, or that of a guest, which is in the
 // browser (ids and quantities, never prices) and goes into the account's at the next sign-in.
 
+import { ApiError } from "../api/http.js";
 import { carts, catalog } from "../api/lockstep.js";
 import { kept, session } from "../api/session.js";
+import { counted } from "../ui/format.js";
 import { toast } from "../ui/messages.js";
 
 /** @import { Cart, Picked } from "../api/types.js" */
 
 const KEY = "lockstep.cart";
+// The limits of the server, which a cart in the browser has to keep, too.
 const LINES = 100;
+const MOST = 9999;
 
 /** Fires `change`, also for what another tab did. */
 class Basket extends EventTarget {
@@ -54,7 +58,7 @@ class Basket extends EventTarget {
 
   /** @param {string} productId @param {number} quantity @param {string} key */
   add(productId, quantity, key) {
-    return this.#change(() => carts.add(productId, quantity, key),
+    return this.#change(() => this.#addToAccount(productId, quantity, key),
       () => keep(productId, this.quantityOf(productId) + quantity));
   }
 
@@ -75,6 +79,17 @@ class Basket extends EventTarget {
   /** Tell the other tabs that it has changed. */
   tell() {
     this.#tabs.postMessage("changed");
+  }
+
+  /** @param {string} productId @param {number} quantity @param {string} key */
+  async #addToAccount(productId, quantity, key) {
+    try {
+      return await carts.add(productId, quantity, key);
+    } catch (error) {
+      const isLimit = error instanceof ApiError && error.reason === "QUANTITY_LIMIT";
+      const isNew = this.quantityOf(productId) === 0;
+      throw isLimit && isNew && (this.cart?.items.length ?? 0) >= LINES ? refused("CART_FULL") : error;
+    }
   }
 
   /** @param {() => Promise<Cart>} ofAccount @param {() => void} ofGuest @returns {Promise<Cart>} */
@@ -113,23 +128,48 @@ function guestItems() {
 /** @param {any} line */
 const isPicked = (line) => typeof line?.productId === "string" && Number.isSafeInteger(line.quantity) && line.quantity > 0;
 
-/** @param {string} productId @param {number} quantity 0 removes it */
+/**
+ * Change a line of the cart of a guest, which stays as it is when it would be above a limit.
+ *
+ * @param {string} productId
+ * @param {number} quantity 0 removes it
+ * @throws {ApiError}
+ */
 function keep(productId, quantity) {
   const lines = guestItems();
   const known = lines.find((each) => each.productId === productId);
+  if (quantity > MOST) throw refused("QUANTITY_LIMIT");
   if (known) known.quantity = quantity;
+  else if (quantity && lines.length >= LINES) throw refused("CART_FULL");
   else lines.push({ productId, quantity });
-  localStorage.setItem(KEY, JSON.stringify(lines.filter(isPicked).slice(0, LINES)));
+  store(lines.filter(isPicked));
 }
 
-/** Take the cart of a guest into that of the account; it stays until the server has it. */
+/** @param {Picked[]} lines */
+function store(lines) {
+  if (lines.length) localStorage.setItem(KEY, JSON.stringify(lines));
+  else localStorage.removeItem(KEY);
+}
+
+/** @param {string} reason as the server would tell it */
+const refused = (reason) => new ApiError("above a limit of the cart", { status: 400, reason });
+
+/** Take the cart of a guest into that of the account. What the server has not taken stays here, if there may be room later. */
 async function merge() {
-  const items = guestItems();
+  const all = guestItems();
+  const items = all.slice(0, LINES);
   if (!items.length) return;
   const merged = await carts.merge(items).catch(() => null);
-  if (!merged) return;
-  localStorage.removeItem(KEY);
-  if (merged.skipped.length) toast("Something in the cart is no longer sold, and was left out.", "problem");
+  if (!merged) {
+    toast("What you picked before is not in the cart yet. Load the page again to add it.", "problem");
+    return;
+  }
+  const waiting = new Set(merged.skipped.filter(({ reason }) => reason === "QUANTITY_LIMIT").map(({ productId }) => productId));
+  store(all.filter(({ productId }, place) => place >= LINES || waiting.has(productId)));
+  if (waiting.size) {
+    toast(`The cart is full. ${counted(waiting.size, "product")} that you picked before will come in when there is room.`, "problem");
+  }
+  if (merged.skipped.length > waiting.size) toast("Something in the cart is no longer sold, and was left out.", "problem");
 }
 
 /** @returns {Promise<Cart>} the cart of a guest at the prices and stocks of now */

@@ -11,6 +11,7 @@ import { verificationBanner } from "./verification.js";
 const NEW = 8;
 const OF_CATEGORY = 4;
 const CATEGORIES = 3;
+const NAMES = 12;
 
 /** @param {import("../app/router.js").Visit} visit */
 export function page({ signal }) {
@@ -39,10 +40,14 @@ const products = async (query, signal) => (await catalog.products(query, signal)
 async function fillCategories(rows, names, signal) {
   const found = await catalog.categories(signal).catch(() => []);
   if (signal.aborted) return;
-  names.replaceChildren(...found.slice(0, 12).map(({ id, name }) => h("li", {},
-    h("a", { class: "chip", href: `#/products?category=${id}` }, name))));
+  const chips = found.slice(0, NAMES).map(({ id, name }) => chip(name, `#/products?category=${id}`));
+  const left = found.length - chips.length;
+  names.replaceChildren(...chips, ...(left > 0 ? [chip(`${left} more`, "#/products")] : []));
   for (const { id, name } of found.slice(0, CATEGORIES)) {
     rows.append(shelf(name, `#/products?category=${id}`,
       () => products({ category: id, minStock: 1, limit: OF_CATEGORY }, signal), signal));
   }
 }
+
+/** @param {string} text @param {string} href */
+const chip = (text, href) => h("li", {}, h("a", { class: "chip", href }, text));

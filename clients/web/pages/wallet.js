@@ -46,7 +46,7 @@ export function figures(wallet, isSeller) {
  * @param {{ place?: Map<string, unknown>, actions?: (transfer: Transfer) => Node | false }} [how]
  */
 export function transferList(userId, signal, { place, actions } = {}) {
-  return new KeysetList({
+  const list = new KeysetList({
     noun: "transfers", kind: "rows ledger", signal, ...(place && { place }),
     async fetch(pageToken) {
       const found = await wallets.transfers(pageToken, userId);
@@ -55,6 +55,10 @@ export function transferList(userId, signal, { place, actions } = {}) {
     show: (transfer) => row(transfer, userId === "me", actions),
     empty: () => empty("wallet", "Nothing has moved yet", "Ask the shop to add money; it is here at once."),
   });
+  // Each number says its column itself to those who do not see where it stands.
+  const head = h("div", { class: "statement-head", "aria-hidden": "true" },
+    h("span", {}, "Transfer"), h("span", {}, "Amount"), h("span", {}, "Balance"));
+  return h("div", { class: "statement" }, head, list);
 }
 
 /** Attempts that were refused are no movements. @param {Transfer} transfer */
@@ -67,9 +71,9 @@ function row(transfer, isMine, actions) {
     h("div", { class: "row-main" }, h("h3", {}, text),
       h("p", { class: "muted" }, moment(transfer.createTime), about(transfer, isMine))),
     actions?.(transfer),
-    h("div", { class: "movement" },
-      h("p", { class: `amount ${isCredit ? "credit" : ""}` }, signedMoney(transfer.amount, isCredit)),
-      transfer.balanceAfter && h("p", { class: "muted amount" }, `${money(transfer.balanceAfter)} after`)));
+    h("p", { class: `movement amount ${isCredit ? "credit" : ""}` }, signedMoney(transfer.amount, isCredit)),
+    transfer.balanceAfter && h("p", { class: "movement amount muted" },
+      h("span", { class: "column" }, "Balance "), money(transfer.balanceAfter)));
 }
 
 /** @param {Transfer} transfer @param {boolean} isMine */

@@ -11,6 +11,8 @@ const ODD = "Something went wrong in the shop. Try again later.";
 
 /** @type {Record<string, string>} by the names of error_reason.proto */
 const WORDS = {
+  // These two are of the client itself.
+  CART_FULL: "The cart is full: it holds 100 products. Order them or remove one, then add this.",
   NO_CONNECTION: "The shop can't be reached. Check the connection, then try again.",
   INVALID_FIELD: "Something is not filled in as it must be. Check it, then try again.",
   EMAIL_TAKEN: "This e-mail address has an account already. Sign in, or use another address.",

@@ -57,7 +57,10 @@ def test_a_double_click_places_one_order_which_can_be_taken_back(
 
     customer.visit("/wallet")
     expect(customer.page.get_by_label("Balance")).to_contain_text("$70.00")
-    expect(customer.page.locator(".row").first).to_contain_text("\u2212$30.00")
+    expect(customer.page.locator(".row").first).to_contain_text("\u2212$30.00Balance $70.00")
+    expect(customer.page.locator(".row").nth(1)).to_contain_text("+$100.00Balance $100.00")
+    expect(customer.page.locator(".statement-head")).to_contain_text("AmountBalance")
+    expect(customer.page.locator(".statement-head")).to_be_visible()
 
     customer.visit("/orders")
     customer.page.locator(".row a").first.click()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -32,6 +33,22 @@ def kitchen(api: Api, admin_account: Account) -> str:
         by=admin_account,
     )
     return category
+
+
+@pytest.fixture(scope="module")
+def hundred(api: Api, admin_account: Account) -> list[str]:
+    """Make as many products as a cart holds."""
+    category = api.category("Beads", by=admin_account)
+    return [
+        each["id"]
+        for each in api.products(
+            [
+                {"categoryId": category, "name": f"Bead {n}", "price": price(1), "stock": 9}
+                for n in range(100)
+            ],
+            by=admin_account,
+        )
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -270,6 +287,77 @@ def test_a_guest_fills_a_cart_that_is_there_after_the_sign_in(
     }
     person.page.reload()
     expect(person.page.get_by_label("Your order")).to_contain_text("$60.00")
+
+
+GUEST_CART = "lockstep.cart"
+
+
+def pick(person: Person, product_ids: list[str]) -> None:
+    """Put products into the cart of a guest."""
+    lines = [{"productId": each, "quantity": 1} for each in product_ids]
+    person.page.evaluate(
+        "([key, text]) => localStorage.setItem(key, text)", [GUEST_CART, json.dumps(lines)]
+    )
+
+
+def picked(person: Person) -> list[str]:
+    """Return the products in the cart of a guest."""
+    text = person.page.evaluate(f"localStorage.getItem('{GUEST_CART}')")
+    return [each["productId"] for each in json.loads(text or "[]")]
+
+
+def test_a_guest_whose_cart_is_full_is_told_and_loses_nothing(
+    person: Person, things: list[Any], hundred: list[str]
+) -> None:
+    spade = things[0]
+    person.visit("/products")
+    pick(person, hundred)
+    person.visit(f"/products/{spade['id']}")
+    person.press("Add to cart")
+    expect(person.notice()).to_contain_text("The cart is full: it holds 100 products.")
+    assert picked(person) == hundred
+    pick(person, hundred[1:])
+    person.press("Add to cart")
+    expect(person.news("Spade is in the cart.")).to_be_visible()
+    assert picked(person) == [*hundred[1:], spade["id"]]
+    person.field("Quantity of Spade").fill("9999")
+    person.press("Add to cart")
+    expect(person.notice()).to_contain_text("That is more than the shop takes at once.")
+    assert picked(person) == [*hundred[1:], spade["id"]]
+
+
+def test_what_a_full_cart_does_not_take_waits_in_the_browser(
+    person: Person, account: Account, api: Api, things: list[Any], hundred: list[str]
+) -> None:
+    spade, rake = (each["id"] for each in things)
+    lines = [{"productId": each, "quantity": 1} for each in hundred]
+    api.call("POST", "/v1/cart:merge", {"items": lines}, by=account)
+    person.visit("/sign-in")
+    pick(person, [spade])
+    person.sign_in(account.email, account.password)
+    full = "The cart is full. 1 product that you picked before will come in when there is room."
+    expect(person.news(full)).to_be_visible()
+    assert picked(person) == [spade]
+    person.visit(f"/products/{rake}")
+    person.press("Add to cart")
+    expect(person.notice()).to_contain_text("The cart is full: it holds 100 products.")
+    api.call("DELETE", f"/v1/cart/items/{hundred[0]}", by=account)
+    person.page.reload()
+    person.visit("/cart")
+    expect(person.page.get_by_role("textbox", name="Quantity of Spade")).to_be_visible()
+    assert picked(person) == []
+
+
+def test_a_cart_that_cannot_be_merged_yet_is_told_and_stays(
+    person: Person, account: Account, things: list[Any]
+) -> None:
+    spade = things[0]["id"]
+    person.visit("/sign-in")
+    pick(person, [spade])
+    person.page.route("**/v1/cart:merge", lambda route: route.abort())
+    person.sign_in(account.email, account.password)
+    expect(person.news("What you picked before is not in the cart yet.")).to_be_visible()
+    assert picked(person) == [spade]
 
 
 def test_one_tab_tells_the_other_what_is_in_the_cart(person: Person, things: list[Any]) -> None:
