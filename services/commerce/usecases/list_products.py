@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from functools import lru_cache
 from uuid import UUID
@@ -15,13 +15,14 @@ from services.commerce.store import listing, relevance, search_words
 from services.commerce.store.listing import ListedProduct, Position
 from services.commerce.store.relevance import RankedProduct
 from services.kernel.db.database import Reader
-from services.kernel.paging import PageTokens
+from services.kernel.paging import PageTokens, listing_of
 
 Found = ListedProduct | RankedProduct
 
 # Only tokens lead beyond this row: the cost of a skip grows with the rows skipped.
 PAGED_ROWS_MAX = 10_000
 PAGE_TOKEN_CACHE_SIZE = 256
+_OF_0_1 = ("category_id", "min_price", "max_price", "words", "sort")
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,4 +157,11 @@ def _ordered(filters: Filters, total: Total | None) -> Filters:
 
 
 def _name(filters: Filters) -> str:
-    return f"products {filters}"
+    """Return the name of the list, which a filter that is not given leaves as it is.
+
+    So a token stays valid while a filter is added to the code. The filters that 0.1 had are
+    written as 0.1 wrote them, so that its tokens are good for 0.2, too.
+    """
+    given = asdict(filters)
+    first = ", ".join(f"{name}={given.pop(name)!r}" for name in _OF_0_1)
+    return listing_of(f"products Filters({first})", **given)
