@@ -248,6 +248,14 @@ async def test_an_update_without_a_mask_changes_what_is_set(shop: Shop) -> None:
     assert unchanged == changed
 
 
+async def test_an_empty_mask_changes_nothing(shop: Shop) -> None:
+    made = await shop.product(stock=5)
+    request = catalog_pb.UpdateProductRequest(
+        product=catalog_pb.Product(id=made.id, name="New"), update_mask=FieldMask()
+    )
+    assert await shop.catalog.UpdateProduct(request, metadata=shop.admin) == made
+
+
 async def test_a_star_in_the_mask_replaces_everything(shop: Shop) -> None:
     made = await shop.product(stock=5, description="Old")
     wanted = catalog_pb.Product(

@@ -29,6 +29,7 @@ from services.commerce.store.sales import Sale
 from services.commerce.usecases.list_products import ProductPage
 from services.common.vocabulary import DESCRIPTION_MAX
 from services.kernel.money import Currency, read_amount, to_wire
+from services.kernel.rpc.masks import named_fields
 from services.kernel.rpc.timestamps import timestamp
 from services.kernel.validation import Violations
 
@@ -86,7 +87,7 @@ class Messages:
         self, v: Violations, request: catalog_pb.UpdateProductRequest
     ) -> ProductChanges:
         """Read the changes of a product; only a field that changes can be wrong."""
-        names = _changing(v, request)
+        names = named_fields(v, request, "product", PRODUCT_FIELDS, identity="id", values={"price"})
         every = Violations()
         values = self.product_fields(every, request.product, "product", may_keep_image=True)
         v.violations += [each for each in every.violations if each.field.split(".")[1] in names]
@@ -219,14 +220,6 @@ class Messages:
             fulfilled=item.is_fulfilled,
             returned_quantity=item.returned_quantity,
         )
-
-
-def _changing(v: Violations, request: catalog_pb.UpdateProductRequest) -> list[str]:
-    """Return the fields in the mask; without a mask those that are set (AIP-134)."""
-    if request.update_mask.paths:
-        return v.mask(request.update_mask.paths, PRODUCT_FIELDS, identity="id", values={"price"})
-    given = {field.name for field, _ in request.product.ListFields()}
-    return [name for name in PRODUCT_FIELDS if name in given]
 
 
 def _shipment(shipment: Shipment) -> order_pb.Shipment:
