@@ -237,6 +237,8 @@ class RichDeletion(Deletion):
     """An account with money, which its owner gives up."""
 
     name = "delete-rich"
+    # Where the money is asked for, noted, and moved.
+    own_edges = r"GetHoldings|ForgetProfile|\.T1\."
 
     def prepare(self) -> None:
         super().prepare()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
@@ -14,7 +15,7 @@ from tests.faults.scenario import Scenario
 from tests.faults.world import World
 
 # A crash between two statements of a transaction leaves what a crash before the first does.
-FIRST_STATEMENT = "statement#1"
+_STATEMENT = re.compile(r"\.statement#(\d+)")
 
 
 @dataclass
@@ -63,7 +64,8 @@ def strikes(trace: list[str], *, all_statements: bool = True) -> Iterator[Strike
 
 
 def _is_later_statement(edge: str) -> bool:
-    return ".statement#" in edge and FIRST_STATEMENT not in edge
+    found = _STATEMENT.search(edge)
+    return found is not None and found[1] != "1"
 
 
 def by_turns(all_strikes: Iterable[Strike]) -> Iterator[Strike]:
@@ -92,12 +94,18 @@ def _is_idle_claim(trace: list[str], index: int) -> bool:
 async def singles(
     world: World, kind: type[Scenario], explored: Explored, *, is_whole: bool
 ) -> list[Result]:
-    """Play all schedules of no fault and of one; unless it is whole, those `by_turns`."""
+    """Play all schedules of no fault and of one.
+
+    Unless it is whole, they are those at the scenario's own edges, `by_turns`.
+    """
     plain = await play(world, kind, ())
     explored.add(plain)
     found = []
     all_strikes = strikes(plain.trace)
-    for strike in all_strikes if is_whole else by_turns(all_strikes):
+    if not is_whole:
+        own = re.compile(kind.own_edges)
+        all_strikes = by_turns(each for each in all_strikes if own.search(each.edge))
+    for strike in all_strikes:
         result = await play(world, kind, (strike,))
         explored.add(result)
         found.append(result)

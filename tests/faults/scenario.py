@@ -91,6 +91,7 @@ class Scenario:
         refused: Whether a participant is going to refuse.
         keyed: Whether the request takes an idempotency key.
         is_repeated: Whether the same request is sent again in the end.
+        own_edges: A pattern of the edges that another scenario does not pass in the same way.
     """
 
     name = ""
@@ -99,6 +100,7 @@ class Scenario:
     principal: Principal = None
     keyed = True
     is_repeated = True
+    own_edges = ""
     # Parts of the names of edges before the saga begins: what fails there, the client repeats.
     tried_once: tuple[str, ...] = (".PhoneExists.", ".code.", ".GetHoldings.")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from uuid import UUID
 
 from sqlalchemy import ARRAY, Uuid, bindparam, func, select
@@ -37,6 +38,7 @@ _MARK = Statement(
 )
 
 
+@cache
 def old_marks(days: int) -> Cleanup:
     """Return the clean-up of the marks of events that no service keeps for so many days."""
     return old_rows("order mails", ORDER_MAILS, ORDER_MAILS.c.create_time, age=f"{days} days")
