@@ -17,7 +17,7 @@ from services.cli.databases import in_a_line, read_rows, session_name
 from services.cli.system import COORDINATORS, DATABASES, System
 from services.cli.tables import Value, rfc3339
 from services.common.files import FileProblem
-from services.common.schema import migrations_of, newest_revision
+from services.common.histories import migrations_of, newest_revision
 from services.common.service import opened, session_rules
 from services.common.tls import read_certificates
 from services.kernel.db.database import Database

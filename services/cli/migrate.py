@@ -80,7 +80,7 @@ def _refuse_unknown(services: Sequence[str]) -> None:
 
 def _plan(system: "System", service: str, to: str, down_to: str | None) -> "Plan":
     """Find the way of one service; nothing is done before each has one."""
-    from services.common.schema import migrations_of
+    from services.common.histories import migrations_of
     from services.kernel.db import migrations
 
     history = migrations_of(service)
@@ -151,7 +151,7 @@ def _prepare_role(system: "System", service: str) -> None:
 
 
 def _show(system: "System", service: str, *, as_json: bool) -> None:
-    from services.common.schema import migrations_of
+    from services.common.histories import migrations_of
     from services.kernel.db import migrations
 
     history = migrations_of(service)

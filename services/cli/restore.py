@@ -66,7 +66,7 @@ def _refuse_unknown(found: "Manifest", folder: Path) -> None:
     """Refuse a backup that this code cannot use, before anything is changed."""
     from services.cli.errors import CommandError
     from services.cli.system import DATABASES
-    from services.common.schema import migrations_of, newest_revision
+    from services.common.histories import migrations_of, newest_revision
 
     missing = DATABASES.keys() - found.dumps.keys()
     if missing:

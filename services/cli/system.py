@@ -18,7 +18,7 @@ from services.cli.postgres import EmbeddedPostgres
 from services.commerce import settings as commerce
 from services.commerce.settings import CommerceSettings
 from services.common.files import make_folder, problem_of
-from services.common.schema import migrations_of, newest_revision
+from services.common.histories import migrations_of, newest_revision
 from services.common.settings import (
     FILE,
     PREFIX,

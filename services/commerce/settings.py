@@ -4,8 +4,8 @@ from typing import Final
 
 from pydantic import Field
 
-from services.common.databases import StandbyPlace
 from services.common.settings import CommonSettings, PostgresUrl, database_of
+from services.common.standby_place import StandbyPlace
 
 # The default makes the planner prefer sequential scans.
 SESSION_SETTINGS: Final = {"random_page_cost": "1.1"}

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from opentelemetry.trace import Tracer
 
+from services.common.standby_place import StandbyPlace
 from services.kernel.db.database import Database, Observer
 from services.kernel.db.limits import LIMITS, SessionRules
 from services.kernel.db.standby import Marks, Standby
@@ -54,25 +55,6 @@ class Pools:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class StandbyPlace:
-    """Where a service finds standbys of its database, and how far a read there may be behind."""
-
-    url: str
-    behind_seconds: float
-
-    def pool(self, primary: Database, *, rules: SessionRules, **more: Any) -> Standby:
-        """Return the pool of connections to the standbys of a primary."""
-        return Standby(
-            self.url,
-            marks=Marks(primary, self.behind_seconds),
-            connections=PUBLIC_CONNECTIONS,
-            # Behind a pooler a connection would lead to another server each time.
-            rules=replace(rules, is_pooled=False),
-            **more,
-        )
-
-
 def pools(
     url: str,
     *,
@@ -115,5 +97,21 @@ def pools(
         else requests,
         standby=None
         if standby is None
-        else standby.pool(background, name=name, observer=observer, rules=rules, options=options),
+        else _standby(
+            standby, background, name=name, observer=observer, rules=rules, options=options
+        ),
+    )
+
+
+def _standby(
+    place: StandbyPlace, primary: Database, *, rules: SessionRules, **more: Any
+) -> Standby:
+    """Return the pool of connections to the standbys of a primary."""
+    return Standby(
+        place.url,
+        marks=Marks(primary, place.behind_seconds),
+        connections=PUBLIC_CONNECTIONS,
+        # Behind a pooler a connection would lead to another server each time.
+        rules=replace(rules, is_pooled=False),
+        **more,
     )

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib.util import find_spec
-from pathlib import Path
 from typing import Final
 
 import psycopg
 from sqlalchemy import Text, column, func, select, table
 
+from services.common.histories import migrations_of, newest_revision
 from services.kernel.db.database import Database
 from services.kernel.db.statement import NoParameters, Statement
 from services.kernel.db.tables import LEAST_CODE
@@ -44,20 +43,6 @@ _SCHEMA: Final = Statement(
     NoParameters,
     SchemaRow,
 )
-
-
-def migrations_of(service: str) -> Path | None:
-    """Return the folder of a service's migrations, or None when it has none."""
-    spec = find_spec(f"services.{service}")
-    if spec is None or not spec.submodule_search_locations:
-        return None
-    folder = Path(spec.submodule_search_locations[0]) / "migrations"
-    return folder if (folder / "env.py").exists() else None
-
-
-def newest_revision(history: Path) -> str:
-    """Return the newest revision, by the names of the files."""
-    return max(file.stem.partition("_")[0] for file in (history / "versions").glob("[0-9]*.py"))
 
 
 def schema_probe(database: Database, service: str) -> Probe:

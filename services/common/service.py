@@ -21,13 +21,14 @@ from opentelemetry.metrics import Meter
 from services.common.audit import AUDIT_SERVICES
 from services.common.auth_client import Authentication
 from services.common.channels import opener
-from services.common.databases import Pools, StandbyPlace, pools
+from services.common.databases import Pools, pools
 from services.common.files import FileProblem, explained
 from services.common.keys import KeyRing
 from services.common.ledger import Ledger, WrongCurrency
 from services.common.parts import Composition, ServiceParts, Worker
 from services.common.schema import schema_probe
 from services.common.settings import CommonSettings, SettingsError, load
+from services.common.standby_place import StandbyPlace
 from services.common.tls import Tls, observe_ends, service_tls
 from services.kernel.audit.refusals import RefusalLog
 from services.kernel.audit.servicer import AuditServicer

@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from services.cli.main import app
 from services.cli.system import DATABASES
-from services.common.schema import migrations_of
+from services.common.histories import migrations_of
 from services.kernel.db import migrations
 from services.kernel.db.migrations import DataLoss
 from tests.conftest import Databases

@@ -14,7 +14,7 @@ from sqlalchemy.exc import OperationalError
 
 from services.cli.postgres import EmbeddedPostgres
 from services.cli.system import DATABASES, System
-from services.common.schema import migrations_of, newest_revision
+from services.common.histories import migrations_of, newest_revision
 from services.kernel.db.migrations import current, downgrade, head, upgrade
 from tests.cli.conftest import Lockstep, finish
 from tests.postgres import fresh_database

@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from services.cli.failures import told_of
 from services.cli.main import app
-from services.common.schema import migrations_of, newest_revision
+from services.common.histories import migrations_of, newest_revision
 
 NEWER = "UPDATE alembic_version SET version_num = '0099'"
 TWICE = "INSERT INTO alembic_version VALUES ('0001')"

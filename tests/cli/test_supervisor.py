@@ -305,3 +305,13 @@ def test_a_pid_file_of_a_process_that_is_gone_harms_nobody(tmp_path: Path) -> No
 
         assert bystander.poll() is None
         bystander.kill()
+
+
+def test_the_supervisor_loads_nothing_that_only_services_need() -> None:
+    code = "import sys, services.cli.running; print(*sys.modules)"
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    ).stdout.split()
+    assert "services.cli.supervisor" in loaded
+    heavy = {"sqlalchemy", "alembic", "opentelemetry.sdk", "granian", "starlette", "limits"}
+    assert heavy & set(loaded) == set()

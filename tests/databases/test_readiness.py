@@ -10,7 +10,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from services.cli.health import is_serving
-from services.common.schema import READ_ONLY, migrations_of, newest_revision, schema_probe
+from services.common.histories import migrations_of, newest_revision
+from services.common.schema import READ_ONLY, schema_probe
 from services.kernel.db.database import Database
 from services.kernel.db.urls import parse
 from services.kernel.rpc.server import NotReady, Probe
