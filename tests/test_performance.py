@@ -46,6 +46,13 @@ def test_a_row_that_is_measured_anew_replaces_only_itself() -> None:
     assert peers.splitlines()[-1] == row
 
 
+def test_a_row_that_could_not_be_measured_is_shown_as_such() -> None:
+    failed = Finding("peers", "not measured", "a | b\nc", "", "", is_met=False)
+    runs = page.merged({}, [failed], "make bench")
+    peers = next(text for path, name, text in page.blocks(runs) if name == "peers")
+    assert peers.splitlines()[-1] == "| not measured | a \\| b c |  |  |  | NOT MET |"
+
+
 def test_a_page_without_a_place_for_a_part_is_refused() -> None:
     with pytest.raises(ValueError, match="no place for rows"):
         page.replaced("<!-- rows: begin -->", "rows", "")

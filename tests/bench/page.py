@@ -115,10 +115,13 @@ def _peers(runs: Runs) -> str:
     if PEERS not in runs:
         return "\n"
     findings = _findings(runs, PEERS)
-    names = list(findings[0].peers)
+    names = list(next((each.peers for each in findings if each.peers), {"a peer": ""}))
     head = ["request", "Lockstep", *names, f"of {names[0]}", "goal", ""]
     rows = [
-        [each.figure, each.measured, *each.peers.values(), each.ratio, each.goal, each.verdict]
+        [
+            *(each.figure, each.measured, *(each.peers.get(name, "") for name in names)),
+            *(each.ratio, each.goal, each.verdict),
+        ]
         for each in findings
     ]
     run = runs[PEERS]
@@ -153,4 +156,9 @@ def _sources(runs: Runs) -> str:
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     lines = [head, ["---"] * len(head), *rows]
-    return "".join(f"| {' | '.join(each)} |\n" for each in lines)
+    return "".join(f"| {' | '.join(map(_cell, each))} |\n" for each in lines)
+
+
+def _cell(text: str) -> str:
+    """Return a text without what ends a cell; what failed may tell anything."""
+    return " ".join(text.split()).replace("|", "\\|")

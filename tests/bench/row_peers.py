@@ -17,7 +17,7 @@ from tests.bench.load import IN_FLIGHT, Target, apply, with_length
 from tests.bench.report import Finding, Ratio, at_most
 from tests.bench.rest import Request
 from tests.bench.shops import PASSWORD_COST, Shop, lockstep_shop, peer_shop, sign_up
-from tests.bench.stack import processor_seconds_each, proportional_bytes
+from tests.bench.stack import StackError, processor_seconds_each, proportional_bytes
 
 # By request: the most of the peer's processor time that it may take.
 GOALS = {
@@ -29,7 +29,7 @@ GOALS = {
 }
 MEMORY_MIB_MAX = 250.0
 ADDERS, BUYERS, BUYING, LINES = 100, 50, 64, 3
-REGISTRATIONS, QUICK_REGISTRATIONS, HASHES_AT_ONCE = 32, 8, 4
+REGISTRATIONS, QUICK_REGISTRATIONS, HASHES_AT_ONCE = 32, 8, 2
 # Lockstep does a part of an order after its answer, such as the numbers of its events.
 SETTLE_SECONDS = 0.5
 IDLE_SECONDS = 5.0
@@ -90,12 +90,19 @@ async def peers(lab: Lab) -> list[Finding]:
             findings.append(await _compare(lab, name, work, shops, rounds))
         lab.say("parallel adds and the last item")
         findings += [await _kept(shops), await _sold(shops)]
-    async with AsyncExitStack() as opened:
-        shops = await _open(lab, opened)
-        number = QUICK_REGISTRATIONS if lab.is_quick else REGISTRATIONS
-        name = f"register, bcrypt of cost {PASSWORD_COST}"
-        findings.append(await _compare(lab, name, partial(_register, number=number), shops, rounds))
-    return findings
+    return [*findings, await _registrations(lab, rounds)]
+
+
+async def _registrations(lab: Lab, rounds: int) -> Finding:
+    """Compare registrations, with hashes as people have them."""
+    name = f"register, bcrypt of cost {PASSWORD_COST}"
+    number = QUICK_REGISTRATIONS if lab.is_quick else REGISTRATIONS
+    try:
+        async with AsyncExitStack() as opened:
+            shops = await _open(lab, opened)
+            return await _compare(lab, name, partial(_register, number=number), shops, rounds)
+    except StackError as error:  # Lockstep hashes by what others leave of the cores
+        return Finding("peers", name, f"not measured: {error}", "", "", is_met=False)
 
 
 async def _open(lab: Lab, opened: AsyncExitStack, **settings: str) -> list[Shop]:
