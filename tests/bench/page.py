@@ -84,8 +84,8 @@ def blocks(runs: Runs) -> Iterator[tuple[Any, str, str]]:
 def plots(runs: Runs) -> Iterator[tuple[str, str]]:
     """Give the file and the text of each plot."""
     for row, (file, title, x_label, y_label) in PLOTS.items():
-        if row in runs:
-            series = {each.figure: each.points for each in _findings(runs, row)}
+        if _has_points(runs, row):
+            series = {each.figure: each.points for each in _findings(runs, row) if each.points}
             yield file, plot.draw(title, x_label, y_label, series)
 
 
@@ -105,6 +105,10 @@ def replaced(text: str, name: str, part: str) -> str:
 
 def _mark(name: str, what: str) -> str:
     return f"<!-- {name}: {what} -->"
+
+
+def _has_points(runs: Runs, row: str) -> bool:
+    return row in runs and any(each.points for each in _findings(runs, row))
 
 
 def _findings(runs: Runs, row: str) -> list[Finding]:
@@ -140,7 +144,7 @@ def _rows(runs: Runs) -> str:
 
 
 def _images(runs: Runs) -> str:
-    shown = [each for row, each in PLOTS.items() if row in runs]
+    shown = [each for row, each in PLOTS.items() if _has_points(runs, row)]
     return "\n" + "".join(f"![{title}]({RUNS.parent.name}/{file})\n" for file, title, *_ in shown)
 
 

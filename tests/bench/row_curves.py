@@ -17,7 +17,7 @@ from tests.bench.rest import Answer, Request
 from tests.bench.row_calls import PACKAGE
 from tests.bench.row_lists import LARGE, Catalog, large_catalog
 from tests.bench.shops import Shop, lockstep_shop, sign_up
-from tests.bench.stack import processor_seconds
+from tests.bench.stack import StackError, processor_seconds
 
 SIZES, QUICK_SIZES = (1_000, 10_000, 100_000, LARGE), (1_000, 10_000, 50_000)
 REQUESTS: Mapping[str, Message] = {
@@ -100,16 +100,22 @@ def _of_sizes(title: str, points: Points) -> Finding:
 
 
 async def _curve(lab: Lab, title: str, point: Point, steps: Sequence[int]) -> Finding:
-    points = []
+    """Measure with ever more at once, to the end or until not all are served in time."""
+    points: Points = []
+    told = ""
     for step in steps:
         lab.say(f"{title}, {step} at once")
-        points.append(await point(step))
-    most, alone = max(rate for rate, _ in points), points[0][1]
-    measured = (
-        f"{most:,.0f}/s at most; p99 {alone:,.0f} ms alone, "
-        f"{points[-1][1]:,.0f} ms with {steps[-1]} at once"
-    )
-    return replace(Finding("saturation", title, measured, "", "", is_met=None), points=points)
+        try:
+            points.append(await point(step))
+        except StackError as error:
+            told = f"; with {step} at once: {error}"
+            break
+    if points:
+        told = (
+            f"{max(rate for rate, _ in points):,.0f}/s at most; p99 {points[0][1]:,.0f} ms alone, "
+            f"{points[-1][1]:,.0f} ms with {steps[len(points) - 1]} at once{told}"
+        )
+    return replace(Finding("saturation", title, told, "", "", is_met=None), points=points)
 
 
 async def _reads(shop: Shop, seconds: float, at_once: int) -> tuple[float, float]:
