@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
@@ -17,7 +18,7 @@ from tests.bench.rest import Answer, Request
 from tests.bench.row_calls import PACKAGE
 from tests.bench.row_lists import LARGE, Catalog, large_catalog
 from tests.bench.shops import Shop, lockstep_shop, sign_up
-from tests.bench.stack import StackError, processor_seconds
+from tests.bench.stack import StackError, processor_seconds_each, spent
 
 SIZES, QUICK_SIZES = (1_000, 10_000, 100_000, LARGE), (1_000, 10_000, 50_000)
 REQUESTS: Mapping[str, Message] = {
@@ -82,14 +83,16 @@ async def _targets(catalog: Catalog) -> dict[str, Target]:
 
 
 async def _cost(lab: Lab, catalog: Catalog, name: str, target: Target) -> float:
+    def so_far() -> dict[int, float]:
+        return processor_seconds_each([catalog.pid, *lab.stack.postgres_pids(f"{name}db")])
+
     rounds, seconds = lab.rounds(2.0)
-    spent = []
+    costs = []
     for _ in range(rounds):
-        pids = [catalog.pid, *lab.stack.postgres_pids(f"{name}db")]
-        before = processor_seconds(pids)
+        before = so_far()
         load = await apply([target], seconds=seconds)
-        spent.append(1e6 * (processor_seconds(pids) - before) / load.requests)
-    return sorted(spent)[len(spent) // 2]
+        costs.append(1e6 * spent(before, so_far()) / load.requests)
+    return statistics.median(costs)
 
 
 def _of_sizes(title: str, points: Points) -> Finding:

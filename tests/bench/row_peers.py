@@ -17,7 +17,7 @@ from tests.bench.load import IN_FLIGHT, Target, apply, with_length
 from tests.bench.report import Finding, Ratio, at_most
 from tests.bench.rest import Request
 from tests.bench.shops import PASSWORD_COST, Shop, lockstep_shop, peer_shop, sign_up
-from tests.bench.stack import StackError, processor_seconds_each, proportional_bytes
+from tests.bench.stack import StackError, processor_seconds_each, proportional_bytes, spent
 
 # By request: the most of the peer's processor time that it may take.
 GOALS = {
@@ -65,8 +65,7 @@ class Meter:
 
     def used(self) -> float:
         """Return the seconds that its requests have taken: without what it takes when idle."""
-        after = processor_seconds_each(self.shop.pids())
-        everything = sum(seconds - self.before.get(pid, 0.0) for pid, seconds in after.items())
+        everything = spent(self.before, processor_seconds_each(self.shop.pids()))
         return everything - self.shop.idle * (time.perf_counter() - self.began)
 
 

@@ -281,6 +281,11 @@ def processor_seconds_each(pids: Sequence[int]) -> dict[int, float]:
     return found
 
 
+def spent(before: Mapping[int, float], after: Mapping[int, float]) -> float:
+    """Return the processor time between two moments; processes may come and go meanwhile."""
+    return sum(seconds - before.get(pid, 0.0) for pid, seconds in after.items())
+
+
 def proportional_bytes(pids: Sequence[int]) -> int:
     """Return the memory of processes; what several share is counted once (PSS)."""
     rolled_up = [Path(f"/proc/{pid}/smaps_rollup").read_text() for pid in pids]
