@@ -17,7 +17,7 @@ from typing import Final
 import psutil
 
 from services.cli import parent_death
-from services.cli.lines import Splitter, Wrap, as_it_is, told_in
+from services.cli.lines import LINE_BYTES_MAX, Splitter, Wrap, as_it_is, told_in
 from services.cli.processes import is_alive, terminate
 from services.common.files import problem_of
 
@@ -79,9 +79,11 @@ class LogFile(RotatingFileHandler):
             self._tell(f"{self.baseFilename} is written again; {before} lines were lost")
 
     def close(self) -> None:
-        """Close the file; a full disk has been told already."""
-        with contextlib.suppress(OSError):
+        """Close the file; a full disk, which has been told already, leaves no half line in it."""
+        try:
             super().close()
+        except OSError:
+            _drop_half_line(Path(self.baseFilename))
 
 
 class Runner:
@@ -278,6 +280,16 @@ def _recorded(path: Path) -> psutil.Process | None:
 def _log_file(path: Path, tell: Callable[[str], None]) -> LogFile:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     return LogFile(path, tell)
+
+
+def _drop_half_line(path: Path) -> None:
+    """Cut a file after its last whole line; the next one would go on with half a line."""
+    if not path.is_file():
+        return  # a device has no end
+    with contextlib.suppress(OSError), path.open("rb+") as file:
+        size = file.seek(0, os.SEEK_END)
+        begin = file.seek(max(0, size - LINE_BYTES_MAX))
+        file.truncate(begin + file.read(LINE_BYTES_MAX).rfind(b"\n") + 1)
 
 
 def _ending(code: int) -> str:

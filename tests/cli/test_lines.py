@@ -17,6 +17,7 @@ from services.cli.lines import LINE_BYTES_MAX, Splitter, as_json
 from services.cli.program import LogFile, Program
 from services.cli.screen import Screen
 from services.cli.supervisor import Supervisor
+from tests.small_disk import small_disk
 
 
 @pytest.mark.parametrize("line", ["", "LOG:  ready", "{broken", "[1]", '"text"', "{", "ünï\x1b[0m"])
@@ -108,6 +109,20 @@ def test_a_full_disk_is_told_once_and_so_is_its_end(tmp_path: Path) -> None:
     for each in (first, full, file):
         assert each is not None
         each.close()
+
+
+def test_a_full_disk_leaves_no_half_line(tmp_path: Path) -> None:
+    told: list[str] = []
+    with small_disk(tmp_path / "logs", size="64k"):
+        file = LogFile(tmp_path / "logs" / "auth.log", told.append)
+        line = json.dumps({"event": "x" * 300})
+        while not told:
+            file.keep([line])
+        file.close()
+        kept = (tmp_path / "logs" / "auth.log").read_text().split("\n")
+    assert kept.pop() == ""
+    assert len(kept) > 100
+    assert set(kept) == {line}
 
 
 async def test_a_full_disk_is_told_in_json_to_machines(
