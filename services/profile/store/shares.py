@@ -97,21 +97,9 @@ class _Moves:
     credited: list[UUID]
     amounts: list[int]
     fingerprints: list[str]
-    debit_balances: list[int | None]
-    credit_balances: list[int | None]
-    actor: str
-
-
-@dataclass(frozen=True, slots=True)
-class _Deltas:
     account_ids: list[UUID]
     deltas: list[int]
-
-
-@dataclass(frozen=True, slots=True)
-class _MovedAccount:
-    id: UUID
-    balance: int
+    actor: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,44 +169,6 @@ _LOCK = Statement(
     _Wanted,
     Account,
 )
-_COLUMNS = (
-    "id",
-    "debit_account_id",
-    "credit_account_id",
-    "amount",
-    "fingerprint",
-    "debit_balance",
-    "credit_balance",
-)
-_moves = (
-    func.unnest(
-        bindparam("ids", type_=ARRAY(Uuid)),
-        bindparam("debited", type_=ARRAY(Uuid)),
-        bindparam("credited", type_=ARRAY(Uuid)),
-        bindparam("amounts", type_=ARRAY(BigInteger)),
-        bindparam("fingerprints", type_=ARRAY(Text)),
-        bindparam("debit_balances", type_=ARRAY(BigInteger)),
-        bindparam("credit_balances", type_=ARRAY(BigInteger)),
-    )
-    .table_valued(*_COLUMNS, name="moves")
-    .render_derived()
-)
-_INSERT = Statement(
-    insert(TRANSFERS).from_select(
-        [*_COLUMNS, "kind", "state", "original_id", "reference", "actor", "create_time"],
-        select(
-            *(_moves.c[name] for name in _COLUMNS),
-            cast(bindparam("kind", type_=Text), Text),
-            literal(TransferState.POSTED.value),
-            cast(bindparam("original_id", type_=Uuid), Uuid),
-            cast(bindparam("reference", type_=Text), Text),
-            cast(bindparam("actor", type_=Text), Text),
-            func.saga_now(),
-        ),
-    ),
-    _Moves,
-    NoRow,
-)
 _deltas = (
     func.unnest(
         bindparam("account_ids", type_=ARRAY(Uuid)), bindparam("deltas", type_=ARRAY(BigInteger))
@@ -227,13 +177,55 @@ _deltas = (
     .render_derived()
 )
 # System accounts store no balance.
-_MOVE = Statement(
+_MOVED = (
     update(ACCOUNTS)
     .where(_A.id == _deltas.c.id, _A.balance.is_not(None))
     .values(balance=_A.balance + _deltas.c.delta, update_time=func.clock_timestamp())
-    .returning(_A.id, _A.balance),
-    _Deltas,
-    _MovedAccount,
+    .returning(_A.id, _A.balance)
+    .cte("moved")
+)
+_moves = (
+    func.unnest(
+        bindparam("ids", type_=ARRAY(Uuid)),
+        bindparam("debited", type_=ARRAY(Uuid)),
+        bindparam("credited", type_=ARRAY(Uuid)),
+        bindparam("amounts", type_=ARRAY(BigInteger)),
+        bindparam("fingerprints", type_=ARRAY(Text)),
+    )
+    .table_valued(
+        column("id", Uuid),
+        column("debit_account_id", Uuid),
+        column("credit_account_id", Uuid),
+        column("amount", BigInteger),
+        column("fingerprint", Text),
+        name="moves",
+    )
+    .render_derived()
+)
+_debited, _credited = _MOVED.alias("debited"), _MOVED.alias("credited")
+_POSTED = {
+    **{each.name: each for each in _moves.c},
+    "debit_balance": _debited.c.balance,
+    "credit_balance": _credited.c.balance,
+    "kind": cast(bindparam("kind", type_=Text), Text),
+    "state": literal(TransferState.POSTED.value),
+    "original_id": cast(bindparam("original_id", type_=Uuid), Uuid),
+    "reference": cast(bindparam("reference", type_=Text), Text),
+    "actor": cast(bindparam("actor", type_=Text), Text),
+    "create_time": func.saga_now(),
+}
+# One statement, because all buyers of a seller's goods wait for the account meanwhile.
+_POST = Statement(
+    insert(TRANSFERS).from_select(
+        list(_POSTED),
+        select(*_POSTED.values()).select_from(
+            _moves.outerjoin(_debited, _debited.c.id == _moves.c.debit_account_id).outerjoin(
+                _credited, _credited.c.id == _moves.c.credit_account_id
+            )
+        ),
+    ),
+    _Moves,
+    NoRow,
 )
 _DEBIT = _T.original_id == bindparam("original_id", type_=Uuid)
 _sides = union_all(
@@ -294,10 +286,8 @@ async def post(
     for each in moves:
         deltas[each.debit_account_id] -= each.amount
         deltas[each.credit_account_id] += each.amount
-    moved = await tx.all(_MOVE, _Deltas(list(deltas), list(deltas.values())))
-    balances = {each.id: each.balance for each in moved}
     await tx.execute(
-        _INSERT,
+        _POST,
         _Moves(
             kind=kind,
             original_id=debit.id,
@@ -308,8 +298,8 @@ async def post(
             amounts=[each.amount for each in moves],
             # Nobody sends such a transfer by its id, so its content is compared with nothing.
             fingerprints=[str(each.id) for each in moves],
-            debit_balances=[balances.get(each.debit_account_id) for each in moves],
-            credit_balances=[balances.get(each.credit_account_id) for each in moves],
+            account_ids=list(deltas),
+            deltas=list(deltas.values()),
             actor=actor,
         ),
     )
