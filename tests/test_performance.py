@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -11,6 +12,7 @@ from tests.bench import page, plot
 from tests.bench.report import Finding
 
 RUNS = page.kept_runs()
+MOMENT = datetime(2026, 11, 27, 12, tzinfo=UTC)
 FIGURE = re.compile(r"\d[\d.,]*")
 RUN = {"command": "make bench", "moment": "2026-11-27 12:00 UTC", "machine": ["two cores"]}
 FOUND = {
@@ -39,7 +41,7 @@ def test_every_figure_of_readme_about_speed_stands_in_the_page() -> None:
 
 
 def test_a_row_that_is_measured_anew_replaces_only_itself() -> None:
-    runs = page.merged({"rest": RUN | {"findings": []}}, [Finding(**FOUND)], "make bench")  # type: ignore[arg-type]
+    runs = page.merged({"rest": RUN | {"findings": []}}, [Finding(**FOUND)], "make bench", MOMENT)  # type: ignore[arg-type]
     assert list(runs) == ["rest", "peers"]
     peers = next(text for path, name, text in page.blocks(runs) if name == "peers")
     row = "| one product | 600 us | 1,000 us | 0.60 | <= 0.60 | met |"
@@ -48,7 +50,7 @@ def test_a_row_that_is_measured_anew_replaces_only_itself() -> None:
 
 def test_a_row_that_could_not_be_measured_is_shown_as_such() -> None:
     failed = Finding("peers", "not measured", "a | b\nc", "", "", is_met=False)
-    runs = page.merged({}, [failed], "make bench")
+    runs = page.merged({}, [failed], "make bench", MOMENT)
     peers = next(text for path, name, text in page.blocks(runs) if name == "peers")
     assert peers.splitlines()[-1] == "| not measured | a \\| b c |  |  |  | NOT MET |"
 

@@ -13,7 +13,9 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
-from collections.abc import Sequence
+import traceback
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
@@ -35,9 +37,8 @@ from tests.bench import (
     row_telemetry,
 )
 from tests.bench.lab import Lab, Row
-from tests.bench.load import LoadError
 from tests.bench.report import Finding
-from tests.bench.stack import StackError, stack
+from tests.bench.stack import stack
 
 # This order starts Lockstep as seldom as possible.
 ROWS: dict[str, Row] = {
@@ -67,9 +68,11 @@ ROWS: dict[str, Row] = {
 # The quick run leaves these out: they need more time to mean something.
 ONLY_FULL = {"memory"}
 
+Keep = Callable[[list[Finding]], None]
 
-async def measure(names: Sequence[str], *, is_quick: bool) -> list[Finding]:
-    """Measure rows one after the other; a row that fails becomes a finding, too."""
+
+async def measure(names: Sequence[str], *, is_quick: bool, keep: Keep) -> list[Finding]:
+    """Measure rows one after the other, and keep each; one that fails becomes a finding, too."""
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         async with stack() as made:
@@ -79,6 +82,7 @@ async def measure(names: Sequence[str], *, is_quick: bool) -> list[Finding]:
             for name in names:
                 found = await _row(lab, name)
                 findings += found
+                keep(found)
                 report.show(found, progress.console)
                 progress.advance(task)
             return findings
@@ -87,8 +91,10 @@ async def measure(names: Sequence[str], *, is_quick: bool) -> list[Finding]:
 async def _row(lab: Lab, name: str) -> list[Finding]:
     try:
         return await ROWS[name](lab)
-    except (LoadError, StackError) as error:
-        return [Finding(name, "not measured", str(error), "", "", is_met=False)]
+    except Exception as error:  # noqa: BLE001 - an hour of other rows must not be lost
+        traceback.print_exc()
+        told = f"{type(error).__name__}: {error}"
+        return [Finding(name, "not measured", told, "", "", is_met=False)]
 
 
 def _arguments() -> argparse.Namespace:
@@ -109,12 +115,17 @@ def main() -> None:
     arguments = _arguments()
     skipped = ONLY_FULL if arguments.quick else set()
     names = arguments.only or [name for name in ROWS if name not in skipped]
-    findings = asyncio.run(measure(names, is_quick=arguments.quick))
+    command = f'make bench ARGS="{" ".join(sys.argv[1:])}"'
+    moment = datetime.now(UTC)
+
+    def keep(found: list[Finding]) -> None:
+        if arguments.write:
+            page.keep(found, command, moment)
+
+    findings = asyncio.run(measure(names, is_quick=arguments.quick, keep=keep))
     report.show(findings, Console())
     for line in report.machine():
         print(line)
-    if arguments.write:
-        page.keep(findings, f'make bench ARGS="{" ".join(sys.argv[1:])}"')
 
 
 if __name__ == "__main__":

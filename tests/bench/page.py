@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import datetime
 from itertools import groupby
 from typing import Any, Final
 
@@ -40,21 +40,27 @@ def kept_runs() -> Runs:
     return found
 
 
-def keep(findings: Sequence[Finding], command: str) -> None:
+def keep(findings: Sequence[Finding], command: str, moment: datetime) -> None:
     """Keep the findings of a run, and write everything that shows them."""
-    runs = merged(kept_runs(), findings, command)
+    runs = merged(kept_runs(), findings, command, moment)
     RUNS.write_text(json.dumps(runs, indent=1, ensure_ascii=False) + "\n")
     write(kept_runs())
 
 
-def merged(runs: Runs, findings: Sequence[Finding], command: str) -> Runs:
-    """Return the runs with these findings in place of what was kept of their rows."""
-    moment = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
+def merged(runs: Runs, findings: Sequence[Finding], command: str, moment: datetime) -> Runs:
+    """Return the runs with these findings in place of what was kept of their rows.
+
+    Args:
+        runs: What was kept.
+        findings: The findings.
+        command: The command that made them.
+        moment: When it began.
+    """
     told = machine()
     new = {
         row: {
             "command": command,
-            "moment": moment,
+            "moment": moment.strftime("%Y-%m-%d %H:%M UTC"),
             "machine": told,
             "findings": [asdict(each) for each in found],
         }
@@ -149,13 +155,18 @@ def _images(runs: Runs) -> str:
 
 
 def _sources(runs: Runs) -> str:
-    by_run: dict[tuple[str, ...], list[str]] = {}
+    rows: dict[str, list[str]] = {}
+    machines: dict[str, list[str]] = {}
     for row, run in runs.items():
-        by_run.setdefault((run["command"], run["moment"], *run["machine"]), []).append(row)
-    lines = [""]
-    for (command, moment, *told), rows in by_run.items():
-        lines += [f"- `{command}`, {moment}: {', '.join(rows)}", *(f"  - {each}" for each in told)]
-    return "\n".join([*lines, ""])
+        name = f"`{run['command']}`, {run['moment']}"
+        rows.setdefault(name, []).append(row)
+        machines[name] = run["machine"]  # as it was at the end
+    lines = [
+        line
+        for name, told in machines.items()
+        for line in (f"- {name}: {', '.join(rows[name])}", *(f"  - {each}" for each in told))
+    ]
+    return "\n".join(["", *lines, ""])
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
