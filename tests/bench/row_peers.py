@@ -84,12 +84,12 @@ async def peers(lab: Lab) -> list[Finding]:
     findings = []
     async with AsyncExitStack() as opened:
         shops = await _open(lab, opened, **CHEAP)
-        findings += [_memory(shops), _idle(shops)]
+        idle = [_memory(shops), _idle(shops)]
         for name, work in works.items():
             findings.append(await _compare(lab, name, work, shops, rounds))
         lab.say("parallel adds and the last item")
         findings += [await _kept(shops), await _sold(shops)]
-    return [*findings, await _registrations(lab, rounds)]
+    return [*findings, await _registrations(lab, rounds), *idle]
 
 
 async def _registrations(lab: Lab, rounds: int) -> Finding:
