@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
+from lockstep_gateway.settings import GatewayFields
 
 from tests.gateway.world import World, gateway_for
 
@@ -89,6 +90,32 @@ async def test_the_version_follows_the_content(world: World, site: Path) -> None
     assert await version() == first
     (site / "app/main.js").write_text("2")
     assert await version() != first
+
+
+@pytest.mark.parametrize(
+    ("hosts", "sources"),
+    [
+        ((), "'self'"),
+        (
+            "https://i.example.com, *.example.org:8443",
+            "'self' https://i.example.com *.example.org:8443",
+        ),
+    ],
+)
+async def test_pictures_come_from_the_hosts_that_are_named_alone(
+    world: World, site: Path, hosts: str | tuple[str, ...], sources: str
+) -> None:
+    async with gateway_for(
+        world.upstream, world.registry, gateway_static=site, gateway_image_hosts=hosts
+    ) as web:
+        policy = (await web.client.get("/")).headers["content-security-policy"]
+    assert f"; img-src {sources};" in policy
+
+
+@pytest.mark.parametrize("name", ["*", "https:", "a.com; script-src *", "'unsafe-inline'", "data:"])
+def test_what_is_no_host_is_refused(name: str) -> None:
+    with pytest.raises(ValueError, match="must be hosts such as"):
+        GatewayFields(gateway_image_hosts=name)  # type: ignore[arg-type]
 
 
 async def test_large_files_are_sent_in_parts_and_files_outside_never(

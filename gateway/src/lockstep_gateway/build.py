@@ -205,7 +205,7 @@ def application(
         cors=Cors(
             config.origins, allowed=headers.read, exposed=(*shared.outbound.names, REQUEST_ID)
         ),
-        site=StaticSite(config.static) if config.static else None,
+        site=StaticSite(config.static, config.image_hosts) if config.static else None,
         meter=RequestMeter(meter),
         spans=spans,
     )

@@ -9,9 +9,10 @@ from __future__ import annotations
 import ipaddress
 import json
 import os
+import re
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Final
 
 from lockstep_gateway.binding.system import GOOGLES
 from lockstep_gateway.http.config import (
@@ -69,6 +70,17 @@ def _networks(names: tuple[str, ...]) -> tuple[str, ...]:
     return names
 
 
+def _hosts(names: tuple[str, ...]) -> tuple[str, ...]:
+    for name in names:
+        if not _HOST.fullmatch(name):
+            raise ValueError(f"must be hosts such as https://images.example.com, not {name}")
+    return names
+
+
+# What is no host would be another word of the policy, or end it.
+_LABEL: Final = r"[A-Za-z0-9-]+"
+_HOST: Final = re.compile(rf"(?:https?://)?(?:\*\.)?{_LABEL}(?:\.{_LABEL})*(?::\d{{1,5}})?")
+
 Several = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_several)]
 
 
@@ -80,6 +92,10 @@ class GatewayFields(BaseModel):
 
     gateway_static: Annotated[Path | None, AfterValidator(_site)] = Field(
         default=None, description="folder of a browser client, served at /"
+    )
+    gateway_image_hosts: Annotated[Several, AfterValidator(_hosts)] = Field(
+        default=(),
+        description="hosts whose pictures it may show besides its own, separated by commas",
     )
     gateway_origins: Several = Field(
         default=(),
@@ -237,6 +253,7 @@ def gateway_config(
         trusted_proxies=settings.gateway_trusted_proxies,
         origins=settings.gateway_origins,
         static=settings.gateway_static,
+        image_hosts=settings.gateway_image_hosts,
         api_info=_api_info(settings, api_info),
         limits=_limits(settings),
         head_limits=head_limits(settings),

@@ -124,6 +124,7 @@ class GatewayConfig:
         trusted_proxies: The networks whose `x-forwarded-for` is believed.
         origins: The origins whose browsers may call.
         static: The folder of a browser client.
+        image_hosts: The hosts whose pictures that client may show, besides its own.
         api_info: The facts that the document of the API tells.
         limits: The limits of requests.
         head_limits: The limits of the heads of requests.
@@ -141,6 +142,7 @@ class GatewayConfig:
     trusted_proxies: Sequence[str]
     origins: Sequence[str]
     static: Path | None
+    image_hosts: Sequence[str]
     api_info: ApiInfo
     limits: Limits
     head_limits: HeadLimits

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import mimetypes
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Final
 from urllib.parse import unquote
@@ -23,15 +23,9 @@ from starlette.staticfiles import StaticFiles
 
 # Larger files are read when a browser asks for them, and in parts if it wants parts.
 KEPT_BYTES_MAX: Final = 1024 * 1024
-SECURITY: Final = {
-    "content-security-policy": (
-        # The owners of pictures keep them on any host.
-        "default-src 'self'; img-src 'self' https: http: data:; base-uri 'none';"
-        " form-action 'self'; frame-ancestors 'none'"
-    ),
-    "referrer-policy": "no-referrer",
-    "x-content-type-options": "nosniff",
-}
+POLICY: Final = (
+    "default-src 'self'; img-src {}; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+)
 ASK_AGAIN: Final = {"cache-control": "no-cache"}
 # A browser asks for such a file once, also when its user reloads the page (RFC 8246).
 FOR_EVER: Final = kept_for(365 * 24 * 3600)
@@ -52,18 +46,29 @@ class StaticSite:
     is the present one. Under another version, which a page of another release names, it gets the
     present file and asks again the next time.
 
+    Args:
+        folder: The folder.
+        image_hosts: The hosts whose pictures the pages may show; another one would be told the
+            address of every visitor.
+
     Raises:
         RuntimeError: The folder does not exist.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, image_hosts: Sequence[str] = ()) -> None:
+        self._security = {
+            "content-security-policy": POLICY.format(" ".join(("'self'", *image_hosts))),
+            "referrer-policy": "no-referrer",
+            "x-content-type-options": "nosniff",
+        }
         self._others = StaticFiles(directory=folder)
         contents = _read(folder)
         self._version = _version_of(contents)
         if index := contents.get(INDEX):
             contents[INDEX] = _with_addresses(index, contents, self._version)
         self._pages = {
-            path: FixedPage(content, _type_of(path), SECURITY) for path, content in contents.items()
+            path: FixedPage(content, _type_of(path), self._security)
+            for path, content in contents.items()
         }
 
     async def serve(
@@ -90,7 +95,7 @@ class StaticSite:
             response = await self._others.get_response(path, scope)
         except HTTPException:
             return None
-        for name, value in {**SECURITY, **headers}.items():
+        for name, value in {**self._security, **headers}.items():
             response.headers[name] = value
         await response(scope, request.receive, send)
         return response.status_code
