@@ -247,6 +247,8 @@ CASES: dict[str, Make] = {
     "auth DisableUser": given(lambda s: auth_pb.DisableUserRequest(user_id=s.people[0].id)),
     "auth EnableUser": given(lambda s: auth_pb.EnableUserRequest(user_id=s.people[0].id)),
     "auth UnlockUser": given(lambda s: auth_pb.UnlockUserRequest(user_id=s.people[0].id)),
+    "auth PromoteUser": given(lambda s: auth_pb.PromoteUserRequest(user_id=s.people[0].id)),
+    "auth DemoteUser": given(lambda s: auth_pb.DemoteUserRequest(user_id=s.people[0].id)),
     "auth DeleteUser": given(lambda s: auth_pb.DeleteUserRequest(user_id=s.people[1].id)),
     "auth CreateInvitation": given(
         lambda _: invitation_pb.CreateInvitationRequest(email="guest@example.com", role="student")

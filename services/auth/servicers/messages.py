@@ -39,6 +39,8 @@ AccountRequest = (
     | auth_pb.ResetMfaRequest
     | auth_pb.ResendCodeRequest
     | auth_pb.GetUserAccessRequest
+    | auth_pb.PromoteUserRequest
+    | auth_pb.DemoteUserRequest
 )
 
 # Stands for a wrong e-mail until the violations are raised.

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from lockstep.auth.v1 import auth_service_pb2 as auth_pb
 
 from services.auth.domain.ip_limits import client_ip_of
-from services.auth.model import CanonicalEmail
 from services.auth.servicers.access_messages import access_message
-from services.auth.servicers.messages import read_account, read_email, user_message
+from services.auth.servicers.messages import read_account, user_message
 from services.auth.servicers.user_filters import read_user_filters
 from services.auth.usecases.change_role import ChangeRole
 from services.auth.usecases.delete_user import DeleteUser
@@ -22,7 +21,7 @@ from services.auth.usecases.resend_code import ResendCode
 from services.auth.usecases.unlock_user import UnlockUser
 from services.common.vocabulary import Role
 from services.kernel.paging import page_size
-from services.kernel.rpc.call import Call
+from services.kernel.rpc.call import Call, UserPrincipal
 from services.kernel.rpc.timestamps import timestamp
 from services.kernel.validation import Violations
 
@@ -93,15 +92,11 @@ class UserServicer:
 
     async def PromoteUser(self, request: auth_pb.PromoteUserRequest, call: Call) -> auth_pb.User:
         """Make a user an administrator."""
-        with Violations() as v:
-            email = read_email(v, request.email, "email")
-        return await self._changed(email.canonical, Role.ADMIN, call)
+        return await self._changed(request, Role.ADMIN, call)
 
     async def DemoteUser(self, request: auth_pb.DemoteUserRequest, call: Call) -> auth_pb.User:
         """Make an administrator a customer."""
-        with Violations() as v:
-            email = read_email(v, request.email, "email")
-        return await self._changed(email.canonical, Role.CUSTOMER, call)
+        return await self._changed(request, Role.CUSTOMER, call)
 
     async def ResendCode(
         self, request: auth_pb.ResendCodeRequest, call: Call
@@ -130,5 +125,16 @@ class UserServicer:
         found = await self.get_user_access(account)
         return access_message(found, own_session=call.caller.own_session_id)
 
-    async def _changed(self, email: CanonicalEmail, role: Role, call: Call) -> auth_pb.User:
-        return user_message(await self.change_role(email, role, actor=call.service.name))
+    async def _changed(
+        self,
+        request: auth_pb.PromoteUserRequest | auth_pb.DemoteUserRequest,
+        role: Role,
+        call: Call,
+    ) -> auth_pb.User:
+        with Violations() as v:
+            account = read_account(v, request)
+        caller = call.principal if isinstance(call.principal, UserPrincipal) else None
+        user = await self.change_role(
+            account, role, caller=caller, actor=call.actor, client_ip=client_ip_of(call)
+        )
+        return user_message(user)
