@@ -1,11 +1,14 @@
 """`lockstep seed`: fills the catalog."""
 
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
+from services.cli.tables import Record, show
+
 # More would take long to draw, and nobody scrolls so far.
 PICTURES = 500
+PEOPLE: Final = {"does": "Person who", "email": "E-mail", "password": "Password"}
 
 
 def seed(
@@ -13,8 +16,37 @@ def seed(
     categories: Annotated[
         int, typer.Option(min=1, max=10_000, help="categories to spread them over")
     ] = 16,
+    *,
+    people: Annotated[
+        bool, typer.Option("--people", help="make people, too: a buyer, a seller, an administrator")
+    ] = False,
 ) -> None:
-    """Fill the catalog with believable products."""
+    """Fill the catalog with believable products, and the shop with people if asked."""
+    made = _people() if people else []
+    _fill(products, categories)
+    if made:
+        typer.echo(f"\nthese people sign in at {_address()}:")
+        show(made, PEOPLE, empty="")
+
+
+def _people() -> list[Record]:
+    """Make the people first, because they need the services to run."""
+    from services.cli.people import make_people
+
+    return [
+        {"does": person.does, "email": person.email, "password": person.password}
+        for person in make_people()
+    ]
+
+
+def _address() -> str:
+    from services.cli.running import gateway_url
+    from services.cli.system import System
+
+    return gateway_url(System())
+
+
+def _fill(products: int, categories: int) -> None:
     import psycopg
     from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn
 
