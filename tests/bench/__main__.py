@@ -34,6 +34,7 @@ from tests.bench import (
     row_peers,
     row_recovery,
     row_searches,
+    row_shop,
     row_telemetry,
 )
 from tests.bench.lab import Lab, Row
@@ -46,6 +47,7 @@ ROWS: dict[str, Row] = {
     "rest": row_calls.rest_calls,
     "peers": row_peers.peers,
     "telemetry": row_telemetry.telemetry,
+    "shop": row_shop.shop,
     "lists": row_lists.lists,
     "sizes": row_curves.sizes,
     "searches": row_searches.searches,
