@@ -1,10 +1,11 @@
-// One HTTP request, and what an answer or a failure of it means.
+// One HTTP request, what an answer or a failure of it means, and keys that make repeats harmless.
 
 /** Beyond the gateway's own deadline of 10 s: it answers first. */
 const TIMEOUT_MS = 15_000;
 
 /** @typedef {{ field: string, description: string }} Violation */
 /** @typedef {Record<string, string | number | string[] | undefined>} Query */
+/** @typedef {Parameters<typeof send>[2]} Options */
 
 /** A request that failed, as the API tells it (google.rpc.Status). */
 export class ApiError extends Error {
@@ -63,7 +64,7 @@ export async function send(method, path, { query = {}, body, file, token, key, s
       method,
       headers,
       body: file ?? (body === undefined ? undefined : JSON.stringify(body)),
-      credentials: "omit",
+      credentials: "same-origin", // as index.html asks for the first answers
       // A cart's ETag says nothing of prices and stock, which are part of the answer; and
       // what is personal stays out of the browser's cache.
       cache: "no-store",
@@ -128,4 +129,41 @@ function failure(response, json) {
 function waitOf(response, delay) {
   const seconds = Number.parseFloat(delay ?? response.headers.get("retry-after") ?? "");
   return Number.isFinite(seconds) ? Math.max(1, Math.ceil(seconds)) : 0;
+}
+
+/**
+ * The Idempotency-Key of a form: the same one as long as it is the same request and its
+ * outcome is not known; so a double click or a lost connection has one effect.
+ */
+export class RequestKey {
+  #key = "";
+  #request = "";
+
+  /** @param {unknown} request what will be sent, as JSON */
+  for(request) {
+    const text = JSON.stringify(request);
+    if (!this.#key || text !== this.#request) this.#key = randomKey();
+    this.#request = text;
+    return this.#key;
+  }
+
+  /** The request has its answer; the next one is another. */
+  settle() {
+    this.#key = "";
+    this.#request = "";
+  }
+
+  /** @param {unknown} error what the request failed with */
+  settleUnlessUndecided(error) {
+    if (error instanceof ApiError && !error.isUndecided) this.settle();
+  }
+}
+
+/** A UUID, version 4 (crypto.randomUUID works in secure contexts only). */
+export function randomKey() {
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  bytes[6] = (bytes[6] ?? 0) & 0x0f | 0x40;
+  bytes[8] = (bytes[8] ?? 0) & 0x3f | 0x80;
+  const hex = Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+  return hex.replace(/^(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-");
 }

@@ -1,7 +1,7 @@
 // The REST API, method by method.
 
-import { call } from "./client.js";
 import { send } from "./http.js";
+import { call } from "./session.js";
 
 /** @import { Brand, Cart, Category, Currency, Invitation, MergedCart, Order, OtpSent, Picked, Product, ProductPage, Profile, Registered, Sale, Session, Tokens, Transfer, User, UserAccess, Wallet } from "./types.js" */
 /** @typedef {Record<string, unknown>} Json */
@@ -63,6 +63,10 @@ export const users = {
   disable: (id) => call("POST", `/v1/users/${segment(id)}:disable`, { body: {} }),
   /** @param {string} id @returns {Promise<User>} */
   enable: (id) => call("POST", `/v1/users/${segment(id)}:enable`, { body: {} }),
+  /** @param {string} id @returns {Promise<User>} */
+  promote: (id) => call("POST", `/v1/users/${segment(id)}:promote`, { body: {} }),
+  /** @param {string} id @returns {Promise<User>} */
+  demote: (id) => call("POST", `/v1/users/${segment(id)}:demote`, { body: {} }),
   /** @param {boolean} forfeitBalance whether the money in the wallet is given up */
   deleteMe: (forfeitBalance) => call("DELETE", "/v1/users/me", {
     query: { forfeitBalance: forfeitBalance ? "true" : undefined },
@@ -134,12 +138,12 @@ export const wallets = {
 };
 
 export const catalog = {
-  /** Return all categories, however many pages they take. @param {AbortSignal} [signal] @returns {Promise<Category[]>} */
-  async categories(signal) {
+  /** Return all categories, however many pages they take. @param {AbortSignal} [signal] @param {number} [pageSize] @returns {Promise<Category[]>} */
+  async categories(signal, pageSize) {
     const found = [];
     let pageToken = "";
     do {
-      const page = await send("GET", "/v1/categories", { query: { pageToken }, signal });
+      const page = await send("GET", "/v1/categories", { query: { pageToken, pageSize }, signal });
       found.push(...page.categories);
       pageToken = page.nextPageToken;
     } while (pageToken);

@@ -1,4 +1,4 @@
-// The session: kept in localStorage, renewed before it ends, shared by all tabs.
+// The session: kept in localStorage, renewed before it ends, shared by all tabs; and calls with it.
 
 import { ApiError, send } from "./http.js";
 
@@ -15,6 +15,7 @@ import { ApiError, send } from "./http.js";
  */
 
 const KEY = "lockstep.session";
+const VERIFICATION = "lockstep.verification";
 const RENEWAL_MS = 5 * 60_000; // before the end, or a tenth of a shorter life
 const RETRY_MS = 30_000;
 
@@ -147,13 +148,32 @@ export const session = new Session();
  * @param {string} key
  * @returns {any} null where there is no JSON
  */
-export function kept(key) {
+export const kept = (key) => keptBy(localStorage, key);
+
+/** @param {Storage} storage @param {string} key @returns {any} null where there is no JSON */
+export function keptBy(storage, key) {
   try {
-    return JSON.parse(localStorage.getItem(key) ?? "null");
+    return JSON.parse(storage.getItem(key) ?? "null");
   } catch {
     return null;
   }
 }
+
+/** @param {string} flowId of a code that was mailed @param {string} email */
+export function keepVerification(flowId, email) {
+  if (flowId) localStorage.setItem(VERIFICATION, JSON.stringify({ flowId, email }));
+}
+
+/**
+ * @param {string} email of who is signed in
+ * @returns {string | null} the flow of the code that was mailed there, until it is used
+ */
+export function keptVerification(email) {
+  const found = kept(VERIFICATION);
+  return String(found?.email).toLowerCase() === email.toLowerCase() ? found.flowId : null;
+}
+
+export const forgetVerification = () => localStorage.removeItem(VERIFICATION);
 
 /** @param {any} found */
 function isWhole(found) {
@@ -185,5 +205,53 @@ function roleOf(token) {
     return String(JSON.parse(atob(payload)).role ?? "");
   } catch {
     return "";
+  }
+}
+
+/** @type {() => Promise<boolean>} */
+let proveAgain = async () => false;
+
+/**
+ * Name what asks the reader for the password again.
+ *
+ * @param {() => Promise<boolean>} ask says whether it was given
+ */
+export function setProof(ask) {
+  proveAgain = ask;
+}
+
+/**
+ * Call a method that needs a session, and perhaps a password that was given lately.
+ *
+ * @param {string} method
+ * @param {string} path
+ * @param {import("./http.js").Options} [options]
+ * @throws {ApiError}
+ */
+export async function call(method, path, options = {}) {
+  try {
+    return await callOnce(method, path, options);
+  } catch (error) {
+    if (!(error instanceof ApiError) || error.reason !== "REAUTHENTICATION_REQUIRED") throw error;
+    if (await proveAgain()) return callOnce(method, path, options);
+    throw error;
+  }
+}
+
+/**
+ * @param {string} method
+ * @param {string} path
+ * @param {import("./http.js").Options} options
+ */
+async function callOnce(method, path, options) {
+  const token = await session.token();
+  try {
+    return await send(method, path, { ...options, token });
+  } catch (error) {
+    // A wrong current password is a 401 too, and no reason to sign anybody out.
+    const isOver = error instanceof ApiError && error.status === 401
+      && error.reason !== "INVALID_CREDENTIALS";
+    if (isOver && token) session.close(token);
+    throw error;
   }
 }

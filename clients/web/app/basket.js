@@ -5,7 +5,7 @@ import { ApiError } from "../api/http.js";
 import { carts, catalog } from "../api/lockstep.js";
 import { kept, session } from "../api/session.js";
 import { counted } from "../ui/format.js";
-import { toast } from "../ui/messages.js";
+import { toast } from "../ui/words.js";
 
 /** @import { Cart, Picked } from "../api/types.js" */
 

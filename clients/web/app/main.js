@@ -1,7 +1,6 @@
 // Where everything is put together.
 
-import { setProof } from "../api/client.js";
-import { session } from "../api/session.js";
+import { session, setProof } from "../api/session.js";
 import { basket } from "./basket.js";
 import { startRouter } from "./router.js";
 import "./shell.js";
@@ -41,6 +40,8 @@ const ROUTES = [
   { path: "/delivery", access: "anyone", load: async () => ({ page: (await import("../pages/about.js")).delivery }) },
 ];
 
+// The search comes after the page; if it does not come, it is asked for again with the next page.
+addEventListener("pageshown", () => void import("../ui/search-box.js").catch(() => undefined));
 setProof(async () => (await import("../pages/prove-again.js")).proveAgain());
 session.start();
 basket.start();

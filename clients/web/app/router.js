@@ -4,7 +4,7 @@
 import { session } from "../api/session.js";
 import { fill, h } from "../ui/dom.js";
 import { icon } from "../ui/icons.js";
-import { lost } from "../ui/lost.js";
+import { lost, slowly } from "../ui/loading.js";
 
 /**
  * @typedef {object} Visit
@@ -112,8 +112,10 @@ async function show(routes, main) {
   }
   const { place, isReturn } = enter();
   main.setAttribute("aria-busy", "true");
+  const stopWaiting = slowly(main);
   const visit = { params: found?.params ?? {}, query, signal, place };
   const made = found ? await load(found.route, visit) : LOST();
+  stopWaiting();
   if (signal.aborted) return;
   document.title = `${made.title} · Lockstep`;
   trail = [path, trail[0] ?? ""];
@@ -144,7 +146,13 @@ function notLoaded() {
   return h("div", { class: "page empty" }, icon("alert"),
     h("h1", {}, "This page did not load"),
     h("p", {}, "Check the connection, then try again."),
-    h("button", { class: "button primary", onclick: () => location.reload() }, "Try again"));
+    h("button", { class: "button primary", onclick: tryAgain }, "Try again"));
+}
+
+/** Without a connection a reload would lose the page that is there. */
+function tryAgain() {
+  if (navigator.onLine) location.reload();
+  else showAgain();
 }
 
 /** @param {Route} route */

@@ -1,10 +1,9 @@
 // What stands around every page: the header with search and navigation, the footer, and a word
 // when there is no connection.
 
-import { session } from "../api/session.js";
+import { keptVerification, session } from "../api/session.js";
 import { fill, h } from "../ui/dom.js";
 import { icon } from "../ui/icons.js";
-import { SearchBox } from "../ui/search-box.js";
 import { basket } from "./basket.js";
 
 /** @typedef {[path: string, label: string, icon: import("../ui/icons.js").IconName]} Entry */
@@ -28,14 +27,12 @@ const OF_BRANDS = ["/sell", "Sell", "plus"];
 class SiteHeader extends HTMLElement {
   #path = "";
   #nav = h("div", { class: "nav-place" });
-  #search = new SearchBox();
 
   connectedCallback() {
     session.addEventListener("change", () => this.#render());
     basket.addEventListener("change", () => this.#render());
     addEventListener("pageshown", (event) => {
       this.#path = /** @type {CustomEvent<string>} */ (event).detail;
-      this.#search.words = this.#path === "/products" ? new URLSearchParams(location.hash.split("?")[1]).get("q") ?? "" : "";
       this.#render();
     });
     fill(this,
@@ -43,7 +40,7 @@ class SiteHeader extends HTMLElement {
       h("div", { class: "header-bar" },
         h("a", { class: "logo", href: "#/", "aria-label": "Lockstep, to the start" },
           h("span", { class: "logo-mark" }, icon("logo")), "Lockstep"),
-        this.#search, this.#nav),
+        document.createElement("search-box"), this.#nav),
       offlineNotice());
     this.#render();
   }
@@ -118,6 +115,13 @@ function offlineNotice() {
   addEventListener("offline", update);
   update();
   return notice;
+}
+
+/** What reminds somebody of a code that waits to be typed. */
+export function verificationBanner() {
+  const email = session.current?.email;
+  return email && keptVerification(email) && h("p", { class: "banner" },
+    "A code was mailed to you. ", h("a", { href: "#/verify" }, "Confirm your e-mail address"), ".");
 }
 
 function skipToContent() {

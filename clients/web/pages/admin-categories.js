@@ -5,9 +5,9 @@ import { h } from "../ui/dom.js";
 import { FormField } from "../ui/field.js";
 import { ActionForm } from "../ui/form.js";
 import { bones, loaded } from "../ui/loading.js";
-import { toast } from "../ui/messages.js";
 import { atMost } from "../ui/rules.js";
 import { section } from "../ui/section.js";
+import { toast } from "../ui/words.js";
 import { adminTabs } from "./admin-tabs.js";
 
 /** @typedef {import("../api/types.js").Category} Category */

@@ -9,10 +9,10 @@ import { ActionForm } from "../ui/form.js";
 import { date } from "../ui/format.js";
 import { KeysetList } from "../ui/keyset-list.js";
 import { empty } from "../ui/loading.js";
-import { toast } from "../ui/messages.js";
 import { email } from "../ui/rules.js";
 import { section } from "../ui/section.js";
 import { roleName } from "../ui/states.js";
+import { toast } from "../ui/words.js";
 import { adminTabs } from "./admin-tabs.js";
 import { ROLES } from "./registration.js";
 
@@ -41,9 +41,9 @@ function inviteForm() {
     parts: [h("div", { class: "fields" },
       new FormField({ name: "email", label: "E-mail", type: "email", required: true, rules: [email],
         attributes: { inputmode: "email" } }),
-      new FormField({ name: "role", label: "Role", type: "select", required: true,
+      new FormField({ name: "role", label: "Role", type: "select", required: true, value: "customer",
         options: ROLES.map(([role]) => [role, roleName(role)]) }),
-      new FormField({ name: "language", label: "Language of the mail", type: "select",
+      new FormField({ name: "language", label: "Language of the mail", type: "select", required: true, value: "en",
         options: [["en", "English"], ["de", "Deutsch"]] }))],
     submit: "Invite",
     reasons: { EMAIL_TAKEN: "email", REGISTRATION_IN_PROGRESS: "email" },

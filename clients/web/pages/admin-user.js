@@ -8,9 +8,9 @@ import { ActionForm } from "../ui/form.js";
 import { moment } from "../ui/format.js";
 import { icon } from "../ui/icons.js";
 import { bones, loaded } from "../ui/loading.js";
-import { toast } from "../ui/messages.js";
 import { section } from "../ui/section.js";
-import { roleName } from "../ui/states.js";
+import { accountTag, roleName } from "../ui/states.js";
+import { toast } from "../ui/words.js";
 import { walletSection } from "./admin-wallet.js";
 import { sessionRow } from "./sessions.js";
 
@@ -27,20 +27,20 @@ export function page({ params, signal }) {
 /** @param {UserAccess} found @param {AbortSignal} signal */
 function view(found, signal) {
   const { user, sessions = [] } = found;
-  return [
+  return [h("div", { class: "column" },
     section("Account",
       h("p", {}, h("strong", {}, user.fullName || user.email), ` ${user.email} · ${roleName(user.role)} `,
-        h("span", { class: `tag tag-${user.status === "active" ? "ok" : "problem"}` }, user.status)),
+        accountTag(user.status)),
       h("p", {}, h("a", { href: `#/admin/orders?user=${user.id}` }, "The orders of this user"),
         user.role === "brand" && h("span", {}, " · ", h("a", { href: `#/products?seller=${user.id}` }, "The products of this brand"))),
-      standing(user),
+      h("div", { class: "side-by-side" }, standing(user), role(user)),
       user.secondFactor ? resetMfa(user) : h("p", { class: "muted" }, "There is no second factor.")),
     walletSection(user, signal),
     section("Limits", ...counters(found), unlock(user)),
     section("Sessions",
       sessions.length ? h("ul", { class: "rows" }, ...sessions.map((each) => sessionRow(each, endOf(user, each))))
         : h("p", { class: "muted" }, "The user is signed in nowhere."),
-      ...(sessions.length ? [endAll(user)] : [])),
+      ...(sessions.length ? [endAll(user)] : []))),
   ];
 }
 
@@ -67,6 +67,23 @@ function standing(user) {
       if (!isSure) return;
       await (user.disabled ? users.enable(user.id) : users.disable(user.id));
       toast(`${user.email} is ${user.disabled ? "enabled" : "disabled"}.`);
+      showAgain();
+    },
+  });
+}
+
+/** @param {User} user */
+function role(user) {
+  const isAdmin = user.role === "admin";
+  return new ActionForm({
+    parts: [], submit: isAdmin ? "Make a customer" : "Make an administrator", tone: "plain",
+    async action() {
+      const isSure = isAdmin
+        ? await confirmed(`Make ${user.email} a customer?`, "The account can no longer look after the shop.", "Make a customer")
+        : await confirmed(`Make ${user.email} an administrator?`, "The account can do everything here: users, money, products and orders.", "Make an administrator");
+      if (!isSure) return;
+      await (isAdmin ? users.demote(user.id) : users.promote(user.id));
+      toast(`${user.email} is ${isAdmin ? "a customer" : "an administrator"}.`);
       showAgain();
     },
   });

@@ -7,7 +7,7 @@ import { FormField } from "../ui/field.js";
 import { date } from "../ui/format.js";
 import { KeysetList } from "../ui/keyset-list.js";
 import { empty } from "../ui/loading.js";
-import { roleName } from "../ui/states.js";
+import { accountTag, roleName } from "../ui/states.js";
 import { adminTabs } from "./admin-tabs.js";
 
 /** @typedef {import("../api/types.js").User} User */
@@ -62,5 +62,5 @@ function userRow(user) {
       h("h2", {}, h("a", { href: `#/admin/users/${user.id}` }, user.fullName || user.email)),
       user.fullName && h("p", { class: "muted" }, user.email)),
     h("p", { class: "muted" }, `${roleName(user.role)} · since ${date(user.createTime)}`),
-    h("span", { class: `tag tag-${user.disabled ? "problem" : "ok"}` }, user.disabled ? "Disabled" : "Enabled"));
+    accountTag(user.status));
 }

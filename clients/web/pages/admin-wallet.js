@@ -1,6 +1,6 @@
 // The wallet of a user, for administrators: money put in, and a mistake taken back.
 
-import { randomKey } from "../api/client.js";
+import { randomKey } from "../api/http.js";
 import { wallets } from "../api/lockstep.js";
 import { showAgain } from "../app/router.js";
 import { amountExample, loadCurrency } from "../ui/currency.js";
@@ -10,8 +10,8 @@ import { FormField } from "../ui/field.js";
 import { ActionForm } from "../ui/form.js";
 import { money, moneyFrom } from "../ui/format.js";
 import { bones, loaded } from "../ui/loading.js";
-import { toast } from "../ui/messages.js";
 import { atMost, positiveAmount } from "../ui/rules.js";
+import { toast } from "../ui/words.js";
 import { figures, transferList } from "./wallet.js";
 
 /** @import { Transfer, User } from "../api/types.js" */

@@ -8,10 +8,9 @@ import { fill, h } from "../ui/dom.js";
 import { counted, money } from "../ui/format.js";
 import { icon } from "../ui/icons.js";
 import { bones, empty, loaded } from "../ui/loading.js";
-import { toast } from "../ui/messages.js";
-import { wordsOf } from "../ui/words.js";
 import { picture } from "../ui/picture.js";
 import { QuantityStepper } from "../ui/quantity-stepper.js";
+import { toast, wordsOf } from "../ui/words.js";
 
 /** @import { Cart, CartItem } from "../api/types.js" */
 

@@ -1,10 +1,10 @@
 // The start: what the shop is, what is new, and some of its categories.
 
 import { catalog } from "../api/lockstep.js";
+import { verificationBanner } from "../app/shell.js";
 import { h } from "../ui/dom.js";
-import { drawing } from "../ui/drawings.js";
+import { drawing } from "../ui/icons.js";
 import { shelf } from "../ui/product-card.js";
-import { verificationBanner } from "./verification.js";
 
 /** @typedef {import("../api/types.js").Category} Category */
 
@@ -12,6 +12,8 @@ const NEW = 8;
 const OF_CATEGORY = 4;
 const CATEGORIES = 3;
 const NAMES = 12;
+// Of no other page: index.html asks for the same address, and what it got belongs to this page.
+const AT_ONCE = 100;
 
 /** @param {import("../app/router.js").Visit} visit */
 export function page({ signal }) {
@@ -38,7 +40,7 @@ const products = async (query, signal) => (await catalog.products(query, signal)
 
 /** Without categories the page still shows what is new. @param {HTMLElement} rows @param {HTMLElement} names @param {AbortSignal} signal */
 async function fillCategories(rows, names, signal) {
-  const found = await catalog.categories(signal).catch(() => []);
+  const found = await catalog.categories(signal, AT_ONCE).catch(() => []);
   if (signal.aborted) return;
   const chips = found.slice(0, NAMES).map(({ id, name }) => chip(name, `#/products?category=${id}`));
   const left = found.length - chips.length;

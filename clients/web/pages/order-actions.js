@@ -6,9 +6,9 @@ import { h } from "../ui/dom.js";
 import { FormField } from "../ui/field.js";
 import { ActionForm } from "../ui/form.js";
 import { grouped, money, multiplied } from "../ui/format.js";
-import { toast } from "../ui/messages.js";
 import { QuantityStepper } from "../ui/quantity-stepper.js";
 import { atMost } from "../ui/rules.js";
+import { toast } from "../ui/words.js";
 
 /** @import { Order, OrderItem } from "../api/types.js" */
 /** @typedef {(order: Order) => void} Changed */

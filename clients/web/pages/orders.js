@@ -6,7 +6,7 @@ import { counted, date, grouped, money } from "../ui/format.js";
 import { KeysetList } from "../ui/keyset-list.js";
 import { empty } from "../ui/loading.js";
 import { orderTag } from "../ui/states.js";
-import { tabs } from "../ui/tabs.js";
+import { filterChips } from "../ui/tabs.js";
 import { thumbnail } from "../ui/thumbnails.js";
 
 /** @import { Order } from "../api/types.js" */
@@ -38,7 +38,7 @@ const shownOf = ({ query }) => query.get("show") ?? "";
 
 /** @param {Visit} visit @param {string} label @param {string} base the address of the list */
 export function orderTabs(visit, label, base) {
-  return tabs(label, base, "show", shownOf(visit), Object.entries(SHOWN).map(([key, each]) => [key, each.label]));
+  return filterChips(label, base, "show", shownOf(visit), Object.entries(SHOWN).map(([key, each]) => [key, each.label]));
 }
 
 /**

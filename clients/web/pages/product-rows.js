@@ -9,7 +9,7 @@ import { icon } from "../ui/icons.js";
 import { KeysetList } from "../ui/keyset-list.js";
 import { empty } from "../ui/loading.js";
 import { picture } from "../ui/picture.js";
-import { tabs } from "../ui/tabs.js";
+import { filterChips } from "../ui/tabs.js";
 
 /** @import { Product } from "../api/types.js" */
 
@@ -41,15 +41,15 @@ export function productRows({ query, signal, place }, base, toProduct, always) {
       : empty("shop", "No products yet", "Add the first one; it is in the shop at once.",
         h("a", { class: "button primary", href: `#${base}/new` }, "Add a product"))),
   });
-  return [search(base, filters.q), tabs("Stock", `#${base}`, "show", shown,
-    Object.entries(SHOWN).map(([key, [label]]) => [key, label])), list];
+  const chips = filterChips("Stock", `#${base}`, "show", shown, Object.entries(SHOWN).map(([key, [label]]) => [key, label]));
+  return [h("div", { class: "list-tools" }, chips, search(base, filters.q)), list];
 }
 
 /** @param {string} base @param {string} words */
 function search(base, words) {
   const field = h("input", { type: "search", name: "own", "aria-label": "Search these products", placeholder: "Search these products", maxlength: 200 });
   field.value = words;
-  return h("form", { class: "row-search", role: "search", onsubmit: (/** @type {Event} */ event) => {
+  return h("form", { class: "row-search", role: "search", "aria-label": "These products", onsubmit: (/** @type {Event} */ event) => {
     event.preventDefault();
     location.hash = `${base}?${new URLSearchParams({ q: field.value.trim() })}`;
   } }, field, h("button", { class: "button plain" }, "Find"));

@@ -1,7 +1,6 @@
 // One product, and putting it into the cart.
 
-import { ApiError } from "../api/http.js";
-import { RequestKey } from "../api/client.js";
+import { ApiError, RequestKey } from "../api/http.js";
 import { catalog, profiles } from "../api/lockstep.js";
 import { session } from "../api/session.js";
 import { basket } from "../app/basket.js";
@@ -10,11 +9,10 @@ import { fill, h } from "../ui/dom.js";
 import { money } from "../ui/format.js";
 import { icon } from "../ui/icons.js";
 import { bones, loaded } from "../ui/loading.js";
-import { NoticeBox, toast } from "../ui/messages.js";
 import { picture } from "../ui/picture.js";
 import { shelf, stockText } from "../ui/product-card.js";
 import { QuantityStepper } from "../ui/quantity-stepper.js";
-import { wordsOf } from "../ui/words.js";
+import { NoticeBox, toast, wordsOf } from "../ui/words.js";
 
 /** @import { Product } from "../api/types.js" */
 
@@ -27,7 +25,7 @@ export function page({ params, signal }) {
     fetch: () => catalog.product(params["id"] ?? "", signal),
     show: (product) => {
       document.title = `${product.name} · Lockstep`;
-      return [details(product), others(product, signal)];
+      return [details(product), ofSeller(product, signal), others(product, signal)];
     },
     skeleton: bones(1, "bone-product"),
   });
@@ -74,17 +72,26 @@ function sellerLine({ sellerId }) {
 
 /** @param {Product} product */
 function ownerLinks({ id, sellerId }) {
-  if (session.isAdmin) return h("p", {}, h("a", { href: `#/admin/catalog/${id}` }, "Edit this product"));
+  if (session.isAdmin) {
+    return h("p", {}, h("a", { href: `#/admin/catalog/${id}` }, "Edit this product"), " · ",
+      h("a", { href: `#/admin/orders?product=${id}` }, "Its orders"));
+  }
   const isMine = sellerId && sellerId === session.current?.userId;
   return isMine && h("p", {}, h("a", { href: `#/sell/products/${id}` }, "Edit this product"));
 }
 
 /** @param {Product} product @param {AbortSignal} signal */
-function others({ id, category }, signal) {
-  if (!category) return false;
-  const fetch = async () => (await catalog.products({ category: category.id, minStock: 1, limit: MORE + 1 }, signal)).products
+const ofSeller = ({ id, sellerId }, signal) => Boolean(sellerId) && more("More from this seller", id, { seller: sellerId ?? "" }, signal);
+
+/** @param {Product} product @param {AbortSignal} signal */
+const others = ({ id, category }, signal) => Boolean(category)
+  && more(`More in ${category?.name}`, id, { category: category?.id ?? "" }, signal);
+
+/** @param {string} title @param {string} id of the product that is seen already @param {Record<string, string>} filter @param {AbortSignal} signal */
+function more(title, id, filter, signal) {
+  const fetch = async () => (await catalog.products({ ...filter, minStock: 1, limit: MORE + 1 }, signal)).products
     .filter((each) => each.id !== id).slice(0, MORE);
-  return shelf(`More in ${category.name}`, `#/products?category=${category.id}`, fetch, signal);
+  return shelf(title, `#/products?${new URLSearchParams(filter)}`, fetch, signal);
 }
 
 /** @param {number} stock */

@@ -2,6 +2,7 @@
 
 import { catalog } from "../api/lockstep.js";
 import { replaceQuery } from "../app/router.js";
+import { verificationBanner } from "../app/shell.js";
 import { loadCurrency } from "../ui/currency.js";
 import { fill, h } from "../ui/dom.js";
 import { FormField } from "../ui/field.js";
@@ -10,7 +11,6 @@ import { KeysetList } from "../ui/keyset-list.js";
 import { empty } from "../ui/loading.js";
 import { productCard, shelf } from "../ui/product-card.js";
 import { amount, notBelow } from "../ui/rules.js";
-import { verificationBanner } from "./verification.js";
 
 /** @import { ProductPage } from "../api/types.js" */
 /** @import { Visit } from "../app/router.js" */
@@ -48,7 +48,7 @@ export function page(visit) {
   filters.named = () => fill(chips, ...filters.chips(filters.query));
   show(visit.query);
   const content = h("div", { class: "page" }, verificationBanner(),
-    h("div", { class: "page-head" }, h("h1", {}, "Products"), total),
+    h("div", { class: "page-head" }, h("h1", {}, "Products"), h("div", { class: "list-head" }, total, filters.sort)),
     h("div", { class: "with-filters" }, filters.element, h("div", { class: "found-products" }, chips, results)));
   return { title: "Products", content: [content] };
 }
@@ -113,6 +113,7 @@ class Filters {
     this.changed = changed;
     this.query = query;
     this.fields = makeFields(query);
+    this.sort = this.fields[0] ?? null;
     void loadCurrency();
     for (const field of this.fields) {
       field.form = () => this.values;
@@ -120,7 +121,7 @@ class Filters {
     }
     this.stock = h("input", { type: "checkbox", name: "minStock", checked: query.has("minStock"), onchange: () => this.#apply() });
     this.details = h("details", { class: "more-filters", open: isWide() },
-      h("summary", {}, "Filters and order"), h("div", { class: "filter-fields" }, ...this.fields,
+      h("summary", {}, "Filters"), h("div", { class: "filter-fields" }, ...this.fields.slice(1),
         h("label", { class: "check" }, this.stock, "Only what is in stock")));
     this.element = h("form", {
       class: "filters", "aria-label": "Filters", novalidate: true,

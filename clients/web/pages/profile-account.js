@@ -2,14 +2,16 @@
 
 import { auth, users, wallets } from "../api/lockstep.js";
 import { session } from "../api/session.js";
+import { forgetFlow, keepFlow, keptFlow } from "../app/flow.js";
 import { go, showAgain } from "../app/router.js";
+import { actionButton } from "../ui/action-button.js";
 import { ask, keepButton } from "../ui/dialog.js";
 import { fill, h } from "../ui/dom.js";
 import { FormField } from "../ui/field.js";
-import { isZero, money } from "../ui/format.js";
 import { ActionForm, turnTo } from "../ui/form.js";
-import { toast } from "../ui/messages.js";
+import { isZero, money } from "../ui/format.js";
 import { email as emailRule } from "../ui/rules.js";
+import { toast } from "../ui/words.js";
 import { newPasswordFields } from "./reset.js";
 import { secondFactor } from "./second-factor.js";
 import { codeStep } from "./verify.js";
@@ -23,14 +25,12 @@ const WRONG_PASSWORD = { INVALID_CREDENTIALS: "The password is wrong. Try again.
  * @param {User} user
  * @returns {Section[]}
  */
-export function accountSections(user) {
+export function waysIn(user) {
   return [
     ["E-mail", confirmation(user), changeEmail()],
     ["Password", changePassword()],
     ["Second factor", secondFactor(user)],
-    ["Sign out", h("p", {}, h("a", { href: "#/sessions" }, "See where you are signed in")),
-      h("div", { class: "side-by-side" }, ...signOut())],
-    ["Delete the account", deletion()],
+    ["Sessions", h("p", {}, h("a", { href: "#/sessions" }, "See where you are signed in")), signOutEverywhere()],
   ];
 }
 
@@ -55,16 +55,24 @@ function changeEmail() {
     words: WRONG_PASSWORD,
     async action({ newEmail = "", password }) {
       const { flowId } = await auth.changeEmail({ newEmail, password });
-      turnTo(step, codeStep(newEmail, flowId, {
-        canResend: false,
-        done() {
-          session.readdress(newEmail);
-          showAgain();
-        },
-      }));
+      keepFlow("email", flowId, newEmail);
+      turnTo(step, lastStep(newEmail, flowId));
     },
   });
-  fill(step, form);
+  /** @param {string} newEmail @param {string} flowId */
+  const lastStep = (newEmail, flowId) => codeStep(newEmail, flowId, {
+    goBack() {
+      forgetFlow("email");
+      fill(step, form);
+    },
+    done() {
+      forgetFlow("email");
+      session.readdress(newEmail);
+      showAgain();
+    },
+  });
+  const begun = keptFlow("email");
+  fill(step, begun ? lastStep(begun.email, begun.flowId) : form);
   return step;
 }
 
@@ -90,23 +98,23 @@ function currentPassword(name) {
     attributes: { autocomplete: "current-password" } });
 }
 
-function signOut() {
-  /** @param {boolean} everywhere */
-  const leave = async (everywhere) => {
-    await auth.logout(everywhere).catch((error) => {
-      if (everywhere) throw error; // here the token is forgotten in any case
-    });
-    go("/products");
-    session.close();
-    toast(everywhere ? "You are signed out everywhere." : "You are signed out.");
-  };
-  return [
-    new ActionForm({ parts: [], submit: "Sign out", tone: "plain", action: () => leave(false) }),
-    new ActionForm({ parts: [], submit: "Sign out everywhere", tone: "plain", action: () => leave(true) }),
-  ];
+/** @param {boolean} everywhere */
+async function leave(everywhere) {
+  await auth.logout(everywhere).catch((error) => {
+    if (everywhere) throw error; // here the token is forgotten in any case
+  });
+  go("/products");
+  session.close();
+  toast(everywhere ? "You are signed out everywhere." : "You are signed out.");
 }
 
-function deletion() {
+export const signOutButton = () => actionButton({ class: "button plain" }, () => leave(false), "Sign out");
+
+const signOutEverywhere = () => new ActionForm({
+  parts: [], submit: "Sign out everywhere", tone: "plain", action: () => leave(true),
+});
+
+export function deletion() {
   return new ActionForm({
     parts: [h("p", { class: "muted" },
       "Erases the account, the profile, the cart and what is left in the wallet. There is no way back.")],

@@ -1,4 +1,4 @@
-// The account: who the reader is, the brand, the ways in, and the end of it.
+// The account: who the reader is and the brand, the ways in, and the end of it.
 
 import { profiles, users } from "../api/lockstep.js";
 import { h } from "../ui/dom.js";
@@ -6,11 +6,12 @@ import { FormField } from "../ui/field.js";
 import { ActionForm } from "../ui/form.js";
 import { date } from "../ui/format.js";
 import { bones, loaded } from "../ui/loading.js";
-import { toast } from "../ui/messages.js";
 import { avatar } from "../ui/picture.js";
 import { atMost, phone, slug, url } from "../ui/rules.js";
 import { section } from "../ui/section.js";
-import { accountSections } from "./profile-account.js";
+import { pageTabs } from "../ui/tabs.js";
+import { toast } from "../ui/words.js";
+import { deletion, signOutButton, waysIn } from "./profile-account.js";
 import { COMPANY_SIZES, POSITIONS, toSlug } from "./registration.js";
 import { reloadLink } from "./reload-link.js";
 
@@ -19,25 +20,37 @@ import { reloadLink } from "./reload-link.js";
 
 /** @type {[string, string][]} */
 const BRAND_TYPES = [["", "Not said"], ["agency", "Agency"], ["direct", "Direct"], ["platform", "Platform"]];
-const STATUS_TONES = { pending: "info", active: "ok", suspended: "problem" };
+/** @type {Record<string, [text: string, tone: string]>} */
+const STATUS = { pending: ["E-mail not confirmed yet", "info"], active: ["E-mail confirmed", "ok"], suspended: ["Suspended", "problem"] };
 
 /** @param {import("../app/router.js").Visit} visit */
-export function page({ signal }) {
+export function page({ query, signal }) {
+  const part = query.get("part") ?? "";
   const content = loaded({
     signal,
     fetch: () => Promise.all([users.me(), profiles.me()]),
-    show: ([user, profile]) => [whoIsThis(user, profile), h("div", { class: "sections" },
-      h("div", { class: "column" }, section("About you", profileForm(profile)),
-        profile.brand && section("Your brand", brandForm(profile.brand))),
-      h("div", { class: "column" },
-        ...accountSections(user).map(([title, ...parts]) => section(title, ...parts))))],
+    show: ([user, profile]) => [whoIsThis(user, profile), partTabs(part),
+      h("div", { class: "sections" }, ...sectionsOf(part, user, profile).map(([title, ...parts]) => section(title, ...parts)))],
     skeleton: bones(2, "bone-product"),
   });
   return { title: "Account", content: [h("div", { class: "page" }, h("h1", {}, "Account"), content)] };
 }
 
+/** @param {string} part */
+const partTabs = (part) => pageTabs("Parts of the account", part ? `/profile?part=${part}` : "/profile",
+  [["/profile", "Profile"], ["/profile?part=sign-in", "Sign-in"], ["/profile?part=delete", "Delete"]]);
+
+/** @param {string} part @param {User} user @param {Profile} profile @returns {import("./profile-account.js").Section[]} */
+function sectionsOf(part, user, profile) {
+  if (part === "sign-in") return waysIn(user);
+  if (part === "delete") return [["Delete the account", deletion()]];
+  const about = /** @type {import("./profile-account.js").Section} */ (["About you", profileForm(profile)]);
+  return profile.brand ? [about, ["Your brand", brandForm(profile.brand)]] : [about];
+}
+
 /** @param {User} user @param {Profile} profile */
 function whoIsThis(user, profile) {
+  const [standing, tone] = STATUS[profile.status] ?? ["", "plain"];
   const name = profile.displayName ?? user.fullName;
   return h("div", { class: "who" },
     h("div", { class: "avatar" },
@@ -45,7 +58,8 @@ function whoIsThis(user, profile) {
     h("div", {},
       h("p", { class: "who-name" }, name || user.email),
       h("p", { class: "muted" }, `${user.email} · ${user.role} · since ${date(user.createTime)}`),
-      h("p", {}, h("span", { class: `tag tag-${STATUS_TONES[profile.status]}` }, `Profile ${profile.status}`))));
+      h("p", {}, h("span", { class: `tag tag-${tone}` }, standing))),
+    signOutButton());
 }
 
 /** @param {Profile} profile */
@@ -61,13 +75,11 @@ function profileForm(profile) {
     new FormField({ name: "course", label: "Course", rules: [atMost(200)], value: profile.course ?? "" }),
     new FormField({ name: "address", label: "Address", rules: [atMost(300)],
       value: profile.address ?? "", attributes: { autocomplete: "street-address" } }),
-    new FormField({ name: "avatarUrl", label: "Picture", type: "url", rules: [url, atMost(2048)],
-      value: profile.avatarUrl ?? "", attributes: { placeholder: "https://" } }),
     new FormField({ name: "bio", label: "A few words", type: "textarea", rules: [atMost(2000)],
       value: profile.bio ?? "" }),
   ];
   return new ActionForm({
-    parts: [h("div", { class: "fields" }, ...fields)],
+    parts: [h("div", { class: "fields calm" }, ...fields)],
     submit: "Save",
     reasons: { PHONE_TAKEN: "phoneNumber" },
     remedies: { ETAG_MISMATCH: () => [reloadLink()] },
@@ -92,13 +104,11 @@ function brandForm(brand) {
       rules: [slug, atMost(50)], suggestions: POSITIONS, value: brand.userRole }),
     new FormField({ name: "websiteUrl", label: "Website", type: "url", rules: [url, atMost(2048)],
       value: brand.websiteUrl ?? "", attributes: { placeholder: "https://" } }),
-    new FormField({ name: "logoUrl", label: "Logo", type: "url", rules: [url, atMost(2048)],
-      value: brand.logoUrl ?? "", attributes: { placeholder: "https://" } }),
     new FormField({ name: "description", label: "Description", type: "textarea", rules: [atMost(5000)],
       value: brand.description ?? "" }),
   ];
   return new ActionForm({
-    parts: [h("div", { class: "fields" }, ...fields)],
+    parts: [h("div", { class: "fields calm" }, ...fields)],
     submit: "Save the brand",
     async action(values) {
       const changes = changed(values, fields, shown);

@@ -5,9 +5,9 @@ import { auth } from "../api/lockstep.js";
 import { session } from "../api/session.js";
 import { fill, h } from "../ui/dom.js";
 import { FormField } from "../ui/field.js";
-import { toast } from "../ui/messages.js";
 import { atMost, email, password, phone, sameAs, slug } from "../ui/rules.js";
 import { roleName } from "../ui/states.js";
+import { toast } from "../ui/words.js";
 
 /** @typedef {"customer" | "creator" | "brand" | "student"} Role */
 

@@ -6,7 +6,7 @@ import { codeField } from "../ui/code.js";
 import { confirmed } from "../ui/dialog.js";
 import { fill, h } from "../ui/dom.js";
 import { ActionForm, turnTo } from "../ui/form.js";
-import { toast } from "../ui/messages.js";
+import { toast } from "../ui/words.js";
 
 /** @param {import("../api/types.js").User} user */
 export function secondFactor(user) {

@@ -4,7 +4,7 @@ import { auth } from "../api/lockstep.js";
 import { tidyCode } from "../ui/code.js";
 import { h } from "../ui/dom.js";
 import { FormField } from "../ui/field.js";
-import { ActionForm } from "../ui/form.js";
+import { ActionForm, backButton } from "../ui/form.js";
 
 /** @import { Tokens } from "../api/types.js" */
 
@@ -13,8 +13,9 @@ const SIX_DIGITS = /^[0-9]{6}$/;
 /**
  * @param {string} mfaToken
  * @param {(tokens: Tokens) => void} done
+ * @param {() => void} [goBack]
  */
-export function secondStep(mfaToken, done) {
+export function secondStep(mfaToken, done, goBack) {
   return new ActionForm({
     parts: [
       h("p", {}, "Your account has a second factor."),
@@ -27,6 +28,7 @@ export function secondStep(mfaToken, done) {
     ],
     submit: "Go on",
     reasons: { OTP_INVALID: "code" },
+    beside: goBack ? [backButton(goBack)] : [],
     async action({ code = "" }) {
       const proof = SIX_DIGITS.test(code) ? { code } : { recoveryCode: code };
       done(await auth.verifyMfa({ mfaToken, ...proof }));

@@ -12,10 +12,9 @@ import { ActionForm } from "../ui/form.js";
 import { moneyFrom, moneyText } from "../ui/format.js";
 import { icon } from "../ui/icons.js";
 import { ImageField } from "../ui/image-field.js";
-import { bones, loaded } from "../ui/loading.js";
-import { toast } from "../ui/messages.js";
-import { lost } from "../ui/lost.js";
+import { bones, loaded, lost } from "../ui/loading.js";
 import { amount, atMost, stock } from "../ui/rules.js";
+import { toast } from "../ui/words.js";
 import { reloadLink } from "./reload-link.js";
 
 /** @import { Category, Product } from "../api/types.js" */

@@ -6,7 +6,7 @@ import { h } from "../ui/dom.js";
 import { grouped, moment, money } from "../ui/format.js";
 import { KeysetList } from "../ui/keyset-list.js";
 import { empty } from "../ui/loading.js";
-import { tabs } from "../ui/tabs.js";
+import { filterChips } from "../ui/tabs.js";
 import { leftOf, lineActions, shipForm } from "./order-actions.js";
 import { lineView } from "./order-lines.js";
 import { sellTabs } from "./sell-tabs.js";
@@ -28,7 +28,7 @@ export function page({ query, signal }) {
         h("a", { href: "#/sell/sales?show=all" }, "See all sales"))),
   });
   return { title: "Sales", content: [h("div", { class: "page" }, h("h1", {}, "Sales"), sellTabs("/sell/sales"),
-    tabs("State", "#/sell/sales", "show", shown, [["", "To ship"], ["shipped", "Shipped"], ["all", "All"]]), list)] };
+    filterChips("State", "#/sell/sales", "show", shown, [["", "To ship"], ["shipped", "Shipped"], ["all", "All"]]), list)] };
 }
 
 /** Lines of one order lie side by side. @param {Sale[]} lines @returns {Sale[][]} */

@@ -6,7 +6,7 @@ import { h } from "../ui/dom.js";
 import { ActionForm } from "../ui/form.js";
 import { moment } from "../ui/format.js";
 import { bones, loaded } from "../ui/loading.js";
-import { toast } from "../ui/messages.js";
+import { toast } from "../ui/words.js";
 
 /** @import { Session } from "../api/types.js" */
 
@@ -22,7 +22,7 @@ export function page({ signal }) {
     skeleton: bones(3, "bone-row"),
   });
   return { title: "Sessions", content: [h("div", { class: "page" }, h("h1", {}, "Sessions"),
-    h("p", { class: "muted" }, "You are signed in here. ", h("a", { href: "#/profile" }, "Back to the account")),
+    h("p", { class: "muted" }, "You are signed in here. ", h("a", { href: "#/profile?part=sign-in" }, "Back to the account")),
     content)] };
 }
 

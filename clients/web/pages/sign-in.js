@@ -3,6 +3,7 @@
 import { clientName } from "../api/client-name.js";
 import { auth } from "../api/lockstep.js";
 import { session } from "../api/session.js";
+import { forgetFlow, keepFlow, keptFlow } from "../app/flow.js";
 import { fill, h } from "../ui/dom.js";
 import { FormField } from "../ui/field.js";
 import { ActionForm, turnTo } from "../ui/form.js";
@@ -30,10 +31,20 @@ export function page({ query }) {
         session.open(opened);
         return;
       }
-      turnTo(step, secondStep(opened.mfaToken, (tokens) => session.open(tokens)));
+      keepFlow("sign-in", opened.mfaToken, email ?? "");
+      turnTo(step, codeStep(opened.mfaToken));
     },
   });
-  fill(step, form);
+  /** @param {string} mfaToken */
+  const codeStep = (mfaToken) => secondStep(mfaToken, (tokens) => {
+    forgetFlow("sign-in");
+    session.open(tokens);
+  }, () => {
+    forgetFlow("sign-in");
+    fill(step, form);
+  });
+  const begun = keptFlow("sign-in");
+  fill(step, begun ? codeStep(begun.flowId) : form);
   const wanted = query.get("to");
   const lead = wanted ? "Please sign in to go on." : "Good to see you again.";
   const target = wanted ? `?to=${encodeURIComponent(wanted)}` : "";

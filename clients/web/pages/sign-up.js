@@ -1,10 +1,10 @@
 // Sign-up: one registration call, then in.
 
 import { auth } from "../api/lockstep.js";
+import { keepVerification } from "../api/session.js";
 import { h } from "../ui/dom.js";
 import { ActionForm } from "../ui/form.js";
 import { narrowPage, registrationParts, signInAfter, signInLink } from "./registration.js";
-import { keepVerification } from "./verification.js";
 
 /** @type {import("../app/router.js").Page} */
 export function page() {

@@ -1,14 +1,13 @@
 // Confirming the e-mail address with the code that was mailed to it.
 
 import { auth } from "../api/lockstep.js";
-import { session } from "../api/session.js";
+import { forgetVerification, keepVerification, keptVerification, session } from "../api/session.js";
 import { go } from "../app/router.js";
 import { codeField, ResendButton } from "../ui/code.js";
 import { fill, h } from "../ui/dom.js";
-import { ActionForm, turnTo } from "../ui/form.js";
-import { toast } from "../ui/messages.js";
+import { ActionForm, backButton, turnTo } from "../ui/form.js";
+import { toast } from "../ui/words.js";
 import { narrowPage } from "./registration.js";
-import { forgetVerification, keepVerification, keptVerification } from "./verification.js";
 
 const RESEND_SECONDS = 60;
 
@@ -42,19 +41,20 @@ function sendStep(email, steps) {
 /**
  * @param {string} email the address that the code was mailed to
  * @param {string} flowId
+ * @param {{ done?: () => void, goBack?: () => void }} [how] with a way back there is no other code
  */
-export function codeStep(email, flowId, { done = () => go("/profile"), canResend = true } = {}) {
+export function codeStep(email, flowId, { done = () => go("/profile"), goBack } = {}) {
   let flow = flowId;
   return new ActionForm({
     parts: [h("p", {}, "A code was mailed to ", h("strong", {}, email), "."), codeField()],
     submit: "Confirm",
     reasons: { OTP_INVALID: "otp", OTP_EXPIRED: "otp", OTP_EXHAUSTED: "otp" },
-    beside: canResend ? [new ResendButton(0, async () => {
+    beside: goBack ? [backButton(goBack)] : [new ResendButton(0, async () => {
       const again = await auth.sendEmailVerification();
       flow = again.flowId;
       keepVerification(flow, email);
       return RESEND_SECONDS;
-    })] : [],
+    })],
     async action({ otp }) {
       await auth.verifyEmail({ flowId: flow, email, otp });
       forgetVerification();

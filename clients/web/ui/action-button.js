@@ -1,9 +1,8 @@
 // A button that does one thing at a time, and says what went wrong.
 
-import { RequestKey } from "../api/client.js";
+import { RequestKey } from "../api/http.js";
 import { h } from "./dom.js";
-import { toast } from "./messages.js";
-import { wordsOf } from "./words.js";
+import { toast, wordsOf } from "./words.js";
 
 /**
  * @param {import("./dom.js").Attributes} attributes
@@ -15,6 +14,7 @@ export function actionButton(attributes, action, ...content) {
   const button = h("button", { type: "button", ...attributes, onclick: async () => {
     if (button.getAttribute("aria-disabled") === "true") return;
     button.setAttribute("aria-disabled", "true");
+    button.classList.toggle("busy", button.classList.contains("button"));
     try {
       await action((request) => key.for(request));
       key.settle();
@@ -23,6 +23,7 @@ export function actionButton(attributes, action, ...content) {
       toast(wordsOf(error), "problem");
     }
     button.removeAttribute("aria-disabled");
+    button.classList.remove("busy");
   } }, ...content);
   return button;
 }

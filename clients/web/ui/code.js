@@ -3,9 +3,8 @@
 import { ApiError } from "../api/http.js";
 import { fill, h } from "./dom.js";
 import { FormField } from "./field.js";
-import { toast } from "./messages.js";
-import { wordsOf } from "./words.js";
 import { sixDigits } from "./rules.js";
+import { toast, wordsOf } from "./words.js";
 
 /** @param {{ name?: string, label?: string, source?: string }} [of] where the reader finds it */
 export function codeField({ name = "otp", label = "Code", source = "mail" } = {}) {

@@ -1,12 +1,11 @@
 // A form that checks its fields, sends one request at a time, and puts what comes back
 // where it belongs.
 
-import { RequestKey } from "../api/client.js";
-import { ApiError } from "../api/http.js";
+import { ApiError, RequestKey } from "../api/http.js";
 import { fill, h } from "./dom.js";
 import { FormField } from "./field.js";
-import { NoticeBox } from "./messages.js";
-import { wordsOf } from "./words.js";
+import { slowly } from "./loading.js";
+import { NoticeBox, wordsOf } from "./words.js";
 
 /** @typedef {Record<string, string>} Values */
 /**
@@ -27,6 +26,7 @@ export class ActionForm extends HTMLElement {
   #isWaiting = false;
   #notice = new NoticeBox();
   #status = h("span", { class: "unseen", role: "status" });
+  #slow = h("div");
   #button;
   #form;
 
@@ -38,7 +38,7 @@ export class ActionForm extends HTMLElement {
     this.#form = h("form", { novalidate: true, onsubmit: (/** @type {Event} */ event) => {
       event.preventDefault();
       void this.#submit();
-    } }, ...options.parts, this.#notice,
+    } }, ...options.parts, this.#notice, this.#slow,
     h("div", { class: "form-end" }, this.#button, this.#status, ...(options.beside ?? [])));
     for (const field of this.#allFields()) {
       field.form = () => this.values;
@@ -90,6 +90,7 @@ export class ActionForm extends HTMLElement {
     this.#notice.clear();
     if (!this.#check()) return;
     this.#setBusy(true);
+    const stopWaiting = slowly(this.#slow);
     try {
       await this.options.action(this.values, (request) => this.#key.for(request));
       this.#key.settle();
@@ -97,6 +98,7 @@ export class ActionForm extends HTMLElement {
       this.#key.settleUnlessUndecided(error);
       this.#explain(error);
     } finally {
+      stopWaiting();
       this.#setBusy(false);
     }
   }
@@ -161,6 +163,9 @@ export class ActionForm extends HTMLElement {
 }
 
 customElements.define("action-form", ActionForm);
+
+/** The way from a step of a form to the one before. @param {() => void} goBack */
+export const backButton = (goBack) => h("button", { type: "button", class: "button plain", onclick: goBack }, "Back");
 
 /**
  * Put the next form in the place of the one before, ready to be typed into.

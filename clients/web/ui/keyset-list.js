@@ -65,7 +65,7 @@ export class KeysetList extends HTMLElement {
     const skeleton = bones(BONES, bone).map((each) => h("li", { "aria-hidden": "true" }, each));
     this.#list.append(...skeleton);
     this.#end.hidden = true; // else it would be seen jumping to the new end
-    const stopWaiting = slowly(this.#news, this);
+    const stopWaiting = slowly(this);
     try {
       const page = await this.#fetchSome().finally(() => {
         skeleton.forEach((each) => each.remove());

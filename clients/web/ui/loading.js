@@ -3,9 +3,7 @@
 import { ApiError } from "../api/http.js";
 import { fill, h } from "./dom.js";
 import { icon } from "./icons.js";
-import { lost } from "./lost.js";
-import { NoticeBox } from "./messages.js";
-import { wordsOf } from "./words.js";
+import { NoticeBox, wordsOf } from "./words.js";
 
 const SLOW_MS = 4000;
 
@@ -23,9 +21,8 @@ export function loaded({ fetch, show, skeleton, signal }) {
   const element = h("div", { class: "loaded" });
   const load = async () => {
     element.setAttribute("aria-busy", "true");
-    const news = h("p", { class: "unseen", role: "status" }, "Loading…");
-    fill(element, ...skeleton, news);
-    const stopWaiting = slowly(news, element);
+    fill(element, ...skeleton);
+    const stopWaiting = slowly(element);
     try {
       const result = await fetch();
       if (!signal.aborted) fill(element, ...show(result));
@@ -40,26 +37,23 @@ export function loaded({ fetch, show, skeleton, signal }) {
 }
 
 /**
- * Say so when something takes long; returns what ends that.
+ * Say so when something takes long, to eyes and ears; returns what ends that.
  *
- * @param {HTMLElement} news what is read out
- * @param {HTMLElement} place where it is seen
+ * @param {HTMLElement} place where it is seen, at its beginning
  */
-export function slowly(news, place) {
-  const text = "This takes longer than usual. We are still trying.";
-  const seen = h("p", { class: "slow", "aria-hidden": "true" }, text);
-  const timer = setTimeout(() => {
-    news.textContent = text;
-    place.prepend(seen);
-  }, SLOW_MS);
+export function slowly(place) {
+  const text = h("p", { class: "slow", role: "status" });
+  place.prepend(text);
+  const timer = setTimeout(() => { text.textContent = "This takes longer than usual. We are still trying."; }, SLOW_MS);
   return () => {
     clearTimeout(timer);
-    seen.remove();
+    text.remove();
   };
 }
 
 /**
- * What went wrong, and a way to try again once that can help.
+ * What went wrong, and a way to try again once that can help. When a connection that was lost is
+ * back, it is tried again without being asked.
  *
  * @param {unknown} error
  * @param {() => void} retry
@@ -71,6 +65,9 @@ export function failed(error, retry) {
     if (again.getAttribute("aria-disabled") !== "true") retry();
   } }, "Try again");
   const box = h("div", { class: "failed" }, notice, again);
+  addEventListener("online", () => {
+    if (box.isConnected) retry();
+  }, { once: true });
   queueMicrotask(() => notice.say(wordsOf(error)));
   if (error instanceof ApiError && error.retryAfterSeconds > 0) {
     again.setAttribute("aria-disabled", "true");
@@ -85,6 +82,24 @@ export function failed(error, retry) {
 function isMissing({ status, violations }) {
   const isId = violations.length > 0 && violations.every(({ field }) => /(_id|Id)$/.test(field));
   return status === 404 || (status === 400 && isId);
+}
+
+/**
+ * What a reader sees at an address that leads nowhere, and where to go from there.
+ *
+ * @param {"h1" | "h2"} [heading] h1 when nothing else is on the page
+ */
+export function lost(heading = "h2") {
+  const words = h("input", { type: "search", name: "q", maxlength: 200, "aria-label": "Search the products",
+    placeholder: "Search the products" });
+  const search = h("form", { class: "lost-search", role: "search", "aria-label": "Products of the shop", onsubmit: (/** @type {Event} */ event) => {
+    event.preventDefault();
+    location.hash = `/products?q=${encodeURIComponent(words.value.trim())}`;
+  } }, words, h("button", { class: "button primary" }, "Search"));
+  return h("div", { class: "empty" }, icon("search"), h(heading, {}, "We can't find that"),
+    h("p", {}, "The address may be mistyped, or what was here is gone."), search,
+    h("p", { class: "lost-links" }, h("a", { href: "#/products" }, "All products"),
+      h("a", { href: "#/orders" }, "Your orders"), h("a", { href: "#/cart" }, "Your cart")));
 }
 
 /** @param {number} count @param {string} kind a class of styles/pages.css */

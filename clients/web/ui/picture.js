@@ -1,7 +1,7 @@
 // The picture of a product or a person; until there is one, and without one, a quiet tile.
 
 import { h } from "./dom.js";
-import { drawing } from "./drawings.js";
+import { drawing } from "./icons.js";
 
 const TINTS = 6;
 const SMALL = 400;

@@ -2,7 +2,7 @@
 
 import { h } from "./dom.js";
 import { money } from "./format.js";
-import { bones, failed } from "./loading.js";
+import { bones, failed, slowly } from "./loading.js";
 import { picture } from "./picture.js";
 
 /** @typedef {import("../api/types.js").Product} Product */
@@ -41,6 +41,7 @@ export function shelf(title, more, fetch, signal, isFirst = false) {
   const section = h("section", { class: "shelf-section", "aria-busy": "true" },
     h("div", { class: "page-head" }, h("h2", {}, title), h("a", { href: more }, "See all", h("span", { class: "unseen" }, `: ${title}`))), grid);
   const load = async () => {
+    const stopWaiting = slowly(section);
     try {
       const products = await fetch();
       if (signal.aborted) return;
@@ -49,6 +50,7 @@ export function shelf(title, more, fetch, signal, isFirst = false) {
     } catch (error) {
       if (!signal.aborted) grid.replaceChildren(h("li", { class: "whole" }, failed(error, () => void load())));
     }
+    stopWaiting();
     section.removeAttribute("aria-busy");
   };
   void load();

@@ -29,15 +29,19 @@ export class SearchBox extends HTMLElement {
 
   connectedCallback() {
     if (this.childElementCount) return;
-    this.append(h("form", { role: "search", class: "search", onsubmit: (/** @type {Event} */ event) => {
+    this.append(h("form", { role: "search", "aria-label": "The shop", class: "search", onsubmit: (/** @type {Event} */ event) => {
       event.preventDefault();
       this.#search(this.#input.value.trim());
     } }, icon("search"), this.#input, this.#list, this.#news));
+    addEventListener("pageshown", () => this.#follow());
+    this.#follow();
   }
 
-  /** @param {string} words that the page shows */
-  set words(words) {
-    if (document.activeElement !== this.#input) this.#input.value = words;
+  /** Show the words that the page was searched by. */
+  #follow() {
+    if (document.activeElement === this.#input) return;
+    const [path, query] = location.hash.slice(1).split("?");
+    this.#input.value = path === "/products" ? new URLSearchParams(query).get("q") ?? "" : "";
   }
 
   /** @param {string} words */

@@ -61,5 +61,14 @@ export function transferKind(kind) {
 /** @type {Record<string, string>} */
 const ROLES = { customer: "Customer", creator: "Creator", brand: "Brand", student: "Student", admin: "Administrator" };
 
+/** @type {Record<string, [text: string, tone: string]>} */
+const ACCOUNTS = { active: ["Active", "ok"], disabled: ["Disabled", "problem"], deleting: ["Being deleted", "problem"] };
+
+/** @param {string} status of an account */
+export function accountTag(status) {
+  const [text, tone] = ACCOUNTS[status] ?? ["Other", "plain"];
+  return h("span", { class: `tag tag-${tone}` }, text);
+}
+
 /** @param {string} role */
 export const roleName = (role) => ROLES[role] ?? "Other";

@@ -2,20 +2,26 @@
 
 import { h } from "./dom.js";
 
+/** @typedef {[value: string, label: string][]} Choices the first is the one without a parameter */
+
 /**
+ * Chips that narrow the list of a page.
+ *
  * @param {string} label
  * @param {string} base the address of the page
  * @param {string} name of the query parameter
  * @param {string} chosen
- * @param {[value: string, label: string][]} choices the first is the one without a parameter
+ * @param {Choices} choices
  */
-export function tabs(label, base, name, chosen, choices) {
-  return h("nav", { class: "tabs", "aria-label": label }, ...choices.map(([value, text]) => h("a", {
-    href: value ? `${base}?${name}=${value}` : base, "aria-current": value === chosen ? "page" : null,
+export function filterChips(label, base, name, chosen, choices) {
+  return h("nav", { class: "chips", "aria-label": label }, ...choices.map(([value, text]) => h("a", {
+    class: "chip", href: value ? `${base}?${name}=${value}` : base, "aria-current": value === chosen ? "true" : null,
   }, text)));
 }
 
 /**
+ * The parts of an area, each with an address.
+ *
  * @param {string} label
  * @param {string} path that is shown
  * @param {[path: string, label: string][]} pages

@@ -62,6 +62,13 @@ class Api:
         headers = {"authorization": f"Bearer {self._token(by)}"} if by else {}
         return self._client.request(method, path, json=body, params=query, headers=headers)
 
+    def upload(self, path: str, image: bytes, *, by: Account) -> Any:
+        """Send a picture, and return what it belongs to."""
+        headers = {"authorization": f"Bearer {self._token(by)}", "content-type": "image/webp"}
+        answer = self._client.post(path, content=image, headers=headers)
+        assert answer.is_success, answer.text
+        return answer.json()
+
     def _token(self, account: Account) -> str:
         if account.email not in self._tokens:
             self._tokens[account.email] = self.login(account)["token"]
@@ -125,6 +132,11 @@ class Api:
         """Make a product of whole units of money, and return it."""
         product = {"categoryId": category, "name": name, "price": price(units), "stock": stock}
         return self.products([product], by=by)[0]
+
+    def sell(self, category: str, name: str, *, units: int, by: Account) -> Any:
+        """Make a product of a brand, and return it."""
+        product = {"categoryId": category, "name": name, "price": price(units), "stock": 9}
+        return self.call("POST", "/v1/products", product, by=by)
 
     def top_up(self, account: Account, units: int, *, by: Account) -> None:
         """Put money into a wallet."""

@@ -12,6 +12,7 @@ from playwright.sync_api import Browser, BrowserContext, expect, sync_playwright
 from tests.e2e.stack import Stack
 from tests.e2e.web.api import Account, Api
 from tests.e2e.web.person import Person
+from tests.e2e.web.site import Site, furnish
 
 CHROMIUM = Path("/usr/bin/chromium")
 FLAGS = [
@@ -24,6 +25,7 @@ FLAGS = [
 ]
 PATIENCE_MS = 10_000
 DESKTOP = (1200, 850)
+TABLET = (820, 1180)
 PHONE = (360, 740)
 
 expect.set_options(timeout=PATIENCE_MS)
@@ -117,6 +119,12 @@ def customer(new_person: NewPerson, account: Account) -> Person:
 def admin_account(api: Api) -> Account:
     """Make an administrator."""
     return api.administrator()
+
+
+@pytest.fixture(scope="session")
+def site(api: Api, admin_account: Account) -> Site:
+    """Furnish the shop, so that every page has something to show."""
+    return furnish(api, admin_account)
 
 
 @pytest.fixture

@@ -7,10 +7,12 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from urllib.parse import urlsplit
 
 from playwright.sync_api import ConsoleMessage, Locator, Page, Request, Route, expect
 
 SESSION = "lockstep.session"
+HELD_BACK = "csp"
 
 _GO = """path => new Promise(shown => {
     addEventListener("pageshown", shown, { once: true });
@@ -30,10 +32,18 @@ class Person:
         self.faults: list[str] = []
         page.on("pageerror", lambda error: self.faults.append(str(error)))
         page.on("console", self._hear)
+        page.on("requestfinished", self._look_at)
+        page.on("requestfailed", self._look_at)
 
     def _hear(self, message: ConsoleMessage) -> None:
         if "Content Security Policy" in message.text:
             self.faults.append(message.text)
+
+    def _look_at(self, request: Request) -> None:
+        """Note a request to another host, unless the browser itself has held it back."""
+        is_own = urlsplit(request.url).hostname in (None, "127.0.0.1")
+        if not is_own and request.failure != HELD_BACK:
+            self.faults.append(f"asked another host: {request.url}")
 
     # Actions.
 

@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, e
 from tests.e2e.stack import Stack
 from tests.e2e.web.api import Account, Api
 from tests.e2e.web.conftest import DESKTOP, PHONE
-from tests.e2e.web.test_looks import add_axe, overflow, picture, serious_faults
+from tests.e2e.web.test_looks import access_faults, add_axe, overflow, picture
 
 pytestmark = [pytest.mark.browser, pytest.mark.processes]
 
@@ -159,7 +159,7 @@ def test_no_page_has_a_fault_of_access(open_page: OpenPage, person: Account, sch
     found = []
     for path in paths_of(page):
         page.goto(path)
-        found += serious_faults(page, path)
+        found += access_faults(page, path)
     assert found == []
 
 

@@ -28,7 +28,7 @@ def test_sessions_are_seen_and_ended(customer: Person, account: Account, api: Ap
     for name in ("Phone", "Tablet", "Television"):
         body = {"email": account.email, "password": PASSWORD, "clientName": name}
         api.call("POST", "/v1/auth/login", body)
-    customer.visit("/profile")
+    customer.visit("/profile?part=sign-in")
     customer.follow("See where you are signed in")
     rows = customer.page.locator(".row")
     expect(rows).to_have_count(4)
@@ -83,7 +83,7 @@ def customer_token(person: Person) -> str:
 def test_a_second_factor_is_added_used_and_removed(
     customer: Person, new_person: NewPerson, account: Account, stack: Stack
 ) -> None:
-    customer.visit("/profile")
+    customer.visit("/profile?part=sign-in")
     customer.press("Add a second factor")
     secret = (customer.page.locator("code.secret").inner_text()).replace(" ", "")
     link = customer.page.get_by_role("link", name="Open it in an app on this device")
@@ -108,7 +108,7 @@ def test_a_second_factor_is_added_used_and_removed(
     other.is_signed_in()
 
     grow_old(stack)
-    other.visit("/profile")
+    other.visit("/profile?part=sign-in")
     other.press("Remove the second factor")
     other.press("Remove it")
     other.fill(Your_password=PASSWORD)

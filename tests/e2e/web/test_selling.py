@@ -236,7 +236,7 @@ def test_an_account_with_money_names_what_is_lost(
     customer: Person, account: Account, api: Api, admin_account: Account
 ) -> None:
     api.top_up(account, 7, by=admin_account)
-    customer.visit("/profile")
+    customer.visit("/profile?part=delete")
     customer.press("Delete the account")
     dialog = customer.page.get_by_role("dialog")
     expect(dialog).to_contain_text("$7.00 in the wallet will be lost.")

@@ -93,7 +93,7 @@ def test_a_mailed_code_confirms_the_address(person: Person, stack: Stack) -> Non
     person.fill(Code=code)
     person.press("Confirm")
     person.is_at("Account")
-    expect(person.page.get_by_text("Profile active")).to_be_visible()
+    expect(person.page.get_by_text("E-mail confirmed")).to_be_visible()
 
 
 def test_a_wrong_password_is_told_without_saying_which_part_is_wrong(

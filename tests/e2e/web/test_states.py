@@ -1,0 +1,126 @@
+"""What a page shows while it waits, when the shop does not answer, and without a connection."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from playwright.sync_api import Locator, Route, expect
+
+from tests.e2e.web.conftest import NewPerson
+from tests.e2e.web.person import Person
+from tests.e2e.web.site import Site
+
+pytestmark = [pytest.mark.browser, pytest.mark.processes]
+
+SLOW_MS = 5_000
+API = re.compile(r"^http://[^/]+/(v1|api)/")  # and not the modules of the folder api/
+NO_ANSWER = "can't be reached"
+SLOW = "This takes longer than usual"
+# These need nothing of the API, or ask for it at a click alone.
+STILL = ("/nope", "/about", "/delivery", "/sign-up", "/sign-in", "/reset", "/invitation", "/verify")
+ROLES = ("guest", "shopper", "seller", "admin")
+
+
+def person_of(role: str, site: Site, new_person: NewPerson) -> tuple[Person, list[str]]:
+    """Return a person, and the pages of theirs that ask the API."""
+    account, paths = site.all[ROLES.index(role)]
+    still = STILL if account else (*STILL, "/cart")  # a guest's is in the browser
+    return new_person(account), [each for each in paths if not each.startswith(still)]
+
+
+@contextmanager
+def unanswered(person: Person) -> Iterator[None]:
+    """Let requests to the API wait for their answers until the context ends."""
+    held: list[Route] = []
+    is_over = False
+
+    def hold(route: Route) -> None:
+        if is_over:
+            route.continue_()
+        else:
+            held.append(route)
+
+    person.page.route(API, hold)
+    yield
+    is_over = True
+    for route in held:
+        route.continue_()
+
+
+def go(person: Person, path: str) -> Locator:
+    """Go to a page without waiting for what it shows."""
+    person.page.evaluate("path => { location.hash = path; }", path)
+    return person.page.locator("main")
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_page_whose_answer_takes_long_says_so_and_then_shows_it(
+    role: str, site: Site, new_person: NewPerson
+) -> None:
+    person, paths = person_of(role, site, new_person)
+    person.page.clock.install()
+    person.visit("/about")
+    for path in paths:
+        with unanswered(person):
+            main = go(person, path)
+            expect(main.locator("[aria-busy=true]").first).to_be_attached()
+            person.page.clock.fast_forward(SLOW_MS)
+            expect(main.get_by_text(SLOW).first).to_be_visible()
+        expect(main.locator("[aria-busy=true]")).to_have_count(0)
+        expect(main.get_by_text(SLOW)).to_have_count(0)
+        expect(main.get_by_text(NO_ANSWER)).to_have_count(0)
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_page_without_a_connection_says_so_and_comes_when_it_is_back(
+    role: str, site: Site, new_person: NewPerson
+) -> None:
+    person, paths = person_of(role, site, new_person)
+    for path in paths:
+        person.visit(path)  # now its modules are here
+    person.visit("/about")
+    for path in paths:
+        person.page.context.set_offline(True)
+        main = go(person, path)
+        expect(main.get_by_text(NO_ANSWER).first).to_be_visible()
+        expect(main.get_by_role("button", name="Try again").first).to_be_visible()
+        expect(person.page.get_by_text("You are offline.")).to_be_visible()
+        person.page.context.set_offline(False)
+        expect(main.get_by_text(NO_ANSWER)).to_have_count(0)
+        expect(person.page.get_by_text("You are offline.")).to_have_count(0)
+        person.visit("/about")
+
+
+def test_a_page_that_could_not_be_loaded_is_tried_again(person: Person) -> None:
+    person.visit("/")
+    person.page.context.set_offline(True)
+    person.follow("About")
+    person.is_at("This page did not load")
+    person.press("Try again")
+    person.is_at("This page did not load")
+    person.page.context.set_offline(False)
+    person.press("Try again")
+    person.is_at("About this shop")
+
+
+def test_a_form_whose_answer_takes_long_says_so(person: Person, site: Site) -> None:
+    person.page.clock.install()
+    person.visit("/sign-in")
+    with unanswered(person):
+        person.sign_in(site.shopper.email, site.shopper.password)
+        person.page.clock.fast_forward(SLOW_MS)
+        expect(person.page.get_by_text(SLOW)).to_be_visible()
+    person.is_signed_in()
+
+
+def test_a_form_without_a_connection_keeps_what_was_typed(person: Person, site: Site) -> None:
+    person.visit("/sign-in")
+    person.page.context.set_offline(True)
+    person.sign_in(site.shopper.email, site.shopper.password)
+    expect(person.notice()).to_contain_text(NO_ANSWER)
+    person.page.context.set_offline(False)
+    person.press("Sign in")
+    person.is_signed_in()
