@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from dataclasses import dataclass, field
 from email import message_from_bytes, policy
 from email.message import EmailMessage
@@ -31,6 +31,7 @@ from services.common.keys import KeyRing
 from services.common.service import Running
 from services.kernel.db.database import Database, Observer
 from tests.own_keys import all_keys, own_keys
+from tests.waiting import until_found
 
 PASSWORD = "Correct-horse-7"
 WRONG = "000000"  # a code that is right once in a million flows
@@ -161,6 +162,23 @@ class Member:
     @property
     def proof(self) -> tuple[tuple[str, str]]:
         return bearer(self.token)
+
+
+async def met(world: World, table: str, *calls: Awaitable[Any]) -> list[Any]:
+    """Let calls meet, and return their answers and errors.
+
+    No call adds a row to the table before each has come to that point, or waits for another.
+    """
+    waiting = (
+        "SELECT pid FROM pg_stat_activity"
+        " WHERE wait_event_type = 'Lock' AND datname = current_database()"
+    )
+    async with await psycopg.AsyncConnection.connect(world.url) as blocker:
+        await blocker.execute(f"LOCK TABLE {table} IN SHARE MODE".encode())
+        running = [asyncio.ensure_future(each) for each in calls]
+        await until_found(lambda: world.sql(waiting), lambda found: len(found) == len(calls))
+        await blocker.rollback()
+    return await asyncio.gather(*running, return_exceptions=True)
 
 
 @contextlib.asynccontextmanager
