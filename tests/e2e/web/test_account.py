@@ -188,3 +188,18 @@ def test_an_administrator_takes_a_lost_second_factor_off(
     expect(admin.news(f"{account.email} has no second factor.")).to_be_visible()
     expect(admin.page.get_by_text("There is no second factor.")).to_be_visible()
     assert "token" in api.login(account)
+
+
+def test_an_administrator_makes_another_and_takes_it_back(
+    admin: Person, account: Account, api: Api
+) -> None:
+    admin.visit(f"/admin/users/{account.id}")
+    dialog = admin.page.get_by_role("dialog")
+    for deed, told, role in (
+        ("Make an administrator", "is an administrator.", "admin"),
+        ("Make a customer", "is a customer.", "customer"),
+    ):
+        admin.press(deed)
+        dialog.get_by_role("button", name=deed).click()
+        expect(admin.news(told)).to_be_visible()
+        assert api.call("GET", "/v1/users/me", by=account)["role"] == role
