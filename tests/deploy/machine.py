@@ -26,10 +26,17 @@ def image_environment() -> dict[str, str]:
     return dict(word.split("=", 1) for word in words)
 
 
-def image_folders() -> list[str]:
-    """Return the folders that the image has beside those of its base."""
-    targets = {line.split()[-1] for line in _instructions("COPY")}
-    return sorted(each for each in targets if each.startswith("/"))
+def image_folders() -> dict[str, Path | None]:
+    """Return the folders that the image has beside those of its base.
+
+    Each has the folder of the checkout that it is a copy of; None: another stage built it.
+    """
+    copies = [line.split() for line in _instructions("COPY")]
+    return {
+        words[-1]: None if words[0].startswith("--from") else ROOT / words[0]
+        for words in copies
+        if words[-1].startswith("/")
+    }
 
 
 def image_user() -> int:
@@ -52,8 +59,12 @@ def environment(container: Object) -> dict[str, str]:
 def mount(root: Path, spec: Object, container: Object, secrets: Secrets) -> list[str]:
     """Write what the container mounts below `root`; tell what cannot be mounted."""
     volumes = {each["name"]: each for each in spec.get("volumes", ())}
-    for folder in image_folders():
-        (root / folder.lstrip("/")).mkdir(parents=True, exist_ok=True)
+    for folder, source in image_folders().items():
+        place = root / folder.lstrip("/")
+        if source is None:
+            place.mkdir(parents=True, exist_ok=True)
+        else:
+            place.symlink_to(source)
     found = []
     for each in container.get("volumeMounts", ()):
         volume = volumes.get(each["name"])
