@@ -148,7 +148,10 @@ def _give_role(email: str, *, is_admin: bool) -> None:
         user = _ask(email, lambda auth: auth.PromoteUser(auth_pb.PromoteUserRequest(email=email)))
     else:
         user = _ask(email, lambda auth: auth.DemoteUser(auth_pb.DemoteUserRequest(email=email)))
-    typer.echo(f"{'promoted' if is_admin else 'demoted'} {user.email} ({user.id})")
+    if user.role in {"admin", "customer"}:
+        typer.echo(f"{'promoted' if is_admin else 'demoted'} {user.email} ({user.id})")
+    else:
+        typer.echo(f"{user.email} ({user.id}) stays a {user.role}: only administrators are demoted")
 
 
 def _checked(email: str) -> str:

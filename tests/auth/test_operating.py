@@ -105,6 +105,9 @@ async def test_the_role_is_given_and_taken_at_once_but_not_from_the_last(world: 
     with pytest.raises(LockstepError) as caught:
         await world.auth.ListUsers(listing, metadata=member.proof)
     assert caught.value.reason == "FORBIDDEN"
+    await world.register("bea@example.com", role="student", full_name="Bea", course="Analysis")
+    code, output = await lockstep(world, "admin", "demote", "--email", "bea@example.com")
+    assert (code, "stays a student" in output) == (0, True), output
     code, output = await lockstep(world, "admin", "promote", "--email", "nobody@example.com")
     assert (code, output) == (1, "there is no account of nobody@example.com")
     [entry] = await audit(world, "--event", "authz_admin", "--limit", "1")

@@ -37,6 +37,16 @@ async def test_the_role_is_given_and_taken_by_whoever_proved_the_password_lately
     assert roles == ["admin", "admin", "customer"]
 
 
+async def test_only_administrators_become_customers(world: World) -> None:
+    admin = await world.admin(ROOT)
+    work = {"company": "Miller", "company_size": "1-10", "user_role": "founder"}
+    names = {"first_name": "Ada", "last_name": "Miller"}
+    brand = (await world.register(EMAIL, role="brand", **names, **work)).user
+    demote = auth_pb.DemoteUserRequest(user_id=brand.id)
+    assert (await world.auth.DemoteUser(demote, metadata=admin.proof)).role == "brand"
+    assert await world.sql("SELECT id FROM audit_log WHERE actor = %s", admin.id) == []
+
+
 async def test_the_last_administrator_cannot_give_the_role_away(world: World) -> None:
     admin = await world.admin(ROOT)
     demote = auth_pb.DemoteUserRequest(user_id=admin.id)

@@ -36,7 +36,7 @@ class ChangeRole:
 
         Args:
             account: The user.
-            role: The role.
+            role: The role; only administrators become customers, all others keep theirs.
             caller: The administrator who calls; None when a service does.
             actor: The name of the caller in the audit log.
             client_ip: The caller's.
@@ -57,6 +57,8 @@ class ChangeRole:
             if user is None:
                 raise UserNotFound
             if role is not Role.ADMIN:
+                if user.role != Role.ADMIN:
+                    return user
                 await ensure_one_remains(tx, user)
             await accounts.set_role(tx, user.id, role)
             await self.audit.write(
