@@ -22,11 +22,12 @@ def seed(
     ] = False,
 ) -> None:
     """Fill the catalog with believable products, and the shop with people if asked."""
-    made = _people() if people else []
-    _fill(products, categories)
-    if made:
-        typer.echo(f"\nthese people sign in at {_address()}:")
+    if people:
+        # At once: the passwords are told nowhere else, and filling may fail or be interrupted.
+        made = _people()
+        typer.echo(f"these people sign in at {_address()}:")
         show(made, PEOPLE, empty="")
+    _fill(products, categories)
 
 
 def _people() -> list[Record]:

@@ -42,6 +42,14 @@ def test_people_are_made_and_can_sign_in(stack: Stack) -> None:
     assert admin.get("/v1/users/me")["role"] == "admin"
 
 
+def test_the_passwords_are_told_even_if_the_catalog_cannot_be_filled(stack: Stack) -> None:
+    nowhere = {"LOCKSTEP_COMMERCE_MIGRATE_DATABASE_URL": "postgresql://u@127.0.0.1:1/none"}
+    done = Stack(stack.environment | nowhere).run("seed", "--products", "2", "--people")
+    assert done.returncode == 1
+    lines = [line.split("\t") for line in done.stdout.splitlines() if "@" in line]
+    assert len([Visitor(stack.url, email, password) for _, email, password in lines]) == 3
+
+
 def test_people_are_never_made_in_production(stack: Stack) -> None:
     production = Stack(stack.environment | {"LOCKSTEP_ENV": "prod", "LOCKSTEP_BCRYPT_COST": "12"})
     done = production.run("seed", "--products", "2", "--people")
