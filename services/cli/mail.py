@@ -74,8 +74,8 @@ def prune(
 
 def _record(mail: SunkMail) -> tables.Record:
     return {
-        "name": mail.name,
-        "time": mail.time,
+        "mail": mail.name,
+        "sent": mail.time,
         "from": mail.sender,
         "to": mail.to,
         "subject": mail.subject,

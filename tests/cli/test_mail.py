@@ -75,6 +75,8 @@ def test_mail_is_listed_newest_first_and_shown_as_text(sink: int, lockstep: Lock
     assert "Your code is 222222." in latest
     assert "Your code is 111111." in hers
     shown = json.loads(finish(lockstep("mail", "show", "--latest", "--json"))[1])
+    listed = json.loads(finish(lockstep("mail", "list", "--json"))[1].splitlines()[0])
+    assert listed.items() <= shown.items()
     assert (shown["to"], shown["subject"]) == ("bob@example.com", "Your café code")
     assert shown["text"].startswith("Your code is 222222.\n")
 
