@@ -52,7 +52,7 @@ format: setup  ## format the code and the protos
 bench: setup  ## measure the speed
 	$(PYTHON) -m tests.bench $(ARGS)
 
-bench-quick: setup  ## measure the speed in under three minutes
+bench-quick: setup  ## measure the speed, with less of everything
 	$(PYTHON) -m tests.bench --quick $(ARGS)
 
 faults: setup  ## run the long form of the schedules of faults, and write docs/reliability.md (FAULTS=short: as the tests do; FAULTS=soak: ten minutes of real processes alone)

@@ -102,7 +102,7 @@ async def _row(lab: Lab, name: str) -> list[Finding]:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("--quick", action="store_true", help="less of everything: three minutes")
+    parser.add_argument("--quick", action="store_true", help="less of everything")
     parser.add_argument("--only", action="append", choices=ROWS, help="only this row")
     parser.add_argument(
         "--write",
