@@ -162,6 +162,8 @@ export interface Currency {
 export interface Picked {
   productId: string;
   quantity: number;
+  /** Of the browser alone: the account whose cart it waits for. */
+  userId?: string | undefined;
 }
 
 export interface MergedCart {

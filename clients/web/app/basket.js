@@ -95,8 +95,7 @@ class Basket extends EventTarget {
   /** @param {() => Promise<Cart>} ofAccount @param {() => void} ofGuest @returns {Promise<Cart>} */
   async #change(ofAccount, ofGuest) {
     await this.#merged;
-    if (!session.current) ofGuest();
-    const cart = session.current ? await ofAccount() : await guestCart();
+    const cart = session.current ? await ofAccount() : await changedGuestCart(ofGuest);
     this.show(cart);
     this.tell();
     return cart;
@@ -139,7 +138,7 @@ function keep(productId, quantity) {
   const lines = guestItems();
   const known = lines.find((each) => each.productId === productId);
   if (quantity > MOST) throw refused("QUANTITY_LIMIT");
-  if (known) known.quantity = quantity;
+  if (known) Object.assign(known, { quantity, userId: undefined }); // who picks it here, has it
   else if (quantity && lines.length >= LINES) throw refused("CART_FULL");
   else lines.push({ productId, quantity });
   store(lines.filter(isPicked));
@@ -156,8 +155,11 @@ const refused = (reason) => new ApiError("above a limit of the cart", { status: 
 
 /** Take the cart of a guest into that of the account. What the server has not taken stays here, if there may be room later. */
 async function merge() {
-  const all = guestItems();
-  const items = all.slice(0, LINES);
+  const userId = session.current?.userId;
+  // What still waits for another account stays out of this one.
+  const all = guestItems().filter((line) => !line.userId || line.userId === userId).map((line) => ({ ...line, userId }));
+  store(all);
+  const items = all.slice(0, LINES).map(({ productId, quantity }) => ({ productId, quantity }));
   if (!items.length) return;
   const merged = await carts.merge(items).catch(() => null);
   if (!merged) {
@@ -170,6 +172,24 @@ async function merge() {
     toast(`The cart is full. ${counted(waiting.size, "product")} that you picked before will come in when there is room.`, "problem");
   }
   if (merged.skipped.length > waiting.size) toast("Something in the cart is no longer sold, and was left out.", "problem");
+}
+
+/**
+ * Change the cart of a guest. A change whose outcome cannot be shown is taken back: whoever tries
+ * again would have it twice.
+ *
+ * @param {() => void} change
+ */
+async function changedGuestCart(change) {
+  const before = guestItems();
+  change();
+  const after = localStorage.getItem(KEY);
+  try {
+    return await guestCart();
+  } catch (error) {
+    if (localStorage.getItem(KEY) === after) store(before); // no other tab has changed it since
+    throw error;
+  }
 }
 
 /** @returns {Promise<Cart>} the cart of a guest at the prices and stocks of now */

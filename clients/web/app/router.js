@@ -143,10 +143,14 @@ async function load(route, visit) {
 }
 
 function notLoaded() {
-  return h("div", { class: "page empty" }, icon("alert"),
+  const box = h("div", { class: "page empty" }, icon("alert"),
     h("h1", {}, "This page did not load"),
     h("p", {}, "Check the connection, then try again."),
     h("button", { class: "button primary", onclick: tryAgain }, "Try again"));
+  addEventListener("online", () => {
+    if (box.isConnected) location.reload();
+  }, { once: true });
+  return box;
 }
 
 /** Without a connection a reload would lose the page that is there. */

@@ -64,6 +64,6 @@ function invitationRow({ id, email: address, role, expireTime }) {
   }, "End", h("span", { class: "unseen" }, ` the invitation of ${address}`));
   return h("article", { class: "row" },
     h("div", { class: "row-main" }, h("h2", {}, address),
-      h("p", { class: "muted" }, `${role} · good until ${date(expireTime)}`)),
+      h("p", { class: "muted" }, `${roleName(role)} · good until ${date(expireTime)}`)),
     h("div", { class: "row-actions" }, button));
 }

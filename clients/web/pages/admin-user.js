@@ -1,11 +1,12 @@
 // One user, for administrators: how the account stands, and what may end or begin again.
 
 import { access, users } from "../api/lockstep.js";
+import { session } from "../api/session.js";
 import { showAgain } from "../app/router.js";
 import { confirmed } from "../ui/dialog.js";
 import { h } from "../ui/dom.js";
 import { ActionForm } from "../ui/form.js";
-import { moment } from "../ui/format.js";
+import { counted, moment, number } from "../ui/format.js";
 import { icon } from "../ui/icons.js";
 import { bones, loaded } from "../ui/loading.js";
 import { section } from "../ui/section.js";
@@ -15,6 +16,10 @@ import { walletSection } from "./admin-wallet.js";
 import { sessionRow } from "./sessions.js";
 
 /** @import { Session, User, UserAccess } from "../api/types.js" */
+
+const NO_CHANGE = "Leave it as it is";
+/** @type {Record<string, string>} what mailed codes are for */
+const PURPOSES = { signup: "Sign-up", verification: "Confirmation of the address", reset: "New password", email_change: "New address" };
 
 /** @param {import("../app/router.js").Visit} visit */
 export function page({ params, signal }) {
@@ -48,10 +53,10 @@ function view(found, signal) {
 function counters({ wrongPasswords = 0, places = [], codes = [], waitingMail = [] }) {
   const waiting = places.find((each) => each.waitUntil);
   const lines = [
-    `${wrongPasswords} wrong passwords today`,
+    `${counted(wrongPasswords, "wrong password")} today`,
     waiting?.waitUntil && `A place waits until ${moment(waiting.waitUntil)}`,
-    ...codes.map((each) => `${each.purpose}: ${each.sent ?? 0} codes sent, ${each.wrong ?? 0} wrong`),
-    waitingMail.length && `${waitingMail.length} mails wait to be sent`,
+    ...codes.map((each) => `${PURPOSES[each.purpose] ?? "Other"}: ${counted(each.sent ?? 0, "code")} sent, ${number(each.wrong ?? 0)} wrong`),
+    waitingMail.length && `${counted(waitingMail.length, "mail")} still to be sent`,
   ];
   return [h("ul", {}, ...lines.filter(Boolean).map((line) => h("li", {}, String(line))))];
 }
@@ -72,21 +77,29 @@ function standing(user) {
   });
 }
 
-/** @param {User} user */
+/** Nobody takes the role from themselves. @param {User} user */
 function role(user) {
   const isAdmin = user.role === "admin";
+  if (user.id === session.current?.userId) return false;
   return new ActionForm({
     parts: [], submit: isAdmin ? "Make a customer" : "Make an administrator", tone: "plain",
     async action() {
       const isSure = isAdmin
-        ? await confirmed(`Make ${user.email} a customer?`, "The account can no longer look after the shop.", "Make a customer")
-        : await confirmed(`Make ${user.email} an administrator?`, "The account can do everything here: users, money, products and orders.", "Make an administrator");
+        ? await confirmed(`Make ${user.email} a customer?`, "The account can no longer look after the shop.", "Make a customer", NO_CHANGE)
+        : await confirmed(`Make ${user.email} an administrator?`, promotion(user), "Make an administrator", NO_CHANGE);
       if (!isSure) return;
       await (isAdmin ? users.demote(user.id) : users.promote(user.id));
-      toast(`${user.email} is ${isAdmin ? "a customer" : "an administrator"}.`);
+      toast(`${user.email} is ${isAdmin ? "a customer" : "an administrator, and sees it after the next sign-in"}.`);
       showAgain();
     },
   });
+}
+
+/** @param {User} user what becomes of somebody who is made an administrator */
+function promotion(user) {
+  const gained = "The account can do everything here: users, money, products and orders.";
+  if (user.role === "customer") return gained;
+  return `${gained} It stops being a ${roleName(user.role).toLowerCase()}, and taking this back makes it a customer.`;
 }
 
 /** @param {User} user */

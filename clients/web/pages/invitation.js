@@ -6,6 +6,7 @@ import { go } from "../app/router.js";
 import { h } from "../ui/dom.js";
 import { ActionForm } from "../ui/form.js";
 import { bones, loaded } from "../ui/loading.js";
+import { roleName } from "../ui/states.js";
 import { accountFields, narrowPage, signInAfter, signInLink } from "./registration.js";
 
 /** @import { Invitation } from "../api/types.js" */
@@ -40,7 +41,7 @@ const ended = () => h("p", {}, "There is no such invitation, or it has ended. As
 /** @param {Invitation} invitation @param {string} token */
 function welcome({ email, role }, token) {
   return [
-    h("p", {}, "This account will be a ", h("strong", {}, role), " at ", h("strong", {}, email), "."),
+    h("p", {}, "This account will be a ", h("strong", {}, roleName(role).toLowerCase()), " at ", h("strong", {}, email), "."),
     new ActionForm({
       parts: accountFields(role),
       submit: "Create account",

@@ -9,7 +9,7 @@ import { fill, h } from "../ui/dom.js";
 import { money } from "../ui/format.js";
 import { icon } from "../ui/icons.js";
 import { bones, loaded } from "../ui/loading.js";
-import { picture } from "../ui/picture.js";
+import { isUploaded, picture } from "../ui/picture.js";
 import { shelf, stockText } from "../ui/product-card.js";
 import { QuantityStepper } from "../ui/quantity-stepper.js";
 import { NoticeBox, toast, wordsOf } from "../ui/words.js";
@@ -54,10 +54,10 @@ function details(product) {
       ownerLinks(product)));
 }
 
-/** @param {Product} product */
+/** A picture of another host may be held back by the browser, and its host learns who follows. @param {Product} product */
 function enlarging(product) {
   const seen = picture(product, { isFirst: true });
-  if (!product.imageUrl) return seen;
+  if (!isUploaded(product.imageUrl)) return seen;
   return h("a", { class: "enlarge", href: product.imageUrl, target: "_blank", rel: "noopener", "aria-label": "Open the picture" }, seen);
 }
 

@@ -9,6 +9,7 @@ import { bones, loaded } from "../ui/loading.js";
 import { avatar } from "../ui/picture.js";
 import { atMost, phone, slug, url } from "../ui/rules.js";
 import { section } from "../ui/section.js";
+import { roleName } from "../ui/states.js";
 import { pageTabs } from "../ui/tabs.js";
 import { toast } from "../ui/words.js";
 import { deletion, signOutButton, waysIn } from "./profile-account.js";
@@ -57,7 +58,7 @@ function whoIsThis(user, profile) {
       avatar({ id: user.id, name: name || user.email, imageUrl: profile.avatarUrl ?? "" })),
     h("div", {},
       h("p", { class: "who-name" }, name || user.email),
-      h("p", { class: "muted" }, `${user.email} · ${user.role} · since ${date(user.createTime)}`),
+      h("p", { class: "muted" }, `${user.email} · ${roleName(user.role)} · since ${date(user.createTime)}`),
       h("p", {}, h("span", { class: `tag tag-${tone}` }, standing))),
     signOutButton());
 }

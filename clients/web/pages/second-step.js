@@ -28,6 +28,10 @@ export function secondStep(mfaToken, done, goBack) {
     ],
     submit: "Go on",
     reasons: { OTP_INVALID: "code" },
+    words: {
+      OTP_EXPIRED: "This took too long. Enter your password again.",
+      OTP_EXHAUSTED: "The code was wrong too often. Enter your password again.",
+    },
     beside: goBack ? [backButton(goBack)] : [],
     async action({ code = "" }) {
       const proof = SIX_DIGITS.test(code) ? { code } : { recoveryCode: code };

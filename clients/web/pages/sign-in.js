@@ -10,6 +10,8 @@ import { ActionForm, turnTo } from "../ui/form.js";
 import { narrowPage } from "./registration.js";
 import { secondStep } from "./second-step.js";
 
+const STEP_SECONDS = 5 * 60; // as long as the server waits for the second step
+
 /** @type {import("../app/router.js").Page} */
 export function page({ query }) {
   const step = h("div");
@@ -31,7 +33,7 @@ export function page({ query }) {
         session.open(opened);
         return;
       }
-      keepFlow("sign-in", opened.mfaToken, email ?? "");
+      keepFlow("sign-in", opened.mfaToken, email ?? "", STEP_SECONDS);
       turnTo(step, codeStep(opened.mfaToken));
     },
   });

@@ -27,16 +27,16 @@ export function ask(title, makeContent) {
   });
 }
 
-/** @param {string} title @param {string} text @param {string} yes */
-export async function confirmed(title, text, yes) {
+/** @param {string} title @param {string} text @param {string} yes @param {string} [no] */
+export async function confirmed(title, text, yes, no) {
   const answer = await ask(title, (close) => [
     h("p", {}, text),
     h("div", { class: "form-end" },
       h("button", { type: "button", class: "button danger", onclick: () => close("yes") }, yes),
-      keepButton(close)),
+      keepButton(close, no)),
   ]);
   return answer === "yes";
 }
 
-/** The way out of a dialog without doing what it asks about. @param {() => void} close */
-export const keepButton = (close) => h("button", { type: "button", class: "button plain", onclick: () => close() }, "Keep it");
+/** The way out of a dialog without doing what it asks about. @param {() => void} close @param {string} [label] */
+export const keepButton = (close, label = "Keep it") => h("button", { type: "button", class: "button plain", onclick: () => close() }, label);

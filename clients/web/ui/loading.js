@@ -44,7 +44,13 @@ export function loaded({ fetch, show, skeleton, signal }) {
 export function slowly(place) {
   const text = h("p", { class: "slow", role: "status" });
   place.prepend(text);
-  const timer = setTimeout(() => { text.textContent = "This takes longer than usual. We are still trying."; }, SLOW_MS);
+  let timer = 0;
+  const say = () => {
+    // What a dialog stands before may wait for its reader, and says so only afterwards.
+    if (document.querySelector("dialog[open]") && !text.closest("dialog")) timer = setTimeout(say, SLOW_MS);
+    else text.textContent = "This takes longer than usual. We are still trying.";
+  };
+  timer = setTimeout(say, SLOW_MS);
   return () => {
     clearTimeout(timer);
     text.remove();
@@ -61,12 +67,13 @@ export function slowly(place) {
 export function failed(error, retry) {
   if (error instanceof ApiError && isMissing(error)) return lost();
   const notice = new NoticeBox();
-  const again = h("button", { class: "button plain", onclick: () => {
+  const retryNow = () => {
     if (again.getAttribute("aria-disabled") !== "true") retry();
-  } }, "Try again");
+  };
+  const again = h("button", { class: "button plain", onclick: retryNow }, "Try again");
   const box = h("div", { class: "failed" }, notice, again);
   addEventListener("online", () => {
-    if (box.isConnected) retry();
+    if (box.isConnected) retryNow();
   }, { once: true });
   queueMicrotask(() => notice.say(wordsOf(error)));
   if (error instanceof ApiError && error.retryAfterSeconds > 0) {

@@ -36,8 +36,11 @@ export function avatar({ id, name, imageUrl }) {
   return tile;
 }
 
+/** Whether it is of the shop's own host. @param {string} url */
+export const isUploaded = (url) => UPLOADED.test(url);
+
 /** @param {string} url */
-const isImage = (url) => WEB.test(url) || UPLOADED.test(url);
+const isImage = (url) => WEB.test(url) || isUploaded(url);
 
 /** Seen only once it has come: until then, and if it never does, the tile is. @param {string} url @param {Record<string, unknown>} attributes */
 function image(url, attributes) {

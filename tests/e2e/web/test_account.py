@@ -96,7 +96,7 @@ def test_an_address_is_changed_by_a_code_to_the_new_one(
     customer.press("Change the e-mail")
     customer.fill(Code=stack.code(new.email))
     customer.press("Confirm")
-    expect(customer.page.get_by_text(f"{new.email} · customer")).to_be_visible()
+    expect(customer.page.get_by_text(f"{new.email} · Customer")).to_be_visible()
     assert customer.session()["email"] == new.email
     assert api.login(new)["email"] == new.email
 
@@ -157,7 +157,7 @@ def test_an_administrator_sees_how_an_account_stands_and_ends_sessions(
     admin.page.locator(".row").filter(has_text=account.email).get_by_role("link").click()
     admin.is_at("User")
     expect(admin.page.get_by_text("Active", exact=True)).to_be_visible()
-    expect(admin.page.get_by_text("1 wrong passwords today")).to_be_visible()
+    expect(admin.page.get_by_text("1 wrong password today")).to_be_visible()
     admin.press("Unlock")
     expect(admin.news(f"{account.email} can try again at once.")).to_be_visible()
     expect(admin.page.get_by_text("0 wrong passwords today")).to_be_visible()
@@ -196,10 +196,24 @@ def test_an_administrator_makes_another_and_takes_it_back(
     admin.visit(f"/admin/users/{account.id}")
     dialog = admin.page.get_by_role("dialog")
     for deed, told, role in (
-        ("Make an administrator", "is an administrator.", "admin"),
+        ("Make an administrator", "is an administrator, and sees it", "admin"),
         ("Make a customer", "is a customer.", "customer"),
     ):
+        admin.press(deed)
+        admin.press("Leave it as it is")
         admin.press(deed)
         dialog.get_by_role("button", name=deed).click()
         expect(admin.news(told)).to_be_visible()
         assert api.call("GET", "/v1/users/me", by=account)["role"] == role
+
+
+def test_a_role_that_would_be_lost_is_named_and_ones_own_stays(
+    admin: Person, admin_account: Account, api: Api
+) -> None:
+    admin.visit(f"/admin/users/{api.brand().id}")
+    admin.press("Make an administrator")
+    expect(admin.page.get_by_role("dialog")).to_contain_text("It stops being a brand, and taking")
+    admin.press("Leave it as it is")
+    admin.visit(f"/admin/users/{admin_account.id}")
+    expect(admin.button("Disable the account")).to_be_visible()
+    expect(admin.button("Make a customer")).to_have_count(0)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pyotp
 import pytest
 from playwright.sync_api import expect
@@ -105,3 +107,26 @@ def test_the_second_step_of_a_sign_in(person: Person, account: Account, api: Api
     person.fill(Code=confirmed["recoveryCodes"][0])
     person.press("Go on")
     person.is_at("Wallet")
+
+
+def test_the_second_step_of_a_sign_in_ends_when_the_server_ends_it(
+    person: Person, account: Account, api: Api
+) -> None:
+    seed = api.call("POST", "/v1/users/me/totp", {}, by=account)["secret"]
+    code = {"code": pyotp.TOTP(seed).now()}
+    api.call("POST", "/v1/users/me/totp:confirm", code, by=account)
+    person.visit("/sign-in")
+    person.sign_in(account.email, account.password)
+    expect(person.field("Code")).to_be_visible()
+    refusal = {
+        "details": [{"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "OTP_EXPIRED"}]
+    }
+    person.page.route(
+        "**/v1/auth/mfa/verify", lambda route: route.fulfill(status=400, json=refusal)
+    )
+    person.fill(Code="123456")
+    person.press("Go on")
+    expect(person.notice()).to_contain_text("Enter your password again.")
+    person.page.clock.set_fixed_time(time.time() + 5 * 60 + 1)
+    person.page.reload()
+    expect(person.field("Password")).to_be_visible()

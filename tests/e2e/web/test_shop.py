@@ -19,7 +19,7 @@ MANY = 60
 @pytest.fixture(scope="module")
 def kitchen(api: Api, admin_account: Account) -> str:
     """Make a category with many products, from 1 to 60 dollars."""
-    category = api.category("Kitchen", by=admin_account)
+    category = api.category("Kettles", by=admin_account)
     api.products(
         [
             {
@@ -121,7 +121,7 @@ def test_products_are_searched_filtered_and_sorted(person: Person, kitchen: str)
     expect(person.page.get_by_text("9 found", exact=True)).to_be_visible()
     person.follow("Remove the filter “kettle 0”")
     expect(person.page.get_by_text("9 found", exact=True)).to_have_count(0)
-    person.field("Category").select_option("Kitchen")
+    person.field("Category").select_option("Kettles")
     person.fill(Price_from="5", Price_to="8.50")
     expect(person.page.get_by_text("3 found", exact=True)).to_be_visible()
     person.field("Sort").select_option("Dearest first")
@@ -348,6 +348,40 @@ def test_what_a_full_cart_does_not_take_waits_in_the_browser(
     assert picked(person) == []
 
 
+def test_what_waits_for_one_account_stays_out_of_another(
+    person: Person, account: Account, api: Api, things: list[Any], hundred: list[str]
+) -> None:
+    lines = [{"productId": each, "quantity": 1} for each in hundred]
+    api.call("POST", "/v1/cart:merge", {"items": lines}, by=account)
+    person.visit("/sign-in")
+    pick(person, [things[0]["id"]])
+    person.sign_in(account.email, account.password)
+    expect(person.news("The cart is full.")).to_be_visible()
+    person.visit("/profile")
+    person.press("Sign out")
+    person.is_signed_out()
+    other = api.register()
+    person.visit("/sign-in?to=%2Fcart")
+    person.sign_in(other.email, other.password)
+    expect(person.page.get_by_text("Your cart is empty")).to_be_visible()
+    assert picked(person) == []
+
+
+def test_a_guest_without_a_connection_adds_nothing_however_often(
+    person: Person, things: list[Any]
+) -> None:
+    person.visit(f"/products/{things[0]['id']}")
+    person.page.context.set_offline(True)
+    for _ in range(2):
+        person.press("Add to cart")
+        expect(person.notice()).to_contain_text("can't be reached")
+    assert picked(person) == []
+    person.page.context.set_offline(False)
+    person.press("Add to cart")
+    person.follow("Go to the cart")
+    expect(person.page.get_by_role("textbox", name="Quantity of Spade")).to_have_value("1")
+
+
 def test_a_cart_that_cannot_be_merged_yet_is_told_and_stays(
     person: Person, account: Account, things: list[Any]
 ) -> None:
@@ -366,6 +400,19 @@ def test_one_tab_tells_the_other_what_is_in_the_cart(person: Person, things: lis
     other.visit(f"/products/{things[0]['id']}")
     other.press("Add to cart")
     expect(person.page.get_by_label("Main").get_by_text("1 piece")).to_be_visible()
+
+
+@pytest.mark.usefixtures("kitchen")
+def test_who_comes_to_the_start_later_sees_what_is_new_by_then(person: Person) -> None:
+    person.page.clock.install()
+    person.visit("/about")
+    person.page.clock.fast_forward(20_000)
+    with person.requests("GET", "/v1/products") as sent:
+        person.visit("/")
+        expect(person.page.locator(".shelf-section").first.locator(".product-card")).to_have_count(
+            8
+        )
+    assert "limit=9" in sent[0].url
 
 
 @pytest.mark.usefixtures("kitchen")

@@ -102,8 +102,35 @@ def test_a_page_that_could_not_be_loaded_is_tried_again(person: Person) -> None:
     person.press("Try again")
     person.is_at("This page did not load")
     person.page.context.set_offline(False)
-    person.press("Try again")
     person.is_at("About this shop")
+
+
+def test_a_countdown_is_kept_although_the_connection_is_back(person: Person) -> None:
+    busy = {"status": 503, "headers": {"retry-after": "60"}, "body": "{}"}
+    person.page.route("**/v1/products?*", lambda route: route.fulfill(**busy))
+    person.visit("/products")
+    expect(person.button("Try again")).to_have_attribute("aria-disabled", "true")
+    with person.requests("GET", "/v1/products") as sent:
+        person.page.evaluate("dispatchEvent(new Event('online'))")
+        person.visit("/about")
+    assert sent == []
+
+
+def test_a_form_waits_in_silence_for_the_reader_of_its_dialog(admin: Person, site: Site) -> None:
+    admin.page.clock.install()
+    admin.visit(f"/admin/users/{site.shopper.id}")
+    admin.press("Disable the account")
+    admin.page.clock.fast_forward(SLOW_MS)
+    expect(admin.button("Disable it")).to_be_visible()
+    expect(admin.page.get_by_text(SLOW)).to_have_count(0)
+    with unanswered(admin):
+        admin.press("Disable it")
+        expect(admin.page.get_by_role("dialog")).to_have_count(0)
+        admin.page.clock.fast_forward(SLOW_MS)
+        expect(admin.page.get_by_text(SLOW)).to_be_visible()
+    expect(admin.news("is disabled.")).to_be_visible()
+    admin.press("Enable the account")
+    expect(admin.news("is enabled.")).to_be_visible()
 
 
 def test_a_form_whose_answer_takes_long_says_so(person: Person, site: Site) -> None:
