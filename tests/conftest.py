@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import structlog
+from hypothesis import settings
 
 import services
 from services.cli.postgres import EmbeddedPostgres
@@ -21,6 +22,10 @@ from services.common import key_files
 from services.kernel.db.migrations import upgrade
 from services.kernel.rpc import admission
 from tests.postgres import fresh_database, make_template, shared_postgres
+
+# A busy machine makes single examples slow; the tests have limits of their own.
+settings.register_profile("lockstep", deadline=None)
+settings.load_profile("lockstep")
 
 SERVICES = Path(services.__file__).parent
 FOLDER = Path(__file__).parent

@@ -109,9 +109,10 @@ def as_environment(settings: "CommonSettings") -> dict[str, str]:
 
 
 def masked(value: str) -> str:
-    """Hide the passwords in a URL."""
+    """Hide the passwords in a URL, and the token in that of NATS."""
     if urls.is_database_url(value):
         return urls.masked(value)
+    value = re.sub(r"((?:nats|tls)://)[^:/?#@,]+@", r"\1***@", value, flags=re.IGNORECASE)
     return re.sub(r"(://[^:/?#@]*):[^/?#]*@", r"\1:***@", value)
 
 

@@ -26,7 +26,7 @@ CREDENTIALS_REMEDY: Final = "make it with `nsc generate creds`, or change LOCKST
 SEED_BYTES: Final = 36
 KEY_BYTES: Final = slice(2, 34)
 
-_JWT: Final = re.compile(rb"-BEGIN NATS USER JWT-+\s+(\S+)\s+-+END")
+_JWT: Final = re.compile(rb"-BEGIN NATS USER JWT-+\s+([\w.-]+)\s+-+END")
 _SEED: Final = re.compile(rb"-BEGIN USER NKEY SEED-+\s+(SU[A-Z2-7]{56})\s+-+END")
 
 log = structlog.get_logger("lockstep.relay")
@@ -65,7 +65,7 @@ class NatsCredentials:
         return self._user.jwt
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class NatsAccess:
     """How to connect to NATS.
 
@@ -114,11 +114,11 @@ class NatsAccess:
 
 
 class _TlsClient(Client):
-    """A client that leaves a server without TLS. Its base would tell it the password."""
+    """A client that leaves a server without required TLS. Its base would tell it the password."""
 
     def _connect_command(self) -> bytes:
         if not self._server_info.get("tls_required"):
-            raise NatsError("the server must have TLS, and has none")
+            raise NatsError("the server must require TLS, and does not")
         return super()._connect_command()
 
 

@@ -35,6 +35,7 @@ from tests.own_keys import own_keys
 from tests.ports import free_port
 from tests.waiting import until, until_found
 
+START_SECONDS = 120  # a process of its own starts within it, on a busy machine too
 EMAIL = "ada@example.com"
 NOWHERE = "127.0.0.1:1"
 BEHIND = 'lockstep_event_reader_behind_seconds{lockstep_reader="order-mails"'
@@ -232,13 +233,15 @@ async def test_an_auth_that_is_killed_in_a_page_mails_each_event_once(
                 await until(
                     lambda: look.execute(
                         "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+                        " AND datname = current_database()"
                         " AND query LIKE 'INSERT INTO order_mails%'"
-                    ).fetchone()
+                    ).fetchone(),
+                    seconds=START_SECONDS,
                 )
                 process.kill()
                 process.wait()
                 assert number("outbox") == number("order_mails") == 100
                 blocking.rollback()
             auth_process(target)
-            await until(lambda: number("order_mails") == 250)
+            await until(lambda: number("order_mails") == 250, seconds=START_SECONDS)
         assert number("outbox") == 250

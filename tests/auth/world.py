@@ -172,6 +172,7 @@ async def met(world: World, table: str, *calls: Awaitable[Any]) -> list[Any]:
     waiting = (
         "SELECT pid FROM pg_stat_activity"
         " WHERE wait_event_type = 'Lock' AND datname = current_database()"
+        " AND NOT starts_with(query, 'UPDATE')"  # of a task in the background
     )
     async with await psycopg.AsyncConnection.connect(world.url) as blocker:
         await blocker.execute(f"LOCK TABLE {table} IN SHARE MODE".encode())

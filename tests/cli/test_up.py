@@ -195,9 +195,9 @@ def test_in_json_mode_every_line_is_an_event_through_freezes_kills_and_a_full_di
     if left_out is None:
         fill(home / "logs" / "filler")
         gateway = f"http://127.0.0.1:{environment['LOCKSTEP_GATEWAY_PORT']}"
-        until_shown(up, "so lines are lost", gateway)
+        until_shown(up, "gateway.log cannot be written, so lines are lost", gateway)
         (home / "logs" / "filler").unlink()
-        until_shown(up, "is written again", gateway)
+        until_shown(up, "gateway.log is written again", gateway)
     assert up.stop() == 0
     kept = [line for path in (home / "logs").iterdir() for line in path.read_text().splitlines()]
     for line in [*up.lines, *kept]:

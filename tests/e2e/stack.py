@@ -27,6 +27,7 @@ READY = "Ctrl-C stops everything"
 READY_SECONDS = 90
 STOP_SECONDS = 60
 MAIL_SECONDS = 15
+LINES_SHOWN = 60
 
 
 @dataclass
@@ -126,6 +127,9 @@ def up(stack: Stack) -> Iterator[None]:
         assert ready.wait(READY_SECONDS), "\n".join(lines)
         assert process.poll() is None, "\n".join(lines)
         yield
+    except BaseException:
+        print(*lines[-LINES_SHOWN:], sep="\n")
+        raise
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(STOP_SECONDS)

@@ -27,7 +27,7 @@ from tests.waiting import wait_until
 pytestmark = pytest.mark.processes
 SERVICES = ("auth", "profile", "commerce", "gateway")
 NO_NATS = "nats://127.0.0.1:1"
-METRICS_SECONDS = 30  # a survey of the database comes every 15 s
+METRICS_SECONDS = 90  # a survey of the database comes every 15 s
 # No process takes up a saga of an unknown kind.
 UNKNOWN_SAGA = """
 INSERT INTO sagas (id, kind, state, payload, next_run_at)

@@ -20,6 +20,7 @@ from lockstep_clients import LockstepError
 
 from services.kernel.rpc.call import Principal, UserPrincipal
 from tests.faults.accounts import administrator
+from tests.faults.orders import STOCK
 from tests.faults.scenario import CODE, PASSWORD, Outcome, Scenario
 from tests.faults.wire import Wire
 
@@ -169,7 +170,7 @@ async def _create(scenario: Any, wire: Any) -> Any:
     product = catalog_pb.Product(
         name=f"Lamp {scenario.number}",
         category_id="00000000-0000-8000-8000-00000000000c",
-        stock=100,
+        stock=STOCK,
     )
     product.price.currency_code = "USD"
     return await catalog_grpc.CatalogServiceStub(wire).CreateProduct(

@@ -203,7 +203,7 @@ def _wrong_stock_events(remains: Remains) -> Iterator[str]:
     prepared = defaultdict[str, list[Content]](list)
     for row in remains.prepared:
         prepared[row.table].append(row.content)
-    events = sorted(remains.tables["commerce.events"], key=lambda each: each["place"])
+    events = sorted(remains.new("commerce.events"), key=lambda each: each["place"])
     deleted = {each["id"] for each in remains.tables["commerce.products"] if each["delete_time"]}
     for product in prepared["commerce.products"]:
         if product["id"] in deleted:

@@ -13,20 +13,21 @@ from tests.faults.databases import _Committing
 from tests.faults.edges import Schedule, Strike, parse
 from tests.faults.explore import strikes
 from tests.faults.forms import IS_LONG
+from tests.faults.orders import STOCK
 from tests.faults.play import play
 from tests.faults.scenarios import SCENARIOS
 from tests.faults.world import World
 
 EXAMPLES, STEPS = (80, 12) if IS_LONG else (6, 5)
 
-AGREE = """
+AGREE = f"""
 SELECT
   (SELECT count(*) FROM auth.sagas WHERE state IN ('RUNNING', 'COMPENSATING'))
   + (SELECT count(*) FROM commerce.sagas WHERE state IN ('RUNNING', 'COMPENSATING')) AS unfinished,
   (SELECT count(*) FROM auth.users WHERE status IN ('PENDING', 'DELETING')) AS halfway,
   (SELECT count(*) FROM auth.users u WHERE NOT EXISTS
      (SELECT FROM profile.profiles p WHERE p.user_id = u.id)) AS without_profile,
-  (SELECT count(*) FROM commerce.products WHERE stock + taken <> 100) AS wrong_stock,
+  (SELECT count(*) FROM commerce.products WHERE stock + taken <> {STOCK}) AS wrong_stock,
   (SELECT count(*) FROM profile.accounts a WHERE kind = 'wallet' AND balance <>
      (SELECT coalesce(sum(CASE WHEN debit_account_id = a.id THEN -amount ELSE amount END), 0)
         FROM profile.transfers WHERE state = 'posted'

@@ -79,6 +79,10 @@ class NotYetPaid(Cancellation):
     def prepare(self) -> None:
         super().prepare()
         self.set_state("PENDING")
+        # Nothing is told of the stock of what is gone: the state changes without the services.
+        self.world.ground.rows(
+            "UPDATE commerce.products SET delete_time = now() WHERE id = %(p)s", p=self.product
+        )
 
     def set_state(self, state: str) -> None:
         self.world.ground.rows(

@@ -97,10 +97,12 @@ def test_one_command_serves_a_foreign_server(
     port = free_port()
     command = line.removeprefix("$ ").removesuffix(" &").replace("localhost:50051", address)
     base = f"http://127.0.0.1:{port}"
+    # Of Lockstep's own services, which this process has loaded.
+    own = {name: value for name, value in os.environ.items() if name != "GRPC_VERBOSITY"}
     with (tmp_path / "log").open("w+") as log:
         gateway = subprocess.Popen(
             [environment / "bin" / command.split()[0], *command.split()[1:]],
-            env={**os.environ, "GATEWAY_PORT": str(port), "GATEWAY_METRICS_PORT": "0"},
+            env=own | {"GATEWAY_PORT": str(port), "GATEWAY_METRICS_PORT": "0"},
             cwd=tmp_path,
             stdout=log,
             stderr=log,

@@ -124,7 +124,7 @@ async def test_a_server_without_tls_is_told_no_password(
         scheme, ca = ("nats", certs / "ca.pem") if has_authority else ("tls", None)
         url = f"{scheme}://user:secret@127.0.0.1:{port}"
         access = NatsAccess.of(CommonSettings(home=tmp_path, nats_url=url, nats_ca=ca))
-        assert "must have TLS" in await refused(access)
+        assert "must require TLS" in await refused(access)
     assert heard == b""
 
 
@@ -141,6 +141,10 @@ DAMAGES: dict[str, tuple[Callable[[str], str] | None, str]] = {
     "missing": (None, "is missing: make it with"),
     "empty": (lambda _: "", "is empty: make it with"),
     "without a JWT": (without("BEGIN NATS USER JWT"), "is damaged: it must hold a JWT and"),
+    "with a JWT that is no text": (
+        lambda text: text.replace("eyJ", "ü", 1),
+        "is damaged: it must hold a JWT and",
+    ),
     "without a seed": (without("BEGIN USER NKEY SEED"), "is damaged: it must hold a JWT and"),
     "with a wrong seed": (another_seed, "is damaged: it must hold a JWT and"),
     "binary": (lambda _: "\0\x7f", "is damaged: it must hold a JWT and"),
@@ -154,7 +158,7 @@ def test_credentials_that_cannot_be_used_are_one_line_with_the_remedy(
     damage, told = DAMAGES[name]
     file = tmp_path / "relay.creds"
     if damage is not None:
-        file.write_text(damage(Company().credentials()))
+        file.write_text(damage(Company().credentials()), encoding="utf-8")
     with pytest.raises(FileProblem) as caught:
         NatsAccess.of(CommonSettings(nats_url="nats://a:4222", nats_credentials=file))
     text = str(caught.value)

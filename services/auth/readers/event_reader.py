@@ -7,6 +7,7 @@ takes effect once, whenever the process is killed and however many replicas read
 from __future__ import annotations
 
 import asyncio
+import random
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import timedelta
@@ -26,6 +27,7 @@ from services.kernel.events.reader import CursorExpired
 from services.kernel.tasks import BackgroundTask, Loop, Pulse, end
 
 PAGE_SIZE: Final = 100
+POLL_SECONDS: Final = 1.0
 # With the time of a call, the longest pause is shorter than the silence after which a loop is
 # started anew.
 BACKOFF: Final = Backoff(timedelta(seconds=1), timedelta(seconds=15))
@@ -169,7 +171,12 @@ class EventReader(BackgroundTask, Loop):
             except Exception:
                 log.exception("cannot read events", reader=self._name)
                 self._note_failure()
-            await asyncio.sleep(BACKOFF.after(self._failures or 1).total_seconds())
+            await asyncio.sleep(self._pause_seconds())
+
+    def _pause_seconds(self) -> float:
+        if self._failures:
+            return BACKOFF.after(self._failures).total_seconds()
+        return POLL_SECONDS * random.uniform(0.8, 1.2)
 
     async def _read_and_note(self) -> bool:
         has_more = await self.read()

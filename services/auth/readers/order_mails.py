@@ -97,9 +97,9 @@ def order_mail_reader(
 
 
 def _order_of(event: event_pb.Event) -> _OrderEvent | None:
-    """Return what an event says of an order; None: nothing, or its buyer is gone."""
+    """Return what an event says of an order; None: nothing, or too little to tell its buyer."""
     if event.type not in _KINDS:
         return None
     order = _KINDS[event.type][0]()
     event.payload.Unpack(order)
-    return order if order.user_id else None
+    return order if order.user_id and order.order_number else None

@@ -36,6 +36,7 @@ from services.kernel.telemetry.spans import Tracers
 
 REQUEST_BYTES_MAX = 4 * 1024 * 1024
 HEALTH_POLL_SECONDS = 1.0
+LONG_MISS_SECONDS = 8.0
 STOP_GRACE_SECONDS = 10.0
 # Callers that do not watch the health keep calling. A stop waits no longer for them.
 QUIET_SECONDS_MAX = 2.0
@@ -218,14 +219,16 @@ class Server:
         )
 
     async def _poll_health(self) -> None:
-        misses = 0
+        misses = 0 if self._serving else 1  # the start has asked once
         while True:
             await asyncio.sleep(HEALTH_POLL_SECONDS)
-            before = self.trouble
+            before, begin = self.trouble, time.monotonic()
             serving = await self._is_working()
             misses = 0 if serving else misses + 1
-            if misses == 1 and self._reason == SILENT_DATABASE:
-                continue  # a busy machine: callers would leave their only server for a slow one
+            # A statement of a silent server takes 10 s to be given up: that is no short pause.
+            is_long = time.monotonic() - begin > LONG_MISS_SECONDS
+            if misses == 1 and not is_long and self._reason == SILENT_DATABASE:
+                continue  # a busy machine: one late answer must not take the only server away
             if serving is not self._serving:
                 await self._report(serving=serving)
                 self._serving = serving

@@ -24,11 +24,11 @@ from tests.faulty import Process, started
 from tests.waiting import until_found
 
 SUBJECTS = 3
-# The steps of a delivery, in the order in which a process comes to them.
+# The steps of a delivery. A claim comes after something waits: an empty one would do, too.
 EDGES = (
     "auth.webhooks-auth.statement#2",  # the cursor has moved, and nothing is queued
-    "auth.webhook.claim.commit.acked",  # the lease is taken, and nothing is posted
     "auth.webhook.note.commit.sent",  # the receiver has taken it, and nothing is marked
+    "auth.webhook.claim.commit.acked",  # the lease is taken, and nothing is posted
     "auth.webhook.note.commit.acked",
 )
 _ADD = "INSERT INTO events (id, type, subject, payload) VALUES (%s, %s, %s, '')"

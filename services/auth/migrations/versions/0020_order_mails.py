@@ -5,7 +5,10 @@ from alembic import op
 
 revision = "0020"
 down_revision = "0019"
-LOSES = {"order_mails": "SELECT count(*) FROM order_mails"}
+LOSES = {
+    "order_mails": "SELECT count(*) FROM order_mails",
+    "event_cursors": "SELECT count(*) FROM event_cursors",
+}
 
 NOW = sa.text("clock_timestamp()")
 
