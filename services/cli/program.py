@@ -63,11 +63,12 @@ class LogFile(RotatingFileHandler):
         self._number = 0
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802, ARG002 - logging's
-        """Count the lines that are lost."""
-        first = not self.lost
+        """Count the lines that are lost, and leave no half line before the next one."""
+        first, reason = not self.lost, sys.exception()
         self.lost += self._number
+        self.close()  # the next line opens it again
+        _drop_half_line(Path(self.baseFilename))
         if first:
-            reason = sys.exception()
             self._tell(f"{self.baseFilename} cannot be written, so lines are lost: {reason}")
 
     def keep(self, lines: Sequence[str]) -> None:
