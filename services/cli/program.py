@@ -63,11 +63,10 @@ class LogFile(RotatingFileHandler):
         self._number = 0
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802, ARG002 - logging's
-        """Count the lines that are lost, and leave no half line before the next one."""
+        """Count the lines that are lost. The next line opens the file again."""
         first, reason = not self.lost, sys.exception()
         self.lost += self._number
-        self.close()  # the next line opens it again
-        _drop_half_line(Path(self.baseFilename))
+        self.close()
         if first:
             self._tell(f"{self.baseFilename} cannot be written, so lines are lost: {reason}")
 
@@ -81,10 +80,9 @@ class LogFile(RotatingFileHandler):
 
     def close(self) -> None:
         """Close the file; a full disk, which has been told already, leaves no half line in it."""
-        try:
+        with contextlib.suppress(OSError):
             super().close()
-        except OSError:
-            _drop_half_line(Path(self.baseFilename))
+        _drop_half_line(Path(self.baseFilename))
 
 
 class Runner:
