@@ -66,8 +66,7 @@ async def begin(
     await fulfilment.insert_refund(tx, new, items, order_rules.shares_back(lines, items))
     if is_cancelled:
         # It cannot be refused any more, so what comes back is final.
-        released = await products.release(tx, _quantities(items))
-        await tell_stock(tx, released, saga_id=refund_id)
+        await _put_back(tx, items, refund_id)
     await _settle(tx, order, refund_id=refund_id)
     return new.amount
 
@@ -81,8 +80,7 @@ async def end(tx: Transaction, order_id: UUID, *, refund_id: UUID) -> None:
     if finished.kind is RefundKind.RETURN and finished.is_restocked:
         items = await fulfilment.items_of_refund(tx, refund_id)
         await fulfilment.restock(tx, order_id, items)
-        released = await products.release(tx, _quantities(items))
-        await tell_stock(tx, released, saga_id=refund_id)
+        await _put_back(tx, items, refund_id)
     state = await _settle(tx, order, refund_id=refund_id)
     await _tell(tx, order, refund_id, finished.kind, state)
 
@@ -128,5 +126,7 @@ def _ensure_possible(numbers: RefundNumbers, wanted: WantedRefund) -> None:
         raise QuantityLimit(f"An order has at most {REFUNDS_MAX} refunds. Cancel all that is left.")
 
 
-def _quantities(items: Sequence[RefundItem]) -> dict[UUID, int]:
-    return {each.product_id: each.quantity for each in items}
+async def _put_back(tx: Transaction, items: Sequence[RefundItem], refund_id: UUID) -> None:
+    quantities = {each.product_id: each.quantity for each in items}
+    released = await products.release(tx, quantities)
+    await tell_stock(tx, released, saga_id=refund_id)
