@@ -7,12 +7,29 @@ import asyncio
 import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import Any, Final, TypeVar
 from uuid import uuid4
 
-if TYPE_CHECKING:
-    import grpc
-    from lockstep.commerce.v1 import catalog_service_pb2 as catalog_pb
+import grpc
+from google.api.httpbody_pb2 import HttpBody
+from google.type.money_pb2 import Money
+from lockstep.auth.v1 import auth_service_pb2 as auth_pb
+from lockstep.auth.v1 import auth_service_pb2_grpc as auth_grpc
+from lockstep.commerce.v1 import cart_service_pb2 as cart_pb
+from lockstep.commerce.v1 import cart_service_pb2_grpc as cart_grpc
+from lockstep.commerce.v1 import catalog_service_pb2 as catalog_pb
+from lockstep.commerce.v1 import catalog_service_pb2_grpc as catalog_grpc
+from lockstep.commerce.v1 import order_service_pb2 as order_pb
+from lockstep.commerce.v1 import order_service_pb2_grpc as order_grpc
+from lockstep.profile.v1 import wallet_service_pb2 as wallet_pb
+from lockstep.profile.v1 import wallet_service_pb2_grpc as wallet_grpc
+from lockstep_clients import LockstepError, bearer, connect
+
+from services.cli.errors import CommandError
+from services.cli.failures import failure_of
+from services.cli.operator import call_as_operator, operator_tls, rows
+from services.commerce.domain.demo_pictures import pictures_of
+from services.common.settings import CommonSettings, load
 
 T = TypeVar("T")
 
@@ -53,9 +70,6 @@ def make_people() -> list[Person]:
     Raises:
         CommandError: LOCKSTEP_ENV is not `test`, or a service did not do its part.
     """
-    from services.cli.errors import CommandError
-    from services.common.settings import CommonSettings, load
-
     if load(CommonSettings).env != "test":
         raise CommandError(
             "LOCKSTEP_ENV must be test for --people: they are there to try things out, and one of "
@@ -81,9 +95,6 @@ async def _make() -> list[Person]:
 
 
 async def _register(does: str, name: str, **details: str) -> Person:
-    from lockstep.auth.v1 import auth_service_pb2 as auth_pb
-    from lockstep.auth.v1 import auth_service_pb2_grpc as auth_grpc
-
     email = f"{name}-{secrets.token_hex(3)}@example.com"
     password = f"Shop-{secrets.token_hex(5)}-7"
     request = auth_pb.RegisterRequest(email=email, password=password, **details)
@@ -92,11 +103,6 @@ async def _register(does: str, name: str, **details: str) -> Person:
 
 
 async def _administrator() -> Person:
-    from lockstep.auth.v1 import auth_service_pb2 as auth_pb
-    from lockstep.auth.v1 import auth_service_pb2_grpc as auth_grpc
-
-    from services.cli.operator import call_as_operator
-
     names = {"first_name": "Grace", "last_name": "Keller"}
     person = await _register("administers", "grace", role="creator", **names)
     request = auth_pb.PromoteUserRequest(email=person.email)
@@ -107,26 +113,15 @@ async def _administrator() -> Person:
 
 
 async def _signed_in(does: str, email: str, password: str) -> Person:
-    from lockstep.auth.v1 import auth_service_pb2 as auth_pb
-    from lockstep.auth.v1 import auth_service_pb2_grpc as auth_grpc
-    from lockstep_clients import bearer
-
     request = auth_pb.LoginRequest(email=email, password=password, client_name="lockstep seed")
     tokens = await _on("auth", lambda channel: auth_grpc.AuthServiceStub(channel).Login(request))
     return Person(does, email, password, tokens.user_id, bearer(tokens.token))
 
 
 async def _offer(
-    channel: "grpc.aio.Channel", admin: Person, seller: Person
-) -> "list[catalog_pb.Product]":
+    channel: grpc.aio.Channel, admin: Person, seller: Person
+) -> list[catalog_pb.Product]:
     """Put the brand's products into the catalog, with pictures."""
-    from google.api.httpbody_pb2 import HttpBody
-    from google.type.money_pb2 import Money
-    from lockstep.commerce.v1 import catalog_service_pb2 as catalog_pb
-    from lockstep.commerce.v1 import catalog_service_pb2_grpc as catalog_grpc
-
-    from services.commerce.domain.demo_pictures import pictures_of
-
     catalog = catalog_grpc.CatalogServiceStub(channel)
     category = await _category(catalog, admin)
     made = []
@@ -149,10 +144,6 @@ async def _offer(
 
 
 async def _category(catalog: Any, admin: Person) -> str:
-    from lockstep.commerce.v1 import catalog_service_pb2 as catalog_pb
-
-    from services.cli.operator import rows
-
     found = await rows(catalog.ListCategories, catalog_pb.ListCategoriesRequest(), "categories")
     for each in found:
         if each.name == CATEGORY:
@@ -161,11 +152,7 @@ async def _category(catalog: Any, admin: Person) -> str:
     return str((await catalog.CreateCategory(request, metadata=admin.proof)).id)
 
 
-async def _top_up(channel: "grpc.aio.Channel", admin: Person, buyer: Person, units: int) -> None:
-    from google.type.money_pb2 import Money
-    from lockstep.profile.v1 import wallet_service_pb2 as wallet_pb
-    from lockstep.profile.v1 import wallet_service_pb2_grpc as wallet_grpc
-
+async def _top_up(channel: grpc.aio.Channel, admin: Person, buyer: Person, units: int) -> None:
     request = wallet_pb.TopUpWalletRequest(
         user_id=buyer.id,
         transfer_id=str(uuid4()),
@@ -176,14 +163,9 @@ async def _top_up(channel: "grpc.aio.Channel", admin: Person, buyer: Person, uni
 
 
 async def _buy(
-    channel: "grpc.aio.Channel", buyer: Person, products: "list[catalog_pb.Product]"
+    channel: grpc.aio.Channel, buyer: Person, products: list[catalog_pb.Product]
 ) -> None:
     """Order each product by itself."""
-    from lockstep.commerce.v1 import cart_service_pb2 as cart_pb
-    from lockstep.commerce.v1 import cart_service_pb2_grpc as cart_grpc
-    from lockstep.commerce.v1 import order_service_pb2 as order_pb
-    from lockstep.commerce.v1 import order_service_pb2_grpc as order_grpc
-
     cart, orders = cart_grpc.CartServiceStub(channel), order_grpc.OrderServiceStub(channel)
     for product in products:
         item = cart_pb.AddCartItemRequest(product_id=product.id, quantity=1)
@@ -192,18 +174,12 @@ async def _buy(
         await orders.PlaceOrder(order, metadata=buyer.proof)
 
 
-async def _on(service: str, call: "Callable[[grpc.aio.Channel], Awaitable[T]]") -> T:
+async def _on(service: str, call: Callable[[grpc.aio.Channel], Awaitable[T]]) -> T:
     """Make calls to a service as people do, without an identity of its own.
 
     Raises:
         CommandError: A call failed.
     """
-    from lockstep_clients import LockstepError, connect
-
-    from services.cli.failures import failure_of
-    from services.cli.operator import operator_tls
-    from services.common.settings import CommonSettings, load
-
     target = getattr(load(CommonSettings), f"{service}_address")
     try:
         async with connect(target, audience=service, tls=operator_tls()) as channel:
