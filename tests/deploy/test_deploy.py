@@ -156,14 +156,19 @@ MISTAKES: Final[Mapping[str, tuple[str, str, str]]] = {
 }
 
 
+def finds(text: str, right: str, wrong: str, told: str) -> None:
+    """Expect that a mistake is found in a copy of manifests."""
+    assert right in text
+    found = checks.check(DEPLOY, Manifests.of("copy", text.replace(right, wrong)))
+    assert [each for each in found if told in each], found
+
+
 @pytest.mark.parametrize("name", MISTAKES)
 def test_a_mistake_in_a_copy_is_found(base: str, left_out: list[str], name: str) -> None:
     right, wrong, told = MISTAKES[name]
     if told.startswith("Kubernetes") and not tools.SCHEMAS.exists():
         pytest.skip("; ".join(left_out))
-    assert right in base
-    found = checks.check(DEPLOY, Manifests.of("copy", base.replace(right, wrong)))
-    assert [each for each in found if told in each], found
+    finds(base, right, wrong, told)
 
 
 RELAY_MISTAKES: Final[Mapping[str, tuple[str, str, str]]] = {
@@ -178,10 +183,7 @@ RELAY_MISTAKES: Final[Mapping[str, tuple[str, str, str]]] = {
 
 @pytest.mark.parametrize("name", RELAY_MISTAKES)
 def test_a_mistake_about_the_relay_is_found(with_relay: str, name: str) -> None:
-    right, wrong, told = RELAY_MISTAKES[name]
-    assert right in with_relay
-    found = checks.check(DEPLOY, Manifests.of("copy", with_relay.replace(right, wrong)))
-    assert [each for each in found if told in each], found
+    finds(with_relay, *RELAY_MISTAKES[name])
 
 
 @pytest.mark.usefixtures("helm")

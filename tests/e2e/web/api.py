@@ -11,6 +11,7 @@ from typing import Any, Self
 
 import httpx
 import jwt
+import pyotp
 from playwright.sync_api import StorageState
 
 from tests.e2e.stack import Stack
@@ -93,6 +94,13 @@ class Api:
         account.id = made["user"]["id"]
         account.verification_flow_id = made["verificationFlowId"]
         return account
+
+    def second_factor(self, account: Account) -> list[str]:
+        """Let an account sign in with an authenticator app, and return its recovery codes."""
+        secret = self.call("POST", "/v1/users/me/totp", {}, by=account)["secret"]
+        code = {"code": pyotp.TOTP(secret).now()}
+        confirmed = self.call("POST", "/v1/users/me/totp:confirm", code, by=account)
+        return list(confirmed["recoveryCodes"])
 
     def brand(self) -> Account:
         """Register a brand, which can sell."""

@@ -11,6 +11,8 @@ from urllib.parse import urlsplit
 
 from playwright.sync_api import ConsoleMessage, Locator, Page, Request, Route, expect
 
+from tests.e2e.web.api import Account
+
 SESSION = "lockstep.session"
 HELD_BACK = "csp"
 
@@ -73,6 +75,18 @@ class Person:
     def follow(self, name: str) -> None:
         """Click a link."""
         self.page.get_by_role("link", name=name, exact=True).first.click()
+
+    def describe(self, account: Account, **changes: str) -> None:
+        """Fill in the form to sign up as a customer."""
+        self.visit("/sign-up")
+        details = {
+            "Full_name": account.full_name,
+            "E_mail": account.email,
+            "Phone_number": account.phone,
+            "Password": account.password,
+            "Confirm_password": account.password,
+        }
+        self.fill(**details | changes)
 
     def sign_in(self, email: str, password: str) -> None:
         """Fill in the sign-in form, and send it."""

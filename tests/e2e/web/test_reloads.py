@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 
-import pyotp
 import pytest
 from playwright.sync_api import expect
 
@@ -82,9 +81,7 @@ def test_a_new_address(customer: Person, stack: Stack) -> None:
 
 def test_the_confirmation_of_an_address(person: Person, stack: Stack) -> None:
     account = Account()
-    person.visit("/sign-up")
-    person.fill(Full_name="Ada King", E_mail=account.email, Phone_number=account.phone)
-    person.fill(Password=PASSWORD, Confirm_password=PASSWORD)
+    person.describe(account)
     person.press("Create account")
     person.is_signed_in()
     person.page.reload()
@@ -97,14 +94,12 @@ def test_the_confirmation_of_an_address(person: Person, stack: Stack) -> None:
 
 
 def test_the_second_step_of_a_sign_in(person: Person, account: Account, api: Api) -> None:
-    seed = api.call("POST", "/v1/users/me/totp", {}, by=account)["secret"]
-    codes = pyotp.TOTP(seed)
-    confirmed = api.call("POST", "/v1/users/me/totp:confirm", {"code": codes.now()}, by=account)
+    recovery, *_ = api.second_factor(account)
     person.visit("/sign-in?to=%2Fwallet")
     person.sign_in(account.email, account.password)
     expect(person.field("Code")).to_be_visible()
     person.page.reload()
-    person.fill(Code=confirmed["recoveryCodes"][0])
+    person.fill(Code=recovery)
     person.press("Go on")
     person.is_at("Wallet")
 
@@ -112,9 +107,7 @@ def test_the_second_step_of_a_sign_in(person: Person, account: Account, api: Api
 def test_the_second_step_of_a_sign_in_ends_when_the_server_ends_it(
     person: Person, account: Account, api: Api
 ) -> None:
-    seed = api.call("POST", "/v1/users/me/totp", {}, by=account)["secret"]
-    code = {"code": pyotp.TOTP(seed).now()}
-    api.call("POST", "/v1/users/me/totp:confirm", code, by=account)
+    api.second_factor(account)
     person.visit("/sign-in")
     person.sign_in(account.email, account.password)
     expect(person.field("Code")).to_be_visible()

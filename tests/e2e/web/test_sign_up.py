@@ -14,21 +14,9 @@ from tests.e2e.web.person import Person
 pytestmark = [pytest.mark.browser, pytest.mark.processes]
 
 
-def describe(person: Person, account: Account, **changes: str) -> None:
-    person.visit("/sign-up")
-    details = {
-        "Full_name": account.full_name,
-        "E_mail": account.email,
-        "Phone_number": account.phone,
-        "Password": account.password,
-        "Confirm_password": account.password,
-    }
-    person.fill(**details | changes)
-
-
 def test_a_customer_registers_is_signed_in_and_sees_the_products(person: Person, api: Api) -> None:
     account = Account()
-    describe(person, account, Address="123 Main St")
+    person.describe(account, Address="123 Main St")
     with (
         person.requests("POST", "/api/auth/register") as registrations,
         person.requests("POST", "/api/auth/login") as logins,
@@ -45,7 +33,7 @@ def test_a_customer_registers_is_signed_in_and_sees_the_products(person: Person,
 
 
 def test_the_form_is_empty_after_it_was_used(person: Person) -> None:
-    describe(person, Account())
+    person.describe(Account())
     person.press("Create account")
     person.is_signed_in()
     person.visit("/profile")
@@ -158,7 +146,7 @@ def test_nothing_is_sent_before_every_field_is_right(person: Person) -> None:
 
 def test_what_only_the_server_knows_is_shown_at_the_field(person: Person, api: Api) -> None:
     taken, account = api.register(), Account()
-    describe(person, account, E_mail=taken.email.upper())
+    person.describe(account, E_mail=taken.email.upper())
     person.press("Create account")
     expect(person.error_at("E-mail")).to_contain_text("has an account already")
     expect(person.field("E-mail")).to_be_focused()
@@ -175,7 +163,7 @@ def test_what_only_the_server_knows_is_shown_at_the_field(person: Person, api: A
 
 
 def test_a_double_click_makes_one_account(person: Person) -> None:
-    describe(person, Account())
+    person.describe(Account())
     with person.requests("POST", "/api/auth/register") as sent:
         person.press("Create account", times=2)
         person.is_signed_in()
@@ -184,7 +172,7 @@ def test_a_double_click_makes_one_account(person: Person) -> None:
 
 def test_a_lost_reply_is_asked_for_again_and_makes_one_account(person: Person, api: Api) -> None:
     account = Account()
-    describe(person, account)
+    person.describe(account)
     keys = person.lose_the_first_reply("**/api/auth/register")
     person.press("Create account")
     expect(person.notice()).to_contain_text("can't be reached")
@@ -199,7 +187,7 @@ def test_a_stopped_profile_service_is_waited_for_and_nothing_is_left_behind(
     person: Person, stack: Stack, api: Api
 ) -> None:
     account = Account()
-    describe(person, account)
+    person.describe(account)
     with stack.stopped("profile"):
         person.press("Create account")
         expect(person.notice()).to_contain_text("nothing was registered")

@@ -80,9 +80,7 @@ def test_an_administrator_invites_and_ends_an_invitation(admin: Person) -> None:
 
 def test_a_mailed_code_confirms_the_address(person: Person, stack: Stack) -> None:
     account = Account()
-    person.visit("/sign-up")
-    person.fill(Full_name="Ada King", E_mail=account.email, Phone_number=account.phone)
-    person.fill(Password=PASSWORD, Confirm_password=PASSWORD)
+    person.describe(account)
     person.press("Create account")
     person.follow("Confirm your e-mail address")
     person.is_at("Confirm your e-mail")
