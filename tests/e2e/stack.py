@@ -10,7 +10,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from email import message_from_bytes, policy
 from pathlib import Path
 from typing import IO
@@ -32,9 +32,15 @@ LINES_SHOWN = 60
 
 @dataclass
 class Stack:
-    """A running Lockstep."""
+    """A running Lockstep.
+
+    Attributes:
+        environment: The settings of its processes.
+        lines: What its processes have printed.
+    """
 
     environment: dict[str, str]
+    lines: list[str] = field(default_factory=list)
 
     @property
     def url(self) -> str:
@@ -45,6 +51,10 @@ class Stack:
     def home(self) -> Path:
         """Return the data folder."""
         return Path(self.environment["LOCKSTEP_HOME"])
+
+    def last_lines(self) -> str:
+        """Return what its processes printed last."""
+        return "\n".join(self.lines[-LINES_SHOWN:])
 
     def run(self, *arguments: str, text: str = "") -> subprocess.CompletedProcess[str]:
         """Run `lockstep` with arguments, and return how it ended."""
@@ -120,15 +130,15 @@ def up(stack: Stack) -> Iterator[None]:
         text=True,
     )
     assert process.stdout is not None
-    ready, lines = threading.Event(), list[str]()
-    reader = threading.Thread(target=_read, args=(process.stdout, lines, ready), daemon=True)
+    ready = threading.Event()
+    reader = threading.Thread(target=_read, args=(process.stdout, stack.lines, ready), daemon=True)
     reader.start()
     try:
-        assert ready.wait(READY_SECONDS), "\n".join(lines)
-        assert process.poll() is None, "\n".join(lines)
+        assert ready.wait(READY_SECONDS), stack.last_lines()
+        assert process.poll() is None, stack.last_lines()
         yield
     except BaseException:
-        print(*lines[-LINES_SHOWN:], sep="\n")
+        print(stack.last_lines())
         raise
     finally:
         process.send_signal(signal.SIGTERM)

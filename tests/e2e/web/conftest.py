@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -23,12 +23,27 @@ FLAGS = [
     "--disable-sync",
     "--no-first-run",
 ]
-PATIENCE_MS = 10_000
+# A page waits 15 s for an answer before it tells the reader.
+PATIENCE_MS = 20_000
 DESKTOP = (1200, 850)
 TABLET = (820, 1180)
 PHONE = (360, 740)
 
+PEOPLE = pytest.StashKey[list[Person]]()
+
 expect.set_options(timeout=PATIENCE_MS)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Say with a failed test what each person saw last."""
+    report = yield
+    if report.when == "call" and report.failed:
+        for person in item.stash.get(PEOPLE, []):
+            report.sections.append(("a person's page", person.story()))
+    return report
 
 
 @pytest.fixture(scope="session")
@@ -63,13 +78,15 @@ NewPerson = Callable[..., Person]
 
 
 @pytest.fixture
-def new_person(browser: Browser, stack: Stack, api: Api) -> Iterator[NewPerson]:
+def new_person(
+    browser: Browser, stack: Stack, api: Api, request: pytest.FixtureRequest
+) -> Iterator[NewPerson]:
     """Give a person a browser of their own.
 
     At the end, check that no page raised exceptions or broke the Content-Security-Policy.
     """
     contexts: list[BrowserContext] = []
-    people: list[Person] = []
+    people = request.node.stash.setdefault(PEOPLE, [])
 
     def arrive(
         account: Account | None = None,

@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from playwright.sync_api import ConsoleMessage, Locator, Page, Request, Route, expect
+from playwright.sync_api import Error as PlaywrightError
 
 from tests.e2e.web.api import Account
 
@@ -32,12 +33,14 @@ class Person:
     def __init__(self, page: Page) -> None:
         self.page = page
         self.faults: list[str] = []
+        self.console: list[str] = []
         page.on("pageerror", lambda error: self.faults.append(str(error)))
         page.on("console", self._hear)
         page.on("requestfinished", self._look_at)
         page.on("requestfailed", self._look_at)
 
     def _hear(self, message: ConsoleMessage) -> None:
+        self.console.append(message.text)
         if "Content Security Policy" in message.text:
             self.faults.append(message.text)
 
@@ -136,6 +139,14 @@ class Person:
         assert self.session() is None
 
     # Behind the page.
+
+    def story(self) -> str:
+        """Return what the page shows now, and all that its console has told."""
+        try:
+            seen = self.page.inner_text("body", timeout=1000)
+        except PlaywrightError as error:
+            seen = f"(it can not be read: {error})"
+        return "\n".join([self.page.url, seen, "The console:", *self.console])
 
     def session(self) -> Any:
         """Return the browser's stored session."""
