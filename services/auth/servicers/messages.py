@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TypedDict
 from uuid import UUID
 
+from google.protobuf.message import Message
 from lockstep.auth.v1 import auth_service_pb2 as auth_pb
 
 from services.auth.domain import passwords
@@ -126,7 +127,9 @@ def read_email(v: Violations, text: str, field: str) -> Email:
 
 
 def read_account(v: Violations, request: AccountRequest) -> UUID | CanonicalEmail:
-    """Check the name of an account: its e-mail address, or else its id."""
+    """Check the name of an account: its id or its e-mail address."""
+    if not check_one(v, request, "user_id", "email"):
+        return _WRONG.canonical
     if request.email:
         return read_email(v, request.email, "email").canonical
     return v.uuid(request.user_id, "user_id")
@@ -144,6 +147,21 @@ def read_code(v: Violations, request: CodeRequest) -> SubmittedCode:
     elif not is_code(request.otp):
         v.add("otp", "must be six digits")
     return submitted
+
+
+def check_one(v: Violations, request: Message, first: str, second: str) -> bool:
+    """Check that exactly one of two texts is set, and return whether it is.
+
+    Both say the same in two ways. If one of them won, a path could name one thing and the body
+    another, which is then what the call acts on.
+    """
+    rule = f"exactly one of {first} and {second} must be set"
+    has_first, has_second = bool(getattr(request, first)), bool(getattr(request, second))
+    if has_first and has_second:
+        v.add(second, f"must be empty when {first} is set: {rule}")
+    elif not has_first and not has_second:
+        v.add(first, f"is required: {rule}")
+    return has_first != has_second
 
 
 def require(v: Violations, text: str, field: str) -> None:

@@ -8,7 +8,13 @@ from lockstep.auth.v1 import auth_service_pb2 as auth_pb
 
 from services.auth.domain.ip_limits import IpRateLimiter, client_ip_of
 from services.auth.domain.totp import Factor, is_recovery_code, is_totp_code
-from services.auth.servicers.messages import read_account, require, token_fields, user_message
+from services.auth.servicers.messages import (
+    check_one,
+    read_account,
+    require,
+    token_fields,
+    user_message,
+)
 from services.auth.usecases.confirm_totp import ConfirmTotp
 from services.auth.usecases.create_totp import CreateTotp
 from services.auth.usecases.delete_totp import DeleteTotp
@@ -36,12 +42,8 @@ class SecondFactorServicer:
         client_ip = await self.limits.hit(call)
         with Violations() as v:
             require(v, request.mfa_token, "mfa_token")
-            if request.recovery_code and request.code:
-                v.add("recovery_code", "must be absent when there is a code")
-            elif request.recovery_code and not is_recovery_code(request.recovery_code):
-                v.add("recovery_code", "must be 24 letters and digits, as they were shown")
-            elif not request.recovery_code:
-                _check_code(v, request.code)
+            if check_one(v, request, "code", "recovery_code"):
+                _check_factor(v, request)
         tokens = await self.verify_mfa(
             request.mfa_token, Factor(request.code, request.recovery_code), client_ip=client_ip
         )
@@ -81,6 +83,13 @@ class SecondFactorServicer:
             account, caller=caller, actor=call.actor, client_ip=client_ip_of(call)
         )
         return user_message(user)
+
+
+def _check_factor(v: Violations, request: auth_pb.VerifyMfaRequest) -> None:
+    if not request.recovery_code:
+        _check_code(v, request.code)
+    elif not is_recovery_code(request.recovery_code):
+        v.add("recovery_code", "must be 24 letters and digits, as they were shown")
 
 
 def _check_code(v: Violations, code: str) -> None:
