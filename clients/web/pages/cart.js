@@ -11,6 +11,7 @@ import { bones, empty, loaded } from "../ui/loading.js";
 import { picture } from "../ui/picture.js";
 import { QuantityStepper } from "../ui/quantity-stepper.js";
 import { toast, wordsOf } from "../ui/words.js";
+import { perhaps } from "./perhaps.js";
 
 /** @import { Cart, CartItem } from "../api/types.js" */
 
@@ -27,7 +28,7 @@ export function page({ signal }) {
   const content = loaded({
     signal,
     fetch: () => basket.refresh(),
-    show: (cart) => [new CartView(cart).element],
+    show: (cart) => [new CartView(cart, signal).element],
     skeleton: bones(3, "bone-line"),
   });
   return { title: "Cart", content: [h("div", { class: "page" }, h("h1", {}, "Cart"), content)] };
@@ -46,8 +47,9 @@ class CartView {
   /** One change after the other, in the order of the clicks. */
   #changes = Promise.resolve();
 
-  /** @param {Cart} cart */
-  constructor(cart) {
+  /** @param {Cart} cart @param {AbortSignal} signal of the page */
+  constructor(cart, signal) {
+    this.signal = signal;
     this.#checkout.addEventListener("click", (event) => {
       if (this.#checkout.getAttribute("aria-disabled") === "true") event.preventDefault();
     });
@@ -65,7 +67,7 @@ class CartView {
     this.#showLines(cart);
     if (cart.items.length === 0) {
       fill(this.element, empty("cart", "Your cart is empty", "What you add is kept here.",
-        h("a", { class: "button primary", href: "#/products" }, "See the products")));
+        h("a", { class: "button primary", href: "#/products" }, "See the products")), perhaps(this.signal));
     }
     this.#count.textContent = counted(basket.count, "piece");
     this.#subtotal.textContent = money(cart.subtotal);

@@ -12,6 +12,7 @@ import { icon } from "../ui/icons.js";
 import { bones, empty, loaded } from "../ui/loading.js";
 import { atMost } from "../ui/rules.js";
 import { thumbnail } from "../ui/thumbnails.js";
+import { perhaps } from "./perhaps.js";
 
 /** @import { Order, Wallet } from "../api/types.js" */
 /** @typedef {{ order: Order, wallet: Wallet, address: string }} Seen */
@@ -21,7 +22,7 @@ export function page({ signal }) {
   const content = loaded({
     signal,
     fetch: preview,
-    show: (seen) => (seen ? [checkout(seen)] : [nothing()]),
+    show: (seen) => (seen ? [checkout(seen)] : [nothing(), perhaps(signal)]),
     skeleton: bones(1, "bone-product"),
   });
   const back = h("a", { class: "back", href: "#/cart" }, icon("back"), "Back to the cart");

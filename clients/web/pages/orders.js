@@ -8,6 +8,7 @@ import { empty } from "../ui/loading.js";
 import { orderTag } from "../ui/states.js";
 import { filterChips } from "../ui/tabs.js";
 import { thumbnail } from "../ui/thumbnails.js";
+import { perhaps } from "./perhaps.js";
 
 /** @import { Order } from "../api/types.js" */
 /** @import { Visit } from "../app/router.js" */
@@ -28,8 +29,8 @@ const SHOWN = {
 /** @param {Visit} visit */
 export function page(visit) {
   const list = orderList(visit, "#/orders", {}, () => (shownOf(visit) ? empty("orders", "None of these", "There is no such order.")
-    : empty("orders", "No orders yet", "What you buy is kept here.",
-      h("a", { class: "button primary", href: "#/products" }, "See the products"))));
+    : h("div", {}, empty("orders", "No orders yet", "What you buy is kept here.",
+      h("a", { class: "button primary", href: "#/products" }, "See the products")), perhaps(visit.signal))));
   return { title: "Orders", content: [h("div", { class: "page" }, h("h1", {}, "Orders"), orderTabs(visit, "Orders", "#/orders"), list)] };
 }
 

@@ -9,8 +9,9 @@ import { FormField } from "../ui/field.js";
 import { number } from "../ui/format.js";
 import { KeysetList } from "../ui/keyset-list.js";
 import { empty } from "../ui/loading.js";
-import { productCard, shelf } from "../ui/product-card.js";
+import { productCard } from "../ui/product-card.js";
 import { amount, notBelow } from "../ui/rules.js";
+import { perhaps } from "./perhaps.js";
 
 /** @import { ProductPage } from "../api/types.js" */
 /** @import { Visit } from "../app/router.js" */
@@ -92,7 +93,7 @@ function nothingFound(query, suggestions, signal) {
   if (!query.size) return empty("search", "Nothing found", "There are no products yet.");
   return h("div", {}, empty("search", "Nothing found", "No product matches. Try fewer words or a wider price range.",
     links.length > 0 && h("p", {}, ...links, "?"), h("p", {}, h("a", { href: "#/products" }, "Clear the filters"))),
-  shelf("Perhaps one of these", "#/products", async () => (await catalog.products({ minStock: 1, limit: 8 }, signal)).products, signal));
+  perhaps(signal));
 }
 
 /** The form of filters; tells the query whenever it has changed and is right. */

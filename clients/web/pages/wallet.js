@@ -10,6 +10,7 @@ import { transferKind } from "../ui/states.js";
 import { sellTabs } from "./sell-tabs.js";
 
 /** @import { Transfer, Wallet } from "../api/types.js" */
+/** @import { Child } from "../ui/dom.js" */
 
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 const OF_ORDERS = new Set(["TRANSFER_KIND_DEBIT", "TRANSFER_KIND_REFUND", "TRANSFER_KIND_VOID"]);
@@ -53,12 +54,20 @@ export function transferList(userId, signal, { place, actions } = {}) {
       return { items: found.transfers.filter(hasMoved), next: found.nextPageToken };
     },
     show: (transfer) => row(transfer, userId === "me", actions),
-    empty: () => empty("wallet", "Nothing has moved yet", "Ask the shop to add money; it is here at once."),
+    empty: () => empty("wallet", "Nothing has moved yet", ...whereFrom(userId === "me")),
   });
   // Each number says its column itself to those who do not see where it stands.
   const head = h("div", { class: "statement-head", "aria-hidden": "true" },
     h("span", {}, "Transfer"), h("span", {}, "Amount"), h("span", {}, "Balance"));
   return h("div", { class: "statement" }, head, list);
+}
+
+/** How money comes into a wallet that has seen none. @param {boolean} isMine @returns {[string, ...Child[]]} */
+function whereFrom(isMine) {
+  if (!isMine) return ["What is put in, paid, refunded or earned is listed here."];
+  if (session.current?.role !== "brand") return ["Ask the shop to add money; it is here at once."];
+  return ["Your share of a sale is pending once it is paid. It is yours, and listed here, as soon as you ship.",
+    h("a", { class: "button plain", href: "#/sell/sales" }, "See your sales")];
 }
 
 /** Attempts that were refused are no movements. @param {Transfer} transfer */

@@ -208,6 +208,24 @@ def test_an_administrator_ships_an_order_and_takes_a_top_up_back(
     assert api.balance(account) == 20
 
 
+def test_an_empty_wallet_says_how_money_comes_into_it(
+    new_person: NewPerson, brand_account: Account, customer: Person, admin: Person
+) -> None:
+    seller = new_person(brand_account)
+    seller.visit("/wallet")
+    expect(
+        seller.page.get_by_text("Your share of a sale is pending once it is paid.")
+    ).to_be_visible()
+    expect(seller.page.get_by_text("Ask the shop")).to_have_count(0)
+    seller.follow("See your sales")
+    seller.is_at("Sales")
+    customer.visit("/wallet")
+    expect(customer.page.get_by_text("Ask the shop to add money")).to_be_visible()
+    admin.visit(f"/admin/users/{brand_account.id}")
+    expect(admin.page.get_by_text("What is put in, paid, refunded")).to_be_visible()
+    expect(admin.page.get_by_text("Ask the shop")).to_have_count(0)
+
+
 def test_what_belongs_to_another_seller_can_not_be_edited(
     new_person: NewPerson, brand_account: Account, api: Api, admin_account: Account, pottery: str
 ) -> None:

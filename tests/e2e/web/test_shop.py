@@ -234,6 +234,14 @@ def test_a_cart_is_made_filled_changed_and_emptied(
     expect(customer.page.get_by_role("heading", level=1)).to_be_focused()
 
 
+@pytest.mark.usefixtures("kitchen")
+@pytest.mark.parametrize("path", ["/cart", "/checkout", "/orders", "/products?q=nosuchthing"])
+def test_where_there_is_nothing_yet_products_are_shown(customer: Person, path: str) -> None:
+    customer.visit(path)
+    shelf = customer.page.locator("section").filter(has_text="Perhaps one of these")
+    expect(shelf.locator(".product-card")).to_have_count(8)
+
+
 def test_a_line_that_is_gone_meanwhile_is_told_and_disappears(
     customer: Person, api: Api, account: Account, things: list[Any]
 ) -> None:
