@@ -114,7 +114,16 @@ class NatsAccess:
 
 
 class _TlsClient(Client):
-    """A client that leaves a server without required TLS. Its base would tell it the password."""
+    """A client that leaves a server without required TLS. Its base would tell it the password.
+
+    No option of nats-py does so: `tls_handshake_first` needs servers that are set up for it. The
+    private method is the last one before the password goes out. Without it, no connection is made.
+    """
+
+    async def connect(self, *given: Any, **options: Any) -> None:
+        if not hasattr(Client, "_connect_command"):
+            raise NatsError("this version cannot demand TLS of a server: install nats-py 2.16")
+        await super().connect(*given, **options)
 
     def _connect_command(self) -> bytes:
         if not self._server_info.get("tls_required"):

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from nats.aio.client import Client
 from structlog.testing import capture_logs
 
 from services.common import cert_files
@@ -111,6 +112,7 @@ async def test_a_server_of_another_authority_and_a_stranger_are_refused(
 async def test_a_server_without_tls_is_told_no_password(
     certs: Path, tmp_path: Path, has_authority: bool
 ) -> None:
+    """Tells, too, when nats-py no longer calls the private method that access.py overrides."""
     heard = bytearray()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -126,6 +128,16 @@ async def test_a_server_without_tls_is_told_no_password(
         access = NatsAccess.of(CommonSettings(home=tmp_path, nats_url=url, nats_ca=ca))
         assert "must require TLS" in await refused(access)
     assert heard == b""
+
+
+async def test_a_version_of_nats_py_that_lets_nobody_look_at_the_server_connects_to_none(
+    certs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(Client, "_connect_command")
+    async with await asyncio.start_server(lambda *_: None, "127.0.0.1", 0) as listening:
+        url = f"nats://user:secret@127.0.0.1:{listening.sockets[0].getsockname()[1]}"
+        settings = CommonSettings(home=tmp_path, nats_url=url, nats_ca=certs / "ca.pem")
+        assert "nats-py 2.16" in await refused(NatsAccess.of(settings))
 
 
 def without(word: str) -> Callable[[str], str]:
