@@ -65,18 +65,41 @@ class NatsCredentials:
         return self._user.jwt
 
 
+class NatsAuthorities:
+    """The authorities that vouch for NATS. They are read for each connection, as they may change.
+
+    Args:
+        path: The file of their certificates; None: those of the system.
+
+    Raises:
+        FileProblem: It cannot be used.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        self._context = _trusting(path)
+
+    def context(self) -> ssl.SSLContext:
+        """Return what trusts them, for one connection."""
+        try:
+            self._context = _trusting(self._path)
+        except FileProblem as error:
+            log.error("authorities refused", reason=str(error))  # noqa: TRY400 - no bug
+        return self._context
+
+
 @dataclass(frozen=True, slots=True, repr=False)
 class NatsAccess:
     """How to connect to NATS.
 
     Attributes:
         servers: The URLs of the servers.
-        tls: What the connection trusts; None: it may be in plain text.
+        authorities: Whom the connection trusts; None: it may be in plain text.
         credentials: The credentials of the relay; None: the URLs have what is needed.
     """
 
     servers: Sequence[str]
-    tls: ssl.SSLContext | None = None
+    authorities: NatsAuthorities | None = None
     credentials: NatsCredentials | None = None
 
     @classmethod
@@ -94,19 +117,17 @@ class NatsAccess:
         path = settings.nats_credentials
         return cls(
             servers,
-            _trusting(settings.nats_ca) if wants_tls or settings.nats_ca else None,
+            NatsAuthorities(settings.nats_ca) if wants_tls or settings.nats_ca else None,
             None if path is None else NatsCredentials(path),
         )
 
     def client(self) -> Client:
         """Return a client, which is not connected."""
-        return Client() if self.tls is None else _TlsClient()
+        return Client() if self.authorities is None else _TlsClient(self.authorities)
 
     def options(self) -> dict[str, Any]:
         """Return the options of a connection."""
         found: dict[str, Any] = {"servers": list(self.servers)}
-        if self.tls is not None:
-            found["tls"] = self.tls
         if self.credentials is not None:
             found["signature_cb"] = self.credentials.sign
             found["user_jwt_cb"] = self.credentials.jwt
@@ -119,6 +140,15 @@ class _TlsClient(Client):
     No option of nats-py does so: `tls_handshake_first` needs servers that are set up for it. The
     private method is the last one before the password goes out. Without it, no connection is made.
     """
+
+    def __init__(self, authorities: NatsAuthorities) -> None:
+        super().__init__()
+        self._authorities = authorities
+
+    @property
+    def ssl_context(self) -> ssl.SSLContext:
+        """What nats-py asks for at each connection."""
+        return self._authorities.context()
 
     async def connect(self, *given: Any, **options: Any) -> None:
         if not hasattr(Client, "_connect_command"):

@@ -82,6 +82,38 @@ async def test_a_relay_with_credentials_and_the_authority_makes_a_stream(
         await broker.stop()
 
 
+async def test_renewed_authorities_count_at_the_next_connection(
+    certs: Path, tmp_path: Path
+) -> None:
+    other, authorities, file = tmp_path / "other", tmp_path / "nats.pem", tmp_path / "relay.creds"
+    cert_files.initialise(other, services=["nats"])
+    company = Company()
+    file.write_text(company.credentials())
+    authorities.write_bytes((certs / "ca.pem").read_bytes())
+    with running(tmp_path, secure(certs, company)) as server:
+        broker = Broker(
+            access_to(server, tmp_path, nats_credentials=file, nats_ca=authorities), name="test"
+        )
+        broker.start()
+        await soon(lambda: broker.trouble is None)
+        server.kill()
+        await soon(lambda: broker.trouble == NOT_CONNECTED)
+        for name in ("cert.pem", "key.pem"):
+            (certs / "nats" / name).write_bytes((other / "nats" / name).read_bytes())
+        authorities.write_bytes((other / "ca.pem").read_bytes())
+        server.start()
+        await soon(lambda: broker.trouble is None)
+        # Damaged ones are passed over, and told.
+        authorities.write_text("-----BEGIN CERTIFICATE-----\nMII")
+        server.kill()
+        await soon(lambda: broker.trouble == NOT_CONNECTED)
+        with capture_logs() as lines:
+            server.start()
+            await soon(lambda: broker.trouble is None)
+        assert "authorities refused" in [each["event"] for each in lines]
+        await broker.stop()
+
+
 async def refused(access: NatsAccess) -> str:
     """Return why a broker does not connect."""
     with capture_logs() as lines:
