@@ -34,6 +34,7 @@ OWNERS = ("auth", "profile", "commerce")
 # Modules with functions that make statements. `of_listing` calls those of listing; the
 # others put theirs into values of modules.
 BUILDERS = {
+    "services.commerce.store.carts",
     "services.commerce.store.fulfilment",
     "services.commerce.store.listing",
     "services.commerce.store.orders",

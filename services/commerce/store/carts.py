@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from datetime import datetime
 from operator import attrgetter
+from typing import TypeVar
 from uuid import UUID
 
 from sqlalchemy import (
+    CTE,
+    Delete,
+    Insert,
     Integer,
+    Update,
     Uuid,
     bindparam,
     delete,
     func,
     literal,
     select,
+    true,
     union_all,
     update,
 )
@@ -37,6 +44,8 @@ from services.commerce.store import products
 from services.kernel.db.database import Reader, Transaction
 from services.kernel.db.statement import ByUser, NoRow, Statement
 
+A = TypeVar("A")
+
 
 @dataclass(frozen=True, slots=True)
 class ByLine:
@@ -48,17 +57,9 @@ class ByLine:
 
 @dataclass(frozen=True, slots=True)
 class LineQuantity(ByLine):
-    """A line of a cart and its new quantity."""
+    """A line of a cart and its new quantity, or what is added to it."""
 
     quantity: int
-
-
-@dataclass(frozen=True, slots=True)
-class AddedLine(ByLine):
-    """A line to append, or to add to the existing one."""
-
-    quantity: int
-    position: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +71,8 @@ class OrderedLines:
 
 
 @dataclass(frozen=True, slots=True)
-class OpenedCart:
-    """A cart that was made, or has one more change."""
+class EmptiedCart:
+    """A cart that has no lines any more."""
 
     version: int
     update_time: datetime
@@ -103,19 +104,18 @@ class CartRow(LineRow):
     cart_update_time: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class ChangedCartRow(CartRow):
+    """A cart and one of its lines after a change, and whether a line was changed."""
+
+    is_changed: bool
+
+
 _USER = bindparam("user_id", type_=Uuid)
 _PRODUCT = bindparam("product_id", type_=Uuid)
 _QUANTITY = bindparam("quantity", type_=Integer)
 _CHANGED = {"version": CARTS.c.version + 1, "update_time": func.clock_timestamp()}
 
-_OPEN = Statement(
-    insert(CARTS)
-    .values(user_id=_USER)
-    .on_conflict_do_update(constraint="pk_carts", set_=_CHANGED)
-    .returning(CARTS.c.version, CARTS.c.update_time),
-    ByUser,
-    OpenedCart,
-)
 _LOCK = Statement(
     insert(CARTS)
     .values(user_id=_USER)
@@ -123,12 +123,19 @@ _LOCK = Statement(
     ByUser,
     NoRow,
 )
-_TOUCH = Statement(
-    update(CARTS).where(CARTS.c.user_id == _USER).values(**_CHANGED),
-    ByUser,
-    NoRow,
-)
+_touch = update(CARTS).where(CARTS.c.user_id == _USER).values(**_CHANGED)
+_TOUCH = Statement(_touch, ByUser, NoRow)
 _DELETE = Statement(delete(CARTS).where(CARTS.c.user_id == _USER), ByUser, NoRow)
+
+_OF_CART = (CARTS.c.version, CARTS.c.update_time)
+_opened = (
+    insert(CARTS)
+    .values(user_id=_USER)
+    .on_conflict_do_update(constraint="pk_carts", set_=_CHANGED)
+    .returning(*_OF_CART)
+    .cte("opened")
+)
+_touched = _touch.returning(*_OF_CART).cte("touched")
 
 _own_lines = CART_ITEMS.c.user_id == _USER
 _line = _own_lines & (CART_ITEMS.c.product_id == _PRODUCT)
@@ -137,61 +144,79 @@ _line_count = (
 )
 _new_line = insert(CART_ITEMS).from_select(
     ["user_id", "product_id", "position", "quantity", "known_price"],
-    select(
-        _USER, PRODUCTS.c.id, bindparam("position", type_=Integer), _QUANTITY, PRODUCTS.c.price
-    ).where(
+    select(_USER, PRODUCTS.c.id, _opened.c.version, _QUANTITY, PRODUCTS.c.price).where(
         PRODUCTS.c.id == _PRODUCT,
         PRODUCTS.c.delete_time.is_(None),
         _line_count < literal(LINES_MAX),
     ),
 )
 _sum = CART_ITEMS.c.quantity + _new_line.excluded.quantity
-_OF_LINE = ("product_id", "position", "quantity", "known_price")
-_added = (
-    _new_line.on_conflict_do_update(
-        constraint="pk_cart_items",
-        set_={"quantity": _sum, "known_price": _new_line.excluded.known_price},
-        where=_sum <= literal(QUANTITY_MAX),
-    )
-    .returning(*(CART_ITEMS.c[name] for name in _OF_LINE))
-    .cte("added")
+_add = _new_line.on_conflict_do_update(
+    constraint="pk_cart_items",
+    set_={"quantity": _sum, "known_price": _new_line.excluded.known_price},
+    where=_sum <= literal(QUANTITY_MAX),
 )
-# A statement does not see its own change, so the added line comes from RETURNING. The
-# user is locked, so no other transaction changes the other lines.
-_lines = union_all(
-    select(_added),
-    select(*(CART_ITEMS.c[name] for name in _OF_LINE)).where(
-        _own_lines, CART_ITEMS.c.product_id != _PRODUCT
-    ),
-).subquery("lines")
-_ADD = Statement(
-    select(
-        *products.COLUMNS,
-        _lines.c.position,
-        _lines.c.quantity,
-        _lines.c.known_price,
-        PRODUCTS.c.delete_time,
-    )
-    .select_from(
-        _lines.join(PRODUCTS, PRODUCTS.c.id == _lines.c.product_id).join(
-            CATEGORIES, CATEGORIES.c.id == PRODUCTS.c.category_id
-        )
-    )
-    .order_by(_lines.c.position),
-    AddedLine,
-    LineRow,
-)
-_FIND_LINE = Statement(select(CART_ITEMS.c.product_id).where(_line), ByLine, FoundLine)
 # Setting a quantity also accepts the current price, which the caller has seen.
-_SET = Statement(
+_set = (
     update(CART_ITEMS)
     .where(_line, PRODUCTS.c.id == CART_ITEMS.c.product_id)
-    .values(quantity=_QUANTITY, known_price=PRODUCTS.c.price),
-    LineQuantity,
-    NoRow,
+    .values(quantity=_QUANTITY, known_price=PRODUCTS.c.price)
 )
-_REMOVE = Statement(delete(CART_ITEMS).where(_line), ByLine, NoRow)
-_CLEAR = Statement(delete(CART_ITEMS).where(_own_lines), ByUser, NoRow)
+_remove = delete(CART_ITEMS).where(_line)
+_OF_LINE = (
+    CART_ITEMS.c.product_id,
+    CART_ITEMS.c.position,
+    CART_ITEMS.c.quantity,
+    CART_ITEMS.c.known_price,
+)
+
+
+def _change(
+    cart: CTE, change: Insert | Update | Delete, parameters: type[A]
+) -> Statement[A, ChangedCartRow]:
+    """Make a statement that changes a cart and one line, and returns the cart after that.
+
+    A statement does not see its own change, so the changed line comes from RETURNING. Nobody
+    else changes the other lines: an earlier statement has locked the user. Processes of 0.1,
+    which run beside later ones during an update, lock the cart alone. Such a change that comes
+    at the same moment may be missing in what is returned here, and is not counted in the limit
+    of lines.
+    """
+    changed = change.returning(*_OF_LINE).cte("changed")
+    others = select(*_OF_LINE).where(_own_lines, CART_ITEMS.c.product_id != _PRODUCT)
+    is_kept = not isinstance(change, Delete)
+    lines = (union_all(select(changed), others) if is_kept else others).subquery("lines")
+    whole = lines.join(PRODUCTS, PRODUCTS.c.id == lines.c.product_id).join(
+        CATEGORIES, CATEGORIES.c.id == PRODUCTS.c.category_id
+    )
+    return Statement(
+        select(
+            *products.COLUMNS,
+            lines.c.position,
+            lines.c.quantity,
+            lines.c.known_price,
+            PRODUCTS.c.delete_time,
+            lines.c.product_id.is_not(None).label("has_line"),
+            cart.c.version.label("cart_version"),
+            cart.c.update_time.label("cart_update_time"),
+            select(changed).exists().label("is_changed"),
+        )
+        .select_from(cart.outerjoin(whole, true()))
+        .order_by(lines.c.position),
+        parameters,
+        ChangedCartRow,
+    )
+
+
+_ADD = _change(_opened, _add, LineQuantity)
+_SET = _change(_touched, _set, LineQuantity)
+_REMOVE = _change(_touched, _remove, ByLine)
+_FIND_LINE = Statement(select(CART_ITEMS.c.product_id).where(_line), ByLine, FoundLine)
+_CLEAR = Statement(
+    select(_touched).add_cte(delete(CART_ITEMS).where(_own_lines).cte("cleared")),
+    ByUser,
+    EmptiedCart,
+)
 
 _ordered = (
     (ORDER_ITEMS.c.order_id == bindparam("order_id", type_=Uuid))
@@ -246,12 +271,6 @@ _LOCK_LINES = Statement(
 )
 
 
-async def open_cart(tx: Transaction, user_id: UUID) -> Cart:
-    """Count a change of the user's cart, make it if there is none; return it without its lines."""
-    opened = (await tx.all(_OPEN, ByUser(user_id)))[0]
-    return Cart(user_id, [], opened.version, opened.update_time)
-
-
 async def touch(tx: Transaction, user_id: UUID) -> bool:
     """Count a change of the user's cart; return False when there is no cart."""
     return await tx.execute(_TOUCH, ByUser(user_id)) == 1
@@ -265,43 +284,48 @@ async def lock(tx: Transaction, user_id: UUID) -> None:
     await tx.execute(_LOCK, ByUser(user_id))
 
 
-async def add(tx: Transaction, cart: Cart, *, product_id: UUID, quantity: int) -> Cart:
-    """Add to a line of a locked user's cart, or append the line; return the cart with its lines.
+async def add(tx: Transaction, *, user_id: UUID, product_id: UUID, quantity: int) -> Cart:
+    """Add to a line of a locked user's cart, or append the line; make the cart if there is none.
+
+    Returns the cart, which has one more change.
 
     Raises:
         ProductNotFound: There is no such product, or it has left the catalog.
         QuantityLimit: The line, or the number of lines, would be above its limit.
     """
-    rows = await tx.all(_ADD, AddedLine(cart.user_id, product_id, quantity, cart.version))
-    if any(row.id == product_id for row in rows):
-        return replace(cart, lines=[_line_of(row) for row in rows])
+    rows = await tx.all(_ADD, LineQuantity(user_id, product_id, quantity))
+    if rows[0].is_changed:
+        return _cart_of(user_id, rows)
     if await products.get(tx, product_id) is None:
         raise ProductNotFound
-    if await tx.first(_FIND_LINE, ByLine(cart.user_id, product_id)) is None:
+    if await tx.first(_FIND_LINE, ByLine(user_id, product_id)) is None:
         raise QuantityLimit(f"A cart has at most {LINES_MAX} lines. Remove a line first.")
     raise QuantityLimit
 
 
-async def set_quantity(tx: Transaction, *, user_id: UUID, product_id: UUID, quantity: int) -> None:
-    """Set the quantity of a line; 0 removes it.
+async def set_quantity(tx: Transaction, *, user_id: UUID, product_id: UUID, quantity: int) -> Cart:
+    """Set the quantity of a line of a locked user's cart; 0 removes it. Returns the cart.
 
     Raises:
         CartNotFound, CartItemNotFound: There is no cart, or no such line.
     """
-    if not await touch(tx, user_id):
-        raise CartNotFound
     if quantity:
-        changed = await tx.execute(_SET, LineQuantity(user_id, product_id, quantity))
+        rows = await tx.all(_SET, LineQuantity(user_id, product_id, quantity))
     else:
-        changed = await tx.execute(_REMOVE, ByLine(user_id, product_id))
-    if not changed:
+        rows = await tx.all(_REMOVE, ByLine(user_id, product_id))
+    if not rows:
+        raise CartNotFound
+    if not rows[0].is_changed:
         raise CartItemNotFound
+    return _cart_of(user_id, rows)
 
 
-async def clear(tx: Transaction, user_id: UUID) -> None:
-    """Remove every line and count a change."""
-    if await touch(tx, user_id):
-        await tx.execute(_CLEAR, ByUser(user_id))
+async def clear(tx: Transaction, user_id: UUID) -> Cart:
+    """Remove every line of a locked user's cart, if there is one. Returns the cart."""
+    emptied = await tx.first(_CLEAR, ByUser(user_id))
+    if emptied is None:
+        return _cart_of(user_id, ())
+    return Cart(user_id, [], emptied.version, emptied.update_time)
 
 
 async def reduce(tx: Transaction, *, user_id: UUID, order_id: UUID) -> None:
@@ -318,19 +342,23 @@ async def delete_cart(tx: Transaction, user_id: UUID) -> None:
 
 async def get(reader: Reader, user_id: UUID) -> Cart:
     """Return the user's cart; an empty one when there is none."""
-    rows = await reader.all(_GET, ByUser(user_id))
-    return Cart(
-        user_id=user_id,
-        lines=[_line_of(row) for row in rows if row.has_line],
-        version=rows[0].cart_version if rows else 0,
-        update_time=rows[0].cart_update_time if rows else None,
-    )
+    return _cart_of(user_id, await reader.all(_GET, ByUser(user_id)))
 
 
 async def lock_lines(tx: Transaction, user_id: UUID) -> list[CartLine]:
     """Lock the products in a locked user's cart, and return its lines in the order of adding."""
     rows = await tx.all(_LOCK_LINES, ByUser(user_id))
     return [_line_of(row) for row in sorted(rows, key=lambda row: row.position)]
+
+
+def _cart_of(user_id: UUID, rows: Sequence[CartRow]) -> Cart:
+    """Return the cart of its rows; an empty one when there are none."""
+    return Cart(
+        user_id=user_id,
+        lines=[_line_of(row) for row in rows if row.has_line],
+        version=rows[0].cart_version if rows else 0,
+        update_time=rows[0].cart_update_time if rows else None,
+    )
 
 
 _product_values = attrgetter(*(field.name for field in fields(Product)))

@@ -40,7 +40,6 @@ class AddCartItem:
         lock = partial(users.lock, user_id=user_id)
 
         async def add(tx: Transaction) -> Cart:
-            cart = await carts.open_cart(tx, user_id)
-            return await carts.add(tx, cart, product_id=product_id, quantity=quantity)
+            return await carts.add(tx, user_id=user_id, product_id=product_id, quantity=quantity)
 
         return await transact_once(self.database, "AddCartItem", key, add, _CODEC, lock=lock)

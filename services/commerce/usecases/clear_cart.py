@@ -25,7 +25,6 @@ class ClearCart:
 
         async def clear(tx: Transaction) -> Cart:
             await users.lock(tx, user_id)
-            await carts.clear(tx, user_id)
-            return await carts.get(tx, user_id)
+            return await carts.clear(tx, user_id)
 
         return await self.database.transact("ClearCart", clear)

@@ -67,8 +67,7 @@ async def _merge(tx: Transaction, user_id: UUID, lines: Sequence[GuestLine]) -> 
             skipped[line.product_id] = QuantityLimit.reason
         elif held is None:
             # Each line counts a change, so that each has a place of its own.
-            opened = await carts.open_cart(tx, user_id)
-            await carts.add(tx, opened, product_id=line.product_id, quantity=line.quantity)
+            await carts.add(tx, user_id=user_id, product_id=line.product_id, quantity=line.quantity)
             quantities[line.product_id] = line.quantity
         elif line.quantity > held:
             await carts.set_quantity(

@@ -26,7 +26,6 @@ class RemoveCartItem:
 
         async def remove(tx: Transaction) -> Cart:
             await users.lock(tx, user_id)
-            await carts.set_quantity(tx, user_id=user_id, product_id=product_id, quantity=0)
-            return await carts.get(tx, user_id)
+            return await carts.set_quantity(tx, user_id=user_id, product_id=product_id, quantity=0)
 
         return await self.database.transact("RemoveCartItem", remove)

@@ -30,7 +30,8 @@ class UpdateCartItem:
 
         async def change(tx: Transaction) -> Cart:
             await users.lock(tx, user_id)
-            await carts.set_quantity(tx, user_id=user_id, product_id=product_id, quantity=quantity)
-            return await carts.get(tx, user_id)
+            return await carts.set_quantity(
+                tx, user_id=user_id, product_id=product_id, quantity=quantity
+            )
 
         return await self.database.transact("UpdateCartItem", change)
