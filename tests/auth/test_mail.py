@@ -131,7 +131,9 @@ async def test_mail_whose_time_is_over_is_not_sent(
     box = Outbox(Secret.of(b"s" * 32))
     over = partial(box.put, mail=MAIL, to=ADA, life=timedelta(seconds=-1))
     async with opened_database(auth_url) as database:
-        await database.transact("put", over)
+        # A restored backup may hold so much of it.
+        for _ in range(3 * outbox.SENT_AT_ONCE):
+            await database.transact("put", over)
         await database.transact("put", partial(_put, box, "late@example.com"))
         worker = worker_of(database, box, port)
         worker.start()

@@ -240,7 +240,7 @@ class OutboxWorker(BackgroundTask, Loop):
                     log.warning("mail expired", mails=expired)
                     self._meter.expired(expired)
                 await self._deliver_all(claimed)
-                if len(claimed) == SENT_AT_ONCE:
+                if SENT_AT_ONCE in (expired, len(claimed)):
                     continue
             except DatabaseUnavailable:
                 log.warning("cannot look for mail")

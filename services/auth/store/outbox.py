@@ -113,7 +113,7 @@ _INSERT = Statement(
 )
 _DUE = (
     select(OUTBOX.c.id)
-    .where(OUTBOX.c.next_try_time <= clock_once())
+    .where(OUTBOX.c.next_try_time <= clock_once(), OUTBOX.c.expire_time > clock_once())
     .order_by(OUTBOX.c.next_try_time)
     .limit(bindparam("limit"))
     .with_for_update(skip_locked=True)
@@ -191,7 +191,10 @@ async def insert_mail(tx: Transaction, *, sealed: bytes, life: timedelta) -> Non
 
 
 async def claim(tx: Transaction, *, lease: timedelta, limit: int) -> list[WaitingMail]:
-    """Claim mail that is due and that no other worker claims; after the lease it is due again."""
+    """Claim mail that is due, is worth sending, and that no other worker claims.
+
+    After the lease it is due again.
+    """
     return await tx.all(_CLAIM, _Claim(lease=lease, limit=limit))
 
 
