@@ -111,16 +111,21 @@ def _policies(manifests: Manifests, started: Started) -> Iterator[str]:
 
 
 def _of_relay(manifests: Manifests, started: Started) -> Iterator[str]:
-    """Nobody calls the relay, and it reaches NATS."""
-    policy = manifests.named("NetworkPolicy", f"{RELEASE}-{code.RELAY}")
+    """Nobody calls the relay, and it reaches NATS alone."""
     for settings in started.relay:
-        if policy is None:
-            yield f"there must be a NetworkPolicy of {code.RELAY}"
+        policy = manifests.named("NetworkPolicy", f"{RELEASE}-{code.RELAY}")
+        to_nats = manifests.named("NetworkPolicy", f"{RELEASE}-{code.RELAY}-nats")
+        if policy is None or to_nats is None:
+            yield f"there must be NetworkPolicies of {code.RELAY}, and of its way to NATS"
             continue
         if set(_rules(policy, "ingress", "from")) != {settings.metrics_port(code.RELAY)}:
             yield f"{label(policy)}: the management port alone must be open"
-        if urlsplit(str(settings.nats_url)).port not in _rules(policy, "egress", "to"):
-            yield f"{label(policy)}: it must let out to NATS"
+        (rule,) = to_nats["spec"]["egress"]
+        port = urlsplit(str(settings.nats_url)).port
+        if rule["ports"] != [{"port": port}] or not rule.get("to"):
+            yield f"{label(to_nats)}: it must let out to NATS alone"
+        if port in _rules(policy, "egress", "to"):
+            yield f"{label(policy)}: {label(to_nats)} must tell the way to NATS"
 
 
 def _outwards(
