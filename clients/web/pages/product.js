@@ -5,6 +5,7 @@ import { catalog, profiles } from "../api/lockstep.js";
 import { session } from "../api/session.js";
 import { basket } from "../app/basket.js";
 import { cameFrom } from "../app/router.js";
+import { ask } from "../ui/dialog.js";
 import { fill, h } from "../ui/dom.js";
 import { money } from "../ui/format.js";
 import { icon } from "../ui/icons.js";
@@ -25,12 +26,24 @@ export function page({ params, signal }) {
     fetch: () => catalog.product(params["id"] ?? "", signal),
     show: (product) => {
       document.title = `${product.name} · Lockstep`;
-      return [details(product), ofSeller(product, signal), others(product, signal)];
+      fill(trail, ...steps(product));
+      return [details(product, signal), ofSeller(product, signal), others(product, signal)];
     },
     skeleton: bones(1, "bone-product"),
   });
-  const back = h("a", { class: "back", href: "#/products", onclick: goBack }, icon("back"), "All products");
-  return { title: "Product", content: [h("div", { class: "page" }, back, content)] };
+  const trail = h("ol", {}, ...steps());
+  const breadcrumb = h("nav", { class: "breadcrumb", "aria-label": "Breadcrumb" }, trail);
+  return { title: "Product", content: [h("div", { class: "page" }, breadcrumb, content)] };
+}
+
+/** Where the product stands in the shop. @param {Product} [product] as soon as it has come */
+function steps(product) {
+  const category = product?.category;
+  return [
+    h("li", {}, h("a", { href: "#/products", onclick: goBack }, "Products")),
+    category && h("li", {}, h("a", { href: `#/products?category=${category.id}` }, category.name)),
+    product && h("li", { class: "clip", "aria-current": "page" }, product.name),
+  ];
 }
 
 /** Back in the history is back to the place in the list. @param {Event} event */
@@ -40,35 +53,53 @@ function goBack(event) {
   history.back();
 }
 
-/** @param {Product} product */
-function details(product) {
-  const { category } = product;
-  return h("div", { class: "product" }, enlarging(product),
+/** @param {Product} product @param {AbortSignal} signal */
+function details(product, signal) {
+  return h("div", { class: "product" }, enlarging(product, signal),
     h("div", { class: "product-side" },
-      h("p", { class: "category" }, category && h("a", { href: `#/products?category=${category.id}` }, category.name)),
       h("h1", { tabindex: "-1" }, product.name), sellerLine(product),
       h("p", { class: "price price-large" }, money(product.price)),
-      stockLine(product.stock), purchase(product),
-      h("p", { class: "muted" }, "Free delivery. Cancel until it is shipped; what you do not like goes back to its seller."),
+      stockLine(product.stock), purchase(product), delivery(product),
       product.description && h("p", { class: "description" }, product.description),
       ownerLinks(product)));
 }
 
-/** A picture of another host may be held back by the browser, and its host learns who follows. @param {Product} product */
-function enlarging(product) {
+/** A picture of another host may be held back by the browser, so it is not enlarged. @param {Product} product @param {AbortSignal} signal */
+function enlarging(product, signal) {
   const seen = picture(product, { isFirst: true });
   if (!isUploaded(product.imageUrl)) return seen;
-  return h("a", { class: "enlarge", href: product.imageUrl, target: "_blank", rel: "noopener", "aria-label": "Open the picture" }, seen);
+  return h("button", { type: "button", class: "enlarge", "aria-label": "Enlarge the picture", "aria-haspopup": "dialog",
+    onclick: () => enlarge(product, signal) }, seen, h("span", { class: "enlarge-sign", "aria-hidden": "true" }, icon("enlarge")));
+}
+
+/** The whole picture, as large as the window; a click anywhere closes it. @param {Product} product @param {AbortSignal} signal */
+function enlarge({ name, imageUrl }, signal) {
+  void ask(name, (close) => {
+    signal.addEventListener("abort", () => close()); // such as on the way back
+    return [h("img", { class: "large-picture", src: imageUrl, alt: name, onclick: () => close() })];
+  }, "with-picture");
 }
 
 /** Who sells it, with the way to all that they sell. @param {Product} product */
 function sellerLine({ sellerId }) {
-  if (!sellerId) return false;
+  if (!sellerId) return h("p", { class: "muted" }, "Sold by Lockstep");
   const name = h("a", { href: `#/products?seller=${sellerId}` }, "one of our brands");
   // A name is no reason to complain: the link says where it leads.
   profiles.brandsOf([sellerId]).then(({ brands }) => { name.textContent = brands[0]?.brand.name || name.textContent; }, () => undefined);
   return h("p", { class: "muted" }, "Sold by ", name);
 }
+
+/** What happens after the order: who sends it, where that is seen, and the way back. @param {Product} product */
+function delivery({ sellerId }) {
+  return h("section", { class: "facts", "aria-label": "Delivery and returns" },
+    fact("truck", "Free delivery", `${sellerId ? "Its seller" : "The shop"} ships it. As soon as it is on its way, the page of your order shows the parcel.`),
+    fact("undo", "Cancel or return", "Cancel until it is shipped. After that, send it back to its seller, who refunds it. ",
+      h("a", { href: "#/delivery" }, "Delivery and returns")));
+}
+
+/** @param {import("../ui/icons.js").IconName} name @param {string} title @param {...import("../ui/dom.js").Child} text */
+const fact = (name, title, ...text) => h("div", { class: "fact" }, icon(name),
+  h("div", {}, h("h2", {}, title), h("p", { class: "muted" }, ...text)));
 
 /** @param {Product} product */
 function ownerLinks({ id, sellerId }) {

@@ -8,11 +8,12 @@ import { icon } from "./icons.js";
  *
  * @param {string} title
  * @param {(close: (answer?: string) => void) => Node[]} makeContent
+ * @param {string} [kind] a class of the dialog
  * @returns {Promise<string>} what it was closed with; empty when it was given up
  */
-export function ask(title, makeContent) {
+export function ask(title, makeContent, kind = "") {
   const id = uniqueId("dialog");
-  const dialog = h("dialog", { class: "dialog", "aria-labelledby": id });
+  const dialog = h("dialog", { class: `dialog ${kind}`.trim(), "aria-labelledby": id });
   const close = (answer = "") => dialog.close(answer);
   dialog.append(
     h("button", { type: "button", class: "dialog-close", "aria-label": "Close", onclick: () => close() }, icon("close")),

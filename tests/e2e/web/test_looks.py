@@ -6,6 +6,7 @@ The tests write screenshots to tests/screenshots, for people to look at.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +109,38 @@ def test_a_form_with_errors_has_no_fault_of_access(person: Person) -> None:
     expect(person.error_at("E-mail")).to_have_text("E-mail is required.")
     picture(person.page, "/sign-up-errors", "wide")
     assert access_faults(person.page, "/sign-up") == []
+
+
+def test_a_picture_is_enlarged_and_made_small_again(person: Person, site: Site) -> None:
+    person.visit("/about")
+    person.visit(f"/products/{site.own_product}")
+    enlarge = person.button("Enlarge the picture")
+    dialog = person.page.get_by_role("dialog", name="Desk lamp")
+    ways: list[Callable[[], None]] = [
+        lambda: person.page.keyboard.press("Escape"),
+        lambda: person.press("Close"),
+        lambda: dialog.get_by_role("img", name="Desk lamp").click(),
+    ]
+    for close in ways:
+        enlarge.press("Enter")
+        expect(dialog).to_be_visible()
+        close()
+        expect(dialog).to_have_count(0)
+        expect(enlarge).to_be_focused()
+    enlarge.click()
+    person.page.evaluate("history.back()")
+    person.is_at("About this shop")
+    expect(dialog).to_have_count(0)
+
+
+def test_an_enlarged_picture_has_no_fault_of_access(person: Person, site: Site) -> None:
+    add_axe(person.page)
+    person.visit(f"/products/{site.own_product}")
+    person.press("Enlarge the picture")
+    expect(person.page.get_by_role("dialog")).to_be_visible()
+    person.page.evaluate(PICTURES_ARE_HERE)
+    picture(person.page, "/product-enlarged", "wide")
+    assert access_faults(person.page, "/products") == []
 
 
 @pytest.mark.usefixtures("site")

@@ -169,7 +169,8 @@ def test_the_list_loads_on_and_keeps_its_place_on_the_way_back(person: Person) -
         person.follow("Kettle 46")
         person.is_at("Kettle 46")
         assert person.page.evaluate("scrollY") == 0
-        person.follow("All products")
+        trail = person.page.get_by_role("navigation", name="Breadcrumb")
+        trail.get_by_role("link", name="Products").click()
         person.is_at("Products")
         expect(cards).to_have_count(MANY)
         expect(cards.nth(45)).to_be_in_viewport()
@@ -295,6 +296,23 @@ def test_a_guest_fills_a_cart_that_is_there_after_the_sign_in(
     }
     person.page.reload()
     expect(person.page.get_by_label("Your order")).to_contain_text("$60.00")
+
+
+def test_a_product_page_says_where_it_stands_and_what_follows_an_order(
+    person: Person, things: list[Any]
+) -> None:
+    spade = things[0]
+    person.visit(f"/products/{spade['id']}")
+    trail = person.page.get_by_role("navigation", name="Breadcrumb")
+    expect(trail.get_by_role("listitem")).to_have_text(["Products", "Garden", "Spade"])
+    expect(trail.get_by_text("Spade")).to_have_attribute("aria-current", "page")
+    expect(person.page.get_by_text("Sold by Lockstep")).to_be_visible()
+    after = person.page.get_by_label("Delivery and returns")
+    expect(after).to_contain_text("The shop ships it.")
+    expect(after).to_contain_text("the page of your order shows the parcel")
+    trail.get_by_role("link", name="Garden").click()
+    person.is_at("Products")
+    expect(person.field("Category")).to_have_value(spade["categoryId"])
 
 
 GUEST_CART = "lockstep.cart"
