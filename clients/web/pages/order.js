@@ -10,6 +10,7 @@ import { bones, loaded } from "../ui/loading.js";
 import { failureText, orderTag, whatNext } from "../ui/states.js";
 import { cancelButton } from "./order-actions.js";
 import { orderLines } from "./order-lines.js";
+import { timeline } from "./order-timeline.js";
 
 /** @typedef {import("../api/types.js").Order} Order */
 /** @typedef {(order: Order) => void} Changed */
@@ -42,7 +43,7 @@ function orderView(first, isNew, signal) {
   /** @param {Order} order */
   const show = (order) => {
     fill(view, isNew && thanks(order), h("div", { class: "with-summary" },
-      h("div", { class: "column" }, orderLines(order, show), history(order)), summary(order, show)));
+      h("div", { class: "column" }, timeline(order), orderLines(order, show)), summary(order, show)));
     if (MOVING.has(order.state)) void follow(order, show, signal);
   };
   show(first);
@@ -82,24 +83,4 @@ function summary(order, changed) {
     h("div", { class: "stack no-print" },
       h("button", { type: "button", class: "button plain wide", onclick: () => print() }, "Print the receipt"),
       cancelButton(order, changed)));
-}
-
-/** @param {Order} order */
-function history(order) {
-  const names = new Map(order.items.map((item) => [item.productId, item.name]));
-  /** @param {{ productId: string, quantity?: number }[]} items */
-  const list = (items) => items.map(({ productId, quantity }) =>
-    `${quantity ? `${quantity} × ` : ""}${names.get(productId) ?? "a product"}`).join(", ");
-  const events = [
-    { time: order.createTime, what: order.failureReason ? "Not paid" : "Placed and paid", more: "" },
-    ...order.shipments.map((each) => ({ time: each.createTime, what: "Shipped",
-      more: [list(each.productIds.map((productId) => ({ productId }))), each.tracking && `Tracking: ${each.tracking}`].filter(Boolean).join(" · ") })),
-    ...order.refunds.map((each) => ({ time: each.createTime,
-      what: `${each.kind === "REFUND_KIND_RETURN" ? "Returned" : "Cancelled"}, ${money(each.amount)} ${each.state === "REFUND_STATE_DONE" ? "refunded" : "on the way back"}`,
-      more: [list(each.items), each.reason].filter(Boolean).join(" · ") })),
-  ].sort((one, other) => Date.parse(one.time) - Date.parse(other.time));
-  return h("section", { class: "card", "aria-label": "What has happened" }, h("h2", {}, "What has happened"),
-    h("ol", { class: "timeline" }, ...events.map(({ time, what, more }) => h("li", {},
-      h("p", {}, h("strong", {}, what), " ", h("span", { class: "muted" }, moment(time))),
-      more && h("p", { class: "muted" }, more)))));
 }

@@ -71,6 +71,36 @@ def test_a_double_click_places_one_order_which_can_be_taken_back(
     assert api.balance(rich) == 100
 
 
+def test_the_page_of_an_order_tells_its_steps(
+    rich: Account, customer: Person, api: Api, admin_account: Account, lamp: Any
+) -> None:
+    shade = api.product(lamp["categoryId"], "Shade", units=20, by=admin_account)
+    api.add_to_cart(rich, shade["id"])
+    order = api.call("POST", "/v1/orders", {}, by=rich)
+    path = f"/v1/orders/{order['id']}"
+    customer.visit(f"/orders/{order['id']}")
+    steps = customer.page.get_by_role("region", name="Progress").get_by_role("listitem")
+    expect(steps).to_contain_text(["Order placed", "Payment received", "Waiting to be shipped"])
+    expect(steps.nth(1)).to_contain_text("$50.00 from the wallet")
+    expect(steps.last).to_contain_text("Lamp, Shade")
+
+    parcel = {"productIds": [lamp["id"]], "tracking": "PARCEL-9"}
+    api.call("POST", f"{path}:fulfil", parcel, by=admin_account)
+    customer.page.reload()
+    expect(steps.nth(2)).to_contain_text("Parcel shipped")
+    expect(steps.nth(2)).to_contain_text("LampTracking: PARCEL-9")
+    expect(steps.last).to_contain_text("Waiting to be shippedShade")
+
+    api.call(
+        "POST", f"{path}:cancel", {"items": [{"productId": shade["id"], "quantity": 1}]}, by=rich
+    )
+    customer.page.reload()
+    expect(steps.last).to_contain_text("Cancelled")
+    expect(steps.last).to_contain_text("Shade$20.00 went back to the wallet")
+    expect(steps).to_have_count(4)
+    expect(steps.locator("time")).to_have_count(3)  # the payment has none of its own
+
+
 def test_a_lost_reply_is_asked_for_again_and_places_one_order(
     rich: Account, customer: Person, api: Api
 ) -> None:
