@@ -1,7 +1,7 @@
 // One product, and putting it into the cart.
 
 import { ApiError, RequestKey } from "../api/http.js";
-import { catalog, profiles } from "../api/lockstep.js";
+import { catalog } from "../api/lockstep.js";
 import { session } from "../api/session.js";
 import { basket } from "../app/basket.js";
 import { cameFrom } from "../app/router.js";
@@ -10,6 +10,7 @@ import { fill, h } from "../ui/dom.js";
 import { money } from "../ui/format.js";
 import { icon } from "../ui/icons.js";
 import { bones, loaded } from "../ui/loading.js";
+import { brandNames } from "../ui/look-up.js";
 import { isUploaded, picture } from "../ui/picture.js";
 import { shelf, stockText } from "../ui/product-card.js";
 import { QuantityStepper } from "../ui/quantity-stepper.js";
@@ -84,8 +85,7 @@ function enlarge({ name, imageUrl }, signal) {
 function sellerLine({ sellerId }) {
   if (!sellerId) return h("p", { class: "muted" }, "Sold by Lockstep");
   const name = h("a", { href: `#/products?seller=${sellerId}` }, "one of our brands");
-  // A name is no reason to complain: the link says where it leads.
-  profiles.brandsOf([sellerId]).then(({ brands }) => { name.textContent = brands[0]?.brand.name || name.textContent; }, () => undefined);
+  brandNames.want(sellerId, (found) => { name.textContent = found; });
   return h("p", { class: "muted" }, "Sold by ", name);
 }
 

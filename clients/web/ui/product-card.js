@@ -16,9 +16,18 @@ export function productCard(product, { isFirst = false, heading = "h2" } = {}) {
     h("div", { class: "product-picture" }, picture(product, { isSmall: true, isFirst }),
       stock && h("span", { class: `tag on-picture ${product.stock ? "tag-warn" : "tag-plain"}` }, stock)),
     h("div", { class: "product-text" },
-      h("p", { class: "category" }, product.category?.name ?? "\u00a0"),
+      kind(product),
       h(heading, { class: "product-name" }, h("a", { href: `#/products/${product.id}` }, product.name)),
       h("p", { class: "price" }, money(product.price))));
+}
+
+/** Who sells it and what it is, in one line whose height is there before the brand. @param {Product} product */
+function kind({ sellerId, category }) {
+  const name = category?.name ?? "\u00a0";
+  const line = h("p", { class: "category clip" }, name);
+  // What the first page needs comes first.
+  if (sellerId) void import("./look-up.js").then(({ brandNames }) => brandNames.want(sellerId, (brand) => { line.textContent = `${brand} · ${name}`; }), () => undefined);
+  return line;
 }
 
 /** What is worth saying about a stock. @param {number} stock */

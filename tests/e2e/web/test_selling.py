@@ -208,6 +208,20 @@ def test_an_administrator_ships_an_order_and_takes_a_top_up_back(
     assert api.balance(account) == 20
 
 
+def test_a_product_in_a_list_names_its_brand(
+    person: Person, api: Api, brand_account: Account, pottery: str
+) -> None:
+    for name in ("Salt pig", "Salt cellar"):
+        api.sell(pottery, name, units=12, by=brand_account)
+    with person.requests("GET", "/v1/brands:batchGet") as asked:
+        person.visit("/products?q=salt")
+        lines = person.page.locator(".product-card .category")
+        expect(lines).to_have_text(["Engines Ltd · Pottery"] * 2)
+    assert len(asked) == 1
+    person.follow("Salt pig")
+    expect(person.page.get_by_role("link", name="Engines Ltd")).to_be_visible()
+
+
 def test_an_empty_wallet_says_how_money_comes_into_it(
     new_person: NewPerson, brand_account: Account, customer: Person, admin: Person
 ) -> None:
