@@ -68,27 +68,41 @@ def _is_later_statement(edge: str) -> bool:
     return found is not None and found[1] != "1"
 
 
-def by_turns(all_strikes: Iterable[Strike]) -> Iterator[Strike]:
-    """Yield one fault for each later statement of a transaction, and all other strikes."""
+def by_turns(all_strikes: Iterable[Strike], also: str) -> Iterator[Strike]:
+    """Yield one fault for each later statement of a transaction, and all other strikes.
+
+    Args:
+        all_strikes: The strikes, by their edges.
+        also: A pattern of further edges with one fault; empty: of none.
+    """
     turns = itertools.count()
     for edge, here in itertools.groupby(all_strikes, key=lambda strike: strike.edge):
         faults = list(here)
-        if _is_later_statement(edge):
+        if _is_later_statement(edge) or (also and re.search(also, edge)):
             yield faults[next(turns) % len(faults)]
         else:
             yield from faults
 
 
 def _is_idle_claim(trace: list[str], index: int) -> bool:
-    """Say whether an edge belongs to a look for due sagas that found none."""
+    """Say whether an edge belongs to a look for due sagas, or webhooks, that found none."""
     edge = trace[index]
     actor, _, rest = edge.partition(".")
+    if rest.startswith("webhook.claim."):
+        found = _next_of(trace, index + 1, f"{actor}.webhook_deliveries.read")
+        return found > _next_of(trace, index + 1, f"{actor}.webhook.claim.statement")
     if not rest.startswith("K."):
         return False
     if "acked" not in rest:  # its other edges are worth it only where it took something
         return _is_idle_claim(trace, index + 1) if index + 1 < len(trace) else True
     following = next((e for e in trace[index + 1 :] if e.startswith(f"{actor}.")), "")
     return not following or following.startswith(f"{actor}.K.")
+
+
+def _next_of(trace: list[str], begin: int, name: str) -> int:
+    """Return the index of the next edge of this name; after the last, if there is none."""
+    places = (index for index in range(begin, len(trace)) if trace[index].startswith(name))
+    return next(places, len(trace))
 
 
 async def singles(
@@ -104,7 +118,8 @@ async def singles(
     all_strikes = strikes(plain.trace)
     if not is_whole:
         own = re.compile(kind.own_edges)
-        all_strikes = by_turns(each for each in all_strikes if own.search(each.edge))
+        own_strikes = (each for each in all_strikes if own.search(each.edge))
+        all_strikes = by_turns(own_strikes, kind.turned_edges)
     for strike in all_strikes:
         result = await play(world, kind, (strike,))
         explored.add(result)

@@ -176,6 +176,11 @@ def _event(remains: Remains, event: Content) -> bool:
     return remains.state_of(event["saga_id"]) == "DONE" or remains.is_aged
 
 
+def _delivery(remains: Remains, delivery: Content) -> bool:
+    """All is delivered once nothing fails, unless it has failed for days."""
+    return delivery["state"] == "DELIVERED" or remains.is_aged
+
+
 def _untold_events(remains: Remains) -> Iterator[str]:
     """What has taken effect is told by an event."""
     for service in ("auth", "commerce"):
@@ -339,6 +344,9 @@ RULES: dict[str, Rule] = {
     "commerce.audit_log": _audit,
     "auth.events": _event,
     "auth.event_head": _always,
+    "auth.event_cursors": _always,
+    "auth.webhooks": _always,
+    "auth.webhook_deliveries": _delivery,
     "profile.events": _event,
     "profile.event_head": _always,
     "commerce.events": _event,

@@ -92,6 +92,8 @@ class Scenario:
         keyed: Whether the request takes an idempotency key.
         is_repeated: Whether the same request is sent again in the end.
         own_edges: A pattern of the edges that another scenario does not pass in the same way.
+        turned_edges: A pattern of those at which the short form plays one fault each, by turns.
+        has_receiver: Whether it has a webhook, so that services tell their events.
     """
 
     name = ""
@@ -101,6 +103,8 @@ class Scenario:
     keyed = True
     is_repeated = True
     own_edges = ""
+    turned_edges = ""
+    has_receiver = False
     # Parts of the names of edges before the saga begins: what fails there, the client repeats.
     tried_once: tuple[str, ...] = (".PhoneExists.", ".code.", ".GetHoldings.")
 

@@ -22,6 +22,7 @@ from tests.faults.orders import (
 )
 from tests.faults.registrations import RefusedRegistration, Registration, SignUp
 from tests.faults.scenario import Scenario
+from tests.faults.webhooks import Webhooks
 
 _ALL: tuple[type[Scenario], ...] = (
     Registration,
@@ -40,6 +41,7 @@ _ALL: tuple[type[Scenario], ...] = (
     SignUp,
     Disabling,
     Enabling,
+    Webhooks,
     *MEETINGS,
 )
 SCENARIOS: dict[str, type[Scenario]] = {each.name: each for each in _ALL}

@@ -19,6 +19,9 @@ import psycopg
 import structlog
 from lockstep_clients import deadlines
 
+import services.auth.domain.webhook_sender
+import services.auth.readers.event_reader
+import services.kernel.events.sequencer
 import services.kernel.rpc.call
 import services.kernel.rpc.interceptors
 import services.kernel.sagas.clocks
@@ -29,11 +32,15 @@ import services.kernel.sagas.protocol
 import services.kernel.sagas.recovery
 import services.kernel.sagas.store
 from services.auth import __main__ as auth_main
+from services.auth.domain.webhook_sender import WebhookSender
+from services.auth.readers.event_reader import EventReader
+from services.auth.readers.webhooks import READER
 from services.auth.settings import AuthSettings
 from services.commerce import __main__ as commerce_main
 from services.common.keys import KeyRing, secrets_of
-from services.common.parts import Composition, ServiceParts
+from services.common.parts import Composition, ServiceParts, Worker
 from services.kernel.db.cleaner import Cleanup
+from services.kernel.events.sequencer import Sequencer
 from services.kernel.money import Currency
 from services.kernel.rpc.call import Handler, Method, ServicePrincipal
 from services.kernel.sagas.engine import SagaEngine
@@ -42,6 +49,7 @@ from services.profile import __main__ as profile_main
 from tests.faults.clock import VirtualLoop, count_statements
 from tests.faults.databases import EdgeDatabase, Ground, Owner, Row
 from tests.faults.edges import Actor, Run, Schedule
+from tests.faults.endpoint import Endpoint
 from tests.faults.wire import Handlers, Wire, handlers_of
 
 NO_KEYS: Any = None  # nobody signs or verifies a token here
@@ -72,11 +80,14 @@ CALLED = {
     "CartService": ["MergeCart"],
     "CatalogService": ["CreateProduct", "UpdateProduct"],
     "OrderService": ["PlaceOrder", "CancelOrder", "FulfilOrder", "RefundOrder", "ForgetUser"],
+    "EventService": ["ListEvents"],
 }
 COMMISSION_BPS = 1000
 PASSWORD_HASH = "$2b$04$the-hash-that-must-not-leave-its-row"
 SERVICES = {"a": "auth", "p": "profile", "c": "commerce"}
 TIMED: tuple[ModuleType, ...] = (
+    services.auth.domain.webhook_sender,
+    services.auth.readers.event_reader,
     services.kernel.sagas.forward_only,
     services.kernel.rpc.call,
     services.kernel.rpc.interceptors,
@@ -90,6 +101,12 @@ TIMED: tuple[ModuleType, ...] = (
 )
 # Polling costs a transaction each time, also where time costs nothing.
 POLL_SECONDS = 2.0
+# Those who tell events look more often than anything here needs.
+TELLING_SECONDS: dict[ModuleType, float] = {
+    services.kernel.events.sequencer: 10.0,
+    services.auth.readers.event_reader: 10.0,
+    services.auth.domain.webhook_sender: POLL_SECONDS,
+}
 # More than clocks differ, so that the time of a row tells its run.
 BETWEEN_RUNS_SECONDS = 3600.0
 
@@ -117,10 +134,23 @@ class Replica:
     handlers: Handlers = field(default_factory=dict)
     engine: SagaEngine | None = None
     cleanups: Sequence[Cleanup] = ()
+    tellers: Sequence[Worker] = ()
+    is_telling: bool = False
 
     @property
     def service(self) -> str:
         return SERVICES[self.name[0]]
+
+    @property
+    def is_live(self) -> bool:
+        """Whether it takes calls."""
+        return not (self.actor.dead or self.actor.stopping)
+
+    def tell(self) -> None:
+        """Let it number its events and, if it is Auth, send all events to webhooks."""
+        self.is_telling = True
+        for each in self.tellers:
+            each.start()
 
 
 class World:
@@ -263,10 +293,23 @@ class World:
         composition = self._compose(replica.service, parts)
         replica.engine = composition.engine
         replica.cleanups = composition.cleanups
+        replica.tellers, replica.is_telling = self._tellers(replica, composition), False
         replica.handlers = {}
         for descriptor, servicer in composition.servicers.items():
             if names := CALLED.get(descriptor.name):
                 replica.handlers |= handlers_of(descriptor, servicer, names)
+
+    def _tellers(self, replica: Replica, composition: Composition) -> list[Worker]:
+        """Return the workers of a composition that send webhooks, in the order of events."""
+        senders = [each for each in composition.workers if isinstance(each, WebhookSender)]
+        for sender in senders:
+            sender._client = cast(Any, Endpoint(self, replica.actor))
+        readers = [
+            each
+            for each in composition.workers
+            if isinstance(each, EventReader) and each.place.reader == READER
+        ]
+        return [Sequencer(replica.databases[-1]), *senders, *readers]
 
     def _compose(self, service: str, parts: ServiceParts) -> Composition:
         match service:
@@ -282,11 +325,7 @@ class World:
     def serving(self, path: str) -> tuple[Actor, Method, Handler] | None:
         """See `wire.Replicas`: the first live one that is not known to hang."""
         service = path.split(".")[1]
-        live = [
-            each
-            for each in self.replicas.values()
-            if each.service == service and not (each.actor.dead or each.actor.stopping)
-        ]
+        live = [each for each in self.replicas.values() if each.service == service and each.is_live]
         if not live or service in self.run.down:
             return None
         best = min(live, key=lambda each: (not each.actor.resumed.is_set(), each.name))
@@ -301,22 +340,32 @@ class World:
             engine = replica.engine
             if engine is not None and replica.name[1:] != "1" and not engine.is_recovering:
                 engine.start()
+        self._tell()
 
     async def reinforce(self) -> None:
         """Have a live replica of each service that this run uses, and let it recover."""
         for letter in {name[0] for name in self.replicas}:
             same = [each for each in self.replicas.values() if each.name[0] == letter]
-            live = [
-                each
-                for each in same
-                if not (each.actor.dead or each.actor.stopping) and each.name[1:] != "1"
-            ]
+            live = [each for each in same if each.is_live and each.name[1:] != "1"]
             if not live:
                 numbers = [int(each.name[1:]) for each in same]
                 live = [await self.replica(f"{letter}{max(numbers) + 1}")]
             for each in live:
                 if each.engine is not None and not each.engine.is_recovering:
                     each.engine.start()
+        self._tell()
+
+    def _tell(self) -> None:
+        """Let one more replica tell events, if anybody listens; Auth, which reads, after others.
+
+        The second ones begin, so that first ones take over only from those that take long.
+        """
+        if self.look is None or not self.look.has_receiver:
+            return
+        idle = [each for each in self.replicas.values() if each.is_live and not each.is_telling]
+        idle.sort(key=lambda each: (each.name[1:] == "1", each.name[0] == "a", each.name))
+        for replica in idle[:1]:
+            replica.tell()
 
     # --- effects of faults (see `edges.Stage`)
 
@@ -339,12 +388,14 @@ class World:
         self.look.forget_opening(self)
 
     async def stop(self, actor: Actor) -> None:
-        engine = self.replicas[actor.name].engine
+        replica = self.replicas[actor.name]
+        engine = replica.engine
         assert engine is not None
         actor.stopping = True  # NOT_SERVING: nobody calls it any more
 
         async def stop() -> None:
             await engine.stop()
+            await asyncio.gather(*(each.stop() for each in replica.tellers))
             actor.dead = True
             self.kill_sessions(actor, idle_only=False)
             if not actor.died.done():
@@ -380,12 +431,15 @@ def virtual_time(url: str) -> Iterator[World]:
     loop = VirtualLoop()
     fake = SimpleNamespace(monotonic=loop.time, time=loop.time, perf_counter=loop.time)
     originals = [(module, module.time) for module in TIMED]
+    polling = [(module, module.POLL_SECONDS) for module in TELLING_SECONDS]
     restore = count_statements(loop)
     logging.getLogger("psycopg").setLevel(logging.CRITICAL)
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     try:
         for module in TIMED:
             module.time = fake  # type: ignore[attr-defined]
+        for module, seconds in TELLING_SECONDS.items():
+            module.POLL_SECONDS = seconds  # type: ignore[attr-defined]
         asyncio.set_event_loop(loop)
         world = World(loop, url)
         yield world
@@ -393,6 +447,8 @@ def virtual_time(url: str) -> Iterator[World]:
     finally:
         for module, original in originals:
             module.time = original  # type: ignore[attr-defined]
+        for module, seconds in polling:
+            module.POLL_SECONDS = seconds  # type: ignore[attr-defined]
         restore()
         structlog.reset_defaults()
         asyncio.set_event_loop(None)
