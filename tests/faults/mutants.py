@@ -3,6 +3,7 @@
 P1 to P13 look right and are wrong. N1 to N15 are the windows of the registration that
 everybody writes first (see `naive`). X1 to X4 leave out a part that holds the rest together.
 S1 to S15 show in a clock, a clean-up, a read, an answer or a row that is left (see `traces`).
+W1 to W4 are wrong ways of events to webhooks (see `wrong_webhooks`).
 P12 belongs to the reconciler and is tested with it.
 """
 
@@ -12,7 +13,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
-from tests.faults import traces, wrong
+from tests.faults import traces, wrong, wrong_webhooks
 from tests.faults.naive import Naive
 
 Apply = Callable[[], AbstractContextManager[None]]
@@ -293,6 +294,38 @@ MUTANTS = {
             "",
             "a wrong event about stock",
             traces.tell_nothing_of_stock,
+        ),
+        Mutant(
+            "W1",
+            "marks an event as delivered before it posts it",
+            "webhooks",
+            "a2.post.request:refuse",
+            "an event was not delivered",
+            wrong_webhooks.mark_before_the_post,
+        ),
+        Mutant(
+            "W2",
+            "claims webhooks with a lease that is shorter than a post",
+            "webhooks",
+            "a2.post.request:lose",
+            "two processes post to one webhook at once",
+            wrong_webhooks.lease_shorter_than_a_post,
+        ),
+        Mutant(
+            "W3",
+            "passes an event that the receiver has refused",
+            "webhooks",
+            "a2.post.request:refuse a2.post.request~2:refuse",
+            "events came out of order",
+            wrong_webhooks.pass_what_has_failed,
+        ),
+        Mutant(
+            "W4",
+            "tells of an order before it is paid",
+            "webhooks",
+            "c1.DebitWallet.reply:crash c2.DebitWallet.request:jump",
+            "an event was delivered before it was final",
+            wrong_webhooks.tell_of_an_order_before_it_is_paid,
         ),
         Mutant(
             "N1",
