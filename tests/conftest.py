@@ -22,6 +22,7 @@ from services.common import key_files
 from services.kernel.db.migrations import upgrade
 from services.kernel.rpc import admission
 from tests.postgres import fresh_database, make_template, shared_postgres
+from tests.told import twice_told
 
 # A busy machine makes single examples slow; the tests have limits of their own.
 settings.register_profile("lockstep", deadline=None)
@@ -119,6 +120,14 @@ def own_logs(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     logging.captureWarnings(capture=False)
     root.handlers[:] = handlers
     root.setLevel(level)
+
+
+@pytest.fixture(autouse=True)
+def told_twice() -> Iterator[list[list[str]]]:
+    """Hold each service that runs in this process to one statement for all events of a commit."""
+    with twice_told() as found:
+        yield found
+    assert found == []
 
 
 @pytest.fixture(scope="session", autouse=True)

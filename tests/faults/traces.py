@@ -19,7 +19,7 @@ from services.auth.sagas import registration
 from services.auth.sagas.registration import RegistrationSaga
 from services.auth.store import users
 from services.commerce import store as commerce_store
-from services.commerce.domain.stock_events import tell_stock
+from services.commerce.domain.stock_events import stock_facts
 from services.commerce.sagas import checkout
 from services.commerce.store import products, stock
 from services.common.errors import PhoneTaken
@@ -104,8 +104,8 @@ def refuse_without_keeping() -> AbstractContextManager[None]:
 
 
 def leave_the_wallet() -> AbstractContextManager[None]:
-    async def close(*_: object, **__: object) -> None:
-        """Forget to."""
+    async def close(*_: object, **__: object) -> list[Fact]:
+        return []
 
     return patched(wallets, "close", close)
 
@@ -160,17 +160,18 @@ def tell_of_stock_before_it_is_final() -> Iterator[None]:
 
     async def reserve(tx: Transaction, quantities: Mapping[UUID, int]) -> None:
         await original(tx, quantities)
-        await tell_stock(tx, await stock.lock_sold(tx, list(quantities)))
+        sold = await stock.lock_sold(tx, list(quantities))
+        await tell(tx, *await stock_facts(tx, sold))
 
     with patched(products, "reserve", reserve), tell_nothing_of_stock():
         yield
 
 
 def tell_nothing_of_stock() -> AbstractContextManager[None]:
-    async def nothing(*_: object, **__: object) -> None:
-        """Forget to."""
+    async def nothing(*_: object) -> list[Fact]:
+        return []
 
-    return patched(checkout, "tell_stock", nothing)
+    return patched(checkout, "stock_facts", nothing)
 
 
 @contextmanager

@@ -22,9 +22,10 @@ from tests.conftest import Databases
 
 
 async def write(database: Database, *texts: str, saga_id: UUID | None = None) -> None:
+    facts = [Fact(f"things/{text[0]}", StringValue(value=text)) for text in texts]
+
     async def work(tx: Transaction) -> None:
-        for text in texts:
-            await tell(tx, Fact(f"things/{text[0]}", StringValue(value=text)), saga_id=saga_id)
+        await tell(tx, *facts, saga_id=saga_id)
 
     await database.transact("change", work)
 
@@ -70,6 +71,32 @@ async def test_a_change_that_fails_tells_nothing(database: Database) -> None:
     await sequenced(database)
     assert await texts_of(database) == ["b1"]
     assert [row.sequence for row in await told(database)] == [1]  # although a place was lost
+
+
+async def test_what_a_transaction_tells_keeps_its_order_also_of_one_subject(
+    database: Database,
+) -> None:
+    texts = [f"{'ab'[number % 2]}{number}" for number in range(100)]
+    await write(database, *texts)
+    await sequenced(database)
+    assert await texts_of(database) == texts
+
+
+async def test_a_transaction_without_facts_writes_nothing(database: Database) -> None:
+    await write(database)
+    assert await Sequencer(database).sequence() == 0
+
+
+async def test_a_transaction_that_tells_twice_is_found(
+    database: Database, told_twice: list[list[str]]
+) -> None:
+    async def work(tx: Transaction) -> None:
+        await tell(tx, Fact("things/a", StringValue(value="a1")))
+        await tell(tx, Fact("things/b", StringValue(value="b1")))
+
+    await database.transact("change", work)
+    assert told_twice == [["google.protobuf.StringValue"]]
+    told_twice.clear()
 
 
 async def test_a_repeat_of_a_saga_writes_its_event_once(database: Database) -> None:

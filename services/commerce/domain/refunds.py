@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
 from services.commerce import events
 from services.commerce.domain import order_rules
-from services.commerce.domain.stock_events import tell_stock
+from services.commerce.domain.stock_events import stock_facts
 from services.commerce.errors import QuantityLimit, RefundInProgress
 from services.commerce.model import OrderState, RefundItem, RefundKind
 from services.commerce.store import fulfilment, products
 from services.commerce.store.fulfilment import LockedOrder, NewRefund, RefundNumbers
 from services.kernel.db.database import Transaction
-from services.kernel.events.writer import tell
+from services.kernel.events.writer import Fact, tell
 
 # Of each kind, so that an order stays short enough to be read.
 REFUNDS_MAX: Final = 100
@@ -66,7 +66,7 @@ async def begin(
     await fulfilment.insert_refund(tx, new, items, order_rules.shares_back(lines, items))
     if is_cancelled:
         # It cannot be refused any more, so what comes back is final.
-        await _put_back(tx, items, refund_id)
+        await tell(tx, *await _put_back(tx, items), saga_id=refund_id)
     await _settle(tx, order, refund_id=refund_id)
     return new.amount
 
@@ -77,27 +77,27 @@ async def end(tx: Transaction, order_id: UUID, *, refund_id: UUID) -> None:
     finished = await fulfilment.finish_refund(tx, refund_id)
     if finished is None:
         return
+    facts = list[Fact]()
     if finished.kind is RefundKind.RETURN and finished.is_restocked:
         items = await fulfilment.items_of_refund(tx, refund_id)
         await fulfilment.restock(tx, order_id, items)
-        await _put_back(tx, items, refund_id)
+        facts += await _put_back(tx, items)
     state = await _settle(tx, order, refund_id=refund_id)
-    await _tell(tx, order, refund_id, finished.kind, state)
+    facts += _facts(order, refund_id, finished.kind, state)
+    await tell(tx, *facts, saga_id=refund_id)
 
 
-async def _tell(
-    tx: Transaction, order: LockedOrder, refund_id: UUID, kind: RefundKind, state: OrderState
-) -> None:
-    is_cancelled = kind is RefundKind.CANCEL
-    if not is_cancelled:
-        fact = events.order_returned(order, refund_id)
+def _facts(
+    order: LockedOrder, refund_id: UUID, kind: RefundKind, state: OrderState
+) -> Iterator[Fact]:
+    if kind is RefundKind.RETURN:
+        yield events.order_returned(order, refund_id)
     elif state is OrderState.CANCELLED:
-        fact = events.order_cancelled(order, refund_id)
+        yield events.order_cancelled(order, refund_id)
     else:
-        fact = events.order_partly_cancelled(order, refund_id)
-    await tell(tx, fact, saga_id=refund_id)
-    if is_cancelled and state is OrderState.FULFILLED:  # what is left was shipped before
-        await tell(tx, events.order_fulfilled(order), saga_id=refund_id)
+        yield events.order_partly_cancelled(order, refund_id)
+        if state is OrderState.FULFILLED:  # what is left was shipped before
+            yield events.order_fulfilled(order)
 
 
 async def take_back(tx: Transaction, order_id: UUID, *, refund_id: UUID) -> None:
@@ -126,7 +126,6 @@ def _ensure_possible(numbers: RefundNumbers, wanted: WantedRefund) -> None:
         raise QuantityLimit(f"An order has at most {REFUNDS_MAX} refunds. Cancel all that is left.")
 
 
-async def _put_back(tx: Transaction, items: Sequence[RefundItem], refund_id: UUID) -> None:
+async def _put_back(tx: Transaction, items: Sequence[RefundItem]) -> list[Fact]:
     quantities = {each.product_id: each.quantity for each in items}
-    released = await products.release(tx, quantities)
-    await tell_stock(tx, released, saga_id=refund_id)
+    return await stock_facts(tx, await products.release(tx, quantities))

@@ -15,18 +15,15 @@ from services.commerce import events
 from services.commerce.store import stock
 from services.commerce.store.products import StockChange
 from services.kernel.db.database import Transaction
-from services.kernel.events.writer import tell
+from services.kernel.events.writer import Fact
 
 
-async def tell_stock(
-    tx: Transaction, changes: Mapping[UUID, StockChange], *, saga_id: UUID | None = None
-) -> None:
-    """Tell of which products nothing is left now, and of which something is again.
+async def stock_facts(tx: Transaction, changes: Mapping[UUID, StockChange]) -> list[Fact]:
+    """Return of which products nothing is left now, and of which something is again, to tell it.
 
     Args:
         tx: The transaction of the changes, which are final.
         changes: The changes of products that are locked.
-        saga_id: The saga that has made them.
     """
     turned = {
         product_id: change.after > 0
@@ -34,12 +31,10 @@ async def tell_stock(
         if (change.before > 0) != (change.after > 0)
     }
     if not turned:
-        return
+        return []
     reserved = await stock.reserved(tx, list(turned))
-    facts = [
+    return [
         events.product_stock_back(product_id) if is_left else events.product_stock_out(product_id)
         for product_id, is_left in turned.items()
         if product_id not in reserved
     ]
-    if facts:
-        await tell(tx, *facts, saga_id=saga_id)

@@ -14,7 +14,7 @@ from lockstep.profile.v1 import wallet_service_pb2 as wallet_pb
 
 from services.commerce import events
 from services.commerce.domain import shares
-from services.commerce.domain.stock_events import tell_stock
+from services.commerce.domain.stock_events import stock_facts
 from services.commerce.errors import InsufficientFunds, PaymentUnavailable
 from services.commerce.model import Order
 from services.commerce.sagas.kinds import CHECKOUT, OrderPayload
@@ -98,9 +98,8 @@ class CheckoutSaga(ReversibleSaga[OrderPayload, datetime | None, Order]):
             paid = events.order_paid(
                 order_id, number=order.number, user_id=saga.user_id, total=order.total
             )
-            await tell(tx, paid, saga_id=saga.id)
             sold = await stock.lock_sold(tx, [each.product_id for each in order.items])
-            await tell_stock(tx, sold, saga_id=saga.id)
+            await tell(tx, paid, *await stock_facts(tx, sold), saga_id=saga.id)
         return order
 
     async def compensate(self, saga: RunningSaga[OrderPayload]) -> None:

@@ -9,7 +9,7 @@ from uuid import UUID
 from pydantic import TypeAdapter
 
 from services.commerce.domain.products import Seller
-from services.commerce.domain.stock_events import tell_stock
+from services.commerce.domain.stock_events import stock_facts
 from services.commerce.errors import NoStock
 from services.commerce.model import STOCK_MAX, Product
 from services.commerce.store import products, stock, users
@@ -17,6 +17,7 @@ from services.commerce.store.products import StockChange
 from services.kernel.audit import log
 from services.kernel.db.database import Database, Transaction
 from services.kernel.errors import InvalidField, Violation
+from services.kernel.events.writer import tell
 from services.kernel.rpc.call import Origin
 from services.kernel.sagas.idempotency import RequestKey
 from services.kernel.sagas.requests import transact_once
@@ -55,7 +56,7 @@ class AdjustStock:
             adjusted = await stock.adjust_stock(tx, product_id, delta)
             if adjusted is not None:
                 change = StockChange(product.stock, adjusted.stock)
-                await tell_stock(tx, {product_id: change})
+                await tell(tx, *await stock_facts(tx, {product_id: change}))
                 await stock.note_adjustment(tx, adjusted, delta=delta, reason=reason)
                 await log.write(
                     tx,

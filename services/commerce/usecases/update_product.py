@@ -8,7 +8,7 @@ from uuid import UUID
 from services.commerce import events
 from services.commerce.domain.pictures import ensure_web_url
 from services.commerce.domain.products import ProductChanges, Seller
-from services.commerce.domain.stock_events import tell_stock
+from services.commerce.domain.stock_events import stock_facts
 from services.commerce.domain.totals import Totals
 from services.commerce.model import Product
 from services.commerce.store import images, products, users
@@ -64,8 +64,9 @@ class UpdateProduct:
                 await images.delete_of_product(tx, product.id)
             changed = await products.update_product(tx, product.id, fields)
             await _note(tx, product, changed, changes, origin)
-            await tell(tx, events.product_changed(product_id, fields=changes.names))
-            await tell_stock(tx, {product_id: StockChange(product.stock, changed.stock)})
+            turned = {product_id: StockChange(product.stock, changed.stock)}
+            fact = events.product_changed(product_id, fields=changes.names)
+            await tell(tx, fact, *await stock_facts(tx, turned))
             return changed
 
         changed = await self.database.transact("UpdateProduct", change)

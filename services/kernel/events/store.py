@@ -39,7 +39,7 @@ KEPT_DAYS = 7
 
 @dataclass(frozen=True, slots=True)
 class NewEvents:
-    """Events that are to be written: the first id belongs to the first type, and so on.
+    """Events that are to be written, in order: the first id belongs to the first type, and so on.
 
     Attributes:
         ids: The ids; a second event with the same id is not written.
@@ -145,18 +145,20 @@ _new = (
         bindparam("subjects", type_=ARRAY(Text)),
         bindparam("payloads", type_=ARRAY(LargeBinary)),
     )
-    .table_valued("id", "type", "subject", "payload", name="new")
+    .table_valued("id", "type", "subject", "payload", with_ordinality="number", name="new")
     .render_derived()
 )
+_written = [_new.c.id, _new.c.type, _new.c.subject, _new.c.payload]
+# An event draws its `place` after the sort, so two events of one subject keep their order.
 _INSERT = Statement(
     insert(EVENTS)
     .from_select(
-        [*_new.c.keys(), "saga_id", "trace_id"],
+        [*(each.key for each in _written), "saga_id", "trace_id"],
         select(
-            *_new.c,
+            *_written,
             cast(bindparam("saga_id", type_=Uuid), Uuid),
             cast(bindparam("trace_id", type_=Text), Text),
-        ),
+        ).order_by(_new.c.number),
     )
     .on_conflict_do_nothing(),
     NewEvents,

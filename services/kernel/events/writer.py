@@ -2,10 +2,11 @@
 
 Write in the transaction that makes the change final, after it has locked the row of the subject:
 T2 for a saga, and T1 only for one that goes forward only. The order of a subject's events is that
-of these locks (ADR 11).
+of these locks (ADR 11). A transaction tells once, all that it has to tell, so that its events cost
+one statement. What finds a fact returns it, and the use case or the saga tells it.
 
     paid = Fact(f"orders/{order.id}", events_pb2.OrderPaid(order_id=str(order.id)))
-    await tell(tx, paid, saga_id=saga.id)
+    await tell(tx, paid, *sold_out, saga_id=saga.id)
 
 A message holds ids, amounts and words of our own. It never says who somebody is: an erased
 account must not live on with those who have read its events.
@@ -45,13 +46,15 @@ class Fact:
 
 
 async def tell(tx: Transaction, *facts: Fact, saga_id: UUID | None = None) -> None:
-    """Write an event for each fact, all in one statement.
+    """Write an event for each fact, all in one statement; without facts do nothing.
 
     Args:
         tx: The transaction that makes them final.
-        facts: What has happened, each to another subject.
+        facts: What has happened, in the order in which it is told.
         saga_id: The saga that did it. A repeat of its T2 writes the same events once.
     """
+    if not facts:
+        return
     here = tracing.place()
     events = NewEvents(
         ids=[_id_of(fact, saga_id) for fact in facts],

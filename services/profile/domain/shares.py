@@ -1,7 +1,8 @@
 """The way of a share: pending with the sale, in the wallet once shipped, back with a refund.
 
 The place of a seller who was forgotten is taken by suspense. Each transfer of a share has an id
-that follows from the transfer that it belongs to and from the seller.
+that follows from the transfer that it belongs to and from the seller. What moves shares returns
+the facts that are to be told of it.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from uuid import UUID, uuid5
 
 from services.kernel.db.database import Transaction
 from services.kernel.errors import IllegalState
+from services.kernel.events.writer import Fact
 from services.kernel.ids import new_id
 from services.profile.model import (
     SALES,
@@ -45,15 +47,15 @@ async def lock_for_sale(tx: Transaction, new: NewTransfer) -> list[Account]:
     return await shares.lock(tx, wallets=[new.user_id], pending=sellers)
 
 
-async def sell(tx: Transaction, debit: NewTransfer, accounts: Sequence[Account]) -> None:
+async def sell(tx: Transaction, debit: NewTransfer, accounts: Sequence[Account]) -> list[Fact]:
     """Give sellers their shares of a debit, pending."""
     moves = [_given(debit.id, share, SALES, _pending(accounts, share)) for share in debit.shares]
-    await shares.post(tx, TransferKind.SALE, moves, debit, actor=debit.actor)
+    return await shares.post(tx, TransferKind.SALE, moves, debit, actor=debit.actor)
 
 
 async def release(
     tx: Transaction, debit: Transfer, release_id: UUID, given: Sequence[Share], *, actor: str
-) -> None:
+) -> list[Fact]:
     """Move pending shares of a locked debit to the wallets of their sellers; repeats do nothing.
 
     Raises:
@@ -72,20 +74,21 @@ async def release(
         if held.get(pending.id, 0) < share.amount:
             raise IllegalState("Less than that is pending of this debit.")
         moves.append(_given(release_id, share, pending.id, wallet))
-    if moves:
-        await shares.post(tx, TransferKind.RELEASE, moves, debit, actor=actor)
+    if not moves:
+        return []
+    return await shares.post(tx, TransferKind.RELEASE, moves, debit, actor=actor)
 
 
 async def take_back(
     tx: Transaction, debit: Transfer, refund: NewTransfer, accounts: Sequence[Account]
-) -> None:
+) -> list[Fact]:
     """Take the shares of a refund from their sellers."""
     find = _wallet if refund.is_released else _pending
     moves = [
         _taken(share_id(refund.id, share.seller_id), find(accounts, share), share.amount)
         for share in refund.shares
     ]
-    await shares.post(tx, TransferKind.SALE_REFUND, moves, debit, actor=refund.actor)
+    return await shares.post(tx, TransferKind.SALE_REFUND, moves, debit, actor=refund.actor)
 
 
 def can_pay(debit: Transfer, refund: NewTransfer, accounts: Sequence[Account]) -> bool:
@@ -117,7 +120,7 @@ async def lock_for_refund(tx: Transaction, debit: Transfer, refund: NewTransfer)
     )
 
 
-async def undo(tx: Transaction, debit: Transfer, *, actor: str) -> None:
+async def undo(tx: Transaction, debit: Transfer, *, actor: str) -> list[Fact]:
     """Take back all shares of a locked debit; lock the accounts first, also that of the buyer.
 
     Shares that were released may be spent, so suspense stands in for them.
@@ -125,7 +128,7 @@ async def undo(tx: Transaction, debit: Transfer, *, actor: str) -> None:
     assert debit.wallet_id is not None
     held = await shares.held(tx, debit.id)
     if not held:
-        return
+        return []
     accounts = await shares.lock(
         tx, accounts=[debit.wallet_id, *(each.account_id for each in held)]
     )
@@ -139,8 +142,9 @@ async def undo(tx: Transaction, debit: Transfer, *, actor: str) -> None:
     rest = sum(each.amount for each in held) - sum(taken.values())
     if rest > 0:
         moves.append(_taken(new_id(), None, rest))
-    if moves:
-        await shares.post(tx, TransferKind.SALE_REFUND, moves, debit, actor=actor)
+    if not moves:
+        return []
+    return await shares.post(tx, TransferKind.SALE_REFUND, moves, debit, actor=actor)
 
 
 def _pending(accounts: Sequence[Account], share: Share) -> Account | None:

@@ -16,7 +16,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from services.kernel.db.database import Transaction
 from services.kernel.db.statement import ByUser, Statement
-from services.kernel.events.writer import tell
+from services.kernel.events.writer import Fact
 from services.kernel.sagas.barrier import too_late
 from services.profile import events
 from services.profile.errors import BalanceTooLow, WalletNotFound
@@ -194,7 +194,6 @@ async def debit(tx: Transaction, new: NewTransfer, *, not_after: datetime) -> Tr
     inserted = await _insert(tx, _DEBIT, given)
     if inserted is None:
         return None
-    await tell_posted(tx, new, wallet_id=inserted.debit_account_id)
     return _made(
         new,
         TransferState.POSTED,
@@ -236,7 +235,7 @@ async def top_up(tx: Transaction, new: NewTransfer) -> Transfer | None:
     wallet = await tx.first(_GIVE_USER, _CreditOfUser(new.user_id, new.amount))
     if wallet is None:
         return None
-    posted = await _record(
+    return await _record(
         tx,
         new,
         TransferState.POSTED,
@@ -244,12 +243,12 @@ async def top_up(tx: Transaction, new: NewTransfer) -> Transfer | None:
         accounts=(TREASURY, wallet.id),
         balance_after=wallet.balance,
     )
-    await tell_posted(tx, new, wallet_id=wallet.id)
-    return posted
 
 
-async def give_back(tx: Transaction, new: NewTransfer, *, wallet_id: UUID) -> None:
+async def give_back(tx: Transaction, new: NewTransfer, *, wallet_id: UUID) -> Fact:
     """Give back money of a locked debit: to its wallet, or to suspense if that is closed.
+
+    Returns what is to be told of it.
 
     Raises:
         IdTaken: Another transfer has the id.
@@ -264,22 +263,19 @@ async def give_back(tx: Transaction, new: NewTransfer, *, wallet_id: UUID) -> No
         accounts=(SALES, credited),
         balance_after=None if wallet is None else wallet.balance,
     )
-    await tell_posted(tx, new, wallet_id=credited)
+    return fact_of(new, wallet_id=credited)
 
 
-async def tell_posted(
-    tx: Transaction, new: NewTransfer, *, wallet_id: UUID | None, is_pending: bool = False
-) -> None:
-    """Tell that a transfer has moved money of a wallet, which is locked.
+def fact_of(new: NewTransfer, *, wallet_id: UUID | None, is_pending: bool = False) -> Fact:
+    """Return that a transfer has moved money of a wallet, which is locked, to tell it.
 
     Args:
-        tx: The transaction.
         new: The transfer.
         wallet_id: The wallet.
         is_pending: Whether it was money that the wallet's owner may not spend yet.
     """
     assert wallet_id is not None
-    fact = events.transfer_posted(
+    return events.transfer_posted(
         new.id,
         wallet_id=wallet_id,
         kind=new.kind,
@@ -287,7 +283,6 @@ async def tell_posted(
         original_id=new.original_id,
         is_pending=is_pending,
     )
-    await tell(tx, fact)
 
 
 async def refuse_refund(tx: Transaction, new: NewTransfer, *, wallet_id: UUID) -> Transfer:

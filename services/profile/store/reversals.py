@@ -5,7 +5,7 @@ For the order of locks see `transfers`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from uuid import UUID
 
 import psycopg
@@ -21,7 +21,7 @@ from services.profile.model import (
     TransferKind,
     TransferState,
 )
-from services.profile.store.ledger import IdTaken, tell_posted
+from services.profile.store.ledger import IdTaken
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +127,4 @@ async def reverse(tx: Transaction, new: NewTransfer, *, wallet_id: UUID, amount:
         if error.diag.constraint_name == TRANSFERS.primary_key.name:
             raise IdTaken from error
         raise
-    if posted is not None:
-        await tell_posted(tx, replace(new, amount=amount), wallet_id=wallet_id)
     return posted is not None

@@ -29,7 +29,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from services.kernel.db.database import Reader, Transaction
 from services.kernel.db.statement import NoRow, Statement
-from services.kernel.events.writer import Fact, tell
+from services.kernel.events.writer import Fact
 from services.profile import events
 from services.profile.model import (
     ACCOUNTS,
@@ -277,8 +277,8 @@ async def post(
     debit: NewTransfer | Transfer,
     *,
     actor: str,
-) -> None:
-    """Move shares of a debit between accounts that are locked.
+) -> list[Fact]:
+    """Move shares of a debit between accounts that are locked, and return what is to be told of it.
 
     Each account has one move, but for system accounts, which store no balance.
     """
@@ -303,7 +303,7 @@ async def post(
             actor=actor,
         ),
     )
-    await tell(tx, *(_fact(kind, each, debit.id) for each in moves))
+    return [_fact(kind, each, debit.id) for each in moves]
 
 
 def _fact(kind: TransferKind, move: Move, debit_id: UUID) -> Fact:

@@ -12,6 +12,7 @@ from sqlalchemy import BigInteger, bindparam, delete, exists, func, insert, or_,
 
 from services.kernel.db.database import Reader, Transaction
 from services.kernel.db.statement import ByUser, NoRow, Statement
+from services.kernel.events.writer import Fact
 from services.kernel.ids import new_id
 from services.profile.model import (
     ACCOUNTS,
@@ -137,10 +138,13 @@ async def get(reader: Reader, user_id: UUID) -> Wallet | None:
     return await reader.first(_GET, ByUser(user_id))
 
 
-async def close(tx: Transaction, user_id: UUID, *, actor: str, forfeit: int | None = None) -> None:
+async def close(
+    tx: Transaction, user_id: UUID, *, actor: str, forfeit: int | None = None
+) -> list[Fact]:
     """Close a user's accounts, if there are any, and forget their owner.
 
-    What is pending goes to suspense: its sales may be cancelled yet.
+    What is pending goes to suspense: its sales may be cancelled yet. Returns what is to be told
+    of the money.
 
     Args:
         tx: The transaction.
@@ -150,31 +154,34 @@ async def close(tx: Transaction, user_id: UUID, *, actor: str, forfeit: int | No
     """
     locked = await tx.all(_LOCK, ByUser(user_id))
     if not locked:
-        return
+        return []
     # From the lock on, no new transfer can refer to the wallet, and no sale can open an account
     # for what is pending. One that was opened while the lock was awaited is seen now.
     accounts = {each.id: each for each in [*locked, *await tx.all(_LOCK, ByUser(user_id))]}
     (wallet_id,) = (each.id for each in accounts.values() if each.kind == _WALLET)
+    facts = list[Fact]()
     for account in accounts.values():
-        await _close(tx, account, wallet_id, forfeit, actor)
+        facts += await _close(tx, account, wallet_id, forfeit, actor)
+    return facts
 
 
 async def _close(
     tx: Transaction, account: _LockedAccount, wallet_id: UUID, forfeit: int | None, actor: str
-) -> None:
+) -> list[Fact]:
     """Close a locked account, or remove it when no transfer refers to it."""
     if await tx.execute(_DELETE_UNUSED, _ByAccount(account.id)):
-        return
+        return []
     await tx.execute(_CLOSE, _ByAccount(account.id))
     forfeited = 0
     is_pending = account.kind != _WALLET
     if not is_pending:
         forfeited = account.balance if forfeit is None else min(account.balance, forfeit)
-    left = account.balance
+    facts, left = list[Fact](), account.balance
     for credited, amount in ((FORFEITED, forfeited), (SUSPENSE, account.balance - forfeited)):
         if amount:
             left -= amount
             new = NewTransfer(id=new_id(), kind=TransferKind.FORFEIT, amount=amount)
             moved = _Forfeit(new.id, account.id, credited, amount, left, new.fingerprint, actor)
             await tx.execute(_FORFEIT, moved)
-            await ledger.tell_posted(tx, new, wallet_id=wallet_id, is_pending=is_pending)
+            facts.append(ledger.fact_of(new, wallet_id=wallet_id, is_pending=is_pending))
+    return facts

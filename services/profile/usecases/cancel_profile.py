@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from services.kernel.db.database import Database, Transaction
+from services.kernel.events.writer import tell
 from services.kernel.sagas import barrier
 from services.profile.store import profiles, wallets
 from services.profile.usecases.create_profile import BRANCH
@@ -29,6 +30,6 @@ class CancelProfile:
             await barrier.cancel(tx, saga_id=saga_id, branch=BRANCH)
             user_id = await profiles.delete_of_saga(tx, saga_id)
             if user_id is not None:
-                await wallets.close(tx, user_id, actor=actor)
+                await tell(tx, *await wallets.close(tx, user_id, actor=actor))
 
         await self.database.transact("CancelProfile", cancel)

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from services.kernel.db.database import Database, Transaction
 from services.kernel.errors import DatabaseUnavailable
+from services.kernel.events.writer import tell
 from services.profile.domain import shares
 from services.profile.domain.repeats import repeated
 from services.profile.model import NewTransfer, Transfer
@@ -34,8 +35,10 @@ class DebitWallet:
             posted = await ledger.debit(tx, new, not_after=not_after)
             if posted is None:
                 return await ledger.refuse(tx, new, not_after=not_after)
+            facts = [ledger.fact_of(new, wallet_id=posted.wallet_id)]
             if new.shares:
-                await shares.sell(tx, new, accounts)
+                facts += await shares.sell(tx, new, accounts)
+            await tell(tx, *facts)
             return posted
 
         try:

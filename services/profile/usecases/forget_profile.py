@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from services.kernel.db.database import Database, Transaction
+from services.kernel.events.writer import tell
 from services.kernel.sagas import barrier
 from services.profile.store import profiles, wallets
 from services.profile.usecases import create_profile
@@ -34,7 +35,8 @@ class ForgetProfile:
                 await barrier.cancel(tx, saga_id=saga_id, branch=create_profile.BRANCH)
             await profiles.delete_of_user(tx, user_id)
             # The wallet first: a top-up that it waits for has a key that tells of the user.
-            await wallets.close(tx, user_id, actor=actor, forfeit=forfeit)
+            facts = await wallets.close(tx, user_id, actor=actor, forfeit=forfeit)
+            await tell(tx, *facts)
             await profiles.FORGETTING.forget_user(tx, user_id)
 
         await self.database.transact("ForgetProfile", forget)

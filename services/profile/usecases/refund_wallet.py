@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from services.kernel.audit import log
 from services.kernel.db.database import Database, Transaction
 from services.kernel.errors import IllegalState
+from services.kernel.events.writer import tell
 from services.kernel.rpc.call import Origin
 from services.profile.domain import shares
 from services.profile.domain.repeats import repeated
@@ -63,9 +64,10 @@ async def _refund(tx: Transaction, new: NewTransfer, origin: Origin) -> Transfer
         accounts = await shares.lock_for_refund(tx, debit, new)
         if not shares.can_pay(debit, new, accounts):
             return await ledger.refuse_refund(tx, new, wallet_id=debit.wallet_id)
-    await ledger.give_back(tx, new, wallet_id=debit.wallet_id)
+    facts = [await ledger.give_back(tx, new, wallet_id=debit.wallet_id)]
     if new.shares:
-        await shares.take_back(tx, debit, new, accounts)
+        facts += await shares.take_back(tx, debit, new, accounts)
+    await tell(tx, *facts)
     refund = await transfers.find(tx, new.id)
     assert refund is not None
     await log.write(

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from services.kernel.db.database import Database, Transaction
 from services.kernel.errors import IllegalState
+from services.kernel.events.writer import tell
 from services.profile.domain import shares
 from services.profile.errors import TransferNotFound
 from services.profile.model import Share, TransferKind, TransferState
@@ -37,6 +38,7 @@ class ReleaseSales:
             is_posted = debit.state is TransferState.POSTED and not debit.is_undone
             if debit.kind is not TransferKind.DEBIT or not is_posted:
                 raise IllegalState("Only shares of a posted debit can be released.")
-            await shares.release(tx, debit, release_id, given, actor=actor)
+            facts = await shares.release(tx, debit, release_id, given, actor=actor)
+            await tell(tx, *facts)
 
         await self.database.transact("ReleaseSales", release)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from services.kernel.audit import log
 from services.kernel.db.database import Database, Transaction
 from services.kernel.errors import IllegalState
+from services.kernel.events.writer import tell
 from services.kernel.rpc.call import Origin
 from services.profile.domain.repeats import repeated
 from services.profile.errors import BalanceTooLow, TransferNotFound
 from services.profile.model import NewTransfer, Transfer, TransferKind
-from services.profile.store import reversals, transfers
+from services.profile.store import ledger, reversals, transfers
 from services.profile.store.ledger import IdTaken
 
 
@@ -57,6 +58,8 @@ async def _reverse(tx: Transaction, new: NewTransfer, origin: Origin) -> Transfe
         raise IllegalState(f"Only {left} minor units of this top-up are left to reverse.")
     if not await reversals.reverse(tx, new, wallet_id=top_up.wallet_id, amount=amount):
         raise BalanceTooLow
+    fact = ledger.fact_of(replace(new, amount=amount), wallet_id=top_up.wallet_id)
+    await tell(tx, fact)
     posted = await transfers.find(tx, new.id)
     assert posted is not None
     await log.write(

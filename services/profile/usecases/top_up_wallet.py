@@ -8,6 +8,7 @@ from pydantic import TypeAdapter
 
 from services.kernel.audit import log
 from services.kernel.db.database import Database, Transaction
+from services.kernel.events.writer import tell
 from services.kernel.rpc.call import Origin
 from services.kernel.sagas.idempotency import RequestKey
 from services.kernel.sagas.requests import transact_once
@@ -49,6 +50,7 @@ class TopUpWallet:
             posted = await ledger.top_up(tx, new)
             if posted is None:
                 raise WalletNotFound
+            await tell(tx, ledger.fact_of(new, wallet_id=posted.wallet_id))
             await log.write(
                 tx,
                 "wallet_topped_up",

@@ -8,6 +8,7 @@ from uuid import UUID
 from services.kernel.audit import log
 from services.kernel.db.database import Database, Transaction
 from services.kernel.errors import InvalidField, Violation
+from services.kernel.events.writer import tell
 from services.kernel.ids import new_id
 from services.kernel.rpc.call import Origin
 from services.profile.domain import shares
@@ -47,7 +48,7 @@ class VoidTransfer:
 
 async def _reverse(tx: Transaction, debit: Transfer, actor: str, origin: Origin) -> None:
     assert debit.wallet_id is not None
-    await shares.undo(tx, debit, actor=actor)
+    facts = await shares.undo(tx, debit, actor=actor)
     reversal = NewTransfer(
         id=new_id(),
         kind=TransferKind.VOID,
@@ -56,7 +57,8 @@ async def _reverse(tx: Transaction, debit: Transfer, actor: str, origin: Origin)
         original_id=debit.id,
         actor=actor,
     )
-    await ledger.give_back(tx, reversal, wallet_id=debit.wallet_id)
+    facts.append(await ledger.give_back(tx, reversal, wallet_id=debit.wallet_id))
+    await tell(tx, *facts)
     await log.write(
         tx,
         "transfer_voided",
