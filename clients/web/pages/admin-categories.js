@@ -22,7 +22,7 @@ export function page({ signal }) {
 
 /** @param {Category[]} categories */
 function sections(categories) {
-  const rows = h("ul", { class: "rows", "aria-label": "Categories" }, ...categories.map(row));
+  const rows = h("ul", { class: "rows dense", "aria-label": "Categories" }, ...categories.map(row));
   const form = new ActionForm({
     parts: [
       new FormField({ name: "name", label: "Name", required: true, rules: [atMost(100)] }),

@@ -12,16 +12,19 @@ import { empty } from "../ui/loading.js";
 import { email } from "../ui/rules.js";
 import { section } from "../ui/section.js";
 import { roleName } from "../ui/states.js";
+import { tableRow } from "../ui/table.js";
 import { toast } from "../ui/words.js";
 import { adminTabs } from "./admin-tabs.js";
 import { ROLES } from "./registration.js";
 
 /** @import { Invitation } from "../api/types.js" */
 
+const COLUMNS = [{ title: "E-mail", kind: "main" }, { title: "Role" }, { title: "Good until" }, { title: "Action", kind: "end" }];
+
 /** @param {import("../app/router.js").Visit} visit */
 export function page({ signal }) {
   const list = new KeysetList({
-    noun: "invitations", kind: "rows", signal,
+    noun: "invitations", columns: COLUMNS, bone: "bone-cell", signal,
     async fetch(pageToken) {
       const found = await invitations.list(pageToken);
       return { items: found.invitations, next: found.nextPageToken };
@@ -62,8 +65,5 @@ function invitationRow({ id, email: address, role, expireTime }) {
     toast(`The invitation of ${address} has ended.`);
     showAgain();
   }, "End", h("span", { class: "unseen" }, ` the invitation of ${address}`));
-  return h("article", { class: "row" },
-    h("div", { class: "row-main" }, h("h2", {}, address),
-      h("p", { class: "muted" }, `${roleName(role)} · good until ${date(expireTime)}`)),
-    h("div", { class: "row-actions" }, button));
+  return tableRow(COLUMNS, address, roleName(role), date(expireTime), button);
 }

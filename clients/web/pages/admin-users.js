@@ -8,6 +8,7 @@ import { date } from "../ui/format.js";
 import { KeysetList } from "../ui/keyset-list.js";
 import { empty } from "../ui/loading.js";
 import { accountTag, roleName } from "../ui/states.js";
+import { tableRow } from "../ui/table.js";
 import { adminTabs } from "./admin-tabs.js";
 
 /** @typedef {import("../api/types.js").User} User */
@@ -18,6 +19,8 @@ const ROLES = [["", "All"], ...["customer", "creator", "brand", "student", "admi
   (role) => /** @type {[string, string]} */ ([role, roleName(role)]))];
 /** @type {[string, string][]} */
 const STATES = [["", "All"], ["active", "Active"], ["disabled", "Disabled"], ["deleting", "Being deleted"]];
+
+const COLUMNS = [{ title: "User", kind: "main" }, { title: "Role" }, { title: "Since" }, { title: "State", kind: "end" }];
 
 /** @param {import("../app/router.js").Visit} visit */
 export function page({ query, signal, place }) {
@@ -45,7 +48,7 @@ export function page({ query, signal, place }) {
 /** @param {Record<string, string>} filters @param {AbortSignal} signal @param {Map<string, unknown>} place */
 function userList(filters, signal, place) {
   return new KeysetList({
-    noun: "users", kind: "rows dense", signal, place,
+    noun: "users", columns: COLUMNS, bone: "bone-cell", signal, place,
     async fetch(pageToken) {
       const found = await users.list({ ...filters, pageToken });
       return { items: found.users, next: found.nextPageToken };
@@ -56,11 +59,6 @@ function userList(filters, signal, place) {
 }
 
 /** @param {User} user */
-function userRow(user) {
-  return h("article", { class: "row" },
-    h("div", { class: "row-main" },
-      h("h2", {}, h("a", { href: `#/admin/users/${user.id}` }, user.fullName || user.email)),
-      user.fullName && h("p", { class: "muted" }, user.email)),
-    h("p", { class: "muted" }, `${roleName(user.role)} · since ${date(user.createTime)}`),
-    accountTag(user.status));
-}
+const userRow = ({ id, email, fullName, role, status, createTime }) => tableRow(COLUMNS,
+  h("div", { class: "names" }, h("a", { class: "row-link", href: `#/admin/users/${id}` }, fullName || email), fullName && h("span", { class: "muted" }, email)),
+  roleName(role), date(createTime), accountTag(status));

@@ -49,16 +49,17 @@ export function orderTabs(visit, label, base) {
  * @param {string} base the address of the list
  * @param {import("../api/http.js").Query} filters whose they are, and the like
  * @param {() => HTMLElement} none what stands for them where there are none
+ * @param {{ columns: import("../ui/table.js").Column[], show: (order: Order) => HTMLElement }} [asTable]
  */
-export function orderList(visit, base, filters, none) {
+export function orderList(visit, base, filters, none, asTable) {
   const states = SHOWN[shownOf(visit)]?.states ?? [];
   return new KeysetList({
-    noun: "orders", kind: "rows", signal: visit.signal, place: visit.place,
+    noun: "orders", signal: visit.signal, place: visit.place,
+    ...(asTable ? { ...asTable, bone: "bone-cell" } : { kind: "rows", show: (/** @type {Order} */ order) => orderRow(order, base) }),
     async fetch(pageToken) {
       const found = await orders.list({ ...filters, states, pageToken });
       return { items: found.orders, next: found.nextPageToken };
     },
-    show: (order) => orderRow(order, base),
     empty: none,
   });
 }

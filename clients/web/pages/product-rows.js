@@ -9,11 +9,13 @@ import { icon } from "../ui/icons.js";
 import { KeysetList } from "../ui/keyset-list.js";
 import { empty } from "../ui/loading.js";
 import { picture } from "../ui/picture.js";
+import { tableRow } from "../ui/table.js";
 import { filterChips } from "../ui/tabs.js";
 
 /** @import { Product } from "../api/types.js" */
 
 const LOW = 9;
+const COLUMNS = [{ title: "Product", kind: "main" }, { title: "Category", kind: "minor" }, { title: "Stock", kind: "stock" }, { title: "Price", kind: "end amount" }];
 /** @type {Record<string, [label: string, query: Record<string, string | number>]>} */
 const SHOWN = {
   "": ["All", {}],
@@ -31,7 +33,7 @@ export function productRows({ query, signal, place }, base, toProduct, always) {
   const shown = query.get("show") ?? "";
   const filters = { ...SHOWN[shown]?.[1], ...always, q: query.get("q") ?? "", category: query.get("category") ?? "" };
   const list = new KeysetList({
-    noun: "products", kind: "rows", signal, place,
+    noun: "products", columns: COLUMNS, bone: "bone-cell", signal, place,
     async fetch(pageToken) {
       const found = await catalog.products({ ...filters, limit: 24, pageToken }, signal);
       return { items: found.products, next: found.nextPageToken };
@@ -63,10 +65,9 @@ function productRow(first, toProduct) {
     h("span", { class: "stock-count", role: "status" }, product.stock ? counted(product.stock, "piece") : h("span", { class: "tag tag-warn" }, "Sold out")),
     adjust(product, 1, "plus", show));
   show(first);
-  return h("article", { class: "row" }, picture(first, { isSmall: true }),
-    h("div", { class: "row-main" }, h("h2", {}, h("a", { href: `${toProduct}${first.id}` }, first.name)),
-      h("p", { class: "muted" }, first.category?.name ?? "")),
-    stock, h("p", { class: "amount" }, money(first.price)));
+  return tableRow(COLUMNS,
+    h("div", { class: "pictured" }, picture(first, { isSmall: true }), h("a", { class: "row-link", href: `${toProduct}${first.id}` }, first.name)),
+    first.category?.name ?? "", stock, money(first.price));
 }
 
 /** @param {Product} product @param {number} delta @param {"minus" | "plus"} name @param {(product: Product) => void} changed */

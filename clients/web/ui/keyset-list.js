@@ -3,6 +3,7 @@
 import { fill, h } from "./dom.js";
 import { counted } from "./format.js";
 import { bones, failed, slowly } from "./loading.js";
+import { table } from "./table.js";
 
 /**
  * @template T
@@ -17,6 +18,7 @@ import { bones, failed, slowly } from "./loading.js";
  * @property {string} noun in the plural, with an s, such as products
  * @property {AbortSignal} signal of the page
  * @property {string} [kind] a class of the list
+ * @property {import("./table.js").Column[]} [columns] of a table, whose rows `show` makes
  * @property {string} [bone] a class of what stands in for an item
  * @property {Map<string, unknown>} [place] where what has come is kept for a return
  */
@@ -27,7 +29,8 @@ const BONES = 4;
 
 /** @template T */
 export class KeysetList extends HTMLElement {
-  #list = h("ul", { class: "keyset" });
+  /** @type {HTMLElement} */
+  #list;
   #end = h("div", { class: "keyset-end" });
   #news = h("p", { class: "unseen", role: "status" });
   #isLoading = false;
@@ -41,12 +44,14 @@ export class KeysetList extends HTMLElement {
   constructor(options) {
     super();
     this.options = options;
+    this.#list = options.columns ? h("tbody", { role: "rowgroup" }) : h("ul", { class: "keyset" });
   }
 
   connectedCallback() {
     if (this.childElementCount) return;
     if (this.options.kind) this.#list.classList.add(...this.options.kind.split(" "));
-    this.append(this.#list, this.#end, this.#news);
+    const { columns } = this.options;
+    this.append(columns ? table(columns, this.#list) : this.#list, this.#end, this.#news);
     const kept = /** @type {Loaded<T> | undefined} */ (this.options.place?.get(STORE));
     if (kept) this.#append(kept);
     else void this.#more();
@@ -62,7 +67,7 @@ export class KeysetList extends HTMLElement {
     this.#isLoading = true;
     this.#list.setAttribute("aria-busy", "true");
     const { bone = "bone-row", noun, signal } = this.options;
-    const skeleton = bones(BONES, bone).map((each) => h("li", { "aria-hidden": "true" }, each));
+    const skeleton = bones(BONES, bone).map((each) => this.#bone(each));
     this.#list.append(...skeleton);
     this.#end.hidden = true; // else it would be seen jumping to the new end
     const stopWaiting = slowly(this);
@@ -96,13 +101,20 @@ export class KeysetList extends HTMLElement {
 
   /** @param {Loaded<T>} page @returns {HTMLElement | undefined} the first that was added */
   #append(page) {
-    const added = page.items.map((item) => h("li", {}, this.options.show(item)));
+    const { columns, show } = this.options;
+    const added = page.items.map((item) => (columns ? show(item) : h("li", {}, show(item))));
     this.#list.append(...added);
     this.#loaded = { items: [...this.#loaded.items, ...page.items], next: page.next };
     this.options.place?.set(STORE, this.#loaded);
     if (this.#loaded.items.length === 0) fill(this.#end, this.options.empty());
     else fill(this.#end, page.next && this.#button());
     return added[0];
+  }
+
+  /** @param {HTMLElement} each */
+  #bone(each) {
+    const { columns } = this.options;
+    return columns ? h("tr", { "aria-hidden": "true" }, h("td", { colspan: columns.length }, each)) : h("li", { "aria-hidden": "true" }, each);
   }
 
   #button() {

@@ -121,7 +121,7 @@ def test_an_administrator_disables_enables_and_puts_money_in(
 ) -> None:
     admin.visit("/admin/users")
     admin.fill(E_mail_begins_with=account.email)
-    row = admin.page.locator(".row")
+    row = admin.page.locator("tbody").get_by_role("row")
     expect(row).to_have_count(1)
     row.get_by_role("link").click()
     admin.press("Put money in")
@@ -153,7 +153,7 @@ def test_an_administrator_sees_how_an_account_stands_and_ends_sessions(
     assert api.try_call("POST", "/v1/auth/login", wrong).status_code == 401
     customer.visit("/profile")
     admin.visit("/admin/users")
-    admin.page.locator(".row").filter(has_text=account.email).get_by_role("link").click()
+    admin.page.get_by_role("row").filter(has_text=account.email).get_by_role("link").click()
     admin.is_at("User")
     expect(admin.page.get_by_text("Active", exact=True)).to_be_visible()
     expect(admin.page.get_by_text("1 wrong password today")).to_be_visible()

@@ -15,7 +15,7 @@ from playwright.sync_api import Page, Response, expect
 
 from tests.e2e.stack import Stack
 from tests.e2e.web.api import Account, Api
-from tests.e2e.web.conftest import PHONE, TABLET, NewPerson
+from tests.e2e.web.conftest import DESKTOP, PHONE, TABLET, NewPerson
 from tests.e2e.web.person import Person
 from tests.e2e.web.site import Site
 
@@ -35,6 +35,11 @@ LOOKS: dict[str, dict[str, Any]] = {
 }
 # The rules of axe for a look; the dark theme changes only colours.
 RULES = {"wide": "", "dark": "color-contrast"}
+TABLES = {
+    "/admin/orders": ["Order", "Placed", "Products", "State", "Total"],
+    "/admin/users": ["User", "Role", "Since", "State"],
+    "/admin/catalog": ["Product", "Category", "Stock", "Price"],
+}
 PICTURES_ARE_HERE = """Promise.all([...document.images]
     .filter(each => each.loading !== "lazy").map(each => each.decode().catch(() => null)))"""
 
@@ -100,6 +105,26 @@ def access_faults(page: Page, path: str, *, only: str = "") -> list[str]:
         if each["impact"] in ("moderate", "serious", "critical")
         for node in each["nodes"]
     ]
+
+
+def test_the_lists_of_administrators_are_tables_at_each_width(
+    new_person: NewPerson, site: Site
+) -> None:
+    found: list[str] = []
+    for size in (DESKTOP, PHONE):
+        admin = new_person(site.admin, size=size)
+        if AXE.exists():
+            admin.page.add_init_script(path=AXE)
+        for path, columns in TABLES.items():
+            admin.visit(path)
+            table = admin.page.get_by_role("table")
+            expect(table.get_by_role("columnheader")).to_have_text(columns)
+            row = table.get_by_role("row").nth(1)
+            expect(row.get_by_role("rowheader").get_by_role("link")).to_be_visible()
+            expect(row.get_by_role("cell").last).to_be_visible()
+            if AXE.exists():
+                found += access_faults(admin.page, path)
+    assert found == []
 
 
 def test_a_form_with_errors_has_no_fault_of_access(person: Person) -> None:

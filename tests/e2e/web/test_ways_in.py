@@ -71,7 +71,7 @@ def test_an_administrator_invites_and_ends_an_invitation(admin: Person) -> None:
     admin.field("Role").select_option("student")
     admin.press("Invite", times=2)
     expect(admin.news(f"{account.email} is invited until")).to_be_visible()
-    row = admin.page.locator(".row").filter(has_text=account.email)
+    row = admin.page.get_by_role("row").filter(has_text=account.email)
     expect(row).to_contain_text("Student")
     admin.press(f"End the invitation of {account.email}")
     expect(admin.news(f"The invitation of {account.email} has ended.")).to_be_visible()
