@@ -176,39 +176,38 @@ def _ask(email: str, call: "Callable[[auth_grpc.AuthServiceAsyncStub], Awaitable
     from lockstep_clients import NotFound
 
     from services.cli.errors import CommandError
+    from services.cli.failures import CallError
     from services.cli.operator import ask
 
     try:
         return ask("auth", lambda channel: call(auth_grpc.AuthServiceStub(channel)))
-    except NotFound as error:
-        raise CommandError(f"there is no account of {email}") from error
+    except CallError as failed:
+        if isinstance(failed.error, NotFound):
+            raise CommandError(f"there is no account of {email}") from failed
+        raise
 
 
 async def _register(email: str, password: str, first_name: str, last_name: str) -> None:
     from lockstep.auth.v1 import auth_service_pb2 as auth_pb
     from lockstep.auth.v1 import auth_service_pb2_grpc as auth_grpc
-    from lockstep_clients import LockstepError, connect
 
-    from services.auth.settings import AuthSettings
     from services.cli.errors import CommandError
-    from services.cli.failures import failure_of
-    from services.cli.operator import operator_tls
-    from services.common.settings import load
+    from services.cli.failures import CallError
+    from services.cli.operator import call_as_anybody
 
-    address = load(AuthSettings).auth_address
     # This role requires no field but the names.
     request = auth_pb.RegisterRequest(
         email=email, password=password, role="creator", first_name=first_name, last_name=last_name
     )
     try:
-        async with connect(address, audience="auth", tls=operator_tls()) as channel:
-            await auth_grpc.AuthServiceStub(channel).Register(request)
-    except LockstepError as error:
-        if error.reason == "EMAIL_TAKEN":
-            told = CommandError(f"{email} has an account: use `lockstep admin promote`")
-        else:
-            told = failure_of("auth", address, error)
-        raise told from error
+        await call_as_anybody(
+            "auth", lambda channel: auth_grpc.AuthServiceStub(channel).Register(request)
+        )
+    except CallError as failed:
+        if failed.error.reason == "EMAIL_TAKEN":
+            told = f"{email} has an account: use `lockstep admin promote`"
+            raise CommandError(told) from failed
+        raise
 
 
 def _password(*, from_stdin: bool) -> str:

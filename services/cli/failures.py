@@ -8,7 +8,15 @@ if TYPE_CHECKING:
     from lockstep_clients import LockstepError
 
 
-def failure_of(service: str, target: str, error: "LockstepError") -> CommandError:
+class CallError(CommandError):
+    """A call to a service failed. The text is for a person, the error for a program."""
+
+    def __init__(self, text: str, error: "LockstepError") -> None:
+        super().__init__(text)
+        self.error = error
+
+
+def failure_of(service: str, target: str, error: "LockstepError") -> CallError:
     """Make sentences of a failed call, with what the reader can do.
 
     Args:
@@ -17,8 +25,8 @@ def failure_of(service: str, target: str, error: "LockstepError") -> CommandErro
         error: How the call failed.
     """
     if error.violations:
-        return CommandError("\n".join(f"{v.field} {v.description}" for v in error.violations))
-    return CommandError(_sentence(service, target, error))
+        return CallError("\n".join(f"{v.field} {v.description}" for v in error.violations), error)
+    return CallError(_sentence(service, target, error), error)
 
 
 def _sentence(service: str, target: str, error: "LockstepError") -> str:

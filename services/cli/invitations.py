@@ -57,12 +57,15 @@ def end_invitation(
     from lockstep_clients import NotFound
 
     from services.cli.errors import CommandError
+    from services.cli.failures import CallError
 
     request = invitation_pb.EndInvitationRequest(invitation_id=invitation_id)
     try:
         _ask(lambda stub: stub.EndInvitation(request))
-    except NotFound as error:
-        raise CommandError(f"there is no open invitation {invitation_id}") from error
+    except CallError as failed:
+        if isinstance(failed.error, NotFound):
+            raise CommandError(f"there is no open invitation {invitation_id}") from failed
+        raise
     typer.echo(f"ended the invitation {invitation_id}")
 
 

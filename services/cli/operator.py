@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 if TYPE_CHECKING:
     import grpc
+    from lockstep_clients import ServiceIdentity
 
     from services.common.tls import Tls
 
@@ -27,21 +28,20 @@ async def call_as_operator(service: str, call: "Callable[[grpc.aio.Channel], Awa
         call: Makes the call on a channel to it.
 
     Raises:
-        NotFound: The service does not have what was asked for.
-        CommandError: The call failed.
+        CallError: The call failed.
     """
-    from lockstep_clients import LockstepError, NotFound
+    from lockstep_clients import ServiceIdentity
 
-    from services.cli.failures import failure_of
+    from services.common.keys import KeyRing
     from services.common.settings import CommonSettings, load
 
-    try:
-        return await _call(service, call)
-    except NotFound:
-        raise
-    except LockstepError as error:
-        target = getattr(load(CommonSettings), f"{service}_address")
-        raise failure_of(service, target, error) from error
+    ring = KeyRing.load(load(CommonSettings).keys, OPERATOR)
+    return await _call(service, call, ServiceIdentity(ring.service, ring.private_key))
+
+
+async def call_as_anybody(service: str, call: "Callable[[grpc.aio.Channel], Awaitable[T]]") -> T:
+    """Do the same as people do, without an identity of the command."""
+    return await _call(service, call, None)
 
 
 async def rows(
@@ -67,18 +67,22 @@ async def rows(
         request.page_token = page.next_page_token
 
 
-async def _call(service: str, call: "Callable[[grpc.aio.Channel], Awaitable[T]]") -> T:
-    from lockstep_clients import ServiceIdentity, connect
+async def _call(
+    service: str,
+    call: "Callable[[grpc.aio.Channel], Awaitable[T]]",
+    identity: "ServiceIdentity | None",
+) -> T:
+    from lockstep_clients import LockstepError, connect
 
-    from services.common.keys import KeyRing
+    from services.cli.failures import failure_of
     from services.common.settings import CommonSettings, load
 
-    settings = load(CommonSettings)
-    ring = KeyRing.load(settings.keys, OPERATOR)
-    identity = ServiceIdentity(ring.service, ring.private_key)
-    target, tls = getattr(settings, f"{service}_address"), operator_tls()
-    async with connect(target, identity=identity, audience=service, tls=tls) as channel:
-        return await call(channel)
+    target, tls = getattr(load(CommonSettings), f"{service}_address"), operator_tls()
+    try:
+        async with connect(target, identity=identity, audience=service, tls=tls) as channel:
+            return await call(channel)
+    except LockstepError as error:
+        raise failure_of(service, target, error) from error
 
 
 def operator_tls() -> "Tls | None":

@@ -5,9 +5,8 @@ All they have was made through the running services, as people would do it.
 
 import asyncio
 import secrets
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 from uuid import uuid4
 
 import grpc
@@ -23,15 +22,12 @@ from lockstep.commerce.v1 import order_service_pb2 as order_pb
 from lockstep.commerce.v1 import order_service_pb2_grpc as order_grpc
 from lockstep.profile.v1 import wallet_service_pb2 as wallet_pb
 from lockstep.profile.v1 import wallet_service_pb2_grpc as wallet_grpc
-from lockstep_clients import LockstepError, bearer, connect
+from lockstep_clients import bearer
 
 from services.cli.errors import CommandError
-from services.cli.failures import failure_of
-from services.cli.operator import call_as_operator, operator_tls, rows
+from services.cli.operator import call_as_anybody, call_as_operator, rows
 from services.commerce.domain.demo_pictures import pictures_of
 from services.common.settings import CommonSettings, load
-
-T = TypeVar("T")
 
 MONEY: Final = 500
 # Nouns, colours and prices of what the brand sells; the first ones are sold.
@@ -86,11 +82,11 @@ async def _make() -> list[Person]:
     work = {"company": BRAND, "company_size": "1-10", "user_role": "founder"}
     seller = await _register("sells", "ada", role="brand", **names, **work)
     admin = await _administrator()
-    products = await _on("commerce", lambda channel: _offer(channel, admin, seller))
+    products = await call_as_anybody("commerce", lambda channel: _offer(channel, admin, seller))
     sold = products[:SOLD]
     spent = sum(each.price.units for each in sold)
-    await _on("profile", lambda channel: _top_up(channel, admin, buyer, MONEY + spent))
-    await _on("commerce", lambda channel: _buy(channel, buyer, sold))
+    await call_as_anybody("profile", lambda channel: _top_up(channel, admin, buyer, MONEY + spent))
+    await call_as_anybody("commerce", lambda channel: _buy(channel, buyer, sold))
     return [buyer, seller, admin]
 
 
@@ -98,7 +94,9 @@ async def _register(does: str, name: str, **details: str) -> Person:
     email = f"{name}-{secrets.token_hex(3)}@example.com"
     password = f"Shop-{secrets.token_hex(5)}-7"
     request = auth_pb.RegisterRequest(email=email, password=password, **details)
-    await _on("auth", lambda channel: auth_grpc.AuthServiceStub(channel).Register(request))
+    await call_as_anybody(
+        "auth", lambda channel: auth_grpc.AuthServiceStub(channel).Register(request)
+    )
     return await _signed_in(does, email, password)
 
 
@@ -114,7 +112,9 @@ async def _administrator() -> Person:
 
 async def _signed_in(does: str, email: str, password: str) -> Person:
     request = auth_pb.LoginRequest(email=email, password=password, client_name="lockstep seed")
-    tokens = await _on("auth", lambda channel: auth_grpc.AuthServiceStub(channel).Login(request))
+    tokens = await call_as_anybody(
+        "auth", lambda channel: auth_grpc.AuthServiceStub(channel).Login(request)
+    )
     return Person(does, email, password, tokens.user_id, bearer(tokens.token))
 
 
@@ -172,20 +172,6 @@ async def _buy(
         await cart.AddCartItem(item, metadata=buyer.proof)
         order = order_pb.PlaceOrderRequest(shipping_address=ADDRESS)
         await orders.PlaceOrder(order, metadata=buyer.proof)
-
-
-async def _on(service: str, call: Callable[[grpc.aio.Channel], Awaitable[T]]) -> T:
-    """Make calls to a service as people do, without an identity of its own.
-
-    Raises:
-        CommandError: A call failed.
-    """
-    target = getattr(load(CommonSettings), f"{service}_address")
-    try:
-        async with connect(target, audience=service, tls=operator_tls()) as channel:
-            return await call(channel)
-    except LockstepError as error:
-        raise failure_of(service, target, error) from error
 
 
 def _phone() -> str:

@@ -10,6 +10,7 @@ from lockstep.saga.v1 import saga_service_pb2_grpc as saga_grpc
 from lockstep_clients import NotFound
 
 from services.cli.errors import CommandError
+from services.cli.failures import CallError
 from services.cli.operator import call_as_operator
 from services.cli.sagas import STATES
 from services.cli.system import COORDINATORS, is_installed
@@ -81,8 +82,9 @@ async def _find(call: SagaCall[saga_pb.Saga]) -> SagaFields:
     for service in coordinators():
         try:
             return _fields(service, await _ask(service, call))
-        except NotFound:
-            continue
+        except CallError as failed:
+            if not isinstance(failed.error, NotFound):
+                raise
     raise CommandError(f"there is no such saga in {' or '.join(coordinators())}")
 
 
