@@ -13,7 +13,6 @@ from uuid import UUID
 
 import structlog
 
-from services.commerce.domain.decode_picture import REFUSED
 from services.commerce.model import ProductFields
 from services.kernel.errors import DeadlineExceeded, InvalidField, Violation
 
@@ -23,7 +22,9 @@ DECODED_AT_ONCE: Final = 2
 DECODE_SECONDS: Final = 8.0
 TYPE: Final = "image/webp"
 PATH: Final = "/v1/images/"
+# Not imported: the service itself needs no decoders.
 _PROGRAM: Final = Path(__file__).with_name("decode_picture.py")
+REFUSED: Final = 3  # the status by which the program refuses an upload
 _ID: Final = re.compile(r"[0-9a-f]{64}")
 _OWN: Final = re.compile(rf"{PATH}[0-9a-f]{{64}}")
 
