@@ -37,7 +37,6 @@ BUILDERS = {
     "services.commerce.store.carts",
     "services.commerce.store.fulfilment",
     "services.commerce.store.listing",
-    "services.commerce.store.orders",
     "services.commerce.store.relevance",
     "services.commerce.store.sales",
     "services.common.forgetting",

@@ -54,3 +54,15 @@ async def test_a_change_of_a_cart_is_one_statement_behind_the_lock_of_its_user(
     taken = counted.statements
     assert taken["AddCartItem"] == 2 + 2  # two are of the idempotency key that the client gives
     assert taken["UpdateCartItem"] == taken["RemoveCartItem"] == taken["ClearCart"] == 2
+
+
+async def test_a_checkout_takes_few_statements(shop: Shop, counted: Counted) -> None:
+    buyer, product = await shop.buyer(), await shop.product()
+    await shop.bought(buyer, product)
+    await shop.add(buyer, product)
+    counted.statements.clear()
+    await shop.place(buyer)
+    # The user, the saga, the key of the client, the cart, its products, and the order.
+    assert counted.statements["T1"] == 6
+    # The user, the order, the cart, the audit log, an event, the products, and the saga.
+    assert counted.statements["T2"] == 7

@@ -26,7 +26,7 @@ FOUND = {
     # The same: it healed while a transaction stood between two jumps of the clock.
     "a transaction between two jumps is waited for": (
         "checkout",
-        "c1.T1.statement#8:jump c1.T1.statement#1:jump",
+        "c1.T1.statement#6:jump c1.T1.statement#1:jump",
     ),
     # The same: it did not look at a lease that was given back by a commit without an answer.
     "a lease that was given back unseen may be taken": (

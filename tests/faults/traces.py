@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -20,8 +20,9 @@ from services.auth.sagas.registration import RegistrationSaga
 from services.auth.store import users
 from services.commerce import store as commerce_store
 from services.commerce.domain.stock_events import stock_facts
+from services.commerce.model import OrderItem
 from services.commerce.sagas import checkout
-from services.commerce.store import products, stock
+from services.commerce.store import checkouts, stock
 from services.common.errors import PhoneTaken
 from services.common.vocabulary import Role
 from services.kernel.audit import log
@@ -156,14 +157,21 @@ def tell_before_it_is_final() -> AbstractContextManager[None]:
 
 @contextmanager
 def tell_of_stock_before_it_is_final() -> Iterator[None]:
-    original = products.reserve
+    original = checkouts.place
 
-    async def reserve(tx: Transaction, quantities: Mapping[UUID, int]) -> None:
-        await original(tx, quantities)
-        sold = await stock.lock_sold(tx, list(quantities))
+    async def place(tx: Transaction, *, items: Sequence[OrderItem], **rest: Any) -> None:
+        await original(tx, items=items, **rest)
+        sold = await stock.lock_sold(tx, [each.product_id for each in items])
         await tell(tx, *await stock_facts(tx, sold))
 
-    with patched(products, "reserve", reserve), tell_nothing_of_stock():
+    async def nothing_reserved(*_: object) -> set[UUID]:
+        return set()
+
+    with (
+        patched(checkouts, "place", place),
+        patched(stock, "reserved", nothing_reserved),
+        tell_nothing_of_stock(),
+    ):
         yield
 
 

@@ -14,7 +14,7 @@ from services.auth.model import WEBHOOK_DELIVERIES as DELIVERIES
 from services.auth.store import webhook_deliveries
 from services.auth.store.webhook_deliveries import Attempt, Delivery
 from services.commerce import events
-from services.commerce.store import orders
+from services.commerce.store import checkouts, orders
 from services.kernel.db.database import Database, Transaction
 from services.kernel.db.statement import Statement
 from services.kernel.events.writer import tell
@@ -62,9 +62,9 @@ def pass_what_has_failed() -> AbstractContextManager[None]:
 
 
 def tell_of_an_order_before_it_is_paid() -> AbstractContextManager[None]:
-    original = orders.insert_order
+    original = checkouts.place
 
-    async def insert_order(tx: Transaction, *, debit_id: UUID, **rest: Any) -> None:
+    async def place(tx: Transaction, *, debit_id: UUID, **rest: Any) -> None:
         await original(tx, debit_id=debit_id, **rest)
         order = await orders.get_known(tx, rest["order_id"])
         paid = events.order_paid(
@@ -72,4 +72,4 @@ def tell_of_an_order_before_it_is_paid() -> AbstractContextManager[None]:
         )
         await tell(tx, paid, saga_id=debit_id)
 
-    return patched(orders, "insert_order", insert_order)
+    return patched(checkouts, "place", place)

@@ -19,7 +19,7 @@ from services.commerce.errors import InsufficientFunds, PaymentUnavailable
 from services.commerce.model import Order
 from services.commerce.sagas.kinds import CHECKOUT, OrderPayload
 from services.commerce.sagas.wallets import Wallets
-from services.commerce.store import carts, fulfilment, orders, products, stock, users
+from services.commerce.store import checkouts, fulfilment, orders, products, stock, users
 from services.kernel.audit import log
 from services.kernel.db.database import Transaction
 from services.kernel.events.writer import tell
@@ -44,12 +44,12 @@ class CheckoutSaga(ReversibleSaga[OrderPayload, datetime | None, Order]):
 
         Returns the time of the debit, by the clock of Profile.
         """
-        order = await orders.get_known(saga.database, saga.payload.order_id)
-        # A zero total needs no debit.
-        if not order.total:
-            return None
         lines = await fulfilment.lines(saga.database, saga.payload.order_id)
-        return await self._debit(saga, order.total, shares.of_order(lines))
+        total = sum(each.unit_price * each.quantity for each in lines)
+        # A zero total needs no debit.
+        if not total:
+            return None
+        return await self._debit(saga, total, shares.of_order(lines))
 
     async def _debit(
         self, saga: RunningSaga[OrderPayload], total: int, given: shares.Shares
@@ -81,25 +81,22 @@ class CheckoutSaga(ReversibleSaga[OrderPayload, datetime | None, Order]):
         """Make the order PAID, and take out of the cart what was ordered."""
         order_id = saga.payload.order_id
         await users.lock_known(tx, saga.user_id)
-        is_paid = await orders.pay(tx, order_id)
-        if is_paid:
-            await carts.touch(tx, saga.user_id)
-            await carts.reduce(tx, user_id=saga.user_id, order_id=order_id)
-        order = await orders.get_known(tx, order_id)
-        if is_paid:
-            await log.write(
-                tx,
-                "order_placed",
-                {"order": str(order_id), "total": order.total},
-                user_id=saga.user_id,
-                actor=saga.user_id,
-                entry_id=saga.id,
-            )
-            paid = events.order_paid(
-                order_id, number=order.number, user_id=saga.user_id, total=order.total
-            )
-            sold = await stock.lock_sold(tx, [each.product_id for each in order.items])
-            await tell(tx, paid, *await stock_facts(tx, sold), saga_id=saga.id)
+        order = await checkouts.pay(tx, user_id=saga.user_id, order_id=order_id)
+        if order is None:
+            return await orders.get_known(tx, order_id)
+        await log.write(
+            tx,
+            "order_placed",
+            {"order": str(order_id), "total": order.total},
+            user_id=saga.user_id,
+            actor=saga.user_id,
+            entry_id=saga.id,
+        )
+        paid = events.order_paid(
+            order_id, number=order.number, user_id=saga.user_id, total=order.total
+        )
+        sold = await stock.lock_sold(tx, [each.product_id for each in order.items])
+        await tell(tx, paid, *await stock_facts(tx, sold), saga_id=saga.id)
         return order
 
     async def compensate(self, saga: RunningSaga[OrderPayload]) -> None:

@@ -33,7 +33,6 @@ from services.commerce.model import (
     CARTS,
     CATEGORIES,
     LINES_MAX,
-    ORDER_ITEMS,
     PRODUCTS,
     QUANTITY_MAX,
     Cart,
@@ -60,14 +59,6 @@ class LineQuantity(ByLine):
     """A line of a cart and its new quantity, or what is added to it."""
 
     quantity: int
-
-
-@dataclass(frozen=True, slots=True)
-class OrderedLines:
-    """The lines of a cart that are in an order."""
-
-    user_id: UUID
-    order_id: UUID
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +105,8 @@ class ChangedCartRow(CartRow):
 _USER = bindparam("user_id", type_=Uuid)
 _PRODUCT = bindparam("product_id", type_=Uuid)
 _QUANTITY = bindparam("quantity", type_=Integer)
-_CHANGED = {"version": CARTS.c.version + 1, "update_time": func.clock_timestamp()}
+# What every change of a cart does.
+CHANGED = {"version": CARTS.c.version + 1, "update_time": func.clock_timestamp()}
 
 _LOCK = Statement(
     insert(CARTS)
@@ -123,19 +115,23 @@ _LOCK = Statement(
     ByUser,
     NoRow,
 )
-_touch = update(CARTS).where(CARTS.c.user_id == _USER).values(**_CHANGED)
-_TOUCH = Statement(_touch, ByUser, NoRow)
 _DELETE = Statement(delete(CARTS).where(CARTS.c.user_id == _USER), ByUser, NoRow)
 
 _OF_CART = (CARTS.c.version, CARTS.c.update_time)
 _opened = (
     insert(CARTS)
     .values(user_id=_USER)
-    .on_conflict_do_update(constraint="pk_carts", set_=_CHANGED)
+    .on_conflict_do_update(constraint="pk_carts", set_=CHANGED)
     .returning(*_OF_CART)
     .cte("opened")
 )
-_touched = _touch.returning(*_OF_CART).cte("touched")
+_touched = (
+    update(CARTS)
+    .where(CARTS.c.user_id == _USER)
+    .values(**CHANGED)
+    .returning(*_OF_CART)
+    .cte("touched")
+)
 
 _own_lines = CART_ITEMS.c.user_id == _USER
 _line = _own_lines & (CART_ITEMS.c.product_id == _PRODUCT)
@@ -218,24 +214,6 @@ _CLEAR = Statement(
     EmptiedCart,
 )
 
-_ordered = (
-    (ORDER_ITEMS.c.order_id == bindparam("order_id", type_=Uuid))
-    & (ORDER_ITEMS.c.product_id == CART_ITEMS.c.product_id)
-    & _own_lines
-)
-_REMOVE_ORDERED = Statement(
-    delete(CART_ITEMS).where(_ordered, CART_ITEMS.c.quantity <= ORDER_ITEMS.c.quantity),
-    OrderedLines,
-    NoRow,
-)
-_REDUCE_ORDERED = Statement(
-    update(CART_ITEMS)
-    .where(_ordered)
-    .values(quantity=CART_ITEMS.c.quantity - ORDER_ITEMS.c.quantity),
-    OrderedLines,
-    NoRow,
-)
-
 _LINE_COLUMNS = (
     *products.COLUMNS,
     CART_ITEMS.c.position,
@@ -269,11 +247,6 @@ _LOCK_LINES = Statement(
     ByUser,
     LineRow,
 )
-
-
-async def touch(tx: Transaction, user_id: UUID) -> bool:
-    """Count a change of the user's cart; return False when there is no cart."""
-    return await tx.execute(_TOUCH, ByUser(user_id)) == 1
 
 
 async def lock(tx: Transaction, user_id: UUID) -> None:
@@ -326,13 +299,6 @@ async def clear(tx: Transaction, user_id: UUID) -> Cart:
     if emptied is None:
         return _cart_of(user_id, ())
     return Cart(user_id, [], emptied.version, emptied.update_time)
-
-
-async def reduce(tx: Transaction, *, user_id: UUID, order_id: UUID) -> None:
-    """Take the ordered quantities out of a locked user's cart, and leave those added since."""
-    ordered = OrderedLines(user_id, order_id)
-    await tx.execute(_REMOVE_ORDERED, ordered)
-    await tx.execute(_REDUCE_ORDERED, ordered)
 
 
 async def delete_cart(tx: Transaction, user_id: UUID) -> None:

@@ -104,18 +104,19 @@ ORDER_COLUMNS = (
     ORDERS.c.number,
     ORDERS.c.shipping_address,
 )
+ITEM_COLUMNS = (
+    ORDER_ITEMS.c.order_id,
+    ORDER_ITEMS.c.product_id,
+    ORDER_ITEMS.c.name,
+    ORDER_ITEMS.c.quantity,
+    ORDER_ITEMS.c.unit_price,
+    ORDER_ITEMS.c.cancelled_quantity,
+    ORDER_ITEMS.c.returned_quantity,
+    ORDER_ITEMS.c.shipment_id,
+)
 _IDS = func.any(bindparam("order_ids", type_=ARRAY(Uuid)))
 _ITEMS = Statement(
-    select(
-        ORDER_ITEMS.c.order_id,
-        ORDER_ITEMS.c.product_id,
-        ORDER_ITEMS.c.name,
-        ORDER_ITEMS.c.quantity,
-        ORDER_ITEMS.c.unit_price,
-        ORDER_ITEMS.c.cancelled_quantity,
-        ORDER_ITEMS.c.returned_quantity,
-        ORDER_ITEMS.c.shipment_id,
-    )
+    select(*ITEM_COLUMNS)
     .where(ORDER_ITEMS.c.order_id == _IDS)
     .order_by(ORDER_ITEMS.c.order_id, ORDER_ITEMS.c.position),
     ByOrders,
@@ -160,7 +161,7 @@ async def whole(reader: Reader, rows: Sequence[OrderRow]) -> list[Order]:
     shipments = await _shipments(reader, shipped, items)
     refunds = await _refunds(reader, refunded)
     return [
-        _order(row, lines[row.id], shipments.get(row.id, ()), refunds.get(row.id, ()))
+        order_of(row, lines[row.id], shipments.get(row.id, ()), refunds.get(row.id, ()))
         for row in rows
     ]
 
@@ -204,12 +205,13 @@ def _refund(rows: Sequence[RefundRow]) -> Refund:
     )
 
 
-def _order(
+def order_of(
     row: OrderRow,
     items: Sequence[OrderItemRow],
-    shipments: Sequence[Shipment],
-    refunds: Sequence[Refund],
+    shipments: Sequence[Shipment] = (),
+    refunds: Sequence[Refund] = (),
 ) -> Order:
+    """Return an order of its rows and of what belongs to it."""
     return Order(
         id=row.id,
         user_id=row.user_id,

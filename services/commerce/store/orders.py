@@ -4,22 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 from uuid import UUID
 
-import psycopg
 from sqlalchemy import (
     ARRAY,
-    BigInteger,
-    BindParameter,
     Boolean,
-    Integer,
-    Text,
     Uuid,
     bindparam,
     case,
     func,
-    insert,
     literal,
     literal_column,
     null,
@@ -28,16 +22,13 @@ from sqlalchemy import (
     update,
 )
 
-from services.commerce.errors import CheckoutInProgress
 from services.commerce.model import (
     IS_FAILED,
     ORDER_ITEMS,
     ORDERS,
-    PRODUCTS,
     REFUNDS,
     SHIPMENTS,
     Order,
-    OrderItem,
     OrderState,
 )
 from services.commerce.store.order_lines import ORDER_COLUMNS, OrderRow, whole
@@ -54,30 +45,6 @@ class ByOrder:
     """The parameter of a statement about one order."""
 
     order_id: UUID
-
-
-@dataclass(frozen=True, slots=True)
-class NewOrder:
-    """An order to insert."""
-
-    order_id: UUID
-    user_id: UUID
-    total: int
-    debit_id: UUID
-    shipping_address: str
-
-
-@dataclass(frozen=True, slots=True)
-class NewOrderItems:
-    """The items of an order to insert, column by column."""
-
-    order_id: UUID
-    positions: list[int]
-    product_ids: list[UUID]
-    names: list[str]
-    quantities: list[int]
-    unit_prices: list[int]
-    commission_bps: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,43 +105,6 @@ _BY_ID = ORDERS.c.id == bindparam("order_id", type_=Uuid)
 _USER = bindparam("user_id", type_=Uuid)
 _NOW = func.clock_timestamp()
 
-_INSERT = Statement(
-    insert(ORDERS).values(
-        id=bindparam("order_id"),
-        user_id=_USER,
-        state=OrderState.PENDING.value,
-        total=bindparam("total"),
-        debit_id=bindparam("debit_id"),
-        shipping_address=bindparam("shipping_address"),
-    ),
-    NewOrder,
-    NoRow,
-)
-_ITEM_COLUMNS = ("position", "product_id", "name", "quantity", "unit_price")
-_given = (
-    func.unnest(
-        bindparam("positions", type_=ARRAY(Integer)),
-        bindparam("product_ids", type_=ARRAY(Uuid)),
-        bindparam("names", type_=ARRAY(Text)),
-        bindparam("quantities", type_=ARRAY(Integer)),
-        bindparam("unit_prices", type_=ARRAY(BigInteger)),
-    )
-    .table_valued(*_ITEM_COLUMNS, name="given")
-    .render_derived()
-)
-_INSERT_ITEMS = Statement(
-    insert(ORDER_ITEMS).from_select(
-        ["order_id", *_ITEM_COLUMNS, "seller_id", "commission_bps"],
-        select(
-            bindparam("order_id", type_=Uuid),
-            *(_given.c[name] for name in _ITEM_COLUMNS),
-            PRODUCTS.c.seller_id,
-            case((PRODUCTS.c.seller_id.is_not(None), bindparam("commission_bps", type_=Integer))),
-        ).join_from(_given, PRODUCTS, PRODUCTS.c.id == _given.c.product_id),
-    ),
-    NewOrderItems,
-    NoRow,
-)
 _GET = Statement(select(*ORDER_COLUMNS).where(_BY_ID), ByOrder, OrderRow)
 _QUANTITIES = Statement(
     select(ORDER_ITEMS.c.product_id, ORDER_ITEMS.c.quantity).where(
@@ -198,24 +128,12 @@ _STANDING = Statement(
     AskedStanding,
     StandingRow,
 )
-
-
-def _move(
-    before: OrderState, after: OrderState, parameters: type[A], **also: BindParameter[Any]
-) -> Statement[A, NoRow]:
-    """Make a statement that moves an order from one state to another."""
-    return Statement(
-        update(ORDERS)
-        .where(_BY_ID, ORDERS.c.state == before.value)
-        .values(state=after.value, update_time=_NOW, **also),
-        parameters,
-        NoRow,
-    )
-
-
-_PAY = _move(OrderState.PENDING, OrderState.PAID, ByOrder)
-_FAIL = _move(
-    OrderState.PENDING, OrderState.FAILED, FailedOrder, failure_reason=bindparam("reason")
+_FAIL = Statement(
+    update(ORDERS)
+    .where(_BY_ID, ORDERS.c.state == OrderState.PENDING.value)
+    .values(state=OrderState.FAILED.value, update_time=_NOW, failure_reason=bindparam("reason")),
+    FailedOrder,
+    NoRow,
 )
 _open_refund = (
     select(REFUNDS.c.id)
@@ -285,43 +203,6 @@ _FORGET_SELLER = Statement(
 OLD_FAILED = old_rows("failed orders", ORDERS, ORDERS.c.update_time, age="30 days", only=IS_FAILED)
 
 
-async def insert_order(
-    tx: Transaction,
-    *,
-    order_id: UUID,
-    user_id: UUID,
-    items: Sequence[OrderItem],
-    total: int,
-    debit_id: UUID,
-    shipping_address: str,
-    commission_bps: int,
-) -> None:
-    """Insert a PENDING order with its items; what a seller sells gets the commission.
-
-    Raises:
-        CheckoutInProgress: The user has a PENDING order; the transaction is lost.
-    """
-    new = NewOrder(order_id, user_id, total, debit_id, shipping_address)
-    try:
-        await tx.execute(_INSERT, new)
-    except psycopg.errors.UniqueViolation as error:
-        if error.diag.constraint_name != "uq_orders_pending":
-            raise
-        raise CheckoutInProgress from error
-    await tx.execute(
-        _INSERT_ITEMS,
-        NewOrderItems(
-            order_id=order_id,
-            positions=list(range(len(items))),
-            product_ids=[item.product_id for item in items],
-            names=[item.name for item in items],
-            quantities=[item.quantity for item in items],
-            unit_prices=[item.unit_price for item in items],
-            commission_bps=commission_bps,
-        ),
-    )
-
-
 async def get(reader: Reader, order_id: UUID) -> Order | None:
     """Return an order, or None."""
     row = await reader.first(_GET, ByOrder(order_id))
@@ -343,11 +224,6 @@ async def is_pending(reader: Reader, user_id: UUID) -> bool:
 async def is_in_flight(reader: Reader, user_id: UUID) -> bool:
     """Say whether an order of the user is being paid or refunded."""
     return await reader.first(_IN_FLIGHT, ByUser(user_id)) is not None
-
-
-async def pay(tx: Transaction, order_id: UUID) -> bool:
-    """Make a PENDING order PAID; return False when it is not PENDING."""
-    return await tx.execute(_PAY, ByOrder(order_id)) == 1
 
 
 async def fail(tx: Transaction, order_id: UUID, *, reason: str) -> bool:

@@ -211,16 +211,6 @@ _moved = (
     .table_valued(column("id", Uuid), column("quantity", Integer), name="moved")
     .render_derived()
 )
-_RESERVE = Statement(
-    update(PRODUCTS)
-    .where(PRODUCTS.c.id == _moved.c.id)
-    .values(
-        stock=PRODUCTS.c.stock - _moved.c.quantity,
-        taken=PRODUCTS.c.taken + _moved.c.quantity,
-    ),
-    Quantities,
-    NoRow,
-)
 # A stock that was set by 0.1 may be that large, and a return must not fail for ever.
 _RELEASE = Statement(
     update(PRODUCTS)
@@ -357,12 +347,6 @@ async def some_of_seller(reader: Reader, user_id: UUID) -> list[UUID]:
 async def forget_seller(tx: Transaction, *, some: Sequence[UUID]) -> None:
     """Take products of a seller out of the catalog, and the seller out of them."""
     await tx.execute(_FORGET_SELLER, ByProducts(list(some)))
-
-
-async def reserve(tx: Transaction, quantities: Mapping[UUID, int]) -> None:
-    """Move goods from the stock to an order; the products are locked, with enough in stock."""
-    moved = await tx.execute(_RESERVE, _quantities(quantities))
-    assert moved == len(quantities)
 
 
 async def release(tx: Transaction, quantities: Mapping[UUID, int]) -> dict[UUID, StockChange]:

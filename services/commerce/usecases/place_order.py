@@ -18,7 +18,7 @@ from services.commerce.errors import (
 )
 from services.commerce.model import TOTAL_MAX, CartLine, CartProblem, Order, OrderItem, OrderState
 from services.commerce.sagas.kinds import CHECKOUT, OrderPayload
-from services.commerce.store import carts, orders, products, users
+from services.commerce.store import carts, checkouts, orders, users
 from services.kernel.db.database import Database, Transaction
 from services.kernel.ids import new_id
 from services.kernel.sagas.idempotency import RequestKey
@@ -99,8 +99,8 @@ class PlaceOrder:
         order_id = new_id()
 
         async def begin(tx: Transaction, saga_id: UUID) -> None:
-            items = await _take(tx, user_id, expected)
-            await orders.insert_order(
+            items = await _lock(tx, user_id, expected)
+            await checkouts.place(
                 tx,
                 order_id=order_id,
                 user_id=user_id,
@@ -119,15 +119,14 @@ class PlaceOrder:
         )
 
 
-async def _take(tx: Transaction, user_id: UUID, expected: int | None) -> list[OrderItem]:
-    """Take what is in the cart of a locked user out of the stock, and return it."""
-    if not await carts.touch(tx, user_id):
+async def _lock(tx: Transaction, user_id: UUID, expected: int | None) -> list[OrderItem]:
+    """Lock the products in the cart of a locked user, and return what is ordered."""
+    begun = await checkouts.begin(tx, user_id)
+    if begun is None:
         raise CartEmpty
-    if await orders.is_pending(tx, user_id):
+    if begun.is_pending:
         raise CheckoutInProgress
-    items = _items(await carts.lock_lines(tx, user_id), expected)
-    await products.reserve(tx, {item.product_id: item.quantity for item in items})
-    return items
+    return _items(await carts.lock_lines(tx, user_id), expected)
 
 
 def _items(lines: Sequence[CartLine], expected: int | None) -> list[OrderItem]:

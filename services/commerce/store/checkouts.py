@@ -1,0 +1,255 @@
+"""The SQL of checkouts: what changes an order, its cart and the stock together.
+
+The user is locked by an earlier statement, so each of these sees all that was committed before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+import psycopg
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    Integer,
+    Text,
+    Uuid,
+    bindparam,
+    case,
+    column,
+    delete,
+    func,
+    insert,
+    literal_column,
+    select,
+    update,
+)
+
+from services.commerce.errors import CheckoutInProgress
+from services.commerce.model import (
+    CART_ITEMS,
+    CARTS,
+    ORDER_ITEMS,
+    ORDERS,
+    PRODUCTS,
+    Order,
+    OrderItem,
+    OrderState,
+)
+from services.commerce.store import carts
+from services.commerce.store.order_lines import (
+    ITEM_COLUMNS,
+    ORDER_COLUMNS,
+    OrderItemRow,
+    OrderRow,
+    order_of,
+)
+from services.commerce.store.orders import ByOrder
+from services.kernel.db.database import Transaction
+from services.kernel.db.statement import ByUser, NoRow, Statement
+
+
+@dataclass(frozen=True, slots=True)
+class BegunCheckout:
+    """A cart that is about to be ordered.
+
+    Attributes:
+        is_pending: Whether an order of its user is being paid.
+    """
+
+    is_pending: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewOrder:
+    """An order to insert, its items column by column."""
+
+    order_id: UUID
+    user_id: UUID
+    total: int
+    debit_id: UUID
+    shipping_address: str
+    positions: list[int]
+    product_ids: list[UUID]
+    names: list[str]
+    quantities: list[int]
+    unit_prices: list[int]
+    commission_bps: int
+
+
+@dataclass(frozen=True, slots=True)
+class OrderedLines:
+    """The lines of a cart that are in an order."""
+
+    user_id: UUID
+    order_id: UUID
+
+
+_USER = bindparam("user_id", type_=Uuid)
+_ORDER = bindparam("order_id", type_=Uuid)
+
+_pending = select(ORDERS.c.id).where(
+    ORDERS.c.user_id == _USER, literal_column("orders.state = 'PENDING'")
+)
+_BEGIN = Statement(
+    update(CARTS)
+    .where(CARTS.c.user_id == _USER)
+    .values(**carts.CHANGED)
+    .returning(_pending.exists().label("is_pending")),
+    ByUser,
+    BegunCheckout,
+)
+
+_given = (
+    func.unnest(
+        bindparam("positions", type_=ARRAY(Integer)),
+        bindparam("product_ids", type_=ARRAY(Uuid)),
+        bindparam("names", type_=ARRAY(Text)),
+        bindparam("quantities", type_=ARRAY(Integer)),
+        bindparam("unit_prices", type_=ARRAY(BigInteger)),
+    )
+    .table_valued(
+        column("position", Integer),
+        column("product_id", Uuid),
+        column("name", Text),
+        column("quantity", Integer),
+        column("unit_price", BigInteger),
+        name="given",
+    )
+    .render_derived()
+)
+_reserved = (
+    update(PRODUCTS)
+    .where(PRODUCTS.c.id == _given.c.product_id)
+    .values(stock=PRODUCTS.c.stock - _given.c.quantity, taken=PRODUCTS.c.taken + _given.c.quantity)
+    .returning(PRODUCTS.c.id, PRODUCTS.c.seller_id)
+    .cte("reserved")
+)
+_placed = (
+    insert(ORDERS)
+    .values(
+        id=_ORDER,
+        user_id=_USER,
+        state=OrderState.PENDING.value,
+        total=bindparam("total"),
+        debit_id=bindparam("debit_id"),
+        shipping_address=bindparam("shipping_address"),
+    )
+    .cte("placed")
+)
+_PLACE = Statement(
+    insert(ORDER_ITEMS)
+    .from_select(
+        ["order_id", *_given.c.keys(), "seller_id", "commission_bps"],
+        select(
+            _ORDER,
+            *_given.c,
+            _reserved.c.seller_id,
+            case((_reserved.c.seller_id.is_not(None), bindparam("commission_bps", type_=Integer))),
+        ).join_from(_given, _reserved, _reserved.c.id == _given.c.product_id),
+    )
+    .add_cte(_placed),
+    NewOrder,
+    NoRow,
+)
+
+_paid = (
+    update(ORDERS)
+    .where(ORDERS.c.id == _ORDER, ORDERS.c.state == OrderState.PENDING.value)
+    .values(state=OrderState.PAID.value, update_time=func.clock_timestamp())
+    .returning(*ORDER_COLUMNS)
+    .cte("paid")
+)
+_touched = (
+    update(CARTS).where(CARTS.c.user_id == _paid.c.user_id).values(**carts.CHANGED).cte("touched")
+)
+_PAY = Statement(select(_paid).add_cte(_touched), ByOrder, OrderRow)
+
+_ordered = (
+    (ORDER_ITEMS.c.order_id == _ORDER)
+    & (ORDER_ITEMS.c.product_id == CART_ITEMS.c.product_id)
+    & (CART_ITEMS.c.user_id == _USER)
+)
+_removed = (
+    delete(CART_ITEMS)
+    .where(_ordered, CART_ITEMS.c.quantity <= ORDER_ITEMS.c.quantity)
+    .cte("removed")
+)
+_reduced = (
+    update(CART_ITEMS)
+    .where(_ordered, CART_ITEMS.c.quantity > ORDER_ITEMS.c.quantity)
+    .values(quantity=CART_ITEMS.c.quantity - ORDER_ITEMS.c.quantity)
+    .cte("reduced")
+)
+_REDUCE = Statement(
+    select(*ITEM_COLUMNS)
+    .where(ORDER_ITEMS.c.order_id == _ORDER)
+    .order_by(ORDER_ITEMS.c.position)
+    .add_cte(_removed, _reduced),
+    OrderedLines,
+    OrderItemRow,
+)
+
+
+async def begin(tx: Transaction, user_id: UUID) -> BegunCheckout | None:
+    """Count a change of a locked user's cart, which is about to be ordered.
+
+    Returns None when there is no cart.
+    """
+    return await tx.first(_BEGIN, ByUser(user_id))
+
+
+async def place(
+    tx: Transaction,
+    *,
+    order_id: UUID,
+    user_id: UUID,
+    items: Sequence[OrderItem],
+    total: int,
+    debit_id: UUID,
+    shipping_address: str,
+    commission_bps: int,
+) -> None:
+    """Insert a PENDING order with its items, and take them out of the stock.
+
+    The products are locked, with enough in stock. What a seller sells gets the commission.
+
+    Raises:
+        CheckoutInProgress: The user has a PENDING order; the transaction is lost.
+    """
+    new = NewOrder(
+        order_id=order_id,
+        user_id=user_id,
+        total=total,
+        debit_id=debit_id,
+        shipping_address=shipping_address,
+        positions=list(range(len(items))),
+        product_ids=[item.product_id for item in items],
+        names=[item.name for item in items],
+        quantities=[item.quantity for item in items],
+        unit_prices=[item.unit_price for item in items],
+        commission_bps=commission_bps,
+    )
+    try:
+        placed = await tx.execute(_PLACE, new)
+    except psycopg.errors.UniqueViolation as error:
+        if error.diag.constraint_name != "uq_orders_pending":
+            raise
+        raise CheckoutInProgress from error
+    assert placed == len(items)
+
+
+async def pay(tx: Transaction, *, user_id: UUID, order_id: UUID) -> Order | None:
+    """Make a PENDING order PAID, and take what was ordered out of the cart of its locked user.
+
+    What was added to the cart since stays there. Returns the order; None when it is not PENDING.
+    """
+    paid = await tx.first(_PAY, ByOrder(order_id))
+    if paid is None:
+        return None
+    # A statement of its own: processes of 0.1, which run beside later ones during an update,
+    # lock the cart alone. So the lines are read behind that lock, too.
+    items = await tx.all(_REDUCE, OrderedLines(user_id, order_id))
+    return order_of(paid, items)
