@@ -113,16 +113,19 @@ $(DESCRIPTORS): $(PROTOS) clients/python/hatch_build.py | $(RUNNABLE)
 
 # Wheels are kept, so that a later checkout needs no network. pip's own cache would not do: pip
 # asks the index before it looks there. Where they do not suffice, the index has everything.
+# The last try alone tells its errors, since those before it may fail.
 WHEELS := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/lockstep/wheels
-FROM_WHEELS = $(PIP_INSTALL) $(2) --no-index --find-links '$(WHEELS)' --require-hashes -r $(1)
-KEEP_WHEELS = $(PYTHON) -c "$$PATIENTLY" $(PYTHON) -m pip download --quiet --no-input --disable-pip-version-check \
-	--require-hashes --dest '$(WHEELS)' -r $(1)
-INSTALL = { $(PYTHON) -m pip --version >/dev/null 2>&1 || $(PYTHON) -m ensurepip; } && \
-	if $(call FROM_WHEELS,$(1),--quiet --quiet); then :; \
+QUIETLY = $(PYTHON) -c "$$PATIENTLY" quietly
+FROM_WHEELS = $(QUIETLY) $(PIP) install $(PIP_OPTIONS) --no-index --find-links '$(WHEELS)' --require-hashes -r $(1)
+KEEP_WHEELS = $(QUIETLY) $(PIP) download $(PIP_OPTIONS) --require-hashes --dest '$(WHEELS)' -r $(1)
+INSTALL = { $(PIP) --version >/dev/null 2>&1 || $(PYTHON) -m ensurepip; } && \
+	if test -n "$$(ls -A '$(WHEELS)' 2>/dev/null)" && $(call FROM_WHEELS,$(1)); then :; \
 	elif mkdir -p '$(WHEELS)' 2>/dev/null && test -w '$(WHEELS)' \
-		&& $(call KEEP_WHEELS,$(1)) && $(call FROM_WHEELS,$(1),--quiet --quiet); then :; \
+		&& $(call KEEP_WHEELS,$(1)) && $(call FROM_WHEELS,$(1)); then :; \
 	else $(PIP_INSTALL) --require-hashes -r $(1); fi
-PIP_INSTALL = $(PYTHON) -c "$$PATIENTLY" $(PYTHON) -m pip install --quiet --no-input --disable-pip-version-check
+PIP_INSTALL = $(PYTHON) -c "$$PATIENTLY" loudly $(PIP) install $(PIP_OPTIONS)
+PIP = $(PYTHON) -m pip
+PIP_OPTIONS = --quiet --no-input --disable-pip-version-check
 
 # The stamp holds which Python the environment was made for, and where. A checkout that was
 # moved, or a Python that was removed, gives another fingerprint or none.
@@ -175,11 +178,12 @@ export BUILD_REQUIREMENTS
 COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	--no-emit-index-url --no-emit-package lockstep --no-emit-package lockstep-clients --no-emit-package lockstep-gateway
 
-# Run a command, and give a sign of life every ten seconds.
+# Run a command, quietly or loudly, and give a sign of life every ten seconds.
 define PATIENTLY
 import subprocess, sys, time
 begin = time.monotonic()
-with subprocess.Popen(sys.argv[1:]) as process:
+errors = subprocess.DEVNULL if sys.argv[1] == "quietly" else None
+with subprocess.Popen(sys.argv[2:], stderr=errors) as process:
     while True:
         try:
             sys.exit(process.wait(10))

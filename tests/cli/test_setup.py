@@ -96,6 +96,7 @@ def install_with(
 ) -> subprocess.CompletedProcess[str]:
     """Install a lock as the set-up does, with a Python."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PIP_")}
+    (lock.parent / "protos" / "lockstep").mkdir(parents=True, exist_ok=True)  # the Makefile looks
     return subprocess.run(
         [
             "make",
@@ -121,9 +122,9 @@ def test_a_second_checkout_needs_no_network(tmp_path: Path, name: str) -> None:
     nowhere = {"PIP_INDEX_URL": "http://127.0.0.1:1/", "PIP_RETRIES": "0"}
 
     first = install(cache, tmp_path / "first", lock, PIP_INDEX_URL=index.as_uri())
-    assert first.returncode == 0, first.stderr
+    assert (first.returncode, first.stderr) == (0, "")
     second = install(cache, tmp_path / "second", lock, **nowhere)
-    assert second.returncode == 0, second.stderr
+    assert (second.returncode, second.stderr) == (0, "")
     assert (tmp_path / "second" / f"{NAME}.py").is_file()
 
 
@@ -133,7 +134,7 @@ def test_a_cache_that_cannot_be_written_stops_nobody(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("no folder")
 
     done = install(tmp_path / "file", tmp_path / "env", lock, PIP_INDEX_URL=index.as_uri())
-    assert done.returncode == 0, done.stderr
+    assert (done.returncode, done.stderr) == (0, "")
     assert (tmp_path / "env" / f"{NAME}.py").is_file()
 
 
@@ -146,5 +147,15 @@ def test_a_package_that_must_be_built_is_installed_all_the_same(tmp_path: Path) 
     venv.create(env, with_pip=True)
     python = str(env / "bin" / "python")
     done = install_with(python, tmp_path / "cache", lock, PIP_INDEX_URL=index.as_uri())
-    assert done.returncode == 0, done.stderr
+    assert (done.returncode, done.stderr) == (0, "")
     subprocess.run([python, "-c", f"import {NAME}"], check=True)
+
+
+def test_a_set_up_that_fails_tells_the_errors_of_its_last_try(tmp_path: Path) -> None:
+    index, cache, lock = tmp_path / "index", tmp_path / "cache", tmp_path / "one.lock"
+    make_wheel(index)
+    lock.write_text(f"{NAME}==1.0 --hash=sha256:{'0' * 64}\n")
+
+    done = install(cache, tmp_path / "env", lock, PIP_INDEX_URL=index.as_uri())
+    assert done.returncode != 0
+    assert done.stderr.count("THESE PACKAGES DO NOT MATCH THE HASHES") == 1
