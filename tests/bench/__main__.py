@@ -11,18 +11,9 @@ database and everything else share the other.
 from __future__ import annotations
 
 import argparse
-import asyncio
 import sys
-import traceback
-from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
-
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from tests.bench import (
-    page,
-    report,
     row_auth,
     row_calls,
     row_cleanup,
@@ -37,9 +28,8 @@ from tests.bench import (
     row_shop,
     row_telemetry,
 )
-from tests.bench.lab import Lab, Row
-from tests.bench.report import Finding
-from tests.bench.stack import stack
+from tests.bench.lab import Row
+from tests.bench.runs import run
 
 # This order starts Lockstep as seldom as possible.
 ROWS: dict[str, Row] = {
@@ -70,34 +60,6 @@ ROWS: dict[str, Row] = {
 # The quick run leaves these out: they need more time to mean something.
 ONLY_FULL = {"memory"}
 
-Keep = Callable[[list[Finding]], None]
-
-
-async def measure(names: Sequence[str], *, is_quick: bool, keep: Keep) -> list[Finding]:
-    """Measure rows one after the other, and keep each; one that fails becomes a finding, too."""
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        async with stack() as made:
-            task = progress.add_task("starting Lockstep", total=len(names))
-            lab = Lab(stack=made, is_quick=is_quick, progress=progress, task=task)
-            findings = []
-            for name in names:
-                found = await _row(lab, name)
-                findings += found
-                keep(found)
-                report.show(found, progress.console)
-                progress.advance(task)
-            return findings
-
-
-async def _row(lab: Lab, name: str) -> list[Finding]:
-    try:
-        return await ROWS[name](lab)
-    except Exception as error:  # noqa: BLE001 - an hour of other rows must not be lost
-        traceback.print_exc()
-        told = f"{type(error).__name__}: {error}"
-        return [Finding(name, "not measured", told, "", "", is_met=False)]
-
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
@@ -117,17 +79,9 @@ def main() -> None:
     arguments = _arguments()
     skipped = ONLY_FULL if arguments.quick else set()
     names = arguments.only or [name for name in ROWS if name not in skipped]
+    rows = {name: ROWS[name] for name in names}
     command = f'make bench ARGS="{" ".join(sys.argv[1:])}"'
-    moment = datetime.now(UTC)
-
-    def keep(found: list[Finding]) -> None:
-        if arguments.write:
-            page.keep(found, command, moment)
-
-    findings = asyncio.run(measure(names, is_quick=arguments.quick, keep=keep))
-    report.show(findings, Console())
-    for line in report.machine():
-        print(line)
+    run(rows, command, is_quick=arguments.quick, is_written=arguments.write)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, LiteralString
+from typing import LiteralString
 
 import psutil
 import psycopg
@@ -72,17 +72,19 @@ class Shop:
         return self.own_pids() + self.postgres_pids()
 
     @property
-    def adding_path(self) -> str:
-        """The path that adds to a cart."""
-        return f"{self.prefix}/cart/items"
+    def one_product(self) -> Request:
+        """A request that reads one product."""
+        return Request(f"{self.prefix}/products/{self.products[0]}")
+
+    @property
+    def page(self) -> Request:
+        """A request that reads the first page of all products, with their number."""
+        return Request(f"{self.prefix}/products")
 
     def adding(self, who: Headers, product: str) -> Request:
         """Return a request that adds one to a cart."""
-        return Request(self.adding_path, self.one_of(product), who)
-
-    def one_of(self, product: str) -> dict[str, Any]:
-        """Return the body that adds one to a cart."""
-        return {"product_id": product, "quantity": 1}
+        body = {"product_id": product, "quantity": 1}
+        return Request(f"{self.prefix}/cart/items", body, who)
 
     def ordering(self, who: Headers) -> Request:
         """Return a request that orders what is in the cart."""
@@ -91,6 +93,16 @@ class Shop:
     def registering(self, fields: Mapping[str, str]) -> Request:
         """Return a request that registers somebody."""
         return Request(self.register_path, dict(fields))
+
+    def is_good(self, answer: Answer) -> bool:
+        """Return whether a request was done."""
+        return answer.is_good
+
+    async def buy(self, people: Sequence[Headers]) -> int:
+        """Let all of them order what is in their carts at once; return how many could."""
+        orders = [self.ordering(who) for who in people]
+        answers = await rest.send(self.endpoint, orders, at_once=len(orders))
+        return sum(self.is_good(answer) for answer in answers)
 
     async def send(
         self, requests: Sequence[Request], *, at_once: int = SETUP_AT_ONCE
@@ -102,7 +114,7 @@ class Shop:
         """
         answers = await rest.send(self.endpoint, requests, at_once=at_once)
         for request, answer in zip(requests, answers, strict=True):
-            if not answer.is_good:
+            if not self.is_good(answer):
                 raise StackError(f"{self.name}: {request.path}: {answer.body.decode()}")
         return answers
 
@@ -113,12 +125,12 @@ class Shop:
 
     async def empty_carts(self) -> None:
         """Empty all carts."""
-        await asyncio.to_thread(_execute, self.url, "DELETE FROM cart_items", [])
+        await asyncio.to_thread(execute, self.url, "DELETE FROM cart_items", [])
 
     async def set_stock(self, product: str, stock: int) -> None:
         """Say how many of a product are left."""
         query: LiteralString = "UPDATE products SET stock = %s WHERE id = %s"
-        await asyncio.to_thread(_execute, self.url, query, [stock, product])
+        await asyncio.to_thread(execute, self.url, query, [stock, product])
 
 
 async def lockstep_shop(lab: Lab, to: Clients, people: int) -> Shop:
@@ -188,7 +200,7 @@ async def _with_people(shop: Shop, number: int) -> Shop:
         Request("/login", {name: each[name] for name in ("email", "password")}) for each in fields
     ]
     tokens = [answer.json()["access_token"] for answer in await shop.send(logins)]
-    await asyncio.to_thread(_execute, shop.url, "UPDATE wallets SET balance = %s", [FUNDS])
+    await asyncio.to_thread(execute, shop.url, "UPDATE wallets SET balance = %s", [FUNDS])
     return replace(shop, people=[(("authorization", f"Bearer {token}"),) for token in tokens])
 
 
@@ -235,12 +247,13 @@ def _make(server_url: str, database: str, url: str) -> None:
 
 def _products(url: str) -> list[str]:
     """Return listed products, of each of which there is enough."""
-    _execute(url, "UPDATE products SET stock = %s", [STOCK])
+    execute(url, "UPDATE products SET stock = %s", [STOCK])
     query: LiteralString = "SELECT id FROM products WHERE delete_time IS NULL ORDER BY id LIMIT 200"
     with psycopg.connect(url) as connection:
         return [str(row[0]) for row in connection.execute(query)]
 
 
-def _execute(url: str, query: LiteralString, values: Sequence[object]) -> None:
+def execute(url: str, query: LiteralString, values: Sequence[object]) -> None:
+    """Execute a statement."""
     with psycopg.connect(url) as connection:
         connection.execute(query, values)
