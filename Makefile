@@ -19,10 +19,10 @@ FAULTS  ?= long
 .DEFAULT_GOAL := help
 # Two recipes change one environment.
 .NOTPARALLEL:
-.PHONY: help run test check lint format bench bench-quick faults failover replicas upgrade deploy-check deploy-base scale protos lock clean setup stale
+.PHONY: help run test check lint format bench bench-quick bench-vendure faults failover replicas upgrade deploy-check deploy-base scale protos lock clean setup stale
 
 help:  ## print this
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: $(RUNNABLE) $(DESCRIPTORS)  ## start everything on this machine (ARGS="..." goes to `lockstep up`)
 	@exec $(BIN)/lockstep up $(ARGS)
@@ -54,6 +54,9 @@ bench: setup  ## measure the speed
 
 bench-quick: setup  ## measure the speed, with less of everything
 	$(PYTHON) -m tests.bench --quick $(ARGS)
+
+bench-vendure: setup  ## measure the speed beside Vendure (needs Node with npm; ARGS=--quick for less, --write for the page)
+	@$(PYTHON) -m tests.bench.vendure_bench $(ARGS)
 
 faults: setup  ## run the long form of the schedules of faults, and write docs/reliability.md (FAULTS=short: as the tests do; FAULTS=soak: ten minutes of real processes alone)
 	$(PYTHON) -m tests.faults $(FAULTS)

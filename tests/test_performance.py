@@ -11,8 +11,9 @@ from tests.bench import page, plot
 from tests.bench.report import Finding
 
 RUNS = page.kept_runs()
+MACHINE = ["two cores"]
 MOMENT = datetime(2026, 11, 27, 12, tzinfo=UTC)
-RUN = {"command": "make bench", "moment": "2026-11-27 12:00 UTC", "machine": ["two cores"]}
+RUN = {"command": "make bench", "moment": "2026-11-27 12:00 UTC", "machine": MACHINE}
 FOUND = {
     "row": "peers",
     "figure": "one product",
@@ -33,7 +34,8 @@ def test_what_is_shown_is_what_was_measured() -> None:
 
 
 def test_a_row_that_is_measured_anew_replaces_only_itself() -> None:
-    runs = page.merged({"rest": RUN | {"findings": []}}, [Finding(**FOUND)], "make bench", MOMENT)  # type: ignore[arg-type]
+    found = Finding(**FOUND)  # type: ignore[arg-type]
+    runs = page.merged({"rest": RUN | {"findings": []}}, [found], "make bench", MOMENT, MACHINE)
     assert list(runs) == ["rest", "peers"]
     peers = next(text for path, name, text in page.blocks(runs) if name == "peers")
     row = "| one product | 600 us | 1,000 us | 0.60 | <= 0.60 | met |"
@@ -42,7 +44,7 @@ def test_a_row_that_is_measured_anew_replaces_only_itself() -> None:
 
 def test_a_row_that_could_not_be_measured_is_shown_as_such() -> None:
     failed = Finding("peers", "not measured", "a | b\nc", "", "", is_met=False)
-    runs = page.merged({}, [failed], "make bench", MOMENT)
+    runs = page.merged({}, [failed], "make bench", MOMENT, MACHINE)
     peers = next(text for path, name, text in page.blocks(runs) if name == "peers")
     assert peers.splitlines()[-1] == "| not measured | a \\| b c |  |  |  | NOT MET |"
 

@@ -29,6 +29,7 @@ from tests.bench import (
     row_telemetry,
 )
 from tests.bench.lab import Row
+from tests.bench.load import generator
 from tests.bench.runs import run
 
 # This order starts Lockstep as seldom as possible.
@@ -81,7 +82,13 @@ def main() -> None:
     names = arguments.only or [name for name in ROWS if name not in skipped]
     rows = {name: ROWS[name] for name in names}
     command = f'make bench ARGS="{" ".join(sys.argv[1:])}"'
-    run(rows, command, is_quick=arguments.quick, is_written=arguments.write)
+    run(
+        rows,
+        command,
+        is_quick=arguments.quick,
+        is_written=arguments.write,
+        load=generator(),
+    )
 
 
 if __name__ == "__main__":

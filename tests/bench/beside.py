@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from tests.bench import rest
-from tests.bench.lab import Lab
+from tests.bench.lab import Lab, p99
 from tests.bench.load import IN_FLIGHT, Target, apply, with_length
 from tests.bench.report import Finding, Ratio, at_most
 from tests.bench.rest import Request
@@ -59,6 +59,7 @@ class Meter:
 
 
 Work = Callable[[Shop], Awaitable[Turn]]
+Load = Callable[[Shop, Sequence[Request]], Awaitable[Turn]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,37 +159,46 @@ async def with_idle(lab: Lab, shop: Shop) -> Shop:
     return replace(shop, idle=meter.used() / IDLE_SECONDS)
 
 
-async def one_product(shop: Shop, *, seconds: float) -> Turn:
+async def one_product(shop: Shop, *, load: Load) -> Turn:
     """Read one product again and again."""
-    return await read(shop, shop.one_product, seconds=seconds)
+    return await load(shop, [shop.one_product])
 
 
-async def a_page(shop: Shop, *, seconds: float) -> Turn:
+async def a_page(shop: Shop, *, load: Load) -> Turn:
     """Read the first page again and again."""
-    return await read(shop, shop.page, seconds=seconds)
+    return await load(shop, [shop.page])
 
 
-async def read(shop: Shop, request: Request, *, seconds: float) -> Turn:
-    """Send one request again and again."""
-    return await _loaded(shop, [request], seconds)
-
-
-async def adding(shop: Shop, *, seconds: float) -> Turn:
+async def adding(shop: Shop, *, load: Load) -> Turn:
     """Let people add to carts of some lines."""
     people = shop.people[:IN_FLIGHT]
     await shop.empty_carts()
     for product in shop.products[:LINES]:  # one after the other: carts are not made twice
         await shop.send([shop.adding(who, product) for who in people])
-    return await _loaded(shop, [shop.adding(who, shop.products[0]) for who in people], seconds)
+    return await load(shop, [shop.adding(who, shop.products[0]) for who in people])
 
 
-async def _loaded(shop: Shop, requests: Sequence[Request], seconds: float) -> Turn:
-    await shop.send(requests)  # what is measured must be right
+async def by_generator(shop: Shop, requests: Sequence[Request], *, seconds: float) -> Turn:
+    """Let the load generator send requests, for shops that answer many in that time."""
     measured = [await with_length(_target(shop, request)) for request in requests]
     meter = Meter.begin(shop)
     load = await apply(measured, seconds=seconds)
     used = meter.used()
     return Turn(1e6 * used / load.requests, load.per_second, load.p99)
+
+
+async def to_the_end(shop: Shop, requests: Sequence[Request], *, seconds: float) -> Turn:
+    """Send requests, and wait for every answer.
+
+    The load generator drops the last ones. A shop that takes a tenth of a second for a request
+    would work on for what nobody counts.
+    """
+    meter, began = Meter.begin(shop), time.perf_counter()
+    answers = await rest.repeat(shop.endpoint, requests, seconds=seconds, at_once=IN_FLIGHT)
+    took, used = time.perf_counter() - began, meter.used()
+    shop.check(answers)
+    slow = 1000 * p99([answer.seconds for answer in answers])
+    return Turn(1e6 * used / len(answers), len(answers) / took, slow)
 
 
 def _target(shop: Shop, request: Request) -> Target:

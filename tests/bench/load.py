@@ -24,6 +24,7 @@ import grpc
 import httpx
 
 IN_FLIGHT = 16
+PYTHON_CLIENT = "a Python client"
 WARM_UP_SECONDS = 0.5
 # Numbers in an answer may grow while it is measured; an error has no bytes at all.
 BYTES_TOLERANCE = 0.02
@@ -80,7 +81,7 @@ class LoadError(Exception):
 
 def generator() -> str:
     """Return the name of this machine's load generator."""
-    return "h2load" if shutil.which("h2load") else "a Python client"
+    return "h2load" if shutil.which("h2load") else PYTHON_CLIENT
 
 
 async def apply(

@@ -13,13 +13,16 @@ from itertools import groupby
 from typing import Any, Final
 
 from tests.bench import plot
-from tests.bench.report import Finding, machine
+from tests.bench.report import Finding
 from tests.bench.stack import ROOT
 
 DOCS: Final = ROOT / "docs"
 PAGE, README = DOCS / "performance.md", ROOT / "README.md"
 RUNS: Final = DOCS / "performance" / "runs.json"
 PEERS: Final = "peers"
+VENDURE: Final = "vendure"
+# Rows with a table of their own, in which each peer has a column.
+BESIDE: Final = (PEERS, VENDURE)
 # By row: the file, the title, and the two axes of its plot.
 PLOTS: Final[Mapping[str, tuple[str, str, str, str]]] = {
     "sizes": ("cost.svg", "Processor time of a request", "products in the catalog", "microseconds"),
@@ -40,14 +43,16 @@ def kept_runs() -> Runs:
     return found
 
 
-def keep(findings: Sequence[Finding], command: str, moment: datetime) -> None:
+def keep(findings: Sequence[Finding], command: str, moment: datetime, told: Sequence[str]) -> None:
     """Keep the findings of a run, and write everything that shows them."""
-    runs = merged(kept_runs(), findings, command, moment)
+    runs = merged(kept_runs(), findings, command, moment, told)
     RUNS.write_text(json.dumps(runs, indent=1, ensure_ascii=False) + "\n")
     write(kept_runs())
 
 
-def merged(runs: Runs, findings: Sequence[Finding], command: str, moment: datetime) -> Runs:
+def merged(
+    runs: Runs, findings: Sequence[Finding], command: str, moment: datetime, told: Sequence[str]
+) -> Runs:
     """Return the runs with these findings in place of what was kept of their rows.
 
     Args:
@@ -55,13 +60,13 @@ def merged(runs: Runs, findings: Sequence[Finding], command: str, moment: dateti
         findings: The findings.
         command: The command that made them.
         moment: When it began.
+        told: What the machine is.
     """
-    told = machine()
     new = {
         row: {
             "command": command,
             "moment": moment.strftime("%Y-%m-%d %H:%M UTC"),
-            "machine": told,
+            "machine": list(told),
             "findings": [asdict(each) for each in found],
         }
         for row, found in groupby(findings, key=lambda each: each.row)
@@ -79,8 +84,9 @@ def write(runs: Runs) -> None:
 
 def blocks(runs: Runs) -> Iterator[tuple[Any, str, str]]:
     """Give each part that is made: its file, its name and its text."""
-    peers = _peers(runs)
+    peers = _beside(runs, PEERS)
     yield PAGE, "peers", peers
+    yield PAGE, "vendure", _beside(runs, VENDURE)
     yield PAGE, "rows", _rows(runs)
     yield PAGE, "plots", _images(runs)
     yield PAGE, "runs", _sources(runs)
@@ -121,10 +127,10 @@ def _findings(runs: Runs, row: str) -> list[Finding]:
     return [Finding(**each) for each in runs[row]["findings"]]
 
 
-def _peers(runs: Runs) -> str:
-    if PEERS not in runs:
-        return "\n"
-    findings = _findings(runs, PEERS)
+def _beside(runs: Runs, row: str) -> str:
+    if row not in runs:
+        return "\nThere is no kept run yet.\n"
+    findings = _findings(runs, row)
     names = list(next((each.peers for each in findings if each.peers), {"a peer": ""}))
     head = ["request", "Lockstep", *names, f"of {names[0]}", "goal", ""]
     rows = [
@@ -134,7 +140,7 @@ def _peers(runs: Runs) -> str:
         ]
         for each in findings
     ]
-    run = runs[PEERS]
+    run = runs[row]
     return f"\n`{run['command']}`, {run['moment']}\n\n" + _table(head, rows)
 
 
@@ -143,7 +149,7 @@ def _rows(runs: Runs) -> str:
     rows = [
         [each.row, each.figure, each.every_figure, each.ratio, each.goal, each.verdict]
         for row in runs
-        if row != PEERS
+        if row not in BESIDE
         for each in _findings(runs, row)
     ]
     return "\n" + _table(head, rows)

@@ -62,6 +62,26 @@ async def send(endpoint: str, requests: Sequence[Request], *, at_once: int) -> l
     return [each for each in answers if each is not None]
 
 
+async def repeat(
+    endpoint: str, requests: Sequence[Request], *, seconds: float, at_once: int
+) -> list[Answer]:
+    """Send requests for some seconds, each at least once, and wait for every answer."""
+    answers: list[Answer] = []
+    end = time.perf_counter() + seconds
+
+    async def work(text: bytes) -> None:
+        connection = await _open(endpoint)
+        while True:
+            answers.append(await _ask(*connection, text))
+            if answers[-1].status == LOST or time.perf_counter() >= end:
+                break
+        connection[1].close()
+
+    texts = [_text(endpoint, request) for request in requests]
+    await asyncio.gather(*(work(texts[place % len(texts)]) for place in range(at_once)))
+    return answers
+
+
 async def _open(endpoint: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     return await asyncio.open_connection(*endpoint.rsplit(":", 1))
 

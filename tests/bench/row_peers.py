@@ -17,6 +17,7 @@ from tests.bench.beside import (
     Work,
     a_page,
     adding,
+    by_generator,
     one_product,
     with_idle,
 )
@@ -42,10 +43,11 @@ REGISTRATIONS, QUICK_REGISTRATIONS, HASHES_AT_ONCE = 32, 8, 2
 async def peers(lab: Lab) -> list[Finding]:
     """Compare reads, carts, orders and registrations, the memory, and what came out right."""
     _, seconds = lab.rounds(3.0)
+    load = partial(by_generator, seconds=seconds)
     works: dict[str, Work] = {
-        "one product": partial(one_product, seconds=seconds),
-        "a page of 20 with the total": partial(a_page, seconds=seconds),
-        "add to a cart of three lines": partial(adding, seconds=seconds),
+        "one product": partial(one_product, load=load),
+        "a page of 20 with the total": partial(a_page, load=load),
+        "add to a cart of three lines": partial(adding, load=load),
         "place an order": _order,
     }
     findings = []

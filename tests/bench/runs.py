@@ -18,7 +18,9 @@ from tests.bench.stack import stack
 Keep = Callable[[list[Finding]], None]
 
 
-def run(rows: Mapping[str, Row], command: str, *, is_quick: bool, is_written: bool) -> None:
+def run(
+    rows: Mapping[str, Row], command: str, *, is_quick: bool, is_written: bool, load: str
+) -> None:
     """Measure rows, show what was found, and write it into the documents if that is asked for.
 
     Args:
@@ -26,16 +28,17 @@ def run(rows: Mapping[str, Row], command: str, *, is_quick: bool, is_written: bo
         command: The command that made them.
         is_quick: Whether to measure less.
         is_written: Whether to write docs/performance.md, its plots, and README's figures.
+        load: What makes the load.
     """
     moment = datetime.now(UTC)
 
     def keep(found: list[Finding]) -> None:
         if is_written:
-            page.keep(found, command, moment)
+            page.keep(found, command, moment, report.machine(load))
 
     findings = asyncio.run(measure(rows, is_quick=is_quick, keep=keep))
     report.show(findings, Console())
-    for line in report.machine():
+    for line in report.machine(load):
         print(line)
 
 

@@ -113,10 +113,18 @@ class Shop:
             StackError: One was refused.
         """
         answers = await rest.send(self.endpoint, requests, at_once=at_once)
-        for request, answer in zip(requests, answers, strict=True):
-            if not self.is_good(answer):
-                raise StackError(f"{self.name}: {request.path}: {answer.body.decode()}")
+        self.check(answers)
         return answers
+
+    def check(self, answers: Sequence[Answer]) -> None:
+        """See that every request was done.
+
+        Raises:
+            StackError: One was refused.
+        """
+        for answer in answers:
+            if not self.is_good(answer):
+                raise StackError(f"{self.name}: {answer.status}: {answer.body.decode()}")
 
     async def quantity(self, who: Headers) -> int:
         """Return how many things are in a cart."""
