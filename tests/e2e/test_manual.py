@@ -34,6 +34,7 @@ PLAYED = (
     ("lockstep mail prune --older-than 7d", "deleted 0 mails"),
     ("lockstep outbox", "no mail waits"),
     ("lockstep outbox retry", "0 mails are due now"),
+    ("lockstep psql auth -c 'DELETE FROM outbox'", "DELETE 0"),
     ("lockstep audit", "user_created"),
     ("lockstep sagas list", "\tregistration\tdone\t"),
     ("lockstep sagas list --parked", "there are no such sagas"),
