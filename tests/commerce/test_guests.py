@@ -57,6 +57,38 @@ async def test_each_line_becomes_the_larger_of_both_and_a_repeat_changes_nothing
     assert await shop.cart(buyer) == merged.cart
 
 
+async def test_a_merge_accepts_the_price_of_a_line_that_it_raises_and_of_no_other(
+    shop: Shop,
+) -> None:
+    buyer = shop.login()
+    raised, kept, new = await shop.products(3)
+    for product in (raised, kept):
+        await shop.add(buyer, product, 2)
+        await shop.change(product, price=700)
+    merged = await shop.merge(buyer, (new, 1), (kept, 2), (raised, 3))
+    assert lines(merged.cart) == [(raised.id, 3), (kept.id, 2), (new.id, 1)]
+    assert [list(item.problems) for item in merged.cart.items] == [
+        [],
+        [cart_pb.CART_ITEM_PROBLEM_PRICE_CHANGED],
+        [],
+    ]
+
+
+async def test_new_lines_of_a_merge_come_after_others_in_the_order_of_the_guest(
+    shop: Shop,
+) -> None:
+    buyer, products = shop.login(), await shop.products(6)
+    first, second, *rest = reversed(products)
+    merged = await shop.merge(buyer, (first, 1), (second, 1))
+    assert lines(merged.cart) == [(first.id, 1), (second.id, 1)]
+    merged = await shop.merge(buyer, *((each, 2) for each in (rest[0], second, *rest[1:])))
+    assert [item.product.id for item in merged.cart.items] == [
+        each.id for each in (first, second, *rest)
+    ]
+    await shop.add(buyer, after := await shop.product())
+    assert (await shop.cart(buyer)).items[-1].product.id == after.id
+
+
 async def test_what_is_gone_or_too_much_is_skipped_and_told(shop: Shop) -> None:
     buyer, lost = shop.login(), unknown()
     gone, good, *more = await shop.products(LINES_MAX + 1)

@@ -56,6 +56,18 @@ async def test_a_change_of_a_cart_is_one_statement_behind_the_lock_of_its_user(
     assert taken["UpdateCartItem"] == taken["RemoveCartItem"] == taken["ClearCart"] == 2
 
 
+async def test_a_merge_takes_as_many_statements_for_many_lines_as_for_one(
+    shop: Shop, counted: Counted
+) -> None:
+    someone, products = shop.login(), await shop.products(20)
+    await shop.add(someone, products[0])
+    for lines in (products[:1], products):
+        counted.statements.clear()
+        await shop.merge(someone, *((each, len(lines) + 1) for each in lines))
+        # The user, the products, the cart, its change, and the cart once more.
+        assert counted.statements["MergeCart"] == 5
+
+
 async def test_a_checkout_takes_few_statements(shop: Shop, counted: Counted) -> None:
     buyer, product = await shop.buyer(), await shop.product()
     await shop.bought(buyer, product)

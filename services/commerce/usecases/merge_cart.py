@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
 from services.commerce.errors import ProductNotFound, QuantityLimit
 from services.commerce.model import LINES_MAX, QUANTITY_MAX, Cart
-from services.commerce.store import carts, products, users
+from services.commerce.store import cart_merges, carts, products, users
 from services.kernel.db.database import Database, Transaction
 
 
@@ -47,30 +47,29 @@ class MergeCart:
 
         async def merge(tx: Transaction) -> MergedCart:
             await users.lock(tx, user_id)
-            skipped = await _merge(tx, user_id, lines)
-            return MergedCart(await carts.get(tx, user_id), skipped)
+            known = await products.get_many(tx, [each.product_id for each in lines])
+            cart = await carts.get(tx, user_id)
+            raised, skipped = _decided(lines, known, cart)
+            if raised:
+                await cart_merges.raise_lines(tx, user_id, raised)
+                cart = await carts.get(tx, user_id)
+            return MergedCart(cart, skipped)
 
         return await self.database.transact("MergeCart", merge)
 
 
-async def _merge(tx: Transaction, user_id: UUID, lines: Sequence[GuestLine]) -> dict[UUID, str]:
-    """Merge the lines into the cart of a locked user; return why some were skipped."""
-    known = await products.get_many(tx, [each.product_id for each in lines])
-    cart = await carts.get(tx, user_id)
+def _decided(
+    lines: Sequence[GuestLine], known: Container[UUID], cart: Cart
+) -> tuple[dict[UUID, int], dict[UUID, str]]:
+    """Return the quantities that lines of the cart get, and why other lines are skipped."""
     quantities = {each.product.id: each.quantity for each in cart.lines}
-    skipped = dict[UUID, str]()
+    raised, skipped = dict[UUID, int](), dict[UUID, str]()
     for line in lines:
-        held = quantities.get(line.product_id)
+        held = quantities.get(line.product_id, 0)
         if line.product_id not in known:
             skipped[line.product_id] = ProductNotFound.reason
-        elif line.quantity > QUANTITY_MAX or (held is None and len(quantities) >= LINES_MAX):
+        elif line.quantity > QUANTITY_MAX or (not held and len(quantities) >= LINES_MAX):
             skipped[line.product_id] = QuantityLimit.reason
-        elif held is None:
-            # Each line counts a change, so that each has a place of its own.
-            await carts.add(tx, user_id=user_id, product_id=line.product_id, quantity=line.quantity)
-            quantities[line.product_id] = line.quantity
         elif line.quantity > held:
-            await carts.set_quantity(
-                tx, user_id=user_id, product_id=line.product_id, quantity=line.quantity
-            )
-    return skipped
+            raised[line.product_id] = quantities[line.product_id] = line.quantity
+    return raised, skipped
