@@ -2,6 +2,7 @@
 
 import os
 import sys
+from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from types import ModuleType
 
 # gRPC's core reads this when it is imported. It writes plain text to the standard error, by
@@ -11,21 +12,35 @@ os.environ.setdefault(
 )
 
 
-def _import_structlog_without_rich() -> None:
-    """Import structlog, and let it take rich for absent.
+class _WithoutRich(SourceFileLoader):
+    """Loads structlog, whoever imports it first, and lets it take rich for absent.
 
     It would load rich, which takes 3 MiB of each process, for tracebacks that are not written
     by it here. Only the command uses rich, for its tables.
     """
-    modules: dict[str, ModuleType | None] = sys.modules  # type: ignore[assignment] # None is "absent"
-    rich = modules.get("rich")
-    modules["rich"] = None
-    try:
-        import structlog  # noqa: F401 - imported here for all who use it
-    finally:
-        del modules["rich"]
-        if rich is not None:
-            modules["rich"] = rich
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Execute structlog while rich is hidden."""
+        modules: dict[str, ModuleType | None] = sys.modules  # type: ignore[assignment] # None is "absent"
+        rich = modules.get("rich")
+        modules["rich"] = None
+        try:
+            super().exec_module(module)
+        finally:
+            del modules["rich"]
+            if rich is not None:
+                modules["rich"] = rich
+
+    @classmethod
+    def find_spec(
+        cls, name: str, _path: object = None, _target: object = None
+    ) -> ModuleSpec | None:
+        """Find structlog with this loader, as `sys.meta_path` asks, and no other module."""
+        spec = PathFinder.find_spec(name) if name == "structlog" else None
+        if spec is not None and spec.origin is not None:
+            spec.loader = cls(name, spec.origin)
+        return spec
 
 
-_import_structlog_without_rich()
+if "structlog" not in sys.modules:
+    sys.meta_path.insert(0, _WithoutRich)

@@ -1,6 +1,6 @@
-"""No service loads what only a command, a program of its own or a migration needs.
+"""No process loads what only others need.
 
-Each module costs memory in every process, for as long as it runs.
+Each module costs memory in every process, for as long as it runs, and the time of every start.
 """
 
 from __future__ import annotations
@@ -10,16 +10,41 @@ import sys
 
 import pytest
 
-PROCESSES = ("auth", "profile", "commerce", "gateway", "cli.mailsink", "cli.page")
+PROCESSES = ("auth", "profile", "commerce", "gateway", "relay", "cli.mailsink", "cli.page")
 UNUSED = {"PIL", "alembic", "attrs", "mako", "pygments", "rich", "sqlalchemy.orm"}
+
+
+# What the command imports only when it needs it, so that its help comes at once.
+LATE = {"alembic", "grpc", "lockstep_clients", "psycopg", "rich", "sqlalchemy", "structlog"}
 
 
 @pytest.mark.parametrize("name", PROCESSES)
 def test_a_process_that_stays_loads_nothing_that_it_never_uses(name: str) -> None:
     module = name if name == "cli.mailsink" else f"{name}.__main__"
-    code = f"import sys, services.{module}; print(*sys.modules)"
-    loaded = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
-    ).stdout.split()
+    loaded = loaded_by(f"import services.{module}")
     assert f"services.{module}" in loaded
-    assert UNUSED & set(loaded) == set()
+    assert UNUSED & loaded == set()
+
+
+def test_the_command_loads_little_before_it_knows_what_to_do() -> None:
+    loaded = loaded_by("import services.cli.main")
+    assert "typer" in loaded
+    assert LATE & loaded == set()
+
+
+def test_structlog_does_without_rich_and_leaves_it_to_others() -> None:
+    assert "rich" not in loaded_by("import services, structlog.dev, structlog.tracebacks")
+    assert "rich.table" in loaded_by("import services, structlog, rich.table")
+    assert "rich.table" in loaded_by("import services, rich.table, structlog")
+
+
+def loaded_by(code: str) -> set[str]:
+    """Return the modules that a process has loaded after some code."""
+    done = subprocess.run(
+        [sys.executable, "-c", f"{code}; import sys; print(*sys.modules)"],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    return set(done.stdout.split())
