@@ -214,7 +214,7 @@ def read_certificates(path: Path, *, remedy: str = "") -> Certificates:
     try:
         found = x509.load_pem_x509_certificates(text)
         cut = text.count(b"-----BEGIN ") != text.count(b"-----END ")
-    except (ValueError, UnsupportedAlgorithm):
+    except (ValueError, UnsupportedAlgorithm, x509.InvalidVersion):
         found, cut = [], True
     if cut:
         raise damaged(path, "certificates as PEM", remedy=remedy or RENEW)

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import structlog
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
 
-from services.common.files import FileProblem, damaged, read_file
+from services.common.files import Watched, damaged, read_file
 from services.common.settings import CommonSettings, SettingsError
 from services.common.tls import read_certificates
 
@@ -29,8 +29,6 @@ KEY_BYTES: Final = slice(2, 34)
 _JWT: Final = re.compile(rb"-BEGIN NATS USER JWT-+\s+([\w.-]+)\s+-+END")
 _SEED: Final = re.compile(rb"-BEGIN USER NKEY SEED-+\s+(SU[A-Z2-7]{56})\s+-+END")
 
-log = structlog.get_logger("lockstep.relay")
-
 
 @dataclass(frozen=True, slots=True, repr=False)
 class _User:
@@ -39,7 +37,7 @@ class _User:
 
 
 class NatsCredentials:
-    """A credentials file of NATS. It is read for each connection, as its JWT may end.
+    """A credentials file of NATS. A change counts at the next connection, as its JWT may end.
 
     Args:
         path: The file.
@@ -49,15 +47,12 @@ class NatsCredentials:
     """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        self._user = _read_user(path)
+        self._watched: Final = Watched(path, lambda: _read_user(path))
+        self._user = self._watched.value
 
     def sign(self, nonce: str) -> bytes:
         """Sign what the server asks to be signed. NATS calls it before `jwt`."""
-        try:
-            self._user = _read_user(self._path)
-        except FileProblem as error:
-            log.error("credentials refused", reason=str(error))  # noqa: TRY400 - no bug
+        self._user = self._watched.value
         return base64.b64encode(self._user.key.sign(nonce.encode()))
 
     def jwt(self) -> bytes:
@@ -66,7 +61,7 @@ class NatsCredentials:
 
 
 class NatsAuthorities:
-    """The authorities that vouch for NATS. They are read for each connection, as they may change.
+    """The authorities that vouch for NATS. A change counts at the next connection.
 
     Args:
         path: The file of their certificates; None: those of the system.
@@ -76,16 +71,15 @@ class NatsAuthorities:
     """
 
     def __init__(self, path: Path | None) -> None:
-        self._path = path
-        self._context = _trusting(path)
+        self._watched: Final = (
+            Watched(_system_authorities(), ssl.create_default_context)
+            if path is None
+            else Watched(path, lambda: _trusting(path))
+        )
 
     def context(self) -> ssl.SSLContext:
         """Return what trusts them, for one connection."""
-        try:
-            self._context = _trusting(self._path)
-        except FileProblem as error:
-            log.error("authorities refused", reason=str(error))  # noqa: TRY400 - no bug
-        return self._context
+        return self._watched.value
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -161,12 +155,20 @@ class _TlsClient(Client):
         return super()._connect_command()
 
 
-def _trusting(path: Path | None) -> ssl.SSLContext:
-    if path is None:
-        return ssl.create_default_context()
-    return ssl.create_default_context(
-        cadata=read_certificates(path, remedy=CA_REMEDY).text.decode()
-    )
+def _system_authorities() -> Path:
+    places = ssl.get_default_verify_paths()
+    return Path(places.cafile or places.openssl_cafile)
+
+
+def _trusting(path: Path) -> ssl.SSLContext:
+    """Give OpenSSL the certificates alone: it refuses comments that are not ASCII."""
+    found = read_certificates(path, remedy=CA_REMEDY).found
+    try:
+        return ssl.create_default_context(
+            cadata=b"".join(each.public_bytes(Encoding.DER) for each in found)
+        )
+    except (ssl.SSLError, ValueError):
+        raise damaged(path, "certificates that OpenSSL can use", remedy=CA_REMEDY) from None
 
 
 def _read_user(path: Path) -> _User:

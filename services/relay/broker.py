@@ -69,17 +69,22 @@ class Broker(BackgroundTask):
 
     async def _run(self) -> None:
         while True:
-            client = self._access.client()
             try:
-                await self._connected(client)
-            except (NatsError, OSError, TimeoutError) as error:
-                await self._on_error(error)
-            finally:
-                self._client = self._jetstream = None
-                with contextlib.suppress(NatsError, TimeoutError):
-                    async with asyncio.timeout(CLOSE_SECONDS):
-                        await client.close()
+                await self._serve()
+            except Exception:
+                log.exception("cannot connect to NATS")
             await asyncio.sleep(RECONNECT_SECONDS)
+
+    async def _serve(self) -> None:
+        """Connect, until the connection cannot be made anew."""
+        client = self._access.client()
+        try:
+            await self._connected(client)
+        except (NatsError, OSError, TimeoutError) as error:
+            await self._on_error(error)
+        finally:
+            self._client = self._jetstream = None
+            await _close(client)
 
     async def _connected(self, client: Client) -> None:
         """Keep a connection until it cannot be made anew, such as without the right to."""
@@ -117,3 +122,10 @@ class Broker(BackgroundTask):
         self._is_told = False
         self._has_connected.set()
         log.info("connected to NATS")
+
+
+async def _close(client: Client) -> None:
+    """Close a client, which may not have begun to connect: nats-py has an assertion there."""
+    with contextlib.suppress(NatsError, TimeoutError, AssertionError):
+        async with asyncio.timeout(CLOSE_SECONDS):
+            await client.close()

@@ -6,13 +6,16 @@ import asyncio
 import contextlib
 import json
 import socket
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import ssl
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 from nats.aio.client import Client
 from structlog.testing import capture_logs
 
@@ -27,6 +30,7 @@ from tests.relay.broker import Nats
 from tests.relay.nsc import Company
 
 soon = partial(waiting.until, seconds=30)
+IGNORED = "change of a file ignored"
 
 
 @pytest.fixture
@@ -82,35 +86,84 @@ async def test_a_relay_with_credentials_and_the_authority_makes_a_stream(
         await broker.stop()
 
 
+COMMENTS = [b"", "# é\n".encode(), "# é\n".encode("latin-1")]
+
+
+@pytest.mark.parametrize("comment", COMMENTS, ids=["none", "utf-8", "latin-1"])
 async def test_renewed_authorities_count_at_the_next_connection(
-    certs: Path, tmp_path: Path
+    comment: bytes, certs: Path, tmp_path: Path
 ) -> None:
-    other, authorities, file = tmp_path / "other", tmp_path / "nats.pem", tmp_path / "relay.creds"
+    other, authorities = tmp_path / "other", tmp_path / "nats.pem"
     cert_files.initialise(other, services=["nats"])
-    company = Company()
-    file.write_text(company.credentials())
     authorities.write_bytes((certs / "ca.pem").read_bytes())
-    with running(tmp_path, secure(certs, company)) as server:
-        broker = Broker(
-            access_to(server, tmp_path, nats_credentials=file, nats_ca=authorities), name="test"
-        )
-        broker.start()
-        await soon(lambda: broker.trouble is None)
+    async with connected(certs, authorities, tmp_path) as (server, broker):
         server.kill()
         await soon(lambda: broker.trouble == NOT_CONNECTED)
         for name in ("cert.pem", "key.pem"):
             (certs / "nats" / name).write_bytes((other / "nats" / name).read_bytes())
-        authorities.write_bytes((other / "ca.pem").read_bytes())
+        authorities.write_bytes(comment + (other / "ca.pem").read_bytes())
         server.start()
         await soon(lambda: broker.trouble is None)
-        # Damaged ones are passed over, and told.
-        authorities.write_text("-----BEGIN CERTIFICATE-----\nMII")
-        server.kill()
-        await soon(lambda: broker.trouble == NOT_CONNECTED)
-        with capture_logs() as lines:
-            server.start()
-            await soon(lambda: broker.trouble is None)
-        assert "authorities refused" in [each["event"] for each in lines]
+
+
+async def test_authorities_that_a_renewal_has_damaged_are_passed_over_and_told_once(
+    certs: Path, tmp_path: Path
+) -> None:
+    authorities = tmp_path / "nats.pem"
+    authorities.write_bytes((certs / "ca.pem").read_bytes())
+    async with connected(certs, authorities, tmp_path) as (server, broker):
+        for text in damaged_authorities(certs / "ca.pem"):
+            with capture_logs() as lines:
+                authorities.write_bytes(text)
+                for _ in range(2):
+                    server.kill()
+                    await soon(lambda: broker.trouble == NOT_CONNECTED)
+                    server.start()
+                    await soon(lambda: broker.trouble is None)
+            told = [each["error"] for each in lines if each["event"] == IGNORED]
+            assert len(told) == 1, told
+            assert told[0].startswith(f"{authorities} is damaged")
+
+
+def damaged_authorities(path: Path) -> list[bytes]:
+    """Return a file that is cut, one that OpenSSL cannot read, and one of an unknown version."""
+    (found,) = x509.load_pem_x509_certificates(path.read_bytes())
+    der = found.public_bytes(Encoding.DER)
+    damages = {b"Lockstep": b"\xffockstep", b"\xa0\x03\x02\x01\x02": b"\xa0\x03\x02\x01\x07"}
+    assert all(old in der for old in damages)
+    changed = [der.replace(*each) for each in damages.items()]
+    return [
+        b"-----BEGIN CERTIFICATE-----\nMII",
+        *(ssl.DER_cert_to_PEM_cert(each).encode() for each in changed),
+    ]
+
+
+@asynccontextmanager
+async def connected(
+    certs: Path, authorities: Path, folder: Path
+) -> AsyncIterator[tuple[Nats, Broker]]:
+    """Run a server and a broker that is connected to it."""
+    company, file = Company(), folder / "relay.creds"
+    file.write_text(company.credentials())
+    with running(folder, secure(certs, company)) as server:
+        access = access_to(server, folder, nats_credentials=file, nats_ca=authorities)
+        broker = Broker(access, name="test")
+        broker.start()
+        await soon(lambda: broker.trouble is None)
+        yield server, broker
+        await broker.stop()
+
+
+async def test_a_broker_goes_on_after_an_error_that_nobody_expects(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.relay.broker.RECONNECT_SECONDS", 0)
+    access = NatsAccess.of(CommonSettings(home=tmp_path, nats_url="nats://127.0.0.1:1"))
+    monkeypatch.setattr(NatsAccess, "options", lambda _: 1 // 0)
+    with capture_logs() as lines:
+        broker = Broker(access, name="test")
+        broker.start()
+        await soon(lambda: [each["event"] for each in lines].count("cannot connect to NATS") > 1)
         await broker.stop()
 
 
