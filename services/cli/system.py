@@ -132,10 +132,14 @@ class System:
         """Return whether a service's database is one of the embedded PostgreSQL."""
         return self.database_url(service) == embedded_url(self.postgres.folder, DATABASES[service])
 
+    def needs_postgres(self, services: Iterable[str]) -> bool:
+        """Return whether a service needs the embedded PostgreSQL, which does not run."""
+        return any(map(self.uses_embedded, services)) and not self.postgres.is_ready()
+
     @contextmanager
     def running_postgres(self, services: Iterable[str] = DATABASES) -> Iterator[None]:
         """Keep the embedded PostgreSQL running during the context, if a service needs it."""
-        if not any(map(self.uses_embedded, services)) or self.postgres.is_ready():
+        if not self.needs_postgres(services):
             yield
             return
         with home_lock(self.home), self.postgres:

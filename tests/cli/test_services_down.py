@@ -46,7 +46,7 @@ NEED_DATABASES: dict[tuple[str, ...], tuple[str, ...]] = {
 }
 # These need a running `lockstep up`, or tell that nothing runs: tests/e2e/test_operating.py.
 NEED_UP = {("restart",), ("status",), ("stop",)}
-# `psql` becomes another program, `restore` reads its folder first, `up` starts what is missing.
+# `psql` tells its errors itself, `restore` reads its folder first, `up` starts what is missing.
 ALONE = {
     ("certs", "init"),
     ("certs", "list"),
