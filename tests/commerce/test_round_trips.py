@@ -66,15 +66,3 @@ async def test_a_merge_takes_as_many_statements_for_many_lines_as_for_one(
         await shop.merge(someone, *((each, len(lines) + 1) for each in lines))
         # The user, the products, the cart, its change, and the cart once more.
         assert counted.statements["MergeCart"] == 5
-
-
-async def test_a_checkout_takes_few_statements(shop: Shop, counted: Counted) -> None:
-    buyer, product = await shop.buyer(), await shop.product()
-    await shop.bought(buyer, product)
-    await shop.add(buyer, product)
-    counted.statements.clear()
-    await shop.place(buyer)
-    # The user, the saga, the key of the client, the cart, its products, and the order.
-    assert counted.statements["T1"] == 6
-    # The user, the order, the cart, the audit log, an event, the products, and the saga.
-    assert counted.statements["T2"] == 7

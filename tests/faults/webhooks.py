@@ -38,9 +38,9 @@ _SET_UP = (
 _EVENTS = " UNION ALL ".join(
     f"SELECT '{service}' AS service, e.id::text, type, subject, place,"
     f" s.state AS saga_state, e.saga_id FROM {service}.events e"
-    f" LEFT JOIN {sagas}.sagas s ON s.id = e.saga_id"
+    " LEFT JOIN commerce.sagas s ON s.id = e.saga_id"
     " WHERE e.create_time >= %(begin)s AND type = ANY (%(types)s)"
-    for service, sagas in (("commerce", "commerce"), ("profile", "commerce"))
+    for service in ("commerce", "profile")
 )
 _DELIVERIES = (
     "SELECT event_id::text AS id, type, subject, body, state, attempts, last_error,"

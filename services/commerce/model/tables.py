@@ -198,6 +198,7 @@ CART_ITEMS = Table(
 )
 
 IS_FAILED = literal_column("state = 'FAILED'", Boolean)
+IS_PENDING = literal_column("orders.state = 'PENDING'", Boolean)
 IS_OPEN = literal_column("state = 'OPEN'", Boolean)
 # Something of the line is left to ship.
 IS_UNSHIPPED = literal_column("shipment_id IS NULL AND cancelled_quantity < quantity", Boolean)

@@ -45,7 +45,7 @@ class CheckoutSaga(ReversibleSaga[OrderPayload, datetime | None, Order]):
         Returns the time of the debit, by the clock of Profile.
         """
         lines = await fulfilment.lines(saga.database, saga.payload.order_id)
-        total = sum(each.unit_price * each.quantity for each in lines)
+        total = sum(line.total for line in lines)
         # A zero total needs no debit.
         if not total:
             return None

@@ -22,7 +22,6 @@ from sqlalchemy import (
     delete,
     func,
     insert,
-    literal_column,
     select,
     update,
 )
@@ -46,7 +45,7 @@ from services.commerce.store.order_lines import (
     OrderRow,
     order_of,
 )
-from services.commerce.store.orders import ByOrder
+from services.commerce.store.orders import PENDING_OF_USER
 from services.kernel.db.database import Transaction
 from services.kernel.db.statement import ByUser, NoRow, Statement
 
@@ -80,8 +79,8 @@ class NewOrder:
 
 
 @dataclass(frozen=True, slots=True)
-class OrderedLines:
-    """The lines of a cart that are in an order."""
+class PaidOrder:
+    """An order that is paid, and its user."""
 
     user_id: UUID
     order_id: UUID
@@ -90,14 +89,11 @@ class OrderedLines:
 _USER = bindparam("user_id", type_=Uuid)
 _ORDER = bindparam("order_id", type_=Uuid)
 
-_pending = select(ORDERS.c.id).where(
-    ORDERS.c.user_id == _USER, literal_column("orders.state = 'PENDING'")
-)
 _BEGIN = Statement(
     update(CARTS)
     .where(CARTS.c.user_id == _USER)
     .values(**carts.CHANGED)
-    .returning(_pending.exists().label("is_pending")),
+    .returning(PENDING_OF_USER.exists().label("is_pending")),
     ByUser,
     BegunCheckout,
 )
@@ -163,9 +159,12 @@ _paid = (
     .cte("paid")
 )
 _touched = (
-    update(CARTS).where(CARTS.c.user_id == _paid.c.user_id).values(**carts.CHANGED).cte("touched")
+    update(CARTS)
+    .where(CARTS.c.user_id == _USER, select(_paid.c.id).exists())
+    .values(**carts.CHANGED)
+    .cte("touched")
 )
-_PAY = Statement(select(_paid).add_cte(_touched), ByOrder, OrderRow)
+_PAY = Statement(select(_paid).add_cte(_touched), PaidOrder, OrderRow)
 
 _ordered = (
     (ORDER_ITEMS.c.order_id == _ORDER)
@@ -188,7 +187,7 @@ _REDUCE = Statement(
     .where(ORDER_ITEMS.c.order_id == _ORDER)
     .order_by(ORDER_ITEMS.c.position)
     .add_cte(_removed, _reduced),
-    OrderedLines,
+    PaidOrder,
     OrderItemRow,
 )
 
@@ -246,10 +245,11 @@ async def pay(tx: Transaction, *, user_id: UUID, order_id: UUID) -> Order | None
 
     What was added to the cart since stays there. Returns the order; None when it is not PENDING.
     """
-    paid = await tx.first(_PAY, ByOrder(order_id))
+    which = PaidOrder(user_id, order_id)
+    paid = await tx.first(_PAY, which)
     if paid is None:
         return None
     # A statement of its own: processes of 0.1, which run beside later ones during an update,
     # lock the cart alone. So the lines are read behind that lock, too.
-    items = await tx.all(_REDUCE, OrderedLines(user_id, order_id))
+    items = await tx.all(_REDUCE, which)
     return order_of(paid, items)

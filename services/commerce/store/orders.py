@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 from uuid import UUID
 
 from sqlalchemy import (
@@ -24,6 +23,7 @@ from sqlalchemy import (
 
 from services.commerce.model import (
     IS_FAILED,
+    IS_PENDING,
     ORDER_ITEMS,
     ORDERS,
     REFUNDS,
@@ -36,8 +36,6 @@ from services.common.forgetting import FORGOTTEN_AT_ONCE
 from services.kernel.db.cleaner import old_rows
 from services.kernel.db.database import Reader, Transaction
 from services.kernel.db.statement import ByUser, NoRow, Statement
-
-A = TypeVar("A")
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,17 +142,15 @@ _IN_FLIGHT = Statement(
     select(ORDERS.c.id)
     .where(
         ORDERS.c.user_id == _USER,
-        or_(literal_column("orders.state = 'PENDING'", Boolean), _open_refund.exists()),
+        or_(IS_PENDING, _open_refund.exists()),
     )
     .limit(1),
     ByUser,
     FoundOrder,
 )
-_IS_PENDING = Statement(
-    select(ORDERS.c.id).where(ORDERS.c.user_id == _USER, literal_column("state = 'PENDING'")),
-    ByUser,
-    FoundOrder,
-)
+# The order of a user that is being paid.
+PENDING_OF_USER = select(ORDERS.c.id).where(ORDERS.c.user_id == _USER, IS_PENDING)
+_PENDING = Statement(PENDING_OF_USER, ByUser, FoundOrder)
 _SOME = func.any(bindparam("order_ids", type_=ARRAY(Uuid)))
 _SOME_OF_BUYER = Statement(
     select(ORDERS.c.id)
@@ -218,7 +214,7 @@ async def get_known(reader: Reader, order_id: UUID) -> Order:
 
 async def is_pending(reader: Reader, user_id: UUID) -> bool:
     """Say whether an order of the user is being paid."""
-    return await reader.first(_IS_PENDING, ByUser(user_id)) is not None
+    return await reader.first(_PENDING, ByUser(user_id)) is not None
 
 
 async def is_in_flight(reader: Reader, user_id: UUID) -> bool:

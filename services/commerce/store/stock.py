@@ -10,20 +10,19 @@ from uuid import UUID
 from sqlalchemy import (
     ARRAY,
     BigInteger,
-    Boolean,
     Integer,
     Uuid,
     bindparam,
     cast,
     func,
     insert,
-    literal_column,
     or_,
     select,
     update,
 )
 
 from services.commerce.model import (
+    IS_PENDING,
     ORDER_ITEMS,
     ORDERS,
     PRODUCTS,
@@ -98,12 +97,7 @@ _LOCK_LISTED = Statement(
     _LockedStock,
 )
 # The orders that are being paid are few, so they are looked through, and not those of a product.
-_PENDING = (
-    select(ORDERS.c.id)
-    .where(literal_column("orders.state = 'PENDING'", Boolean))
-    .cte("pending")
-    .prefix_with("MATERIALIZED")
-)
+_PENDING = select(ORDERS.c.id).where(IS_PENDING).cte("pending").prefix_with("MATERIALIZED")
 _RESERVED = Statement(
     select(ORDER_ITEMS.c.product_id)
     .join(_PENDING, _PENDING.c.id == ORDER_ITEMS.c.order_id)
