@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from lockstep.auth.v1 import auth_service_pb2 as auth_pb
+from structlog.testing import capture_logs
 
 from services.auth.domain import email_templates as mails
 from services.auth.domain import outbox
@@ -32,6 +33,7 @@ from services.kernel.ids import new_id
 from services.kernel.secret import Secret
 from tests.auth.world import PASSWORD, Sink, World, opened_database, serving_auth, settings_for
 from tests.kernel.saga_world import Stop
+from tests.waiting import until
 
 EMAIL = "ada@example.com"
 ADA = Recipient(EMAIL, None)
@@ -124,22 +126,26 @@ async def test_mail_that_was_sent_is_forgotten(world: World) -> None:
     assert len(world.sink.to(EMAIL)) == 1
 
 
-async def test_mail_whose_time_is_over_is_not_sent(
-    auth_url: str, keys: Path, mail: tuple[Sink, int], profile_target: str, commerce_target: str
+async def test_mail_whose_time_is_over_is_not_sent_and_told_as_a_sum(
+    auth_url: str, mail: tuple[Sink, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(outbox, "EXPIRED_AT_ONCE", 10)
     sink, port = mail
     box = Outbox(Secret.of(b"s" * 32))
     over = partial(box.put, mail=MAIL, to=ADA, life=timedelta(seconds=-1))
     async with opened_database(auth_url) as database:
         # A restored backup may hold so much of it.
-        for _ in range(3 * outbox.SENT_AT_ONCE):
+        for _ in range(25):
             await database.transact("put", over)
         await database.transact("put", partial(_put, box, "late@example.com"))
         worker = worker_of(database, box, port)
-        worker.start()
-        await sink.wait_for("late@example.com")
-        await worker.stop()
+        with capture_logs() as lines:
+            worker.start()
+            await until(lambda: [each for each in lines if each["event"] == "mail expired"])
+            await sink.wait_for("late@example.com")
+            await worker.stop()
     assert sink.to(EMAIL) == []
+    assert [each["mails"] for each in lines if each["event"] == "mail expired"] == [25]
 
 
 async def test_a_sender_whose_claim_hangs_goes_on(auth_url: str, mail: tuple[Sink, int]) -> None:

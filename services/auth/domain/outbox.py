@@ -43,6 +43,7 @@ CLAIM: Final = "mail.claim"
 POLL_SECONDS: Final = 1.0
 COMMIT_SECONDS: Final = 0.02  # a transaction that has added mail may take as long to commit
 SENT_AT_ONCE: Final = 8
+EXPIRED_AT_ONCE: Final = 1000
 SMTP_SECONDS: Final = 10.0  # for each step with the mail server
 MAIL_SECONDS: Final = 30.0  # for all steps together
 STOP_SECONDS: Final = 5.0
@@ -194,6 +195,7 @@ class OutboxWorker(BackgroundTask, Loop):
         self._server = server
         self._is_stopping = False
         self._claimed: dict[UUID, WaitingMail] = {}
+        self._expired = 0
         # A mail server that is dead takes the time of a delivery, and stops nothing.
         self.pulse = Pulse(self._name, seconds=BEAT_SECONDS + MAIL_SECONDS)
 
@@ -236,21 +238,30 @@ class OutboxWorker(BackgroundTask, Loop):
             try:
                 expired, claimed = await self._database.transact(CLAIM, self._claim)
                 self.pulse.beat()
-                if expired:
-                    log.warning("mail expired", mails=expired)
-                    self._meter.expired(expired)
+                is_more = expired == EXPIRED_AT_ONCE
+                self._tell_expired(expired, is_more=is_more)
                 await self._deliver_all(claimed)
-                if SENT_AT_ONCE in (expired, len(claimed)):
+                if is_more or len(claimed) == SENT_AT_ONCE:
                     continue
             except DatabaseUnavailable:
                 log.warning("cannot look for mail")
             except Exception:
                 log.exception("cannot send mail")
             await self._outbox.wait(POLL_SECONDS * random.uniform(0.8, 1.2))
+        self._tell_expired(0, is_more=False)
 
     async def _claim(self, tx: Transaction) -> tuple[int, list[WaitingMail]]:
-        expired = await outbox.remove_expired(tx, limit=SENT_AT_ONCE)
+        expired = await outbox.remove_expired(tx, limit=EXPIRED_AT_ONCE)
         return expired, await outbox.claim(tx, lease=LEASE, limit=SENT_AT_ONCE)
+
+    def _tell_expired(self, mails: int, *, is_more: bool) -> None:
+        """Count mail that was given up, and log the sum when it is whole."""
+        if mails:
+            self._meter.expired(mails)
+        self._expired += mails
+        if self._expired and not is_more:
+            log.warning("mail expired", mails=self._expired)
+            self._expired = 0
 
     async def _deliver_all(self, claimed: Sequence[WaitingMail]) -> None:
         self._claimed = {waiting.id: waiting for waiting in claimed}
