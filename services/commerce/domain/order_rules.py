@@ -99,6 +99,11 @@ def state_of(lines: Sequence[OrderLine], *, is_open: bool) -> OrderState:
     return OrderState.PAID
 
 
+def total(lines: Sequence[OrderLine]) -> int:
+    """Return what an order cost, in minor units."""
+    return sum(each.unit_price * each.quantity for each in lines)
+
+
 def price_of(lines: Sequence[OrderLine], items: Sequence[RefundItem]) -> int:
     """Return what was paid for products of an order, in minor units."""
     prices = {each.product_id: each.unit_price for each in lines}

@@ -13,7 +13,7 @@ from datetime import datetime
 from lockstep.profile.v1 import wallet_service_pb2 as wallet_pb
 
 from services.commerce import events
-from services.commerce.domain import shares
+from services.commerce.domain import order_rules, shares
 from services.commerce.domain.stock_events import stock_facts
 from services.commerce.errors import InsufficientFunds, PaymentUnavailable
 from services.commerce.model import Order
@@ -45,7 +45,7 @@ class CheckoutSaga(ReversibleSaga[OrderPayload, datetime | None, Order]):
         Returns the time of the debit, by the clock of Profile.
         """
         lines = await fulfilment.lines(saga.database, saga.payload.order_id)
-        total = sum(line.total for line in lines)
+        total = order_rules.total(lines)
         # A zero total needs no debit.
         if not total:
             return None

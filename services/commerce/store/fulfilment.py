@@ -70,11 +70,6 @@ class OrderLine:
     seller_id: UUID | None
     commission_bps: int | None
 
-    @property
-    def total(self) -> int:
-        """The price of the line, in minor units."""
-        return self.quantity * self.unit_price
-
     def share(self, quantity: int) -> int:
         """Return what the seller gets for a quantity."""
         return share_of(self.unit_price * quantity, self.commission_bps)
