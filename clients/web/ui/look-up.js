@@ -1,5 +1,6 @@
 // What is known by its id alone, such as the product of an order or the brand of a seller. All that
-// a page needs in one turn comes with one request, and nothing is asked for twice.
+// a page needs in one turn comes with one request, and no page asks for the same twice. The next page asks again,
+// because a product or a brand may have another name by then.
 
 import { catalog, profiles } from "../api/lockstep.js";
 
@@ -17,6 +18,7 @@ class LookUp {
   /** @param {(ids: string[]) => Promise<[id: string, found: T][]>} ask for 100 at most */
   constructor(ask) {
     this.ask = ask;
+    addEventListener("hashchange", () => this.#known.clear(), { capture: true }); // so it is done before the next page is made
   }
 
   /** Call with what belongs to an id, at once or later; never where there is none. @param {string} id @param {(found: T) => void} use */

@@ -222,6 +222,24 @@ def test_a_product_in_a_list_names_its_brand(
     expect(person.page.get_by_role("link", name="Engines Ltd")).to_be_visible()
 
 
+def test_a_brand_that_is_renamed_has_its_new_name_in_the_shop_at_once(
+    new_person: NewPerson, api: Api, brand_account: Account, pottery: str
+) -> None:
+    product = api.sell(pottery, "Butter dish", units=12, by=brand_account)
+    seller = new_person(brand_account)
+    seller.visit(f"/products/{product['id']}")
+    expect(seller.page.get_by_role("link", name="Engines Ltd")).to_be_visible()
+    seller.visit("/profile")
+    seller.fill(Name="Engines and Sons")
+    seller.press("Save the brand")
+    expect(seller.news("The brand is saved.")).to_be_visible()
+    seller.visit(f"/products/{product['id']}")
+    expect(seller.page.get_by_role("link", name="Engines and Sons")).to_be_visible()
+    seller.visit("/products?q=butter dish")
+    line = seller.page.locator(".product-card .category")
+    expect(line).to_have_text("Engines and Sons · Pottery")
+
+
 def test_an_empty_wallet_says_how_money_comes_into_it(
     new_person: NewPerson, brand_account: Account, customer: Person, admin: Person
 ) -> None:
