@@ -28,7 +28,7 @@ export function page({ params, signal }) {
     show: (product) => {
       document.title = `${product.name} · Lockstep`;
       fill(trail, ...steps(product));
-      return [details(product, signal), ofSeller(product, signal), others(product, signal)];
+      return [details(product), ofSeller(product, signal), others(product, signal)];
     },
     skeleton: bones(1, "bone-product"),
   });
@@ -54,9 +54,9 @@ function goBack(event) {
   history.back();
 }
 
-/** @param {Product} product @param {AbortSignal} signal */
-function details(product, signal) {
-  return h("div", { class: "product" }, enlarging(product, signal),
+/** @param {Product} product */
+function details(product) {
+  return h("div", { class: "product" }, enlarging(product),
     h("div", { class: "product-side" },
       h("h1", { tabindex: "-1" }, product.name), sellerLine(product),
       h("p", { class: "price price-large" }, money(product.price)),
@@ -65,20 +65,17 @@ function details(product, signal) {
       ownerLinks(product)));
 }
 
-/** A picture of another host may be held back by the browser, so it is not enlarged. @param {Product} product @param {AbortSignal} signal */
-function enlarging(product, signal) {
+/** A picture of another host may be held back by the browser, so it is not enlarged. @param {Product} product */
+function enlarging(product) {
   const seen = picture(product, { isFirst: true });
   if (!isUploaded(product.imageUrl)) return seen;
   return h("button", { type: "button", class: "enlarge", "aria-label": "Enlarge the picture", "aria-haspopup": "dialog",
-    onclick: () => enlarge(product, signal) }, seen, h("span", { class: "enlarge-sign", "aria-hidden": "true" }, icon("enlarge")));
+    onclick: () => enlarge(product) }, seen, h("span", { class: "enlarge-sign", "aria-hidden": "true" }, icon("enlarge")));
 }
 
-/** The whole picture, as large as the window; a click anywhere closes it. @param {Product} product @param {AbortSignal} signal */
-function enlarge({ name, imageUrl }, signal) {
-  void ask(name, (close) => {
-    signal.addEventListener("abort", () => close()); // such as on the way back
-    return [h("img", { class: "large-picture", src: imageUrl, alt: name, onclick: () => close() })];
-  }, "with-picture");
+/** The whole picture, as large as the window; a click anywhere closes it. @param {Product} product */
+function enlarge({ name, imageUrl }) {
+  void ask(name, (close) => [h("img", { class: "large-picture", src: imageUrl, alt: name, onclick: () => close() })], "with-picture");
 }
 
 /** Who sells it, with the way to all that they sell. @param {Product} product */

@@ -4,7 +4,7 @@ import { h, uniqueId } from "./dom.js";
 import { icon } from "./icons.js";
 
 /**
- * Show a dialog and return when it is closed.
+ * Show a dialog and return when it is closed. Who leaves the page gives it up.
  *
  * @param {string} title
  * @param {(close: (answer?: string) => void) => Node[]} makeContent
@@ -20,8 +20,11 @@ export function ask(title, makeContent, kind = "") {
     h("h2", { id }, title), ...makeContent(close));
   document.body.append(dialog);
   dialog.showModal();
+  const leave = () => close();
+  addEventListener("hashchange", leave);
   return new Promise((resolve) => {
     dialog.addEventListener("close", () => {
+      removeEventListener("hashchange", leave);
       dialog.remove();
       resolve(dialog.returnValue);
     });

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import pytest
 from playwright.sync_api import Locator, Route, expect
 
+from tests.e2e.web.api import Account
 from tests.e2e.web.conftest import NewPerson
 from tests.e2e.web.person import Person
 from tests.e2e.web.site import Site
@@ -113,6 +114,27 @@ def test_a_countdown_is_kept_although_the_connection_is_back(person: Person) -> 
         person.page.evaluate("dispatchEvent(new Event('online'))")
         person.visit("/about")
     assert sent == []
+
+
+def test_a_dialog_closes_with_the_page_that_it_is_about(new_person: NewPerson, site: Site) -> None:
+    path = f"/admin/users/{site.shopper.id}"
+    opened: list[tuple[Account | None, str, str]] = [
+        (None, f"/products/{site.own_product}", "Enlarge the picture"),
+        (site.shopper, f"/orders/{site.order}", "Cancel the order"),
+        (site.shopper, "/profile?part=delete", "Delete the account"),
+        (site.seller, f"/sell/products/{site.own_product}", "Remove"),
+        (site.admin, path, "Put money in"),
+        (site.admin, path, "Disable the account"),
+    ]
+    for account, page, name in opened:
+        person = new_person(account)
+        person.visit("/about")
+        person.visit(page)
+        person.press(name)
+        expect(person.page.get_by_role("dialog")).to_be_visible()
+        person.page.evaluate("history.back()")
+        person.is_at("About this shop")
+        expect(person.page.locator("dialog")).to_have_count(0)
 
 
 def test_a_form_waits_in_silence_for_the_reader_of_its_dialog(admin: Person, site: Site) -> None:
