@@ -73,9 +73,9 @@ function enlarging(product) {
     onclick: () => enlarge(product) }, seen, h("span", { class: "enlarge-sign", "aria-hidden": "true" }, icon("enlarge")));
 }
 
-/** The whole picture, as large as the window; a click anywhere closes it. @param {Product} product */
+/** The whole picture, under its name and as large as the window; a click on it closes it. @param {Product} product */
 function enlarge({ name, imageUrl }) {
-  void ask(name, (close) => [h("img", { class: "large-picture", src: imageUrl, alt: name, onclick: () => close() })], "with-picture");
+  void ask(name, (close) => [h("img", { class: "large-picture", src: imageUrl, alt: "", onclick: () => close() })], "with-picture");
 }
 
 /** Who sells it, with the way to all that they sell. @param {Product} product */
