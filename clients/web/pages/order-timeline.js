@@ -6,7 +6,7 @@ import { icon } from "../ui/icons.js";
 import { leftOf } from "./order-actions.js";
 
 /** @import { Order, Refund, Shipment } from "../api/types.js" */
-/** @typedef {{ sign: import("../ui/icons.js").IconName, what: string, time?: string, more?: string[], kind?: "done" | "next" | "problem" }} Step */
+/** @typedef {{ sign: import("../ui/icons.js").IconName, what: string, time?: string, more?: string[], kind?: "done" | "next" | "problem", isPrinted?: boolean }} Step */
 
 /** @param {Order} order */
 export function timeline(order) {
@@ -22,8 +22,8 @@ export function timeline(order) {
 }
 
 /** @param {Step} step */
-function stepView({ sign, what, time, more = [], kind = "done" }) {
-  return h("li", { class: `step step-${kind}` }, h("span", { class: "step-sign" }, icon(sign)), h("div", { class: "step-text" },
+function stepView({ sign, what, time, more = [], kind = "done", isPrinted = true }) {
+  return h("li", { class: `step step-${kind} ${isPrinted ? "" : "no-print"}`.trim() }, h("span", { class: "step-sign" }, icon(sign)), h("div", { class: "step-text" },
     h("p", { class: "step-head" }, h("strong", {}, what), time && h("time", { class: "muted", datetime: time }, moment(time))),
     ...more.filter(Boolean).map((each) => h("p", { class: "muted" }, each))));
 }
@@ -53,10 +53,10 @@ function refunded({ kind, items, amount, state, reason, createTime }, nameOf) {
       `${money(amount)} ${isBack ? "went back to the wallet" : "is on its way back to the wallet"}`] };
 }
 
-/** @param {Order} order @returns {Step[]} what is still to come */
+/** @param {Order} order @returns {Step[]} what is still to come, which is no part of a receipt */
 function toShip({ state, items }) {
   const waiting = items.filter((item) => !item.fulfilled && leftOf(item) > 0);
   if (state !== "ORDER_STATE_PAID" || waiting.length === 0) return [];
-  return [{ sign: "truck", what: "Waiting to be shipped", kind: "next",
+  return [{ sign: "truck", what: "Waiting to be shipped", kind: "next", isPrinted: false,
     more: [waiting.map((item) => item.name).join(", "), "Each seller ships their own part. You see the parcel here as soon as it is on its way."] }];
 }

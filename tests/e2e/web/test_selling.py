@@ -180,7 +180,11 @@ def test_a_buyer_cancels_one_of_two_and_prints_the_receipt(
     expect(customer.page.get_by_text("1 of 2 cancelled")).to_be_visible()
     assert api.balance(account) == 35
 
+    advice = customer.page.get_by_text("Each seller ships their own part.")
+    expect(advice).to_be_visible()
     customer.page.emulate_media(media="print")
+    expect(advice).to_be_hidden()
+    expect(customer.page.get_by_text("Payment received")).to_be_visible()
     expect(customer.page.locator("site-header")).to_be_hidden()
     expect(customer.button("Print the receipt")).to_be_hidden()
     expect(customer.page.get_by_text(f"Order {number}")).to_be_visible()
