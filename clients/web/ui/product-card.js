@@ -25,9 +25,17 @@ export function productCard(product, { isFirst = false, heading = "h2" } = {}) {
 function kind({ sellerId, category }) {
   const name = category?.name ?? "\u00a0";
   const line = h("p", { class: "category clip" }, name);
-  // What the first page needs comes first.
-  if (sellerId) void import("./look-up.js").then(({ brandNames }) => brandNames.want(sellerId, (brand) => { line.textContent = `${brand} · ${name}`; }), () => undefined);
+  if (sellerId) void lookUp().then((found) => found?.brandNames.want(sellerId, (brand) => { line.textContent = `${brand} · ${name}`; }));
   return line;
+}
+
+/** @type {Promise<typeof import("./look-up.js") | null> | null} one for all cards, so that the cards of a list ask in one turn */
+let loading = null;
+
+/** Loaded later, to keep the first page small; null when it does not come. */
+function lookUp() {
+  loading ??= import("./look-up.js").catch(() => (loading = null));
+  return loading;
 }
 
 /** What is worth saying about a stock. @param {number} stock */
