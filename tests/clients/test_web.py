@@ -54,3 +54,14 @@ def test_no_page_shows_the_message_of_an_error_of_the_api() -> None:
         if re.search(r"error\.message|String\(error\)", line) and "console" not in line
     ]
     assert shown == []
+
+
+def test_no_module_gives_elements_a_fixed_id() -> None:
+    """Two elements could have it; `uniqueId` of ui/dom.js makes one for each."""
+    fixed = [
+        f"{path.name}: {line.strip()}"
+        for path in FOLDER.rglob("*.js")
+        for line in path.read_text().splitlines()
+        if re.search(r'h\("[a-z0-9]+", {[^}]*\bid: "|\.id = [`"]', line)
+    ]
+    assert fixed == []

@@ -1,6 +1,6 @@
 // What has happened with an order, step by step, and what comes next.
 
-import { h } from "../ui/dom.js";
+import { h, uniqueId } from "../ui/dom.js";
 import { moment, money } from "../ui/format.js";
 import { icon } from "../ui/icons.js";
 import { leftOf } from "./order-actions.js";
@@ -17,7 +17,8 @@ export function timeline(order) {
     ...order.shipments.map((each, index) => shipped(each, order.shipments.length > 1 ? ` ${index + 1}` : "", nameOf)),
     ...order.refunds.map((each) => refunded(each, nameOf)),
   ].sort((one, other) => Date.parse(one.time ?? "") - Date.parse(other.time ?? ""));
-  return h("section", { class: "card", "aria-labelledby": "progress" }, h("h2", { id: "progress" }, "Progress"),
+  const id = uniqueId("progress");
+  return h("section", { class: "card", "aria-labelledby": id }, h("h2", { id }, "Progress"),
     h("ol", { class: "timeline" }, ...[placed(order), paid(order), ...events, ...toShip(order)].map(stepView)));
 }
 

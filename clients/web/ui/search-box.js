@@ -1,7 +1,7 @@
 // The search of the header: words, and what they would find while they are typed.
 
 import { catalog } from "../api/lockstep.js";
-import { fill, h } from "./dom.js";
+import { fill, h, uniqueId } from "./dom.js";
 import { money } from "./format.js";
 import { icon } from "./icons.js";
 import { picture } from "./picture.js";
@@ -13,13 +13,14 @@ const SHOWN = 6;
 const LETTERS = 2;
 
 export class SearchBox extends HTMLElement {
+  #id = uniqueId("found");
   #input = h("input", {
     type: "search", name: "q", maxlength: 200, placeholder: "Search the shop", "aria-label": "Search", autocomplete: "off",
-    enterkeyhint: "search", role: "combobox", "aria-expanded": "false", "aria-autocomplete": "list", "aria-controls": "found",
+    enterkeyhint: "search", role: "combobox", "aria-expanded": "false", "aria-autocomplete": "list", "aria-controls": this.#id,
     oninput: () => this.#soon(), onkeydown: (/** @type {KeyboardEvent} */ event) => this.#key(event),
     onblur: () => this.#close(),
   });
-  #list = h("ul", { id: "found", class: "found", role: "listbox", "aria-label": "Products", hidden: true,
+  #list = h("ul", { id: this.#id, class: "found", role: "listbox", "aria-label": "Products", hidden: true,
     onmousedown: (/** @type {Event} */ event) => event.preventDefault() }); // the field keeps the focus
   #news = h("p", { class: "unseen", role: "status" });
   /** @type {number | undefined} */
@@ -91,7 +92,7 @@ export class SearchBox extends HTMLElement {
       this.#close();
       choose();
     } }, ...content);
-    option.id = `found-${Math.random().toString(36).slice(2)}`;
+    option.id = uniqueId("found");
     return option;
   }
 
