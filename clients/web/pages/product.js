@@ -28,7 +28,7 @@ export function page({ params, signal }) {
     show: (product) => {
       document.title = `${product.name} · Lockstep`;
       fill(trail, ...steps(product));
-      return [details(product), ofSeller(product, signal), others(product, signal)];
+      return [details(product), ...shelves(product, signal)];
     },
     skeleton: bones(1, "bone-product"),
   });
@@ -108,19 +108,32 @@ function ownerLinks({ id, sellerId }) {
   return isMine && h("p", {}, h("a", { href: `#/sell/products/${id}` }, "Edit this product"));
 }
 
-/** @param {Product} product @param {AbortSignal} signal */
-const ofSeller = ({ id, sellerId }, signal) => Boolean(sellerId) && more("More from this seller", id, { seller: sellerId ?? "" }, signal);
-
-/** @param {Product} product @param {AbortSignal} signal */
-const others = ({ id, category }, signal) => Boolean(category)
-  && more(`More in ${category?.name}`, id, { category: category?.id ?? "" }, signal);
-
-/** @param {string} title @param {string} id of the product that is seen already @param {Record<string, string>} filter @param {AbortSignal} signal */
-function more(title, id, filter, signal) {
-  const fetch = async () => (await catalog.products({ ...filter, minStock: 1, limit: MORE + 1 }, signal)).products
-    .filter((each) => each.id !== id).slice(0, MORE);
-  return shelf(title, `#/products?${new URLSearchParams(filter)}`, fetch, signal);
+/** More of its seller, then of its category what the first shelf does not show. @param {Product} product @param {AbortSignal} signal */
+function shelves({ id, sellerId, category }, signal) {
+  const bySeller = { seller: sellerId ?? "" };
+  const inCategory = { category: category?.id ?? "" };
+  /** @type {Promise<Product[]>} what the first shelf shows */
+  let first = Promise.resolve([]);
+  /** @param {Record<string, string>} filter @returns {Promise<Product[]>} enough for a shelf that leaves out what the other one shows */
+  const find = async (filter) => (await catalog.products({ ...filter, minStock: 1, limit: 2 * MORE + 1 }, signal)).products
+    .filter((each) => each.id !== id);
+  const ofSeller = () => {
+    first = find(bySeller).then((found) => found.slice(0, MORE));
+    return first;
+  };
+  const others = async () => {
+    const [found, shown] = await Promise.all([find(inCategory), first.catch(() => [])]);
+    const seen = new Set(shown.map((each) => each.id));
+    return found.filter((each) => !seen.has(each.id)).slice(0, MORE);
+  };
+  return [
+    Boolean(sellerId) && shelf("More from this seller", allOf(bySeller), ofSeller, signal),
+    Boolean(category) && shelf(`More in ${category?.name}`, allOf(inCategory), others, signal),
+  ];
 }
+
+/** The address of all that a shelf shows some of. @param {Record<string, string>} filter */
+const allOf = (filter) => `#/products?${new URLSearchParams(filter)}`;
 
 /** @param {number} stock */
 function stockLine(stock) {

@@ -226,6 +226,20 @@ def test_a_product_in_a_list_names_its_brand(
     expect(person.page.get_by_role("link", name="Engines Ltd")).to_be_visible()
 
 
+def test_a_second_list_asks_once_for_all_of_its_brands(
+    person: Person, api: Api, pottery: str
+) -> None:
+    for name in ("Salt dish", "Trivet", "Trivet", "Trivet"):
+        api.sell(pottery, name, units=12, by=api.brand())
+    lines = person.page.locator(".product-card .category")
+    person.visit("/products?q=salt dish")
+    expect(lines).to_have_text(["Engines Ltd · Pottery"])
+    with person.requests("GET", "/v1/brands:batchGet") as asked:
+        person.visit("/products?q=trivet")
+        expect(lines).to_have_text(["Engines Ltd · Pottery"] * 3)
+    assert len(asked) == 1
+
+
 def test_a_brand_that_is_renamed_has_its_new_name_in_the_shop_at_once(
     new_person: NewPerson, api: Api, brand_account: Account, pottery: str
 ) -> None:
@@ -242,6 +256,24 @@ def test_a_brand_that_is_renamed_has_its_new_name_in_the_shop_at_once(
     seller.visit("/products?q=butter dish")
     line = seller.page.locator(".product-card .category")
     expect(line).to_have_text("Engines and Sons · Pottery")
+
+
+def test_what_the_shelf_of_a_seller_shows_is_left_out_of_the_next_one(
+    person: Person, api: Api, brand_account: Account, admin_account: Account
+) -> None:
+    category = api.category("Weaving", by=admin_account)
+    loom, _ = (api.sell(category, name, units=90, by=brand_account) for name in ("Loom", "Shuttle"))
+    of_seller, others = (
+        person.page.locator("section").filter(has=person.page.get_by_role("heading", name=title))
+        for title in ("More from this seller", "More in Weaving")
+    )
+    person.visit(f"/products/{loom['id']}")
+    expect(of_seller.locator(".product-name")).to_have_text(["Shuttle"])
+    expect(others).to_be_hidden()
+    api.product(category, "Yarn", units=5, by=admin_account)
+    person.page.reload()
+    expect(of_seller.locator(".product-name")).to_have_text(["Shuttle"])
+    expect(others.locator(".product-name")).to_have_text(["Yarn"])
 
 
 def test_an_empty_wallet_says_how_money_comes_into_it(
