@@ -9,7 +9,7 @@ from tests.deploy import manifests as made
 from tests.deploy import network, processes, schemas, surroundings
 from tests.deploy.manifests import Manifests, RenderError
 
-_RELAY = (*made.WITH_RELAY, "--set=nats.ca=true", "--set=nats.credentials=true")
+_RELAY = (made.WITH_RELAY, "--set=nats.ca=true", "--set=nats.credentials=true")
 
 
 def check(deploy: Path, manifests: Manifests) -> list[str]:

@@ -16,11 +16,7 @@ RELEASE: Final = "lockstep"
 CHART: Final = "kubernetes/lockstep"
 BASE: Final = "kubernetes/base"
 RELAY: Final = "kubernetes/relay"
-# Where NATS is by default: the pods of its own chart. Who uses kustomize may patch it.
-NATS: Final = (
-    '{"namespaceSelector": {}, "podSelector": {"matchLabels": {"app.kubernetes.io/name": "nats"}}}'
-)
-WITH_RELAY: Final = ("--set=relay.enabled=true", f"--set-json=nats.to=[{NATS}]")
+WITH_RELAY: Final = "--set=relay.enabled=true"
 # The values of each size, as files of the chart after values.yaml.
 SIZES: Final[Mapping[str, Sequence[str]]] = {
     "small": ("values-small.yaml",),
@@ -148,7 +144,7 @@ def relay_text(deploy: Path) -> str:
         RenderError: helm refuses.
     """
     base = {label(each) for each in Manifests.of("base", render(deploy, "standard")).objects}
-    documents = render(deploy, "standard", *WITH_RELAY).split("---\n")
+    documents = render(deploy, "standard", WITH_RELAY).split("---\n")
     added = [
         text
         for text in documents

@@ -49,7 +49,7 @@ def base(left_out: list[str]) -> str:
 @pytest.fixture(scope="module")
 def with_relay(helm: None) -> str:
     given = ("--set=nats.ca=true", "--set=nats.credentials=true")
-    return manifests.render(DEPLOY, "standard", *manifests.WITH_RELAY, *given)
+    return manifests.render(DEPLOY, "standard", manifests.WITH_RELAY, *given)
 
 
 def test_the_base_fits_the_code(base: str) -> None:
@@ -176,11 +176,6 @@ RELAY_MISTAKES: Final[Mapping[str, tuple[str, str, str]]] = {
     "command": ("services.relay]", "services.relays]", "the command must be"),
     "keys": ("secretName: lockstep-relay-keys", "secretName: lockstep-auth-keys", "data/keys"),
     "way to NATS": ("ports: [{port: 4222}]", "ports: [{port: 4223}]", "let out to NATS"),
-    "way of the port to others": (
-        "to:\n        - namespaceSelector: {}\n          podSelector:",
-        "to: []\n      nobody:\n        - podSelector:",
-        "let out to NATS",
-    ),
     "address": ("dns:///lockstep-profile:50052", "dns:///lockstep-profile:50053", "listens"),
     "credentials": ("key: relay.creds", "key: relay.cred", "must have the key relay.cred"),
 }
@@ -192,11 +187,16 @@ def test_a_mistake_about_the_relay_is_found(with_relay: str, name: str) -> None:
 
 
 @pytest.mark.usefixtures("helm")
-def test_a_relay_must_be_told_where_nats_is_unless_there_are_no_policies() -> None:
-    switched_on, _ = manifests.WITH_RELAY
-    with pytest.raises(manifests.RenderError, match=r"nats\.to must say where NATS is"):
-        manifests.render(DEPLOY, "standard", switched_on)
-    manifests.render(DEPLOY, "standard", switched_on, "--set=network.policies=false")
+@pytest.mark.parametrize("to", [None, [{"ipBlock": {"cidr": "192.0.2.7/32"}}]])
+def test_a_relay_finds_nats_where_it_is_told_and_anywhere_if_it_is_not(
+    to: list[object] | None,
+) -> None:
+    given = [] if to is None else [f"--set-json=nats.to={json.dumps(to)}"]
+    text = manifests.render(DEPLOY, "standard", manifests.WITH_RELAY, *given)
+    policy = Manifests.of("own", text).named("NetworkPolicy", "lockstep-relay-nats")
+    assert policy is not None
+    (rule,) = policy["spec"]["egress"]
+    assert rule == {"ports": [{"port": 4222}]} | ({} if to is None else {"to": to})
 
 
 @pytest.mark.usefixtures("helm")
