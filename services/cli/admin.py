@@ -173,18 +173,15 @@ def _ask(email: str, call: "Callable[[auth_grpc.AuthServiceAsyncStub], Awaitable
         CommandError: There is no such account, or the call failed.
     """
     from lockstep.auth.v1 import auth_service_pb2_grpc as auth_grpc
-    from lockstep_clients import NotFound
 
     from services.cli.errors import CommandError
-    from services.cli.failures import CallError
+    from services.cli.failures import NotFoundError
     from services.cli.operator import ask
 
     try:
         return ask("auth", lambda channel: call(auth_grpc.AuthServiceStub(channel)))
-    except CallError as failed:
-        if isinstance(failed.error, NotFound):
-            raise CommandError(f"there is no account of {email}") from failed
-        raise
+    except NotFoundError as failed:
+        raise CommandError(f"there is no account of {email}") from failed
 
 
 async def _register(email: str, password: str, first_name: str, last_name: str) -> None:

@@ -16,6 +16,10 @@ class CallError(CommandError):
         self.error = error
 
 
+class NotFoundError(CallError):
+    """A service does not have what the call is about."""
+
+
 def failure_of(service: str, target: str, error: "LockstepError") -> CallError:
     """Make sentences of a failed call, with what the reader can do.
 
@@ -24,6 +28,10 @@ def failure_of(service: str, target: str, error: "LockstepError") -> CallError:
         target: Where it was called.
         error: How the call failed.
     """
+    from lockstep_clients import NotFound
+
+    if isinstance(error, NotFound):
+        return NotFoundError(_sentence(service, target, error), error)
     if error.violations:
         return CallError("\n".join(f"{v.field} {v.description}" for v in error.violations), error)
     return CallError(_sentence(service, target, error), error)

@@ -54,18 +54,15 @@ def end_invitation(
 ) -> None:
     """End an invitation: its link is good no more."""
     from lockstep.auth.v1 import invitation_service_pb2 as invitation_pb
-    from lockstep_clients import NotFound
 
     from services.cli.errors import CommandError
-    from services.cli.failures import CallError
+    from services.cli.failures import NotFoundError
 
     request = invitation_pb.EndInvitationRequest(invitation_id=invitation_id)
     try:
         _ask(lambda stub: stub.EndInvitation(request))
-    except CallError as failed:
-        if isinstance(failed.error, NotFound):
-            raise CommandError(f"there is no open invitation {invitation_id}") from failed
-        raise
+    except NotFoundError as failed:
+        raise CommandError(f"there is no open invitation {invitation_id}") from failed
     typer.echo(f"ended the invitation {invitation_id}")
 
 

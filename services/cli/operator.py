@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     import grpc
     from lockstep_clients import ServiceIdentity
 
+    from services.common.settings import CommonSettings
     from services.common.tls import Tls
 
 OPERATOR: Final = "operator"
@@ -35,13 +36,17 @@ async def call_as_operator(service: str, call: "Callable[[grpc.aio.Channel], Awa
     from services.common.keys import KeyRing
     from services.common.settings import CommonSettings, load
 
-    ring = KeyRing.load(load(CommonSettings).keys, OPERATOR)
-    return await _call(service, call, ServiceIdentity(ring.service, ring.private_key))
+    settings = load(CommonSettings)
+    ring = KeyRing.load(settings.keys, OPERATOR)
+    identity = ServiceIdentity(ring.service, ring.private_key)
+    return await _call(settings, service, call, identity)
 
 
 async def call_as_anybody(service: str, call: "Callable[[grpc.aio.Channel], Awaitable[T]]") -> T:
     """Do the same as people do, without an identity of the command."""
-    return await _call(service, call, None)
+    from services.common.settings import CommonSettings, load
+
+    return await _call(load(CommonSettings), service, call, None)
 
 
 async def rows(
@@ -68,6 +73,7 @@ async def rows(
 
 
 async def _call(
+    settings: "CommonSettings",
     service: str,
     call: "Callable[[grpc.aio.Channel], Awaitable[T]]",
     identity: "ServiceIdentity | None",
@@ -75,9 +81,9 @@ async def _call(
     from lockstep_clients import LockstepError, connect
 
     from services.cli.failures import failure_of
-    from services.common.settings import CommonSettings, load
+    from services.common.tls import tls_of
 
-    target, tls = getattr(load(CommonSettings), f"{service}_address"), operator_tls()
+    target, tls = getattr(settings, f"{service}_address"), tls_of(settings, OPERATOR)
     try:
         async with connect(target, identity=identity, audience=service, tls=tls) as channel:
             return await call(channel)

@@ -2,15 +2,15 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from datetime import UTC
 from typing import Final, TypeVar
 
 from lockstep.saga.v1 import saga_service_pb2 as saga_pb
 from lockstep.saga.v1 import saga_service_pb2_grpc as saga_grpc
-from lockstep_clients import NotFound
 
 from services.cli.errors import CommandError
-from services.cli.failures import CallError
+from services.cli.failures import NotFoundError
 from services.cli.operator import call_as_operator
 from services.cli.sagas import STATES
 from services.cli.system import COORDINATORS, is_installed
@@ -80,11 +80,8 @@ def coordinators() -> list[str]:
 async def _find(call: SagaCall[saga_pb.Saga]) -> SagaFields:
     """Ask each coordinator for a saga until one has it."""
     for service in coordinators():
-        try:
+        with suppress(NotFoundError):
             return _fields(service, await _ask(service, call))
-        except CallError as failed:
-            if not isinstance(failed.error, NotFound):
-                raise
     raise CommandError(f"there is no such saga in {' or '.join(coordinators())}")
 
 

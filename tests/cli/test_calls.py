@@ -10,7 +10,7 @@ import pytest
 from lockstep_clients import NotFound
 
 from services.cli.errors import CommandError
-from services.cli.failures import CallError
+from services.cli.failures import NotFoundError
 from services.cli.operator import call_as_anybody, call_as_operator
 from services.common.key_files import initialise
 
@@ -29,5 +29,5 @@ async def test_what_is_not_there_is_told_too(
     initialise(tmp_path / "keys")
     with pytest.raises(CommandError, match="no such thing") as caught:
         await call("auth", _find)
-    assert isinstance(caught.value, CallError)
+    assert isinstance(caught.value, NotFoundError)
     assert isinstance(caught.value.error, NotFound)

@@ -163,6 +163,13 @@ REFUSED: dict[str, Callable[[], bytes]] = {
 }
 
 
+async def test_a_refusal_says_what_the_program_that_decodes_found(shop: Shop) -> None:
+    with refusal("INVALID_FIELD", InvalidArgument) as caught:
+        await upload(shop, await shop.product(), REFUSED["animated png"]())
+    told = [violation.description for violation in caught.value.violations]
+    assert told == ["must be one picture, and not an animation"]
+
+
 @pytest.mark.parametrize("name", REFUSED)
 async def test_what_is_no_picture_is_refused_and_changes_nothing(shop: Shop, name: str) -> None:
     product = await shop.product(image_url="https://example.com/a.jpg")

@@ -24,6 +24,7 @@ QUALITIES: Final = (82, 60, 30)
 PICTURE_BYTES_MAX: Final = 1024 * 1024
 MEMORY_BYTES: Final = 768 * 1024 * 1024
 CPU_SECONDS: Final = 8
+# The exit status after a refusal. `pictures.REFUSED`, which cannot be imported here, is the same.
 REFUSED: Final = 3
 # Pictures of cameras that hold a second one.
 PAIRS: Final = "MPO"

@@ -24,7 +24,7 @@ TYPE: Final = "image/webp"
 PATH: Final = "/v1/images/"
 # Not imported: the service itself needs no decoders.
 _PROGRAM: Final = Path(__file__).with_name("decode_picture.py")
-REFUSED: Final = 3  # the status by which the program refuses an upload
+REFUSED: Final = 3  # its exit status after a refusal, the same as there
 _ID: Final = re.compile(r"[0-9a-f]{64}")
 _OWN: Final = re.compile(rf"{PATH}[0-9a-f]{{64}}")
 
