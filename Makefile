@@ -58,7 +58,7 @@ bench-quick: setup  ## measure the speed, with less of everything
 bench-vendure: setup  ## measure the speed beside Vendure (needs Node with npm; ARGS=--quick for less, --write for the page)
 	@$(PYTHON) -m tests.bench.vendure_bench $(ARGS)
 
-faults: setup  ## run the long form of the schedules of faults, and write docs/reliability.md (FAULTS=short: as the tests do; FAULTS=soak: ten minutes of real processes alone)
+faults: setup  ## run the long form of the schedules of faults, and write docs/reliability.md (FAULTS=short: as the tests do, and keep the tables of the last long form; FAULTS=soak: ten minutes of real processes alone)
 	$(PYTHON) -m tests.faults $(FAULTS)
 
 failover: setup  ## fail a PostgreSQL cluster over under load, with Patroni (needs Debian's etcd-server and haproxy)

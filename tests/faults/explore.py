@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from tests.faults.edges import Schedule, Strike, faults_at
 from tests.faults.play import Result, play
-from tests.faults.rows import DONE, UNDONE
+from tests.faults.rows import DONE, ROWS, UNDONE, schedules_of
 from tests.faults.scenario import Scenario
 from tests.faults.world import World
 
@@ -84,6 +84,19 @@ def by_turns(all_strikes: Iterable[Strike], also: str) -> Iterator[Strike]:
             yield from faults
 
 
+def of_missing_rows(
+    scenario: str, chosen: Iterable[Strike], every: Iterable[Strike]
+) -> Iterator[Strike]:
+    """Yield a strike for each row of the matrix that the chosen ones leave out."""
+    already = [f"{scenario} {strike}" for strike in chosen]
+    by_hit = {f"{scenario} {strike}": strike for strike in every}
+    for row in ROWS:
+        hits = schedules_of(row, by_hit)
+        if hits and not schedules_of(row, already):
+            already.append(hits[0])
+            yield by_hit[hits[0]]
+
+
 def _is_idle_claim(trace: list[str], index: int) -> bool:
     """Say whether an edge belongs to a look for due sagas, or webhooks, that found none."""
     edge = trace[index]
@@ -110,17 +123,19 @@ async def singles(
 ) -> list[Result]:
     """Play all schedules of no fault and of one.
 
-    Unless it is whole, they are those at the scenario's own edges, `by_turns`.
+    Unless it is whole, they are those at the scenario's own edges, `by_turns`, and one for each
+    row of the matrix that has none among them.
     """
     plain = await play(world, kind, ())
     explored.add(plain)
     found = []
-    all_strikes = strikes(plain.trace)
+    chosen = every = list(strikes(plain.trace))
     if not is_whole:
         own = re.compile(kind.own_edges)
-        own_strikes = (each for each in all_strikes if own.search(each.edge))
-        all_strikes = by_turns(own_strikes, kind.turned_edges)
-    for strike in all_strikes:
+        own_strikes = (each for each in every if own.search(each.edge))
+        chosen = list(by_turns(own_strikes, kind.turned_edges))
+        chosen += of_missing_rows(kind.name, chosen, every)
+    for strike in chosen:
         result = await play(world, kind, (strike,))
         explored.add(result)
         found.append(result)

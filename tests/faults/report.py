@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import re
 from collections import defaultdict
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -22,6 +23,8 @@ from tests.faults.rows import (
 from tests.model import report as model
 
 TARGET = ROOT / "docs" / "reliability.md"
+# The short form plays too little of these, so it leaves what the last long one has found.
+KEPT_BY_SHORT = ("## Last run", "## Soak", "## A PostgreSQL that is killed", "## Failover")
 Parts = dict[str, Any]
 
 INTRODUCTION = """\
@@ -116,15 +119,16 @@ def write(parts: Parts, *, form: str, seconds: float) -> bool:
         hit: each for tally in scenarios.values() for hit, each in tally["outcomes"].items()
     }
     wrong = missed(outcomes)
+    run = (
+        f"{datetime.now(UTC).date().isoformat()}, {form} form, seed {_seed(parts)},"
+        f" {seconds:.0f} seconds on {platform.machine()}"
+        f" with Python {platform.python_version()}."
+    )
     lines = [
         INTRODUCTION,
         "## Last run",
         "",
-        (
-            f"{datetime.now(UTC).date().isoformat()}, {form} form, seed {_seed(parts)},"
-            f" {seconds:.0f} seconds on {platform.machine()}"
-            f" with Python {platform.python_version()}."
-        ),
+        run,
         "",
         *_schedules(scenarios),
         "",
@@ -136,18 +140,35 @@ def write(parts: Parts, *, form: str, seconds: float) -> bool:
         *model.section(),
         "## The fault matrix",
         "",
+        f"Found by: {run}",
+        "",
         *_rows(hits, tests, wrong),
     ]
     for name, rows in (("Not hit", missing), ("Outcome missed", wrong)):
         if rows:
             lines += ["", f"**{name}: {', '.join(rows)}.**"]
-    TARGET.write_text("\n".join(lines) + "\n")
+    page = "\n".join(lines) + "\n"
+    if form == "short":
+        page = _with_long_sections(page, TARGET.read_text())
+    TARGET.write_text(page)
     print(f"wrote {TARGET.relative_to(ROOT)}")
     told = {"rows not hit": missing, "rows missed": wrong, "mutants that live": living}
     for name, problems in told.items():
         if problems:
             print(f"{name}: {', '.join(problems)}")
     return not missing and not living and wrong.keys() <= OPEN
+
+
+def _with_long_sections(page: str, old: str) -> str:
+    """Return a page of the short form with what the last long one has found."""
+    found = {name: text for name, text in _sections(old).items() if name in KEPT_BY_SHORT}
+    return "\n\n".join(text.strip() for text in (_sections(page) | found).values()) + "\n"
+
+
+def _sections(page: str) -> dict[str, str]:
+    """Split a page at its headings of the second level; what stands before them has none."""
+    parts = re.split(r"^(?=## )", page, flags=re.MULTILINE)
+    return {part.partition("\n")[0] if part.startswith("## ") else "": part for part in parts}
 
 
 def _by_scenario(parts: Parts) -> dict[str, dict[str, Any]]:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.faults.edges import parse
+from tests.faults.explore import of_missing_rows
 from tests.faults.orders import Cancellation, Checkout
 from tests.faults.play import Result, play
 from tests.faults.registrations import RefusedRegistration, Registration
@@ -163,3 +164,13 @@ def test_a_row_is_missed_when_its_fault_leads_elsewhere() -> None:
     assert missed({lost: UNDONE}) == {"R9": [lost]}
     assert missed({"checkout-refused c1.VoidTransfer.request:down": DONE}).keys() >= {"C24", "C11"}
     assert OPEN <= REQUIRED.keys() <= ROWS.keys()
+
+
+def test_the_short_form_strikes_for_each_row_that_its_turns_leave_out() -> None:
+    chosen = parse("c1.ReleaseSales.reply:crash")
+    every = parse(
+        "c1.ReleaseSales.request:twice c1.ReleaseSales.request:again c1.ReleaseSales.reply:crash"
+        " c1.ReleaseSales.reply:lose"
+    )
+    added = [str(strike) for strike in of_missing_rows("fulfil", chosen, every)]
+    assert added == ["c1.ReleaseSales.reply:lose", "c1.ReleaseSales.request:twice"]
