@@ -31,7 +31,7 @@ def test_the_short_form_keeps_what_the_last_long_one_has_found(
     report.write({"soak": dict.fromkeys(SOAK_NUMBERS, 9)}, form="short", seconds=1)
     page = report.TARGET.read_text()
     assert page.startswith(report.INTRODUCTION)
-    assert "## Last run\n28024 runs\n## Pitfalls\n\n0 of" in page
+    assert "## Last run\n28024 runs\n\n## Pitfalls\n\n0 of" in page
     assert "## Soak\n616 s\n" in page
     report.write({}, form="long", seconds=1)
     assert "28024 runs" not in report.TARGET.read_text()
