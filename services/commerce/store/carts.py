@@ -173,10 +173,13 @@ def _change(
     """Make a statement that changes a cart and one line, and returns the cart after that.
 
     A statement does not see its own change, so the changed line comes from RETURNING. Nobody
-    else changes the other lines: an earlier statement has locked the user. Processes of 0.1,
-    which run beside later ones during an update, lock the cart alone. Such a change that comes
-    at the same moment may be missing in what is returned here, and is not counted in the limit
-    of lines.
+    else changes the other lines: an earlier statement has locked the user.
+
+    Processes of 0.1, which run beside later ones during an update, lock the cart alone. This
+    statement does not see their change of the same moment. So a cart can get one line more than
+    its limit, and the answer can lack the change. AddCartItem keeps its answer with the
+    idempotency key: a repeat gets the same again. The cart itself is right, and so is the next
+    answer.
     """
     changed = change.returning(*_OF_LINE).cte("changed")
     others = select(*_OF_LINE).where(_own_lines, CART_ITEMS.c.product_id != _PRODUCT)
