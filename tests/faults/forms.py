@@ -42,7 +42,7 @@ PAIRS: dict[str, int] = {
 }
 # Of two requests that meet, the short form plays every meeting, and no fault beside it.
 PAIRS |= {kind.name: 0 for kind in MEETINGS}
-# The long form has pairs of every scenario: for each of so many it plays `LONG_PAIRS`.
+# The long form has pairs of every scenario, as if the short one played at least so many.
 LONG_PAIRS_AT_LEAST = 50
 # Few enough that a part ends soon on any machine.
 PAIRS_A_PART = 50

@@ -356,9 +356,10 @@ class World:
         self._tell()
 
     def _tell(self) -> None:
-        """Let one more replica tell events, if anybody listens; Auth, which reads, after others.
+        """Let one more replica tell its events, if the scenario has a receiver.
 
-        The second ones begin, so that first ones take over only from those that take long.
+        Second replicas begin before first ones, which only take over when a second one takes
+        long. Auth begins after the services whose events it reads.
         """
         if self.look is None or not self.look.has_receiver:
             return

@@ -19,7 +19,7 @@ from services.kernel.events.writer import Fact
 
 
 async def stock_facts(tx: Transaction, changes: Mapping[UUID, StockChange]) -> list[Fact]:
-    """Return of which products nothing is left now, and of which something is again, to tell it.
+    """Return an event for each product that has sold out, or is in stock again.
 
     Args:
         tx: The transaction of the changes, which are final.

@@ -3,7 +3,7 @@
 Write in the transaction that makes the change final, after it has locked the row of the subject:
 T2 for a saga, and T1 only for one that goes forward only. The order of a subject's events is that
 of these locks (ADR 11). A transaction tells once, all that it has to tell, so that its events cost
-one statement. What finds a fact returns it, and the use case or the saga tells it.
+one statement. A function that finds a fact returns it; the use case or the saga tells it.
 
     paid = Fact(f"orders/{order.id}", events_pb2.OrderPaid(order_id=str(order.id)))
     await tell(tx, paid, *sold_out, saga_id=saga.id)

@@ -1,8 +1,8 @@
 """The way of a share: pending with the sale, in the wallet once shipped, back with a refund.
 
 The place of a seller who was forgotten is taken by suspense. Each transfer of a share has an id
-that follows from the transfer that it belongs to and from the seller. What moves shares returns
-the facts that are to be told of it.
+that follows from the transfer that it belongs to and from the seller. Functions that move shares
+return the facts to tell.
 """
 
 from __future__ import annotations

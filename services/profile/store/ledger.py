@@ -267,7 +267,7 @@ async def give_back(tx: Transaction, new: NewTransfer, *, wallet_id: UUID) -> Fa
 
 
 def fact_of(new: NewTransfer, *, wallet_id: UUID | None, is_pending: bool = False) -> Fact:
-    """Return that a transfer has moved money of a wallet, which is locked, to tell it.
+    """Return the event of a transfer. The wallet is locked.
 
     Args:
         new: The transfer.
