@@ -96,7 +96,7 @@ def install_with(
 ) -> subprocess.CompletedProcess[str]:
     """Install a lock as the set-up does, with a Python."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PIP_")}
-    (lock.parent / "protos" / "lockstep").mkdir(parents=True, exist_ok=True)  # the Makefile lists it
+    (lock.parent / "protos" / "lockstep").mkdir(parents=True, exist_ok=True)  # make lists it
     return subprocess.run(
         [
             "make",
