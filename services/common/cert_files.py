@@ -22,7 +22,7 @@ from services.common.tls import (
     KEY,
     MISSING,
     RENEW,
-    public_bytes,
+    certified_key,
     public_of,
     read_certificates,
 )
@@ -158,7 +158,7 @@ def _authority(folder: Path) -> tuple[x509.Certificate, PrivateKey]:
     certificate = read_certificates(folder / AUTHORITY).found[0]
     path = folder / AUTHORITY_KEY
     text = read_file(path, remedy=RENEW if path.exists() else MISSING)
-    if public_of(path, text) != public_bytes(certificate.public_key()):
+    if public_of(path, text) != certified_key(folder / AUTHORITY, certificate):
         raise FileProblem(f"{path} is not the key of {folder / AUTHORITY}: restore the one or both")
     key = serialization.load_pem_private_key(text, password=None)
     if not isinstance(key, PrivateKey):

@@ -35,6 +35,14 @@ CERTIFICATE: Final = "cert.pem"
 KEY: Final = "key.pem"
 MISSING: Final = "run `lockstep certs init`, or set LOCKSTEP_CERTS or LOCKSTEP_TLS_{CERT,KEY,CA}"
 RENEW: Final = "restore it, or run `lockstep certs renew`"
+# What cryptography raises about a certificate, some of it only when a part is looked at.
+UNREADABLE: Final = (
+    ValueError,
+    UnsupportedAlgorithm,
+    x509.InvalidVersion,
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+)
 PLAIN_TEXT: Final = "tokens and passwords can be read on the network: set LOCKSTEP_TLS"
 
 log = structlog.get_logger("lockstep.tls")
@@ -129,7 +137,7 @@ class Tls:
     def _read(self) -> TlsTexts:
         cert, ca = read_certificates(self._cert), read_certificates(self._ca)
         key = read_file(self._key, remedy=_remedy(self._key))
-        if public_of(self._key, key) != public_bytes(cert.found[0].public_key()):
+        if public_of(self._key, key) != certified_key(self._cert, cert.found[0]):
             raise FileProblem(f"{self._key} is not the key of {self._cert}: {RENEW}")
         if not any(map(_is_authority, ca.found)):
             raise damaged(self._ca, "the certificate of an authority", remedy=RENEW)
@@ -214,7 +222,7 @@ def read_certificates(path: Path, *, remedy: str = "") -> Certificates:
     try:
         found = x509.load_pem_x509_certificates(text)
         cut = text.count(b"-----BEGIN ") != text.count(b"-----END ")
-    except (ValueError, UnsupportedAlgorithm, x509.InvalidVersion):
+    except UNREADABLE:
         found, cut = [], True
     if cut:
         raise damaged(path, "certificates as PEM", remedy=remedy or RENEW)
@@ -244,10 +252,22 @@ def _remedy(path: Path) -> str:
     return RENEW if path.exists() else MISSING
 
 
-def _is_authority(certificate: x509.Certificate) -> bool:
-    if certificate.subject == certificate.issuer:
-        return True
+def certified_key(path: Path, certificate: x509.Certificate) -> bytes:
+    """Return the public key of a certificate, in a form that can be compared.
+
+    Raises:
+        FileProblem: It is of an unknown type.
+    """
     try:
+        return public_bytes(certificate.public_key())
+    except UNREADABLE:
+        raise damaged(path, "a certificate whose key can be read", remedy=RENEW) from None
+
+
+def _is_authority(certificate: x509.Certificate) -> bool:
+    try:
+        if certificate.subject == certificate.issuer:
+            return True
         return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
-    except x509.ExtensionNotFound:
+    except (x509.ExtensionNotFound, *UNREADABLE):
         return False

@@ -12,6 +12,7 @@ from typing import Any, Protocol, Self
 
 import grpc
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 
 LOOK_SECONDS = 1.0
@@ -56,6 +57,12 @@ class TlsFiles:
 
     def channel_credentials(self) -> grpc.ChannelCredentials:
         """See `Renewable`."""
+        try:
+            return self._read()
+        except (TypeError, UnsupportedAlgorithm, x509.InvalidVersion) as error:
+            raise ValueError(f"the files of TLS cannot be used: {error}") from error
+
+    def _read(self) -> grpc.ChannelCredentials:
         ca = self.ca.read_bytes()
         x509.load_pem_x509_certificates(ca)
         if self.cert is None or self.key is None:
