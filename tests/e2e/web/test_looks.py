@@ -127,6 +127,25 @@ def test_the_lists_of_administrators_are_tables_at_each_width(
     assert found == []
 
 
+def test_a_row_leads_to_its_own_page_although_no_row_is_positioned(
+    new_person: NewPerson, site: Site
+) -> None:
+    """Some browsers position cells alone."""
+    admin = new_person(site.admin)
+    admin.visit("/admin/users")
+    admin.page.evaluate(
+        """document.styleSheets[0].insertRule("table tr { position: static !important }")"""
+    )
+    row = admin.page.locator("tbody").get_by_role("row").nth(1)
+    path = row.get_by_role("link").get_attribute("href")
+    end = row.get_by_role("cell").last.bounding_box()
+    assert path is not None
+    assert end is not None
+    admin.page.mouse.click(end["x"] + end["width"] - 3, end["y"] + end["height"] / 2)
+    admin.is_at("User")
+    assert admin.page.url.endswith(path)
+
+
 def test_a_form_with_errors_has_no_fault_of_access(person: Person) -> None:
     add_axe(person.page)
     person.visit("/sign-up")
