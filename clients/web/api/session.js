@@ -229,11 +229,13 @@ export function setProof(ask) {
  * @throws {ApiError}
  */
 export async function call(method, path, options = {}) {
+  const page = location.hash;
   try {
     return await callOnce(method, path, options);
   } catch (error) {
     if (!(error instanceof ApiError) || error.reason !== "REAUTHENTICATION_REQUIRED") throw error;
-    if (await proveAgain()) return callOnce(method, path, options);
+    const isLeft = location.hash !== page; // nobody is asked for what an earlier page needs
+    if (!isLeft && await proveAgain()) return callOnce(method, path, options);
     throw error;
   }
 }

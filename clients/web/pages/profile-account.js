@@ -115,16 +115,18 @@ const signOutEverywhere = () => new ActionForm({
 });
 
 export function deletion() {
-  return new ActionForm({
+  const form = new ActionForm({
     parts: [h("p", { class: "muted" },
       "Erases the account, the profile, the cart and what is left in the wallet. There is no way back.")],
     submit: "Delete the account",
     tone: "danger",
     async action() {
       const wallet = await wallets.mine();
+      if (!form.isConnected) return; // who has left the page meanwhile is not asked
       await ask("Delete the account?", (close) => [lastQuestion(wallet, close)]);
     },
   });
+  return form;
 }
 
 /** @param {Wallet} wallet @param {() => void} close */

@@ -7,7 +7,7 @@ import time
 
 import pyotp
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from tests.e2e.stack import Stack
 from tests.e2e.web.api import PASSWORD, Account, Api
@@ -72,6 +72,39 @@ def test_the_password_is_asked_for_again_and_the_request_goes_on(
     expect(customer.page.locator(".row")).to_have_count(1)
     assert customer_token(customer) != before
     customer.is_signed_in()
+
+
+@pytest.mark.parametrize(
+    "asking",
+    [
+        ("/sessions", "End all others", "/v1/users/me/sessions:end"),
+        ("/profile?part=delete", "Delete the account", "/v1/wallets/me"),
+    ],
+)
+def test_who_has_left_a_page_meanwhile_is_asked_for_nothing(
+    customer: Person, stack: Stack, api: Api, account: Account, asking: tuple[str, str, str]
+) -> None:
+    path, button, method = asking
+    api.login(account)
+    grow_old(stack)
+    dialog = customer.page.get_by_role("dialog")
+    customer.visit(path)
+    customer.press(button)
+    customer.press("Close")
+    expect(dialog).to_have_count(0)
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    customer.page.route(f"**{method}", hold)
+    with customer.page.expect_request(f"**{method}"):
+        customer.press(button)
+    customer.visit("/about")
+    with customer.page.expect_response(f"**{method}"):
+        held[0].continue_()
+    customer.page.evaluate("() => new Promise(requestAnimationFrame)")
+    expect(dialog).to_have_count(0)
 
 
 def customer_token(person: Person) -> str:
