@@ -11,9 +11,7 @@ import sys
 import pytest
 
 PROCESSES = ("auth", "profile", "commerce", "gateway", "relay", "cli.mailsink", "cli.page")
-UNUSED = {"PIL", "alembic", "attrs", "mako", "pygments", "rich", "sqlalchemy.orm"}
-
-
+UNUSED = {"PIL", "alembic", "attrs", "mako", "sqlalchemy.orm"}
 # What the command imports only when it needs it, so that its help comes at once.
 LATE = {"alembic", "grpc", "lockstep_clients", "psycopg", "rich", "sqlalchemy", "structlog"}
 
@@ -30,12 +28,6 @@ def test_the_command_loads_little_before_it_knows_what_to_do() -> None:
     loaded = loaded_by("import services.cli.main")
     assert "typer" in loaded
     assert LATE & loaded == set()
-
-
-def test_structlog_does_without_rich_and_leaves_it_to_others() -> None:
-    assert "rich" not in loaded_by("import services, structlog.dev, structlog.tracebacks")
-    assert "rich.table" in loaded_by("import services, structlog, rich.table")
-    assert "rich.table" in loaded_by("import services, rich.table, structlog")
 
 
 def loaded_by(code: str) -> set[str]:
