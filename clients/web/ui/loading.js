@@ -6,6 +6,14 @@ import { icon } from "./icons.js";
 import { NoticeBox, wordsOf } from "./words.js";
 
 const SLOW_MS = 4000;
+/** The browser may say that it is online before requests get through. */
+const SETTLING_MS = 10_000;
+const AGAIN_MS = 1000;
+
+let onlineSince = -Infinity;
+addEventListener("online", () => {
+  onlineSince = performance.now();
+});
 
 /**
  * Return an element that shows a skeleton until its content has come.
@@ -72,9 +80,12 @@ export function failed(error, retry) {
   };
   const again = h("button", { class: "button plain", onclick: retryNow }, "Try again");
   const box = h("div", { class: "failed" }, notice, again);
-  addEventListener("online", () => {
+  const retryIfShown = () => {
     if (box.isConnected) retryNow();
-  }, { once: true });
+  };
+  addEventListener("online", retryIfShown, { once: true });
+  const isSettling = performance.now() - onlineSince < SETTLING_MS;
+  if (error instanceof ApiError && error.status === 0 && isSettling) setTimeout(retryIfShown, AGAIN_MS);
   queueMicrotask(() => notice.say(wordsOf(error)));
   if (error instanceof ApiError && error.retryAfterSeconds > 0) {
     again.setAttribute("aria-disabled", "true");

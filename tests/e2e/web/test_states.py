@@ -94,6 +94,19 @@ def test_a_page_without_a_connection_says_so_and_comes_when_it_is_back(
         person.visit("/about")
 
 
+def test_a_connection_that_needs_a_moment_after_it_is_back_is_tried_again(person: Person) -> None:
+    person.visit("/products")
+    person.visit("/about")
+    person.page.context.set_offline(True)
+    person.page.route("**/v1/products?*", lambda route: route.abort())
+    main = go(person, "/products")
+    expect(main.get_by_text(NO_ANSWER).first).to_be_visible()
+    with person.page.expect_event("requestfailed"):
+        person.page.context.set_offline(False)
+    person.page.unroute("**/v1/products?*")
+    expect(main.get_by_text(NO_ANSWER)).to_have_count(0)
+
+
 def test_a_page_that_could_not_be_loaded_is_tried_again(person: Person) -> None:
     person.visit("/")
     person.page.context.set_offline(True)
