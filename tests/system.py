@@ -31,6 +31,10 @@ def student(email: str = "alice@example.com", **fields: Any) -> auth_pb.Register
     return auth_pb.RegisterRequest(email=email, password=PASSWORD, **given)
 
 
+# Names the connections of a test, which a test that cuts those of the services spares.
+ONLOOKER = "onlooker"
+
+
 @dataclass
 class System:
     """Both services, with their stubs and their databases."""
@@ -48,7 +52,9 @@ class System:
             if service == "auth"
             else self.profile_settings.profile_database_url
         )
-        async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
+        async with await psycopg.AsyncConnection.connect(
+            url, autocommit=True, application_name=ONLOOKER
+        ) as connection:
             cursor = await connection.execute(sql, args or None)
             return await cursor.fetchall() if cursor.description else []
 

@@ -38,6 +38,7 @@ from tests.conftest import SERVICES
 from tests.faulty import started
 from tests.kernel.saga_world import Stop
 from tests.system import (
+    ONLOOKER,
     UNUSED_PORT,
     System,
     auth_settings,
@@ -376,8 +377,9 @@ async def test_connections_cut_at_every_commit_leave_all_or_nothing(
             async with await psycopg.AsyncConnection.connect(auth_url, autocommit=True) as c:
                 await c.execute(
                     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-                    " WHERE pid <> pg_backend_pid() AND datname IN (%s, %s)",
-                    [_name(auth_url), _name(profile_url)],
+                    " WHERE pid <> pg_backend_pid() AND application_name <> %s"
+                    " AND datname IN (%s, %s)",
+                    [ONLOOKER, _name(auth_url), _name(profile_url)],
                 )
 
     async with system(

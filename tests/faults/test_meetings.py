@@ -17,6 +17,7 @@ from tests.faults.scenarios import SCENARIOS
 from tests.faults.world import World
 
 ALONE = ("sign-up", "disable", "enable")
+PLAYS = 5
 
 
 @pytest.mark.parametrize(("name", "part"), [(name, part) for name in ALONE for part in parts(name)])
@@ -48,6 +49,9 @@ def no_lock_of_the_user() -> Iterator[None]:
 
 def test_a_protocol_without_the_lock_of_the_user_breaks_a_promise(world: World) -> None:
     schedule = parse("c1.T1.commit.sent:meet")
+    violations: list[str] = []
     with no_lock_of_the_user():
-        result = world.loop.run_until_complete(play(world, SCENARIOS["cancel+delete"], schedule))
-    assert any("something is left of a user" in text for text in result.violations)
+        for _ in range(PLAYS):  # which of both comes first is PostgreSQL's to say
+            played = play(world, SCENARIOS["cancel+delete"], schedule)
+            violations += world.loop.run_until_complete(played).violations
+    assert any("something is left of a user" in text for text in violations)

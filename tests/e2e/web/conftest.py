@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, BrowserContext, expect, sync_playwright
 
-from tests.e2e.stack import Stack
+from tests.e2e.stack import Stack, running_stack
 from tests.e2e.web.api import Account, Api
 from tests.e2e.web.person import Person
 from tests.e2e.web.site import Site, furnish
@@ -53,6 +53,13 @@ def chromium() -> Path:
     if not Path(found).exists():
         pytest.skip("the browser client is not tested: there is no chromium on this machine")
     return Path(found)
+
+
+@pytest.fixture(scope="session")
+def stack() -> Iterator[Stack]:
+    """Run a `lockstep up` for the browser alone: what other tests fill theirs with is not here."""
+    with running_stack() as stack:
+        yield stack
 
 
 @pytest.fixture(scope="session")
