@@ -43,6 +43,12 @@ TABLES = {
 PICTURES_ARE_HERE = """Promise.all([...document.images]
     .filter(each => each.loading !== "lazy").map(each => each.decode().catch(() => null)))"""
 
+# A screenshot of the whole page changes the size of the window, and a scrollbar takes 15 pixels.
+TOO_WIDE = """() => new Promise(told => requestAnimationFrame(() => requestAnimationFrame(() => {
+    const { scrollWidth, clientWidth } = document.documentElement;
+    told(scrollWidth - clientWidth);
+})))"""
+
 
 def picture(page: Page, path: str, kind: str) -> None:
     SCREENSHOTS.mkdir(exist_ok=True)
@@ -51,9 +57,8 @@ def picture(page: Page, path: str, kind: str) -> None:
 
 
 def overflow(page: Page) -> int:
-    return int(
-        page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
-    )
+    """Return by how much a page is too wide, once the frames after a screenshot are painted."""
+    return int(page.evaluate(TOO_WIDE))
 
 
 @pytest.mark.parametrize("kind", list(LOOKS))
