@@ -148,6 +148,35 @@ def test_a_busy_table_fails_the_migration_instead_of_blocking_everybody(
             downgrade(url, history, "base")
 
 
+DEADLOCK = "DO $$ BEGIN IF nextval('tries') < {} THEN RAISE deadlock_detected; END IF; END $$"
+
+
+def fail_by_deadlock(url: str, history: Path, *, tries: int) -> None:
+    """Let the newest revision deadlock until a try; a sequence counts over rollbacks."""
+    add(history, "0003", "0002", "third")
+    path = history / "versions" / "0003_third.py"
+    path.write_text(path.read_text().replace("SELECT pg_sleep(0.2)", DEADLOCK.format(tries)))
+    with psycopg.connect(url) as connection:
+        connection.execute("CREATE SEQUENCE tries")
+
+
+def test_a_revision_that_meets_a_deadlock_begins_anew(url: str, history: Path) -> None:
+    fail_by_deadlock(url, history, tries=3)
+    upgrade(url, history)
+    assert current(url) == "0003"
+    assert tables(url) == {"first", "second", "third"}
+
+
+def test_a_revision_that_meets_deadlocks_for_ever_is_told_and_leaves_nothing(
+    url: str, history: Path
+) -> None:
+    fail_by_deadlock(url, history, tries=100)
+    with pytest.raises(OperationalError, match="deadlock"):
+        upgrade(url, history)
+    assert current(url) == "0002"
+    assert tables(url) == {"first", "second"}
+
+
 def test_the_command_makes_all_databases_and_shows_where_they_are(
     postgres: EmbeddedPostgres, lockstep: Lockstep
 ) -> None:

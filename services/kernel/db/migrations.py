@@ -18,6 +18,7 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import Script, ScriptDirectory
 from sqlalchemy import Connection, MetaData, NullPool, create_engine, text
+from sqlalchemy.exc import OperationalError
 
 from services.kernel.ids import process_name
 
@@ -26,6 +27,9 @@ LOCK_WAIT: Final = "60s"
 DDL_LOCK_TIMEOUT: Final = "5s"
 """A migration fails when it cannot lock its table: if it waited, every query would wait, too."""
 CONNECT_SECONDS: Final = 10
+DEADLOCK_TRIES: Final = 5
+"""PostgreSQL ends one of two that wait for each other. Services at work go on, so the migration
+begins its revision anew."""
 BASE: Final = "base"
 """Stands for the time before the first revision."""
 HEAD: Final = "head"
@@ -226,6 +230,23 @@ def _migrate(
     script_location: Path,
     revision: str,
     check: Callable[[Connection], None] = lambda _: None,
+) -> None:
+    for tries_left in reversed(range(DEADLOCK_TRIES)):
+        try:
+            _migrate_once(step, url, script_location, revision, check)
+        except OperationalError as error:
+            if not (tries_left and isinstance(error.orig, psycopg.errors.DeadlockDetected)):
+                raise
+        else:
+            return
+
+
+def _migrate_once(
+    step: Callable[[Config, str], None],
+    url: str,
+    script_location: Path,
+    revision: str,
+    check: Callable[[Connection], None],
 ) -> None:
     config = _config(script_location)
     with _connection(url) as connection:
