@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
@@ -16,8 +17,9 @@ from tests.upgrade.release import Release, ReleaseMissing
 # One would not do: callers of 0.1.0 look for a new replica of a service only now and then.
 SIZE = 2
 ANSWERS = 3
-# gRPC cancels a call that a stopping server has not taken. The gateway of 0.1.0 passes that on.
-CANCELLED_BY_OLD_ONE = '499 {"code": 1, "message": "CANCELLED"'
+# What a read may meet while its service changes, and its caller repeats: gRPC cancels a call that
+# a stopping server has not taken, which the gateway of 0.1.0 passes on. Changes must not fail.
+REPEATED = re.compile(r"^GET .* (499|503) ")
 
 
 @pytest.mark.processes
@@ -35,7 +37,7 @@ async def test_a_rolling_update_from_the_last_release_fails_nobody(stack: ExitSt
             people = upgrade.play.crowd
             await people.stop()
             failures = [each for seen in upgrade.play.outcomes for each in seen.failures]
-            assert [each for each in failures if CANCELLED_BY_OLD_ONE not in each] == []
+            assert [each for each in failures if not REPEATED.search(each)] == []
             assert people.judge.missing(people.registered, people.ordered) == (set(), set())
             assert people.registered
             assert people.ordered
