@@ -22,9 +22,9 @@ DECODED_AT_ONCE: Final = 2
 DECODE_SECONDS: Final = 8.0
 TYPE: Final = "image/webp"
 PATH: Final = "/v1/images/"
-# Not imported: the service itself needs no decoders.
 _PROGRAM: Final = Path(__file__).with_name("decode_picture.py")
-REFUSED: Final = 3  # its exit status after a refusal, the same as there
+# The program's exit status after a refusal. It is not imported: a service needs no decoders.
+REFUSED: Final = 3
 _ID: Final = re.compile(r"[0-9a-f]{64}")
 _OWN: Final = re.compile(rf"{PATH}[0-9a-f]{{64}}")
 
