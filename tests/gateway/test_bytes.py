@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-import time
 from typing import Any
 
 import pytest
@@ -236,17 +235,15 @@ async def test_a_body_that_drips_after_the_answer_ends(world: World) -> None:
         (b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\na\r\n"),
     ]
     drips = [drip(world, head + fields, again) for head in heads for fields, again in framings]
-    for status, seconds in await asyncio.gather(*drips):
+    for status in await asyncio.gather(*drips):
         assert status in (200, 404, 405, 406, 415)
-        assert seconds < 8
 
 
-async def drip(world: World, head: bytes, again: bytes) -> tuple[int, float]:
-    """Send bytes for as long as the connection is open; return the status and that time."""
+async def drip(world: World, head: bytes, again: bytes) -> int:
+    """Send bytes for as long as the connection is open, which must end; return the status."""
     reader, writer = await asyncio.open_connection("127.0.0.1", world.client.port)
-    began = time.monotonic()
     writer.write(head)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         status = (await read_answer(reader)).status
         closed = asyncio.create_task(reader.read())
         while not closed.done():
@@ -254,7 +251,7 @@ async def drip(world: World, head: bytes, again: bytes) -> tuple[int, float]:
             await asyncio.wait([closed], timeout=0.1)
         await asyncio.gather(closed, return_exceptions=True)
     writer.close()
-    return status, time.monotonic() - began
+    return status
 
 
 async def test_a_bad_request_behind_a_good_one_does_not_take_its_answer(world: World) -> None:

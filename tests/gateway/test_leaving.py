@@ -19,6 +19,9 @@ from tests.gateway.world import SERVICE, World, gateway_for
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
+# The stops of these tests take two seconds, or do not end: a limit that only a hang exceeds.
+STOP_SECONDS_MAX = 60
+
 
 async def until_not_ready(client: Client) -> Answer:
     """Poll as a balancer does."""
@@ -115,8 +118,7 @@ async def test_clients_that_do_nothing_hold_up_no_stop(world: World) -> None:
             await asyncio.gather(half.drain(), unread.drain())
             assert (await stopping.client.get("/healthz")).status == 200
             began = time.monotonic()
-        # The grace of a second, a second for the last answers, and what a busy machine takes.
-        assert time.monotonic() - began < 8
+        assert time.monotonic() - began < STOP_SECONDS_MAX
         # What does not end by itself is ended. granian would meet a task that has ended before.
         left = psutil.Process().net_connections("tcp")
         assert [each for each in left if each.laddr.port == port] == []

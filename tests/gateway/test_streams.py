@@ -313,15 +313,15 @@ async def test_the_time_of_a_stream_is_its_own(features: World) -> None:
             features.registry,
             service=SERVICE,
             gateway_deadline_seconds=0.1,
-            gateway_stream_seconds=0.5,
+            gateway_stream_seconds=2,
         ) as hasty:
-            answer = await hasty.client.get(WATCH)
-            sooner = await hasty.client.get(WATCH, Grpc_Timeout="200m")
+            answers = await asyncio.gather(
+                hasty.client.get(WATCH), hasty.client.get(WATCH, Grpc_Timeout="1000m")
+            )
     remaining = [call[3] for call in features.upstream.calls[-2:]]
-    assert remaining[0] is not None
-    assert remaining[1] is not None
-    assert remaining[1] < 0.25 < remaining[0] < 0.55
-    for each in (answer, sooner):
+    sooner, later = sorted(each for each in remaining if each is not None)
+    assert sooner <= 1.01 < later <= 2.02  # gRPC rounds a timeout up, by less than 1 %
+    for each in answers:
         first, last = lines(each.body.decode())
         assert first["id"] == "a"
         assert last["error"]["details"][0]["reason"] == "DEADLINE_EXCEEDED"

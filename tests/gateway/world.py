@@ -147,7 +147,7 @@ async def gateway_for(
     **settings: Any,
 ) -> AsyncIterator[World]:
     """Run a gateway with these settings."""
-    told = GatewaySettings(stop_grace_seconds=1, **settings)
+    told = GatewaySettings(**{"stop_grace_seconds": 1, **settings})
     places = {service: Upstream(service, f"127.0.0.1:{upstream.port}")}
     async with running(told, registry, places, port=0, is_own=is_own) as port:
         yield World(Client(port), upstream, registry)
