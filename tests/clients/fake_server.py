@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -15,11 +16,30 @@ from grpc_status import rpc_status
 
 @dataclass
 class Received:
-    """One call as the server saw it."""
+    """One call as the server saw it.
+
+    Attributes:
+        deadline: When its caller stops waiting, on the clock of `time.monotonic`.
+    """
 
     path: str
     metadata: dict[str, str | bytes]
-    seconds_remaining: float | None
+    deadline: float | None
+
+    def was_given(self, seconds: float, *, since: float) -> bool:
+        """Tell whether the caller gave it so much time, when it called after `since`.
+
+        The time on the way does not count, so a busy machine gives the same answer.
+        """
+        now = time.monotonic()
+        # gRPC rounds a timeout up, by less than 1 %.
+        return (
+            self.deadline is not None and since + seconds <= self.deadline <= now + 1.01 * seconds
+        )
+
+
+def moment_in(seconds: float | None) -> float | None:
+    return None if seconds is None else time.monotonic() + seconds
 
 
 @dataclass
@@ -77,7 +97,8 @@ class FakeServer(grpc.GenericRpcHandler):
 
         async def answer(_: bytes, context: grpc.aio.ServicerContext[bytes, bytes]) -> bytes:
             pairs = context.invocation_metadata() or ()
-            self.calls.append(Received(path, dict(pairs), context.time_remaining()))
+            deadline = moment_in(context.time_remaining())
+            self.calls.append(Received(path, dict(pairs), deadline))
             self.arrived.set()
             return await self._answer(context)
 
