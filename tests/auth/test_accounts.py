@@ -23,6 +23,7 @@ from services.auth.sagas.account_deletion import ACCOUNT_DELETION
 from tests.auth.world import PASSWORD, Member, World
 from tests.fakes.participants import FakeOrders, FakeProfile
 from tests.saga_rows import written_again
+from tests.waiting import told_early, until
 
 EMAIL = "ada@example.com"
 ADMIN = "root@example.com"
@@ -291,8 +292,9 @@ async def test_while_commerce_is_down_nobody_knows_and_then_the_account_goes(
     member = await world.member(EMAIL)
     orders.is_down = True
     request = auth_pb.DeleteUserRequest(user_id="me")
-    with pytest.raises(DeadlineExceeded):
-        await world.auth.DeleteUser(request, metadata=member.proof, timeout=1.0)
+    with told_early() as seconds, pytest.raises(DeadlineExceeded):
+        await world.auth.DeleteUser(request, metadata=member.proof, timeout=seconds)
+    await until(lambda: orders.refused)
     await world.auth.GetUser(ME, metadata=member.proof)
     with pytest.raises(Unauthenticated):
         await world.login(EMAIL)
@@ -308,8 +310,9 @@ async def test_after_the_pivot_there_is_only_forward(
     member = await world.member(EMAIL)
     profile.is_down = True
     request = auth_pb.DeleteUserRequest(user_id="me")
-    with pytest.raises(DeadlineExceeded):
-        await world.auth.DeleteUser(request, metadata=member.proof, timeout=1.0)
+    with told_early() as seconds, pytest.raises(DeadlineExceeded):
+        await world.auth.DeleteUser(request, metadata=member.proof, timeout=seconds)
+    await until(lambda: profile.refused)
     assert orders.forgotten
     with pytest.raises(Unauthenticated) as caught:
         await world.auth.GetUser(ME, metadata=member.proof)

@@ -30,6 +30,7 @@ from tests.commerce.wallet_proxy import Fault, Held, duplicated, refused, reply_
 from tests.commerce.world import Shop, refusal, shop_world
 from tests.kernel.saga_world import Stop
 from tests.postgres import set_clock_offset
+from tests.waiting import told_early
 
 Code = grpc.StatusCode
 
@@ -176,8 +177,8 @@ async def test_while_an_order_is_in_flight_there_is_no_other(shop: Shop) -> None
         assert caught.value.retry_after_seconds
     request = order_pb.PlaceOrderRequest()
     metadata = (*buyer.metadata, ("idempotency-key", "first"))
-    with refusal("REQUEST_IN_PROGRESS", Aborted):
-        await shop.orders.PlaceOrder(request, metadata=metadata, timeout=0.5)
+    with told_early() as seconds, refusal("REQUEST_IN_PROGRESS", Aborted):
+        await shop.orders.PlaceOrder(request, metadata=metadata, timeout=seconds)
     (pending,) = await shop.history(buyer)
     assert pending.state == State.ORDER_STATE_PENDING
     with refusal("ILLEGAL_STATE", FailedPrecondition):
@@ -193,9 +194,12 @@ async def test_a_caller_who_leaves_ends_the_waiting_and_nothing_else(shop: Shop)
     buyer, held = await with_cart(shop), Held()
     shop.wallets.fault("DebitWallet", held)
     metadata = (*buyer.metadata, ("idempotency-key", "once"))
-    call = shop.orders.PlaceOrder(order_pb.PlaceOrderRequest(), metadata=metadata, timeout=0.4)
-    with pytest.raises(DeadlineExceeded):
-        await call
+    request = order_pb.PlaceOrderRequest()
+    leaving = asyncio.ensure_future(shop.orders.PlaceOrder(request, metadata=metadata))
+    await held.reached.wait()
+    leaving.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await leaving
     held.released.set()
     await shop.settled()
     await assert_bought(shop, buyer)
@@ -219,10 +223,11 @@ async def test_a_refund_is_sent_until_it_is_done(shop: Shop) -> None:
     order = await shop.place(buyer)
     shop.wallets.is_down = True
     request = order_pb.CancelOrderRequest(order_id=order.id)
-    with pytest.raises(DeadlineExceeded):
-        await shop.orders.CancelOrder(request, metadata=buyer.metadata, timeout=0.5)
-    with refusal("REQUEST_IN_PROGRESS", Aborted):
-        await shop.orders.CancelOrder(request, metadata=buyer.metadata, timeout=0.5)
+    with told_early() as seconds:
+        with pytest.raises(DeadlineExceeded):
+            await shop.orders.CancelOrder(request, metadata=buyer.metadata, timeout=seconds)
+        with refusal("REQUEST_IN_PROGRESS", Aborted):
+            await shop.orders.CancelOrder(request, metadata=buyer.metadata, timeout=seconds)
     assert (await shop.order(buyer, order.id)).state == State.ORDER_STATE_CANCELLING
     shop.wallets.fault("RefundWallet", reply_lost(), reply_lost(Code.INTERNAL), duplicated)
     shop.wallets.is_down = False

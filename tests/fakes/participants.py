@@ -40,7 +40,11 @@ class Down(Unavailable):
 
 @dataclass
 class FakeProfile:
-    """Keeps profiles in memory."""
+    """Keeps profiles in memory.
+
+    Attributes:
+        refused: How many calls have come while it was down.
+    """
 
     profiles: dict[str, profile_pb.Profile] = field(default_factory=dict)
     versions: dict[str, int] = field(default_factory=dict)
@@ -50,6 +54,7 @@ class FakeProfile:
     holdings: dict[str, tuple[int, int]] = field(default_factory=dict)
     forfeited: list[int | None] = field(default_factory=list)
     is_down: bool = False
+    refused: int = 0
     is_late: bool = False
     refuses_phones: bool = False
     gate: asyncio.Event | None = None
@@ -58,6 +63,7 @@ class FakeProfile:
         if self.gate is not None:
             await self.gate.wait()
         if self.is_down:
+            self.refused += 1
             raise Down
 
     async def CreateProfile(
@@ -137,16 +143,22 @@ class FakeProfile:
 
 @dataclass
 class FakeOrders:
-    """Forgets users, unless one of their orders is in flight."""
+    """Forgets users, unless one of their orders is in flight.
+
+    Attributes:
+        refused: How many calls have come while it was down.
+    """
 
     in_flight: set[str] = field(default_factory=set)
     forgotten: list[str] = field(default_factory=list)
     is_down: bool = False
+    refused: int = 0
 
     async def ForgetUser(
         self, request: order_pb.ForgetUserRequest, call: Call
     ) -> order_pb.ForgetUserResponse:
         if self.is_down:
+            self.refused += 1
             raise Down
         if request.user_id in self.in_flight:
             raise CheckoutInProgress
