@@ -229,6 +229,7 @@ LENGTHS: Mapping[str, int] = {
     "Order.items": LINES_MAX,
     "Order.shipments": LINES_MAX,
     "Shipment.product_ids": LINES_MAX,
+    "Shipment.items": LINES_MAX,
     # Those of each kind, and the one that cancels all that is left.
     "Order.refunds": 2 * REFUNDS_MAX + 1,
     "Refund.items": LINES_MAX,

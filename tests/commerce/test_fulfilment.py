@@ -164,6 +164,68 @@ async def test_what_is_not_paid_is_not_shipped(shop: Shop) -> None:
             await attempt
 
 
+async def test_an_order_tells_when_it_was_paid_and_what_each_parcel_holds(shop: Shop) -> None:
+    sale = await Sale.of(shop)
+    await shop.cancel(sale.buyer, sale.order.id, (sale.mine, 2))
+    await shop.fulfil(sale.brand, sale.order.id)
+    await shop.refund(sale.brand, sale.order.id, (sale.mine, 1))
+    whole = await shop.fulfil(sale.other, sale.order.id)
+    now = await sale.now()
+    assert [[(i.product_id, i.quantity) for i in each.items] for each in now.shipments] == [
+        [(sale.mine.id, 1)],
+        [(sale.theirs.id, 2)],
+    ]
+    assert [list(each.product_ids) for each in now.shipments] == [[sale.mine.id], [sale.theirs.id]]
+    assert [each.items[0].product_id for each in whole.shipments] == [sale.theirs.id]
+    times = [
+        each.ToDatetime() for each in (now.create_time, now.pay_time, now.shipments[0].create_time)
+    ]
+    assert times == sorted(times)
+    (listed,) = await shop.history(sale.buyer)
+    assert whole.pay_time == listed.pay_time == now.pay_time == sale.order.pay_time
+
+
+async def test_an_order_that_is_not_paid_has_no_time_of_payment(shop: Shop) -> None:
+    buyer, product = await shop.buyer(0), await shop.product()
+    await shop.add(buyer, product)
+    preview = await shop.place(buyer, validate_only=True)
+    with refusal("INSUFFICIENT_FUNDS"):
+        await shop.place(buyer)
+    (failed,) = await shop.history(buyer)
+    assert [each.HasField("pay_time") for each in (preview, failed)] == [False, False]
+    with pytest.raises(psycopg.errors.CheckViolation):
+        shop.rows("UPDATE orders SET pay_time = now() WHERE id = %s", failed.id)
+
+
+async def test_a_kept_answer_tells_the_time_of_payment_that_is_not_kept_with_it(
+    shop: Shop,
+) -> None:
+    buyer, admin, product = await shop.buyer(9000), shop.login("admin"), await shop.product()
+    await shop.add(buyer, product, 3)
+    placed = await shop.place(buyer, key="place")
+    acts: tuple[Callable[[], Awaitable[order_pb.Order]], ...] = (
+        lambda: shop.cancel(buyer, placed.id, (product, 1), key="cancel"),
+        lambda: shop.fulfil(admin, placed.id, key="ship"),
+        lambda: shop.refund(admin, placed.id, (product, 1), key="back"),
+    )
+    for act in acts:
+        first = await act()
+        assert first.pay_time == placed.pay_time
+        assert await act() == first
+    kept = shop.rows("SELECT result::text AS json FROM sagas WHERE result IS NOT NULL")
+    kept += shop.rows("SELECT reply::text AS json FROM idempotency WHERE reply IS NOT NULL")
+    assert len(kept) > len(acts)
+    assert not [row.json for row in kept if "pay_time" in row.json]
+
+
+async def test_an_order_of_before_has_no_time_of_payment(shop: Shop) -> None:
+    sale = await Sale.of(shop)
+    shop.rows("UPDATE orders SET pay_time = NULL WHERE id = %s", sale.order.id)
+    assert not (await sale.now()).HasField("pay_time")
+    shipped = await shop.fulfil(sale.admin, sale.order.id)
+    assert (shipped.state, shipped.HasField("pay_time")) == (FULFILLED, False)
+
+
 # --- cancelling in part
 
 

@@ -352,7 +352,7 @@ async def test_a_refused_cancellation_is_the_answer_of_its_key_too(shop: Shop) -
     order, unknown = await shop.bought(buyer, product), str(new_id())
     stranger = shop.login()
     reasons = {buyer: "ILLEGAL_STATE", stranger: "ORDER_NOT_FOUND"}
-    shop.rows("UPDATE orders SET state = 'PENDING' WHERE id = %s", order.id)
+    shop.rows("UPDATE orders SET state = 'PENDING', pay_time = NULL WHERE id = %s", order.id)
     for _ in range(2):
         for who, reason in reasons.items():
             with refusal(reason):

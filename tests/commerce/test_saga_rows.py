@@ -111,7 +111,7 @@ async def test_a_checkout_is_recovered_while_requests_hold_every_connection(shop
     buyer, product = await shop.buyer(5000), await shop.product(name="Tea", price=250)
     await shop.bought(buyer, product)
     async with all_connections_taken(shop.database):
-        shop.rows("UPDATE orders SET state = 'PENDING'")
+        shop.rows("UPDATE orders SET state = 'PENDING', pay_time = NULL")
         shop.rows("UPDATE sagas SET state = 'RUNNING', result = NULL, next_run_at = saga_now()")
         async with asyncio.timeout(3):
             while await asyncio.to_thread(shop.rows, "SELECT 1 FROM sagas WHERE state = 'RUNNING'"):

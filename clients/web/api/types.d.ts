@@ -185,6 +185,7 @@ export interface OrderItem {
 export interface Shipment {
   id: string;
   productIds: string[];
+  items: Picked[];
   tracking: string;
   createTime: string;
 }
@@ -209,6 +210,8 @@ export interface Order {
   total: Money;
   refunded: Money;
   createTime: string;
+  /** Absent unless it is paid, and for orders of 0.2. */
+  payTime?: string;
   failureReason?: string;
   shippingAddress: string;
   shipments: Shipment[];

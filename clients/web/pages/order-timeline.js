@@ -32,32 +32,35 @@ function stepView({ sign, what, time, more = [], kind = "done", isPrinted = true
 /** @param {Order} order @returns {Step} */
 const placed = ({ createTime }) => ({ sign: "orders", what: "Order placed", time: createTime });
 
-/** The API tells that it is paid, and no time of its own. @param {Order} order @returns {Step} */
-function paid({ state, total }) {
+/** An order of 0.2 has no time of its payment. @param {Order} order @returns {Step} */
+function paid({ state, total, payTime }) {
   const more = [`${money(total)} from the wallet`];
   if (state === "ORDER_STATE_PENDING") return { sign: "wallet", what: "Being paid", more, kind: "next" };
   if (state === "ORDER_STATE_FAILED") return { sign: "alert", what: "Not paid", kind: "problem" };
-  return { sign: "wallet", what: "Payment received", more };
+  return { sign: "wallet", what: "Payment received", time: payTime, more };
 }
 
 /** @param {Shipment} shipment @param {string} count which parcel it is, where there are several @param {(id: string) => string} nameOf @returns {Step} */
-function shipped({ productIds, tracking, createTime }, count, nameOf) {
+function shipped({ items, tracking, createTime }, count, nameOf) {
   return { sign: "truck", what: `Parcel${count} shipped`, time: createTime,
-    more: [productIds.map(nameOf).join(", "), tracking && `Tracking: ${tracking}`] };
+    more: [pieces(items, nameOf), tracking && `Tracking: ${tracking}`] };
 }
 
 /** @param {Refund} refund @param {(id: string) => string} nameOf @returns {Step} */
 function refunded({ kind, items, amount, state, reason, createTime }, nameOf) {
   const isBack = state === "REFUND_STATE_DONE";
   return { sign: "undo", what: kind === "REFUND_KIND_RETURN" ? "Returned" : "Cancelled", time: createTime, kind: isBack ? "done" : "next",
-    more: [items.map(({ productId, quantity }) => `${quantity} × ${nameOf(productId)}`).join(", "), reason,
+    more: [pieces(items, nameOf), reason,
       `${money(amount)} ${isBack ? "went back to the wallet" : "is on its way back to the wallet"}`] };
 }
+
+/** @param {import("../api/types.js").Picked[]} items @param {(id: string) => string} nameOf */
+const pieces = (items, nameOf) => items.map(({ productId, quantity }) => `${quantity} × ${nameOf(productId)}`).join(", ");
 
 /** @param {Order} order @returns {Step[]} what is still to come, which is no part of a receipt */
 function toShip({ state, items }) {
   const waiting = items.filter((item) => !item.fulfilled && leftOf(item) > 0);
   if (state !== "ORDER_STATE_PAID" || waiting.length === 0) return [];
   return [{ sign: "truck", what: "Waiting to be shipped", kind: "next", isPrinted: false,
-    more: [waiting.map((item) => item.name).join(", "), "Each seller ships their own part. You see the parcel here as soon as it is on its way."] }];
+    more: [waiting.map((item) => `${leftOf(item)} × ${item.name}`).join(", "), "Each seller ships their own part. You see the parcel here as soon as it is on its way."] }];
 }

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from uuid import UUID
 
 from services.commerce.errors import OrderNotFound
@@ -19,11 +20,13 @@ class OrderStanding:
 
     Attributes:
         buyer_id: Who ordered; None: forgotten.
+        pay_time: When it was paid, if that is known.
         own: The products in the order that the caller sells.
     """
 
     caller: Caller
     buyer_id: UUID | None
+    pay_time: datetime | None
     own: frozenset[UUID]
 
     @classmethod
@@ -36,7 +39,7 @@ class OrderStanding:
         found = await orders.standing(reader, order_id, caller.own_id)
         if found is None:
             raise OrderNotFound
-        standing = cls(caller, found.user_id, frozenset(found.own))
+        standing = cls(caller, found.user_id, found.pay_time, frozenset(found.own))
         if not (standing.sees_all or standing.own):
             raise OrderNotFound
         return standing
@@ -70,8 +73,9 @@ class OrderStanding:
         return self.own
 
     def seen(self, order: Order) -> Order:
-        """Return what the caller may see of the order."""
-        return order if self.sees_all else order.of_products(self.own)
+        """Return what the caller may see of the order, which may come from a kept answer."""
+        paid = replace(order, pay_time=self.pay_time)
+        return paid if self.sees_all else paid.of_products(self.own)
 
     async def lock(self, tx: Transaction) -> None:
         """Lock the buyer, if the order has one.

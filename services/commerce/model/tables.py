@@ -230,6 +230,7 @@ ORDERS = Table(
     timestamp("update_time", default=True),
     Column("number", Text, nullable=False, server_default=text("order_number()")),
     Column("shipping_address", Text, nullable=False, server_default=""),
+    timestamp("pay_time", nullable=True),
     CheckConstraint(
         "state IN ('PENDING', 'PAID', 'FAILED', 'CANCELLING', 'CANCELLED', 'FULFILLED')",
         name="state",
@@ -239,6 +240,7 @@ ORDERS = Table(
     CheckConstraint(
         "(state IN ('CANCELLING', 'CANCELLED')) = (refund_id IS NOT NULL)", name="refund_id"
     ),
+    CheckConstraint("pay_time IS NULL OR state NOT IN ('PENDING', 'FAILED')", name="pay_time"),
     Index("uq_orders_debit_id", "debit_id", unique=True),
     Index("uq_orders_number", "number", unique=True),
     Index("uq_orders_pending", "user_id", unique=True, postgresql_where=text("state = 'PENDING'")),

@@ -275,7 +275,12 @@ class OrderItem:
     @property
     def is_settled(self) -> bool:
         """Whether nothing of the line is left to ship."""
-        return self.is_fulfilled or self.cancelled_quantity == self.quantity
+        return self.is_fulfilled or self.uncancelled_quantity == 0
+
+    @property
+    def uncancelled_quantity(self) -> int:
+        """The quantity that was shipped, or will be: what is shipped is not cancelled."""
+        return self.quantity - self.cancelled_quantity
 
 
 @with_config(ConfigDict(extra="forbid"))
@@ -331,6 +336,7 @@ class Order:
         debit_id: The transfer that pays it, and the id of the checkout saga.
         refund_id: The refund that has left nothing of it.
         number: What people call it; empty when the order was only validated.
+        pay_time: When it was paid; None also for orders of 0.2.
     """
 
     id: UUID | None
@@ -347,6 +353,8 @@ class Order:
     shipping_address: str = ""
     shipments: tuple[Shipment, ...] = ()
     refunds: tuple[Refund, ...] = ()
+    # It is not kept as JSON: processes of 0.2 refuse a field that they do not know.
+    pay_time: Annotated[datetime | None, Field(exclude=True)] = None
 
     @property
     def refunded(self) -> int:

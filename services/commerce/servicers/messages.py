@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import lru_cache
 
 from google.type.money_pb2 import Money
@@ -172,9 +173,10 @@ class Messages:
             failure_reason=order.failure_reason,
             number=order.number,
             shipping_address=order.shipping_address,
-            shipments=[_shipment(each) for each in order.shipments],
+            shipments=[_shipment(each, order.items) for each in order.shipments],
             refunds=[self._refund(each) for each in order.refunds],
             refunded=to_wire(order.refunded, self.currency),
+            pay_time=None if order.pay_time is None else timestamp(order.pay_time),
         )
 
     def sale(self, sale: Sale) -> order_pb.Sale:
@@ -222,12 +224,19 @@ class Messages:
         )
 
 
-def _shipment(shipment: Shipment) -> order_pb.Shipment:
+def _shipment(shipment: Shipment, lines: Iterable[OrderItem]) -> order_pb.Shipment:
     return order_pb.Shipment(
         id=str(shipment.id),
         product_ids=map(str, shipment.product_ids),
         tracking=shipment.tracking,
         create_time=timestamp(shipment.create_time),
+        items=[
+            order_pb.ShipmentItem(
+                product_id=str(each.product_id), quantity=each.uncancelled_quantity
+            )
+            for each in lines
+            if each.product_id in shipment.product_ids
+        ],
     )
 
 

@@ -154,7 +154,11 @@ _PLACE = Statement(
 _paid = (
     update(ORDERS)
     .where(ORDERS.c.id == _ORDER, ORDERS.c.state == OrderState.PENDING.value)
-    .values(state=OrderState.PAID.value, update_time=func.clock_timestamp())
+    .values(
+        state=OrderState.PAID.value,
+        update_time=func.clock_timestamp(),
+        pay_time=func.clock_timestamp(),
+    )
     .returning(*ORDER_COLUMNS)
     .cte("paid")
 )

@@ -50,6 +50,7 @@ class OrderRow:
     create_time: datetime
     number: str
     shipping_address: str
+    pay_time: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +104,7 @@ ORDER_COLUMNS = (
     ORDERS.c.create_time,
     ORDERS.c.number,
     ORDERS.c.shipping_address,
+    ORDERS.c.pay_time,
 )
 ITEM_COLUMNS = (
     ORDER_ITEMS.c.order_id,
@@ -226,6 +228,7 @@ def order_of(
         shipping_address=row.shipping_address,
         shipments=tuple(shipments),
         refunds=tuple(refunds),
+        pay_time=row.pay_time,
     )
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import (
@@ -71,9 +72,10 @@ class AskedStanding:
 
 @dataclass(frozen=True, slots=True)
 class StandingRow:
-    """Who ordered, and the products in the order that the user sells."""
+    """Who ordered, when it was paid, and the products in the order that the user sells."""
 
     user_id: UUID | None
+    pay_time: datetime | None
     own: list[UUID]
 
 
@@ -121,7 +123,9 @@ _own = (
 )
 _STANDING = Statement(
     select(
-        ORDERS.c.user_id, func.array(_own.scalar_subquery(), type_=ARRAY(Uuid)).label("own")
+        ORDERS.c.user_id,
+        ORDERS.c.pay_time,
+        func.array(_own.scalar_subquery(), type_=ARRAY(Uuid)).label("own"),
     ).where(_BY_ID),
     AskedStanding,
     StandingRow,
@@ -210,6 +214,14 @@ async def get_known(reader: Reader, order_id: UUID) -> Order:
     order = await get(reader, order_id)
     assert order is not None
     return order
+
+
+async def with_pay_time(reader: Reader, order: Order) -> Order:
+    """Return an order that may come from a kept answer, which is without the time."""
+    if order.pay_time is not None or order.id is None:
+        return order
+    row = await reader.first(_GET, ByOrder(order.id))
+    return order if row is None else replace(order, pay_time=row.pay_time)
 
 
 async def is_pending(reader: Reader, user_id: UUID) -> bool:

@@ -65,7 +65,8 @@ class PlaceOrder:
         async def prepare() -> NewSaga[OrderPayload, Order]:
             return self._checkout(user_id, expected_total, shipping_address)
 
-        return await self.requests.run_once(CHECKOUT, IdempotencyKey(key), prepare)
+        order = await self.requests.run_once(CHECKOUT, IdempotencyKey(key), prepare)
+        return await orders.with_pay_time(self.database, order)
 
     async def validate(
         self, *, user_id: UUID, expected_total: int | None, shipping_address: str

@@ -82,14 +82,14 @@ def test_the_page_of_an_order_tells_its_steps(
     steps = customer.page.get_by_role("region", name="Progress").get_by_role("listitem")
     expect(steps).to_contain_text(["Order placed", "Payment received", "Waiting to be shipped"])
     expect(steps.nth(1)).to_contain_text("$50.00 from the wallet")
-    expect(steps.last).to_contain_text("Lamp, Shade")
+    expect(steps.last).to_contain_text("1 × Lamp, 1 × Shade")
 
     parcel = {"productIds": [lamp["id"]], "tracking": "PARCEL-9"}
     api.call("POST", f"{path}:fulfil", parcel, by=admin_account)
     customer.page.reload()
     expect(steps.nth(2)).to_contain_text("Parcel shipped")
-    expect(steps.nth(2)).to_contain_text("LampTracking: PARCEL-9")
-    expect(steps.last).to_contain_text("Waiting to be shippedShade")
+    expect(steps.nth(2)).to_contain_text("1 × LampTracking: PARCEL-9")
+    expect(steps.last).to_contain_text("Waiting to be shipped1 × Shade")
 
     api.call(
         "POST", f"{path}:cancel", {"items": [{"productId": shade["id"], "quantity": 1}]}, by=rich
@@ -98,7 +98,9 @@ def test_the_page_of_an_order_tells_its_steps(
     expect(steps.last).to_contain_text("Cancelled")
     expect(steps.last).to_contain_text("Shade$20.00 went back to the wallet")
     expect(steps).to_have_count(4)
-    expect(steps.locator("time")).to_have_count(3)  # the payment has none of its own
+    expect(steps.locator("time")).to_have_count(4)
+    paid = api.call("GET", path, by=rich)["payTime"]
+    expect(steps.nth(1).locator("time")).to_have_attribute("datetime", paid)
 
 
 def test_a_lost_reply_is_asked_for_again_and_places_one_order(
