@@ -82,14 +82,14 @@ def test_the_page_of_an_order_tells_its_steps(
     steps = customer.page.get_by_role("region", name="Progress").get_by_role("listitem")
     expect(steps).to_contain_text(["Order placed", "Payment received", "Waiting to be shipped"])
     expect(steps.nth(1)).to_contain_text("$50.00 from the wallet")
-    expect(steps.last).to_contain_text("1 × Lamp, 1 × Shade")
+    expect(steps.last).to_contain_text("1 \u00d7 Lamp, 1 \u00d7 Shade")
 
     parcel = {"productIds": [lamp["id"]], "tracking": "PARCEL-9"}
     api.call("POST", f"{path}:fulfil", parcel, by=admin_account)
     customer.page.reload()
     expect(steps.nth(2)).to_contain_text("Parcel shipped")
-    expect(steps.nth(2)).to_contain_text("1 × LampTracking: PARCEL-9")
-    expect(steps.last).to_contain_text("Waiting to be shipped1 × Shade")
+    expect(steps.nth(2)).to_contain_text("1 \u00d7 LampTracking: PARCEL-9")
+    expect(steps.last).to_contain_text("Waiting to be shipped1 \u00d7 Shade")
 
     api.call(
         "POST", f"{path}:cancel", {"items": [{"productId": shade["id"], "quantity": 1}]}, by=rich
