@@ -6,7 +6,7 @@ import { session } from "../api/session.js";
 import { fill, h } from "../ui/dom.js";
 import { grouped, isZero, moment, money } from "../ui/format.js";
 import { icon } from "../ui/icons.js";
-import { bones, loaded } from "../ui/loading.js";
+import { bones, loaded, shownAgain } from "../ui/loading.js";
 import { failureText, orderTag, whatNext } from "../ui/states.js";
 import { cancelButton } from "./order-actions.js";
 import { orderLines } from "./order-lines.js";
@@ -47,6 +47,7 @@ function orderView(first, isNew, signal) {
     if (MOVING.has(order.state)) void follow(order, show, signal);
   };
   show(first);
+  shownAgain(signal, () => void orders.get(first.id).then((now) => !signal.aborted && show(now), () => undefined));
   return view;
 }
 

@@ -9,7 +9,7 @@ import { ask } from "../ui/dialog.js";
 import { fill, h } from "../ui/dom.js";
 import { money } from "../ui/format.js";
 import { icon } from "../ui/icons.js";
-import { bones, loaded } from "../ui/loading.js";
+import { bones, loaded, shownAgain } from "../ui/loading.js";
 import { brandNames } from "../ui/look-up.js";
 import { isUploaded, picture } from "../ui/picture.js";
 import { shelf, stockText } from "../ui/product-card.js";
@@ -28,13 +28,25 @@ export function page({ params, signal }) {
     show: (product) => {
       document.title = `${product.name} · Lockstep`;
       fill(trail, ...steps(product));
-      return [details(product), ...shelves(product, signal)];
+      return [upToDate(product, signal), ...shelves(product, signal)];
     },
     skeleton: bones(1, "bone-product"),
   });
   const trail = h("ol", {}, ...steps());
   const breadcrumb = h("nav", { class: "breadcrumb", "aria-label": "Breadcrumb" }, trail);
   return { title: "Product", content: [h("div", { class: "page" }, breadcrumb, content)] };
+}
+
+/** Its details, which follow what has changed while the page was kept. @param {Product} product @param {AbortSignal} signal */
+function upToDate(product, signal) {
+  let shown = product;
+  const view = h("div", {}, details(shown));
+  shownAgain(signal, async () => {
+    const now = await catalog.product(product.id, signal).catch(() => shown);
+    if (now.etag !== shown.etag && !signal.aborted) fill(view, details(now));
+    shown = now;
+  });
+  return view;
 }
 
 /** Where the product stands in the shop. @param {Product} [product] as soon as it has come */

@@ -120,6 +120,18 @@ export function lost(heading = "h2") {
       h("a", { href: "#/orders" }, "Your orders"), h("a", { href: "#/cart" }, "Your cart")));
 }
 
+/**
+ * Look again when a browser shows a page that it has kept whole while the reader was elsewhere.
+ *
+ * @param {AbortSignal} signal of the page
+ * @param {() => unknown} look
+ */
+export function shownAgain(signal, look) {
+  addEventListener("pageshow", (event) => {
+    if (event.persisted) look();
+  }, { signal });
+}
+
 /** @param {number} count @param {string} kind a class of styles/pages.css */
 export function bones(count, kind) {
   return Array.from({ length: count }, () => h("div", { class: `bone ${kind}`, "aria-hidden": "true" }));

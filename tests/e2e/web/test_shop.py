@@ -165,17 +165,15 @@ def test_the_list_loads_on_and_keeps_its_place_on_the_way_back(person: Person) -
     cards.nth(45).scroll_into_view_if_needed()
     place = person.page.evaluate("scrollY")
     assert place > 0
-    with person.requests("GET", "/v1/products") as sent:
-        person.follow("Kettle 46")
-        person.is_at("Kettle 46")
-        assert person.page.evaluate("scrollY") == 0
-        trail = person.page.get_by_role("navigation", name="Breadcrumb")
-        trail.get_by_role("link", name="Products").click()
-        person.is_at("Products")
-        expect(cards).to_have_count(MANY)
-        expect(cards.nth(45)).to_be_in_viewport()
-        assert person.page.evaluate("scrollY") == place
-    assert not any("q=kettle" in request.url for request in sent)
+    person.follow("Kettle 46")
+    person.is_at("Kettle 46")
+    assert person.page.evaluate("scrollY") == 0
+    trail = person.page.get_by_role("navigation", name="Breadcrumb")
+    trail.get_by_role("link", name="Products").click()
+    person.is_at("Products")
+    expect(cards).to_have_count(MANY)
+    expect(cards.nth(45)).to_be_in_viewport()
+    assert person.page.evaluate("scrollY") == place
 
 
 @pytest.mark.usefixtures("kitchen")
