@@ -22,6 +22,7 @@ from services.common.tls import (
     KEY,
     MISSING,
     RENEW,
+    UNREADABLE,
     certified_key,
     public_of,
     read_certificates,
@@ -100,8 +101,10 @@ def listed(folder: Path) -> list[Listed]:
     paths = sorted(folder.glob(f"*/{CERTIFICATE}"))
     if not paths:
         raise FileProblem(f"{folder} has no certificates: run `lockstep certs init`")
-    found = [(path.parent.name, read_certificates(path)) for path in paths]
-    return [Listed(name, tuple(_names_in(each.found[0])), each.ends) for name, each in found]
+    return [
+        Listed(path.parent.name, tuple(_names_in(path)), read_certificates(path).ends)
+        for path in paths
+    ]
 
 
 def _names(service: str, hosts: Iterable[str]) -> list[str]:
@@ -110,16 +113,19 @@ def _names(service: str, hosts: Iterable[str]) -> list[str]:
 
 def _kept_names(folder: Path, service: str) -> list[str]:
     try:
-        return _names_in(read_certificates(folder / service / CERTIFICATE).found[0])
+        return _names_in(folder / service / CERTIFICATE)
     except FileProblem:
         return _names(service, ())
 
 
-def _names_in(certificate: x509.Certificate) -> list[str]:
+def _names_in(path: Path) -> list[str]:
+    certificate = read_certificates(path).found[0]
     try:
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:
         return []
+    except UNREADABLE:
+        raise damaged(path, "a certificate whose names can be read", remedy=RENEW) from None
     ips = names.get_values_for_type(x509.IPAddress)
     return [*names.get_values_for_type(x509.DNSName), *map(str, ips)]
 

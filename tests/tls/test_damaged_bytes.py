@@ -36,5 +36,7 @@ def test_a_certificate_with_a_damaged_byte_is_used_or_refused(name: str, tmp_pat
         (tmp_path / name).write_bytes(content)
         with contextlib.suppress(FileProblem):
             tls_of(settings, "probe")
+        with contextlib.suppress(FileProblem):
+            cert_files.listed(tmp_path)
         with contextlib.suppress(OSError, ValueError):
             files.channel_credentials()
