@@ -131,9 +131,10 @@ class Town:
         """Run one more replica of each of these kinds."""
         return list(await asyncio.gather(*(self.add(kind, code) for kind in kinds)))
 
-    async def drain(self, replica: Replica) -> None:
-        """Stop a replica in order. Its name goes at the same time, as in Kubernetes."""
+    async def drain(self, replica: Replica, *, after_seconds: float = 0.0) -> None:
+        """Stop a replica in order. Its name goes so long before that, as in Kubernetes."""
         self.forget(replica)
+        await asyncio.sleep(after_seconds)
         replica.signal(signal.SIGTERM)
         assert await replica.ends() == 0, replica.log.read_text(errors="replace")[-2000:]
 

@@ -21,6 +21,12 @@ from tests.replicas.town import KINDS, Code, town
 from tests.upgrade.release import Release
 
 COMMAND_SECONDS_MAX: Final = 120
+# Callers of 0.1.0 leave out gRPC's option for it, so they look a name up once in 30 s at most. A
+# roll-out that is faster than that takes away all the replicas that they know.
+LOOK_UP_SECONDS: Final = 31.0
+# The gateway of 0.1.0 refuses connections as soon as it is told to stop. In Kubernetes a preStop
+# hook sleeps for so long, until no proxy has its address any more.
+LEAVE_SECONDS: Final = 5.0
 
 
 @dataclass
@@ -40,7 +46,7 @@ class Upgrade:
         """Replace one replica of each kind at the same time, as a roll-out does.
 
         The new one serves before the old one is told to go. So each kind meets each other
-        kind in both versions.
+        kind in both versions. The old one is told some time after its name is gone.
         """
         await asyncio.gather(*map(self._replace_oldest, KINDS))
 
@@ -48,14 +54,16 @@ class Upgrade:
         town = self.play.town
         oldest = town.members[kind][0]
         await town.add(kind, self.new)
-        await town.drain(oldest)
+        await town.drain(oldest, after_seconds=LEAVE_SECONDS)
 
     async def play_all(self) -> None:
-        """Migrate, then replace everything."""
+        """Migrate, then replace everything, with a pause so that callers find what is new."""
         await self.play.watch("before", self.play.calm)
         await self.play.watch("migrated", self.migrate)
         for number in range(1, self.size + 1):
             await self.play.watch(f"{number} of {self.size} replaced", self.replace)
+            if number < self.size:
+                await asyncio.sleep(LOOK_UP_SECONDS)
         await self.play.watch("after", self.play.calm)
 
 
