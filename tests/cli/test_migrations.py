@@ -140,12 +140,31 @@ def test_a_busy_table_fails_the_migration_instead_of_blocking_everybody(
     url: str, history: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("services.kernel.db.migrations.DDL_LOCK_TIMEOUT", "100ms")
+    monkeypatch.setattr("services.kernel.db.migrations.PAUSES_SECONDS", (0.0, 0.0))
     upgrade(url, history)
 
     with psycopg.connect(url) as busy:
         busy.execute("LOCK TABLE first IN ACCESS SHARE MODE")
         with pytest.raises(OperationalError, match="lock timeout"):
             downgrade(url, history, "base")
+
+
+def test_a_table_that_is_busy_for_a_while_is_got_in_the_end(
+    url: str, history: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.kernel.db.migrations.DDL_LOCK_TIMEOUT", "100ms")
+    upgrade(url, history)
+    with psycopg.connect(url) as busy:
+        busy.execute("LOCK TABLE first IN ACCESS SHARE MODE")
+        # The service at work ends its transaction in the pause after the first try.
+        monkeypatch.setattr("time.sleep", lambda _: busy.rollback())
+        downgrade(url, history, "base")
+    assert tables(url) == set()
+
+
+@pytest.fixture
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.kernel.db.migrations.PAUSES_SECONDS", (0.0,) * 4)
 
 
 DEADLOCK = "DO $$ BEGIN IF nextval('tries') < {} THEN RAISE deadlock_detected; END IF; END $$"
@@ -160,6 +179,7 @@ def fail_by_deadlock(url: str, history: Path, *, tries: int) -> None:
         connection.execute("CREATE SEQUENCE tries")
 
 
+@pytest.mark.usefixtures("no_pauses")
 def test_a_revision_that_meets_a_deadlock_begins_anew(url: str, history: Path) -> None:
     fail_by_deadlock(url, history, tries=3)
     upgrade(url, history)
@@ -167,6 +187,7 @@ def test_a_revision_that_meets_a_deadlock_begins_anew(url: str, history: Path) -
     assert tables(url) == {"first", "second", "third"}
 
 
+@pytest.mark.usefixtures("no_pauses")
 def test_a_revision_that_meets_deadlocks_for_ever_is_told_and_leaves_nothing(
     url: str, history: Path
 ) -> None:

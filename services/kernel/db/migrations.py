@@ -4,6 +4,7 @@ A service's history lives in `services/<service>/migrations`: `env.py`, which ca
 `run(metadata)`, and `versions/NNNN_name.py`.
 """
 
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -25,11 +26,13 @@ from services.kernel.ids import process_name
 ADVISORY_LOCK: Final = 0x10C_57E9
 LOCK_WAIT: Final = "60s"
 DDL_LOCK_TIMEOUT: Final = "5s"
-"""A migration fails when it cannot lock its table: if it waited, every query would wait, too."""
+"""How long a migration waits for its table: while it waits, every query of the table waits, too."""
 CONNECT_SECONDS: Final = 10
-DEADLOCK_TRIES: Final = 5
-"""PostgreSQL ends one of two that wait for each other. Services at work go on, so the migration
-begins its revision anew."""
+# What a service at work may cause: its transaction holds a table for long, or it and the migration
+# wait for each other. The service goes on, and the migration begins its revision anew.
+BUSY: Final = (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected)
+PAUSES_SECONDS: Final = (1.0, 2.0, 3.0, 4.0)
+"""The pauses between the tries of a revision. In a pause every query gets through."""
 BASE: Final = "base"
 """Stands for the time before the first revision."""
 HEAD: Final = "head"
@@ -231,30 +234,21 @@ def _migrate(
     revision: str,
     check: Callable[[Connection], None] = lambda _: None,
 ) -> None:
-    for tries_left in reversed(range(DEADLOCK_TRIES)):
-        try:
-            _migrate_once(step, url, script_location, revision, check)
-        except OperationalError as error:
-            if not (tries_left and isinstance(error.orig, psycopg.errors.DeadlockDetected)):
-                raise
-        else:
-            return
-
-
-def _migrate_once(
-    step: Callable[[Config, str], None],
-    url: str,
-    script_location: Path,
-    revision: str,
-    check: Callable[[Connection], None],
-) -> None:
     config = _config(script_location)
     with _connection(url) as connection:
         _lock(connection)
-        check(connection)
-        connection.rollback()  # Alembic would leave a transaction that others began to them
         config.attributes["connection"] = connection
-        step(config, revision)
+        for pause in (*PAUSES_SECONDS, None):
+            check(connection)
+            connection.rollback()  # Alembic would leave a transaction that others began to them
+            try:
+                step(config, revision)
+            except OperationalError as error:
+                if pause is None or not isinstance(error.orig, BUSY):
+                    raise
+                time.sleep(pause)
+            else:
+                return
 
 
 def _lock(connection: Connection) -> None:
