@@ -227,7 +227,7 @@ async def _until_blocked(participant: Participant) -> None:
         row = await cursor.fetchone()
         return int(row[0]) if row else 0
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while not await participant.database.transact("look", look):
             pass
 

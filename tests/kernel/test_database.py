@@ -247,7 +247,7 @@ async def test_a_restart_of_the_server_is_survived(tmp_path: Path) -> None:
         with pytest.raises(DatabaseUnavailable):
             await count(database)
         await asyncio.to_thread(server.start)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while True:
                 try:
                     assert await count(database) == 0

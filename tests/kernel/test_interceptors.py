@@ -209,11 +209,10 @@ async def test_malformed_bytes_are_an_invalid_argument(w: World, message: bytes)
 
 async def test_a_cancellation_from_inside_is_answered_at_once_R60(w: World) -> None:
     w.servicer.behaviour = raising(asyncio.CancelledError())
-    began = time.monotonic()
-    error = await w.refused(seconds=10.0)
+    error = await w.refused()
+    # Without an answer it would be DEADLINE_EXCEEDED.
     assert error.code is grpc.StatusCode.UNAVAILABLE
     assert error.reason == "INTERNAL"
-    assert time.monotonic() - began < 5.0
     w.servicer.behaviour = raising(EtagMismatch())
     assert (await w.refused()).reason == "ETAG_MISMATCH"
 
@@ -233,9 +232,9 @@ async def test_a_caller_that_hangs_up_cancels_the_handler(
 
     w.servicer.behaviour = wait
     caller = asyncio.create_task(w.call())
-    await asyncio.wait_for(began.wait(), 5)
+    await asyncio.wait_for(began.wait(), 20)
     caller.cancel()
-    await asyncio.wait_for(ended.wait(), 5)
+    await asyncio.wait_for(ended.wait(), 20)
     with contextlib.suppress(asyncio.CancelledError):
         await caller
 
@@ -268,18 +267,26 @@ async def test_a_call_with_less_than_50_ms_is_refused_before_anything_happens_R1
 async def test_the_deadline_is_the_callers_within_bounds(
     left: float | None, seconds: float
 ) -> None:
+    began = time.monotonic()
     call = await meet(nothing, left)
-    assert call.remaining() == pytest.approx(seconds, abs=0.05)
+    assert began + seconds <= call.deadline <= time.monotonic() + seconds
 
 
 async def test_over_the_wire_a_hopeless_call_reaches_no_servicer_R1(
     w: World, logged: list[EventDict]
 ) -> None:
-    error = await w.refused(seconds=0.03)
+    reached: list[str] = []
+
+    async def note(request: StringValue, call: Call) -> StringValue:
+        reached.append(request.value)
+        return request
+
+    w.servicer.behaviour = note
+    error = await w.refused(text="hopeless", seconds=0.03)
     assert error.code is grpc.StatusCode.DEADLINE_EXCEEDED
     # A later call on the same connection is handled after it.
     await w.call(text="later")
-    assert [call.remaining() > 1 for call in w.servicer.calls] == [True]
+    assert reached == ["later"]
 
 
 async def test_a_call_that_takes_too_long_is_ended(w: World, logged: list[EventDict]) -> None:
@@ -294,9 +301,9 @@ async def test_a_call_that_takes_too_long_is_ended(w: World, logged: list[EventD
         return request
 
     w.servicer.behaviour = wait
-    error = await w.refused(seconds=0.2)
+    error = await w.refused(seconds=1.0)
     assert error.code is grpc.StatusCode.DEADLINE_EXCEEDED
-    await asyncio.wait_for(cancelled.wait(), 5)
+    await asyncio.wait_for(cancelled.wait(), 20)
 
 
 async def test_a_timeout_of_something_else_is_not_the_callers_deadline(
@@ -311,6 +318,7 @@ async def test_a_timeout_of_something_else_is_not_the_callers_deadline(
 
 async def test_what_is_left_is_passed_on_to_calls_further_on(w: World) -> None:
     seen: list[float | None] = []
+    began = time.monotonic()
 
     async def look(request: StringValue, call: Call) -> StringValue:
         seen.append(deadlines.current_deadline.get())
@@ -320,7 +328,8 @@ async def test_what_is_left_is_passed_on_to_calls_further_on(w: World) -> None:
     w.servicer.behaviour = look
     await w.call(seconds=2.0)
     assert seen[0] is not None
-    assert seen[0] - time.monotonic() == pytest.approx(2.0, abs=0.5)
+    # gRPC rounds a timeout up, by less than 1 %.
+    assert began + 2.0 <= seen[0] <= time.monotonic() + 2.02
     assert deadlines.current_deadline.get() is None
 
 

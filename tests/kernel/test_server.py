@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -196,9 +195,8 @@ async def test_a_call_that_outlasts_the_grace_is_ended() -> None:
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
         call = open_method(channel)(b"", timeout=30)
         await began.wait()
-        before = time.monotonic()
         await server.stop(0.1)
-        assert time.monotonic() - before < 10
+        # If the stop had waited for it, its own time would be over.
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await call
     assert caught.value.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
@@ -354,7 +352,7 @@ async def test_the_callers_that_watch_are_counted() -> None:
         return next(line for line in lines if line.startswith(b"lockstep_callers"))
 
     async def callers(count: int) -> None:
-        await until(lambda: told().endswith(f" {count}.0".encode()), seconds=10)
+        await until(lambda: told().endswith(f" {count}.0".encode()))
 
     await callers(0)
     async with connect(f"127.0.0.1:{port}") as first, connect(f"127.0.0.1:{port}") as second:
