@@ -112,13 +112,15 @@ async def test_a_client_that_sends_all_of_a_large_body_still_reads_413(world: Wo
 
 
 async def test_a_slow_body_is_408_and_a_slow_head_is_cut_off(world: World) -> None:
-    async with gateway_for(world.upstream, world.registry, gateway_read_seconds=0.3) as hasty:
-        answer = await converse(hasty.client.port, HEAD + b"Content-Length: 10\r\n\r\n{")
-        assert (answer.status, answer.reason) == (408, "DEADLINE_EXCEEDED")
-        assert answer.headers["connection"] == "close"
-        for start in (b"", b"GET /v1/bo", b"GET / HTTP/1.1\r\nHost: "):
-            with pytest.raises(asyncio.IncompleteReadError):
-                await converse(hasty.client.port, start)
+    body = HEAD + b"Content-Length: 10\r\n\r\n{"
+    heads = (b"", b"GET /v1/bo", b"GET / HTTP/1.1\r\nHost: ")
+    async with gateway_for(world.upstream, world.registry, gateway_read_seconds=1) as hasty:
+        talks = [converse(hasty.client.port, start) for start in (body, *heads)]
+        answer, *cut_off = await asyncio.gather(*talks, return_exceptions=True)
+    assert isinstance(answer, Answer)
+    assert (answer.status, answer.reason) == (408, "DEADLINE_EXCEEDED")
+    assert answer.headers["connection"] == "close"
+    assert [type(each) for each in cut_off] == [asyncio.IncompleteReadError] * 3
 
 
 async def test_a_body_a_byte_at_a_time_is_a_body(world: World) -> None:

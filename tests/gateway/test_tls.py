@@ -131,8 +131,7 @@ async def test_a_renewal_fails_no_request(world: World, pair: Pair) -> None:
             answers.append((await session.get(keep=keep)).status)
         await session.end()
 
-    settings = {**pair.settings, "gateway_read_seconds": 1.0}
-    async with gateway_for(world.upstream, world.registry, **settings) as secure:
+    async with gateway_for(world.upstream, world.registry, **pair.settings) as secure:
         port, before = secure.client.port, listeners()
         async with asyncio.TaskGroup() as group, asyncio.timeout(180):
             for keep in (True, False, False):
