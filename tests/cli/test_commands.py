@@ -1,9 +1,7 @@
-"""Every command explains itself, quickly, and fails in one line."""
+"""Every command explains itself, and fails in one line."""
 
-import os
 import subprocess
 import sys
-import time
 from importlib.metadata import version
 
 import pytest
@@ -32,15 +30,11 @@ def test_every_command_has_help(path: tuple[str, ...]) -> None:
         assert getattr(parameter, "help", None) or parameter.name == "help"
 
 
-def test_help_does_not_wait_for_what_commands_need(lockstep: Lockstep) -> None:
-    finish(lockstep("--help"))  # compiles
-    begin = time.process_time_ns(), os.times().children_user
-
+def test_help_says_what_the_command_is_for(lockstep: Lockstep) -> None:
     code, output, _ = finish(lockstep("--help"))
 
     assert code == 0
     assert "Run and look after Lockstep" in output
-    assert os.times().children_user - begin[1] < 0.8
 
 
 def test_the_version_is_that_of_the_package(lockstep: Lockstep) -> None:
