@@ -14,6 +14,7 @@ import psycopg
 from services.cli.postgres import SUPERUSER, THROWAWAY, EmbeddedPostgres
 from services.cli.processes import is_alive
 from tests.ports import free_port
+from tests.waiting import wait_until
 
 
 class TcpPostgres(EmbeddedPostgres):
@@ -51,12 +52,11 @@ class TcpPostgres(EmbeddedPostgres):
         with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
             connection.execute("ALTER SYSTEM SET default_transaction_read_only = on")
             connection.execute("SELECT pg_reload_conf()")
-        deadline = time.monotonic() + 10
-        while time.monotonic() < deadline:
-            with psycopg.connect(self.url("postgres")) as connection:
-                if connection.execute("SHOW default_transaction_read_only").fetchone() == ("on",):
-                    return
-        raise AssertionError("the server did not take its new setting")
+        wait_until(self._is_read_only, told=lambda: "the server did not take its new setting")
+
+    def _is_read_only(self) -> bool:
+        with psycopg.connect(self.url("postgres")) as connection:
+            return connection.execute("SHOW default_transaction_read_only").fetchone() == ("on",)
 
     async def kill_and_start(self) -> None:
         """Kill the server and all its children, as if its machine died, and start it again."""

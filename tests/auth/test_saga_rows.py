@@ -273,7 +273,7 @@ async def test_sagas_are_recovered_while_requests_hold_every_connection(
             " AS new (kind, payload)",
             member.id,
         )
-        async with asyncio.timeout(3):
+        async with asyncio.timeout(20):
             while await world.sql("SELECT 1 FROM sagas WHERE state <> 'DONE'"):
                 pass
     assert orders.forgotten == profile.forgotten == [member.id]

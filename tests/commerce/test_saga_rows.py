@@ -113,7 +113,7 @@ async def test_a_checkout_is_recovered_while_requests_hold_every_connection(shop
     async with all_connections_taken(shop.database):
         shop.rows("UPDATE orders SET state = 'PENDING', pay_time = NULL")
         shop.rows("UPDATE sagas SET state = 'RUNNING', result = NULL, next_run_at = saga_now()")
-        async with asyncio.timeout(3):
+        async with asyncio.timeout(20):
             while await asyncio.to_thread(shop.rows, "SELECT 1 FROM sagas WHERE state = 'RUNNING'"):
                 pass
     assert await shop.balance(buyer) == 4750

@@ -7,13 +7,13 @@ import os
 import pwd
 import shutil
 import subprocess
-import time
 from pathlib import Path
 from typing import Final
 
 import psycopg
 
 from tests.ports import free_port
+from tests.waiting import wait_until
 
 MISSING: Final = "PgBouncer is not on this machine (Debian: apt-get install pgbouncer)"
 FILE: Final = """
@@ -81,9 +81,7 @@ class PgBouncer:
                 group=None if user is None else user.pw_gid,
                 extra_groups=None if user is None else [],
             )
-        deadline = time.monotonic() + 10
-        while not self._answers():
-            assert time.monotonic() < deadline, told.read_text()
+        wait_until(self._answers, told=told.read_text)
 
     def kill(self) -> None:
         """Kill it: every session that it has lent is lost."""

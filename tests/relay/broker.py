@@ -77,7 +77,7 @@ class Nats:
             [self.url], max_reconnect_attempts=-1, reconnect_time_wait=1, error_cb=_ignore
         )
         try:
-            yield client.jetstream(timeout=2)
+            yield client.jetstream(timeout=10)
         finally:
             await client.close()
 

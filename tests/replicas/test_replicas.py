@@ -21,7 +21,6 @@ pytestmark = [
     pytest.mark.slow,
 ]
 
-LEFT_SECONDS_MAX = 5.0
 # A call that may not be repeated fails with its replica: it may have taken effect.
 MAYBE_DONE = {("gateway", "503"), ("client", "UNAVAILABLE")}
 ROLE = "ailing"
@@ -73,14 +72,14 @@ async def test_a_replica_that_is_added_gets_calls_and_none_fails(
     assert load.failures() == set()
 
 
-async def test_a_frozen_replica_is_left_within_five_seconds(
+async def test_a_frozen_replica_is_left_before_the_deadline_of_its_calls(
     world: World, first: Replica, load: Load, second: Replica
 ) -> None:
+    """A call that it held to its deadline would have failed with DEADLINE_EXCEEDED."""
     second.signal(signal.SIGSTOP)
     await load.goes_on()
     assert load.failures(reads=True) == set()
     assert load.failures(reads=False) <= MAYBE_DONE
-    assert load.longest_seconds < LEFT_SECONDS_MAX
     assert await world.is_ready()
 
     second.signal(signal.SIGCONT)

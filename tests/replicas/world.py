@@ -7,7 +7,6 @@ import contextlib
 import random
 import signal
 import sys
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -55,33 +54,24 @@ class Road:
     write: Ask
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """How a call ended: its failure, or None, and the time that it took."""
-
-    failure: str | None
-    seconds: float
-
-
 @dataclass
 class Caller:
-    """Makes one call after the other, and remembers how they ended."""
+    """Makes one call after the other, and remembers how they ended: the failure, or None."""
 
     road: Road
     reads: bool
-    outcomes: list[Outcome] = field(default_factory=list)
+    outcomes: list[str | None] = field(default_factory=list)
 
     async def call(self) -> None:
         """Make calls until the task is cancelled."""
         ask = self.road.read if self.reads else self.road.write
         while True:
-            began = time.monotonic()
             failure = None
             try:
                 await ask()
             except Failed as error:
                 failure = str(error)
-            self.outcomes.append(Outcome(failure, time.monotonic() - began))
+            self.outcomes.append(failure)
 
     async def goes_on(self, calls: int) -> None:
         """Wait until this many calls more have succeeded."""
@@ -91,7 +81,7 @@ class Caller:
     @property
     def successes(self) -> int:
         """The number of calls that have succeeded."""
-        return sum(each.failure is None for each in self.outcomes)
+        return sum(each is None for each in self.outcomes)
 
 
 @dataclass
@@ -112,16 +102,11 @@ class Load:
     def failures(self, *, reads: bool | None = None) -> set[tuple[str, str]]:
         """Return the failures, each with its road: of reads, of writes, or of both."""
         return {
-            (caller.road.name, each.failure)
+            (caller.road.name, failure)
             for caller in self.callers
-            for each in caller.outcomes
-            if each.failure is not None and reads in (None, caller.reads)
+            for failure in caller.outcomes
+            if failure is not None and reads in (None, caller.reads)
         }
-
-    @property
-    def longest_seconds(self) -> float:
-        """The longest time that a call took."""
-        return max(each.seconds for caller in self.callers for each in caller.outcomes)
 
 
 @dataclass
