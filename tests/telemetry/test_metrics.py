@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import re
 from collections.abc import AsyncIterator
@@ -38,6 +39,7 @@ from services.kernel.db.standby import Marks
 from services.kernel.db.survey import Survey
 from services.kernel.events.sequencer import Sequencer
 from services.kernel.rpc.call import Call
+from services.kernel.rpc.metering import RECORD_SECONDS
 from services.kernel.sagas.engine import SagaEngine
 from services.kernel.tasks import Loop, PeriodicTask, Watchdog
 from services.kernel.telemetry.loop_lag import LoopLag
@@ -144,6 +146,16 @@ def read(telemetry: Telemetry) -> dict[str, list[tuple[dict[str, str], float]]]:
     return found
 
 
+async def read_calls(telemetry: Telemetry, number: int) -> list[tuple[dict[str, str], float]]:
+    """Return how many calls were measured, with their labels, once that many are recorded."""
+    async with asyncio.timeout(10):
+        while True:
+            found = read(telemetry).get("rpc_server_call_duration_seconds_count", [])
+            if sum(value for _, value in found) >= number:
+                return found
+            await asyncio.sleep(RECORD_SECONDS)
+
+
 @dataclass
 class Parts:
     """The parts of a service, as it has put them together at its start."""
@@ -212,13 +224,21 @@ async def test_a_call_is_measured_with_its_method_and_its_code(
             await auth.Login(auth_pb.LoginRequest(email="x", password="y"))
     counts = {
         (labels["rpc_method"].rpartition("/")[2], labels["rpc_status_code"]): value
-        for labels, value in read(running.telemetry)["rpc_server_call_duration_seconds_count"]
+        for labels, value in await read_calls(running.telemetry, 2)
     }
     assert counts == {("GetJwks", "OK"): 1, ("Login", "UNAUTHENTICATED"): 1}
 
 
 async def broken(request: StringValue, call: Call) -> StringValue:
     raise RuntimeError
+
+
+async def test_a_server_that_stops_has_recorded_every_call() -> None:
+    telemetry = Telemetry("probe")
+    async with probing(meter=telemetry.meter) as world:
+        await world.refused("Own")
+    [(_, count)] = read(telemetry)["rpc_server_call_duration_seconds_count"]
+    assert count == 1
 
 
 async def test_only_failures_of_the_server_have_an_error_type() -> None:
@@ -244,13 +264,14 @@ async def test_no_label_holds_an_id_or_an_address(
             request = auth_pb.LoginRequest(email=f"u{number}@example.com", password="Wrong-42-x")
             with pytest.raises(grpc.aio.AioRpcError):
                 await auth.Login(request)
+    calls = await read_calls(running.telemetry, 20)
     found = read(running.telemetry)
     values = {
         text for samples in found.values() for labels, _ in samples for text in labels.values()
     }
     values -= {running.telemetry.instance}
     assert [text for text in values if re.search(r"@|[0-9a-f]{8}-[0-9a-f]{4}-", text)] == []
-    assert len(found["rpc_server_call_duration_seconds_count"]) == 1
+    assert len(calls) == 1
 
 
 def test_the_exporter_must_be_a_known_one(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -139,8 +139,8 @@ class Server:
         self._is_stopping = False
         self._poll: asyncio.Task[None] | None = None
         spans = None if tracers is None else CallSpans(tracers, access.is_proven)
-        observer = CallObserver(CallMeter(meter))
-        inside = layers(self._admission, access, observer, spans, refusals)
+        self._calls = CallMeter(meter)
+        inside = layers(self._admission, access, CallObserver(self._calls), spans, refusals)
         self._measure(meter)
         self._server.add_generic_rpc_handlers(
             [_handlers(descriptor, servicer, inside) for descriptor, servicer in servicers]
@@ -203,6 +203,7 @@ class Server:
         ending = asyncio.get_running_loop().call_later(left_seconds, self._admission.end)
         await self._server.stop(left_seconds + ANSWER_SECONDS)
         ending.cancel()
+        self._calls.record()
         if self._poll is not None:
             await asyncio.wait([self._poll], timeout=STOP_GRACE_SECONDS)
 
