@@ -46,10 +46,12 @@ def test_no_test_demands_that_the_machine_is_fast() -> None:
         ("await until(it, seconds=3)", True),
         ("assert time.monotonic() - began < 2", True),
         ("assert time.monotonic() - began < SECONDS_MAX", False),
+        ("async with asyncio.timeout(QUICK): await it", True),
     ],
 )
 def test_such_tests_are_found(code: str, is_hasty: bool) -> None:
-    tree = ast.parse("async def test():\n " + code.replace("\n", "\n "))
+    constants = "QUICK: Final = 1\nSECONDS_MAX = 20\n"
+    tree = ast.parse(f"{constants}async def test():\n " + code.replace("\n", "\n "))
     assert bool(list(hasty_lines(tree))) is is_hasty
 
 
@@ -61,15 +63,17 @@ def hasty_lines(tree: ast.AST) -> Iterator[int]:
     expected = {
         id(inner) for node in ast.walk(tree) if expects_a_timeout(node) for inner in ast.walk(node)
     }
+    short = short_names(tree)
     for node in ast.walk(tree):
         match node:
-            case ast.Call() if id(node) not in expected and any(map(is_short, limits_of(node))):
-                yield node.lineno
+            case ast.Call() if id(node) not in expected:
+                if any(is_short(limit, short) for limit in limits_of(node)):
+                    yield node.lineno
             case ast.Compare(
                 left=ast.BinOp(left=ast.Call(func=clock), op=ast.Sub()),
                 ops=[ast.Lt() | ast.LtE()],
                 comparators=[most],
-            ) if ast.unparse(clock) in CLOCKS and is_short(most):
+            ) if ast.unparse(clock) in CLOCKS and is_short(most, short):
                 yield node.lineno
             case _:
                 pass
@@ -92,9 +96,26 @@ def limits_of(call: ast.Call) -> list[ast.expr]:
     ]
 
 
-def is_short(node: ast.expr) -> bool:
-    match node:
+def short_names(tree: ast.AST) -> set[str]:
+    """Return the constants of a file that are less than the least time."""
+    found = set()
+    for node in ast.iter_child_nodes(tree):
+        match node:
+            case (
+                ast.Assign(targets=[ast.Name(id=name)], value=value)
+                | ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value)
+            ) if is_short(value, set()):
+                found.add(name)
+            case _:
+                pass
+    return found
+
+
+def is_short(limit: ast.expr, short: set[str]) -> bool:
+    match limit:
         case ast.Constant(value=int() | float() as seconds):
             return seconds < SECONDS_MIN
+        case ast.Name(id=name):
+            return name in short
         case _:
             return False

@@ -52,7 +52,7 @@ PATIENCE_SECONDS = 60.0
 SPARED = 0
 
 # Less than the server allows a session that idles in a transaction.
-REST_SECONDS_MAX = 4.0
+REST_SECONDS_MAX = 30.0
 
 _SHARES = """
 SELECT coalesce(sum(CASE kind WHEN 'sale' THEN amount ELSE -amount END), 0)
