@@ -17,7 +17,7 @@ from services.cli.page import looks
 from services.cli.page.app import LocalPage, PagePlaces
 from services.cli.page.logs import last_entries
 from services.cli.page.looks import SharedLook
-from services.cli.page.texts import ago
+from services.cli.page.texts import ago, span_of
 from tests.ports import settings_of_ports
 
 PAGES = ("/", "/sagas", "/errors", "/mail", "/static/page.css", "/static/page.js")
@@ -292,4 +292,8 @@ async def test_a_look_tells_an_expected_failure_and_raises_a_bug() -> None:
     [(-5, "0 s"), (3, "3 s"), (119, "119 s"), (120, "2 min"), (7200, "2 h"), (200_000, "2 days")],
 )
 def test_ages_are_told_in_their_largest_unit(seconds: int, text: str) -> None:
-    assert ago(datetime.now(UTC) - timedelta(seconds=seconds)) == text
+    assert span_of(seconds) == text
+
+
+def test_an_age_is_counted_from_now() -> None:
+    assert ago(datetime.now(UTC) - timedelta(days=2, hours=1)) == "2 days"
