@@ -82,15 +82,18 @@ async def test_a_missing_or_malformed_token_is_refused(
         {"sid": None},
         {"sid": "x"},
         {"sub": "x"},
-        {"nbf": -61},
-        {"iat": -61},
+        {"nbf": -75},
+        {"iat": -75},
     ],
     ids=str,
 )
 async def test_a_token_with_a_wrong_claim_is_refused(
     world: World, change: dict[str, str | int | None]
 ) -> None:
-    """Numbers are seconds in the past; those in the future are negative."""
+    """Numbers are seconds in the past; those in the future are negative.
+
+    A minute is tolerated, and the call itself may take some seconds.
+    """
     claims = await claims_of(world)
     for name, value in change.items():
         if value is None:
@@ -102,7 +105,7 @@ async def test_a_token_with_a_wrong_claim_is_refused(
     assert error.reason == "INVALID_TOKEN"
 
 
-@pytest.mark.parametrize("change", [{"exp": 55}, {"nbf": -55}, {"iat": -55}], ids=str)
+@pytest.mark.parametrize("change", [{"exp": 45}, {"nbf": -45}, {"iat": -45}], ids=str)
 async def test_a_minute_of_skew_is_tolerated(world: World, change: dict[str, int]) -> None:
     claims = await claims_of(world)
     claims |= {name: int(time.time()) - value for name, value in change.items()}
