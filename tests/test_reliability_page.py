@@ -9,6 +9,7 @@ import pytest
 from tests.faults import report
 from tests.faults.mutants import MUTANTS
 from tests.faults.rows import ROWS
+from tests.model import report as model
 
 PAGE = report.TARGET.read_text()
 
@@ -27,6 +28,7 @@ def test_the_short_form_keeps_what_the_last_long_one_has_found(
 ) -> None:
     monkeypatch.setattr(report, "ROOT", tmp_path)
     monkeypatch.setattr(report, "TARGET", tmp_path / "page.md")
+    monkeypatch.setattr(model, "section", lambda: ["## The model", ""])  # takes long
     report.TARGET.write_text("old\n## Last run\n28024 runs\n## Pitfalls\nold\n## Soak\n616 s\n")
     report.write({"soak": dict.fromkeys(SOAK_NUMBERS, 9)}, form="short", seconds=1)
     page = report.TARGET.read_text()
