@@ -27,6 +27,8 @@ WEEKS_SECONDS = 8 * 86400.0
 SKEW_SECONDS = 600.0
 # A caller that waits looks ten times a second, and each look is a read.
 READS_STRUCK = 2
+# More calls of one method while the clock stands still are calls without end.
+CALLS_AT_ONCE = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,7 @@ FAULTS = {
     "request": ("refuse", "lose", "twice", "again", "delay", "down", "pause", "jump", "leave"),
     "arrive": ("crash", "pause"),
     "handled": ("crash", "pause", "nap"),
+    "page": ("crash", "pause", "nap"),
     "reply": ("lose", "reset", "garble", "crash", "pause", "nap", "jump"),
 }
 CLIENT_FAULTS = {"request": ("twice", "ahead", "behind"), "reply": ("lose",)}
@@ -152,6 +155,8 @@ class Run:
         jumps: How many jumps of the clock are not over yet.
         doomed: Commits whose answer will be lost ("lost") or that never arrive ("cut").
         severed: Readers whose connection will be lost before they read.
+        at_once: The calls since the clock has moved, and when that was.
+        endless: The methods that were called without end.
     """
 
     stage: Stage
@@ -172,6 +177,8 @@ class Run:
     background: set[asyncio.Task[Any]] = field(default_factory=set)
     down: set[str] = field(default_factory=set)
     sent: Counter[str] = field(default_factory=Counter)
+    at_once: tuple[float, Counter[str]] = field(default_factory=lambda: (0.0, Counter()))
+    endless: set[str] = field(default_factory=set)
     unexpected: list[str] = field(default_factory=list)
     unreplicated: bool = False
     losing: bool = False
@@ -190,6 +197,20 @@ class Run:
     def blame(self, text: str) -> None:
         """Note a broken promise."""
         self.violations.append(text)
+
+    async def calling(self, method: str) -> None:
+        """Count a call. Who calls without end waits, so that the clock can move."""
+        loop = asyncio.get_running_loop()
+        self.sent[method] += 1
+        if self.at_once[0] != loop.time():
+            self.at_once = loop.time(), Counter()
+        counts = self.at_once[1]
+        counts[method] += 1
+        if counts[method] > CALLS_AT_ONCE and method not in self.endless:
+            self.endless.add(method)
+            self.blame(f"{method} was sent {counts[method]} times at once")
+        if method in self.endless:
+            await asyncio.sleep(1)
 
     async def at(self, actor: Actor, edge: str) -> str | None:
         """Pass an edge; returns the fault of the wire that happens there, if any."""

@@ -38,7 +38,10 @@ PAIRS: dict[str, int] = {
     "sign-up": 50,
     "disable": 50,
     "enable": 50,
-    "webhooks": 0,  # one schedule takes as long as several others
+    # One schedule of these takes as long as several others.
+    "webhooks": 0,
+    "mails": 0,
+    "relay": 0,
 }
 # Of two requests that meet, the short form plays every meeting, and no fault beside it.
 PAIRS |= {kind.name: 0 for kind in MEETINGS}

@@ -3,7 +3,8 @@
 P1 to P13 look right and are wrong. N1 to N15 are the windows of the registration that
 everybody writes first (see `naive`). X1 to X4 leave out a part that holds the rest together.
 S1 to S15 show in a clock, a clean-up, a read, an answer or a row that is left (see `traces`).
-W1 to W4 are wrong ways of events to webhooks (see `wrong_webhooks`).
+W1 to W4 are wrong ways of events to webhooks (see `wrong_webhooks`), and W5 to W16 those into
+mails and to NATS (see `wrong_readers`).
 P12 belongs to the reconciler and is tested with it.
 """
 
@@ -13,7 +14,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
-from tests.faults import traces, wrong, wrong_webhooks
+from tests.faults import traces, wrong, wrong_readers, wrong_webhooks
 from tests.faults.naive import Naive
 
 Apply = Callable[[], AbstractContextManager[None]]
@@ -326,6 +327,102 @@ MUTANTS = {
             "c1.DebitWallet.reply:crash c2.DebitWallet.request:jump",
             "an event was delivered before it was final",
             wrong_webhooks.tell_of_an_order_before_it_is_paid,
+        ),
+        Mutant(
+            "W5",
+            "asks for events without end",
+            "mails",
+            "",
+            "ListEvents was sent",
+            wrong_readers.ask_without_end,
+        ),
+        Mutant(
+            "W6",
+            "moves its cursor before it has written the mail",
+            "mails",
+            "a2.order-mails-commerce.commit.acked:crash",
+            "a mail was lost",
+            wrong_readers.move_the_cursor_first,
+        ),
+        Mutant(
+            "W7",
+            "moves its cursor when it has written the mail, and marks nothing",
+            "mails",
+            "a2.order-mails-commerce.commit.acked:crash",
+            "a mail came too often",
+            wrong_readers.move_the_cursor_afterwards,
+        ),
+        Mutant(
+            "W8",
+            "forgets its cursor when it cannot read",
+            "mails",
+            "a2.ListEvents.request:refuse",
+            "a mail was lost",
+            wrong_readers.forget_the_cursor,
+        ),
+        Mutant(
+            "W9",
+            "mails the newest event first",
+            "mails",
+            "",
+            "mails came out of order",
+            wrong_readers.mail_the_newest_first,
+        ),
+        Mutant(
+            "W10",
+            "tells of an order before it is paid, by mail",
+            "mails",
+            "c1.DebitWallet.reply:crash c2.DebitWallet.request:jump",
+            "a mail was written before it was final",
+            wrong_webhooks.tell_of_an_order_before_it_is_paid,
+        ),
+        Mutant(
+            "W11",
+            "tells of an order before it is paid, over NATS",
+            "relay",
+            "c1.DebitWallet.reply:crash c2.DebitWallet.request:jump",
+            "an event was published before it was final",
+            wrong_webhooks.tell_of_an_order_before_it_is_paid,
+        ),
+        Mutant(
+            "W12",
+            "marks a page as published with its first event",
+            "relay",
+            "r2.publish.request~2:crash",
+            "an event was not published",
+            wrong_readers.mark_a_page_with_its_first_event,
+        ),
+        Mutant(
+            "W13",
+            "publishes without an id, after any message",
+            "relay",
+            "r2.publish.request:twice",
+            "an event was published 2 times",
+            wrong_readers.publish_without_an_id,
+        ),
+        Mutant(
+            "W14",
+            "publishes after any message",
+            "relay",
+            "r2.publish.request:lose",
+            "an event was not published",
+            wrong_readers.publish_at_any_place,
+        ),
+        Mutant(
+            "W15",
+            "publishes the newest event first",
+            "relay",
+            "",
+            "events were published out of order",
+            wrong_readers.publish_the_newest_first,
+        ),
+        Mutant(
+            "W16",
+            "keeps its place in its process, and not in the stream",
+            "relay",
+            "r2.publish.request~2:crash",
+            "an event was published 2 times",
+            wrong_readers.keep_the_place_in_the_process,
         ),
         Mutant(
             "N1",

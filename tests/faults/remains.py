@@ -159,8 +159,14 @@ def _code(remains: Remains, code: Content) -> bool:
     return code["user_id"] is None or _of_user(remains, code)
 
 
-def _beside_codes(remains: Remains, content: Content) -> bool:
-    return bool(remains.tables["auth.codes"]) or remains.is_aged  # the sender removes old mail
+def _mail(remains: Remains, content: Content) -> bool:
+    """Mail tells of codes and of orders. The sender removes old mail."""
+    told = remains.tables["auth.codes"] or remains.tables["auth.order_mails"]
+    return bool(told) or remains.is_aged
+
+
+def _mail_mark(remains: Remains, mark: Content) -> bool:
+    return remains.has("commerce.events", "id", mark["event_id"]) or remains.is_aged
 
 
 def _audit(remains: Remains, entry: Content) -> bool:
@@ -338,7 +344,8 @@ RULES: dict[str, Rule] = {
     "auth.sessions": _of_user,
     "auth.codes": _code,
     "auth.code_limits": _always,  # disabling an account removes its codes alone
-    "auth.outbox": _beside_codes,
+    "auth.outbox": _mail,
+    "auth.order_mails": _mail_mark,
     "auth.audit_log": _audit,
     "profile.audit_log": _always,
     "commerce.audit_log": _audit,

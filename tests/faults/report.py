@@ -35,13 +35,15 @@ INTRODUCTION = """\
 A request that changes several services takes effect everywhere or nowhere, and its caller can
 learn which. This must hold at every moment at which something can fail, so it is tested at every
 moment. The tests know each point that a request passes (an *edge*: a statement, a read or a
-commit on its way to PostgreSQL, a request or reply on its way to a service or to the receiver of
-a webhook). They let each kind of fault happen at each edge, alone and in pairs.
+commit on its way to PostgreSQL, a request or reply on its way to a service, to the receiver of a
+webhook or to NATS). They let each kind of fault happen at each edge, alone and in pairs.
 
 **How.** Two replicas of each service run in one event loop: real use cases, stores, sagas,
-engines and servicers, on a real PostgreSQL. For orders that a webhook is told of, the real workers
-number the events, read them and send them. The clock jumps when everybody waits, so leases,
-deadlines and backoffs of hours cost nothing. Each service's database has a clock of its own,
+engines and servicers, on a real PostgreSQL. For orders that a webhook, their buyer or NATS is told
+of, the real workers number the events and read them. They send them to webhooks and write mails,
+and two relays publish them. JetStream is a stand-in that keeps its rules about ids and places;
+`tests/relay` kills the real one. The clock jumps when everybody waits, so leases, deadlines and
+backoffs of hours cost nothing. Each service's database has a clock of its own,
 which a schedule can move. A crash is a coroutine that never goes on, with its database sessions
 ended, because a process that is killed runs no `finally`. After the faults everything heals, and
 other replicas take over. Held messages are then delivered late and twice, and the client asks
@@ -52,7 +54,8 @@ Balances follow from transfers, and stock follows from orders. Sellers hold thei
 is paid, and no more. An order is PAID only if it was debited. A lease is taken only when the last
 one is over. A saga keeps its decision, and a participant is told to compensate only after the turn
 is committed. An event is delivered only once it is final, and marked as delivered only once it has
-arrived. One process at a time posts to a webhook.
+arrived. One process at a time posts to a webhook. A mail is written, and a message published, only
+of an event that is final.
 
 **What must be true in the end.**
 
@@ -65,6 +68,10 @@ arrived. One process at a time posts to a webhook.
 - The receiver of a webhook has got each event of its types that became final, with one id, and no
   other event. The events of a subject came in order. One came again only if something had failed.
   The rows of the deliveries agree with what has arrived.
+- The buyer has got one mail of each event about the order that became final, and no other. The
+  stream of NATS has each event of Commerce once, in the order of their numbers. A mail goes to the
+  buyer alone. The cursor of each message leads its reader on from the next event.
+- Nobody calls without end: of each method there are few calls at once, and few a second.
 - Every row in every table that the request has made has a rule that allows it
   (`tests/faults/remains.py`): wallets, brands, codes, mail, keys, stock, transfers, sessions,
   barriers, sagas and deliveries. Of a deleted user only the rows are left that refuse latecomers.
@@ -99,7 +106,7 @@ failing test prints that line. `python -m tests.faults trace register` names the
 | reset, garble | The connection breaks before the reply; a proxy answers INTERNAL |
 | twice | The request arrives twice at once |
 | again, delay | The request arrives again in the end, or only then |
-| down | A service, or the receiver of a webhook, answers nobody for 20 seconds |
+| down | A service, the receiver of a webhook or NATS answers nobody for 20 seconds |
 | leave | The client hangs up |
 | jump | 11 seconds pass, so leases run out |
 | ahead, behind | The clock of one service's database moves by ten minutes |

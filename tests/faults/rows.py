@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 TESTS = Path(__file__).parent.parent
-NAMED = re.compile(r"\[((?:[RCPNI]\d+[ ,]*)+)\]")
+NAMED = re.compile(r"\[((?:[RCPNIE]\d+[ ,]*)+)\]")
 ROOT = TESTS.parent
 
 LATER = "needs standbys: `make failover`, and its short form among the tests"
@@ -154,6 +154,20 @@ ROWS: dict[str, tuple[str, str]] = {
     "C57": ("nobody tells what its wallet holds", r"delete\S* a1\.GetHoldings\.request:down"),
     "C54": ("a seller is deleted while shares move", r"delete-of-seller "),
     "C58": ("a deletion with many orders: crash between two of its commits", ""),
+    "E1": ("a mail about an order: crash after its commit", r"mails a2\.order\S*acked:crash"),
+    "E2": ("its answer to COMMIT is lost", r"mails a2\.order-mails\S*commit\.sent:lost"),
+    "E3": ("a zombie before its mail", r"mails a2\.order-mails\S*statement#1:pause"),
+    "E4": ("the events cannot be read for long", r"mails a2\.ListEvents\.request:down"),
+    "E5": ("they are read, and the reply is lost", r"mails a2\.ListEvents\.reply:lose"),
+    "E6": ("a post to a webhook has arrived, and the reply is lost", r"a2\.post\.reply:lose"),
+    "E7": ("crash between the post and its mark", r"webhooks a2\.post\.reply:crash"),
+    "E8": ("the receiver of a webhook is down for long", r"webhooks a2\.post\.request:down"),
+    "E9": ("the relay: crash between a message and its answer", r"r2\.publish\.reply:crash"),
+    "E10": ("a message is lost on its way", r"relay r2\.publish\.request:(lose|refuse)"),
+    "E11": ("a message comes twice or late", r"relay r2\.publish\.request:(twice|again|delay)"),
+    "E12": ("the broker is down for long", r"relay r2\.publish\.request:down"),
+    "E13": ("a zombie before a message", r"relay r2\.publish\.request:pause"),
+    "E14": ("crash of the service that the relay watches", r"relay c1\.WatchEvents\.page:crash"),
 }
 
 # The outcome that a row requires of a schedule with one fault, once all is at rest. For a row
@@ -162,7 +176,7 @@ ROWS: dict[str, tuple[str, str]] = {
 DONE, UNDONE = "done", "undone"
 _DONE = """R5 R8 R9 R10 R11 R13 R15 R16 R17 R20 R21 R22 R25 R27 R29 R30 R31 R56 R57
   C1 C3 C9 C12 C14 C15 C18 C19 C21 C24 C25 C31 C41 C42 C43 C44 C45
-  C48 C49 C50 C51 C55 C56"""
+  C48 C49 C50 C51 C55 C56 E1 E2 E3 E4 E5 E6 E7 E8 E9 E10 E11 E12 E13 E14"""
 _UNDONE = "R2 R14 R23 R24 R33 R34 R35 R40 R41 R42 R43 R45 R46 C11 C27 C30 C52 C53"
 REQUIRED = dict.fromkeys(_DONE.split(), DONE) | dict.fromkeys(_UNDONE.split(), UNDONE)
 REFUSED = re.compile(r"^\S+-refused ")
@@ -222,7 +236,7 @@ def named_tests() -> dict[str, list[str]]:
     for path in sorted(TESTS.rglob("test_*.py")):
         for name, text in _functions(path):
             for group in NAMED.findall(text):
-                for row in re.findall(r"[RCPN]\d+", group):
+                for row in re.findall(r"[RCPNE]\d+", group):
                     found[row].append(f"{path.relative_to(ROOT)}::{name}")
     for row, test in ELSEWHERE.items():
         found[row].append(test)

@@ -93,7 +93,8 @@ class Scenario:
         is_repeated: Whether the same request is sent again in the end.
         own_edges: A pattern of the edges that another scenario does not pass in the same way.
         turned_edges: A pattern of those at which the short form plays one fault each, by turns.
-        has_receiver: Whether it has a webhook, so that services tell their events.
+        readers: Who reads events: "webhooks", "order-mails" or "relay". With any of them,
+            services number their events.
     """
 
     name = ""
@@ -104,7 +105,7 @@ class Scenario:
     is_repeated = True
     own_edges = ""
     turned_edges = ""
-    has_receiver = False
+    readers: tuple[str, ...] = ()
     # Parts of the names of edges before the saga begins: what fails there, the client repeats.
     tried_once: tuple[str, ...] = (".PhoneExists.", ".code.", ".GetHoldings.")
 

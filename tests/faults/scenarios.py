@@ -10,6 +10,7 @@ from tests.faults.accounts import (
     RichDeletion,
     Verification,
 )
+from tests.faults.mails import OrderMails
 from tests.faults.meetings import MEETINGS
 from tests.faults.orders import (
     Cancellation,
@@ -21,6 +22,7 @@ from tests.faults.orders import (
     Return,
 )
 from tests.faults.registrations import RefusedRegistration, Registration, SignUp
+from tests.faults.relayed import Relayed
 from tests.faults.scenario import Scenario
 from tests.faults.webhooks import Webhooks
 
@@ -42,6 +44,8 @@ _ALL: tuple[type[Scenario], ...] = (
     Disabling,
     Enabling,
     Webhooks,
+    OrderMails,
+    Relayed,
     *MEETINGS,
 )
 SCENARIOS: dict[str, type[Scenario]] = {each.name: each for each in _ALL}

@@ -6,25 +6,17 @@ import contextlib
 import json
 from collections import Counter
 from collections.abc import Iterator
-from typing import Any, cast
-
-from lockstep.commerce.v1 import order_service_pb2 as order_pb
-from lockstep.commerce.v1 import order_service_pb2_grpc as order_grpc
-from lockstep_clients import LockstepError
+from typing import Any
 
 from services.auth.domain.webhook_secrets import WebhookSecrets, new_secret
 from services.auth.domain.webhook_sender import LEASE, ROUND_SECONDS
 from services.kernel.ids import new_id
-from services.kernel.rpc.call import UserPrincipal
 from tests.faults.edges import Actor
-from tests.faults.orders import Checkout
 from tests.faults.scenario import Outcome
-from tests.faults.wire import Wire
+from tests.faults.shipping import Shipping
 from tests.faults.world import SECRETS, World
 
 TYPES = [f"lockstep.events.v1.{name}" for name in ("OrderPaid", "OrderFulfilled", "TransferPosted")]
-# The transactions that change nothing but events and their ways.
-_TELLING = (".sequence.", ".webhooks-", ".webhook.")
 # While two of these happen, a sender may outlive its lease.
 _LONG = ("pause", "nap", "jump", "lose", "slow", "overlap")
 _SKEWED = ("ahead", "behind", "age")
@@ -48,21 +40,19 @@ _DELIVERIES = (
 )
 
 
-class Webhooks(Checkout):
+class Webhooks(Shipping):
     """An order that is paid and shipped: a receiver gets each of its events, in order."""
 
     name = "webhooks"
-    has_receiver = True
+    readers = ("webhooks",)
+    telling = (".sequence.", ".webhooks-", ".webhook.")
+    also = ("a",)
     # The way of an event; of what comes again and again, the first times.
     own_edges = (
         r"2\.(webhook\.claim\.\S+|webhooks-commerce\.\S+"
         r"|(post|webhook\.\w+|sequence|ListEvents)\.[^~]*)$"
     )
     turned_edges = r"\.(webhook|webhooks-commerce|sequence|ListEvents)\."
-
-    @property
-    def replicas(self) -> list[str]:
-        return [*super().replicas, "a1", "a2"]
 
     def prepare(self) -> None:
         super().prepare()
@@ -76,17 +66,6 @@ class Webhooks(Checkout):
             self.world.ground.rows(
                 sql, id=self.webhook, types=TYPES, sealed=sealed, begin=self.begin
             )
-
-    async def ask(self, wire: Any) -> Any:
-        """Place an order, and ship it. What the answer to that promises, `fulfil` watches."""
-        order = await super().ask(wire)
-        staff = UserPrincipal(id=new_id(), session_id=new_id(), role="admin")
-        orders = order_grpc.OrderServiceStub(
-            cast(Any, Wire(self.world, self.world.run.client, staff))
-        )
-        with contextlib.suppress(LockstepError):
-            await orders.FulfilOrder(order_pb.FulfilOrderRequest(order_id=order.id))
-        return order
 
     # --- the receiver (see `endpoint.Receiver`)
 
@@ -124,9 +103,8 @@ class Webhooks(Checkout):
     # --- promises
 
     def committed(self, world: World, actor: Actor, edge: str) -> None:
-        if not any(name in edge for name in _TELLING):
-            super().committed(world, actor, edge)
-        elif ".webhook.note." in edge:
+        super().committed(world, actor, edge)
+        if ".webhook.note." in edge:
             for delivery in self._deliveries():
                 if delivery.state == "DELIVERED" and delivery.id not in self.arrived:
                     world.run.blame("an event is marked as delivered, and has not arrived")

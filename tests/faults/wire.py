@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, Protocol
 
 import grpc
@@ -22,7 +22,7 @@ from lockstep_clients.errors import (
 
 from services.kernel.errors import DomainError
 from services.kernel.rpc.call import Call, Handler, Method, Principal
-from services.kernel.rpc.interceptors import deadline, decode, status_of
+from services.kernel.rpc.interceptors import deadline, decode, decode_stream, status_of
 from tests.faults.documented import reasons
 from tests.faults.edges import DOWN_SECONDS, Actor, Run
 
@@ -34,10 +34,8 @@ def handlers_of(descriptor: ServiceDescriptor, servicer: object, names: list[str
     found = {}
     for name in names:
         method = Method.of(descriptor.methods_by_name[name])
-        found[method.path] = (
-            method,
-            deadline(method, decode(method, getattr(servicer, name))),
-        )
+        inside = decode_stream if method.streams else decode
+        found[method.path] = (method, deadline(method, inside(method, getattr(servicer, name))))
     return found
 
 
@@ -95,8 +93,83 @@ class Wire:
 
         return call
 
-    def unary_stream(self, *_: Any, **__: Any) -> None:
-        """Return nothing: the schedules have no streams."""
+    def unary_stream(
+        self,
+        path: str,
+        request_serializer: Callable[[Any], bytes],
+        response_deserializer: Callable[[bytes], Any],
+        **_: Any,
+    ) -> Callable[..., Watch]:
+        """Return a method that answers with a stream, as `grpc.aio.Channel` does."""
+
+        def call(request: Any) -> Watch:
+            end: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            pages = self._watch(path, request_serializer(request), end)
+            return Watch(pages, response_deserializer, end)
+
+        return call
+
+    async def _watch(
+        self, path: str, message: bytes, end: asyncio.Future[None]
+    ) -> AsyncIterator[bytes]:
+        """Yield the pages of a stream, until it ends or breaks, or the caller ends it."""
+        run, name = self._replicas.run, path.rpartition("/")[2]
+        edge = f"{self._caller.name}.{name}"
+        match await run.at(self._caller, f"{edge}.request"):
+            case "refuse" | "delay":
+                raise Unavailable("connection refused")
+            case "lose":
+                await _broken()
+            case "down":
+                self._take_down(path)
+        await run.calling(name)
+        serving = self._replicas.serving(path)
+        if serving is None:
+            raise Unavailable("connection refused")
+        async for page in self._pages(*serving, message, end):
+            match await run.at(self._caller, f"{edge}.reply"):
+                case "lose":
+                    await _broken()
+                case "reset":
+                    raise Unavailable("connection reset")
+                case "garble":
+                    raise Internal("the proxy broke")
+            yield page
+
+    async def _pages(
+        self,
+        actor: Actor,
+        method: Method,
+        handler: Handler,
+        message: bytes,
+        end: asyncio.Future[None],
+    ) -> AsyncIterator[bytes]:
+        """Let a server handle a call of a stream, which ends with either of both."""
+        run, pages = self._replicas.run, asyncio.Queue[bytes](maxsize=1)
+
+        async def send(page: bytes) -> None:
+            await run.at(actor, f"{actor.name}.{method.name}.page")
+            await pages.put(page)
+
+        call = Call(method=method, metadata=self._metadata, message=message, send=send)
+        call.principal, call.admit = self._principal, _admitted
+        handling = asyncio.create_task(
+            _handle(run, actor, call, handler), context=contextvars.Context()
+        )
+        run.watch(handling)
+        for gone in (end, self._caller.died):
+            gone.add_done_callback(lambda _: handling.cancel())
+        while True:
+            getting = asyncio.create_task(pages.get())
+            either: set[asyncio.Future[Any]] = {getting, handling, actor.died}
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            if not getting.done():
+                break
+            yield getting.result()
+        getting.cancel()
+        if not handling.done():
+            raise Unavailable("connection reset")
+        handling.result()
 
     async def _send(self, path: str, message: bytes, seconds: float) -> bytes:
         run, name = self._replicas.run, path.rpartition("/")[2]
@@ -147,7 +220,7 @@ class Wire:
 
     async def _deliver(self, path: str, message: bytes, seconds: float) -> bytes:
         run = self._replicas.run
-        run.sent[path.rpartition("/")[2]] += 1
+        await run.calling(path.rpartition("/")[2])
         serving = self._replicas.serving(path)
         if serving is None:
             raise Unavailable("connection refused")
@@ -193,6 +266,39 @@ def rpc_error(status: Status) -> AioRpcError:
     code = next(code for code in grpc.StatusCode if code.value[0] == status.code)
     details = Metadata(("grpc-status-details-bin", status.SerializeToString()))
     return AioRpcError(code, Metadata(), details, details=status.message)
+
+
+class Watch:
+    """A call whose answer is a stream, as its caller has it."""
+
+    def __init__(
+        self,
+        pages: AsyncIterator[bytes],
+        decode: Callable[[bytes], Any],
+        end: asyncio.Future[None],
+    ) -> None:
+        self._pages = pages
+        self._decode = decode
+        self._end = end
+
+    async def __aiter__(self) -> AsyncIterator[Any]:
+        async for page in self._pages:
+            yield self._decode(page)
+
+    def cancel(self) -> None:
+        """End the call."""
+        if not self._end.done():
+            self._end.set_result(None)
+
+
+async def _admitted() -> None:
+    """Admit a caller of a stream again."""
+
+
+async def _broken() -> None:
+    """Wait until the keepalive of a connection notices that nobody answers."""
+    await asyncio.sleep(DOWN_SECONDS)
+    raise Unavailable("keepalive")
 
 
 async def _silence() -> None:

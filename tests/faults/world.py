@@ -8,7 +8,7 @@ import itertools
 import logging
 import random
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import ModuleType, SimpleNamespace
 from typing import Any, cast
@@ -22,6 +22,7 @@ from lockstep_clients import deadlines
 import services.auth.domain.webhook_sender
 import services.auth.readers.event_reader
 import services.kernel.events.sequencer
+import services.kernel.events.watching
 import services.kernel.rpc.call
 import services.kernel.rpc.interceptors
 import services.kernel.sagas.clocks
@@ -31,10 +32,10 @@ import services.kernel.sagas.leases
 import services.kernel.sagas.protocol
 import services.kernel.sagas.recovery
 import services.kernel.sagas.store
+import services.relay.relay
 from services.auth import __main__ as auth_main
 from services.auth.domain.webhook_sender import WebhookSender
 from services.auth.readers.event_reader import EventReader
-from services.auth.readers.webhooks import READER
 from services.auth.settings import AuthSettings
 from services.commerce import __main__ as commerce_main
 from services.common.keys import KeyRing, secrets_of
@@ -45,11 +46,16 @@ from services.kernel.money import Currency
 from services.kernel.rpc.call import Handler, Method, ServicePrincipal
 from services.kernel.sagas.engine import SagaEngine
 from services.kernel.secret import Secret
+from services.kernel.telemetry.metrics import NO_METER, create_counter
 from services.profile import __main__ as profile_main
+from services.relay.process import SOURCES
+from services.relay.relay import Relay
+from services.relay.stream import EventStream
 from tests.faults.clock import VirtualLoop, count_statements
 from tests.faults.databases import EdgeDatabase, Ground, Owner, Row
 from tests.faults.edges import Actor, Run, Schedule
 from tests.faults.endpoint import Endpoint
+from tests.faults.jetstream import JetStream
 from tests.faults.wire import Handlers, Wire, handlers_of
 
 NO_KEYS: Any = None  # nobody signs or verifies a token here
@@ -80,14 +86,15 @@ CALLED = {
     "CartService": ["MergeCart"],
     "CatalogService": ["CreateProduct", "UpdateProduct"],
     "OrderService": ["PlaceOrder", "CancelOrder", "FulfilOrder", "RefundOrder", "ForgetUser"],
-    "EventService": ["ListEvents"],
+    "EventService": ["ListEvents", "WatchEvents"],
 }
 COMMISSION_BPS = 1000
 PASSWORD_HASH = "$2b$04$the-hash-that-must-not-leave-its-row"
-SERVICES = {"a": "auth", "p": "profile", "c": "commerce"}
+SERVICES = {"a": "auth", "p": "profile", "c": "commerce", "r": "relay"}
 TIMED: tuple[ModuleType, ...] = (
     services.auth.domain.webhook_sender,
     services.auth.readers.event_reader,
+    services.kernel.events.watching,
     services.kernel.sagas.forward_only,
     services.kernel.rpc.call,
     services.kernel.rpc.interceptors,
@@ -97,6 +104,7 @@ TIMED: tuple[ModuleType, ...] = (
     services.kernel.sagas.leases,
     services.kernel.sagas.recovery,
     services.kernel.sagas.store,
+    services.relay.relay,
     deadlines,
 )
 # Polling costs a transaction each time, also where time costs nothing.
@@ -104,9 +112,13 @@ POLL_SECONDS = 2.0
 # Those who tell events look more often than anything here needs.
 TELLING_SECONDS: dict[ModuleType, float] = {
     services.kernel.events.sequencer: 10.0,
+    services.kernel.events.watching: 10.0,
     services.auth.readers.event_reader: 10.0,
     services.auth.domain.webhook_sender: POLL_SECONDS,
 }
+# What a service tells events with, beside its readers.
+NUMBERING = "numbering"
+RELAYED = "commerce"
 # More than clocks differ, so that the time of a row tells its run.
 BETWEEN_RUNS_SECONDS = 3600.0
 
@@ -134,7 +146,7 @@ class Replica:
     handlers: Handlers = field(default_factory=dict)
     engine: SagaEngine | None = None
     cleanups: Sequence[Cleanup] = ()
-    tellers: Sequence[Worker] = ()
+    tellers: Mapping[str, Sequence[Worker]] = field(default_factory=dict)
     is_telling: bool = False
 
     @property
@@ -146,11 +158,13 @@ class Replica:
         """Whether it takes calls."""
         return not (self.actor.dead or self.actor.stopping)
 
-    def tell(self) -> None:
-        """Let it number its events and, if it is Auth, send all events to webhooks."""
+    def tell(self, readers: Sequence[str]) -> None:
+        """Let it number its events, and let those of its readers work that are wanted."""
         self.is_telling = True
-        for each in self.tellers:
-            each.start()
+        for name, workers in self.tellers.items():
+            if name == NUMBERING or name in readers:
+                for each in workers:
+                    each.start()
 
 
 class World:
@@ -256,7 +270,9 @@ class World:
         return self.replicas[name]
 
     async def _connect(self, service: str) -> list[EdgeDatabase]:
-        databases = []
+        databases: list[EdgeDatabase] = []
+        if service == "relay":
+            return databases
         for connections in (4,) if service == "profile" else (4, 2):
             session = f"{service}-{next(self._sessions)}"
             databases.append(
@@ -280,6 +296,10 @@ class World:
     def _awaken(self, replica: Replica) -> None:
         replica.actor = Actor(replica.name, replica.service, self.loop.create_future())
         wire = cast(grpc.aio.Channel, Wire(self, replica.actor, ServicePrincipal(replica.service)))
+        replica.is_telling = False
+        if replica.service == "relay":
+            replica.tellers = {"relay": [self._relay(replica, wire)]}
+            return
         parts = ServiceParts(
             keys=KEYS,
             database=replica.databases[0],
@@ -293,23 +313,36 @@ class World:
         composition = self._compose(replica.service, parts)
         replica.engine = composition.engine
         replica.cleanups = composition.cleanups
-        replica.tellers, replica.is_telling = self._tellers(replica, composition), False
+        replica.tellers = self._tellers(replica, composition)
         replica.handlers = {}
         for descriptor, servicer in composition.servicers.items():
             if names := CALLED.get(descriptor.name):
                 replica.handlers |= handlers_of(descriptor, servicer, names)
 
-    def _tellers(self, replica: Replica, composition: Composition) -> list[Worker]:
-        """Return the workers of a composition that send webhooks, in the order of events."""
-        senders = [each for each in composition.workers if isinstance(each, WebhookSender)]
-        for sender in senders:
-            sender._client = cast(Any, Endpoint(self, replica.actor))
-        readers = [
-            each
-            for each in composition.workers
-            if isinstance(each, EventReader) and each.place.reader == READER
-        ]
-        return [Sequencer(replica.databases[-1]), *senders, *readers]
+    def _tellers(
+        self, replica: Replica, composition: Composition
+    ) -> Mapping[str, Sequence[Worker]]:
+        """Return the workers of a composition that tell events, by the reader that they are of."""
+        tellers = defaultdict[str, list[Worker]](list)
+        tellers[NUMBERING].append(Sequencer(replica.databases[-1]))
+        for worker in composition.workers:
+            if isinstance(worker, WebhookSender):
+                worker._client = cast(Any, Endpoint(self, replica.actor))
+                tellers["webhooks"].append(worker)
+            elif isinstance(worker, EventReader):
+                tellers[worker.place.reader].append(worker)
+        return tellers
+
+    def _relay(self, replica: Replica, channel: grpc.aio.Channel) -> Relay:
+        source = SOURCES[RELAYED]
+        jetstream = cast(Any, JetStream(self, replica.actor))
+        return Relay(
+            RELAYED,
+            source.types,
+            source.stub(channel).WatchEvents,
+            lambda: EventStream(jetstream, RELAYED, kept_days=30, replicas=1),
+            create_counter(NO_METER, "published", unit="{event}", description="Events"),
+        )
 
     def _compose(self, service: str, parts: ServiceParts) -> Composition:
         match service:
@@ -356,17 +389,17 @@ class World:
         self._tell()
 
     def _tell(self) -> None:
-        """Let one more replica tell its events, if the scenario has a receiver.
+        """Let one more replica tell its events, if the scenario has somebody who reads them.
 
         Second replicas begin before first ones, which only take over when a second one takes
-        long. Auth begins after the services whose events it reads.
+        long. Who reads events begins after the services that have them.
         """
-        if self.look is None or not self.look.has_receiver:
+        if self.look is None or not self.look.readers:
             return
         idle = [each for each in self.replicas.values() if each.is_live and not each.is_telling]
-        idle.sort(key=lambda each: (each.name[1:] == "1", each.name[0] == "a", each.name))
+        idle.sort(key=lambda each: (each.name[1:] == "1", each.name[0] in "ar", each.name))
         for replica in idle[:1]:
-            replica.tell()
+            replica.tell(self.look.readers)
 
     # --- effects of faults (see `edges.Stage`)
 
@@ -376,7 +409,8 @@ class World:
 
     def sweep(self) -> None:
         for service, cleanups in {e.service: e.cleanups for e in self.replicas.values()}.items():
-            self.ground.sweep(service, cleanups)
+            if cleanups:
+                self.ground.sweep(service, cleanups)
 
     def skew(self, actor: Actor, seconds: float) -> None:
         service = "profile" if actor is self.run.client else actor.service
@@ -396,7 +430,8 @@ class World:
 
         async def stop() -> None:
             await engine.stop()
-            await asyncio.gather(*(each.stop() for each in replica.tellers))
+            tellers = itertools.chain.from_iterable(replica.tellers.values())
+            await asyncio.gather(*(each.stop() for each in tellers))
             actor.dead = True
             self.kill_sessions(actor, idle_only=False)
             if not actor.died.done():

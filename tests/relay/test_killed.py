@@ -172,6 +172,7 @@ async def grown(jetstream: JetStreamContext, by: int) -> None:
 async def test_each_event_comes_once_and_in_order_whatever_is_killed(
     processes: Processes, auth_url: str, nats: Nats, jetstream: JetStreamContext
 ) -> None:
+    """The broker, a relay and the service, one after the other [E9, E12, E14]."""
     consumer = Consumer()
     consuming = asyncio.create_task(consumer.consume(jetstream))
     async with load(auth_url):
