@@ -41,7 +41,13 @@ export function startRouter(routes, main) {
   history.scrollRestoration = "manual";
   addEventListener("hashchange", () => void show(routes, main));
   addEventListener("scroll", () => places.get(entry)?.set(SCROLL, scrollY), { passive: true });
-  session.addEventListener("change", () => followSession(routes));
+  let reader = session.current?.userId;
+  session.addEventListener("change", () => {
+    const now = session.current?.userId;
+    if (reader && reader !== now) places.clear(); // what somebody has seen is not for the next one
+    reader = now;
+    followSession(routes);
+  });
   void show(routes, main);
 }
 

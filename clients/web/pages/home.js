@@ -4,6 +4,7 @@ import { catalog } from "../api/lockstep.js";
 import { verificationBanner } from "../app/shell.js";
 import { h } from "../ui/dom.js";
 import { drawing } from "../ui/icons.js";
+import { Kept } from "../ui/loading.js";
 import { shelf } from "../ui/product-card.js";
 
 /** @typedef {import("../api/types.js").Category} Category */
@@ -22,14 +23,14 @@ const newest = () => ({ sort: "newest", minStock: 1, limit: isEarly() ? NEW : NE
 const categoriesAtOnce = () => (isEarly() ? AT_ONCE : AT_ONCE - 1);
 
 /** @param {import("../app/router.js").Visit} visit */
-export function page({ signal }) {
+export function page({ signal, place }) {
   const rows = h("div");
   const names = h("ul", { class: "chips category-chips", "aria-label": "Categories" });
-  void fillCategories(rows, names, signal);
+  fillCategories(rows, names, signal, place);
   return {
     title: "Welcome",
     content: [h("div", { class: "page" }, verificationBanner(), hero(), names,
-      shelf("New", "#/products?sort=newest", async () => (await products(newest(), signal)).slice(0, NEW), signal, true), rows)],
+      shelf("New", "#/products?sort=newest", async () => (await products(newest(), signal)).slice(0, NEW), { signal, place, isFirst: true }), rows)],
   };
 }
 
@@ -44,17 +45,22 @@ function hero() {
 /** @param {Record<string, string | number>} query @param {AbortSignal} signal */
 const products = async (query, signal) => (await catalog.products(query, signal)).products;
 
-/** Without categories the page still shows what is new. @param {HTMLElement} rows @param {HTMLElement} names @param {AbortSignal} signal */
-async function fillCategories(rows, names, signal) {
-  const found = await catalog.categories(signal, categoriesAtOnce()).catch(() => []);
-  if (signal.aborted) return;
-  const chips = found.slice(0, NAMES).map(({ id, name }) => chip(name, `#/products?category=${id}`));
-  const left = found.length - chips.length;
-  names.replaceChildren(...chips, ...(left > 0 ? [chip(`${left} more`, "#/products")] : []));
-  for (const { id, name } of found.slice(0, CATEGORIES)) {
-    rows.append(shelf(name, `#/products?category=${id}`,
-      () => products({ category: id, minStock: 1, limit: OF_CATEGORY }, signal), signal));
-  }
+/** Without categories the page still shows what is new. @param {HTMLElement} rows @param {HTMLElement} names @param {AbortSignal} signal @param {Map<string, unknown>} place */
+function fillCategories(rows, names, signal, place) {
+  /** @type {Kept<Category[]>} */
+  const kept = new Kept(place, "categories");
+  const fetch = () => catalog.categories(signal, categoriesAtOnce());
+  /** @param {Category[]} found */
+  const put = (found) => {
+    if (signal.aborted) return;
+    kept.set(found);
+    const chips = found.slice(0, NAMES).map(({ id, name }) => chip(name, `#/products?category=${id}`));
+    const left = found.length - chips.length;
+    names.replaceChildren(...chips, ...(left > 0 ? [chip(`${left} more`, "#/products")] : []));
+    rows.replaceChildren(...found.slice(0, CATEGORIES).map(({ id, name }) => shelf(name, `#/products?category=${id}`,
+      () => products({ category: id, minStock: 1, limit: OF_CATEGORY }, signal), { signal, place })));
+  };
+  kept.start({ fetch, put, load: () => fetch().then(put, () => undefined), signal, gone: () => undefined });
 }
 
 /** @param {string} text @param {string} href */

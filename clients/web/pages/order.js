@@ -6,7 +6,7 @@ import { session } from "../api/session.js";
 import { fill, h } from "../ui/dom.js";
 import { grouped, isZero, moment, money } from "../ui/format.js";
 import { icon } from "../ui/icons.js";
-import { bones, loaded, shownAgain } from "../ui/loading.js";
+import { bones, Kept, loaded } from "../ui/loading.js";
 import { failureText, orderTag, whatNext } from "../ui/states.js";
 import { cancelButton } from "./order-actions.js";
 import { orderLines } from "./order-lines.js";
@@ -19,11 +19,13 @@ const POLL_MS = 1500;
 const MOVING = new Set(["ORDER_STATE_PENDING", "ORDER_STATE_CANCELLING"]);
 
 /** @param {import("../app/router.js").Visit} visit */
-export function page({ params, query, signal }) {
+export function page({ params, query, signal, place }) {
   const id = params["id"] ?? "";
   const heading = h("h1", {}, "Order");
+  /** @type {Kept<Order>} */
+  const kept = new Kept(place);
   const content = loaded({
-    signal,
+    signal, kept,
     fetch: () => orders.get(id),
     show: (order) => {
       heading.textContent = `Order ${grouped(order.number)}`;
@@ -34,7 +36,7 @@ export function page({ params, query, signal }) {
   });
   const isAdmin = location.hash.startsWith("#/admin/");
   const back = h("a", { class: "back", href: isAdmin ? "#/admin/orders" : "#/orders" }, icon("back"), "All orders");
-  return { title: "Order", content: [h("div", { class: "page receipt" }, back, heading, content)] };
+  return { title: heading.textContent ?? "Order", content: [h("div", { class: "page receipt" }, back, heading, content)] };
 }
 
 /** @param {Order} first @param {boolean} isNew @param {AbortSignal} signal */
@@ -47,7 +49,6 @@ function orderView(first, isNew, signal) {
     if (MOVING.has(order.state)) void follow(order, show, signal);
   };
   show(first);
-  shownAgain(signal, () => void orders.get(first.id).then((now) => !signal.aborted && show(now), () => undefined));
   return view;
 }
 

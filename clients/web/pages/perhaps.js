@@ -7,4 +7,4 @@ const SOME = 8;
 
 /** @param {AbortSignal} signal of the page */
 export const perhaps = (signal) => shelf("Perhaps one of these", "#/products",
-  async () => (await catalog.products({ minStock: 1, limit: SOME }, signal)).products, signal);
+  async () => (await catalog.products({ minStock: 1, limit: SOME }, signal)).products, { signal });

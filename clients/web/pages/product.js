@@ -9,7 +9,7 @@ import { ask } from "../ui/dialog.js";
 import { fill, h } from "../ui/dom.js";
 import { money } from "../ui/format.js";
 import { icon } from "../ui/icons.js";
-import { bones, loaded, shownAgain } from "../ui/loading.js";
+import { bones, Kept, loaded } from "../ui/loading.js";
 import { brandNames } from "../ui/look-up.js";
 import { isUploaded, picture } from "../ui/picture.js";
 import { shelf, stockText } from "../ui/product-card.js";
@@ -21,32 +21,22 @@ import { NoticeBox, toast, wordsOf } from "../ui/words.js";
 const MORE = 4;
 
 /** @param {import("../app/router.js").Visit} visit */
-export function page({ params, signal }) {
+export function page({ params, signal, place }) {
+  const trail = h("ol", {}, ...steps());
+  /** @type {Kept<Product>} */
+  const kept = new Kept(place);
   const content = loaded({
-    signal,
+    signal, kept,
     fetch: () => catalog.product(params["id"] ?? "", signal),
     show: (product) => {
       document.title = `${product.name} · Lockstep`;
       fill(trail, ...steps(product));
-      return [upToDate(product, signal), ...shelves(product, signal)];
+      return [details(product), ...shelves(product, signal, place)];
     },
     skeleton: bones(1, "bone-product"),
   });
-  const trail = h("ol", {}, ...steps());
   const breadcrumb = h("nav", { class: "breadcrumb", "aria-label": "Breadcrumb" }, trail);
-  return { title: "Product", content: [h("div", { class: "page" }, breadcrumb, content)] };
-}
-
-/** Its details, which follow what has changed while the page was kept. @param {Product} product @param {AbortSignal} signal */
-function upToDate(product, signal) {
-  let shown = product;
-  const view = h("div", {}, details(shown));
-  shownAgain(signal, async () => {
-    const now = await catalog.product(product.id, signal).catch(() => shown);
-    if (now.etag !== shown.etag && !signal.aborted) fill(view, details(now));
-    shown = now;
-  });
-  return view;
+  return { title: kept.value?.name ?? "Product", content: [h("div", { class: "page" }, breadcrumb, content)] };
 }
 
 /** Where the product stands in the shop. @param {Product} [product] as soon as it has come */
@@ -120,8 +110,8 @@ function ownerLinks({ id, sellerId }) {
   return isMine && h("p", {}, h("a", { href: `#/sell/products/${id}` }, "Edit this product"));
 }
 
-/** More of its seller, then of its category what the first shelf does not show. @param {Product} product @param {AbortSignal} signal */
-function shelves({ id, sellerId, category }, signal) {
+/** More of its seller, then of its category what the first shelf does not show. @param {Product} product @param {AbortSignal} signal @param {Map<string, unknown>} place */
+function shelves({ id, sellerId, category }, signal, place) {
   const bySeller = { seller: sellerId ?? "" };
   const inCategory = { category: category?.id ?? "" };
   /** @type {Promise<Product[]>} what the first shelf shows */
@@ -139,8 +129,8 @@ function shelves({ id, sellerId, category }, signal) {
     return found.filter((each) => !seen.has(each.id)).slice(0, MORE);
   };
   return [
-    Boolean(sellerId) && shelf("More from this seller", allOf(bySeller), ofSeller, signal),
-    Boolean(category) && shelf(`More in ${category?.name}`, allOf(inCategory), others, signal),
+    Boolean(sellerId) && shelf("More from this seller", allOf(bySeller), ofSeller, { signal, place }),
+    Boolean(category) && shelf(`More in ${category?.name}`, allOf(inCategory), others, { signal, place }),
   ];
 }
 

@@ -24,24 +24,81 @@ addEventListener("online", () => {
  * @param {(result: T) => (Node | false)[]} options.show
  * @param {Node[]} options.skeleton as tall as the content will be
  * @param {AbortSignal} options.signal of the page
+ * @param {Kept<T>} [options.kept] what was shown before, for content that nobody types into
  */
-export function loaded({ fetch, show, skeleton, signal }) {
+export function loaded({ fetch, show, skeleton, signal, kept }) {
   const element = h("div", { class: "loaded" });
+  /** @param {T} result */
+  const put = (result) => {
+    kept?.set(result);
+    fill(element, ...show(result));
+  };
   const load = async () => {
     element.setAttribute("aria-busy", "true");
     fill(element, ...skeleton);
     const stopWaiting = slowly(element);
     try {
       const result = await fetch();
-      if (!signal.aborted) fill(element, ...show(result));
+      if (!signal.aborted) put(result);
     } catch (error) {
       if (!signal.aborted) fill(element, failed(error, () => void load()));
     }
     stopWaiting();
     element.removeAttribute("aria-busy");
   };
-  void load();
+  if (kept) kept.start({ fetch, put, load, signal, gone: (error) => fill(element, failed(error, () => void load())) });
+  else void load();
   return element;
+}
+
+/**
+ * What a page has shown, kept at its place in the history: on a return it is there at once. Then, and when a
+ * browser shows a page that it has kept whole, it is asked for again, and shown anew if it has changed.
+ *
+ * @template T
+ */
+export class Kept {
+  /** @param {Map<string, unknown>} place @param {string} [name] where a page has several */
+  constructor(place, name = "result") {
+    this.place = place;
+    this.name = name;
+  }
+
+  /** @returns {T | undefined} */
+  get value() {
+    return /** @type {T | undefined} */ (this.place.get(this.name));
+  }
+
+  /** @param {T} value */
+  set(value) {
+    this.place.set(this.name, value);
+  }
+
+  /**
+   * @param {object} how
+   * @param {() => Promise<T>} how.fetch
+   * @param {(value: T) => void} how.put
+   * @param {() => unknown} how.load for the first time
+   * @param {AbortSignal} how.signal of the page
+   * @param {(error: ApiError) => void} how.gone when there is no such thing any more
+   */
+  start({ fetch, put, load, signal, gone }) {
+    const again = async () => {
+      try {
+        const now = await fetch();
+        if (!signal.aborted && JSON.stringify(now) !== JSON.stringify(this.value)) put(now);
+      } catch (error) { // without an answer what is shown stays
+        if (!signal.aborted && error instanceof ApiError && isMissing(error)) gone(error);
+      }
+    };
+    const { value } = this;
+    if (value === undefined) load();
+    else {
+      put(value);
+      void again();
+    }
+    shownAgain(signal, again);
+  }
 }
 
 /**

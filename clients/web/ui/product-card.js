@@ -2,7 +2,7 @@
 
 import { h } from "./dom.js";
 import { money } from "./format.js";
-import { bones, failed, slowly } from "./loading.js";
+import { bones, failed, Kept, slowly } from "./loading.js";
 import { picture } from "./picture.js";
 
 /** @typedef {import("../api/types.js").Product} Product */
@@ -50,26 +50,33 @@ export function stockText(stock) {
  * @param {string} title
  * @param {string} more the address of all of them
  * @param {() => Promise<Product[]>} fetch
- * @param {AbortSignal} signal
- * @param {boolean} [isFirst]
+ * @param {{ signal: AbortSignal, place?: Map<string, unknown>, isFirst?: boolean }} how its page, where it is kept for a return
  */
-export function shelf(title, more, fetch, signal, isFirst = false) {
+export function shelf(title, more, fetch, { signal, place = new Map(), isFirst = false }) {
   const grid = h("ul", { class: "grid" }, ...bones(4, "bone-card").map((each) => h("li", { "aria-hidden": "true" }, each)));
   const section = h("section", { class: "shelf-section", "aria-busy": "true" },
     h("div", { class: "page-head" }, h("h2", {}, title), h("a", { href: more }, "See all", h("span", { class: "unseen" }, `: ${title}`))), grid);
+  /** @type {Kept<Product[]>} */
+  const kept = new Kept(place, `shelf ${more}`);
+  /** @param {Product[]} products */
+  const put = (products) => {
+    kept.set(products);
+    section.hidden = products.length === 0;
+    grid.replaceChildren(...products.map((each, index) => h("li", {}, productCard(each, { heading: "h3", isFirst: isFirst && index < 4 }))));
+    section.removeAttribute("aria-busy");
+  };
   const load = async () => {
     const stopWaiting = slowly(section);
     try {
       const products = await fetch();
       if (signal.aborted) return;
-      section.hidden = products.length === 0;
-      grid.replaceChildren(...products.map((each, index) => h("li", {}, productCard(each, { heading: "h3", isFirst: isFirst && index < 4 }))));
+      put(products);
     } catch (error) {
       if (!signal.aborted) grid.replaceChildren(h("li", { class: "whole" }, failed(error, () => void load())));
     }
     stopWaiting();
     section.removeAttribute("aria-busy");
   };
-  void load();
+  kept.start({ fetch, put, load, signal, gone: () => undefined });
   return section;
 }

@@ -16,6 +16,7 @@ from tests.e2e.web.person import Person
 pytestmark = [pytest.mark.browser, pytest.mark.processes]
 
 LIST = "**/v1/products?*"
+ALL = "**/v1/**"
 FIRST_CARD = "document.querySelector('.product-card')"
 
 
@@ -41,15 +42,19 @@ def change(api: Api, product: Any, admin: Account, **fields: Any) -> None:
 
 
 @contextmanager
-def held(person: Person) -> Iterator[None]:
-    """Let the answers of lists of products wait."""
+def held(person: Person, kind: str = LIST) -> Iterator[None]:
+    """Let answers wait, of lists of products at least."""
     waiting: list[Route] = []
-    person.page.route(LIST, waiting.append)
+
+    def hold(route: Route) -> None:
+        waiting.append(route)
+
+    person.page.route(kind, hold)
     yield
-    person.page.unroute(LIST)
     assert waiting
     for route in waiting:
         route.continue_()
+    person.page.unroute(kind)
 
 
 def come_back(person: Person) -> None:
@@ -127,3 +132,63 @@ def test_an_order_that_is_shown_again_has_its_parcel(
     api.call("POST", f"/v1/orders/{order['id']}:fulfil", {}, by=admin_account)
     come_back(customer)
     expect(customer.page.get_by_text("Parcel shipped")).to_be_visible()
+
+
+def test_the_start_and_a_product_are_there_at_once_on_the_way_back(
+    person: Person, api: Api, admin_account: Account, vases: list[Any]
+) -> None:
+    product, bones = vases[0], person.page.locator(".bone")
+    person.visit("/")
+    expect(bones).to_have_count(0)
+    person.page.locator(".shelf-section").last.scroll_into_view_if_needed()
+    place = person.page.evaluate("scrollY")
+    person.visit(f"/products/{product['id']}")
+    expect(bones).to_have_count(0)
+    person.visit("/about")
+    change(api, product, admin_account, price=price(66))
+    with held(person, ALL):
+        person.page.go_back()
+        person.is_at(product["name"])
+        expect(person.page.locator(".price-large")).to_have_text("$10.00")
+        assert person.page.title().startswith(product["name"])
+        assert bones.count() == 0
+    expect(person.page.locator(".price-large")).to_have_text("$66.00")
+    with held(person, ALL):
+        person.page.go_back()
+        person.is_at("Good things, made well")
+        assert bones.count() == 0
+        assert person.page.evaluate("scrollY") == place
+
+
+def test_a_product_that_is_gone_on_the_way_back_is_not_shown_any_more(
+    person: Person, api: Api, admin_account: Account, vases: list[Any]
+) -> None:
+    person.visit(f"/products/{vases[0]['id']}")
+    person.visit("/about")
+    api.call("DELETE", f"/v1/products/{vases[0]['id']}", by=admin_account)
+    person.page.go_back()
+    expect(person.page.get_by_role("heading", name="We can't find that")).to_be_visible()
+
+
+def test_what_somebody_has_seen_is_not_for_the_next_one(
+    customer: Person, account: Account, api: Api, admin_account: Account, vases: list[Any]
+) -> None:
+    api.top_up(account, 100, by=admin_account)
+    api.add_to_cart(account, vases[0]["id"])
+    number = api.call("POST", "/v1/orders", {}, by=account)["number"]
+    customer.visit("/orders")
+    shown = customer.page.get_by_text(f"{number[:4]}-{number[4:]}")
+    expect(shown).to_be_visible()
+    customer.visit("/profile")
+    customer.press("Sign out")
+    customer.is_signed_out()
+    other = api.register()
+    customer.visit("/sign-in")
+    customer.sign_in(other.email, other.password)
+    customer.is_signed_in()
+    with held(customer, ALL):
+        while "#/orders" not in customer.page.url:
+            customer.page.go_back()
+        customer.is_at("Orders")
+        assert shown.count() == 0
+    expect(customer.page.get_by_text("No orders yet")).to_be_visible()
