@@ -68,10 +68,15 @@ export function showAgain() {
   dispatchEvent(new HashChangeEvent("hashchange"));
 }
 
-/** Where the reader wanted to go before having to sign in; a path of this application. */
+/**
+ * Where the reader wanted to go before having to sign in; a path of this application. Who has just become
+ * a seller, and wanted nothing else, begins with the first product.
+ */
 function wantedPath() {
-  const wanted = current().query.get("to") ?? "";
-  return /^\/(?!\/)/.test(wanted) ? wanted : HOME;
+  const { path, query } = current();
+  const wanted = query.get("to") ?? "";
+  if (/^\/(?!\/)/.test(wanted)) return wanted;
+  return path === "/sign-up" && session.current?.role === "brand" ? "/sell" : HOME;
 }
 
 /**

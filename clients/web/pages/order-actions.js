@@ -5,7 +5,7 @@ import { ask, keepButton } from "../ui/dialog.js";
 import { h } from "../ui/dom.js";
 import { FormField } from "../ui/field.js";
 import { ActionForm } from "../ui/form.js";
-import { grouped, money, multiplied } from "../ui/format.js";
+import { difference, grouped, money, multiplied } from "../ui/format.js";
 import { QuantityStepper } from "../ui/quantity-stepper.js";
 import { atMost } from "../ui/rules.js";
 import { toast } from "../ui/words.js";
@@ -20,7 +20,8 @@ export function cancelButton(order, changed) {
   const isWhole = order.state === "ORDER_STATE_PAID" && order.shipments.length === 0;
   return isWhole && h("button", { type: "button", class: "button plain wide", onclick: () => void ask(
     "Cancel the order?", (close) => [new ActionForm({
-      parts: [h("p", {}, "Everything that is left of it is cancelled, and its price goes back to the wallet at once.")],
+      parts: [h("p", {}, "Everything that is left of it is cancelled. ", h("strong", { class: "amount" }, money(difference(order.total, order.refunded))),
+        " goes back to the wallet at once.")],
       submit: "Cancel the order", tone: "danger", beside: [keepButton(close)],
       async action(_, keyFor) {
         const cancelled = await orders.cancel(order.id, [], keyFor(order.id));

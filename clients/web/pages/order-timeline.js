@@ -49,8 +49,9 @@ function shipped({ items, tracking, createTime }, count, nameOf) {
 /** @param {Refund} refund @param {(id: string) => string} nameOf @returns {Step} */
 function refunded({ kind, items, amount, state, reason, createTime }, nameOf) {
   const isBack = state === "REFUND_STATE_DONE";
-  return { sign: "undo", what: kind === "REFUND_KIND_RETURN" ? "Returned" : "Cancelled", time: createTime, kind: isBack ? "done" : "next",
-    more: [pieces(items, nameOf), reason,
+  const what = kind === "REFUND_KIND_RETURN" ? "Returned" : "Cancelled";
+  return { sign: "undo", what, time: createTime, kind: isBack ? "done" : "next",
+    more: [pieces(items, nameOf), reason === what ? "" : reason,
       `${money(amount)} ${isBack ? "went back to the wallet" : "is on its way back to the wallet"}`] };
 }
 

@@ -14,9 +14,9 @@ import { h } from "./dom.js";
  * @param {Choices} choices
  */
 export function filterChips(label, base, name, chosen, choices) {
-  return h("nav", { class: "chips", "aria-label": label }, ...choices.map(([value, text]) => h("a", {
+  return showingChosen(h("nav", { class: "chips", "aria-label": label }, ...choices.map(([value, text]) => h("a", {
     class: "chip", href: value ? `${base}?${name}=${value}` : base, "aria-current": value === chosen ? "true" : null,
-  }, text)));
+  }, text))));
 }
 
 /**
@@ -27,7 +27,16 @@ export function filterChips(label, base, name, chosen, choices) {
  * @param {[path: string, label: string][]} pages
  */
 export function pageTabs(label, path, pages) {
-  return h("nav", { class: "tabs", "aria-label": label }, ...pages.map(([each, text]) => h("a", {
+  return showingChosen(h("nav", { class: "tabs", "aria-label": label }, ...pages.map(([each, text]) => h("a", {
     href: `#${each}`, "aria-current": each === path ? "page" : null,
-  }, text)));
+  }, text))));
+}
+
+/** Where not all of them fit, bring the chosen one into sight as soon as the page is shown. @param {HTMLElement} strip */
+function showingChosen(strip) {
+  addEventListener("pageshown", () => {
+    const chosen = /** @type {HTMLElement | null} */ (strip.querySelector("[aria-current]"));
+    if (chosen) strip.scrollLeft += chosen.getBoundingClientRect().right - strip.getBoundingClientRect().right;
+  }, { once: true });
+  return strip;
 }

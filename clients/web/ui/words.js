@@ -6,6 +6,8 @@ import { fill, h } from "./dom.js";
 import { icon } from "./icons.js";
 
 const TOAST_MS = 6000;
+/** What is said as a page is left has its page by then. */
+const FOLLOWS_MS = 1000;
 const UNAVAILABLE = "The shop does not answer just now. Nothing was changed. Try again in a moment.";
 const CHANGED = "Somebody has changed this since you opened it. Load it again, then make your change.";
 const MISSING = "This is gone. Go back, and look at the list again.";
@@ -104,6 +106,8 @@ export function toast(text, tone = "ok") {
     icon(tone === "ok" ? "check" : "alert"), text);
   document.getElementById("toasts")?.append(element);
   setTimeout(() => element.remove(), TOAST_MS);
+  // It is still about the page that follows at once, and not about those where the reader goes then.
+  setTimeout(() => addEventListener("hashchange", () => element.remove(), { once: true }), FOLLOWS_MS);
 }
 
 /**

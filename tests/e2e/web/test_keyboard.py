@@ -6,13 +6,21 @@ import pytest
 from playwright.sync_api import Locator, expect
 
 from tests.e2e.web.api import Account, Api
-from tests.e2e.web.conftest import NewPerson
+from tests.e2e.web.conftest import DESKTOP, PHONE, NewPerson
 from tests.e2e.web.person import Person
 
 pytestmark = [pytest.mark.browser, pytest.mark.processes]
 
 STOPS_MAX = 60
 IS_FOCUSED = "it => it === document.activeElement"
+# The header, and on a phone the tabs below, lie over the page.
+IS_UNCOVERED = """it => {
+    const { top, bottom, left, right } = it.getBoundingClientRect();
+    const found = (y) => document.elementFromPoint((left + right) / 2, y);
+    const isInBar = Boolean(it.closest('site-header'));
+    return isInBar || [top + 2, bottom - 2].every(
+        y => y >= 0 && y <= innerHeight && !found(y)?.closest('site-header'));
+}"""
 IS_MARKED = "it => it.matches(':focus-visible')"
 
 
@@ -103,3 +111,29 @@ def test_somebody_buys_and_cancels_and_the_seller_ships(
     write(seller, "Tracking number", "BATH-1")
     choose(seller, "button", "Mark as shipped")
     expect(seller.news("is marked as shipped.")).to_be_visible()
+
+
+@pytest.mark.parametrize("size", [DESKTOP, PHONE])
+def test_what_has_the_focus_is_never_behind_a_bar(
+    size: tuple[int, int], new_person: NewPerson
+) -> None:
+    person = new_person(size=size)
+    person.visit("/sign-up")
+    focused = person.page.locator(":focus")
+    for key in ("Tab", "Shift+Tab"):
+        for _ in range(24):
+            person.page.keyboard.press(key)
+            if focused.count():
+                assert focused.evaluate(IS_UNCOVERED), focused.evaluate("it => it.outerHTML")
+
+
+@pytest.mark.parametrize("size", [DESKTOP, PHONE])
+def test_a_refused_field_is_seen_with_its_error(
+    size: tuple[int, int], new_person: NewPerson
+) -> None:
+    person = new_person(size=size)
+    person.describe(Account(), Phone_number="12")
+    person.press("Create account")
+    expect(person.field("Phone number")).to_be_focused()
+    assert person.field("Phone number").evaluate(IS_UNCOVERED)
+    assert person.error_at("Phone number").evaluate(IS_UNCOVERED)

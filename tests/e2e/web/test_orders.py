@@ -66,6 +66,7 @@ def test_a_double_click_places_one_order_which_can_be_taken_back(
     customer.page.locator(".row a").first.click()
     customer.press("Cancel the order")
     dialog = customer.page.get_by_role("dialog")
+    expect(dialog).to_contain_text("$30.00 goes back to the wallet at once.")
     dialog.get_by_role("button", name="Cancel the order").dblclick()
     expect(customer.page.get_by_role("status").get_by_text("Refunded")).to_be_visible()
     assert api.balance(rich) == 100
