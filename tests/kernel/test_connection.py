@@ -15,7 +15,7 @@ import uvloop
 from sqlalchemy import Integer, bindparam, literal, select
 
 from services.cli.postgres import EmbeddedPostgres
-from services.kernel.db.connection import Connection, NoAnswer
+from services.kernel.db.connection import WATCHED_SECONDS, Connection, NoAnswer
 from services.kernel.db.statement import Statement
 
 
@@ -149,6 +149,90 @@ async def test_a_server_that_says_nothing_is_given_up(connection: Connection) ->
                 with frozen(silent), pytest.raises(NoAnswer):
                     await run(silent, text)
                 assert silent.closed
+
+
+def is_watched(connection: Connection) -> bool:
+    """Return whether the event loop has the socket, as far as the connection knows."""
+    return connection._watch._loop is not None
+
+
+@on_both_loops
+async def test_the_event_loop_keeps_the_socket_from_answer_to_answer(
+    connection: Connection,
+) -> None:
+    await one(connection, "SELECT 1")
+    assert is_watched(connection)
+
+
+@on_both_loops
+async def test_an_answer_arrives_although_the_event_loop_has_lost_the_socket(
+    connection: Connection,
+) -> None:
+    await one(connection, "SELECT 1")
+    asyncio.get_running_loop().remove_reader(connection.pgconn.socket)
+    assert await one(connection, "SELECT 2") == 2
+
+
+@on_both_loops
+async def test_an_answer_arrives_that_comes_later_than_most(connection: Connection) -> None:
+    assert await one(connection, f"SELECT 3 FROM pg_sleep({2 * WATCHED_SECONDS})") == 3
+    assert await one(connection, "SELECT 4") == 4
+
+
+@on_both_loops
+async def test_the_event_loop_has_the_socket_of_no_connection_that_has_ended(
+    connection: Connection,
+) -> None:
+    async def leave(other: Connection) -> None:
+        await other.close()
+
+    async def lose(other: Connection) -> None:
+        await end(other)
+        with pytest.raises(psycopg.OperationalError):
+            await one(other, "SELECT 1")
+
+    async def cancel(other: Connection) -> None:
+        statement = asyncio.create_task(one(other, "SELECT pg_sleep(60)"))
+        await asyncio.sleep(0)
+        for _ in range(2):
+            statement.cancel()
+            await asyncio.sleep(0)
+        await asyncio.wait([statement])
+
+    for finish in (leave, lose, cancel):
+        other = await connect(connection.info.dsn)
+        await one(other, "SELECT 1")
+        await finish(other)
+        assert other.closed
+        assert not is_watched(other)
+
+
+@on_both_loops
+async def test_what_arrives_unasked_keeps_the_event_loop_busy_but_once(
+    connection: Connection,
+) -> None:
+    await connection.execute(b"LISTEN news")
+    async with await connect(connection.info.dsn) as other:
+        await other.execute(b"NOTIFY news, 'something'")
+        async with asyncio.timeout(5):
+            while is_watched(connection):  # noqa: ASYNC110 - nobody tells
+                await asyncio.sleep(0)
+    assert await one(connection, "SELECT 1") == 1
+
+
+@on_both_loops
+async def test_a_task_that_caught_its_cancellation_counts_it_once(connection: Connection) -> None:
+    async def statement() -> int:
+        with contextlib.suppress(asyncio.CancelledError):
+            await one(connection, "SELECT pg_sleep(60)")
+        task = asyncio.current_task()
+        assert task is not None
+        return task.cancelling()
+
+    running = asyncio.create_task(statement())
+    await asyncio.sleep(0)
+    running.cancel()
+    assert await running == 1
 
 
 @on_both_loops
