@@ -90,10 +90,11 @@ def errors(method: Method, handler: Handler) -> RpcHandler:
 
     async def handle(message: bytes, context: ServicerContext[bytes, bytes]) -> bytes:
         pairs = _metadata(context)
+        metadata = dict(pairs)
         call = Call(
             method=method,
-            metadata=dict(pairs),
-            repeated=_repeated(pairs),
+            metadata=metadata,
+            repeated=frozenset() if len(metadata) == len(pairs) else _repeated(pairs),
             message=message,
             remaining_seconds=context.time_remaining(),
             peer=context.peer(),

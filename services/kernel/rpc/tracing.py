@@ -61,7 +61,8 @@ def begin(metadata: Mapping[str, str]) -> TraceContext:
     if _PARENT.fullmatch(parent):
         place = TraceContext(parent, state if len(state) <= STATE_LENGTH_MAX else "")
     else:
-        place = TraceContext(f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-00")
+        ids = secrets.token_hex(24)  # of the trace and of the span, by one call of the system
+        place = TraceContext(f"00-{ids[:32]}-{ids[32:]}-00")
     _current.set(place)
     return place
 
