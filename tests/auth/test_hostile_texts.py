@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import grpc
+import psycopg
 import pytest
 from google.protobuf import descriptor_pool
 from google.protobuf.descriptor import FieldDescriptor, MethodDescriptor
@@ -215,7 +216,8 @@ async def refused(method: MethodDescriptor, everybody: dict[str, Caller]) -> lis
 )
 async def test_no_text_makes_a_service_fail(lockstep: All, keys: Path, service: str) -> None:
     failed, calls = [], 0
-    async with callers(lockstep, keys) as everybody:
+    connecting = psycopg.AsyncConnection.connect(lockstep.world.url, autocommit=True)
+    async with callers(lockstep, keys) as everybody, await connecting as database:
         for method in rpcs():
             if method.containing_service.full_name.split(".")[1] != service:
                 continue
@@ -224,7 +226,7 @@ async def test_no_text_makes_a_service_fail(lockstep: All, keys: Path, service: 
                 path = ".".join(field.name for field in way)
                 for text in REFUSED_TEXTS if method.server_streaming else TEXTS:
                     # Ten wrong passwords would end the session.
-                    await lockstep.world.sql("UPDATE sessions SET wrong_passwords = 0")
+                    await database.execute("UPDATE sessions SET wrong_passwords = 0")
                     encoded = hostile(method, way, text)
                     for caller in admitted(method, everybody):
                         for server in served_by(method):
