@@ -63,7 +63,7 @@ async def test_the_newest_open_flow_gets_a_new_code_and_its_full_time(
     member = world.of(await world.login(EMAIL))
     flow = await OPENED[purpose](world, member, made.verification_flow_id)
     await world.sql(
-        "UPDATE codes SET tries = 4, expire_time = now() + interval '5 s' WHERE id = %s",
+        "UPDATE codes SET tries = 4, expire_time = now() + interval '30 s' WHERE id = %s",
         flow.flow_id,
     )
 

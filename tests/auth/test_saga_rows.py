@@ -250,7 +250,7 @@ async def test_a_saga_that_a_process_of_before_has_begun_is_finished(
     await world.sql(
         "INSERT INTO sagas (id, kind, state, payload, user_id, lease_owner, next_run_at,"
         " deadline_at) VALUES (%s, 'registration', 'RUNNING', %s, %s, 'old', saga_now(),"
-        " saga_now() + interval '5 s')",
+        " saga_now() + interval '60 s')",
         saga_id,
         Jsonb(payload),
         user_id,
