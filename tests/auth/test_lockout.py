@@ -70,6 +70,12 @@ async def home(world: World, gateway: auth_grpc.AuthServiceAsyncStub) -> At:
 
 
 @pytest.fixture
+async def still(world: World, home: At) -> None:
+    """The clock of the database stands still, so that no wait ends by itself."""
+    await world.stop_clock()
+
+
+@pytest.fixture
 def lair(gateway: auth_grpc.AuthServiceAsyncStub) -> At:
     return At(gateway, LAIR)
 
@@ -103,6 +109,7 @@ async def sends_are_over(world: World) -> None:
     )
 
 
+@pytest.mark.usefixtures("still")
 async def test_wrong_passwords_hold_up_the_place_that_they_come_from_alone(
     home: At, lair: At, gateway: auth_grpc.AuthServiceAsyncStub
 ) -> None:
@@ -115,6 +122,7 @@ async def test_wrong_passwords_hold_up_the_place_that_they_come_from_alone(
     assert await reason_of(lair.login()) == "TOO_MANY_REQUESTS"
 
 
+@pytest.mark.usefixtures("still")
 async def test_an_ipv6_site_is_one_place(home: At, gateway: auth_grpc.AuthServiceAsyncStub) -> None:
     for number in range(6):
         assert await reason_of(At(gateway, f"2001:db8::{number}").login(WRONG)) != "OK"
@@ -123,6 +131,7 @@ async def test_an_ipv6_site_is_one_place(home: At, gateway: auth_grpc.AuthServic
     await At(gateway, "2001:db8:0:1::1").login()
 
 
+@pytest.mark.usefixtures("still")
 async def test_an_ipv4_in_the_clothes_of_ipv6_is_the_same_place_and_no_others(
     home: At, gateway: auth_grpc.AuthServiceAsyncStub
 ) -> None:
@@ -132,13 +141,14 @@ async def test_an_ipv4_in_the_clothes_of_ipv6_is_the_same_place_and_no_others(
     await At(gateway, f"::ffff:{CAFE}").login()
 
 
+@pytest.mark.usefixtures("still")
 async def test_each_wrong_password_doubles_the_wait_and_quiet_time_shortens_it(
     world: World, home: At, lair: At
 ) -> None:
     await exhaust_place(lair)
     waits = []
     for _ in range(11):
-        await world.sql("UPDATE place_failures SET wait_until = clock_timestamp()")
+        await world.sql("UPDATE place_failures SET wait_until = saga_now()")
         assert await reason_of(lair.login(WRONG)) == "INVALID_CREDENTIALS"
         [row] = await world.sql(
             "SELECT extract(epoch FROM wait_until - update_time) AS wait FROM place_failures"
@@ -147,7 +157,7 @@ async def test_each_wrong_password_doubles_the_wait_and_quiet_time_shortens_it(
     assert waits == [4, 8, 16, 32, 64, 128, 256, 512, 900, 900, 900]
 
     await world.sql(
-        "UPDATE place_failures SET wait_until = clock_timestamp(), "
+        "UPDATE place_failures SET wait_until = saga_now(), "
         "update_time = update_time - interval '151 minutes'"
     )
     assert await reason_of(lair.login(WRONG)) == "INVALID_CREDENTIALS"
@@ -179,7 +189,7 @@ async def test_many_strangers_share_one_try_a_minute_and_the_owner_gets_in(
     mail = await world.sink.wait_for(EMAIL, count=2)
     assert "keeps trying" in mail["subject"]
 
-    await world.sql("UPDATE account_failures SET next_try_time = clock_timestamp()")
+    await world.sql("UPDATE account_failures SET next_try_time = saga_now()")
     await At(gateway, CAFE).login()  # the owner on a journey: now the cafe is known
     await At(gateway, CAFE).login()
 
@@ -193,6 +203,7 @@ async def test_a_day_later_the_count_begins_anew(world: World, home: At, lair: A
     assert row.failures == 2
 
 
+@pytest.mark.usefixtures("still")
 async def test_without_an_account_all_is_alike(
     world: World, home: At, lair: At, gateway: auth_grpc.AuthServiceAsyncStub
 ) -> None:
@@ -264,10 +275,10 @@ async def test_a_place_has_two_open_flows_and_five_codes_an_hour(
     await sends_are_over(world)
     assert await reason_of(lair.ask_for_reset()) == "TOO_MANY_REQUESTS"
     for _ in range(3):
-        await world.sql("UPDATE codes SET expire_time = clock_timestamp()")
+        await world.sql("UPDATE codes SET expire_time = saga_now()")
         assert await reason_of(lair.ask_for_reset()) == "OK"
         await sends_are_over(world)
-    await world.sql("UPDATE codes SET expire_time = clock_timestamp()")
+    await world.sql("UPDATE codes SET expire_time = saga_now()")
     assert await reason_of(lair.ask_for_reset()) == "TOO_MANY_REQUESTS"
     assert await reason_of(home.ask_for_reset()) == "OK"
 
@@ -296,9 +307,7 @@ async def test_a_hundred_wrong_codes_a_day_spare_the_known_places(
     flow, strange_flow = await home.ask_for_reset(), await lair.ask_for_reset()
     await world.sink.wait_for(EMAIL, count=3)
     code = await world.sink.code(EMAIL, count=2)
-    await world.sql(
-        "UPDATE code_limits SET failure_times = array_fill(clock_timestamp(), ARRAY[99])"
-    )
+    await world.sql("UPDATE code_limits SET failure_times = array_fill(saga_now(), ARRAY[99])")
     assert await reason_of(lair.reset(strange_flow, "000000")) == "OTP_INVALID"
 
     assert await reason_of(lair.reset(strange_flow, "000000")) == "TOO_MANY_REQUESTS"
@@ -390,6 +399,7 @@ async def test_no_table_tells_an_ip_or_an_address(world: World, home: At, lair: 
                 assert secret not in row.line
 
 
+@pytest.mark.usefixtures("still")
 async def test_who_names_no_place_is_at_the_place_of_the_connection(world: World, home: At) -> None:
     for _ in range(6):
         with pytest.raises(Unauthenticated):

@@ -30,6 +30,7 @@ from services.auth.settings import AuthSettings
 from services.common.keys import KeyRing
 from services.common.service import Running
 from services.kernel.db.database import Database, Observer
+from services.kernel.db.tables import SAGA_NOW
 from tests.own_keys import all_keys, own_keys
 from tests.waiting import until_found
 
@@ -107,6 +108,18 @@ class World:
         ) as connection:
             cursor = await connection.execute(statement.encode(), parameters)
             return await cursor.fetchall() if cursor.description else []
+
+    async def stop_clock(self) -> None:
+        """Let the clock of the database stand still from now on."""
+        [row] = await self.sql("SELECT clock_timestamp()::text AS now")
+        await self.sql(
+            "CREATE OR REPLACE FUNCTION saga_now() RETURNS timestamptz LANGUAGE sql VOLATILE"
+            f" AS $$ SELECT '{row.now}'::timestamptz $$"
+        )
+
+    async def start_clock(self) -> None:
+        """Let the clock of the database go on."""
+        await self.sql(SAGA_NOW)
 
     async def settled(self) -> None:
         """Let leases run out, and wait until all sagas have ended."""
