@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
+from uuid import UUID
 
 import psycopg
 import pytest
@@ -22,10 +23,11 @@ from lockstep_clients import FailedPrecondition, LockstepError
 from services.commerce.servicers.cart import CART
 from services.commerce.servicers.catalog import CATALOG
 from services.commerce.servicers.order import ORDER
-from services.commerce.store import users
+from services.commerce.store import checkouts, users
+from services.commerce.store.checkouts import PaidOrder
 from services.common.forgetting import RANGE
 from services.kernel.db.database import Transaction
-from services.kernel.db.statement import ByUser
+from services.kernel.db.statement import ByUser, NoRow
 from tests.commerce.drawing import small_picture
 from tests.commerce.people import money
 from tests.commerce.world import Buyer, Shop, refusal
@@ -36,6 +38,8 @@ from tests.waiting import until_found
 # left of a user who was forgotten.
 OF_NOBODY = {"K", "release", "renewal", "T3", "sequence", RANGE}
 READING = ("Get", "List", "BatchGet")
+# A payment locks the user by itself, before it changes anything; a test below shows it.
+LOCKS = {users._LOCK.sql: ByUser, checkouts._PAY.sql: PaidOrder}
 WRITES = re.compile(rb"\b(?:INSERT INTO|DELETE FROM|UPDATE) +(?!SET|OF)(\w+)")
 
 
@@ -64,7 +68,7 @@ class Recorder:
                 continue
             written |= tables
             sql, parameters = statements[0]
-            if tables and not (sql == users._LOCK.sql and isinstance(parameters, ByUser)):
+            if tables and not isinstance(parameters, LOCKS.get(sql, NoRow)):
                 unlocked.append(f"{name} writes {sorted(tables)}")
         self._statements.clear()
         return written, unlocked
@@ -207,6 +211,24 @@ async def test_a_write_without_the_lock_is_found(shop: Shop, recorder: Recorder)
 
     await shop.database.transact("Careless", write)
     assert recorder.take() == ({"users"}, ["Careless writes ['users']"])
+
+
+async def test_a_payment_locks_its_user_before_the_order(shop: Shop) -> None:
+    buyer = await shop.buyer()
+    order = await shop.bought(buyer, await shop.product())
+    shop.rows("UPDATE orders SET state = 'PENDING', pay_time = NULL WHERE id = %s", order.id)
+
+    async def pay(tx: Transaction) -> object:
+        return await checkouts.pay(tx, user_id=buyer.id, order_id=UUID(order.id))
+
+    url = shop.settings.commerce_database_url
+    async with await psycopg.AsyncConnection.connect(url) as other:
+        lock = "SELECT FROM users WHERE user_id = %s FOR NO KEY UPDATE"
+        await other.execute(lock, [buyer.id])
+        paying = asyncio.ensure_future(shop.database.transact("T2", pay))
+        await wait_for_locks(shop, 1)
+        await other.execute("SELECT FROM orders WHERE id = %s FOR UPDATE NOWAIT", [order.id])
+    assert await paying is not None
 
 
 # --- two requests that meet

@@ -22,7 +22,8 @@ from services.commerce import store as commerce_store
 from services.commerce.domain.stock_events import stock_facts
 from services.commerce.model import OrderItem
 from services.commerce.sagas import checkout
-from services.commerce.store import checkouts, stock
+from services.commerce.store import checkouts, products, stock
+from services.commerce.store.products import StockChange
 from services.common.errors import PhoneTaken
 from services.common.vocabulary import Role
 from services.kernel.audit import log
@@ -161,8 +162,9 @@ def tell_of_stock_before_it_is_final() -> Iterator[None]:
 
     async def place(tx: Transaction, *, items: Sequence[OrderItem], **rest: Any) -> None:
         await original(tx, items=items, **rest)
-        sold = await stock.lock_sold(tx, [each.product_id for each in items])
-        await tell(tx, *await stock_facts(tx, sold))
+        sold = await products.get_many(tx, [each.product_id for each in items])
+        changes = {key: StockChange(1, product.stock) for key, product in sold.items()}
+        await tell(tx, *await stock_facts(tx, changes))
 
     async def nothing_reserved(*_: object) -> set[UUID]:
         return set()

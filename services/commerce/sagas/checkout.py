@@ -19,7 +19,7 @@ from services.commerce.errors import InsufficientFunds, PaymentUnavailable
 from services.commerce.model import Order
 from services.commerce.sagas.kinds import CHECKOUT, OrderPayload
 from services.commerce.sagas.wallets import Wallets
-from services.commerce.store import checkouts, fulfilment, orders, products, stock, users
+from services.commerce.store import checkouts, fulfilment, orders, products, users
 from services.kernel.audit import log
 from services.kernel.db.database import Transaction
 from services.kernel.events.writer import tell
@@ -80,10 +80,11 @@ class CheckoutSaga(ReversibleSaga[OrderPayload, datetime | None, Order]):
     ) -> Order:
         """Make the order PAID, and take out of the cart what was ordered."""
         order_id = saga.payload.order_id
-        await users.lock_known(tx, saga.user_id)
-        order = await checkouts.pay(tx, user_id=saga.user_id, order_id=order_id)
-        if order is None:
+        paid = await checkouts.pay(tx, user_id=saga.user_id, order_id=order_id)
+        if paid is None:
+            await users.lock_known(tx, saga.user_id)
             return await orders.get_known(tx, order_id)
+        order, sold = paid
         await log.write(
             tx,
             "order_placed",
@@ -92,11 +93,10 @@ class CheckoutSaga(ReversibleSaga[OrderPayload, datetime | None, Order]):
             actor=saga.user_id,
             entry_id=saga.id,
         )
-        paid = events.order_paid(
+        fact = events.order_paid(
             order_id, number=order.number, user_id=saga.user_id, total=order.total
         )
-        sold = await stock.lock_sold(tx, [each.product_id for each in order.items])
-        await tell(tx, paid, *await stock_facts(tx, sold), saga_id=saga.id)
+        await tell(tx, fact, *await stock_facts(tx, sold), saga_id=saga.id)
         return order
 
     async def compensate(self, saga: RunningSaga[OrderPayload]) -> None:

@@ -1,6 +1,7 @@
 """The SQL of checkouts: what changes an order, its cart and the stock together.
 
 The user is locked by an earlier statement, so each of these sees all that was committed before.
+`pay` locks the user itself, so it has a second statement for what must be seen behind that lock.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from services.commerce.model import (
     ORDER_ITEMS,
     ORDERS,
     PRODUCTS,
+    USERS,
     Order,
     OrderItem,
     OrderState,
@@ -46,6 +48,7 @@ from services.commerce.store.order_lines import (
     order_of,
 )
 from services.commerce.store.orders import PENDING_OF_USER
+from services.commerce.store.products import StockChange
 from services.kernel.db.database import Transaction
 from services.kernel.db.statement import ByUser, NoRow, Statement
 
@@ -84,6 +87,13 @@ class PaidOrder:
 
     user_id: UUID
     order_id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class SoldItemRow(OrderItemRow):
+    """An item that is sold, and what is left of its product; None: it is not in the catalog."""
+
+    stock: int | None
 
 
 _USER = bindparam("user_id", type_=Uuid)
@@ -151,9 +161,12 @@ _PLACE = Statement(
     NoRow,
 )
 
+# A sum is there without a row, too: the user of an order of 0.1 may have none.
+_locked = select(USERS.c.user_id).where(USERS.c.user_id == _USER).with_for_update(key_share=True)
+_is_locked = select(func.count()).select_from(_locked.cte("locked")).scalar_subquery() >= 0
 _paid = (
     update(ORDERS)
-    .where(ORDERS.c.id == _ORDER, ORDERS.c.state == OrderState.PENDING.value)
+    .where(ORDERS.c.id == _ORDER, ORDERS.c.state == OrderState.PENDING.value, _is_locked)
     .values(
         state=OrderState.PAID.value,
         update_time=func.clock_timestamp(),
@@ -186,13 +199,22 @@ _reduced = (
     .values(quantity=CART_ITEMS.c.quantity - ORDER_ITEMS.c.quantity)
     .cte("reduced")
 )
+_products = select(ORDER_ITEMS.c.product_id).where(ORDER_ITEMS.c.order_id == _ORDER)
+_sold = (
+    select(PRODUCTS.c.id, PRODUCTS.c.stock)
+    .where(PRODUCTS.c.id.in_(_products), PRODUCTS.c.delete_time.is_(None))
+    .order_by(PRODUCTS.c.id)
+    .with_for_update(key_share=True)
+    .cte("sold")
+)
 _REDUCE = Statement(
-    select(*ITEM_COLUMNS)
+    select(*ITEM_COLUMNS, _sold.c.stock)
+    .join_from(ORDER_ITEMS, _sold, _sold.c.id == ORDER_ITEMS.c.product_id, isouter=True)
     .where(ORDER_ITEMS.c.order_id == _ORDER)
     .order_by(ORDER_ITEMS.c.position)
     .add_cte(_removed, _reduced),
     PaidOrder,
-    OrderItemRow,
+    SoldItemRow,
 )
 
 
@@ -244,16 +266,22 @@ async def place(
     assert placed == len(items)
 
 
-async def pay(tx: Transaction, *, user_id: UUID, order_id: UUID) -> Order | None:
-    """Make a PENDING order PAID, and take what was ordered out of the cart of its locked user.
+async def pay(
+    tx: Transaction, *, user_id: UUID, order_id: UUID
+) -> tuple[Order, dict[UUID, StockChange]] | None:
+    """Lock the user, make a PENDING order PAID, and take what was ordered out of the cart.
 
-    What was added to the cart since stays there. Returns the order; None when it is not PENDING.
+    What was added to the cart since stays there. Locks the products, too. Returns the order, and
+    what has become of its products in the catalog: it had something of each, and has it for good
+    now. Returns None when the order is not PENDING; then the user may not be locked.
     """
     which = PaidOrder(user_id, order_id)
     paid = await tx.first(_PAY, which)
     if paid is None:
         return None
-    # A statement of its own: processes of 0.1, which run beside later ones during an update,
-    # lock the cart alone. So the lines are read behind that lock, too.
+    # A statement of its own: its snapshot must be younger than the lock of the user, and than
+    # that of the cart, which is all that processes of 0.1 lock.
     items = await tx.all(_REDUCE, which)
-    return order_of(paid, items)
+    sold = {each.product_id: each.stock for each in items}
+    changes = {product: StockChange(1, left) for product, left in sold.items() if left is not None}
+    return order_of(paid, items), changes

@@ -31,7 +31,7 @@ from services.commerce.model import (
     Product,
 )
 from services.commerce.store import products
-from services.commerce.store.products import ByProducts, StockChange
+from services.commerce.store.products import ByProducts
 from services.kernel.db.database import Reader, Transaction
 from services.kernel.db.statement import NoRow, Statement
 from services.kernel.ids import new_id
@@ -54,12 +54,6 @@ class NewAdjustment:
     delta: int
     stock: int
     reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class _LockedStock:
-    id: UUID
-    stock: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,14 +82,6 @@ _NOTE = Statement(
 )
 
 _IDS = func.any(bindparam("product_ids", type_=ARRAY(Uuid)))
-_LOCK_LISTED = Statement(
-    select(PRODUCTS.c.id, PRODUCTS.c.stock)
-    .where(PRODUCTS.c.id == _IDS, PRODUCTS.c.delete_time.is_(None))
-    .order_by(PRODUCTS.c.id)
-    .with_for_update(key_share=True),
-    ByProducts,
-    _LockedStock,
-)
 # The orders that are being paid are few, so they are looked through, and not those of a product.
 _PENDING = select(ORDERS.c.id).where(IS_PENDING).cte("pending").prefix_with("MATERIALIZED")
 _RESERVED = Statement(
@@ -117,15 +103,6 @@ async def adjust_stock(tx: Transaction, product_id: UUID, delta: int) -> Product
 async def note_adjustment(tx: Transaction, product: Product, *, delta: int, reason: str) -> None:
     """Keep the reason of a change of the stock, and the stock after it."""
     await tx.execute(_NOTE, NewAdjustment(new_id(), product.id, delta, product.stock, reason))
-
-
-async def lock_sold(tx: Transaction, product_ids: Sequence[UUID]) -> dict[UUID, StockChange]:
-    """Lock the products of an order, and return what has become of those in the catalog.
-
-    The order had something of each, and has it for good now.
-    """
-    found = await tx.all(_LOCK_LISTED, ByProducts(list(product_ids)))
-    return {each.id: StockChange(1, each.stock) for each in found}
 
 
 async def reserved(reader: Reader, product_ids: Sequence[UUID]) -> set[UUID]:
