@@ -23,6 +23,7 @@ from services.commerce.domain.stock_events import stock_facts
 from services.commerce.model import OrderItem
 from services.commerce.sagas import checkout
 from services.commerce.store import checkouts, products, stock
+from services.commerce.store.fulfilment import OrderLine
 from services.commerce.store.products import StockChange
 from services.common.errors import PhoneTaken
 from services.common.vocabulary import Role
@@ -160,11 +161,12 @@ def tell_before_it_is_final() -> AbstractContextManager[None]:
 def tell_of_stock_before_it_is_final() -> Iterator[None]:
     original = checkouts.place
 
-    async def place(tx: Transaction, *, items: Sequence[OrderItem], **rest: Any) -> None:
-        await original(tx, items=items, **rest)
+    async def place(tx: Transaction, *, items: Sequence[OrderItem], **rest: Any) -> list[OrderLine]:
+        lines = await original(tx, items=items, **rest)
         sold = await products.get_many(tx, [each.product_id for each in items])
         changes = {key: StockChange(1, product.stock) for key, product in sold.items()}
         await tell(tx, *await stock_facts(tx, changes))
+        return lines
 
     async def nothing_reserved(*_: object) -> set[UUID]:
         return set()

@@ -15,6 +15,7 @@ from services.auth.store import webhook_deliveries
 from services.auth.store.webhook_deliveries import Attempt, Delivery
 from services.commerce import events
 from services.commerce.store import checkouts, orders
+from services.commerce.store.fulfilment import OrderLine
 from services.kernel.db.database import Database, Transaction
 from services.kernel.db.statement import Statement
 from services.kernel.events.writer import tell
@@ -64,12 +65,13 @@ def pass_what_has_failed() -> AbstractContextManager[None]:
 def tell_of_an_order_before_it_is_paid() -> AbstractContextManager[None]:
     original = checkouts.place
 
-    async def place(tx: Transaction, *, debit_id: UUID, **rest: Any) -> None:
-        await original(tx, debit_id=debit_id, **rest)
+    async def place(tx: Transaction, *, debit_id: UUID, **rest: Any) -> list[OrderLine]:
+        lines = await original(tx, debit_id=debit_id, **rest)
         order = await orders.get_known(tx, rest["order_id"])
         paid = events.order_paid(
             rest["order_id"], number=order.number, user_id=rest["user_id"], total=order.total
         )
         await tell(tx, paid, saga_id=debit_id)
+        return lines
 
     return patched(checkouts, "place", place)

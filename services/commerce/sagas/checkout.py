@@ -17,7 +17,7 @@ from services.commerce.domain import order_rules, shares
 from services.commerce.domain.stock_events import stock_facts
 from services.commerce.errors import InsufficientFunds, PaymentUnavailable
 from services.commerce.model import Order
-from services.commerce.sagas.kinds import CHECKOUT, OrderPayload
+from services.commerce.sagas.kinds import CHECKOUT, OrderPayload, PlacedOrder
 from services.commerce.sagas.wallets import Wallets
 from services.commerce.store import checkouts, fulfilment, orders, products, users
 from services.kernel.audit import log
@@ -44,7 +44,11 @@ class CheckoutSaga(ReversibleSaga[OrderPayload, datetime | None, Order]):
 
         Returns the time of the debit, by the clock of Profile.
         """
-        lines = await fulfilment.lines(saga.database, saga.payload.order_id)
+        placed = saga.remembered
+        if isinstance(placed, PlacedOrder):
+            lines = placed.lines
+        else:
+            lines = await fulfilment.lines(saga.database, saga.payload.order_id)
         total = order_rules.total(lines)
         # A zero total needs no debit.
         if not total:

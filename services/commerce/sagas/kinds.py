@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
@@ -12,6 +14,7 @@ from services.commerce.domain.refunds import WantedRefund
 from services.commerce.domain.standing import OrderStanding
 from services.commerce.model import Order, RefundKind
 from services.commerce.store import fulfilment
+from services.commerce.store.fulfilment import OrderLine
 from services.kernel.audit import log
 from services.kernel.db.database import Transaction
 from services.kernel.errors import EtagMismatch
@@ -24,6 +27,13 @@ class OrderPayload:
     """The order that a saga is about."""
 
     order_id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedOrder:
+    """What the process that has placed an order remembers of it."""
+
+    lines: Sequence[OrderLine]
 
 
 # Version 1, of 0.1, knew no partial refunds: its orders have fewer fields.

@@ -40,6 +40,7 @@ from services.commerce.model import (
     OrderState,
 )
 from services.commerce.store import carts
+from services.commerce.store.fulfilment import LINE_COLUMNS, OrderLine
 from services.commerce.store.order_lines import (
     ITEM_COLUMNS,
     ORDER_COLUMNS,
@@ -50,7 +51,7 @@ from services.commerce.store.order_lines import (
 from services.commerce.store.orders import PENDING_OF_USER
 from services.commerce.store.products import StockChange
 from services.kernel.db.database import Transaction
-from services.kernel.db.statement import ByUser, NoRow, Statement
+from services.kernel.db.statement import ByUser, Statement
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,9 +157,10 @@ _PLACE = Statement(
             case((_reserved.c.seller_id.is_not(None), bindparam("commission_bps", type_=Integer))),
         ).join_from(_given, _reserved, _reserved.c.id == _given.c.product_id),
     )
-    .add_cte(_placed),
+    .add_cte(_placed)
+    .returning(*LINE_COLUMNS),
     NewOrder,
-    NoRow,
+    OrderLine,
 )
 
 # A sum is there without a row, too: the user of an order of 0.1 may have none.
@@ -236,8 +238,8 @@ async def place(
     debit_id: UUID,
     shipping_address: str,
     commission_bps: int,
-) -> None:
-    """Insert a PENDING order with its items, and take them out of the stock.
+) -> list[OrderLine]:
+    """Insert a PENDING order with its items, take them out of the stock, and return the lines.
 
     The products are locked, with enough in stock. What a seller sells gets the commission.
 
@@ -258,12 +260,13 @@ async def place(
         commission_bps=commission_bps,
     )
     try:
-        placed = await tx.execute(_PLACE, new)
+        placed = await tx.all(_PLACE, new)
     except psycopg.errors.UniqueViolation as error:
         if error.diag.constraint_name != "uq_orders_pending":
             raise
         raise CheckoutInProgress from error
-    assert placed == len(items)
+    lines = {line.product_id: line for line in placed}
+    return [lines[item.product_id] for item in items]
 
 
 async def pay(

@@ -180,19 +180,18 @@ _LOCK = Statement(
     ByOrder,
     LockedOrder,
 )
+LINE_COLUMNS = (
+    ORDER_ITEMS.c.product_id,
+    ORDER_ITEMS.c.quantity,
+    ORDER_ITEMS.c.unit_price,
+    ORDER_ITEMS.c.cancelled_quantity,
+    ORDER_ITEMS.c.returned_quantity,
+    ORDER_ITEMS.c.shipment_id,
+    ORDER_ITEMS.c.seller_id,
+    ORDER_ITEMS.c.commission_bps,
+)
 _LINES = Statement(
-    select(
-        ORDER_ITEMS.c.product_id,
-        ORDER_ITEMS.c.quantity,
-        ORDER_ITEMS.c.unit_price,
-        ORDER_ITEMS.c.cancelled_quantity,
-        ORDER_ITEMS.c.returned_quantity,
-        ORDER_ITEMS.c.shipment_id,
-        ORDER_ITEMS.c.seller_id,
-        ORDER_ITEMS.c.commission_bps,
-    )
-    .where(ORDER_ITEMS.c.order_id == _ORDER)
-    .order_by(ORDER_ITEMS.c.position),
+    select(*LINE_COLUMNS).where(ORDER_ITEMS.c.order_id == _ORDER).order_by(ORDER_ITEMS.c.position),
     ByOrder,
     OrderLine,
 )

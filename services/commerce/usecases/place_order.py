@@ -17,7 +17,7 @@ from services.commerce.errors import (
     QuantityLimit,
 )
 from services.commerce.model import TOTAL_MAX, CartLine, CartProblem, Order, OrderItem, OrderState
-from services.commerce.sagas.kinds import CHECKOUT, OrderPayload
+from services.commerce.sagas.kinds import CHECKOUT, OrderPayload, PlacedOrder
 from services.commerce.store import carts, checkouts, orders, users
 from services.kernel.db.database import Database, Transaction
 from services.kernel.ids import new_id
@@ -99,9 +99,9 @@ class PlaceOrder:
     ) -> NewSaga[OrderPayload, Order]:
         order_id = new_id()
 
-        async def begin(tx: Transaction, saga_id: UUID) -> None:
+        async def begin(tx: Transaction, saga_id: UUID) -> PlacedOrder:
             items = await _lock(tx, user_id, expected)
-            await checkouts.place(
+            lines = await checkouts.place(
                 tx,
                 order_id=order_id,
                 user_id=user_id,
@@ -111,6 +111,7 @@ class PlaceOrder:
                 shipping_address=address,
                 commission_bps=self.commission_bps,
             )
+            return PlacedOrder(lines)
 
         return CHECKOUT.new(
             OrderPayload(order_id=order_id),

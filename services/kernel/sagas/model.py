@@ -67,6 +67,8 @@ class Saga:
         expires: When it turns back, on the clock of `time.monotonic`; None: never.
         not_after: The same on the database's clock, for the participants.
         traceparent: The place in a trace of the request that began it; None: unknown.
+        remembered: What T1 has returned, until the first decision, in the process that ran it.
+            None in any other, which finds out by itself.
     """
 
     id: UUID
@@ -84,6 +86,7 @@ class Saga:
     create_time: datetime
     update_time: datetime
     traceparent: str | None = None
+    remembered: object = None
 
     @property
     def error(self) -> ErrorRecord | None:
@@ -148,6 +151,11 @@ class RunningSaga(Generic[P]):
         return self.saga.user_id
 
     @property
+    def remembered(self) -> object:
+        """What T1 has returned in this process; mostly None."""
+        return self.saga.remembered
+
+    @property
     def driven_since(self) -> datetime:
         """The time, on the database's clock, at which its driver has begun or claimed it."""
         return self.saga.update_time
@@ -169,7 +177,7 @@ class RunningSaga(Generic[P]):
 
 
 Lock = Callable[[Transaction], Awaitable[None]]
-InitialChange = Callable[[Transaction, UUID], Awaitable[None]]
+InitialChange = Callable[[Transaction, UUID], Awaitable[object]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -180,7 +188,8 @@ class NewSaga(Generic[P, R]):
         payload: The facts that its steps need; never a secret.
         lock: Locks, first of all in T1, what comes before the saga and its dedup key.
         initial_change: The coordinator's own change, in T1, given the saga's id. Its errors end
-            the saga before it has begun. None if taking the dedup key is the whole change.
+            the saga before it has begun. What it returns spares the first step a read (see
+            `Saga`). None if taking the dedup key is the whole change.
     """
 
     id: UUID

@@ -22,7 +22,7 @@ import contextlib
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Generic, Protocol, TypeVar
 from uuid import UUID
@@ -192,9 +192,9 @@ class SagaStateMachine:
         if key is not None and (earlier := await key.take(tx, new.id)) is not None:
             await saga_store.remove(tx, new.id)
             return earlier
-        if new.initial_change is not None:
-            await new.initial_change(tx, new.id)
-        return saga
+        if new.initial_change is None:
+            return saga
+        return replace(saga, remembered=await new.initial_change(tx, new.id))
 
     async def next(self, saga: Saga, database: Database) -> Saga:
         """Take a saga one step further: A and T2, T3, or C and T4.
