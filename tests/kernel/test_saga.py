@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Any
 
 import psycopg
+import pydantic
 import pytest
 from lockstep_clients import deadlines
 
+from services.kernel.db.connection import Connection
+from services.kernel.db.database import Transaction
 from services.kernel.errors import (
     DatabaseUnavailable,
     DeadlineExceeded,
@@ -22,7 +24,37 @@ from services.kernel.errors import (
 from services.kernel.ids import new_id
 from services.kernel.sagas.engine import SagaEngine
 from services.kernel.sagas.lease_store import SagaQueue
+from services.kernel.sagas.model import STORED, Nothing, Outcome, RunningSaga, SagaKind
+from services.kernel.sagas.protocol import ForwardOnlySaga
 from tests.kernel.saga_world import THING, Stop, ThingSaga, World
+
+
+@pydantic.dataclasses.dataclass(frozen=True, slots=True, config=STORED)
+class Count:
+    """How often T2 was made when this answer was given."""
+
+    number: int
+
+
+COUNT = SagaKind("count", Nothing, Count, version=1)
+
+
+class CountingSaga(ForwardOnlySaga[Nothing, Count]):
+    """Its T2 has another answer each time."""
+
+    kind = COUNT
+
+    def __init__(self) -> None:
+        """Begin at none."""
+        self.number = 0
+
+    async def forward(self, saga: RunningSaga[Nothing]) -> None:
+        """Ask nobody."""
+
+    async def complete(self, tx: Transaction, saga: RunningSaga[Nothing]) -> Count:
+        """Count."""
+        self.number += 1
+        return Count(self.number)
 
 
 async def refused(w: World, engine: SagaEngine, name: str = "a") -> str:
@@ -235,6 +267,7 @@ async def test_a_commit_of_t1_whose_answer_is_lost_is_resolved_by_repeating_it(w
     cut = Cut(w, "auth.T1.commit.sent", "engine", after_commit=True)
     engine = await w.engine(observer=cut)
     (await w.run(engine)).unwrap()
+    assert not raise_after_commit.armed
     assert cut.done
     assert await w.states() == ["DONE"]
     assert await w.things() == ["ACTIVE"]
@@ -252,6 +285,16 @@ async def test_a_connection_lost_before_the_commit_arrives_changes_nothing(
     assert cut.done
     await w.agree()
     assert await w.states() == ["DONE"]
+
+
+async def test_all_get_the_answer_of_the_first_t2_when_it_is_made_twice(w: World) -> None:
+    """[R29]"""
+    cut = Cut(w, "auth.T2.commit.sent", "engine", after_commit=True)
+    engine = await w.engine(observer=cut, more=[CountingSaga()])
+    outcome = await engine.run(COUNT.new(Nothing(), user_id=None))
+    assert not raise_after_commit.armed
+    assert isinstance(outcome, Outcome)
+    assert outcome.unwrap() == Count(1)
 
 
 @pytest.mark.parametrize("name", ["T3", "T4"])
@@ -500,14 +543,14 @@ class raise_after_commit:  # noqa: N801 - a switch, not a class to use
 @pytest.fixture(autouse=True)
 def lose_answer_of_commit(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let an armed COMMIT happen and break its connection before the answer is read."""
-    original = psycopg.AsyncConnection.execute
+    original = Connection.command
 
-    async def execute(self: Any, query: Any, *args: Any, **kwargs: Any) -> Any:
-        result = await original(self, query, *args, **kwargs)
-        if query == b"COMMIT" and raise_after_commit.armed:
+    async def command(self: Connection, text: bytes) -> bytes | None:
+        tag = await original(self, text)
+        if text == b"COMMIT" and raise_after_commit.armed:
             raise_after_commit.armed = False
             await self.close()
             raise psycopg.OperationalError("the answer was lost")
-        return result
+        return tag
 
-    monkeypatch.setattr(psycopg.AsyncConnection, "execute", execute)
+    monkeypatch.setattr(Connection, "command", command)

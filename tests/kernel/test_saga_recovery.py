@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from uuid import UUID
 
 import pydantic
 import pytest
@@ -44,9 +45,11 @@ class TaskSaga(ForwardOnlySaga[Task, Nothing]):
     kind = TASK
     hang_seconds: float = NEVER_SECONDS
     calls: Counter[str] = field(default_factory=Counter)
+    remembered: list[object] = field(default_factory=list)
 
     async def forward(self, saga: RunningSaga[Task]) -> None:
         self.calls[str(saga.id)] += 1
+        self.remembered.append(saga.remembered)
         if saga.payload.does != "end":
             if saga.payload.does == "hang":
                 await asyncio.sleep(self.hang_seconds)
@@ -109,6 +112,23 @@ def looks(monkeypatch: pytest.MonkeyPatch) -> list[Look]:
 
     monkeypatch.setattr(Leases, "claim", noted)
     return made
+
+
+async def test_the_step_after_t1_gets_what_t1_has_returned_and_recovery_gets_nothing(
+    w: World,
+) -> None:
+    """[R10]"""
+    task = TaskSaga()
+    engine = await w.engine(more=[task])
+
+    async def t1(_tx: Transaction, _saga_id: UUID) -> str:
+        return "what T1 has read"
+
+    await engine.run(TASK.new(Task(), user_id=None, initial_change=t1))
+    await begin(w)
+    engine.start()
+    await until(w, "state = 'DONE'")
+    assert task.remembered == ["what T1 has read", None]
 
 
 async def test_a_healthy_saga_is_taken_up_by_the_next_look_beside_a_backlog(

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Final, Generic, TypeVar
+from typing import Final, Generic, TypeVar, cast
 from uuid import UUID
 
 import grpc
@@ -67,8 +67,8 @@ class Saga:
         expires: When it turns back, on the clock of `time.monotonic`; None: never.
         not_after: The same on the database's clock, for the participants.
         traceparent: The place in a trace of the request that began it; None: unknown.
-        remembered: What T1 has returned, until the first decision, in the process that ran it.
-            None in any other, which finds out by itself.
+        remembered: What the change in T1 or T2 has returned, if this process has just committed
+            it. None otherwise: then the rows tell.
     """
 
     id: UUID
@@ -152,7 +152,7 @@ class RunningSaga(Generic[P]):
 
     @property
     def remembered(self) -> object:
-        """What T1 has returned in this process; mostly None."""
+        """What T1 has returned, if this process has just committed it; None otherwise."""
         return self.saga.remembered
 
     @property
@@ -295,6 +295,8 @@ class SagaKind(Generic[P, R]):
             return Outcome(error=saga.error)
         if not self._is_of(saga):
             raise RequestInProgress
+        if saga.remembered is not None:
+            return Outcome(result=cast(R, saga.remembered))
         return Outcome(result=_kept(self._result, saga.result, "the result of a saga"))
 
     def _is_of(self, saga: Saga) -> bool:

@@ -268,10 +268,12 @@ class SagaStateMachine:
     ) -> Saga:
         async def t2(tx: Transaction) -> Saga:
             result = await complete(tx)
-            done = await saga_store.mark_done(tx, saga, kind.result_json(result))
+            kept = kind.result_json(result)
+            done = await saga_store.mark_done(tx, saga, kept)
             if done is None:
                 raise _LostRaceError
-            return done
+            # A T2 that runs again keeps the first answer, and all get that one.
+            return replace(done, remembered=result) if done.result == kept else done
 
         return await self._decide("T2", t2, saga, database)
 
