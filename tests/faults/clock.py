@@ -15,6 +15,8 @@ from typing import Any
 
 import psycopg
 
+from services.kernel.db.watch import SocketWatch
+
 # How long a database may be silent before somebody looks whether it waits for a lock.
 BLOCKED_SECONDS = 0.01
 RESOLUTION_SECONDS = 1e-4
@@ -107,8 +109,11 @@ def count_statements(loop: VirtualLoop) -> Callable[[], None]:
 
     for name, original in zip(names, originals, strict=True):
         setattr(waiting, name, counted(original))
+    at_watch = SocketWatch.is_readable
+    SocketWatch.is_readable = counted(at_watch)  # type: ignore[method-assign]
 
     def restore() -> None:
+        SocketWatch.is_readable = at_watch  # type: ignore[method-assign]
         for name, original in zip(names, originals, strict=True):
             setattr(waiting, name, original)
 
