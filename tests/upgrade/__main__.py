@@ -13,7 +13,7 @@ from typing import Final
 
 from tests.postgres import shared_postgres
 from tests.replicas.play import HEADER, judge
-from tests.upgrade.play import upgrading
+from tests.upgrade.play import is_of_the_release, upgrading
 from tests.upgrade.release import Release, ReleaseMissing
 
 SIZE: Final = 2
@@ -32,7 +32,7 @@ async def run() -> bool:
             await upgrade.play_all()
             print(HEADER, *upgrade.play.outcomes, sep="\n", flush=True)
             await upgrade.play.crowd.stop()
-            return await judge(upgrade.play, upgrade.urls)
+            return await judge(upgrade.play, upgrade.urls, is_of_the_release)
 
 
 def main() -> int:

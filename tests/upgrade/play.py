@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import shutil
 import subprocess
 from collections.abc import AsyncIterator, Mapping
@@ -27,6 +28,7 @@ LOOK_UP_SECONDS: Final = 31.0
 # The gateway of 0.1.0 refuses connections as soon as it is told to stop. In Kubernetes a preStop
 # hook sleeps for so long, until no proxy has its address any more.
 LEAVE_SECONDS: Final = 5.0
+OF_THE_RELEASE: Final = re.compile(r"GET .* 499 ")
 
 
 @dataclass
@@ -103,6 +105,15 @@ async def upgrading(
     key_files.initialise(new.keys)
     async with town(folder, urls, old, size=size) as made, crowd(made.edge, urls) as people:
         yield Upgrade(Play(made, people, old, answers), size, new, urls)
+
+
+def is_of_the_release(failure: str) -> bool:
+    """Tell whether it is 0.1.0 that has failed.
+
+    gRPC cancels a call that a stopping server has not taken. The gateway of 0.1.0 passes that on
+    as 499 instead of asking another replica.
+    """
+    return OF_THE_RELEASE.match(failure) is not None
 
 
 def _command(code: Code, urls: Mapping[str, str], *arguments: str) -> None:

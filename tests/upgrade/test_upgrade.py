@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
@@ -11,15 +10,12 @@ import pytest
 
 from services.cli.reconciler import compare
 from tests.postgres import shared_postgres
-from tests.upgrade.play import upgrading
+from tests.upgrade.play import is_of_the_release, upgrading
 from tests.upgrade.release import Release, ReleaseMissing
 
 # One would not do: callers of 0.1.0 look up names once in 30 s at most.
 SIZE = 2
 ANSWERS = 3
-# gRPC cancels a call that a stopping server has not taken. The gateway of 0.1.0 passes that on as
-# 499 instead of asking another replica.
-OF_THE_RELEASE = re.compile(r"^GET .* 499 ")
 
 
 @pytest.mark.processes
@@ -37,7 +33,7 @@ async def test_a_rolling_update_from_the_last_release_fails_nobody(stack: ExitSt
             people = upgrade.play.crowd
             await people.stop()
             failures = [each for seen in upgrade.play.outcomes for each in seen.failures]
-            assert [each for each in failures if not OF_THE_RELEASE.search(each)] == []
+            assert [each for each in failures if not is_of_the_release(each)] == []
             assert people.judge.missing(people.registered, people.ordered) == (set(), set())
             assert people.registered
             assert people.ordered
