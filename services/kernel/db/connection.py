@@ -8,12 +8,12 @@ import time
 from typing import Any, TypeVar
 
 import psycopg
-from psycopg import generators
+from psycopg import generators, waiting
 from psycopg.abc import PQGen
 from psycopg.pq import ConnStatus, ExecStatus, TransactionStatus
 from psycopg.pq.abc import PGconn, PGresult
 from psycopg.rows import AsyncRowFactory, tuple_row
-from psycopg.waiting import Ready, Wait, wait_async
+from psycopg.waiting import Ready, Wait
 
 from services.kernel.db.limits import LIMITS
 from services.kernel.db.watch import SocketWatch
@@ -121,7 +121,7 @@ class Connection(psycopg.AsyncConnection[Any]):
             return
         try:
             await self.cancel_safe(timeout=CANCEL_SECONDS)
-            await wait_async(gen, self.pgconn.socket, interval=0.1, timeout=CANCEL_SECONDS)
+            await waiting.wait_async(gen, self.pgconn.socket, interval=0.1, timeout=CANCEL_SECONDS)
         except psycopg.errors.QueryCanceled:
             pass
         except Exception:  # noqa: BLE001 - any error leaves open what the server does
