@@ -27,6 +27,8 @@ const SCROLL = "scroll";
 /** @type {Map<string, Map<string, unknown>>} by the id of the history entry */
 const places = new Map();
 let entry = "";
+/** The history entry whose page is on the screen; another one may be loading. */
+let shown = "";
 /** @type {string[]} the pages that were shown last and before that */
 let trail = [];
 let leave = new AbortController();
@@ -40,7 +42,6 @@ let leave = new AbortController();
 export function startRouter(routes, main) {
   history.scrollRestoration = "manual";
   addEventListener("hashchange", () => void show(routes, main));
-  addEventListener("scroll", () => places.get(entry)?.set(SCROLL, scrollY), { passive: true });
   let reader = session.current?.userId;
   session.addEventListener("change", () => {
     const now = session.current?.userId;
@@ -111,6 +112,7 @@ function followSession(routes) {
  * @param {HTMLElement} main
  */
 async function show(routes, main) {
+  places.get(shown)?.set(SCROLL, scrollY);
   leave.abort();
   leave = new AbortController();
   const { signal } = leave;
@@ -131,6 +133,7 @@ async function show(routes, main) {
   document.title = `${made.title} · Lockstep`;
   trail = [path, trail[0] ?? ""];
   fill(main, ...made.content);
+  shown = entry;
   main.removeAttribute("aria-busy");
   dispatchEvent(new CustomEvent("pageshown", { detail: path }));
   settle(main, isReturn ? Number(place.get(SCROLL) ?? 0) : 0);

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -43,15 +44,20 @@ def change(api: Api, product: Any, admin: Account, **fields: Any) -> None:
 
 @contextmanager
 def held(person: Person, kind: str = LIST) -> Iterator[None]:
-    """Let answers wait, of lists of products at least."""
+    """Let answers wait, of lists of products at least; one must be asked for."""
     waiting: list[Route] = []
+    over = False
 
     def hold(route: Route) -> None:
-        waiting.append(route)
+        if over:
+            route.continue_()
+        else:
+            waiting.append(route)
 
     person.page.route(kind, hold)
-    yield
-    assert waiting
+    with person.page.expect_request(kind):
+        yield
+    over = True
     for route in waiting:
         route.continue_()
     person.page.unroute(kind)
@@ -150,14 +156,14 @@ def test_the_start_and_a_product_are_there_at_once_on_the_way_back(
         person.page.go_back()
         person.is_at(product["name"])
         expect(person.page.locator(".price-large")).to_have_text("$10.00")
-        assert person.page.title().startswith(product["name"])
-        assert bones.count() == 0
+        expect(person.page).to_have_title(re.compile(f"^{product['name']}"))
+        expect(bones).to_have_count(0)
     expect(person.page.locator(".price-large")).to_have_text("$66.00")
     with held(person, ALL):
         person.page.go_back()
         person.is_at("Good things, made well")
-        assert bones.count() == 0
-        assert person.page.evaluate("scrollY") == place
+        expect(bones).to_have_count(0)
+        person.page.wait_for_function("place => scrollY === place", arg=place)
 
 
 def test_a_product_that_is_gone_on_the_way_back_is_not_shown_any_more(
