@@ -23,6 +23,8 @@ CLIENT_SECONDS = 60.0
 IDLE_SECONDS = 1e-3
 SETTLE_STEPS = 600
 STEP_SECONDS = 2.0
+# Longer than the pauses before somebody tries again.
+GOING_ON_SECONDS = 1.0
 # How many calls a second a saga may make of a participant that does not answer.
 CALLS_A_SECOND, CALLS_MORE = 2.5, 12
 
@@ -147,14 +149,21 @@ async def _settle(world: World, run: Run, scenario: Scenario) -> None:
     if run.hit:
         await asyncio.sleep(STEP_SECONDS)
     for _ in range(SETTLE_STEPS):
-        is_stopping = any(
-            each.actor.stopping and not each.actor.dead for each in world.replicas.values()
-        )
-        if not run.is_held() and not is_stopping and not scenario.unfinished():
-            return
+        if _is_settled(world, run, scenario):
+            # Who was stopped until now has not gone on yet.
+            await asyncio.sleep(GOING_ON_SECONDS)
+            if _is_settled(world, run, scenario):
+                return
         await world.reinforce()
         await asyncio.sleep(STEP_SECONDS)
     run.blame("a saga never ended")
+
+
+def _is_settled(world: World, run: Run, scenario: Scenario) -> bool:
+    is_stopping = any(
+        each.actor.stopping and not each.actor.dead for each in world.replicas.values()
+    )
+    return not run.is_held() and not is_stopping and not scenario.unfinished()
 
 
 async def _deliver_late(world: World, run: Run, scenario: Scenario) -> None:
