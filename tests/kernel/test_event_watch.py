@@ -167,13 +167,13 @@ async def test_watchers_who_read_nothing_hold_nobody(w: World, database: Databas
         quick, seen = watch(w, page_size=20), 0
         while seen < 100:
             seen += len((await quick.read()).events)
-        assert await w.call(text="still here") == "still here"
+        assert await w.call(text="still here", seconds=SECONDS) == "still here"
         await write(database, "b1")
         await sequenced(database)
         assert texts(await quick.read()) == ["b1"]
     codes = await asyncio.gather(*(call.code() for call in slow))
     assert set(codes) == {grpc.StatusCode.DEADLINE_EXCEEDED}
-    assert await w.call(text="and later") == "and later"
+    assert await w.call(text="and later", seconds=SECONDS) == "and later"
     quick.cancel()
 
 
