@@ -101,9 +101,10 @@ def listed(folder: Path) -> list[Listed]:
     paths = sorted(folder.glob(f"*/{CERTIFICATE}"))
     if not paths:
         raise FileProblem(f"{folder} has no certificates: run `lockstep certs init`")
+    found = [(path, read_certificates(path)) for path in paths]
     return [
-        Listed(path.parent.name, tuple(_names_in(path)), read_certificates(path).ends)
-        for path in paths
+        Listed(path.parent.name, tuple(_names_in(path, each.found[0])), each.ends)
+        for path, each in found
     ]
 
 
@@ -112,14 +113,14 @@ def _names(service: str, hosts: Iterable[str]) -> list[str]:
 
 
 def _kept_names(folder: Path, service: str) -> list[str]:
+    path = folder / service / CERTIFICATE
     try:
-        return _names_in(folder / service / CERTIFICATE)
+        return _names_in(path, read_certificates(path).found[0])
     except FileProblem:
         return _names(service, ())
 
 
-def _names_in(path: Path) -> list[str]:
-    certificate = read_certificates(path).found[0]
+def _names_in(path: Path, certificate: x509.Certificate) -> list[str]:
     try:
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:
