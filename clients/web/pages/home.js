@@ -60,7 +60,7 @@ function fillCategories(rows, names, signal, place) {
     rows.replaceChildren(...found.slice(0, CATEGORIES).map(({ id, name }) => shelf(name, `#/products?category=${id}`,
       () => products({ category: id, minStock: 1, limit: OF_CATEGORY }, signal), { signal, place })));
   };
-  kept.start({ fetch, put, load: () => fetch().then(put, () => undefined), signal, gone: () => undefined });
+  kept.start({ fetch, put, load: () => fetch().then(put, () => undefined), signal });
 }
 
 /** @param {string} text @param {string} href */

@@ -33,6 +33,8 @@ export function loaded({ fetch, show, skeleton, signal, kept }) {
     kept?.set(result);
     fill(element, ...show(result));
   };
+  /** @param {unknown} error */
+  const fail = (error) => fill(element, failed(error, () => void load()));
   const load = async () => {
     element.setAttribute("aria-busy", "true");
     fill(element, ...skeleton);
@@ -41,12 +43,12 @@ export function loaded({ fetch, show, skeleton, signal, kept }) {
       const result = await fetch();
       if (!signal.aborted) put(result);
     } catch (error) {
-      if (!signal.aborted) fill(element, failed(error, () => void load()));
+      if (!signal.aborted) fail(error);
     }
     stopWaiting();
     element.removeAttribute("aria-busy");
   };
-  if (kept) kept.start({ fetch, put, load, signal, gone: (error) => fill(element, failed(error, () => void load())) });
+  if (kept) kept.start({ fetch, put, load, signal, gone: fail });
   else void load();
   return element;
 }
@@ -80,9 +82,9 @@ export class Kept {
    * @param {(value: T) => void} how.put
    * @param {() => unknown} how.load for the first time
    * @param {AbortSignal} how.signal of the page
-   * @param {(error: ApiError) => void} how.gone when there is no such thing any more
+   * @param {(error: ApiError) => void} [how.gone] when there is no such thing any more
    */
-  start({ fetch, put, load, signal, gone }) {
+  start({ fetch, put, load, signal, gone = () => undefined }) {
     const again = async () => {
       try {
         const now = await fetch();

@@ -77,6 +77,6 @@ export function shelf(title, more, fetch, { signal, place = new Map(), isFirst =
     stopWaiting();
     section.removeAttribute("aria-busy");
   };
-  kept.start({ fetch, put, load, signal, gone: () => undefined });
+  kept.start({ fetch, put, load, signal });
   return section;
 }
