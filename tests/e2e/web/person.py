@@ -96,6 +96,12 @@ class Person:
         self.fill(E_mail=email, Password=password)
         self.press("Sign in")
 
+    def sign_out(self) -> None:
+        """Sign out at the profile."""
+        self.visit("/profile")
+        self.press("Sign out")
+        self.is_signed_out()
+
     # The page.
 
     def field(self, label: str) -> Locator:
@@ -169,6 +175,25 @@ class Person:
         self.page.on("request", hear)
         yield made
         self.page.remove_listener("request", hear)
+
+    @contextmanager
+    def unanswered(self, urls: str | re.Pattern[str]) -> Iterator[None]:
+        """Let requests wait for their answers until the context ends."""
+        held: list[Route] = []
+        is_over = False
+
+        def hold(route: Route) -> None:
+            if is_over:
+                route.continue_()
+            else:
+                held.append(route)
+
+        self.page.route(urls, hold)
+        yield
+        is_over = True
+        for route in held:
+            route.continue_()
+        self.page.unroute(urls, hold)
 
     def lose_the_first_reply(self, path: str) -> list[str]:
         """Lose the reply to the first request to a path; return the keys of all, as they come."""

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from playwright.sync_api import Route, expect
+from playwright.sync_api import expect
 
 from tests.e2e.web.api import Account, Api, price
 from tests.e2e.web.person import Person
@@ -45,22 +45,8 @@ def change(api: Api, product: Any, admin: Account, **fields: Any) -> None:
 @contextmanager
 def held(person: Person, kind: str = LIST) -> Iterator[None]:
     """Let answers wait, of lists of products at least; one must be asked for."""
-    waiting: list[Route] = []
-    over = False
-
-    def hold(route: Route) -> None:
-        if over:
-            route.continue_()
-        else:
-            waiting.append(route)
-
-    person.page.route(kind, hold)
-    with person.page.expect_request(kind):
+    with person.unanswered(kind), person.page.expect_request(kind):
         yield
-    over = True
-    for route in waiting:
-        route.continue_()
-    person.page.unroute(kind)
 
 
 def come_back(person: Person) -> None:
@@ -186,9 +172,7 @@ def test_what_somebody_has_seen_is_not_for_the_next_one(
     customer.visit("/orders")
     shown = customer.page.get_by_text(f"{number[:4]}-{number[4:]}")
     expect(shown).to_be_visible()
-    customer.visit("/profile")
-    customer.press("Sign out")
-    customer.is_signed_out()
+    customer.sign_out()
     other = api.register()
     customer.visit("/sign-in")
     customer.sign_in(other.email, other.password)

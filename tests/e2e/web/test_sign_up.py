@@ -36,9 +36,7 @@ def test_the_form_is_empty_after_it_was_used(person: Person) -> None:
     person.describe(Account())
     person.press("Create account")
     person.is_signed_in()
-    person.visit("/profile")
-    person.press("Sign out")
-    person.is_signed_out()
+    person.sign_out()
     person.visit("/sign-up")
     for label in ("Full name", "E-mail", "Phone number", "Password", "Confirm password"):
         expect(person.field(label)).to_have_value("")

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
-from playwright.sync_api import Locator, Route, expect
+from playwright.sync_api import Locator, expect
 
 from tests.e2e.web.api import Account
 from tests.e2e.web.conftest import NewPerson
@@ -31,25 +29,6 @@ def person_of(role: str, site: Site, new_person: NewPerson) -> tuple[Person, lis
     return new_person(account), [each for each in paths if not each.startswith(STILL)]
 
 
-@contextmanager
-def unanswered(person: Person) -> Iterator[None]:
-    """Let requests to the API wait for their answers until the context ends."""
-    held: list[Route] = []
-    is_over = False
-
-    def hold(route: Route) -> None:
-        if is_over:
-            route.continue_()
-        else:
-            held.append(route)
-
-    person.page.route(API, hold)
-    yield
-    is_over = True
-    for route in held:
-        route.continue_()
-
-
 def go(person: Person, path: str) -> Locator:
     """Go to a page without waiting for what it shows."""
     person.page.evaluate("path => { location.hash = path; }", path)
@@ -64,7 +43,7 @@ def test_a_page_whose_answer_takes_long_says_so_and_then_shows_it(
     person.page.clock.install()
     person.visit("/about")
     for path in paths:
-        with unanswered(person):
+        with person.unanswered(API):
             main = go(person, path)
             expect(main.locator("[aria-busy=true]").first).to_be_attached()
             person.page.clock.fast_forward(SLOW_MS)
@@ -157,7 +136,7 @@ def test_a_form_waits_in_silence_for_the_reader_of_its_dialog(admin: Person, sit
     admin.page.clock.fast_forward(SLOW_MS)
     expect(admin.button("Disable it")).to_be_visible()
     expect(admin.page.get_by_text(SLOW)).to_have_count(0)
-    with unanswered(admin):
+    with admin.unanswered(API):
         admin.press("Disable it")
         expect(admin.page.get_by_role("dialog")).to_have_count(0)
         admin.page.clock.fast_forward(SLOW_MS)
@@ -170,7 +149,7 @@ def test_a_form_waits_in_silence_for_the_reader_of_its_dialog(admin: Person, sit
 def test_a_form_whose_answer_takes_long_says_so(person: Person, site: Site) -> None:
     person.page.clock.install()
     person.visit("/sign-in")
-    with unanswered(person):
+    with person.unanswered(API):
         person.sign_in(site.shopper.email, site.shopper.password)
         person.page.clock.fast_forward(SLOW_MS)
         expect(person.page.get_by_text(SLOW)).to_be_visible()
