@@ -13,7 +13,7 @@ from services.auth.domain.webhook_sender import LEASE, ROUND_SECONDS
 from services.kernel.ids import new_id
 from tests.faults.edges import Actor
 from tests.faults.scenario import Outcome
-from tests.faults.shipping import Shipping
+from tests.faults.shipping import Shipping, is_final
 from tests.faults.world import SECRETS, World
 
 TYPES = [f"lockstep.events.v1.{name}" for name in ("OrderPaid", "OrderFulfilled", "TransferPosted")]
@@ -92,7 +92,7 @@ class Webhooks(Shipping):
     def arrive(self, event_id: str, body: str) -> None:
         event = self._events().get(event_id)
         told = json.loads(body)
-        if event is None or event.saga_state not in ("DONE", None):
+        if event is None or not is_final(event):
             self.world.run.blame(f"an event was delivered before it was final: {told['type']}")
         elif (told["id"], told["type"], told["subject"]) != (event.id, event.type, event.subject):
             self.world.run.blame("a delivery does not say what its event says")
