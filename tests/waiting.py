@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
-
-import pytest
-
-from services.kernel.sagas import engine
 
 Found = TypeVar("Found")
 
@@ -46,19 +41,6 @@ async def until_found(
         while not is_so(found := await look()):  # noqa: ASYNC110 - nobody tells
             await asyncio.sleep(PAUSE_SECONDS)
     return found
-
-
-@contextlib.contextmanager
-def told_early() -> Iterator[float]:
-    """Let those who call now hear long before their deadline that a saga has not ended.
-
-    Yields:
-        The time to call with. The answer comes after half a second, and has the rest to arrive:
-        a busy machine may need seconds.
-    """
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(engine, "WAIT_RESERVE_SECONDS", 4.0)
-        yield 4.5
 
 
 def wait_until(

@@ -21,9 +21,10 @@ from lockstep_clients import (
 from services.auth.domain.holdings import Amount
 from services.auth.sagas.account_deletion import ACCOUNT_DELETION
 from tests.auth.world import PASSWORD, Member, World
+from tests.fakes.early_answers import told_early
 from tests.fakes.participants import FakeOrders, FakeProfile
 from tests.saga_rows import written_again
-from tests.waiting import told_early, until
+from tests.waiting import until
 
 EMAIL = "ada@example.com"
 ADMIN = "root@example.com"

@@ -28,9 +28,9 @@ from tests.commerce.checkouts import State, assert_bought, assert_not_bought, wi
 from tests.commerce.people import minor_of
 from tests.commerce.wallet_proxy import Fault, Held, duplicated, refused, reply_lost
 from tests.commerce.world import Shop, refusal, shop_world
+from tests.fakes.early_answers import told_early
 from tests.kernel.saga_world import Stop
 from tests.postgres import set_clock_offset
-from tests.waiting import told_early
 
 Code = grpc.StatusCode
 
