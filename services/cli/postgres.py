@@ -33,7 +33,6 @@ DEFAULTS: Final = {
     "listen_addresses": "",
     "unix_socket_permissions": "0700",
     "max_connections": "200",
-    "shared_buffers": "64MB",
     "timezone": "UTC",
     "log_timezone": "UTC",
     "log_checkpoints": "off",

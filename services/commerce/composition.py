@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from services.commerce import usecases
+from services.commerce.domain.list_memory import ListMemory
 from services.commerce.domain.pictures import PictureDecoder
-from services.commerce.domain.totals import Totals
 from services.commerce.servicers.cart import CartServicer
 from services.commerce.servicers.catalog import CatalogReads, CatalogServicer
 from services.commerce.servicers.messages import Messages
@@ -17,31 +17,33 @@ from services.kernel.sagas.requests import Requests
 
 def catalog_servicer(parts: ServiceParts, messages: Messages) -> CatalogServicer:
     """Put the use cases of CatalogService together."""
-    database, totals = parts.database, Totals(parts.public)
-    reads = _reads(parts.public, parts.page_tokens, totals)
+    database, memory = parts.database, ListMemory.over(parts.public)
+    reads = _reads(parts.public, parts.page_tokens, memory)
     nearby = parts.nearby
     return CatalogServicer(
         messages=messages,
         request_keys=parts.request_keys,
         reads=reads,
-        nearby=reads if nearby is None else _reads(nearby, parts.page_tokens, Totals(nearby)),
+        nearby=reads
+        if nearby is None
+        else _reads(nearby, parts.page_tokens, ListMemory.over(nearby)),
         create_category=usecases.CreateCategory(database),
-        create_product=usecases.CreateProduct(database, totals),
-        update_product=usecases.UpdateProduct(database, totals),
+        create_product=usecases.CreateProduct(database, memory),
+        update_product=usecases.UpdateProduct(database, memory),
         set_product_image=usecases.SetProductImage(database, PictureDecoder()),
         adjust_stock=usecases.AdjustStock(database),
-        delete_product=usecases.DeleteProduct(database, totals),
-        batch_create_products=usecases.BatchCreateProducts(database, totals),
+        delete_product=usecases.DeleteProduct(database, memory),
+        batch_create_products=usecases.BatchCreateProducts(database, memory),
     )
 
 
-def _reads(reader: Reader, tokens: PageTokens, totals: Totals) -> CatalogReads:
+def _reads(reader: Reader, tokens: PageTokens, memory: ListMemory) -> CatalogReads:
     return CatalogReads(
         list_categories=usecases.ListCategories(reader, tokens),
         get_image=usecases.GetImage(reader),
         get_product=usecases.GetProduct(reader),
         batch_get_products=usecases.BatchGetProducts(reader),
-        list_products=usecases.ListProducts(reader, tokens, totals),
+        list_products=usecases.ListProducts(reader, tokens, memory),
     )
 
 

@@ -10,7 +10,8 @@ from typing import Any, Final
 from opentelemetry.trace import Tracer
 
 from services.common.standby_place import StandbyPlace
-from services.kernel.db.database import Database, Observer
+from services.kernel.db.costly import CostlyApart
+from services.kernel.db.database import Database, Observer, Reader
 from services.kernel.db.limits import LIMITS, SessionRules
 from services.kernel.db.standby import Marks, Standby
 from services.kernel.db.traced import TracedDatabase
@@ -18,6 +19,9 @@ from services.kernel.db.traced import TracedDatabase
 BACKGROUND_CONNECTIONS: Final = 3
 LEASE_CONNECTIONS: Final = 1
 PUBLIC_CONNECTIONS: Final = 5
+# While one search looks through rows, the other cores of a server are for everybody else.
+SEARCH_CONNECTIONS: Final = 1
+SEARCHES_WAITING: Final = 100
 # A page that a stranger may ask for costs a bounded amount. The server ends what costs more.
 PUBLIC_LIMITS: Final = replace(LIMITS, statement_seconds=0.5)
 
@@ -31,6 +35,7 @@ class Pools:
         background: For all work that no caller waits for.
         leases: For the leases of sagas, which run out unless they are renewed in time.
         public: For reads that strangers may ask for.
+        searches: For those of them that may look through many rows.
         standby: For those of them that leave the primary; None: all stay there.
     """
 
@@ -38,7 +43,13 @@ class Pools:
     background: Database
     leases: Database
     public: Database
+    searches: Database
     standby: Standby | None = None
+
+    @property
+    def reads_of_strangers(self) -> Reader:
+        """What makes such reads: the costly ones apart, so that they cannot take all cores."""
+        return CostlyApart(self.public, self.searches)
 
     def by_name(self) -> Mapping[str, Database]:
         """Return the pools by name. One that serves several purposes has its first name."""
@@ -47,6 +58,7 @@ class Pools:
             "background": self.background,
             "leases": self.leases,
             "public": self.public,
+            "searches": self.searches,
             **({} if self.standby is None else {"standby": self.standby}),
         }
         seen = dict[int, str]()
@@ -88,13 +100,17 @@ def pools(
     background = opening(connections=BACKGROUND_CONNECTIONS) if has_background else requests
     # A pooler's sessions have the limits of the role: they cannot have shorter ones.
     limits = LIMITS if rules.is_pooled else PUBLIC_LIMITS
+    reading = partial(opening, options=options, limits=limits)
+    public = searches = requests
+    if has_public_reads:
+        public = reading(connections=PUBLIC_CONNECTIONS)
+        searches = reading(connections=SEARCH_CONNECTIONS, waiting=SEARCHES_WAITING)
     return Pools(
         requests=requests,
         background=background,
         leases=opening(connections=LEASE_CONNECTIONS) if has_background else requests,
-        public=opening(connections=PUBLIC_CONNECTIONS, options=options, limits=limits)
-        if has_public_reads
-        else requests,
+        public=public,
+        searches=searches,
         standby=None
         if standby is None
         else _standby(

@@ -62,7 +62,7 @@ class ServiceParts:
     keys: KeyRing
     database: Database
     background: Database
-    public: Database
+    public: Reader
     channel: Callable[[str], grpc.aio.Channel]
     owner: str
     nearby: Reader | None = None

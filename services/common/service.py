@@ -212,7 +212,7 @@ def _parts(
         database=databases.requests,
         background=databases.background,
         leases=databases.leases,
-        public=databases.public,
+        public=databases.reads_of_strangers,
         nearby=_nearby(databases, telemetry.meter),
         channel=channel,
         owner=process_name(frame.name),
@@ -224,7 +224,7 @@ def _parts(
 def _nearby(databases: Pools, meter: Meter) -> Reader | None:
     if databases.standby is None:
         return None
-    return NearbyReader(databases.standby, databases.public, meter)
+    return NearbyReader(databases.standby, databases.reads_of_strangers, meter)
 
 
 def _pools(

@@ -16,6 +16,7 @@ from services.common.databases import (
     BACKGROUND_CONNECTIONS,
     LEASE_CONNECTIONS,
     PUBLIC_CONNECTIONS,
+    SEARCH_CONNECTIONS,
 )
 from services.common.service import Frame
 from services.common.settings import CommonSettings
@@ -73,5 +74,5 @@ def connections(frame: Frame, settings: CommonSettings) -> int:
     return (
         settings.database_connections
         + (BACKGROUND_CONNECTIONS + LEASE_CONNECTIONS if frame.is_coordinator else 0)
-        + (PUBLIC_CONNECTIONS if frame.has_public_reads else 0)
+        + (PUBLIC_CONNECTIONS + SEARCH_CONNECTIONS if frame.has_public_reads else 0)
     )

@@ -33,6 +33,8 @@ LIMIT = 21
 # The rows of a walk lie anywhere, so each may be on a page of its own; and the index's pages.
 WALK_PAGES = WALKED_MAX + 200
 TABLE_SHARE = 0.95
+# A statement that reads more than this has to wait for its turn.
+CHEAP_PAGES = 300
 
 ANY = Filters(None, None, None, None, Sort.NEWEST)
 # Names begin with the maker, and what is of oak has its price.
@@ -105,6 +107,7 @@ def pages(connection: psycopg.Connection[Any], filters: Filters) -> tuple[int, s
         statement = listing._page(names, filters.sort, way)
         plan = run(connection, statement, values, mode="force_custom_plan")
         total, texts = total + plan.pages, [*texts, f"{way}: {plan.text}"]
+        assert statement.is_costly or plan.pages <= CHEAP_PAGES, plan.text
         if plan.rows == LIMIT:
             break
     return total, "\n".join(texts)
@@ -176,6 +179,31 @@ def test_ranks_cost_by_the_products_that_match(
     ).fetchone()
     assert found is not None
     assert plan.pages <= found[0] + 200, plan.text
+
+
+@pytest.mark.parametrize("matches", WORDS)
+def test_what_counts_or_ranks_many_products_waits_for_its_turn(
+    connection: psycopg.Connection[Any], matches: str
+) -> None:
+    names, values = parameters_of(replace(ANY, words=WORDS[matches], sort=Sort.RELEVANCE))
+    counted = listing.names_of(listing.parameters_of(replace(ANY, words=WORDS[matches])))
+    for statement, named in ((listing._count(counted), counted), (relevance._page(names), names)):
+        given = {name: values[name] for name in named}
+        plan = run(connection, statement, given, mode="force_custom_plan")
+        assert statement.is_costly or plan.pages <= CHEAP_PAGES, plan.text
+
+
+@pytest.mark.parametrize("sort", listing.SORTS)
+def test_a_page_whose_places_are_known_is_read_by_them(
+    connection: psycopg.Connection[Any], sort: Sort
+) -> None:
+    rows = connection.execute("SELECT id FROM products LIMIT %s", [LIMIT]).fetchall()
+    filters = replace(ANY, words="oak", min_price=100, sort=sort)
+    parameters = replace(listing.parameters_of(filters), ids=[row[0] for row in rows])
+    names = listing.names_of(parameters)
+    values = {name: getattr(parameters, name) for name in names}
+    plan = run(connection, listing._products(names, sort), values, mode="force_custom_plan")
+    assert plan.pages <= CHEAP_PAGES, plan.text
 
 
 def test_suggestions_cost_by_the_words_that_are_alike(

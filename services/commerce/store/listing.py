@@ -6,7 +6,8 @@ those filters alone.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields, make_dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields, make_dataclass, replace
 from datetime import datetime
 from enum import Enum, auto
 from functools import cache
@@ -15,12 +16,14 @@ from typing import cast as typed
 from uuid import UUID
 
 from sqlalchemy import (
+    ARRAY,
     Column,
     ColumnElement,
     FromClause,
     Select,
     Text,
     Uuid,
+    any_,
     bindparam,
     cast,
     func,
@@ -108,6 +111,13 @@ class ListedProduct(Product):
                 raise ValueError("only a ranked product has a place in this order")
 
 
+@dataclass(frozen=True, slots=True)
+class CollectedProduct(ListedProduct):
+    """A product that was found among all that match, and their number."""
+
+    matches: int = field(compare=False)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListParameters:
     """The parameters of all lists; a statement has those that are not None."""
@@ -124,6 +134,7 @@ class ListParameters:
     after_id: UUID | None
     skip: int | None
     limit: int | None
+    ids: list[UUID] | None = None
 
 
 _ALL_NAMES = tuple(each.name for each in fields(ListParameters))
@@ -167,7 +178,20 @@ async def list_products(
     found = await reader.all(_page(names, filters.sort, Way.WALKED), parameters)
     if len(found) == limit:
         return found
-    return await reader.all(_page(names, filters.sort, Way.COLLECTED), parameters)
+    return [*await reader.all(_page(names, filters.sort, Way.COLLECTED), parameters)]
+
+
+async def read_products(reader: Reader, filters: Filters, ids: list[UUID]) -> list[ListedProduct]:
+    """Return those of the products that match the filters now, in their order."""
+    parameters = replace(parameters_of(filters), ids=ids)
+    return await reader.all(_products(names_of(parameters), filters.sort), parameters)
+
+
+def is_broad(products: Sequence[ListedProduct]) -> bool:
+    """Say whether a page was found among more matches than are counted."""
+    return any(
+        isinstance(each, CollectedProduct) and each.matches > COUNTED_MAX for each in products[:1]
+    )
 
 
 async def count_products(reader: Reader, filters: Filters) -> int:
@@ -238,18 +262,20 @@ def _page(names: Names, sort: Sort, way: Way) -> Statement[ListParameters, Liste
     if "skip" in names:
         wanted = wanted.offset(bindparam("skip"))
     if way is Way.COLLECTED:  # only ids were collected, because products are long
-        chosen = select(wanted.subquery("chosen").c.id)
-        wanted = select(PRODUCTS).where(PRODUCTS.c.id.in_(chosen))
+        chosen = wanted.subquery("chosen")
+        wanted = select(PRODUCTS, chosen.c.matches).join(chosen, chosen.c.id == PRODUCTS.c.id)
     page = wanted.subquery("page")
     # Join the categories outside, so that skipped rows need none.
     columns = [page.c.get(each.key, CATEGORIES.c.name.label("category_name")) for each in COLUMNS]
+    matches = [page.c.matches] if way is Way.COLLECTED else []
     return Statement(
-        select(*columns, page.c.name_key)
+        select(*columns, page.c.name_key, *matches)
         .join_from(page, CATEGORIES, CATEGORIES.c.id == page.c.category_id)
         .order_by(*_order(page.c[key.key], page.c.id, is_backwards=is_backwards)),
         class_of(names, after_value=key.type.python_type),
-        ListedProduct,
+        CollectedProduct if way is Way.COLLECTED else ListedProduct,
         is_planned_anew=is_planned_anew(names),
+        is_costly=way is not Way.SERVED,
     )
 
 
@@ -271,8 +297,24 @@ def _wanted(names: Names, sort: Sort, way: Way) -> Select[Any]:
                 *conditions_of(names, PRODUCTS)
             )
             found = matching.cte("matching").prefix_with("MATERIALIZED")
-            chosen = select(found)
+            number = select(func.count()).select_from(found).scalar_subquery()
+            chosen = select(found, number.label("matches"))
     return chosen.order_by(*_order(found.c[key.key], found.c.id, is_backwards=is_backwards))
+
+
+@cache
+def _products(names: Names, sort: Sort) -> Statement[ListParameters, ListedProduct]:
+    key, is_backwards = _SORTS[sort]
+    return Statement(
+        select(*COLUMNS, PRODUCTS.c.name_key)
+        .join_from(PRODUCTS, CATEGORIES, CATEGORIES.c.id == PRODUCTS.c.category_id)
+        .where(PRODUCTS.c.id == any_(bindparam("ids", type_=ARRAY(Uuid))))
+        .where(*place_of(names), *conditions_of(names, PRODUCTS))
+        .order_by(*_order(key, PRODUCTS.c.id, is_backwards=is_backwards)),
+        class_of(names),
+        ListedProduct,
+        is_planned_anew=is_planned_anew(names),
+    )
 
 
 @cache
@@ -291,6 +333,7 @@ def _count(names: Names) -> Statement[ListParameters, CountRow]:
         class_of(names),
         CountRow,
         is_planned_anew=is_planned_anew(names),
+        is_costly=is_planned_anew(names),
     )
 
 

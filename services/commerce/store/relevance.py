@@ -110,4 +110,5 @@ def _page(names: Names) -> Statement[ListParameters, RankedProduct]:
         class_of(names),
         RankedProduct,
         is_planned_anew=True,
+        is_costly=True,
     )

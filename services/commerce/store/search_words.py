@@ -137,6 +137,7 @@ _NEAR = Statement(
     .order_by(_asked.c.place, _near.c.likeness.desc(), _near.c.products.desc(), _near.c.word),
     Asked,
     NearWord,
+    is_costly=True,
 )
 
 

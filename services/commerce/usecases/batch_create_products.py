@@ -10,7 +10,7 @@ from uuid import UUID
 from pydantic import TypeAdapter
 
 from services.commerce import events
-from services.commerce.domain.totals import Totals
+from services.commerce.domain.list_memory import ListMemory
 from services.commerce.model import Product, ProductFields
 from services.commerce.store import products, users
 from services.kernel.audit import log
@@ -29,7 +29,7 @@ class BatchCreateProducts:
     """Creates first-party products."""
 
     database: Database
-    totals: Totals
+    memory: ListMemory
 
     async def __call__(
         self,
@@ -66,5 +66,5 @@ class BatchCreateProducts:
         created = await transact_once(
             self.database, "BatchCreateProducts", key, insert, _CODEC, lock=lock
         )
-        self.totals.clear()
+        self.memory.clear()
         return created

@@ -8,8 +8,8 @@ from functools import partial
 from pydantic import TypeAdapter
 
 from services.commerce import events
+from services.commerce.domain.list_memory import ListMemory
 from services.commerce.domain.products import Seller
-from services.commerce.domain.totals import Totals
 from services.commerce.model import Product, ProductFields
 from services.commerce.store import products, users
 from services.kernel.audit import log
@@ -28,7 +28,7 @@ class CreateProduct:
     """Creates products: first-party ones and those of brands."""
 
     database: Database
-    totals: Totals
+    memory: ListMemory
 
     async def __call__(
         self, *, seller: Seller, fields: ProductFields, origin: Origin, key: RequestKey | None
@@ -58,5 +58,5 @@ class CreateProduct:
         created = await transact_once(
             self.database, "CreateProduct", key, insert, _CODEC, lock=lock
         )
-        self.totals.clear()
+        self.memory.clear()
         return created

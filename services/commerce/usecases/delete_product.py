@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from services.commerce import events
+from services.commerce.domain.list_memory import ListMemory
 from services.commerce.domain.products import Seller
-from services.commerce.domain.totals import Totals
 from services.commerce.store import images, products, users
 from services.kernel.audit import log
 from services.kernel.db.database import Database, Transaction
@@ -20,7 +20,7 @@ class DeleteProduct:
     """Deletes products softly: carts show them as a problem, orders keep them."""
 
     database: Database
-    totals: Totals
+    memory: ListMemory
 
     async def __call__(
         self, *, seller: Seller, product_id: UUID, origin: Origin, etag: str
@@ -49,4 +49,4 @@ class DeleteProduct:
             )
 
         await self.database.transact("DeleteProduct", delete)
-        self.totals.clear()
+        self.memory.clear()

@@ -8,10 +8,11 @@ from datetime import datetime
 from functools import lru_cache
 from uuid import UUID
 
-from services.commerce.domain.totals import Total, Totals
+from services.commerce.domain.list_memory import ListMemory
+from services.commerce.domain.totals import Total
 from services.commerce.errors import UsePageToken
 from services.commerce.model import Filters, Product, Sort
-from services.commerce.store import listing, relevance, search_words
+from services.commerce.store import relevance, search_words
 from services.commerce.store.listing import ListedProduct, Position
 from services.commerce.store.relevance import RankedProduct
 from services.kernel.db.database import Reader
@@ -47,10 +48,10 @@ class ProductPage:
 class ListProducts:
     """Lists products."""
 
-    def __init__(self, reader: Reader, tokens: PageTokens, totals: Totals) -> None:
+    def __init__(self, reader: Reader, tokens: PageTokens, memory: ListMemory) -> None:
         self._reader = reader
         self._tokens = tokens
-        self._totals = totals
+        self._memory = memory
         # Most callers ask for the first page, and its token must be signed.
         self._token = lru_cache(maxsize=PAGE_TOKEN_CACHE_SIZE)(self._make)
 
@@ -76,12 +77,12 @@ class ListProducts:
         if skip + limit > PAGED_ROWS_MAX:
             raise UsePageToken
         # The order follows from the total.
-        total = await self._totals.of(filters) if filters.sort is Sort.RELEVANCE else None
+        total = await self._memory.totals.of(filters) if filters.sort is Sort.RELEVANCE else None
         found = await self._list(filters, total, limit=limit + 1, skip=skip)
         if 0 < len(found) <= limit or not skip + len(found):
             total = Total(skip + len(found), is_lower_bound=False)  # the last page
         elif total is None:
-            total = await self._totals.of(filters)
+            total = await self._memory.totals.of(filters)
         page = self._page(found, filters, number=number, limit=limit, total=total)
         if filters.words is None or total.count:
             return page
@@ -106,9 +107,7 @@ class ListProducts:
             return await relevance.list_products(
                 self._reader, ordered, limit=limit, after=after, skip=skip
             )
-        return await listing.list_products(
-            self._reader, ordered, limit=limit, after=after, skip=skip
-        )
+        return await self._memory.broad.list_products(ordered, limit=limit, after=after, skip=skip)
 
     def _page(
         self,

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from services.commerce import events
+from services.commerce.domain.list_memory import ListMemory
 from services.commerce.domain.pictures import ensure_web_url
 from services.commerce.domain.products import ProductChanges, Seller
 from services.commerce.domain.stock_events import stock_facts
-from services.commerce.domain.totals import Totals
 from services.commerce.model import Product
 from services.commerce.store import images, products, users
 from services.commerce.store.products import StockChange
@@ -25,7 +25,7 @@ class UpdateProduct:
     """Changes products: an administrator any, a brand its own."""
 
     database: Database
-    totals: Totals
+    memory: ListMemory
 
     async def __call__(
         self,
@@ -70,7 +70,7 @@ class UpdateProduct:
             return changed
 
         changed = await self.database.transact("UpdateProduct", change)
-        self.totals.clear()
+        self.memory.clear()
         return changed
 
 

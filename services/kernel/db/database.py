@@ -102,6 +102,7 @@ class Database:
         rules: How the sessions begin.
         options: More settings of the sessions, as `-c name=value`.
         limits: The time that the database may take.
+        waiting: The most requests that wait for a connection; None: 20 for each connection.
     """
 
     def __init__(
@@ -114,6 +115,7 @@ class Database:
         rules: SessionRules = DIRECT,
         options: str = "",
         limits: TimeLimits = LIMITS,
+        waiting: int | None = None,
     ) -> None:
         self.name = name
         self._url = url
@@ -136,7 +138,7 @@ class Database:
             configure=self._configure,
             min_size=1,
             max_size=connections,
-            max_waiting=connections * WAITING_PER_CONNECTION,
+            max_waiting=connections * WAITING_PER_CONNECTION if waiting is None else waiting,
             open=False,
             timeout=limits.turn_seconds,
             reconnect_timeout=limits.reconnect_seconds,

@@ -83,13 +83,14 @@ class Statement(Generic[A, B]):
         is_planned_anew: Whether PostgreSQL has to see the parameters before it plans. A
             prepared statement is planned without them from its sixth execution on, which
             is wrong where the best plan follows from how wide a range is.
+        is_costly: Whether it may look through many rows. See `CostlyApart`.
 
     Raises:
         TypeError: A field and a bind, or a field and a column, differ in name or type; or a
             sub-select lacks a table that it names.
     """
 
-    __slots__ = ("_make_row", "_prepare", "_values", "parameters", "row", "sql")
+    __slots__ = ("_make_row", "_prepare", "_values", "is_costly", "parameters", "row", "sql")
 
     def __init__(
         self,
@@ -98,6 +99,7 @@ class Statement(Generic[A, B]):
         row: type[B],
         *,
         is_planned_anew: bool = False,
+        is_costly: bool = False,
     ) -> None:
         """Compile the statement, and hold the two classes against it."""
         assert isinstance(clause, ClauseElement)
@@ -110,6 +112,7 @@ class Statement(Generic[A, B]):
             _check_subselects(clause, frozenset())
         self.parameters = parameters
         self.row = row
+        self.is_costly = is_costly
         self._prepare = False if is_planned_anew else None
         self._values = _values_of(compiled, parameters)
         self._make_row = _row_maker(clause, row)
