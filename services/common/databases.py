@@ -90,8 +90,8 @@ def pools(
         rules: How sessions begin.
         options: Further options of the sessions, except those of the background (libpq).
         observer: The observer of the databases.
-        has_background: Whether work in the background, and leases, have connections of their own.
-        has_public_reads: Whether reads of strangers have connections of their own.
+        has_background: Whether background work and leases have connections of their own.
+        has_public_reads: Whether reads of strangers have them.
         tracer: Makes spans of transactions; None: there are none.
     """
     traced = Database if tracer is None else partial(TracedDatabase, tracer=tracer)
@@ -99,30 +99,27 @@ def pools(
     requests = opening(connections=connections, options=options)
     background = opening(connections=BACKGROUND_CONNECTIONS) if has_background else requests
     # A pooler's sessions have the limits of the role: they cannot have shorter ones.
-    limits = LIMITS if rules.is_pooled else PUBLIC_LIMITS
-    reading = partial(opening, options=options, limits=limits)
-    public = searches = requests
-    if has_public_reads:
-        public = reading(connections=PUBLIC_CONNECTIONS)
-        searches = reading(connections=SEARCH_CONNECTIONS, waiting=SEARCHES_WAITING)
+    reading = partial(opening, options=options, limits=LIMITS if rules.is_pooled else PUBLIC_LIMITS)
     return Pools(
         requests=requests,
         background=background,
         leases=opening(connections=LEASE_CONNECTIONS) if has_background else requests,
-        public=public,
-        searches=searches,
-        standby=None
-        if standby is None
-        else _standby(
+        public=reading(connections=PUBLIC_CONNECTIONS) if has_public_reads else requests,
+        searches=reading(connections=SEARCH_CONNECTIONS, waiting=SEARCHES_WAITING)
+        if has_public_reads
+        else requests,
+        standby=_standby(
             standby, background, name=name, observer=observer, rules=rules, options=options
         ),
     )
 
 
 def _standby(
-    place: StandbyPlace, primary: Database, *, rules: SessionRules, **more: Any
-) -> Standby:
-    """Return the pool of connections to the standbys of a primary."""
+    place: StandbyPlace | None, primary: Database, *, rules: SessionRules, **more: Any
+) -> Standby | None:
+    """Return the pool of connections to the standbys of a primary, if it has any."""
+    if place is None:
+        return None
     return Standby(
         place.url,
         marks=Marks(primary, place.behind_seconds),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from uuid import UUID
 
 import pytest
@@ -20,6 +21,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 MATCHES = 11_000
 SELLER = str(UUID(int=5))
+_numbers = itertools.count(999_999, -1)
 OF_THE_SELLER = f"seller_id = '{SELLER}' AND delete_time IS NULL"
 
 
@@ -63,8 +65,9 @@ def add_first(shop: Shop) -> str:
     """Add a product that comes first, as another process does."""
     (row,) = shop.rows(
         "INSERT INTO products (id, category_id, name, description, price, stock, image_url,"
-        " seller_id) SELECT gen_random_uuid(), category_id, ' 0', '', 1, 1, '', seller_id"
-        f" FROM products WHERE {OF_THE_SELLER} LIMIT 1 RETURNING id"
+        " seller_id) SELECT gen_random_uuid(), category_id, %s, '', 1, 1, '', seller_id"
+        f" FROM products WHERE {OF_THE_SELLER} LIMIT 1 RETURNING id",
+        f"0 {next(_numbers)}",
     )
     return str(row.id)
 
