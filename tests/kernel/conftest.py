@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack
 
 import pytest
+import structlog
 from sqlalchemy import create_engine, make_url
+from structlog.testing import LogCapture
+from structlog.typing import EventDict
 
 from services.cli.postgres import EmbeddedPostgres
 from services.kernel.db import tables
@@ -72,3 +75,13 @@ def _create_tables(url: str) -> None:
     engine = create_engine(make_url(url).set(drivername="postgresql+psycopg"))
     METADATA.create_all(engine)
     engine.dispose()
+
+
+@pytest.fixture
+def logged() -> Iterator[list[EventDict]]:
+    """What is logged, as events."""
+    capture = LogCapture()
+    before = structlog.get_config()
+    structlog.configure(processors=[structlog.contextvars.merge_contextvars, capture])
+    yield capture.entries
+    structlog.configure(**before)

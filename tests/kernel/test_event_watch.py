@@ -12,6 +12,7 @@ from google.protobuf.wrappers_pb2 import StringValue
 from lockstep.auth.v1 import event_service_pb2_grpc as event_grpc
 from lockstep.events.v1 import event_pb2 as event_pb
 from lockstep_clients.errors import LockstepError, OutOfRange, PermissionDenied, from_rpc_error
+from structlog.typing import EventDict
 
 from services.auth.events import SERVICE
 from services.kernel.db.database import Database
@@ -199,3 +200,18 @@ async def test_watches_are_counted_apart_from_calls(
                 continue
     for each in (*watches, call):
         each.cancel()
+
+
+async def test_a_look_for_events_that_finds_none_is_logged_for_debugging_only(
+    w: World, database: Database, logged: list[EventDict]
+) -> None:
+    stub = event_grpc.EventServiceStub(w.channel)
+    metadata = tuple(w.service("operator").items())
+    await write(database, "a1")
+    await sequenced(database)
+    after = ""
+    for _ in range(2):
+        request = event_pb.ListEventsRequest(after=after)
+        after = (await stub.ListEvents(request, metadata=metadata)).next_cursor
+    calls = [each["log_level"] for each in logged if each["event"] == "call"]
+    assert calls == ["info", "debug"]

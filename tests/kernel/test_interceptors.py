@@ -4,17 +4,15 @@ import asyncio
 import contextlib
 import json
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import grpc
 import pytest
-import structlog
 from google.protobuf.wrappers_pb2 import StringValue
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
 from google.rpc.status_pb2 import Status
 from lockstep_clients import deadlines
-from structlog.testing import LogCapture
 from structlog.typing import EventDict
 
 from services.kernel.errors import (
@@ -37,15 +35,6 @@ TRACEPARENT = f"00-{TRACE}-00f067aa0ba902b7-01"
 async def w() -> AsyncIterator[World]:
     async with probing() as world:
         yield world
-
-
-@pytest.fixture
-def logged() -> Iterator[list[EventDict]]:
-    capture = LogCapture()
-    before = structlog.get_config()
-    structlog.configure(processors=[structlog.contextvars.merge_contextvars, capture])
-    yield capture.entries
-    structlog.configure(**before)
 
 
 def raising(error: BaseException) -> Behaviour:

@@ -42,7 +42,9 @@ class EventServicer:
         call: Call,
     ) -> event_pb.ListEventsResponse:
         """List the events after a cursor."""
-        return await self.list_events(request)
+        found = await self.list_events(request)
+        call.is_idle = not found.events
+        return found
 
     async def list_events(self, request: event_pb.ListEventsRequest) -> event_pb.ListEventsResponse:
         """List them, also for the service itself."""

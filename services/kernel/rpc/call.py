@@ -184,6 +184,7 @@ class Call:
         send: Sends an answer of a stream, once the caller has taken those before.
         leaving: Is set when the server stops: then a stream ends.
         admit: Checks the access rule again, as long streams must.
+        is_idle: Whether it only found that there is nothing new. Such calls come every second.
     """
 
     method: Method
@@ -201,6 +202,7 @@ class Call:
     send: Callable[[bytes], Awaitable[None]] | None = None
     leaving: asyncio.Event = field(default_factory=asyncio.Event)
     admit: Callable[[], Awaitable[None]] | None = None
+    is_idle: bool = False
 
     @property
     def user(self) -> UserPrincipal:

@@ -165,7 +165,8 @@ class CallObserver:
             finally:
                 seconds = time.perf_counter() - began
                 record(seconds, code)
-                log.info(
+                tell = log.debug if call.is_idle and code == "OK" else log.info
+                tell(
                     "call",
                     method=method.path,
                     caller=_caller(call),
