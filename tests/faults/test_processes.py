@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -111,4 +112,6 @@ async def test_processes_that_are_killed_and_stopped_under_load_keep_every_promi
         f"{name} {warm[name].mebibytes}, {after[name].mebibytes}" for name in SETTINGS
     )
     seconds = time.monotonic() - begin
-    report("soak", {**content, "clients": CLIENTS, "seconds": seconds, "memory": memory})
+    date = datetime.now(UTC).date().isoformat()
+    told = {"date": date, "clients": CLIENTS, "seconds": seconds, "memory": memory}
+    report("soak", content | told)
