@@ -21,6 +21,7 @@ from lockstep_clients import (
     PermissionDenied,
 )
 
+from services.commerce.model.tables import ORDER_NUMBER
 from services.kernel.ids import new_id
 from tests.commerce.people import minor_of
 from tests.commerce.wallet_proxy import Held
@@ -89,6 +90,22 @@ async def test_an_order_has_a_number_and_the_address_that_the_buyer_wrote(shop: 
     with refusal("INVALID_FIELD", InvalidArgument) as caught:
         await shop.place(sale.buyer, shipping_address="x" * 301)
     assert fields_of(caught) == {"shipping_address"}
+
+
+async def test_an_order_gets_the_next_number_when_another_order_has_its_own(shop: Shop) -> None:
+    taken = (await Sale.of(shop)).order.number
+    shop.rows("CREATE SEQUENCE tries")
+    shop.rows(
+        "CREATE OR REPLACE FUNCTION order_number() RETURNS text LANGUAGE sql VOLATILE AS"
+        f" $$ SELECT CASE nextval('tries') WHEN 1 THEN '{taken}' ELSE 'ZZZZZZZZ' END $$"
+    )
+    try:
+        sale = await Sale.of(shop)
+    finally:
+        shop.rows(ORDER_NUMBER.replace("CREATE", "CREATE OR REPLACE"))
+        shop.rows("DROP SEQUENCE tries")
+    assert sale.order.number == "ZZZZZZZZ"
+    assert await sale.sums() == (10_000 - 3 * 1000 - 2 * 700, 2, 3)
 
 
 async def test_an_order_is_fulfilled_when_each_seller_has_shipped_the_own_lines(

@@ -240,7 +240,8 @@ def _others(parts: Parts) -> Iterator[str]:
         yield (
             f"On {soak['date']} {soak['clients']} clients sent {soak['requests']} requests to"
             f" real processes in {soak['seconds']:.0f} seconds, with {soak['faults']} faults."
-            f" {soak['ok']} were answered ok, {soak['refused']} were refused and {soak['unknown']} are in doubt."
+            f" {soak['ok']} were answered ok, {soak['refused']} were refused and"
+            f" {soak['unknown']} are in doubt."
             f" {soak['register']} accounts were made and {soak['delete'] + soak['leave']} deleted,"
             f" {soak['order']} orders were placed, {soak['cancel']} cancelled, {soak['part']}"
             f" cancelled in part and {soak['ship']} shipped, and parts of {soak['return']} came"

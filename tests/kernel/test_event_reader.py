@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
 import psycopg
 import pytest
@@ -14,7 +14,6 @@ from services.kernel.errors import InvalidField
 from services.kernel.events import reader, store
 from services.kernel.events.reader import Cursor, CursorExpired, EventFilter, read_events
 from services.kernel.events.servicer import EventServicer
-from services.kernel.rpc.call import Call
 from tests.kernel.test_events import sequenced, write
 
 TYPE = "google.protobuf.StringValue"
@@ -31,7 +30,7 @@ async def read(
 ) -> event_pb.ListEventsResponse:
     request = event_pb.ListEventsRequest(after=after, page_size=size, types=types, subject=subject)
     servicer = EventServicer(database, {TYPE, "Other"})
-    return await servicer.ListEvents(request, cast(Call, None))
+    return await servicer.list_events(request)
 
 
 def texts(page: event_pb.ListEventsResponse) -> list[str]:

@@ -120,6 +120,7 @@ ORDERS = insert(
     failure_reason="CASE i % 10 WHEN 0 THEN 'INSUFFICIENT_FUNDS' END",
     total="5",
     debit_id="uuid_of(i)",
+    number="lpad(i::text, 8, '0')",  # of random ones two may be the same
     create_time=moment(due="-31 days", others="-30 days"),
     update_time=moment(due="-31 days", others="-30 days"),
 )

@@ -51,6 +51,7 @@ from services.commerce.store.order_lines import (
 from services.commerce.store.orders import PENDING_OF_USER
 from services.commerce.store.products import StockChange
 from services.kernel.db.database import Transaction
+from services.kernel.db.failure import TryAgain
 from services.kernel.db.statement import ByUser, Statement
 
 
@@ -245,6 +246,7 @@ async def place(
 
     Raises:
         CheckoutInProgress: The user has a PENDING order; the transaction is lost.
+        TryAgain: Another order has the same number; the transaction is repeated.
     """
     new = NewOrder(
         order_id=order_id,
@@ -262,9 +264,12 @@ async def place(
     try:
         placed = await tx.all(_PLACE, new)
     except psycopg.errors.UniqueViolation as error:
-        if error.diag.constraint_name != "uq_orders_pending":
-            raise
-        raise CheckoutInProgress from error
+        match error.diag.constraint_name:
+            case "uq_orders_pending":
+                raise CheckoutInProgress from error
+            case "uq_orders_number":  # numbers are random, so the next one is another
+                raise TryAgain from error
+        raise
     lines = {line.product_id: line for line in placed}
     return [lines[item.product_id] for item in items]
 
