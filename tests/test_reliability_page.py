@@ -40,6 +40,6 @@ def test_the_short_form_keeps_what_the_last_long_one_has_found(
 
 
 SOAK_NUMBERS = (
-    *("clients", "requests", "seconds", "faults", "ok", "refused", "unknown", "register"),
+    *("date", "clients", "requests", "seconds", "faults", "ok", "refused", "unknown", "register"),
     *("delete", "leave", "order", "cancel", "part", "ship", "return", "memory"),
 )
