@@ -90,8 +90,8 @@ def pools(
         rules: How sessions begin.
         options: Further options of the sessions, except those of the background (libpq).
         observer: The observer of the databases.
-        has_background: Whether background work and leases have connections of their own.
-        has_public_reads: Whether reads of strangers have them.
+        has_background: Whether work in the background, and leases, have connections of their own.
+        has_public_reads: Whether reads of strangers have connections of their own.
         tracer: Makes spans of transactions; None: there are none.
     """
     traced = Database if tracer is None else partial(TracedDatabase, tracer=tracer)

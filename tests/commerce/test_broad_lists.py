@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import itertools
+from collections.abc import Callable
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -124,12 +125,23 @@ async def test_a_page_is_found_anew_when_one_of_its_products_has_left_its_place(
 async def test_a_page_that_is_being_found_while_the_catalog_changes_is_not_kept(
     shop: Shop,
 ) -> None:
-    lists = BroadLists(shop.database)
+    class Changing:
+        """A reader: the catalog changes after each read, until nothing is to happen."""
+
+        first = shop.database.first
+        happens: Callable[[], None]
+
+        async def all(self, statement: Any, parameters: Any, /) -> Any:
+            found = await shop.database.all(statement, parameters)
+            self.happens()
+            return found
+
+    reader = Changing()
+    lists = BroadLists(reader)
+    reader.happens = lists.clear
     filters = Filters(None, None, None, None, Sort.NAME, seller_id=UUID(SELLER))
-    finding = asyncio.create_task(lists.list_products(filters, limit=5))
-    await asyncio.sleep(0)  # it has begun
-    lists.clear()
-    await finding
+    await lists.list_products(filters, limit=5)
+    reader.happens = lambda: None
     added = add_first(shop)
     assert str((await lists.list_products(filters, limit=5))[0].id) == added
 

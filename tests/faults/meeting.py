@@ -37,11 +37,13 @@ class Request:
     Attributes:
         method: Its name, as edges have it.
         refusals: The reasons for which the other may have it refused.
+        refusals_when_aged: Further ones, where a schedule lets rows age.
         by_admin: Whether an administrator sends it.
     """
 
     method: str
     refusals: Collection[str] = ()
+    refusals_when_aged: Collection[str] = ()
     by_admin: bool = False
 
 
@@ -111,7 +113,10 @@ class Meeting(Scenario):
     def in_the_end(self, outcome: Outcome) -> Iterator[str]:
         yield from super().in_the_end(outcome)
         for request, told in self.outcomes(outcome):
-            if told.kind == "fail" and told.reason not in {*request.refusals, *BY_FAULTS}:
+            expected = {*request.refusals, *BY_FAULTS}
+            if self.world.is_aged():
+                expected.update(request.refusals_when_aged)
+            if told.kind == "fail" and told.reason not in expected:
                 yield f"{request.method} was told {told.reason}"
             if told.reason == "INTERNAL":
                 yield f"{request.method} failed in a way that nobody thought of"

@@ -238,7 +238,7 @@ def _others(parts: Parts) -> Iterator[str]:
         yield "## Soak"
         yield ""
         yield (
-            f"On {soak['date']} {soak['clients']} clients sent {soak['requests']} requests to"
+            f"On {soak['date']}, {soak['clients']} clients sent {soak['requests']} requests to"
             f" real processes in {soak['seconds']:.0f} seconds, with {soak['faults']} faults."
             f" {soak['ok']} were answered ok, {soak['refused']} were refused and"
             f" {soak['unknown']} are in doubt."

@@ -15,6 +15,7 @@ from services.kernel.db.costly import CostlyApart
 from services.kernel.db.database import Database
 from services.kernel.db.limits import TimeLimits
 from services.kernel.db.statement import NoParameters, Statement
+from tests.waiting import until
 
 KEY = 0x10C_0057
 PATIENT = TimeLimits(statement_seconds=60.0, lock_seconds=60.0, turn_seconds=60.0)
@@ -61,8 +62,7 @@ async def test_costly_reads_run_one_after_the_other_and_hold_up_no_cheap_one(
                     reader.first(COSTLY, NoParameters()),
                 )
             ]
-            while not costly.pool_figures.waiting:  # noqa: ASYNC110 - nobody tells
-                await asyncio.sleep(0.01)
+            await until(lambda: costly.pool_figures.waiting)
             assert await reader.all(CHEAP, NoParameters()) == [Answer("cheap")]
             assert await reader.first(CHEAP, NoParameters()) == Answer("cheap")
             assert not any(read.done() for read in reads)

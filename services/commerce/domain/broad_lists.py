@@ -30,9 +30,10 @@ class BroadLists:
 
     async def list_products(
         self, filters: Filters, *, limit: int, after: Position | None = None, skip: int = 0
-    ) -> list[ListedProduct]:
-        """Return products; see `listing.list_products`."""
+    ) -> Sequence[ListedProduct]:
+        """Return products, as `listing.list_products` does."""
         page, kept = (filters, limit, after, skip), self._kept
+        products: Sequence[ListedProduct]
         if kept and (places := self._places_of(page)):
             ids = [each.product_id for each in places]
             products = await listing.read_products(self._reader, filters, ids)

@@ -154,7 +154,7 @@ async def list_products(
     limit: int,
     after: Position | None = None,
     skip: int = 0,
-) -> list[ListedProduct]:
+) -> Sequence[ListedProduct]:
     """Return products.
 
     An index in the order of the list serves it, unless a filter is not in that index. Then
@@ -178,7 +178,7 @@ async def list_products(
     found = await reader.all(_page(names, filters.sort, Way.WALKED), parameters)
     if len(found) == limit:
         return found
-    return [*await reader.all(_page(names, filters.sort, Way.COLLECTED), parameters)]
+    return await reader.all(_page(names, filters.sort, Way.COLLECTED), parameters)
 
 
 async def read_products(reader: Reader, filters: Filters, ids: list[UUID]) -> list[ListedProduct]:
@@ -189,9 +189,8 @@ async def read_products(reader: Reader, filters: Filters, ids: list[UUID]) -> li
 
 def is_broad(products: Sequence[ListedProduct]) -> bool:
     """Say whether a page was found among more matches than are counted."""
-    return any(
-        isinstance(each, CollectedProduct) and each.matches > COUNTED_MAX for each in products[:1]
-    )
+    first = products[0] if products else None
+    return isinstance(first, CollectedProduct) and first.matches > COUNTED_MAX
 
 
 async def count_products(reader: Reader, filters: Filters) -> int:

@@ -83,7 +83,8 @@ class Statement(Generic[A, B]):
         is_planned_anew: Whether PostgreSQL has to see the parameters before it plans. A
             prepared statement is planned without them from its sixth execution on, which
             is wrong where the best plan follows from how wide a range is.
-        is_costly: Whether it may look through many rows. See `CostlyApart`.
+        is_costly: Whether it may look through many rows, so that `CostlyApart` lets it wait
+            for its turn.
 
     Raises:
         TypeError: A field and a bind, or a field and a column, differ in name or type; or a
