@@ -10,6 +10,8 @@ from typing import Any
 
 import grpc
 
+from services.kernel.rpc.server import OPTIONS
+
 SERVICE = "lockstep.profile.v1.WalletService"
 METHODS = ("GetWallet", "ListWalletTransfers", "TopUpWallet", "DebitWallet", "VoidTransfer")
 
@@ -133,7 +135,7 @@ class WalletProxy:
 async def wallet_proxy(target: str) -> AsyncIterator[WalletProxy]:
     """Serve a proxy on a port of its own."""
     proxy = WalletProxy(target)
-    server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
+    server = grpc.aio.server(options=OPTIONS)
     handlers = {name: proxy.handler(name) for name in (*METHODS, "RefundWallet", "ReleaseSales")}
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
     proxy.port = server.add_insecure_port("127.0.0.1:0")

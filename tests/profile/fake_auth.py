@@ -17,6 +17,7 @@ from lockstep.auth.v1 import auth_service_pb2_grpc as auth_grpc
 
 from services.common.keys import SigningKeys
 from services.kernel.ids import new_id
+from services.kernel.rpc.server import OPTIONS
 
 
 class FakeAuth(auth_grpc.AuthServiceServicer):
@@ -63,7 +64,7 @@ class FakeAuth(auth_grpc.AuthServiceServicer):
 async def fake_auth(keys: Path) -> AsyncIterator[FakeAuth]:
     """Serve a FakeAuth on a port of its own."""
     auth = FakeAuth(keys)  # type: ignore[abstract]  # the rest is UNIMPLEMENTED
-    server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
+    server = grpc.aio.server(options=OPTIONS)
     auth_grpc.add_AuthServiceServicer_to_server(auth, server)
     auth.port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
