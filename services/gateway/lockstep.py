@@ -7,9 +7,9 @@ needs, because gRPC and the keys would make the command start later.
 
 from __future__ import annotations
 
+import functools
 import importlib.resources
 from collections.abc import Callable, Iterable
-from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Final
@@ -175,7 +175,8 @@ def own_upstreams(
 ) -> dict[str, Upstream]:
     """Find the upstreams of our own services among these full names.
 
-    The second part of a full name is the name of the process, and of its settings.
+    The second part of a full name is the name of the process, and of its settings. The services
+    of one process share its upstream, and so one connection.
 
     Args:
         settings: The gateway's settings.
@@ -187,16 +188,18 @@ def own_upstreams(
     """
     from lockstep_gateway.http.upstream import Upstream
 
-    found: dict[str, Upstream] = {}
     identity = _identity(settings)
-    for service in services:
-        area = [*service.split("."), ""][1]
+
+    @functools.cache
+    def upstream(area: str) -> Upstream | None:
         target = getattr(settings, f"{area}_address", None)
-        if target is not None:
-            proof = proof_by(partial(identity.token, area))
-            opening = None if tls is None else _opening(tls, area)
-            found[service] = Upstream(area, target, proof, opening=opening)
-    return found
+        if target is None:
+            return None
+        proof = proof_by(functools.partial(identity.token, area))
+        return Upstream(area, target, proof, opening=None if tls is None else _opening(tls, area))
+
+    found = {service: upstream([*service.split("."), ""][1]) for service in services}
+    return {service: each for service, each in found.items() if each is not None}
 
 
 def proof_by(token: Callable[[], str]) -> Proof:

@@ -7,12 +7,14 @@ from typing import Any
 
 import grpc
 import pytest
+import structlog
 from google.protobuf import any_pb2, duration_pb2
 from google.rpc import error_details_pb2, status_pb2
 from grpc_health.v1._async import HealthServicer
 from grpc_health.v1.health_pb2 import HealthCheckResponse
 from grpc_status import rpc_status
 from lockstep_gateway.http.errors import json_path
+from lockstep_gateway.http.upstream import Channels, Upstream
 
 from tests.gateway.world import SERVICE, Upstreams, World, echoing, gateway_for
 
@@ -220,10 +222,13 @@ async def test_a_response_that_is_no_message_is_an_internal_error(world: World) 
 async def test_a_service_that_is_down_is_503_in_the_same_shape(world: World) -> None:
     nobody = Upstreams(port=1)
     async with gateway_for(nobody, world.registry) as lonely:
-        answer = await lonely.client.get("/v1/books/dune")
+        with structlog.testing.capture_logs() as logged:
+            answer = await lonely.client.get("/v1/books/dune")
         assert (answer.status, answer.reason) == (503, "UPSTREAM_UNAVAILABLE")
         assert answer.headers["retry-after"] == "1"
         assert b"127.0.0.1" not in answer.body
+        line = next(each for each in logged if each.get("status") == 503)
+        assert "127.0.0.1:1: Failed to connect to remote host" in line["cause"]
         ready = await lonely.client.get("/readyz")
         assert ready.status == 503
         assert f"{SERVICE} is UNAVAILABLE" in ready.json["message"]
@@ -277,6 +282,17 @@ async def test_a_service_that_is_not_serving_gets_no_calls(world: World) -> None
 async def test_a_gateway_with_its_services_is_ready(world: World) -> None:
     answer = await world.client.get("/readyz")
     assert answer.json == {"status": "SERVING", "upstreams": {SERVICE: "SERVING"}}
+
+
+@pytest.mark.parametrize("order", [1, -1])
+async def test_a_name_serves_only_while_all_its_channels_do(world: World, order: int) -> None:
+    channels = Channels()
+    for port in (world.upstream.port, 1)[::order]:
+        channels.method(Upstream("auth", f"127.0.0.1:{port}"), f"/service.Of{port}/Method")
+    try:
+        assert await channels.health() == {"auth": "UNAVAILABLE"}
+    finally:
+        await channels.close()
 
 
 async def test_the_domain_of_own_errors_is_a_setting(world: World) -> None:

@@ -27,6 +27,15 @@ def test_the_second_part_of_a_name_says_where_our_services_are(tmp_path: Path) -
     }
 
 
+def test_the_services_of_a_process_share_its_upstream(tmp_path: Path) -> None:
+    initialise(tmp_path)
+    names = [f"lockstep.auth.v1.{name}" for name in ("AuthService", "AuditService")]
+
+    found = lockstep.own_upstreams(GatewaySettings(keys=tmp_path), names)
+
+    assert len(set(found.values())) == 1
+
+
 def test_our_services_get_a_token_of_their_own_and_the_clients_ip(tmp_path: Path) -> None:
     initialise(tmp_path)
 

@@ -65,6 +65,7 @@ class Trace:
     span: Span | None = None
     is_connect: bool = False
     error: str = ""
+    cause: str = ""
     messages: int | None = None
     started: float = field(default_factory=time.perf_counter)
 
@@ -178,6 +179,8 @@ class Gateway:
             more["messages"] = trace.messages
         if trace.error:
             more["error"] = trace.error
+        if trace.cause:
+            more["cause"] = trace.cause
         log.info(
             "request",
             method=request.method,
@@ -347,6 +350,7 @@ class Gateway:
         return self.failures.invalid([("Content-Type", f"must be {wanted}")], status=415)
 
     def _failed(self, request: Request, trace: Trace, failure: Failure) -> Response:
+        trace.cause = failure.cause
         headers = failure.all_headers()
         if trace.is_connect:
             body = failure_body(failure, self.failures.registry)
@@ -384,6 +388,7 @@ class Gateway:
             self.meter.count_messages(stream.messages, route=trace.route)
             if stream.failure is not None:
                 trace.error = CODES[stream.failure.code]
+                trace.cause = stream.failure.cause
 
 
 def _with_implied(methods: Collection[str]) -> set[str]:

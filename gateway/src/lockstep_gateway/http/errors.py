@@ -8,7 +8,7 @@ import json
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import grpc
@@ -34,6 +34,7 @@ RESOURCE_EXHAUSTED: Final = 8
 UNIMPLEMENTED: Final = 12
 INTERNAL: Final = 13
 UNAVAILABLE: Final = 14
+CAUSE_LENGTH: Final = 500
 
 CODES: Final = {each.value[0]: each.name for each in grpc.StatusCode}
 
@@ -57,6 +58,7 @@ class Failure(Exception):
         details: The details, each as JSON with its `@type`.
         status: The HTTP status; 0 stands for the one of the code.
         headers: Further HTTP headers of the response.
+        cause: What gRPC says of a call that it has ended itself; for the log alone.
     """
 
     code: int
@@ -64,6 +66,7 @@ class Failure(Exception):
     details: Sequence[Mapping[str, Any]] = ()
     status: int = 0
     headers: Mapping[str, str] = field(default_factory=dict)
+    cause: str = ""
 
     @property
     def http_status(self) -> int:
@@ -222,7 +225,7 @@ class Failures:
         number = code.value[0]
         # gRPC cancels calls that a stopping server has not taken. The client is still waiting.
         if number in (UNAVAILABLE, CANCELLED):
-            return self.unavailable()
+            return replace(self.unavailable(), cause=text[:CAUSE_LENGTH])
         if number == DEADLINE_EXCEEDED:
             return self.too_late()
         if HTTP_STATUS[number] == http.HTTPStatus.INTERNAL_SERVER_ERROR:

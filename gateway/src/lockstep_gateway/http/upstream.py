@@ -137,11 +137,18 @@ class Channels:
             self._channel(upstream)
 
     async def health(self) -> dict[str, str]:
-        """Return the health of every upstream by name: SERVING or UNAVAILABLE."""
+        """Return the health of every upstream by name: SERVING or UNAVAILABLE.
+
+        Where several have one name, it is SERVING when all of them are.
+        """
         self.open()
         upstreams = list(self._channels)
         states = await asyncio.gather(*(self._health(each) for each in upstreams))
-        return {each.name: state for each, state in zip(upstreams, states, strict=True)}
+        told = {each.name: SERVING for each in upstreams}
+        for each, state in zip(upstreams, states, strict=True):
+            if state != SERVING:
+                told[each.name] = state
+        return told
 
     async def close(self) -> None:
         """Close all channels."""
