@@ -2,12 +2,16 @@
 
 import asyncio
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from services.cli.databases import Connection
     from services.cli.manifest import Manifest
     from services.cli.system import System
 
@@ -95,13 +99,13 @@ def _refuse_data(system: "System", *, may_replace: bool) -> None:
     from services.cli.databases import connect
     from services.cli.errors import CommandError
     from services.cli.system import DATABASES
-    from services.kernel.db.migrations import OTHERS
+    from services.kernel.db import migrations
 
     problems = []
     for service in DATABASES:
         with connect(system.migrate_url(service)) as connection:
             row = connection.execute(IS_EMPTY.encode()).fetchone()
-            others = [str(name) for (name,) in connection.execute(OTHERS.encode())]
+            others = migrations.others(partial(_look, connection))
         if row != (True,) and not may_replace:
             problems.append(
                 f"the database of {service} holds data: say --replace to lose them, "
@@ -113,6 +117,12 @@ def _refuse_data(system: "System", *, may_replace: bool) -> None:
             )
     if problems:
         raise CommandError("\n".join(problems))
+
+
+def _look(connection: "Connection") -> "Iterator[str]":
+    from services.kernel.db.migrations import OTHERS
+
+    return (str(name) for (name,) in connection.execute(OTHERS.encode()))
 
 
 def _restore_all(system: "System", folder: Path, found: "Manifest", *, replace: bool) -> None:

@@ -20,6 +20,7 @@ from services.cli.system import DATABASES
 from services.common.histories import migrations_of
 from services.kernel.db import migrations
 from services.kernel.db.migrations import DataLoss
+from services.kernel.ids import process_name
 from tests.conftest import Databases
 
 LOSING = re.compile(
@@ -134,6 +135,25 @@ def test_nobody_else_may_be_connected(url: str) -> None:
         assert code != 0
         assert "cannot migrate profile: profile@host:7 must be stopped first" in told
         assert transfers(url) == (1,)
+
+
+def test_a_session_of_the_command_itself_is_not_in_its_way(url: str) -> None:
+    with psycopg.connect(url, application_name=process_name("migrate")):
+        code, told = run("profile", "--down-to", "0002", "--destroy", "profile")
+        assert code == 0, told
+
+
+def test_a_session_that_is_leaving_is_not_in_the_way() -> None:
+    looks = iter([["profile@host:7"], ["profile@host:7"], []])
+
+    assert migrations.others(lambda: next(looks)) == []
+
+
+def test_those_who_stay_are_named_in_order() -> None:
+    assert migrations.others(lambda: ["profile@host:7", "auth@host:6"]) == [
+        "auth@host:6",
+        "profile@host:7",
+    ]
 
 
 def test_what_appears_after_the_question_is_seen_under_the_lock(url: str) -> None:

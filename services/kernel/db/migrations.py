@@ -6,9 +6,10 @@ A service's history lives in `services/<service>/migrations`: `env.py`, which ca
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
@@ -36,11 +37,15 @@ PAUSES_SECONDS: Final = (1.0, 2.0, 3.0, 4.0)
 BASE: Final = "base"
 """Stands for the time before the first revision."""
 HEAD: Final = "head"
-# Every role may see these columns, and only these, of the sessions of other roles.
+# Every role may see these columns, and only these, of the sessions of other roles. The sessions of
+# one process have one name.
 OTHERS: Final = """
 SELECT DISTINCT coalesce(nullif(application_name, ''), 'session ' || pid) FROM pg_stat_activity
  WHERE datname = current_database() AND pid <> pg_backend_pid() AND usesysid IS NOT NULL
+   AND application_name <> current_setting('application_name')
 """
+LEAVING_PAUSES_SECONDS: Final = (0.05, 0.2, 0.75)
+"""The pauses between looks at the sessions: one that has been closed is listed a moment longer."""
 UNLIMITED: Final = (
     "statement_timeout",
     "idle_in_transaction_session_timeout",
@@ -159,13 +164,31 @@ def carry_out(plan: Plan, *, may_lose: bool) -> None:
         lost = _count(connection, plan)
         if lost and not may_lose:
             raise DataLoss(losses_text(lost))
-        others = connection.execute(text(OTHERS)).scalars().all()
-        if others:
-            names = ", ".join(sorted(map(str, others)))
-            raise DataLoss(f"{names} must be stopped first, because this may lose data")
+        if names := others(partial(_look, connection)):
+            told = ", ".join(names)
+            raise DataLoss(f"{told} must be stopped first, because this may lose data")
 
     step = command.downgrade if plan.is_back else command.upgrade
     _migrate(step, plan.url, plan.history, plan.target, check)
+
+
+def others(look: Callable[[], Iterable[str]]) -> list[str]:
+    """Return the names of the other processes that are connected to a database, and stay.
+
+    Args:
+        look: Asks `OTHERS` in a transaction of its own, because PostgreSQL shows a transaction
+            the same sessions again.
+    """
+    for pause in LEAVING_PAUSES_SECONDS:
+        if not list(look()):
+            return []
+        time.sleep(pause)
+    return sorted(look())
+
+
+def _look(connection: Connection) -> Sequence[str]:
+    connection.rollback()
+    return connection.execute(text(OTHERS)).scalars().all()
 
 
 def losses_text(lost: Mapping[str, int]) -> str:
