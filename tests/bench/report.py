@@ -6,7 +6,6 @@ import os
 import platform
 import re
 import statistics
-import sysconfig
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
@@ -101,7 +100,7 @@ def machine(load_by: str) -> list[str]:
     load = ", ".join(f"{each:.1f}" for each in os.getloadavg())
     return [
         f"{_processor()}, {len(CORES)} cores, {memory:.0f} GiB of memory",
-        f"{platform.system()} {platform.release()}, {_python()}, "
+        f"{platform.system()} {platform.release()}, Python {platform.python_version()}, "
         + ", ".join(f"{name} {version(name)}" for name in PACKAGES),
         f"load made by {load_by}; load average at the end {load}",
     ]
@@ -115,14 +114,6 @@ def show(findings: Sequence[Finding], console: Console) -> None:
     if not console.is_terminal:
         console.width = PIPE_WIDTH
     console.print(table)
-
-
-def _python() -> str:
-    """Name the Python, and say whether it was built to be fast: it matters by a tenth."""
-    is_optimised = "--enable-optimizations" in str(sysconfig.get_config_var("CONFIG_ARGS"))
-    return f"Python {platform.python_version()}" + (
-        "" if is_optimised else " (built without --enable-optimizations)"
-    )
 
 
 def _processor() -> str:
