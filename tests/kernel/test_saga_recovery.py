@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
+import psycopg
 import pydantic
 import pytest
 
@@ -291,6 +292,22 @@ async def test_a_stop_in_the_middle_of_a_claim_gives_back_what_it_claims(w: Worl
         "SELECT 1 FROM sagas WHERE state <> 'DONE'"
         " AND (lease_owner IS NOT NULL OR next_run_at > saga_now())"
     )
+
+
+async def test_a_saga_that_is_locked_at_a_stop_is_given_back_when_it_is_free(w: World) -> None:
+    """[R56]"""
+    await begin(w, does="hang")
+    stop = Stop("auth.release.commit.acked")
+    engine = await w.engine(more=[TaskSaga()], observer=stop)
+    engine.start()
+    await until(w, "lease_owner IS NOT NULL")
+    async with await psycopg.AsyncConnection.connect(w.coordinator_url) as other:
+        await other.execute("SELECT FROM sagas FOR UPDATE")
+        stopping = asyncio.create_task(engine.stop())
+        await stop.reached.wait()
+    stop.released.set()
+    await stopping
+    assert await w.sql("SELECT 1 FROM sagas WHERE lease_owner IS NOT NULL") == []
 
 
 async def test_another_replica_goes_on_with_what_a_stopped_one_gave_back(w: World) -> None:

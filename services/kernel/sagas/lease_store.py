@@ -12,6 +12,7 @@ from uuid import UUID
 from sqlalchemy import (
     ARRAY,
     Boolean,
+    ColumnElement,
     Integer,
     ScalarSelect,
     Text,
@@ -147,41 +148,55 @@ _HOLDING = (
     .table_valued("id", "epoch", name="holding")
     .render_derived()
 )
-# Skips what another transaction has locked: it decides that saga, or claims it.
-_HELD = SAGAS.c.id == func.any(
-    func.array(
-        select(SAGAS.c.id)
-        .select_from(SAGAS.join(_HOLDING, SAGAS.c.id == _HOLDING.c.id))
-        .where(
-            SAGAS.c.lease_epoch == _HOLDING.c.epoch,
-            SAGAS.c.lease_owner == bindparam("owner"),
-            UNFINISHED,
+
+
+def _held(*, skips_locked: bool) -> ColumnElement[bool]:
+    """Select the sagas whose leases are held, and lock them.
+
+    What another transaction has locked can be skipped: it decides that saga, or claims it.
+    """
+    return SAGAS.c.id == func.any(
+        func.array(
+            select(SAGAS.c.id)
+            .select_from(SAGAS.join(_HOLDING, SAGAS.c.id == _HOLDING.c.id))
+            .where(
+                SAGAS.c.lease_epoch == _HOLDING.c.epoch,
+                SAGAS.c.lease_owner == bindparam("owner"),
+                UNFINISHED,
+            )
+            .with_for_update(of=SAGAS, skip_locked=skips_locked)
+            .correlate(None)
+            .scalar_subquery()
         )
-        .with_for_update(of=SAGAS, skip_locked=True)
-        .correlate(None)
-        .scalar_subquery()
     )
-)
+
+
+def _release(*, skips_locked: bool) -> Statement[_Release, HeldSaga]:
+    return Statement(
+        update(SAGAS)
+        .where(_held(skips_locked=skips_locked))
+        .values(
+            next_run_at=func.saga_now(),
+            attempts=func.greatest(SAGAS.c.attempts - 1, 0),
+            lease_owner=None,
+            update_time=func.saga_now(),
+        )
+        .returning(SAGAS.c.id),
+        _Release,
+        HeldSaga,
+    )
+
+
 _RENEW = Statement(
     update(SAGAS)
-    .where(_HELD)
+    .where(_held(skips_locked=True))
     .values(next_run_at=func.saga_now() + interval("lease"))
     .returning(SAGAS.c.id),
     _Renewal,
     HeldSaga,
 )
-_RELEASE = Statement(
-    update(SAGAS)
-    .where(_HELD)
-    .values(
-        next_run_at=func.saga_now(),
-        attempts=func.greatest(SAGAS.c.attempts - 1, 0),
-        lease_owner=None,
-        update_time=func.saga_now(),
-    ),
-    _Release,
-    NoRow,
-)
+_RELEASE = _release(skips_locked=True)
+_RELEASE_LOCKED = _release(skips_locked=False)
 _ENSURE = Statement(
     update(SAGAS)
     .where(
@@ -271,10 +286,20 @@ async def ensure(tx: Transaction, saga_id: UUID, epoch: int, *, owner: str) -> b
     return await tx.first(_ENSURE, _Assurance(owner, saga_id, epoch, LEASE)) is not None
 
 
-async def release(tx: Transaction, held: Sequence[tuple[UUID, int]], *, owner: str) -> None:
-    """Give leases back, so that the sagas are due at once; it was no attempt."""
+async def release(
+    tx: Transaction, held: Sequence[tuple[UUID, int]], *, owner: str, waits: bool
+) -> Collection[UUID]:
+    """Give leases back, so that the sagas are due at once; it was no attempt.
+
+    Args:
+        tx: The transaction.
+        held: The sagas and the epochs of their leases.
+        owner: Names the process that holds them.
+        waits: Whether to wait for transactions that have locked sagas. They are skipped otherwise.
+    """
     release = _Release(owner, [saga_id for saga_id, _ in held], [epoch for _, epoch in held])
-    await tx.execute(_RELEASE, release)
+    rows = await tx.all(_RELEASE_LOCKED if waits else _RELEASE, release)
+    return {row.id for row in rows}
 
 
 async def postpone(

@@ -158,14 +158,15 @@ class Leases:
         """Stop these tasks, and give the leases of their sagas back at once.
 
         What the tasks had begun may yet take effect, which is as harmless as a second driver.
+        A transaction that they had begun goes on, so the leases of its sagas are given back last.
         """
-        left = [lease.key for lease, task in self._held.items() if task in tasks]
+        held = [lease.key for lease, task in self._held.items() if task in tasks]
         for task in tasks:
             task.cancel()
-        if left:
-            await self._release(left)
+        left = await self._release(held, waits=False)
         if tasks:
             await asyncio.wait(tasks, timeout=wait_seconds)
+        await self._release(left, waits=True)
 
     async def stop(self) -> None:
         """Renew no more."""
@@ -173,14 +174,22 @@ class Leases:
             self._renewal.cancel()
             await asyncio.wait([self._renewal])
 
-    async def _release(self, held: Sequence[tuple[UUID, int]]) -> None:
-        async def release(tx: Transaction) -> None:
-            await lease_store.release(tx, held, owner=self._owner)
+    async def _release(
+        self, held: Sequence[tuple[UUID, int]], *, waits: bool
+    ) -> list[tuple[UUID, int]]:
+        """Give leases back; return those whose sagas were locked, or have ended."""
+        if not held:
+            return []
+
+        async def release(tx: Transaction) -> Collection[UUID]:
+            return await lease_store.release(tx, held, owner=self._owner, waits=waits)
 
         try:
-            await self._database.transact("release", release)
+            released = await self._database.transact("release", release)
         except DatabaseUnavailable as error:  # then the leases run out by themselves
             log.warning("cannot give sagas back", error=named(error))
+            return []
+        return [each for each in held if each[0] not in released]
 
     async def _renew_while_any_is_held(self) -> None:
         try:
