@@ -354,6 +354,7 @@ CASES = (
     Case(f"{LEASES}_CLAIM", CLAIM | {"newest": 8, "oldest": 8, "tried": 6, "parked": 2}, 24),
     Case(f"{LEASES}_RENEW", HELD | LEASE, 8),
     Case(f"{LEASES}_RELEASE", HELD | {"owner": "one"}, 8),
+    Case(f"{LEASES}_RELEASE_LOCKED", HELD | {"owner": "one"}, 8),
     Case(f"{LEASES}_ENSURE", RUNNING | LEASE | {"epoch": 1}),
     Case(
         f"{LEASES}_POSTPONE",
