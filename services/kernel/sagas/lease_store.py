@@ -171,22 +171,12 @@ def _held(*, skips_locked: bool) -> ColumnElement[bool]:
     )
 
 
-def _release(*, skips_locked: bool) -> Statement[_Release, HeldSaga]:
-    return Statement(
-        update(SAGAS)
-        .where(_held(skips_locked=skips_locked))
-        .values(
-            next_run_at=func.saga_now(),
-            attempts=func.greatest(SAGAS.c.attempts - 1, 0),
-            lease_owner=None,
-            update_time=func.saga_now(),
-        )
-        .returning(SAGAS.c.id),
-        _Release,
-        HeldSaga,
-    )
-
-
+_FREE = {
+    "next_run_at": func.saga_now(),
+    "attempts": func.greatest(SAGAS.c.attempts - 1, 0),
+    "lease_owner": None,
+    "update_time": func.saga_now(),
+}
 _RENEW = Statement(
     update(SAGAS)
     .where(_held(skips_locked=True))
@@ -195,8 +185,16 @@ _RENEW = Statement(
     _Renewal,
     HeldSaga,
 )
-_RELEASE = _release(skips_locked=True)
-_RELEASE_LOCKED = _release(skips_locked=False)
+_RELEASE = Statement(
+    update(SAGAS).where(_held(skips_locked=True)).values(_FREE).returning(SAGAS.c.id),
+    _Release,
+    HeldSaga,
+)
+_RELEASE_LOCKED = Statement(
+    update(SAGAS).where(_held(skips_locked=False)).values(_FREE).returning(SAGAS.c.id),
+    _Release,
+    HeldSaga,
+)
 _ENSURE = Statement(
     update(SAGAS)
     .where(
