@@ -136,6 +136,7 @@ async def test_a_receiver_that_hangs_holds_up_its_own_queue_alone(hooks: Hooks) 
             await hooks.world.register(f"a{n}@example.com")
         await healthy.wait_for(5)
         await hooks.settled(good.id, DELIVERED)
+        await poisonous.wait_for(3)
         assert len(poisonous.got) == 3  # each has one post in flight
 
 
