@@ -11,6 +11,7 @@ from typing import Any
 
 import grpc
 import pytest
+import structlog
 from google.protobuf import any_pb2
 from google.rpc import error_details_pb2
 from grpc import StatusCode
@@ -300,11 +301,17 @@ async def test_what_grpc_says_does_not_pass(library: Registry, case: Provoked) -
         upstream_of(case) as upstream,
         gateway_for(upstream, library, is_own=False, **dict(case.settings)) as world,
     ):
-        answer = await world.client.post(
-            "/v1/everything", case.body or LARGE, Accept_Language="y" * 2000, Request_Timeout="8"
-        )
+        with structlog.testing.capture_logs() as logged:
+            answer = await world.client.post(
+                "/v1/everything",
+                case.body or LARGE,
+                Accept_Language="y" * 2000,
+                Request_Timeout="8",
+            )
     check_shape(answer)
     assert (answer.status, answer.reason) == case.expected
+    causes = [each["cause"] for each in logged if each.get("cause")]
+    assert len(causes) == (case.expected == UNAVAILABLE), "the log tells what gRPC said"
     assert b"secret" not in answer.body
     assert b"larger than max" not in answer.body
     assert b"Received" not in answer.body

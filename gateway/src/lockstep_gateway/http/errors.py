@@ -221,18 +221,18 @@ class Failures:
         code, text = error.code(), error.details() or ""
         cause = cause_of(code, text)
         if cause is not None:
-            return self._caused(cause)
+            return self._caused(cause, text)
         number = code.value[0]
         # gRPC cancels calls that a stopping server has not taken. The client is still waiting.
         if number in (UNAVAILABLE, CANCELLED):
-            return replace(self.unavailable(), cause=text[:CAUSE_LENGTH])
+            return self._unreached(text)
         if number == DEADLINE_EXCEEDED:
             return self.too_late()
         if HTTP_STATUS[number] == http.HTTPStatus.INTERNAL_SERVER_ERROR:
             return self.internal(number)
         return self._told(code, text, [])
 
-    def _caused(self, cause: Cause) -> Failure:
+    def _caused(self, cause: Cause, text: str) -> Failure:
         """Make the failure of a call that gRPC itself ended."""
         if cause is Cause.ANSWER_TOO_LARGE:
             return self.answer_too_large()
@@ -245,7 +245,11 @@ class Failures:
             return self.make(UNIMPLEMENTED, "METHOD_NOT_IMPLEMENTED", message)
         if cause is Cause.OVERLOADED:
             return self.too_many("The service has too many requests in flight.")
-        return self.unavailable()
+        return self._unreached(text)
+
+    def _unreached(self, text: str) -> Failure:
+        """Make the failure of a call that found no service, or lost it; the log tells the text."""
+        return replace(self.unavailable(), cause=text[:CAUSE_LENGTH])
 
     def _told(
         self, code: grpc.StatusCode, message: str, details: Sequence[Mapping[str, Any]]
