@@ -7,9 +7,9 @@ needs, because gRPC and the keys would make the command start later.
 
 from __future__ import annotations
 
-import functools
 import importlib.resources
 from collections.abc import Callable, Iterable
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Final
@@ -189,17 +189,15 @@ def own_upstreams(
     from lockstep_gateway.http.upstream import Upstream
 
     identity = _identity(settings)
-
-    @functools.cache
-    def upstream(area: str) -> Upstream | None:
+    areas = {service: [*service.split("."), ""][1] for service in services}
+    upstreams: dict[str, Upstream] = {}
+    for area in set(areas.values()):
         target = getattr(settings, f"{area}_address", None)
-        if target is None:
-            return None
-        proof = proof_by(functools.partial(identity.token, area))
-        return Upstream(area, target, proof, opening=None if tls is None else _opening(tls, area))
-
-    found = {service: upstream([*service.split("."), ""][1]) for service in services}
-    return {service: each for service, each in found.items() if each is not None}
+        if target is not None:
+            proof = proof_by(partial(identity.token, area))
+            opening = None if tls is None else _opening(tls, area)
+            upstreams[area] = Upstream(area, target, proof, opening=opening)
+    return {service: upstreams[area] for service, area in areas.items() if area in upstreams}
 
 
 def proof_by(token: Callable[[], str]) -> Proof:

@@ -99,35 +99,26 @@ class NaiveRegister(Register):
         saga = self.requests.engine._steps._sagas["registration", 1]
         assert isinstance(saga, RegistrationSaga)
 
+        new = _NewUser(
+            user_id=user_id,
+            saga_id=user_id,
+            email=details.email.canonical,
+            email_as_typed=details.email.typed,
+            password_hash=password_hash,
+            full_name=details.full_name,
+            role=details.role,
+        )
+
         async def write(tx: Transaction) -> datetime:
             if key is not None:
                 await idempotency.claim(tx, key, saga_id=user_id)
-            row = await tx.first(
-                _INSERT,
-                _NewUser(
-                    user_id=user_id,
-                    saga_id=user_id,
-                    email=details.email.canonical,
-                    email_as_typed=details.email.typed,
-                    password_hash=password_hash,
-                    full_name=details.full_name,
-                    role=details.role,
-                ),
-            )
+            row = await tx.first(_INSERT, new)
             assert row is not None
             to = Recipient(details.email.mailbox, None)
             await saga.issue_code(
                 tx, flow_id=flow_id, email=details.email.canonical, to=to, user_id=user_id
             )
-            await self.registrations.audit.write(
-                tx,
-                Event.USER_CREATED,
-                user_id=user_id,
-                account=details.email.canonical,
-                client_ip=client_ip,
-            )
-            told = events.user_registered(user_id, role=details.role, email_verified=False)
-            await tell(tx, told, saga_id=user_id)
+            await self._tell(tx, details, user_id=user_id, client_ip=client_ip)
             return row.create_time
 
         create_time = await self.requests.database.transact("Register", write)
@@ -146,6 +137,17 @@ class NaiveRegister(Register):
             profile=reply.profile,
             brand=reply.brand if reply.HasField("brand") else None,
         )
+
+    async def _tell(
+        self, tx: Transaction, details: Details, *, user_id: UUID, client_ip: str | None
+    ) -> None:
+        """Write the line of the audit log, and the event."""
+        account = details.email.canonical
+        await self.registrations.audit.write(
+            tx, Event.USER_CREATED, user_id=user_id, account=account, client_ip=client_ip
+        )
+        told = events.user_registered(user_id, role=details.role, email_verified=False)
+        await tell(tx, told, saga_id=user_id)
 
 
 def _request(details: Details, user_id: UUID) -> profile_pb.CreateProfileRequest:
@@ -170,6 +172,7 @@ class NaiveCreateProfile(CreateProfile):
 async def serve(name: str) -> None:
     """Serve until killed."""
     configure(service=name, form="console")
+    # mypy lets nobody put a class in the place of another.
     if name == "auth":
         usecases_of_auth.Register = NaiveRegister  # type: ignore[misc]
         running = auth_main.running(load(AuthSettings), listen_on="127.0.0.1:0")

@@ -83,6 +83,7 @@ async def shop(lab: Lab) -> list[Finding]:
 
 
 async def _first_visit(browser: Browser, url: str) -> Visit:
+    # PHONE is a dict[str, int], and playwright wants its own TypedDict.
     context = await browser.new_context(viewport=PHONE)  # type: ignore[arg-type]
     try:
         page = await context.new_page()

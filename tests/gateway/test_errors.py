@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 import grpc
@@ -17,6 +16,7 @@ from lockstep_gateway.http.errors import json_path
 from lockstep_gateway.http.upstream import Channels, Upstream
 
 from tests.gateway.world import SERVICE, Upstreams, World, echoing, gateway_for
+from tests.waiting import until_found
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -273,9 +273,9 @@ async def test_a_service_that_is_not_serving_gets_no_calls(world: World) -> None
         assert ailing.calls == []
 
         await health.set("", SERVING)
-        async with asyncio.timeout(10):
-            while (await gateway.client.get("/readyz")).status != 200:
-                pass
+        await until_found(
+            lambda: gateway.client.get("/readyz"), lambda ready: ready.status == 200, seconds=10
+        )
         assert (await gateway.client.get("/v1/books/dune")).status == 200
 
 

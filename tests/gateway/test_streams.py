@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any
 
 import grpc
@@ -19,6 +20,7 @@ from lockstep_gateway.binding import descriptors
 from tests.gateway.http import Client
 from tests.gateway.test_errors import bare
 from tests.gateway.world import PROTOS, Streamer, Upstreams, World, compile_protos, gateway_for
+from tests.waiting import until_found
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -360,9 +362,12 @@ async def test_the_number_of_streams_is_limited_apart_from_calls(features: World
 
 async def until_served(client: Client) -> None:
     """Wait until a stream that is over gives its place to another."""
-    async with asyncio.timeout(10):
-        while (await client.send("HEAD", WATCH)).status != 200:
-            pass
+    await until_found(partial(has_place, client), seconds=10)
+
+
+async def has_place(client: Client) -> bool:
+    """Tell whether a stream can begin."""
+    return (await client.send("HEAD", WATCH)).status == 200
 
 
 async def test_refusals_free_the_place(features: World) -> None:

@@ -24,6 +24,7 @@ from tests.gateway.test_streams import WATCH, books, failing
 from tests.gateway.world import PROTOS, SERVICE, Upstreams, compile_protos, echoing
 from tests.ports import free_port
 from tests.telemetry.test_management import ask
+from tests.waiting import until_found
 
 Labels = dict[str, str]
 
@@ -99,9 +100,9 @@ async def test_streams_are_counted_with_their_messages_and_failures(tmp_path: Pa
             await client.get(WATCH)
         with upstreams.streaming(failing(1, grpc.StatusCode.NOT_FOUND, "No more books.")):
             await client.get(WATCH)
-        async with asyncio.timeout(10):
-            while len(requests := await counts(port)) < 2:
-                pass
+        requests = await until_found(
+            lambda: counts(port), lambda found: len(found) >= 2, seconds=10
+        )
         [(labels, messages)] = await samples(port, "gateway_stream_messages_total")
         [(_, streams)] = await samples(port, "gateway_streams")
     assert [each["error_type"] for each in requests] == ["", "NOT_FOUND"]
@@ -115,10 +116,12 @@ async def test_readiness_follows_the_services(tmp_path: Path) -> None:
     async with echoing(health) as upstreams, gateway(tmp_path, upstreams) as (_, port):
         assert await asyncio.to_thread(ask, port, "/readyz") == (200, "ok\n")
         await health.set("", serving.NOT_SERVING)
-        async with asyncio.timeout(10):  # the gateway is told over its connection
-            while (told := await asyncio.to_thread(ask, port, "/readyz"))[0] == 200:
-                pass
-        assert (told[0], told[1].partition(" is ")[0]) == (503, "Not ready: library")
+        status, text = await until_found(  # the gateway is told over its connection
+            lambda: asyncio.to_thread(ask, port, "/readyz"),
+            lambda told: told[0] != 200,
+            seconds=10,
+        )
+        assert (status, text.partition(" is ")[0]) == (503, "Not ready: library")
         assert await asyncio.to_thread(ask, port, "/livez") == (200, "ok\n")
 
 
