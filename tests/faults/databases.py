@@ -27,6 +27,8 @@ from tests.faults.edges import Actor, Run
 A = TypeVar("A")
 B = TypeVar("B")
 
+END_SECONDS_MAX = 60.0
+"""The time in which a session that is ended must be gone, on any machine."""
 METADATA = {"auth": AUTH, "profile": PROFILE, "commerce": COMMERCE}
 # Virtual time, and how far the clock of each service's database is ahead of it.
 CLOCK = """
@@ -213,7 +215,9 @@ class Ground:
 
     def _wait_for_end(self, pids: list[int]) -> None:
         # PostgreSQL's function could wait itself, but looks ten times a second only.
+        ends_at = time.monotonic() + END_SECONDS_MAX
         while pids and self.rows("SELECT FROM pg_stat_activity WHERE pid = ANY (%(p)s)", p=pids):
+            assert time.monotonic() < ends_at, f"the sessions {pids} do not end"
             time.sleep(0.0005)
 
     def waiting(self) -> list[int]:
