@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from services.auth.settings import AuthSettings
 from services.kernel.db.database import Observer
 from services.profile import __main__ as profile_main
 from services.profile.settings import ProfileSettings
+from tests.unfinished_sagas import until_settled
 
 PASSWORD = "Secure-Horse-42"
 UNUSED_PORT = 1  # no process listens there, and none may
@@ -69,15 +70,9 @@ class System:
         assert [row[0] for row in users] == [row[0] for row in profiles]
         assert {row[1] for row in users} <= {"ACTIVE"}
 
-    async def settled(self, *, seconds: float = 60.0) -> None:
+    async def settled(self) -> None:
         """Let leases run out, and wait until no saga is unfinished."""
-        async with asyncio.timeout(seconds):
-            while await self.query(
-                "auth",
-                "UPDATE sagas SET next_run_at = least(next_run_at, saga_now())"
-                " WHERE state IN ('RUNNING', 'COMPENSATING') RETURNING 1",
-            ):
-                pass
+        await until_settled(partial(self.query, "auth"))
 
 
 def auth_settings(url: str, keys: Path, profile_port: int, home: Path) -> AuthSettings:

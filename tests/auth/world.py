@@ -32,6 +32,7 @@ from services.common.service import Running
 from services.kernel.db.database import Database, Observer
 from services.kernel.db.tables import SAGA_NOW
 from tests.own_keys import all_keys, own_keys
+from tests.unfinished_sagas import until_settled
 from tests.waiting import until_found
 
 PASSWORD = "Correct-horse-7"
@@ -123,12 +124,7 @@ class World:
 
     async def settled(self) -> None:
         """Let leases run out, and wait until all sagas have ended."""
-        async with asyncio.timeout(60):
-            while await self.sql(
-                "UPDATE sagas SET next_run_at = least(next_run_at, clock_timestamp()) "
-                "WHERE state IN ('RUNNING', 'COMPENSATING') RETURNING 1"
-            ):
-                pass
+        await until_settled(self.sql)
 
     async def register(self, email: str, **fields: str) -> auth_pb.RegisterResponse:
         """Register a student, whose role requires the fewest fields."""

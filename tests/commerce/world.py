@@ -35,6 +35,7 @@ from tests.commerce.people import People, money, people_world
 from tests.commerce.wallet_proxy import WalletProxy, wallet_proxy
 from tests.own_keys import all_keys, own_keys
 from tests.profile.fake_auth import fake_auth
+from tests.unfinished_sagas import until_settled
 
 SCRIPT = Path(services.commerce.__file__).parent / "sql/check_invariants.sql"
 
@@ -229,15 +230,9 @@ class Shop:
             cursor = connection.execute(query.encode(), values or None)
             return cursor.fetchall() if cursor.description else []
 
-    async def settled(self, *, seconds: float = 20.0) -> None:
+    async def settled(self) -> None:
         """End all leases, and wait until every saga has ended."""
-        async with asyncio.timeout(seconds):
-            while await asyncio.to_thread(
-                self.rows,
-                "UPDATE sagas SET next_run_at = least(next_run_at, saga_now())"
-                " WHERE state IN ('RUNNING', 'COMPENSATING') RETURNING pg_sleep(0.02)",
-            ):
-                pass
+        await until_settled(lambda statement: asyncio.to_thread(self.rows, statement))
 
     def check(self) -> None:
         """Check that stock, reservations, orders and ledger agree."""

@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -39,6 +40,7 @@ from tests.faulty import Process, started
 from tests.ports import free_port
 from tests.profile.world import SCRIPT as RECOMPUTE
 from tests.profile.world import SYSTEM_BALANCES
+from tests.unfinished_sagas import until_settled
 
 SETTINGS: dict[str, type[CommonSettings]] = {
     "auth": AuthSettings,
@@ -143,6 +145,9 @@ class Soak:
         with psycopg.connect(self.urls[service], autocommit=True) as connection:
             cursor = connection.execute(statement.encode(), parameters or None)
             return cursor.fetchall() if cursor.description else []
+
+    async def _ask(self, service: str, statement: str) -> list[Any]:
+        return await asyncio.to_thread(self.sql, service, statement)
 
     def settings(self, service: str) -> CommonSettings:
         """Tell a service where the replicas of the others are."""
@@ -340,19 +345,9 @@ class Soak:
 
     async def settle(self) -> None:
         """Let leases run out, and wait until no saga is unfinished."""
-        unfinished = (
-            "UPDATE sagas SET next_run_at = least(next_run_at, saga_now())"
-            " WHERE state IN ('RUNNING', 'COMPENSATING') RETURNING 1"
-        )
         async with asyncio.timeout(PATIENCE_SECONDS):
-            while True:
-                left = [
-                    await asyncio.to_thread(self.sql, name, unfinished)
-                    for name in ("auth", "commerce")
-                ]
-                if not any(left):
-                    return
-                await asyncio.sleep(0.2)
+            for name in ("auth", "commerce"):
+                await until_settled(partial(self._ask, name))
 
     def check(self) -> None:
         """Check every promise and every invariant."""
