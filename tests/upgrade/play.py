@@ -28,7 +28,10 @@ LOOK_UP_SECONDS: Final = 31.0
 # The gateway of 0.1.0 refuses connections as soon as it is told to stop. In Kubernetes a preStop
 # hook sleeps for so long, until no proxy has its address any more.
 LEAVE_SECONDS: Final = 5.0
-OF_THE_RELEASE: Final = re.compile(r"GET .* 499 ")
+# Errors of this code hold an ErrorInfo, so an empty one is of the release.
+OF_THE_RELEASE: Final = re.compile(
+    r""".* 499 {"code": 1, "message": "CANCELLED", "details": \[\]}"""
+)
 
 
 @dataclass
@@ -110,10 +113,10 @@ async def upgrading(
 def is_of_the_release(failure: str) -> bool:
     """Tell whether it is 0.1.0 that has failed.
 
-    gRPC cancels a call that a stopping server has not taken. The gateway of 0.1.0 passes that on
-    as 499 instead of asking another replica.
+    gRPC cancels a call that a stopping server has not taken, be it a read or a write. The gateway
+    of 0.1.0 passes that on as 499 instead of asking another replica.
     """
-    return OF_THE_RELEASE.match(failure) is not None
+    return OF_THE_RELEASE.fullmatch(failure) is not None
 
 
 def _command(code: Code, urls: Mapping[str, str], *arguments: str) -> None:
