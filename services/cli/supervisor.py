@@ -3,7 +3,7 @@
 import asyncio
 import signal
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Collection
 from pathlib import Path
 from typing import Final, Self, TypeVar
 
@@ -60,14 +60,18 @@ class Supervisor:
     async def restart(self, *runners: Runner) -> None:
         """Stop programs in order, start them again, and wait until they work.
 
+        Others that worked before must work again, too: a gateway needs a moment to connect anew.
+
         Raises:
             CommandError: One does not work again; the text names it.
             Stopped: Everything is stopping.
         """
 
         async def work() -> None:
+            others = await _working(set(self.runners) - set(runners))
             await asyncio.gather(*(runner.restart(self._grace_seconds) for runner in runners))
             await self._wait_all(list(runners))
+            await asyncio.gather(*map(self._wait_again, others))
 
         await self.unless_stopped(work())
 
@@ -130,7 +134,7 @@ class Supervisor:
         crashes_max = runner.crashes + CRASHES_AT_START_MAX
         if runner.is_ready:
             return
-        log = self._home / "logs" / f"{program.name}.log"
+        log = self._log_of(program)
         while not await program.probe():
             if runner.task is not None and runner.task.done():
                 runner.task.result()  # raises what has ended the runner, such as a full disk
@@ -147,6 +151,19 @@ class Supervisor:
         runner.is_ready = True
         runner.say(f"ready after {time.monotonic() - begin:.1f} s")
 
+    async def _wait_again(self, runner: Runner) -> None:
+        program, end = runner.program, time.monotonic() + READY_SECONDS_MAX
+        while not await program.probe():
+            if time.monotonic() > end:
+                raise CommandError(
+                    f"{program.name} was not ready again after {READY_SECONDS_MAX:.0f} s"
+                    f"{await why_not_ready(program)}: see {self._log_of(program)}"
+                )
+            await asyncio.sleep(READY_POLL_SECONDS)
+
+    def _log_of(self, program: Program) -> Path:
+        return self._home / "logs" / f"{program.name}.log"
+
     def _on_signal(self) -> None:
         """Stop in order at the first signal, at once at the second."""
         if self._stop.is_set():
@@ -154,6 +171,12 @@ class Supervisor:
                 for runner in stage:
                     runner.kill()
         self._stop.set()
+
+
+async def _working(runners: Collection[Runner]) -> list[Runner]:
+    """Return the runners whose programs work."""
+    answers = await asyncio.gather(*(runner.program.probe() for runner in runners))
+    return [runner for runner, works in zip(runners, answers, strict=True) if works]
 
 
 async def why_not_ready(program: Program) -> str:

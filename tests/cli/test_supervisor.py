@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import dataclasses
+import math
 import os
 import signal
 import subprocess
@@ -13,6 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from services.cli import supervisor
 from services.cli.errors import CommandError
 from services.cli.processes import wait
 from services.cli.program import BACKOFF_SECONDS_MAX, Program, stop_leftovers
@@ -156,6 +159,68 @@ async def test_a_program_that_cannot_start_ends_the_start(stage: Stage) -> None:
 
     with pytest.raises(CommandError, match=r"auth does not start \(cannot work\): see .*auth.log"):
         await stage.supervisor.wait_ready()
+
+
+class Gateway:
+    """Programs of which one reaches the other, until that one has been restarted."""
+
+    def __init__(self, stage: Stage, *, refusals: float) -> None:
+        self._stage = stage
+        self._ups = 1
+        self._refusals = refusals
+        self.looks = 0
+
+    async def start(self) -> None:
+        programs = {"auth": self._is_up, "gateway": self._reaches_auth}
+        for name, probe in programs.items():
+            program = self._stage.program(name, OBEDIENT)
+            self._stage.supervisor.start(dataclasses.replace(program, probe=probe))
+        await self._stage.supervisor.wait_ready()
+
+    async def restart_auth(self) -> None:
+        self._ups, self.looks = 2, -1  # the first look is before the restart
+        await self._stage.supervisor.restart(self._stage.supervisor.runners[0])
+
+    async def _is_up(self) -> bool:
+        return self._stage.lines.count(("auth", "up")) >= self._ups
+
+    async def _reaches_auth(self) -> bool:
+        self.looks += 1
+        return self._ups == 1 or self.looks == 0 or self.looks > self._refusals
+
+
+async def test_a_restart_ends_when_what_worked_before_works_again(stage: Stage) -> None:
+    gateway = Gateway(stage, refusals=3)
+    await gateway.start()
+
+    await gateway.restart_auth()
+
+    assert gateway.looks == 4
+
+
+async def test_a_restart_names_what_does_not_work_again(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gateway = Gateway(stage, refusals=math.inf)
+    await gateway.start()
+    monkeypatch.setattr(supervisor, "READY_SECONDS_MAX", 5.0)
+
+    with pytest.raises(CommandError, match=r"gateway was not ready again after 5 s: see .*gateway"):
+        await gateway.restart_auth()
+
+
+async def test_a_restart_waits_for_nothing_that_was_broken_before(stage: Stage) -> None:
+    async def is_broken() -> bool:
+        return False
+
+    stage.supervisor.start(stage.program("auth", OBEDIENT))
+    await stage.supervisor.wait_ready()
+    broken = dataclasses.replace(stage.program("profile", OBEDIENT), probe=is_broken)
+    stage.supervisor.start(broken)
+
+    await stage.supervisor.restart(stage.supervisor.runners[0])
+
+    assert stage.lines.count(("auth", "down")) == 1
 
 
 async def test_stages_stop_last_first_and_nothing_is_restarted(tmp_path: Path) -> None:
