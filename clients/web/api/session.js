@@ -240,12 +240,30 @@ export async function call(method, path, options = {}) {
   }
 }
 
+/** @type {Promise<unknown>} all changes that are on their way have their answers then */
+let changed = Promise.resolve();
+
+/**
+ * Send a request. What is read after a change was sent tells what came of that change, also when
+ * the reader has left the page that sent it.
+ *
+ * @param {string} method
+ * @param {string} path
+ * @param {import("./http.js").Options} options
+ */
+function callOnce(method, path, options) {
+  if (method === "GET") return changed.then(() => sendSigned(method, path, options));
+  const answer = sendSigned(method, path, options);
+  changed = Promise.allSettled([changed, answer]);
+  return answer;
+}
+
 /**
  * @param {string} method
  * @param {string} path
  * @param {import("./http.js").Options} options
  */
-async function callOnce(method, path, options) {
+async function sendSigned(method, path, options) {
   const token = await session.token();
   try {
     return await send(method, path, { ...options, token });

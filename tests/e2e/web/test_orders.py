@@ -182,6 +182,18 @@ def test_a_phone_is_enough_to_buy_something(
     assert api.balance(account) == 70
 
 
+def test_a_cart_shows_what_was_on_its_way_into_it(customer: Person, lamp: Any) -> None:
+    customer.visit("/products?q=lamp")
+    customer.follow("Lamp")
+    customer.is_at("Lamp")
+    with customer.unanswered("**/v1/cart/items"):
+        customer.press("Add to cart")
+        customer.page.get_by_label("Main").get_by_text("Cart").click()
+        customer.is_at("Cart")
+    customer.follow("Checkout")
+    customer.is_at("Checkout")
+
+
 def test_what_can_not_be_loaded_can_be_tried_again(customer: Person) -> None:
     customer.page.route("**/v1/wallets/**", lambda route: route.abort())
     customer.visit("/wallet")
