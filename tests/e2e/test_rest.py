@@ -396,15 +396,3 @@ def test_an_app_acts_for_its_owner_by_an_api_key(http: httpx.Client) -> None:
     assert ended.status_code == 200, ended.text
     answer = http.get("/v1/users/me", headers=proof)
     assert (answer.status_code, reason(answer)) == (401, "INVALID_TOKEN")
-
-
-@pytest.mark.parametrize("service", ["auth", "profile", "commerce"])
-def test_a_service_is_reached_at_once_after_its_restart(
-    stack: Stack, http: httpx.Client, service: str
-) -> None:
-    stack.command("restart", service)
-    email = new_email()
-    made = student(http, email)
-    user = http.get(f"/v1/users/{made['user']['id']}", headers=(own := login(http, email)))
-    cart = http.get("/v1/cart", headers=own)
-    assert (user.status_code, cart.status_code) == (200, 200), (user.text, cart.text)
