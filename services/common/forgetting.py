@@ -122,10 +122,20 @@ class Forgetting:
             _Sort(_left(AUDIT_LOG, *audit.ADDRESSES_OF_USER), audit.FORGET_ADDRESSES)
         )
 
+    async def entomb(self, tx: Transaction, user_id: UUID) -> None:
+        """Leave a tombstone, which refuses what comes late for the next seven days.
+
+        Raises:
+            TypeError: The service has no tombstones.
+        """
+        if self._entomb is None:
+            raise TypeError("there is no table for tombstones")
+        await tx.execute(self._entomb, ByUser(user_id))
+
     async def forget_user(
         self, tx: Transaction, user_id: UUID, *, limit: int | None = None
     ) -> None:
-        """Leave a tombstone, and remove the user from keys, stored replies and ended sagas.
+        """Remove the user from keys, stored replies and ended sagas.
 
         In the audit log the user's IPs go, and what has happened stays.
 
@@ -134,8 +144,6 @@ class Forgetting:
             user_id: The user.
             limit: The most rows of each sort; None: all. `forget_rest` takes what is left.
         """
-        if self._entomb is not None:
-            await tx.execute(self._entomb, ByUser(user_id))
         for each in self._sorts:
             await tx.execute(each.forget, SomeOfUser(user_id, limit))
 
@@ -166,9 +174,11 @@ def _find(tombstones: Table) -> Statement[ByUser, ForgottenUser]:
 
 
 def _insert_tombstone(tombstones: Table) -> Statement[ByUser, NoRow]:
-    return Statement(
-        insert(tombstones).values(user_id=_USER).on_conflict_do_nothing(), ByUser, NoRow
+    new = insert(tombstones).values(user_id=_USER)
+    renewed = new.on_conflict_do_update(
+        index_elements=[tombstones.c.user_id], set_={"create_time": new.excluded.create_time}
     )
+    return Statement(renewed, ByUser, NoRow)
 
 
 def _keys(idempotency: Table, about: ColumnElement[bool] | None) -> _Sort:

@@ -81,6 +81,24 @@ async def test_a_forgotten_brand_has_no_new_products(shop: Shop) -> None:
         await shop.product(by=brand, category_id=product.category_id)
 
 
+async def test_a_repeat_after_weeks_refuses_what_comes_late_anew(shop: Shop) -> None:
+    """Auth ends the sessions after the answer, and the answer may have been lost for weeks."""
+    brand, saga_id = shop.login("brand"), new_id()
+    await shop.forget(brand, saga_id=saga_id)
+    shop.rows("DELETE FROM forgotten_users")
+    await shop.forget(brand, saga_id=saga_id)
+    with refusal("SESSION_ENDED"):
+        await shop.product(by=brand)
+
+
+async def test_a_repeat_keeps_the_tombstone_for_another_week(shop: Shop) -> None:
+    brand, saga_id = shop.login("brand"), new_id()
+    await shop.forget(brand, saga_id=saga_id)
+    shop.rows("UPDATE forgotten_users SET create_time = create_time - interval '6 days'")
+    await shop.forget(brand, saga_id=saga_id)
+    assert shop.rows("SELECT 1 FROM forgotten_users WHERE create_time > now() - interval '1 hour'")
+
+
 async def test_the_products_of_a_forgotten_brand_leave_the_catalog(shop: Shop) -> None:
     brand, buyer = shop.login("brand"), await shop.buyer()
     sold, gone = await shop.product(by=brand), await shop.product(by=brand)

@@ -57,6 +57,10 @@ class Shipping(Checkout):
         """Return the events of Commerce, in the order of their numbers; the last have none yet."""
         return self.world.ground.rows(_EVENTS, begin=self.begin)
 
+    def told_ever(self) -> list[Any]:
+        """Return these events, and those of earlier runs that left their rows."""
+        return self.world.ground.rows(_EVENTS, begin="-infinity")
+
     def is_more_after(self, cursor: str) -> bool:
         """Say whether there are events after a cursor, unless the clean-up may have them."""
         events = self.told()

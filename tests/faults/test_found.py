@@ -33,6 +33,14 @@ FOUND = {
         "checkout",
         "c1.T2.commit.sent:crash p1.VoidTransfer.commit.acked:crash c2.release.commit.sent:lost",
     ),
+    # Commerce had forgotten that a user was forgotten when Auth asked again, weeks later.
+    "a deletion that goes on after weeks refuses what comes late": (
+        "delete+product",
+        (
+            "p1.ForgetProfile.statement#13:meet a1.T2.commit.sent:overlap"
+            " c1.ForgetUser.commit.acked:age"
+        ),
+    ),
 }
 
 

@@ -37,6 +37,7 @@ class ForgetProfile:
             # The wallet first: a top-up that it waits for has a key that tells of the user.
             facts = await wallets.close(tx, user_id, actor=actor, forfeit=forfeit)
             await tell(tx, *facts)
+            await profiles.FORGETTING.entomb(tx, user_id)
             await profiles.FORGETTING.forget_user(tx, user_id)
 
         await self.database.transact("ForgetProfile", forget)
