@@ -67,10 +67,15 @@ class Admission:
         return handle
 
     async def quiet(self, seconds: float) -> None:
-        """Wait until no call has come for a while, for `seconds` at most."""
-        began = time.monotonic()
-        while time.monotonic() - began < seconds:
-            if time.monotonic() - max(began, self._last_admitted_at) >= QUIET_SECONDS:
+        """Wait until no call has come for a while, for `seconds` at most.
+
+        While the process itself stood still, calls may have come that nobody has read yet.
+        """
+        began = looked = time.monotonic()
+        while (now := time.monotonic()) - began < seconds:
+            stood_still = now - looked >= QUIET_SECONDS / 2
+            looked = now
+            if not stood_still and now - max(began, self._last_admitted_at) >= QUIET_SECONDS:
                 return
             await asyncio.sleep(QUIET_POLL_SECONDS)
 
