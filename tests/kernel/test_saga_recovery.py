@@ -23,6 +23,7 @@ from services.kernel.sagas.model import STORED, Nothing, RunningSaga, SagaKind
 from services.kernel.sagas.protocol import ForwardOnlySaga
 from services.kernel.sagas.recovery import SLOTS
 from services.kernel.sagas.store import SagaRow
+from tests import waiting
 from tests.kernel.saga_world import Lost, Stop, World
 
 # So long that nobody waits for it: what is done was not left for the next look.
@@ -153,6 +154,39 @@ async def test_a_healthy_saga_is_taken_up_by_the_next_look_beside_a_backlog(
     later = [look for look in looks[before:] if look.has_fresh_slots]
     assert any(healthy.id in look.claimed for look in [*looks[:before], *later[:1]])
     assert await w.sql("SELECT 1 FROM sagas WHERE state <> 'DONE' AND attempts = 1 LIMIT 1")
+
+
+@dataclass
+class HeldSaga(TaskSaga):
+    """One that can be held."""
+
+    released: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def forward(self, saga: RunningSaga[Task]) -> None:
+        if saga.payload.does == "wait":
+            await self.released.wait()
+
+
+async def test_a_slot_that_gets_free_during_a_look_is_used_at_once(
+    w: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """[R58]"""
+    await begin(w, SLOTS[SagaQueue.FRESH])  # so many that there is a second look
+    await begin(w, SLOTS[SagaQueue.PARKED] + 1, does="wait", attempts="5", parked_at="now()")
+    saga = HeldSaga()
+    engine = await w.engine(more=[saga], poll_seconds=NEVER_SECONDS)
+    claim, driven = Leases.claim, engine._takes_up._driven
+
+    async def slow(self: Leases, kinds: Any, limits: Mapping[SagaQueue, int]) -> list[SagaRow]:
+        rows = await claim(self, kinds, limits)
+        if limits[SagaQueue.PARKED] == 0:
+            saga.released.set()
+            await waiting.until(lambda: not driven)
+        return rows
+
+    monkeypatch.setattr(Leases, "claim", slow)
+    engine.start()
+    await until(w, "state = 'DONE'")
 
 
 @pytest.mark.parametrize("queue", [SagaQueue.TRIED, SagaQueue.PARKED])

@@ -89,8 +89,7 @@ class Recovery(Loop):
         self._stopping.set()
         # A claim that is under way must end, so that its sagas are given back, too.
         await asyncio.wait([self._task], timeout=STOP_SECONDS)
-        self._task.cancel()
-        await asyncio.wait([self._task])
+        await end(self._task)
         await self._leases.abandon(set(self._driven), wait_seconds=STOP_SECONDS)
 
     async def _run(self) -> None:
@@ -138,6 +137,9 @@ class Recovery(Loop):
 
     async def _rest(self, full: Collection[SagaQueue], stopping: asyncio.Task[object]) -> None:
         """Wait for the next poll, or until a queue that may hold more has a slot again."""
+        busy = Counter(self._driven.values())
+        if any(busy[queue] < SLOTS[queue] for queue in full):
+            return  # a saga ended while the look was under way
         pause = asyncio.ensure_future(self._sleep(self._poll_seconds * random.uniform(0.8, 1.2)))
         slots = [task for task, queue in self._driven.items() if queue in full]
         try:
