@@ -67,7 +67,8 @@ async def serve(folder: Path, host: str, port: int) -> None:
         while not stop.is_set():
             await asyncio.to_thread(_prune, folder)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), PRUNE_SECONDS)
+                async with asyncio.timeout(PRUNE_SECONDS):
+                    await stop.wait()
 
 
 def _prune(folder: Path) -> None:

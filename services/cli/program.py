@@ -131,7 +131,8 @@ class Runner:
         self._is_ordered = True
         self._signal(self.program.stop_signal)
         try:
-            await asyncio.wait_for(process.wait(), grace_seconds)
+            async with asyncio.timeout(grace_seconds):
+                await process.wait()
         except TimeoutError:
             self.say(f"did not stop in {grace_seconds:.0f} s: killed")
             self._signal(self.program.kill_signal)
@@ -170,7 +171,8 @@ class Runner:
                 backoff = BACKOFF_SECONDS_MIN
             self.say(f"{_ending(code)}; restarting in {backoff:.1f} s")
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._stopping.wait(), backoff)
+                async with asyncio.timeout(backoff):
+                    await self._stopping.wait()
             backoff = min(backoff * 2, BACKOFF_SECONDS_MAX)
         self._pid_file.unlink(missing_ok=True)
         self._log.close()

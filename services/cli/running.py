@@ -237,7 +237,8 @@ async def _migrate(system: System) -> None:
         stderr=asyncio.subprocess.STDOUT,
     )
     try:
-        output, _ = await asyncio.wait_for(process.communicate(), MIGRATION_SECONDS_MAX)
+        async with asyncio.timeout(MIGRATION_SECONDS_MAX):
+            output, _ = await process.communicate()
     finally:
         if process.returncode is None:
             process.kill()

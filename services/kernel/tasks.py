@@ -41,9 +41,7 @@ class BackgroundTask:
 
     async def stop(self) -> None:
         """Cancel the task, and wait for its end."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
+        await end(self._task)
 
 
 class Pulse:

@@ -339,3 +339,19 @@ def _certificate(folder: Path) -> Path:
         )
     )
     return path
+
+
+@pytest.mark.parametrize("turns", range(6))
+async def test_who_waits_for_mail_is_cancelled_also_when_it_comes_in_that_moment(
+    turns: int,
+) -> None:
+    """[bpo-37658] `asyncio.wait_for` of Python 3.11 loses the cancellation."""
+    box = Outbox(Secret.of(b"s" * 32))
+    waiting = asyncio.create_task(box.wait(60))
+    await asyncio.sleep(0)  # until it waits
+    box.wake()
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    waiting.cancel()
+    await asyncio.wait([waiting], timeout=10)
+    assert waiting.cancelled()

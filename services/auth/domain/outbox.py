@@ -124,7 +124,8 @@ class Outbox:
     async def wait(self, seconds: float) -> None:
         """Wait until this process has added mail, but no longer than this."""
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._woken.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await self._woken.wait()
             await asyncio.sleep(COMMIT_SECONDS)
         self._woken.clear()
 
@@ -213,8 +214,7 @@ class OutboxWorker(BackgroundTask, Loop):
         self._is_stopping = True
         self._outbox.wake()
         await asyncio.wait([self._task], timeout=STOP_SECONDS)
-        self._task.cancel()
-        await asyncio.wait([self._task])
+        await end(self._task)
         await self._give_back()
 
     async def _give_back(self) -> None:

@@ -127,7 +127,8 @@ class WebhookSender(BackgroundTask, Loop):
             except Exception:
                 log.exception("cannot look for webhooks")
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._woken.wait(), POLL_SECONDS * random.uniform(0.8, 1.2))
+                async with asyncio.timeout(POLL_SECONDS * random.uniform(0.8, 1.2)):
+                    await self._woken.wait()
             self._woken.clear()
 
     async def _claim(self, tx: Transaction) -> list[ClaimedWebhook]:

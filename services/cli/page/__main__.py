@@ -43,7 +43,8 @@ async def serve(port: int, places: PagePlaces) -> None:
         await asyncio.wait([serving, stopping], return_when=asyncio.FIRST_COMPLETED)
         listener.close()
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(serving, GRACE_SECONDS)
+            async with asyncio.timeout(GRACE_SECONDS):
+                await serving
 
 
 def main() -> None:

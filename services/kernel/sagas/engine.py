@@ -239,9 +239,8 @@ class SagaEngine:
     async def _told(self, answer: _Answer) -> Saga | EarlierRequest | None:
         """Wait for the driver's word; None: it has given the saga back, or time is up."""
         try:
-            return await asyncio.wait_for(
-                asyncio.shield(answer), max(0.0, _left() - WAIT_RESERVE_SECONDS)
-            )
+            async with asyncio.timeout(max(0.0, _left() - WAIT_RESERVE_SECONDS)):
+                return await asyncio.shield(answer)
         except TimeoutError:
             return None
 

@@ -23,6 +23,7 @@ from services.kernel.sagas import lease_store
 from services.kernel.sagas.lease_store import SagaQueue
 from services.kernel.sagas.model import Saga
 from services.kernel.sagas.store import LEASE_SECONDS, SagaRow
+from services.kernel.tasks import end
 
 CLAIM: Final = "K"
 RENEWAL_SECONDS: Final = 0.7
@@ -170,9 +171,7 @@ class Leases:
 
     async def stop(self) -> None:
         """Renew no more."""
-        if self._renewal is not None:
-            self._renewal.cancel()
-            await asyncio.wait([self._renewal])
+        await end(self._renewal)
 
     async def _release(
         self, held: Sequence[tuple[UUID, int]], *, waits: bool

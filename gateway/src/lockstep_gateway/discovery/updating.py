@@ -73,7 +73,8 @@ class Updater:
     async def _wait(self, seconds: float | None) -> bool:
         """Wait for the call of `ask_anew`, or for the time; return which it was."""
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._hangup.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await self._hangup.wait()
         anew = self._hangup.is_set()
         self._hangup.clear()
         return anew

@@ -135,7 +135,8 @@ class HttpServer:
         served = certificates.state_of(certificate)
         while True:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(look.wait(), LOOK_SECONDS)
+                async with asyncio.timeout(LOOK_SECONDS):
+                    await look.wait()
             look.clear()
             state = certificates.state_of(certificate)
             if state in ((), served):
