@@ -129,7 +129,7 @@ class Forgetting:
             TypeError: The service has no tombstones.
         """
         if self._entomb is None:
-            raise TypeError("there is no table for tombstones")
+            raise TypeError("the service must have tombstones")
         await tx.execute(self._entomb, ByUser(user_id))
 
     async def forget_user(
@@ -164,7 +164,7 @@ class Forgetting:
             TypeError: The service has no tombstones.
         """
         if self._find is None:
-            raise TypeError("there are no tombstones to ask")
+            raise TypeError("the service must have tombstones")
         return await reader.first(self._find, ByUser(user_id)) is not None
 
 

@@ -40,7 +40,7 @@ class BackgroundTask:
         self._task = asyncio.create_task(self._run_task(), name=self._name)
 
     async def stop(self) -> None:
-        """Cancel the task, and wait for its end."""
+        """Cancel the task, and wait for its end, but not for ever."""
         await end(self._task)
 
 

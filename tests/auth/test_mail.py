@@ -348,7 +348,7 @@ async def test_who_waits_for_mail_is_cancelled_also_when_it_comes_in_that_moment
     """[bpo-37658] `asyncio.wait_for` of Python 3.11 loses the cancellation."""
     box = Outbox(Secret.of(b"s" * 32))
     waiting = asyncio.create_task(box.wait(60))
-    await asyncio.sleep(0)  # until it waits
+    await asyncio.sleep(0)  # a turn of the loop, in which it begins to wait
     box.wake()
     for _ in range(turns):
         await asyncio.sleep(0)

@@ -111,8 +111,7 @@ class Recovery(Loop):
 
     async def _look(self) -> set[SagaQueue]:
         """Take up as many sagas as there are slots; return the queues that may hold more."""
-        busy = Counter(self._driven.values())
-        limits = {queue: slots - busy[queue] for queue, slots in SLOTS.items()}
+        limits = self._free_slots()
         since = time.monotonic()
         claimed = await self._leases.claim(self._kinds, limits) if any(limits.values()) else []
         self._meter.claimed()
@@ -121,6 +120,10 @@ class Recovery(Loop):
             self._take_up(row, since=since)
         taken = Counter(map(queue_of, claimed))
         return {queue for queue, limit in limits.items() if taken[queue] >= limit}
+
+    def _free_slots(self) -> dict[SagaQueue, int]:
+        busy = Counter(self._driven.values())
+        return {queue: slots - busy[queue] for queue, slots in SLOTS.items()}
 
     def _take_up(self, row: SagaRow, *, since: float) -> None:
         try:
@@ -137,8 +140,8 @@ class Recovery(Loop):
 
     async def _rest(self, full: Collection[SagaQueue], stopping: asyncio.Task[object]) -> None:
         """Wait for the next poll, or until a queue that may hold more has a slot again."""
-        busy = Counter(self._driven.values())
-        if any(busy[queue] < SLOTS[queue] for queue in full):
+        free = self._free_slots()
+        if any(free[queue] for queue in full):
             return  # a saga ended while the look was under way
         pause = asyncio.ensure_future(self._sleep(self._poll_seconds * random.uniform(0.8, 1.2)))
         slots = [task for task, queue in self._driven.items() if queue in full]
