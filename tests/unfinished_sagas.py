@@ -1,4 +1,4 @@
-"""The unfinished sagas of a database: their leases and pauses end, and then they do."""
+"""Lets the unfinished sagas of a database end soon, and waits for their end."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ async def until_settled(query: Query) -> None:
     """End all leases, then the pauses of sagas that fail, until no saga is unfinished.
 
     A lease that is taken after that is left to its owner, which would lose the saga otherwise.
-    Between two looks nothing is locked: whoever takes up sagas skips what is locked.
+    Between two looks no row stays locked: recovery skips rows that are locked.
 
     Raises:
         TimeoutError: It took too long.

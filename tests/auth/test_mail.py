@@ -342,7 +342,7 @@ def _certificate(folder: Path) -> Path:
 
 
 @pytest.mark.parametrize("turns", range(6))
-async def test_who_waits_for_mail_is_cancelled_also_when_it_comes_in_that_moment(
+async def test_a_wait_for_mail_is_cancelled_also_when_mail_comes_in_that_moment(
     turns: int,
 ) -> None:
     """[bpo-37658] `asyncio.wait_for` of Python 3.11 loses the cancellation."""

@@ -1,4 +1,4 @@
-"""`lockstep restart`: what it has restarted is there for callers of the gateway at once."""
+"""`lockstep restart`: callers of the gateway reach the restarted service at once."""
 
 from __future__ import annotations
 

@@ -240,12 +240,12 @@ export async function call(method, path, options = {}) {
   }
 }
 
-/** @type {Promise<unknown>} all changes that are on their way have their answers then */
+/** @type {Promise<unknown>} settles when all changes that were sent have their answers */
 let changed = Promise.resolve();
 
 /**
- * Send a request. What is read after a change was sent tells what came of that change, also when
- * the reader has left the page that sent it.
+ * Send a request. A read waits for the changes that were sent before it, also by a page that the
+ * reader has left: so it tells their outcome.
  *
  * @param {string} method
  * @param {string} path

@@ -94,7 +94,7 @@ async def _forget(
     await barrier.once(
         tx, saga_id=saga_id, branch=BRANCH, not_after=not_after, work=work, codec=_REPLY
     )
-    # A repeat leaves it anew: Auth ends the sessions after an answer, which may come weeks later.
+    # A repeat renews it: Auth ends the sessions after an answer, which may come weeks later.
     await users.FORGETTING.entomb(tx, user_id)
     await carts.delete_cart(tx, user_id)
     await users.remove(tx, user_id)
